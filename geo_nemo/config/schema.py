@@ -1,0 +1,192 @@
+"""The typed, frozen description of a run.
+
+Everything here is validated before a process group, a GPU or a job exists, and needs neither torch
+nor Megatron. Names are the field's own (Megatron's, where it has one).
+"""
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+NonNegative = Annotated[int, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+MetadataField = Literal["url", "country", "continent"]
+
+
+class Section(BaseModel):
+    """Base of every config section: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Model(Section):
+    """Shape of a Llama decoder: RMSNorm, SwiGLU, rotary positions, no biases."""
+
+    num_layers: Positive
+    hidden_size: Positive
+    num_attention_heads: Positive
+    num_query_groups: Positive
+    ffn_hidden_size: Positive
+    rotary_base: Positive = 10_000
+    norm_epsilon: Annotated[float, Field(gt=0)] = 1e-5
+    init_method_std: Annotated[float, Field(gt=0)] = 0.025
+    share_embeddings_and_output_weights: bool = False
+    make_vocab_size_divisible_by: Positive = 128
+
+    @model_validator(mode="after")
+    def _heads_fit(self):
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of "
+                f"num_attention_heads {self.num_attention_heads}"
+            )
+        if (self.hidden_size // self.num_attention_heads) % 2:
+            raise ValueError("hidden_size / num_attention_heads must be even for rotary positions")
+        if self.num_attention_heads % self.num_query_groups:
+            raise ValueError(
+                f"num_attention_heads {self.num_attention_heads} is not a multiple of "
+                f"num_query_groups {self.num_query_groups}"
+            )
+        return self
+
+
+class MetadataPolicy(Section):
+    """What a stage tells the model about a document's origin, and how.
+
+    fields: metadata lines, in this order; empty means that no metadata is given.
+    url_form: `host` (default: the full URL leaks the title), `path` (host and path) or `full`.
+    position: `prepend` before the text; `append` after it, as an auxiliary target.
+    mask_loss: keep metadata and the TITLE:/CONTENT: labels out of the loss.
+    dropout: probability that a document is shown without any metadata.
+    field_dropout: probability that a single field is left out of a document's metadata.
+    """
+
+    fields: tuple[MetadataField, ...] = ("url", "country", "continent")
+    url_form: Literal["host", "path", "full"] = "host"
+    position: Literal["prepend", "append"] = "prepend"
+    mask_loss: bool = True
+    dropout: Probability = 0.0
+    field_dropout: dict[MetadataField, Probability] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if len(set(self.fields)) != len(self.fields):
+            raise ValueError(f"fields {list(self.fields)} names a field twice")
+        unknown = set(self.field_dropout) - set(self.fields)
+        if unknown:
+            raise ValueError(f"field_dropout names {sorted(unknown)}, which fields does not list")
+        if self.position == "append" and self.mask_loss and self.fields:
+            raise ValueError("position 'append' needs mask_loss=false: it is a target, not context")
+        return self
+
+    def hash(self) -> str:
+        """Sixteen hex digits that change whenever the policy does; kept in every artefact."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class Data(Section):
+    """Which token store is read and how documents become rows of `seq_length` tokens."""
+
+    store: str
+    seq_length: Annotated[int, Field(ge=16)] = 2048
+    packing_window: Positive = 16_384
+
+
+class Stage(Section):
+    """One part of the run: its share of the steps and the metadata policy it trains with.
+
+    Weights, optimizer state and LR clock always carry over; the documents are its own: no document
+    of another stage is drawn.
+    """
+
+    share: Annotated[float, Field(gt=0, le=1)]
+    metadata: MetadataPolicy
+
+
+class Train(Section):
+    """Steps, batch sizes, AdamW and its learning-rate schedule (warm-up, then cosine)."""
+
+    steps: Positive
+    global_batch_size: Positive
+    micro_batch_size: Positive = 1
+    lr: Annotated[float, Field(gt=0)] = 3e-3
+    min_lr: Annotated[float, Field(ge=0)] = 3e-4
+    warmup_steps: NonNegative = 500
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    adam_eps: Annotated[float, Field(gt=0)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.033
+    clip_grad: Annotated[float, Field(ge=0)] = 0.1
+
+
+class Parallel(Section):
+    """How the model is laid over the processes; data-parallel size is what remains."""
+
+    tensor: Positive = 1
+    pipeline: Positive = 1
+    sequence_parallel: bool = False
+    distributed_optimizer: bool = True
+    overlap_grad_reduce: bool = False
+    overlap_param_gather: bool = False
+
+
+class Precision(Section):
+    """Compute type; parameters and moments are kept in fp32 by the optimizer."""
+
+    dtype: Literal["fp32", "bf16"] = "bf16"
+
+
+class Checkpoint(Section):
+    """When checkpoints are written and how many whole ones stay."""
+
+    every_steps: Positive = 500
+    keep_last: Positive = 2
+
+
+class Logging(Section):
+    """What is written while the run goes on."""
+
+    every_steps: Positive = 10
+    batch_digest: bool = False
+
+
+class Run(Section):
+    """A whole training run."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    output_dir: str
+    seed: NonNegative = 1234
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    deterministic: bool = False
+    model: Model
+    data: Data
+    stages: dict[str, Stage]
+    train: Train
+    parallel: Parallel = Parallel()
+    precision: Precision = Precision()
+    checkpoint: Checkpoint = Checkpoint()
+    logging: Logging = Logging()
+
+    @model_validator(mode="after")
+    def _stages_and_layout(self):
+        if not self.stages:
+            raise ValueError("stages is empty: name at least one stage")
+        total = sum(stage.share for stage in self.stages.values())
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"the shares of stages add up to {total:g}, not 1")
+        if self.train.steps < len(self.stages):
+            raise ValueError(
+                f"train.steps {self.train.steps} is fewer than the {len(self.stages)} stages"
+            )
+        if self.train.warmup_steps >= self.train.steps:
+            raise ValueError(
+                f"train.warmup_steps {self.train.warmup_steps} must be below "
+                f"train.steps {self.train.steps}"
+            )
+        if self.train.min_lr > self.train.lr:
+            raise ValueError(f"train.min_lr {self.train.min_lr:g} is above lr {self.train.lr:g}")
+        return self
