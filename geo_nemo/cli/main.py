@@ -1,0 +1,78 @@
+"""The command `geo-nemo`: each subcommand is a module of this folder, imported when it is used."""
+
+import importlib
+import os
+import sys
+
+import click
+
+from geo_nemo import __version__
+from geo_nemo.config import UserError
+
+COMMANDS = {
+    "synth": "generate a synthetic geo-news corpus with known truth",
+    "prep": "turn raw records into an annotated corpus and a token store",
+    "audit": "show packed rows of a stage and check the label contract",
+    "train": "pre-train: conditioning stage, then cooldown",
+    "eval": "perplexity with, without and with wrong metadata; country questions",
+    "report": "one HTML page: corpus, batches, losses, matrix, questions",
+    "demo": "the whole way on a synthetic corpus or on your file",
+    "doctor": "compare this machine with what geo_nemo needs",
+}
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """Lists commands without importing them, so that --help is quick and needs no torch."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(f"geo_nemo.cli.{name}").command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: geo-nemo demo --out runs/demo",
+)
+@click.version_option(__version__)
+def cli() -> None:
+    """Pre-train language models that know where a text comes from.
+
+    Settings are given as key=value, as in the recipes: geo-nemo train experiment=demo train.lr=1e-3
+    """
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    try:
+        status = cli(standalone_mode=False)
+    except UserError as error:
+        _fail(" ".join(str(error).split()))
+    except click.ClickException as error:
+        _fail(" ".join(error.format_message().split()))
+    except click.exceptions.Abort:
+        print("geo-nemo: interrupted", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(line: str) -> None:
+    print(f"geo-nemo: {line}", file=sys.stderr)
+    sys.exit(EXIT_USER_ERROR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""From recipes and command-line overrides to a typed config.
+
+1. Hydra composes `recipes/<name>.yaml` with its groups and the overrides.
+2. OmegaConf resolves interpolations.
+3. pydantic checks types, bounds and unknown keys.
+
+Any mistake on the way is one `UserError` that names the key, the value and the nearest valid name.
+"""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from geo_nemo.config.errors import UserError
+from geo_nemo.config.schema import Section
+
+S = TypeVar("S", bound=Section)
+
+
+def recipes_dir() -> Path:
+    """The folder of recipes: inside an installed wheel, or beside the package in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "recipes", package.parent / "recipes"):
+        if folder.is_dir():
+            return folder
+    raise UserError(f"no recipes folder beside {package}: reinstall geo-nemo")
+
+
+def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """`recipes/<name>.yaml` with its groups and `overrides`, resolved to plain containers."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(recipes_dir())):
+            composed = hydra_compose(name, overrides=list(overrides))
+        missing = sorted(OmegaConf.missing_keys(composed))
+        if missing:
+            keys = ", ".join(missing)
+            raise UserError(f"{name}: no value for {keys}: add {missing[0]}=... to the command")
+        return OmegaConf.to_container(composed, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_hydra_line(name, overrides, error)) from error
+
+
+def validate(name: str, schema: type[S], values: dict[str, Any]) -> S:
+    """`values` as a frozen `schema`; the first mistake is a `UserError` that names its key."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{name}: {_first_mistake(schema, error)}") from None
+
+
+def load_config(name: str, schema: type[S], overrides: Sequence[str] = ()) -> S:
+    """The config of a command: composed from recipes, resolved, checked."""
+    return validate(name, schema, compose(name, overrides))
+
+
+def _first_mistake(schema: type[BaseModel], error: ValidationError) -> str:
+    mistakes = error.errors(include_url=False)
+    first = mistakes[0]
+    location = [part for part in first["loc"] if not str(part).startswith("function-")]
+    key = ".".join(map(str, location))
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(location[-1]), _fields_at(schema, location[:-1]), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        line = f"unknown key {key}{hint}"
+    elif first["type"] == "value_error":
+        line = f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
+    elif first["type"] == "missing":
+        line = f"no value for {key}: add {key}=... to the command or the recipe"
+    else:
+        given = repr(first["input"])
+        line = f"{key}={given[:80]}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    more = len(mistakes) - 1
+    return line + (f" (and {more} more)" if more else "")
+
+
+def _fields_at(schema: type[BaseModel], location: Sequence[Any]) -> list[str]:
+    """Names of the fields of the section that `location` leads to."""
+    current: Any = schema
+    for part in location:
+        field = getattr(current, "model_fields", {}).get(str(part))
+        annotation = field.annotation if field is not None else current
+        arguments = [a for a in getattr(annotation, "__args__", ()) if _is_section(a)]
+        current = arguments[0] if arguments else annotation
+    return list(getattr(current, "model_fields", {}))
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _hydra_line(name: str, overrides: Sequence[str], error: Exception) -> str:
+    """Hydra's message folded to one line, with the nearest key where a key is unknown."""
+    text = " ".join(str(error).split())
+    cause = error.__cause__
+    if cause is not None and str(cause) not in str(error):
+        text += " " + " ".join(str(cause).split())
+    text = text.split(" full_key:")[0].split(" To append to your config")[0]
+    return f"{name}: {text}"
