@@ -1,0 +1,87 @@
+"""Megatron-Core's GPTModel in the shape of Llama, for this process's place in the layout."""
+
+import torch
+import torch.nn.functional as F
+from megatron.core import parallel_state
+from megatron.core.models.gpt import GPTModel
+from megatron.core.transformer.transformer_config import TransformerConfig
+
+from geo_nemo.config import Model, Parallel, Precision
+from geo_nemo.model.initialize import initialize
+from geo_nemo.model.shape import padded_vocab_size
+from geo_nemo.model.spec import block_spec
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def transformer_config(
+    model: Model,
+    parallel: Parallel,
+    precision: Precision,
+    device: torch.device,
+    deterministic: bool = False,
+) -> TransformerConfig:
+    """Megatron-Core's config of the model, with the loss rule that this project holds to."""
+    dtype = DTYPES[precision.dtype]
+    on_gpu = device.type == "cuda"
+    return TransformerConfig(
+        num_layers=model.num_layers,
+        hidden_size=model.hidden_size,
+        num_attention_heads=model.num_attention_heads,
+        num_query_groups=model.num_query_groups,
+        ffn_hidden_size=model.ffn_hidden_size,
+        kv_channels=model.hidden_size // model.num_attention_heads,
+        layernorm_epsilon=model.norm_epsilon,
+        init_method_std=model.init_method_std,
+        normalization="RMSNorm",
+        gated_linear_unit=True,
+        activation_func=F.silu,
+        add_bias_linear=False,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        tensor_model_parallel_size=parallel.tensor,
+        pipeline_model_parallel_size=parallel.pipeline,
+        sequence_parallel=parallel.sequence_parallel,
+        params_dtype=dtype,
+        pipeline_dtype=dtype,
+        bf16=dtype is torch.bfloat16,
+        # Gradients are sums over tokens, divided once by the global count of unmasked tokens.
+        # The default is a mean of micro-batch means, which is wrong where masked counts differ.
+        calculate_per_token_loss=True,
+        # The initial weights come from `initialize`, equal under every layout.
+        perform_initialization=False,
+        use_cpu_initialization=not on_gpu,
+        deterministic_mode=deterministic,
+        # Kernels that exist on a GPU only. Fused cross-entropy would cast gradients to bf16.
+        gradient_accumulation_fusion=False,
+        apply_rope_fusion=False,
+        masked_softmax_fusion=False,
+        bias_activation_fusion=False,
+        bias_dropout_fusion=False,
+        cross_entropy_loss_fusion=False,
+    )
+
+
+def build_model(
+    model: Model,
+    config: TransformerConfig,
+    vocab_size: int,
+    seq_length: int,
+    device: torch.device,
+    seed: int,
+) -> GPTModel:
+    """This pipeline stage of the model on `device`, with initial weights drawn from `seed`."""
+    stage = GPTModel(
+        config=config,
+        transformer_layer_spec=block_spec(device, config),
+        vocab_size=padded_vocab_size(model, vocab_size),
+        max_sequence_length=seq_length,
+        pre_process=parallel_state.is_pipeline_first_stage(),
+        post_process=parallel_state.is_pipeline_last_stage(),
+        share_embeddings_and_output_weights=model.share_embeddings_and_output_weights,
+        position_embedding_type="rope",
+        rotary_base=model.rotary_base,
+    )
+    stage.to(device=device)
+    initialize(stage, model, seed)
+    return stage

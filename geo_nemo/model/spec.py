@@ -1,0 +1,46 @@
+"""Layer specs: Transformer Engine's modules on a GPU, Megatron's own with SDPA on a CPU."""
+
+import torch
+from megatron.core.models.gpt.gpt_layer_specs import (
+    get_gpt_layer_local_spec,
+    get_gpt_layer_with_transformer_engine_spec,
+)
+from megatron.core.transformer.spec_utils import ModuleSpec
+from megatron.core.transformer.transformer_block import (
+    TransformerBlockSubmodules,
+    get_num_layers_to_build,
+)
+from megatron.core.transformer.transformer_config import TransformerConfig
+
+from geo_nemo.config import UserError
+from geo_nemo.model.attention import DocumentAttention
+
+
+class RMSNorm(torch.nn.RMSNorm):
+    """torch's RMSNorm whose weight tells Megatron-Core that it sees a part of the sequence."""
+
+    def __init__(self, config, hidden_size: int, eps: float = 1e-5, **unused):
+        super().__init__(hidden_size, eps=eps, dtype=config.params_dtype)
+        self.weight.sequence_parallel = config.sequence_parallel
+
+
+def block_spec(
+    device: torch.device, config: TransformerConfig
+) -> ModuleSpec | TransformerBlockSubmodules:
+    """Spec of this pipeline stage's decoder block for `device`."""
+    if device.type == "cuda":
+        try:
+            import transformer_engine.pytorch  # noqa: F401
+        except ImportError as error:
+            raise UserError(
+                "training on a GPU needs Transformer Engine, which does not import here "
+                f"({error}); use NVIDIA's PyTorch container or pip install geo-nemo[gpu]"
+            ) from error
+        return get_gpt_layer_with_transformer_engine_spec()
+    layer = get_gpt_layer_local_spec(normalization="RMSNorm")
+    layer.submodules.input_layernorm = RMSNorm
+    layer.submodules.pre_mlp_layernorm = RMSNorm
+    layer.submodules.self_attention.submodules.core_attention = DocumentAttention
+    return TransformerBlockSubmodules(
+        layer_specs=[layer] * get_num_layers_to_build(config), layer_norm=RMSNorm
+    )

@@ -1,0 +1,219 @@
+"""Lets Megatron-Core run unchanged on a CPU. The only file that knows how.
+
+Megatron-Core names CUDA in a closed list of places. Nothing of torch is changed here; instead,
+inside the loaded `megatron.core` modules, four things are rebound:
+
+1. each module's global `torch`, to a proxy whose factories put `device="cuda"` on the CPU and whose
+   `cuda` namespace has null streams and the CPU's random state;
+2. the functions that reach CUDA's random state below that namespace;
+3. the few methods that compare `param.type()` with `"torch.cuda.FloatTensor"`, which run under a
+   mode that answers with that name;
+4. the Adam class, to `GroupStepAdam`, which counts steps in the parameter group as Apex's and
+   Transformer Engine's FusedAdam do. Megatron-Core's path for torch's own AdamW cannot load a
+   distributed optimizer, and lets all parameters share one step tensor when it does.
+
+`install()` may be called again after later Megatron imports; it touches only what is new.
+"""
+
+import contextlib
+import functools
+import importlib
+import sys
+import types
+import warnings
+from typing import Any
+
+import torch
+from torch.optim.adamw import adamw
+from torch.overrides import TorchFunctionMode
+
+_CPU = torch.device("cpu")
+_NEEDED = (
+    "megatron.core.dist_checkpointing.serialization",
+    "megatron.core.dist_checkpointing.strategies.fully_parallel",
+    "megatron.core.distributed.finalize_model_grads",
+    "megatron.core.models.gpt",
+    "megatron.core.optimizer.clip_grads",
+    "megatron.core.optimizer.distrib_optimizer",
+    "megatron.core.pipeline_parallel.p2p_communication",
+    "megatron.core.pipeline_parallel.schedules",
+)
+_TYPE_CHECKED = {
+    ("megatron.core.optimizer.distrib_optimizer", "DistributedOptimizer"): (
+        "__init__",
+        "_build_model_and_main_param_groups",
+        "_build_model_param_gbuf_map",
+        "reload_model_params",
+    ),
+    ("megatron.core.optimizer.optimizer", "Float16OptimizerWithFloat16Params"): ("__init__",),
+    ("megatron.core.optimizer.optimizer", "MegatronOptimizer"): ("clip_grad_norm",),
+}
+
+
+def install() -> None:
+    """Rebind what the loaded `megatron.core` modules need to run on a CPU."""
+    with warnings.catch_warnings():
+        # Megatron-Core says once per module that Transformer Engine and Apex are absent.
+        warnings.filterwarnings("ignore", message="Transformer Engine and Apex are not installed")
+        for name in _NEEDED:
+            importlib.import_module(name)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("megatron.core") and getattr(module, "torch", None) is torch:
+            module.torch = _PROXY
+    _use_cpu_random_state()
+    _use_group_step_adam()
+    for (module_name, class_name), methods in _TYPE_CHECKED.items():
+        cls = getattr(sys.modules[module_name], class_name)
+        for method in methods:
+            original = vars(cls).get(method)
+            plain = isinstance(original, types.FunctionType | classmethod)
+            if plain and not hasattr(original, "runs_under_cuda_names"):
+                setattr(cls, method, _under_cuda_names(original))
+
+
+class GroupStepAdam(torch.optim.Optimizer):
+    """AdamW with the interface and the state of Apex's FusedAdam.
+
+    `step` lives in the parameter group, `exp_avg` and `exp_avg_sq` in each parameter's state.
+    The update is torch's fused CPU kernel (Loshchilov and Hutter, arXiv 1711.05101).
+    """
+
+    def __init__(
+        self,
+        params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        adam_w_mode: bool = True,
+    ):
+        if not adam_w_mode:
+            raise ValueError("only decoupled weight decay (AdamW) is supported on a CPU")
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Update every parameter that has a gradient, once."""
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            done = group.get("step", 0)
+            group["step"] = done + 1
+            for p in params:
+                if "exp_avg" not in self.state[p]:
+                    self.state[p]["exp_avg"] = torch.zeros_like(p)
+                    self.state[p]["exp_avg_sq"] = torch.zeros_like(p)
+            adamw(
+                params,
+                [p.grad for p in params],
+                [self.state[p]["exp_avg"] for p in params],
+                [self.state[p]["exp_avg_sq"] for p in params],
+                [],
+                [torch.tensor(float(done)) for _ in params],
+                fused=True,
+                amsgrad=False,
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                maximize=False,
+            )
+
+
+class _NullStream:
+    """A stream on which everything has already happened."""
+
+    def wait_stream(self, stream: Any) -> None: ...
+
+    def wait_event(self, event: Any) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+
+class _CudaNamespace(types.ModuleType):
+    """`torch.cuda` as the Megatron modules see it; what is not named here is torch's own."""
+
+    def __init__(self) -> None:
+        super().__init__("torch.cuda on a CPU")
+        stream = _NullStream()
+        self.current_device = lambda: _CPU
+        self.synchronize = lambda *args: None
+        self.empty_cache = lambda: None
+        self.Stream = lambda *args, **kwargs: stream
+        self.current_stream = self.default_stream = lambda *args: stream
+        self.stream = lambda _: contextlib.nullcontext()
+        self.get_rng_state = lambda *args: torch.get_rng_state()
+        self.set_rng_state = lambda state, *args: torch.set_rng_state(state)
+        self.manual_seed = torch.manual_seed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch.cuda, name)
+
+
+class _TorchProxy(types.ModuleType):
+    """`torch` as the Megatron modules see it."""
+
+    def __init__(self) -> None:
+        super().__init__("torch on a CPU")
+        self.cuda = _CudaNamespace()
+        for name in ("arange", "empty", "empty_like", "full", "ones", "rand", "randn", "tensor",
+                     "zeros", "zeros_like"):  # fmt: skip
+            setattr(self, name, _on_cpu(getattr(torch, name)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+
+def _on_cpu(factory):
+    """`factory` with a CUDA device read as the CPU, and without pinned memory."""
+
+    @functools.wraps(factory)
+    def make(*args, device=None, pin_memory=False, **kwargs):
+        if device is not None:
+            kwargs["device"] = _CPU if str(device).startswith("cuda") else device
+        return factory(*args, **kwargs)
+
+    return make
+
+
+_PROXY = _TorchProxy()
+
+
+class _CudaTypeNames(TorchFunctionMode):
+    """Answers `tensor.type()` with the name of the CUDA type of the same dtype."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function is torch.Tensor.type and isinstance(result, str):
+            return result.replace("torch.", "torch.cuda.", 1)
+        return result
+
+
+def _under_cuda_names(method):
+    inner = method.__func__ if isinstance(method, classmethod) else method
+
+    @functools.wraps(inner)
+    def call(*args, **kwargs):
+        with _CudaTypeNames():
+            return inner(*args, **kwargs)
+
+    call.runs_under_cuda_names = True
+    return classmethod(call) if isinstance(method, classmethod) else call
+
+
+def _use_cpu_random_state() -> None:
+    random = sys.modules["megatron.core.tensor_parallel.random"]
+    random._get_cuda_rng_state = lambda *args, **kwargs: torch.get_rng_state()
+    random._set_cuda_rng_state = lambda state, *args, **kwargs: torch.set_rng_state(state)
+
+
+def _use_group_step_adam() -> None:
+    optimizer = sys.modules["megatron.core.optimizer"]
+    distributed_optimizer = sys.modules["megatron.core.optimizer.distrib_optimizer"]
+    optimizer.Adam = GroupStepAdam
+    optimizer.USING_PYTORCH_OPTIMIZER = False
+    distributed_optimizer.Adam = GroupStepAdam
+    distributed_optimizer.HAVE_APEX_OR_TE = True
+    distributed_optimizer.USING_APEX_OPTIMIZER = True

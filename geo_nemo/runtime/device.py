@@ -1,0 +1,26 @@
+"""Which device a run uses, and how Megatron-Core is prepared for it."""
+
+import os
+
+import torch
+
+from geo_nemo.config import UserError
+
+
+def resolve_device(requested: str) -> torch.device:
+    """`auto`, `cpu` or `gpu` as a torch device; on a GPU, the one of this local rank."""
+    if requested == "cpu" or (requested == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UserError("device=gpu: torch sees no GPU here; use device=cpu or mend the driver")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def prepare_megatron(device: torch.device) -> None:
+    """Make the loaded Megatron-Core modules run on `device`."""
+    if device.type == "cpu":
+        from geo_nemo.runtime import cpu
+
+        cpu.install()
+    else:
+        torch.cuda.set_device(device)

@@ -1,0 +1,60 @@
+"""Process groups: torch.distributed and Megatron-Core's parallel state, opened and closed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from geo_nemo.config import Parallel, UserError
+from geo_nemo.runtime.device import prepare_megatron
+
+TIMEOUT = timedelta(minutes=10)
+
+
+def world_size() -> int:
+    """Number of processes of this job, from the launcher's environment."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Rank of this process, from the launcher's environment."""
+    return int(os.environ.get("RANK", "0"))
+
+
+@contextmanager
+def process_groups(parallel: Parallel, device: torch.device, seed: int) -> Iterator[None]:
+    """Open every process group of the layout, seed the random states, close all at the end."""
+    prepare_megatron(device)
+    from megatron.core import parallel_state, tensor_parallel
+
+    check_world_size(parallel, world_size())
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    if world_size() == 1:
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    else:
+        device_id = device if device.type == "cuda" else None
+        dist.init_process_group(backend, timeout=TIMEOUT, device_id=device_id)
+    try:
+        parallel_state.initialize_model_parallel(
+            tensor_model_parallel_size=parallel.tensor,
+            pipeline_model_parallel_size=parallel.pipeline,
+        )
+        tensor_parallel.model_parallel_cuda_manual_seed(seed)
+        yield
+    finally:
+        parallel_state.destroy_model_parallel()
+        dist.destroy_process_group()
+
+
+def check_world_size(parallel: Parallel, size: int) -> None:
+    """Raise `UserError` unless `size` processes can hold the layout."""
+    needed = parallel.tensor * parallel.pipeline
+    if size % needed:
+        raise UserError(
+            f"parallel.tensor={parallel.tensor} x parallel.pipeline={parallel.pipeline} needs a "
+            f"multiple of {needed} processes, and this job has {size}: "
+            f"start it with torchrun --nproc-per-node {needed}"
+        )
