@@ -1,0 +1,7 @@
+"""A generator of synthetic geo-news with known truth, and the exact floors of its losses."""
+
+from data_prep.synth.config import Synth
+from data_prep.synth.corpus import document_floors, write_corpus
+from data_prep.synth.likelihood import Floors
+
+__all__ = ["Floors", "Synth", "document_floors", "write_corpus"]

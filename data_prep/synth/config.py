@@ -1,0 +1,38 @@
+"""Config of the command `geo-nemo synth`."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from geo_nemo.config.schema import NonNegative, Positive, Probability, Section
+
+FORMAT = 1  # of the generated text; raise it when equal settings no longer give equal bytes
+
+
+class Synth(Section):
+    """A synthetic geo-news corpus with known truth.
+
+    output: folder that receives news.jsonl.gz, floors.jsonl.gz, questions.jsonl and synth.json.
+    documents: how many; document i is the same whatever their number.
+    signal: probability that a mention of a country's fact uses the country's own value; else the
+        value is uniform over all values of the fact, the country's own among them.
+    style: probability that a wording is the one the host prefers; else uniform over the variants.
+    questions_per_country: cloze questions about the country's facts, and as many about shared ones.
+    shards: number of corpus files; above 1 they are named news-00000-of-00004.jsonl.gz and so on.
+    workers: processes that write shards; has no effect on what is written.
+    """
+
+    output: Annotated[str, Field(min_length=1)]
+    documents: Positive = 12_000
+    seed: Annotated[NonNegative, Field(lt=2**63)] = 0
+    signal: Probability = 0.9
+    style: Probability = 0.6
+    questions_per_country: NonNegative = 20
+    shards: Annotated[Positive, Field(lt=100_000)] = 1
+    workers: Positive = 1
+
+    @model_validator(mode="after")
+    def _shards_hold_documents(self):
+        if self.shards > self.documents:
+            raise ValueError(f"shards {self.shards} is above documents {self.documents}")
+        return self
