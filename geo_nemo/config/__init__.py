@@ -1,6 +1,6 @@
 """Typed, frozen config and its loading. Imports nothing of the project, torch or Megatron."""
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.config.errors import RunError, UserError
 from geo_nemo.config.schema import (
     Checkpoint,
     Data,
@@ -23,6 +23,7 @@ __all__ = [
     "Parallel",
     "Precision",
     "Run",
+    "RunError",
     "Stage",
     "Train",
     "UserError",

@@ -7,3 +7,10 @@ class UserError(Exception):
     The message is one line: what is wrong, where, and how to mend it. The command line prints it
     without a traceback and exits with code 2.
     """
+
+
+class RunError(Exception):
+    """A failure of a run that is nobody's typing mistake, such as a loss that is not finite.
+
+    The message is one line; the command line prints it and exits with code 1.
+    """

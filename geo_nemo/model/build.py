@@ -48,8 +48,10 @@ def transformer_config(
         # Gradients are sums over tokens, divided once by the global count of unmasked tokens.
         # The default is a mean of micro-batch means, which is wrong where masked counts differ.
         calculate_per_token_loss=True,
-        # The initial weights come from `initialize`, equal under every layout.
-        perform_initialization=False,
+        # `initialize` draws the weights anew, equal under every layout. This stays on all the same:
+        # without it the weights are not marked as tensor-parallel, and the gradient norm under
+        # TP leaves out every rank but the first.
+        perform_initialization=True,
         use_cpu_initialization=not on_gpu,
         deterministic_mode=deterministic,
         # Kernels that exist on a GPU only. Fused cross-entropy would cast gradients to bf16.

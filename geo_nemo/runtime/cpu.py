@@ -6,8 +6,8 @@ inside the loaded `megatron.core` modules, four things are rebound:
 1. each module's global `torch`, to a proxy whose factories put `device="cuda"` on the CPU and whose
    `cuda` namespace has null streams and the CPU's random state;
 2. the functions that reach CUDA's random state below that namespace;
-3. the few methods that compare `param.type()` with `"torch.cuda.FloatTensor"`, which run under a
-   mode that answers with that name;
+3. the few methods that compare `param.type()` with `"torch.cuda.FloatTensor"` or call
+   `tensor.cuda()`, which run under a mode that answers as a CUDA tensor would;
 4. the Adam class, to `GroupStepAdam`, which counts steps in the parameter group as Apex's and
    Transformer Engine's FusedAdam do. Megatron-Core's path for torch's own AdamW cannot load a
    distributed optimizer, and lets all parameters share one step tensor when it does.
@@ -30,7 +30,9 @@ from torch.overrides import TorchFunctionMode
 _CPU = torch.device("cpu")
 _NEEDED = (
     "megatron.core.dist_checkpointing.serialization",
+    "megatron.core.dist_checkpointing.strategies.filesystem_async",
     "megatron.core.dist_checkpointing.strategies.fully_parallel",
+    "megatron.core.dist_checkpointing.strategies.torch",
     "megatron.core.distributed.finalize_model_grads",
     "megatron.core.models.gpt",
     "megatron.core.optimizer.clip_grads",
@@ -38,16 +40,21 @@ _NEEDED = (
     "megatron.core.pipeline_parallel.p2p_communication",
     "megatron.core.pipeline_parallel.schedules",
 )
-_TYPE_CHECKED = {
-    ("megatron.core.optimizer.distrib_optimizer", "DistributedOptimizer"): (
-        "__init__",
+_USE_CUDA_METHODS = (
+    ("megatron.core.optimizer.clip_grads", None, "clip_grad_by_total_norm_fp32"),
+    ("megatron.core.optimizer.distrib_optimizer", "DistributedOptimizer", "__init__"),
+    (
+        "megatron.core.optimizer.distrib_optimizer",
+        "DistributedOptimizer",
         "_build_model_and_main_param_groups",
-        "_build_model_param_gbuf_map",
-        "reload_model_params",
     ),
-    ("megatron.core.optimizer.optimizer", "Float16OptimizerWithFloat16Params"): ("__init__",),
-    ("megatron.core.optimizer.optimizer", "MegatronOptimizer"): ("clip_grad_norm",),
-}
+    (
+        "megatron.core.optimizer.distrib_optimizer",
+        "DistributedOptimizer",
+        "get_parameter_state_dp_zero",
+    ),
+    ("megatron.core.optimizer.optimizer", "Float16OptimizerWithFloat16Params", "__init__"),
+)
 
 
 def install() -> None:
@@ -62,13 +69,12 @@ def install() -> None:
             module.torch = _PROXY
     _use_cpu_random_state()
     _use_group_step_adam()
-    for (module_name, class_name), methods in _TYPE_CHECKED.items():
-        cls = getattr(sys.modules[module_name], class_name)
-        for method in methods:
-            original = vars(cls).get(method)
-            plain = isinstance(original, types.FunctionType | classmethod)
-            if plain and not hasattr(original, "runs_under_cuda_names"):
-                setattr(cls, method, _under_cuda_names(original))
+    for module_name, class_name, name in _USE_CUDA_METHODS:
+        owner = sys.modules[module_name]
+        owner = getattr(owner, class_name) if class_name else owner
+        original = vars(owner)[name]
+        if not hasattr(original, "runs_with_cuda_methods"):
+            setattr(owner, name, _with_cuda_methods(original))
 
 
 class GroupStepAdam(torch.optim.Optimizer):
@@ -181,25 +187,27 @@ def _on_cpu(factory):
 _PROXY = _TorchProxy()
 
 
-class _CudaTypeNames(TorchFunctionMode):
-    """Answers `tensor.type()` with the name of the CUDA type of the same dtype."""
+class _CudaTensorMethods(TorchFunctionMode):
+    """Answers `tensor.type()` with the CUDA type's name; `tensor.cuda()` is the tensor itself."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is torch.Tensor.cuda:
+            return args[0]
         result = function(*args, **(kwargs or {}))
         if function is torch.Tensor.type and isinstance(result, str):
-            return result.replace("torch.", "torch.cuda.", 1)
+            return "torch.cuda." + result.rpartition(".")[2]
         return result
 
 
-def _under_cuda_names(method):
+def _with_cuda_methods(method):
     inner = method.__func__ if isinstance(method, classmethod) else method
 
     @functools.wraps(inner)
     def call(*args, **kwargs):
-        with _CudaTypeNames():
+        with _CudaTensorMethods():
             return inner(*args, **kwargs)
 
-    call.runs_under_cuda_names = True
+    call.runs_with_cuda_methods = True
     return classmethod(call) if isinstance(method, classmethod) else call
 
 

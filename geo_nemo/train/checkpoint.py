@@ -1,0 +1,163 @@
+"""Checkpoints: whole or absent, in Megatron-Core's sharded format, readable at other layouts.
+
+    checkpoints/step_00000100/                 model, optimizer, schedule: torch_dist shards
+    checkpoints/step_00000100/geo_nemo.json    step, samples by stage, hashes of what it depends on
+
+A checkpoint is written under a name that ends in `.partial`, synced, and renamed, so a folder
+without that ending is whole, and a kill at any moment leaves the newest whole one in place.
+
+No random state is kept, for a run draws no random number after its first weights: there is no
+dropout, and data order and metadata dropout are functions of the seed and the sample's index.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch.distributed as dist
+from megatron.core import dist_checkpointing
+
+from geo_nemo.config import RunError, UserError
+from geo_nemo.train.engine import Engine
+from geo_nemo.train.safe_pickle import check_index
+
+FORMAT = 1
+RECORD = "geo_nemo.json"
+PARTIAL = ".partial"
+# Optimizer state in the model's own shapes, so that TP, PP and DP may change between save and load.
+_OPTIMIZER_SHARDING = {"distrib_optim_sharding_type": "fully_reshardable"}
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a run stands, and what it must find unchanged to go on.
+
+    step: optimizer steps done.
+    stage_samples: samples consumed, by stage.
+    fingerprint: hashes by name (store, tokenizer, model, each stage, ...).
+    """
+
+    step: int
+    stage_samples: dict[str, int]
+    fingerprint: dict[str, str]
+
+
+def save(engine: Engine, position: Position, directory: Path, keep_last: int) -> Path:
+    """Write a whole checkpoint and drop the oldest ones; every rank calls it."""
+    final = directory / f"step_{position.step:08d}"
+    partial = final.with_name(final.name + PARTIAL)
+    with _rank_zero_does(f"cannot write the checkpoint {final}") as mine:
+        if mine:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+    try:
+        dist_checkpointing.save(_state(engine, is_loading=False), str(partial))
+    except Exception as error:
+        raise RunError(f"cannot write the checkpoint {final}: {_root_cause(error)}") from error
+    with _rank_zero_does(f"cannot write the checkpoint {final}") as mine:
+        if mine:
+            (partial / RECORD).write_text(
+                json.dumps({"format": FORMAT, **asdict(position)}, indent=1)
+            )
+            _sync(partial)
+            if final.exists():
+                shutil.rmtree(final)
+            os.replace(partial, final)
+            _sync(directory)
+            for old in whole_checkpoints(directory)[:-keep_last]:
+                shutil.rmtree(old)
+    return final
+
+
+def load(engine: Engine, checkpoint: Path) -> Position:
+    """Restore model, optimizer and schedule from `checkpoint`; every rank calls it."""
+    position = read_position(checkpoint)
+    check_index(checkpoint / ".metadata")
+    try:
+        state = dist_checkpointing.load(_state(engine, is_loading=True), str(checkpoint))
+    except Exception as error:
+        raise UserError(
+            f"the checkpoint {checkpoint} does not load: {_root_cause(error)}; "
+            "move it away to go on from the one before"
+        ) from error
+    engine.module.load_state_dict(state["model"])
+    engine.optimizer.load_state_dict(state["optimizer"])
+    engine.schedule.num_steps = 0  # load_state_dict adds the steps to those already counted
+    engine.schedule.load_state_dict(state["schedule"])
+    return position
+
+
+def whole_checkpoints(directory: Path) -> list[Path]:
+    """Whole checkpoints under `directory`, oldest first."""
+    found = (path.parent for path in directory.glob(f"step_*/{RECORD}"))
+    return sorted(path for path in found if path.suffix != PARTIAL)
+
+
+def read_position(checkpoint: Path) -> Position:
+    """The position that a checkpoint records."""
+    try:
+        record = json.loads((checkpoint / RECORD).read_text())
+        version = record.pop("format")
+        position = Position(**record)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{checkpoint} is not a checkpoint of geo_nemo: {error!r}") from None
+    if version != FORMAT:
+        raise UserError(f"{checkpoint} has format {version}; this version reads {FORMAT}")
+    return position
+
+
+def check_fingerprint(saved: dict[str, str], current: dict[str, str], checkpoint: Path) -> None:
+    """Raise `UserError` that names everything that changed since the checkpoint."""
+    changed = [name for name in current if saved.get(name) != current[name]]
+    changed += [name for name in saved if name not in current]
+    if changed:
+        raise UserError(
+            f"{', '.join(changed)} changed since the checkpoint {checkpoint}: "
+            "restore what it was, or give another output_dir to start anew"
+        )
+
+
+def _state(engine: Engine, is_loading: bool) -> dict:
+    model = engine.module.sharded_state_dict()
+    return {
+        "model": model,
+        "optimizer": engine.optimizer.sharded_state_dict(
+            model, is_loading=is_loading, metadata=_OPTIMIZER_SHARDING
+        ),
+        "schedule": engine.schedule.state_dict(),
+    }
+
+
+@contextmanager
+def _rank_zero_does(failure: str) -> Iterator[bool]:
+    """Run the block's work on rank 0; where it fails there, every rank raises the same error."""
+    problem = ""
+    try:
+        yield dist.get_rank() == 0
+    except OSError as error:
+        problem = error.strerror or str(error)
+    shared = [problem]
+    dist.broadcast_object_list(shared, src=0)
+    if shared[0]:
+        raise RunError(f"{failure}: {shared[0]}")
+
+
+def _root_cause(error: BaseException) -> str:
+    """The innermost message of a chain of exceptions, on one line."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def _sync(folder: Path) -> None:
+    """Flush a folder and its files to disk."""
+    for path in [*folder.iterdir(), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,231 @@
+"""Model, optimizer and schedule of a run, and the one train step: Megatron-Core's parts composed.
+
+train step: forward and backward over the rank's micro-batches, gradients summed over ranks and
+divided once by the count of trained tokens, finite check, clip, AdamW, learning-rate clock.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+import torch.distributed as dist
+from megatron.core import parallel_state
+from megatron.core.distributed import (
+    DistributedDataParallel,
+    DistributedDataParallelConfig,
+    finalize_model_grads,
+)
+from megatron.core.optimizer import OptimizerConfig, clip_grads, get_megatron_optimizer
+from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
+from megatron.core.packed_seq_params import PackedSeqParams
+from megatron.core.pipeline_parallel import get_forward_backward_func
+
+from geo_nemo.config import Run, RunError
+from geo_nemo.data.batches import Batch
+from geo_nemo.model.build import DTYPES, build_model, transformer_config
+from geo_nemo.train.loss import masked_loss
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one optimizer step saw, equal on every rank.
+
+    loss: mean nats over the trained tokens of the global batch.
+    sums, counts: nats and trained tokens by country, [num_sources], float64, on the CPU.
+    """
+
+    loss: float
+    trained_tokens: int
+    grad_norm: float
+    lr: float
+    sums: torch.Tensor = field(repr=False)
+    counts: torch.Tensor = field(repr=False)
+
+
+class Engine:
+    """This process's part of the model and its optimizer."""
+
+    def __init__(self, run: Run, vocab_size: int, num_sources: int, device: torch.device):
+        self.device = device
+        self.num_sources = num_sources
+        self.clip_grad = run.train.clip_grad
+        self.config = transformer_config(
+            run.model, run.parallel, run.precision, device, run.deterministic
+        )
+        module = build_model(
+            run.model, self.config, vocab_size, run.data.seq_length, device, run.seed
+        )
+        self.model = _wrap(module, run, self.config)
+        self.optimizer = get_megatron_optimizer(_optimizer_config(run), [self.model])
+        self.schedule = OptimizerParamScheduler(
+            self.optimizer,
+            init_lr=0.0,
+            max_lr=run.train.lr,
+            min_lr=run.train.min_lr,
+            lr_warmup_steps=run.train.warmup_steps,
+            lr_decay_steps=run.train.steps,
+            lr_decay_style="cosine",
+            start_wd=run.train.weight_decay,
+            end_wd=run.train.weight_decay,
+            wd_incr_steps=run.train.steps,
+            wd_incr_style="constant",
+        )
+        self.config.finalize_model_grads_func = finalize_model_grads
+        self.config.grad_scale_func = self.optimizer.scale_loss
+        if run.parallel.overlap_grad_reduce:
+            self.config.no_sync_func = self.model.no_sync
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The GPTModel without its wrappers."""
+        module = self.model
+        while hasattr(module, "module"):
+            module = module.module
+        return module
+
+    def train_step(self, batches: Sequence[Batch], step: int) -> StepReport:
+        """One optimizer step over this rank's micro-batches of the global batch.
+
+        Raises:
+            RunError: a loss or the gradient norm is not finite; weights are as before the step.
+        """
+        self.model.zero_grad_buffer()
+        self.optimizer.zero_grad()
+        reports = self.forward_backward(batches)
+        sums, counts = self._reduce(reports)
+        self._check_finite(sums, batches, reports, step)
+        grad_norm = self._update(step)
+        lr = self.optimizer.param_groups[0]["lr"]
+        self.schedule.step(1)
+        tokens = int(counts.sum())
+        loss = float(sums.sum()) / tokens if tokens else 0.0
+        return StepReport(loss, tokens, grad_norm, lr, sums, counts)
+
+    def forward_backward(
+        self, batches: Sequence[Batch], forward_only: bool = False
+    ) -> list[dict[str, torch.Tensor]]:
+        """Gradients of the summed loss in the buffers; the micro-batches' reports (last stage)."""
+        rows, seq_length = batches[0].tokens.shape
+        return get_forward_backward_func()(
+            forward_step_func=self._forward_step,
+            data_iterator=iter(batches),
+            model=[self.model],
+            num_microbatches=len(batches),
+            # A micro-batch of rows is one packed row, as the THD layout wants.
+            seq_length=rows * seq_length,
+            micro_batch_size=1,
+            forward_only=forward_only,
+        )
+
+    def _forward_step(self, data_iterator, model):
+        batch = next(data_iterator)
+        tensors = to_device(batch, self.device)
+        per_token_loss = model(
+            tensors["tokens"],
+            tensors["position_ids"],
+            None,
+            labels=tensors["labels"],
+            packed_seq_params=tensors["packed_seq_params"],
+        )
+        loss = masked_loss(tensors["loss_mask"], tensors["source_ids"], self.num_sources)
+        return per_token_loss, loss
+
+    def _reduce(self, reports: list[dict[str, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Nats and counts by source over all micro-batches and ranks, on every rank."""
+        total = torch.zeros(2, self.num_sources, dtype=torch.float64, device=self.device)
+        if reports and parallel_state.get_tensor_model_parallel_rank() == 0:
+            for report in reports:
+                total += torch.stack([report["sums"], report["counts"]])
+        dist.all_reduce(total)
+        sums, counts = total.cpu()
+        return sums, counts
+
+    def _check_finite(self, sums, batches, reports, step: int) -> None:
+        if torch.isfinite(sums).all():
+            return
+        bad = [
+            (index, batches[index].sample_ids.tolist())
+            for index, report in enumerate(reports)
+            if not torch.isfinite(report["sums"]).all()
+        ]
+        everyone: list = [None] * dist.get_world_size()
+        dist.all_gather_object(everyone, bad)
+        rank = next(r for r, found in enumerate(everyone) if found)
+        micro_batch, samples = everyone[rank][0]
+        raise RunError(
+            f"the loss is not finite at step {step}, rank {rank}, micro-batch {micro_batch} "
+            f"(samples {samples}); look at the batch with geo-nemo audit, or lower train.lr"
+        )
+
+    def _update(self, step: int) -> float:
+        """Clip and apply the gradients; returns their norm before clipping."""
+        self.optimizer.prepare_grads()
+        grad_norm = self.optimizer.get_grad_norm()
+        if not math.isfinite(grad_norm):
+            raise RunError(
+                f"the gradient norm is {grad_norm} at step {step}, though the loss is finite; "
+                "lower train.lr"
+            )
+        if self.clip_grad:
+            clip_grads.clip_grad_by_total_norm_fp32(
+                self.optimizer.get_parameters(), self.clip_grad, grad_norm
+            )
+        self.optimizer.step_with_ready_grads()
+        return grad_norm
+
+
+def to_device(batch: Batch, device: torch.device) -> dict:
+    """A batch of [b, s] arrays as tensors of one packed row, [1, b * s], on `device`."""
+    move = partial(torch.Tensor.to, device=device, non_blocking=True)
+    tensors = {
+        name: move(torch.from_numpy(getattr(batch, name))).view(1, -1)
+        for name in ("tokens", "labels", "loss_mask", "position_ids", "source_ids")
+    }
+    borders = move(torch.from_numpy(batch.cu_seqlens))
+    tensors["packed_seq_params"] = PackedSeqParams(
+        qkv_format="thd",
+        cu_seqlens_q=borders,
+        cu_seqlens_kv=borders,
+        max_seqlen_q=batch.max_seqlen,
+        max_seqlen_kv=batch.max_seqlen,
+    )
+    return tensors
+
+
+def _wrap(module, run: Run, config) -> DistributedDataParallel:
+    if run.precision.dtype == "bf16":
+        from megatron.core.transformer.module import Float16Module
+
+        module = Float16Module(config, module)
+    return DistributedDataParallel(
+        config=config,
+        ddp_config=DistributedDataParallelConfig(
+            grad_reduce_in_fp32=True,
+            use_distributed_optimizer=run.parallel.distributed_optimizer,
+            overlap_grad_reduce=run.parallel.overlap_grad_reduce,
+            overlap_param_gather=run.parallel.overlap_param_gather,
+            # Sums over ranks; the division by the token count comes once, at the end.
+            average_in_collective=False,
+        ),
+        module=module,
+    )
+
+
+def _optimizer_config(run: Run) -> OptimizerConfig:
+    train = run.train
+    return OptimizerConfig(
+        optimizer="adam",
+        lr=train.lr,
+        min_lr=train.min_lr,
+        adam_beta1=train.adam_beta1,
+        adam_beta2=train.adam_beta2,
+        adam_eps=train.adam_eps,
+        weight_decay=train.weight_decay,
+        clip_grad=train.clip_grad,
+        bf16=run.precision.dtype == "bf16",
+        params_dtype=DTYPES[run.precision.dtype],
+        use_distributed_optimizer=run.parallel.distributed_optimizer,
+        overlap_param_gather=run.parallel.overlap_param_gather,
+    )
