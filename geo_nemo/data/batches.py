@@ -1,0 +1,223 @@
+"""Batches of a stage for one rank, in an order that no layout changes, with state that resumes.
+
+Step t takes the samples consumed so far and the next `global_batch_size`. Micro-batch m of rank r
+holds `micro_batch_size` of them from place `(m * dp_size + r) * micro_batch_size` on.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from geo_nemo.config import UserError
+from geo_nemo.data.rows import Row
+
+ROW_ARRAYS = (
+    "tokens",
+    "labels",
+    "position_ids",
+    "loss_mask",
+    "source_ids",
+    "label_kinds",
+    "segment_ids",
+)
+PREFETCHED_STEPS = 2
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A micro-batch: the arrays of `Row`, stacked to [b, s].
+
+    cu_seqlens: int32 [k + 1], starts of the segments in the flattened b * s tokens, and b * s.
+    max_seqlen: the longest segment. sample_ids: int64 [b], index of each row in the dataset.
+    """
+
+    tokens: np.ndarray
+    labels: np.ndarray
+    position_ids: np.ndarray
+    loss_mask: np.ndarray
+    source_ids: np.ndarray
+    label_kinds: np.ndarray
+    segment_ids: np.ndarray
+    cu_seqlens: np.ndarray
+    max_seqlen: int
+    sample_ids: np.ndarray
+
+
+class Rows(Protocol):
+    """What a stream reads from; `StageDataset` is one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, sample: int) -> Row: ...
+
+    def fingerprint(self) -> dict[str, int | str]: ...
+
+
+def stack_rows(rows: list[Row], sample_ids: list[int]) -> Batch:
+    """One micro-batch of rows of equal length."""
+    length = len(rows[0].tokens)
+    offsets = [row.cu_seqlens[:-1] + place * length for place, row in enumerate(rows)]
+    return Batch(
+        **{name: np.stack([getattr(row, name) for row in rows]) for name in ROW_ARRAYS},
+        cu_seqlens=np.concatenate([*offsets, [len(rows) * length]]).astype(np.int32),
+        max_seqlen=max(row.max_seqlen for row in rows),
+        sample_ids=np.array(sample_ids, dtype=np.int64),
+    )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which samples of a step belong to this rank."""
+
+    global_batch_size: int
+    micro_batch_size: int
+    dp_rank: int
+    dp_size: int
+
+    def step(self, dataset: Rows, consumed: int) -> list[Batch]:
+        firsts = range(
+            consumed + self.dp_rank * self.micro_batch_size,
+            consumed + self.global_batch_size,
+            self.dp_size * self.micro_batch_size,
+        )
+        samples = [list(range(first, first + self.micro_batch_size)) for first in firsts]
+        return [stack_rows([dataset[i] for i in chosen], chosen) for chosen in samples]
+
+    def steps(self, dataset: Rows, consumed: int) -> Iterator[list[Batch]]:
+        while consumed + self.global_batch_size <= len(dataset):
+            yield self.step(dataset, consumed)
+            consumed += self.global_batch_size
+
+
+class BatchStream:
+    """Iterates over steps; each is the list of this rank's micro-batches.
+
+    Ends when fewer than `global_batch_size` samples remain. One background thread builds
+    `prefetch` steps ahead (0: none); an error there is raised from `next`. The state counts the
+    samples of steps that were handed out, so what was only prefetched is built again on resume.
+    """
+
+    def __init__(
+        self,
+        dataset: Rows,
+        global_batch_size: int,
+        micro_batch_size: int,
+        dp_rank: int,
+        dp_size: int,
+        consumed_samples: int = 0,
+        prefetch: int = PREFETCHED_STEPS,
+    ):
+        self._worker: _Worker | None = None
+        if not 0 <= dp_rank < dp_size:
+            raise ValueError(f"dp_rank {dp_rank} of dp_size {dp_size}")
+        if global_batch_size % (micro_batch_size * dp_size):
+            raise UserError(
+                f"global_batch_size {global_batch_size} is not a multiple of micro_batch_size "
+                f"{micro_batch_size} x {dp_size} data-parallel ranks: change one of them"
+            )
+        self._dataset = dataset
+        self._layout = _Layout(global_batch_size, micro_batch_size, dp_rank, dp_size)
+        self._prefetch = prefetch
+        self._consumed = consumed_samples
+
+    @property
+    def consumed_samples(self) -> int:
+        """Samples of the steps handed out, over all ranks."""
+        return self._consumed
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        return self
+
+    def __next__(self) -> list[Batch]:
+        if self._consumed + self._layout.global_batch_size > len(self._dataset):
+            self.close()
+            raise StopIteration
+        if self._prefetch:
+            if self._worker is None:
+                steps = self._layout.steps(self._dataset, self._consumed)
+                self._worker = _Worker(steps, self._prefetch)
+            step = self._worker.take()
+        else:
+            step = self._layout.step(self._dataset, self._consumed)
+        self._consumed += self._layout.global_batch_size
+        return step
+
+    def state_dict(self) -> dict:
+        """What a checkpoint keeps; the same for every rank."""
+        return {"consumed_samples": self._consumed, "dataset": self._dataset.fingerprint()}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue after the steps that `state` had handed out.
+
+        The number of ranks and the batch sizes may differ from the saved run's. Raises UserError
+        when the dataset is another one, naming what changed.
+        """
+        saved, here = state["dataset"], self._dataset.fingerprint()
+        changed = [
+            f"{key} was {saved.get(key)} and is {here.get(key)}"
+            for key in sorted(saved.keys() | here.keys())
+            if saved.get(key) != here.get(key)
+        ]
+        if changed:
+            raise UserError(
+                f"the checkpoint's data differ from this run's: {'; '.join(changed)}: resume with "
+                f"the same settings or start a new run"
+            )
+        self.close()
+        self._consumed = state["consumed_samples"]
+
+    def close(self) -> None:
+        """Stop the background thread; the stream can be used again."""
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Worker:
+    """A daemon thread that runs an iterator ahead of its consumer."""
+
+    def __init__(self, steps: Iterator[list[Batch]], depth: int):
+        self._ready: queue.Queue = queue.Queue(depth)
+        self._stopped = threading.Event()
+        self._steps = steps
+        self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
+        self._thread.start()
+
+    def take(self) -> list[Batch]:
+        step, error = self._ready.get()
+        if error is not None:
+            # Put back, so that a caller who tries again gets the error and does not hang.
+            self._ready.put((None, error))
+            raise error
+        return step
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            for step in self._steps:
+                if not self._offer((step, None)):
+                    return
+        except BaseException as error:
+            self._offer((None, error))
+
+    def _offer(self, item: tuple) -> bool:
+        while not self._stopped.is_set():
+            try:
+                self._ready.put(item, timeout=_POLL_S)
+                return True
+            except queue.Full:
+                continue
+        return False

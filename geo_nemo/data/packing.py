@@ -1,0 +1,136 @@
+"""Cuts documents that do not fit in a row, and packs the fragments best-fit into rows.
+
+1. `cut_documents`: lengths of documents -> fragments of at most `seq_length` positions.
+2. `best_fit`: positions of fragments -> the row of each.
+
+A fragment of n tokens takes n - 1 positions: its last token is a label only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class DocumentLengths:
+    """Token counts of the parts of documents, int64 [n] each.
+
+    head: in front of every fragment's text: BOS, prepended metadata, the CONTENT: label.
+    title_label: the TITLE: label, on the first fragment; zero without a title.
+    title: title tokens, on the first fragment.
+    body: body tokens.
+    tail: behind the last fragment's text: appended metadata and EOS.
+    """
+
+    head: np.ndarray
+    title_label: np.ndarray
+    title: np.ndarray
+    body: np.ndarray
+    tail: np.ndarray
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """Whole documents and pieces of long ones, in the order of the documents; [m] each.
+
+    document: place of the document in the input.
+    start, stop: the piece's span in the document's body tokens.
+    title: title tokens that the fragment shows (zero on later fragments).
+    final: whether the body ends here, so that EOS follows.
+    positions: places that the fragment takes in a row.
+    """
+
+    document: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    title: np.ndarray
+    final: np.ndarray
+    positions: np.ndarray
+
+
+def too_long_heads(lengths: DocumentLengths, seq_length: int) -> np.ndarray:
+    """Documents whose metadata and labels leave no room for one body token; places, [k]."""
+    needed = lengths.head + lengths.title_label + 1 + lengths.tail
+    return np.flatnonzero(needed > seq_length + 1)
+
+
+def cut_documents(lengths: DocumentLengths, seq_length: int) -> Fragments:
+    """Fragments of each document: one where it fits, else full rows and a remainder.
+
+    Every body token is in exactly one fragment and no fragment of a cut document is without one.
+    A title that leaves no room for a body token is cut. Documents of `too_long_heads` must not be
+    given.
+    """
+    most = seq_length + 1
+    head, body, tail = lengths.head, lengths.body, lengths.tail
+    first_head = head + lengths.title_label
+    title = np.minimum(lengths.title, most - first_head - 1 - tail)
+    first_room = most - first_head - title
+    later_room = most - head
+
+    whole = body + tail <= first_room
+    # One token stays for the last fragment, because EOS never stands without text before it.
+    first_piece = np.where(whole, body, np.minimum(first_room, body - 1))
+    rest = body - first_piece
+    # Full fragments between the first and the last: the last also holds the tail.
+    full = np.where(whole, 0, -(-np.maximum(rest - (later_room - tail), 0) // later_room))
+    pieces = np.where(whole, 1, full + 2)
+
+    document = np.repeat(np.arange(len(body)), pieces)
+    number = np.arange(len(document)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    final = number == (pieces - 1)[document]
+    reached = first_piece[document] + (number - 1) * later_room[document]
+    start = np.where(number == 0, 0, np.minimum(reached, body[document] - 1))
+    stop = np.where(final, body[document], np.roll(start, -1))
+    kept_title = np.where(number == 0, title[document], 0)
+    tokens = (
+        head[document]
+        + np.where(number == 0, (lengths.title_label + title)[document], 0)
+        + (stop - start)
+        + np.where(final, tail[document], 0)
+    )
+    return Fragments(document, start, stop, kept_title, final, tokens - 1)
+
+
+def best_fit(positions: np.ndarray, capacity: int) -> tuple[np.ndarray, int]:
+    """Best-fit decreasing: the row of each item, int64 [m], and the number of rows.
+
+    Items go from the longest to the shortest, each into the fullest row that has room. Items of
+    one length are placed together, and a bit mask over remaining capacities finds the row, so the
+    cost grows with the number of distinct lengths and hardly with the number of items.
+    """
+    order = np.argsort(-positions, kind="stable")
+    lengths, counts = np.unique(positions, return_counts=True)
+    if len(lengths) and not 0 < lengths[0] <= lengths[-1] <= capacity:
+        raise ValueError(f"items take {lengths[0]} to {lengths[-1]} of {capacity} places")
+    placed: list[int] = []  # rows, in the order of `order`
+    rows_with: dict[int, list[int]] = {}  # remaining capacity -> rows
+    mask = 0  # bit r is set where rows_with[r] is not empty
+    num_rows = 0
+    for length, count in zip(lengths[::-1].tolist(), counts[::-1].tolist(), strict=True):
+        while count:
+            fits = mask >> length
+            if fits:
+                room = length + (fits & -fits).bit_length() - 1
+                rows = rows_with[room]
+            else:
+                room = capacity
+                opened = -(-count // (capacity // length))
+                rows = rows_with[room] = list(range(num_rows, num_rows + opened))
+                num_rows += opened
+                mask |= 1 << room
+            # Best fit returns to the row it has just used for as long as the row has room.
+            each = min(room // length, count)
+            chosen = rows[: count // each]
+            placed += chosen if each == 1 else np.repeat(chosen, each).tolist()
+            left = room - each * length
+            del rows[: len(chosen)]
+            if not rows:
+                mask ^= 1 << room
+            if left:
+                rows_with.setdefault(left, []).extend(chosen)
+                mask |= 1 << left
+            count -= each * len(chosen)
+    row_of = np.empty(len(positions), dtype=np.int64)
+    row_of[order] = placed
+    return row_of, num_rows

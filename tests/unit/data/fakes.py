@@ -1,0 +1,108 @@
+"""A split in memory and a tokenizer of words, so that arrays in tests can be read by eye."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from geo_nemo.metadata.record import MetadataRecord
+
+CONTINENT_OF = {"gb": "Europe", "us": "America", "in": "Asia"}
+
+
+class WordTokenizer:
+    """One id a word (with its leading space) or newline, numbered as they are first met from 10."""
+
+    bos_id, eos_id, pad_id = 1, 2, 0
+    kind = "words"
+    sha256 = "0" * 64
+
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}
+
+    @property
+    def vocab_size(self) -> int:
+        return 10 + len(self._ids)
+
+    def encode(self, text: str) -> list[int]:
+        words = re.findall(r"\n| ?[^\s]+", text)
+        return [self._ids.setdefault(word, 10 + len(self._ids)) for word in words]
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        return [self.encode(text) for text in texts]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(self.pieces([i for i in ids if i >= 10]))
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        names = {i: word for word, i in self._ids.items()} | {0: "<pad>", 1: "<s>", 2: "</s>"}
+        return [names[int(i)] for i in ids]
+
+
+@dataclass(frozen=True)
+class Document:
+    title: Sequence[int]
+    body: Sequence[int]
+    host: str = "bbc.co.uk"
+    country: str = "gb"
+    path: str = "/a"
+
+
+class MemorySplit:
+    """What a store's split gives, over a list of documents."""
+
+    name = "train"
+
+    def __init__(self, documents: Sequence[Document]):
+        self._documents = documents
+        self.num_documents = len(documents)
+        self.hosts = sorted({d.host for d in documents})
+        self.countries = tuple(sorted({d.country for d in documents}))
+        self.title_lengths = np.array([len(d.title) for d in documents], dtype=np.int64)
+        self.body_lengths = np.array([len(d.body) for d in documents], dtype=np.int64)
+        self.host = np.array([self.hosts.index(d.host) for d in documents], dtype=np.uint32)
+        self.country = np.array([self.countries.index(d.country) for d in documents], np.uint8)
+
+    def title(self, index: int) -> np.ndarray:
+        return np.array(self._documents[index].title, dtype=np.uint16)
+
+    def body(self, index: int) -> np.ndarray:
+        return np.array(self._documents[index].body, dtype=np.uint16)
+
+    def record(self, index: int) -> MetadataRecord:
+        document = self._documents[index]
+        return MetadataRecord(
+            host=document.host,
+            country=document.country,
+            continent=CONTINENT_OF[document.country],
+            path=document.path,
+        )
+
+
+def random_documents(
+    seed: int, count: int, longest_title: int = 6, longest_body: int = 60
+) -> list[Document]:
+    """Documents of distinct-looking tokens (1000 and up), some without title or body."""
+    draw = int(hashlib.blake2b(str(seed).encode(), digest_size=4).hexdigest(), 16)
+    rng = np.random.default_rng(draw)
+    places = [
+        ("bbc.co.uk", "gb"),
+        ("a.very.long.host.example.com", "us"),
+        ("thehindu.com", "in"),
+        ("cnn.com", "us"),
+    ]
+    documents = []
+    for _ in range(count):
+        host, country = places[rng.integers(len(places))]
+        documents.append(
+            Document(
+                title=rng.integers(1000, 60_000, rng.integers(0, longest_title + 1)).tolist(),
+                body=rng.integers(1000, 60_000, rng.integers(0, longest_body + 1)).tolist(),
+                host=host,
+                country=country,
+                path=f"/{rng.integers(1000)} {'x ' * int(rng.integers(0, 3))}y",
+            )
+        )
+    return documents
