@@ -1,0 +1,125 @@
+"""Countries, continents and national domains: a small reviewed table of our own.
+
+`countries.csv` holds every ISO 3166-1 alpha-2 code and Kosovo's `xk`, in lower case, with the one
+continent it belongs to here. Its decisions:
+
+- The United Nations' M49 regions decide, with North and South America merged into America.
+- So Russia is in Europe; Türkiye and Cyprus are in Asia, as are the Caucasus and Kazakhstan. The
+  column `also_accepted` lists the other continent that sources commonly give such a country: a
+  record may say so and is kept, with the table's continent.
+- Antarctica (`aq`) has none of the five continents and is no country here.
+- `na` is Namibia, never a missing value. `uk` is read as `gb` and the European Union's `el` as
+  `gr`. Names of countries are not read as codes.
+"""
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+CONTINENTS = ("Africa", "America", "Asia", "Europe", "Oceania")
+
+_CODE_ALIASES = {"uk": "gb", "el": "gr"}
+_CONTINENT_ALIASES = {
+    "americas": "America",
+    "the americas": "America",
+    "north america": "America",
+    "central america": "America",
+    "south america": "America",
+    "latin america": "America",
+    "australia": "Oceania",
+    "australia and oceania": "Oceania",
+}
+
+# National domains sold worldwide say nothing of a country. Up to "ws" these are
+# what Google Search documents as generic country-code domains; then others in wide generic use.
+GENERIC_DOMAINS = frozenset((
+    "ad", "ai", "as", "bz", "cc", "cd", "co", "dj", "fm", "io", "la", "me", "ms", "nu", "sc", "sr",
+    "su", "tk", "tv", "ws",
+    "ac", "ag", "cf", "cx", "eu", "ga", "gg", "gl", "gq", "gs", "lc", "ly", "ml", "pw", "sh", "st",
+    "tf", "to", "vc", "vg",
+))  # fmt: skip
+# Open to United States bodies, which publish about the whole world.
+UNITED_STATES_BODIES = frozenset({"gov", "mil", "edu"})
+
+_IDN_DOMAINS = {
+    "ae": "امارات", "am": "հայ", "bd": "বাংলা", "bg": "бг", "bh": "البحرين", "by": "бел",
+    "cn": "中国 中國", "dz": "الجزائر", "eg": "مصر", "ge": "გე", "gr": "ελ", "hk": "香港",
+    "il": "ישראל", "iq": "عراق", "ir": "ایران", "jo": "الاردن", "kr": "한국", "kz": "қаз",
+    "in": "भारत ভারত ভাৰত ਭਾਰਤ ભારત இந்தியா భారత్ ಭಾರತ ഭാരതം ଭାରତ भारतम् भारोत بھارت ڀارت بارت",
+    "la": "ລາວ", "lk": "ලංකා இலங்கை", "ma": "المغرب", "mk": "мкд", "mn": "мон", "mo": "澳門",
+    "mr": "موريتانيا", "my": "مليسيا", "om": "عمان", "pk": "پاکستان", "ps": "فلسطين", "qa": "قطر",
+    "rs": "срб", "ru": "рф", "sa": "السعودية", "sd": "سودان", "sg": "新加坡 சிங்கப்பூர்",
+    "sy": "سورية", "th": "ไทย", "tn": "تونس", "tw": "台湾 台灣", "ua": "укр", "ye": "اليمن",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Country:
+    """A row of the table; `accepted` are the continents a record may give it."""
+
+    code: str
+    name: str
+    continent: str
+    accepted: frozenset[str]
+
+
+@cache
+def countries() -> dict[str, Country]:
+    """The table, by code."""
+    text = (files("geo_nemo.metadata") / "countries.csv").read_text(encoding="utf-8")
+    return {
+        row["code"]: Country(
+            code=row["code"],
+            name=row["name"],
+            continent=row["continent"],
+            accepted=frozenset(filter(None, (row["continent"], row["also_accepted"]))),
+        )
+        for row in csv.DictReader(text.splitlines())
+    }
+
+
+def country_code(value: str) -> str | None:
+    """`value` as a code of the table, or None: ` GB `, `gb` and `uk` are `gb`."""
+    code = value.strip().lower()
+    code = _CODE_ALIASES.get(code, code)
+    return code if code in countries() else None
+
+
+def continent_name(value: str) -> str | None:
+    """`value` as one of CONTINENTS, or None: `South America` is `America`."""
+    name = " ".join(value.split()).casefold()
+    return _CONTINENT_ALIASES.get(name) or _by_folded_name().get(name)
+
+
+def continent_of(code: str) -> str:
+    """The continent of a country of the table. KeyError for another code."""
+    return countries()[code].continent
+
+
+def national_country(host: str) -> str | None:
+    """The country whose national domain `host` (lower case, ASCII) ends in, or None.
+
+    None for generic domains (`.com`), for national domains in generic use (`.io`) and for
+    addresses.
+    """
+    return _by_domain().get(host.rpartition(".")[2])
+
+
+def likely_country(host: str) -> str | None:
+    """`us` for a host of United States bodies, which yields to any other evidence; else None."""
+    return "us" if host.rpartition(".")[2] in UNITED_STATES_BODIES else None
+
+
+@cache
+def _by_folded_name() -> dict[str, str]:
+    return {name.casefold(): name for name in CONTINENTS}
+
+
+@cache
+def _by_domain() -> dict[str, str]:
+    domains = {code: code for code in countries() if code not in GENERIC_DOMAINS and code != "xk"}
+    domains["uk"] = "gb"
+    for code, names in _IDN_DOMAINS.items():
+        domains |= {name.encode("idna").decode(): code for name in names.split()}
+    return domains
