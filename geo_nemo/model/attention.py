@@ -4,6 +4,7 @@ Legend: T tokens of the packed row, N query heads, G key-value groups, D head si
 """
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +58,6 @@ class DocumentAttention(torch.nn.Module):
                 scale=self.scale,
                 enable_gqa=q_NTD.shape[0] != k_GTD.shape[0],
             )[0]
-            for start, end in zip(borders, borders[1:], strict=False)
+            for start, end in pairwise(borders)
         ]
         return torch.cat(context, dim=1).transpose(0, 1).flatten(1)

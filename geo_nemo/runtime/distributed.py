@@ -1,14 +1,15 @@
 """Process groups: torch.distributed and Megatron-Core's parallel state, opened and closed."""
 
+import atexit
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
-from geo_nemo.config import Parallel, UserError
+from geo_nemo.config import Parallel
 from geo_nemo.runtime.device import prepare_megatron
 
 TIMEOUT = timedelta(minutes=10)
@@ -30,7 +31,6 @@ def process_groups(parallel: Parallel, device: torch.device, seed: int) -> Itera
     prepare_megatron(device)
     from megatron.core import parallel_state, tensor_parallel
 
-    check_world_size(parallel, world_size())
     backend = "nccl" if device.type == "cuda" else "gloo"
     if world_size() == 1:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
@@ -49,12 +49,10 @@ def process_groups(parallel: Parallel, device: torch.device, seed: int) -> Itera
         dist.destroy_process_group()
 
 
-def check_world_size(parallel: Parallel, size: int) -> None:
-    """Raise `UserError` unless `size` processes can hold the layout."""
-    needed = parallel.tensor * parallel.pipeline
-    if size % needed:
-        raise UserError(
-            f"parallel.tensor={parallel.tensor} x parallel.pipeline={parallel.pipeline} needs a "
-            f"multiple of {needed} processes, and this job has {size}: "
-            f"start it with torchrun --nproc-per-node {needed}"
-        )
+def ensure_single_process(device: torch.device, seed: int) -> None:
+    """Open the process groups of one process, once, and close them when the program ends."""
+    if dist.is_initialized():
+        return
+    stack = ExitStack()
+    stack.enter_context(process_groups(Parallel(), device, seed))
+    atexit.register(stack.close)

@@ -97,6 +97,16 @@ def whole_checkpoints(directory: Path) -> list[Path]:
     return sorted(path for path in found if path.suffix != PARTIAL)
 
 
+def newest(directory: Path) -> Path:
+    """The newest whole checkpoint, its index checked; `UserError` where there is none."""
+    whole = whole_checkpoints(directory)
+    if not whole:
+        raise UserError(f"no whole checkpoint in {directory}: train first, or give another run")
+    read_position(whole[-1])
+    check_index(whole[-1] / ".metadata")
+    return whole[-1]
+
+
 def read_position(checkpoint: Path) -> Position:
     """The position that a checkpoint records."""
     try:

@@ -1,0 +1,132 @@
+"""`geo-nemo train`: validate, then train from where the newest checkpoint stands."""
+
+import json
+import os
+import platform
+import sys
+import time
+from contextlib import ExitStack
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+
+from geo_nemo.cli.options import OVERRIDES, DryRun
+from geo_nemo.cli.plan import print_plan
+from geo_nemo.cli.progress import progress_bar
+from geo_nemo.config import Run, UserError
+from geo_nemo.config.load import load_config
+from geo_nemo.config.lock import folder_lock
+from geo_nemo.config.progress import no_progress
+from geo_nemo.train.setup import Prepared, prepare
+
+PACKAGES = ("geo-nemo", "torch", "megatron-core", "transformer-engine", "numpy")
+# A run that was asked to stop, and saved: the launcher may start it again (EX_TEMPFAIL).
+EXIT_STOPPED = 75
+
+
+@click.command(epilog="Example: geo-nemo train experiment=demo data.store=S output_dir=runs/a")
+@OVERRIDES
+@DryRun
+def command(overrides: tuple[str, ...], dry_run: bool) -> int:
+    """Pre-train as the recipe says: conditioning stage, then cooldown.
+
+    Run it again with the same settings to go on after a stop or a crash. Under torchrun, each
+    process takes its place in the layout.
+    """
+    run = load_config("train", Run, overrides)
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    prepared = prepare(run, world_size)
+    if dry_run:
+        print_plan(prepared, world_size)
+        return 0
+    return train(prepared, world_size)
+
+
+def train(prepared: Prepared, world_size: int) -> int:
+    """Train in this process; 0 when the run is finished, `EXIT_STOPPED` after a stop request."""
+    import warnings
+
+    # Megatron-Core warns on import of each fused kernel that a CPU has not, and of deprecations.
+    warnings.filterwarnings("ignore", module=r"megatron\..*")
+    from geo_nemo.runtime.device import resolve_device
+    from geo_nemo.runtime.distributed import process_groups
+    from geo_nemo.runtime.signals import stop_on_signal
+
+    run = prepared.run
+    device = resolve_device(run.device)
+    first = os.environ.get("RANK", "0") == "0"
+    output = Path(run.output_dir)
+    with ExitStack() as stack:
+        if first:
+            stack.enter_context(folder_lock(output))
+            write_record(prepared, world_size)
+        progress = stack.enter_context(progress_bar()) if first else no_progress
+        stop = stack.enter_context(stop_on_signal())
+        stack.enter_context(process_groups(run.parallel, device, run.seed))
+        import torch
+
+        from geo_nemo.train.callbacks import Metrics, ProgressBar
+        from geo_nemo.train.loop import Trainer
+
+        torch.use_deterministic_algorithms(run.deterministic)
+        steps = run.train.steps
+        callbacks = [
+            ProgressBar(run.name, steps, progress),
+            Metrics(output / "metrics.jsonl", run.logging, prepared.store.countries, steps),
+        ]
+        trainer = Trainer(prepared, device, callbacks, progress, stop)
+        finished = trainer.fit()
+    if first and not finished:
+        print(
+            f"geo-nemo: stopped by {stop.received.name if stop.received else 'another rank'} at "
+            f"step {trainer.step} of {steps}; saved. The same command goes on from there",
+            file=sys.stderr,
+        )
+    return 0 if finished else EXIT_STOPPED
+
+
+def write_record(prepared: Prepared, world_size: int) -> None:
+    """Write `run.json`: what runs here, from which command, with which versions."""
+    run = prepared.run
+    path = Path(run.output_dir) / "run.json"
+    session = {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": " ".join(["geo-nemo", *sys.argv[1:]]),
+        "world_size": world_size,
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+    sessions = []
+    if path.exists():
+        try:
+            sessions = json.loads(path.read_text())["sessions"]
+        except (ValueError, KeyError):
+            raise UserError(f"{path} is not a run record: give another output_dir") from None
+    first = sessions[0] if sessions else session
+    record = {
+        "name": run.name,
+        "command": session["command"],
+        "started": first["started"],
+        "config": run.model_dump(mode="json"),
+        "parameters": prepared.parameters,
+        "vocab_size": prepared.tokenizer.vocab_size,
+        "policy_hashes": {stage.name: stage.policy.hash() for stage in prepared.stages},
+        "store_hash": prepared.store.hash,
+        "tokenizer_sha256": prepared.tokenizer.sha256,
+        "versions": session["versions"],
+        "sessions": [*sessions, session],
+    }
+    try:
+        temporary = path.with_name("run.json.partial")
+        temporary.write_text(json.dumps(record, indent=1))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

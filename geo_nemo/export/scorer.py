@@ -1,0 +1,72 @@
+"""A trained checkpoint as a function from packed rows to losses, for those who need no Megatron."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from geo_nemo.config import Parallel, Precision, Run, UserError
+from geo_nemo.data.batches import stack_rows
+from geo_nemo.data.rows import Row
+
+
+class CheckpointScorer:
+    """The model of a checkpoint on one device, in fp32.
+
+    seq_length: length that the model was trained at. vocab_size: of its tokenizer.
+    """
+
+    def __init__(self, model: torch.nn.Module, run: Run, vocab_size: int, device: torch.device):
+        self.model = model
+        self.seq_length = run.data.seq_length
+        self.vocab_size = vocab_size
+        self.device = device
+
+    @torch.no_grad()
+    def nll(self, row: Row) -> np.ndarray:
+        """-log p(label) in nats at each position of `row`, float32 [s]."""
+        from geo_nemo.train.engine import to_device
+
+        tensors = to_device(stack_rows([row], [0]), self.device)
+        losses = self.model(
+            tensors["tokens"],
+            tensors["position_ids"],
+            None,
+            labels=tensors["labels"],
+            packed_seq_params=tensors["packed_seq_params"],
+        )
+        return losses.float().flatten().cpu().numpy()
+
+
+def load_scorer(run_dir: str | Path, device: str = "auto") -> CheckpointScorer:
+    """The model of a run's newest checkpoint, in this process, whatever layout trained it."""
+    folder = Path(run_dir)
+    run, vocab_size = _described(folder)
+    # Megatron-Core is imported after the runtime is ready for it.
+    from geo_nemo.runtime.device import resolve_device
+    from geo_nemo.runtime.distributed import ensure_single_process
+
+    target = resolve_device(device)
+    ensure_single_process(target, run.seed)
+    from megatron.core import dist_checkpointing
+
+    from geo_nemo.model.build import build_model, transformer_config
+    from geo_nemo.train.checkpoint import newest
+
+    single, precision = Parallel(), Precision(dtype="fp32")
+    config = transformer_config(run.model, single, precision, target, run.deterministic)
+    model = build_model(run.model, config, vocab_size, run.data.seq_length, target, run.seed)
+    checkpoint = newest(folder / "checkpoints")
+    state = dist_checkpointing.load({"model": model.sharded_state_dict()}, str(checkpoint))
+    model.load_state_dict(state["model"])
+    model.eval()
+    return CheckpointScorer(model, run, vocab_size, target)
+
+
+def _described(folder: Path) -> tuple[Run, int]:
+    try:
+        record = json.loads((folder / "run.json").read_text())
+        return Run.model_validate(record["config"]), int(record["vocab_size"])
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder} is not a training run: {error}") from None

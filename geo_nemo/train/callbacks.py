@@ -1,0 +1,122 @@
+"""What is told while a run goes on: a progress bar, and `metrics.jsonl`, a line a logged step."""
+
+import json
+import os
+import zlib
+from pathlib import Path
+
+import torch.distributed as dist
+
+from geo_nemo.config import Logging, RunError
+from geo_nemo.config.progress import Progress
+from geo_nemo.train.loop import StepEvent
+
+
+class ProgressBar:
+    """Steps done, loss and speed, to whoever watches rank 0."""
+
+    def __init__(self, name: str, steps: int, progress: Progress):
+        self.name = name
+        self.steps = steps
+        self.progress = progress
+
+    def on_start(self, step: int) -> None:
+        self.progress(self.name, step, self.steps)
+
+    def on_step(self, event: StepEvent) -> None:
+        speed = event.positions / event.seconds
+        note = f"{event.stage.name}, loss {event.report.loss:.3f}, {speed:,.0f} tokens/s"
+        self.progress(self.name, event.step + 1, self.steps, note)
+
+    def on_end(self) -> None: ...
+
+
+class Metrics:
+    """Writes `metrics.jsonl` on rank 0. After a resume, lines of steps that are taken again go.
+
+    Each line: step, stage, loss (mean nats over the step's trained tokens), lr, grad_norm,
+    tokens_per_second (positions, padding included, since the last line), consumed_samples (of the
+    stage), trained_tokens, loss_by_country (countries that the step saw), and, where
+    `logging.batch_digest` is on, crc32 of the tokens and masks that this rank trained on.
+    """
+
+    def __init__(self, path: Path, logging: Logging, countries: tuple[str, ...], last_step: int):
+        self.path = path
+        self.logging = logging
+        self.countries = countries
+        self.last_step = last_step
+        self.file = None
+        self.positions = 0
+        self.seconds = 0.0
+
+    def on_start(self, step: int) -> None:
+        if dist.get_rank() != 0:
+            return
+        try:
+            self._keep_steps_below(step)
+            self.file = self.path.open("a", buffering=1)
+        except OSError as error:
+            raise RunError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def on_step(self, event: StepEvent) -> None:
+        self.positions += event.positions
+        self.seconds += event.seconds
+        done = event.step + 1
+        if self.file is None or (done % self.logging.every_steps and done != self.last_step):
+            return
+        try:
+            self.file.write(json.dumps(self._line(event)) + "\n")
+        except OSError as error:
+            raise RunError(f"cannot write {self.path}: {error.strerror}") from error
+        self.positions, self.seconds = 0, 0.0
+
+    def on_end(self) -> None:
+        if self.file is not None:
+            self.file.close()
+
+    def _line(self, event: StepEvent) -> dict:
+        report = event.report
+        by_country = {
+            country: total / count
+            for country, total, count in zip(
+                self.countries, report.sums.tolist(), report.counts.tolist(), strict=True
+            )
+            if count
+        }
+        line = {
+            "step": event.step,
+            "stage": event.stage.name,
+            "loss": report.loss,
+            "lr": report.lr,
+            "grad_norm": report.grad_norm,
+            "tokens_per_second": self.positions / self.seconds,
+            "consumed_samples": event.consumed_samples,
+            "trained_tokens": report.trained_tokens,
+            "loss_by_country": by_country,
+        }
+        if self.logging.batch_digest:
+            line["batch_digest"] = digest(event.batches)
+        return line
+
+    def _keep_steps_below(self, step: int) -> None:
+        if not self.path.exists():
+            return
+        kept = []
+        for line in self.path.read_text().splitlines():
+            try:
+                if json.loads(line)["step"] < step:
+                    kept.append(line + "\n")
+            except ValueError:
+                break  # the line that a kill cut off
+        temporary = self.path.with_name(self.path.name + ".partial")
+        temporary.write_text("".join(kept))
+        os.replace(temporary, self.path)
+
+
+def digest(batches) -> int:
+    """crc32 over everything that the model sees of these micro-batches."""
+    value = 0
+    for batch in batches:
+        for array in (batch.tokens, batch.labels, batch.loss_mask, batch.cu_seqlens):
+            value = zlib.crc32(array.tobytes(), value)
+    return value

@@ -1,0 +1,155 @@
+"""The training loop: stages in order, a step at a time, resumed where the newest checkpoint stands.
+
+for each stage: its rows, its policy
+    for each step: the rank's micro-batches, one train step, callbacks, now and then a checkpoint
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torch.distributed as dist
+from megatron.core import parallel_state
+
+from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.data.batches import Batch, BatchStream
+from geo_nemo.runtime.signals import StopRequest
+from geo_nemo.train import checkpoint
+from geo_nemo.train.engine import Engine, StepReport
+from geo_nemo.train.setup import Prepared
+from geo_nemo.train.stages import StagePlan
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvent:
+    """A finished optimizer step, as callbacks see it.
+
+    step: counts from 0. batches: this rank's micro-batches. consumed_samples: of the stage so far.
+    positions: tokens of the global batch, padding included.
+    """
+
+    step: int
+    stage: StagePlan
+    report: StepReport
+    batches: Sequence[Batch]
+    seconds: float
+    consumed_samples: int
+    positions: int
+
+
+class Callback(Protocol):
+    """Watches a run on every rank; owns its state."""
+
+    def on_start(self, step: int) -> None:
+        """Before the first step of this process; `step` is the one that comes next."""
+
+    def on_step(self, event: StepEvent) -> None:
+        """After each step."""
+
+    def on_end(self) -> None:
+        """After the last step of this process, also when it ends by an error."""
+
+
+class Trainer:
+    """One process of a run."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        device: torch.device,
+        callbacks: Sequence[Callback] = (),
+        progress: Progress = no_progress,
+        stop: StopRequest | None = None,
+    ):
+        self.prepared = prepared
+        self.run = prepared.run
+        self.callbacks = callbacks
+        self.progress = progress
+        self.stop = stop
+        self.device = device
+        self.directory = Path(self.run.output_dir) / "checkpoints"
+        self.engine = Engine(
+            self.run, prepared.tokenizer.vocab_size, len(prepared.store.countries), device
+        )
+        self.step = 0
+
+    def fit(self) -> bool:
+        """Train to the end, or to a stop request. True when the run is finished."""
+        self.resume()
+        try:
+            for callback in self.callbacks:
+                callback.on_start(self.step)
+            for stage in self.prepared.stages:
+                if self.step < stage.last_step and not self._train_stage(stage):
+                    return False
+        finally:
+            for callback in self.callbacks:
+                callback.on_end()
+        return True
+
+    def resume(self) -> None:
+        """Load the newest whole checkpoint, if there is one."""
+        whole = checkpoint.whole_checkpoints(self.directory)
+        if not whole:
+            return
+        position = checkpoint.read_position(whole[-1])
+        checkpoint.check_fingerprint(position.fingerprint, self.prepared.fingerprint, whole[-1])
+        self.step = checkpoint.load(self.engine, whole[-1]).step
+
+    def save(self) -> None:
+        """Write a checkpoint of where the run stands."""
+        size = self.run.train.global_batch_size
+        samples = {
+            stage.name: size * min(max(self.step - stage.first_step, 0), stage.steps)
+            for stage in self.prepared.stages
+        }
+        position = checkpoint.Position(self.step, samples, self.prepared.fingerprint)
+        checkpoint.save(self.engine, position, self.directory, self.run.checkpoint.keep_last)
+
+    def _train_stage(self, stage: StagePlan) -> bool:
+        """The stage's remaining steps. False when a stop was asked for."""
+        train = self.run.train
+        stream = BatchStream(
+            self.prepared.dataset(stage, self.progress),
+            global_batch_size=train.global_batch_size,
+            micro_batch_size=train.micro_batch_size,
+            dp_rank=parallel_state.get_data_parallel_rank(),
+            dp_size=parallel_state.get_data_parallel_world_size(),
+            consumed_samples=(self.step - stage.first_step) * train.global_batch_size,
+        )
+        with closing(stream):
+            while self.step < stage.last_step:
+                begin = time.perf_counter()
+                batches = next(stream)
+                report = self.engine.train_step(batches, self.step)
+                event = StepEvent(
+                    self.step,
+                    stage,
+                    report,
+                    batches,
+                    seconds=time.perf_counter() - begin,
+                    consumed_samples=stream.consumed_samples,
+                    positions=train.global_batch_size * self.run.data.seq_length,
+                )
+                self.step += 1
+                for callback in self.callbacks:
+                    callback.on_step(event)
+                stopping = self._stop_requested()
+                last = self.step == train.steps
+                if last or stopping or self.step % self.run.checkpoint.every_steps == 0:
+                    self.save()
+                if stopping and not last:
+                    return False
+        return True
+
+    def _stop_requested(self) -> bool:
+        """Whether any rank was asked to stop; every rank gets the same answer."""
+        if self.stop is None:
+            return False
+        flag = torch.tensor([float(bool(self.stop))], device=self.device)
+        dist.all_reduce(flag)
+        return bool(flag)

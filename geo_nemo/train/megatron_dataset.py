@@ -1,0 +1,106 @@
+"""The packed rows as a dataset that Megatron-Core's own builders and blends can use.
+
+config = PackedDatasetConfig(
+    random_seed=1, sequence_length=2048, blend_per_split=[([store], None), None, None],
+    policy=MetadataPolicy(),
+)
+train, _, _ = BlendedMegatronDatasetBuilder(
+    PackedDataset, [num_samples, 0, 0], lambda: True, config
+).build()
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from megatron.core.datasets.blended_megatron_dataset_config import BlendedMegatronDatasetConfig
+from megatron.core.datasets.megatron_dataset import MegatronDataset
+from megatron.core.datasets.utils import Split as MegatronSplit
+
+from geo_nemo.config import Data, MetadataPolicy
+from geo_nemo.data.dataset import StageDataset
+from geo_nemo.store import Split, TokenStore
+
+_SPLIT_NAMES = {
+    MegatronSplit.train: "train",
+    MegatronSplit.valid: "validation",
+    MegatronSplit.test: "test",
+}
+
+
+@dataclass
+class PackedDatasetConfig(BlendedMegatronDatasetConfig):
+    """Megatron-Core's dataset config with what the rows depend on.
+
+    policy: metadata policy of the stage. stage: its name, part of the seed.
+    packing_window: documents that are packed together.
+    """
+
+    policy: MetadataPolicy = field(default_factory=MetadataPolicy)
+    stage: str = ""
+    packing_window: int = 16_384
+
+    @property
+    def policy_hash(self) -> str:
+        """The policy in the key of every index that Megatron-Core caches."""
+        return self.policy.hash()
+
+
+class PackedDataset(MegatronDataset):
+    """Rows of `StageDataset` as dictionaries of arrays; the path is that of a token store.
+
+    Keys are those of a batch (`tokens, labels, loss_mask, position_ids, source_ids, ...`, each
+    [s]), `cu_seqlens` and `max_seqlen`. `cu_seqlens` differs in length from row to row, so a
+    collating loader needs `geo_nemo.data.batches.stack_rows`.
+    """
+
+    def __init__(
+        self,
+        dataset: TokenStore,
+        dataset_path: str | None,
+        indices: np.ndarray,
+        num_samples: int | None,
+        index_split: MegatronSplit,
+        config: PackedDatasetConfig,
+    ):
+        super().__init__(dataset, dataset_path, indices, num_samples, index_split, config)
+        self.rows = StageDataset(
+            _split(dataset, index_split),
+            Data(
+                store=dataset_path or "",
+                seq_length=config.sequence_length,
+                packing_window=config.packing_window,
+            ),
+            config.policy,
+            dataset.tokenizer(),
+            indices,
+            config.random_seed,
+            num_samples,
+            stage=config.stage,
+        )
+
+    @staticmethod
+    def build_low_level_dataset(
+        dataset_path: str, config: BlendedMegatronDatasetConfig
+    ) -> TokenStore:
+        """The token store at `dataset_path`."""
+        return TokenStore.open(dataset_path)
+
+    @staticmethod
+    def numel_low_level_dataset(low_level_dataset: TokenStore) -> int:
+        """Documents of the training split, which `config.split` divides further."""
+        return _split(low_level_dataset, MegatronSplit.train).num_documents
+
+    @staticmethod
+    def _key_config_attributes() -> list[str]:
+        return ["random_seed", "sequence_length", "policy_hash", "stage", "packing_window"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, idx: int) -> dict[str, np.ndarray | int]:
+        row = self.rows[idx]
+        return {name: getattr(row, name) for name in row.__dataclass_fields__}
+
+
+def _split(store: TokenStore, index_split: MegatronSplit) -> Split:
+    return store.split(_SPLIT_NAMES[index_split])

@@ -1,0 +1,100 @@
+"""What a run is made of before any process group exists: store, stages, documents, fingerprint.
+
+Needs neither torch nor Megatron, so that `--dry-run` and every mistake of the user's come first.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from geo_nemo.config import Run, UserError
+from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.data.dataset import StageDataset, stage_dataset
+from geo_nemo.metadata.tokenizer import Tokenizer
+from geo_nemo.model.shape import check_layout, parameter_count
+from geo_nemo.store import TokenStore
+from geo_nemo.train.stages import StagePlan, plan_stages
+
+SPLIT = "train"
+# Settings that may differ between the parts of one run: where and how it runs, not what it is.
+_FREE = ("name", "output_dir", "device", "deterministic", "parallel", "checkpoint", "logging")
+_FREE_KEYS = ("data.store", "train.micro_batch_size")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run whose inputs are open and checked."""
+
+    run: Run
+    store: TokenStore
+    tokenizer: Tokenizer
+    stages: list[StagePlan]
+    fingerprint: dict[str, str]
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the model, without the padding of the vocabulary."""
+        return parameter_count(self.run.model, self.tokenizer.vocab_size)
+
+    def dataset(self, stage: StagePlan, progress: Progress = no_progress) -> StageDataset:
+        """The rows of a stage, as many as its steps take."""
+        samples = stage.steps * self.run.train.global_batch_size
+        return stage_dataset(
+            self.run, self.store.split(SPLIT), self.tokenizer, stage.name, samples, progress
+        )
+
+
+def prepare(run: Run, world_size: int) -> Prepared:
+    """Open and check everything that `run` needs; raise `UserError` at the first mistake."""
+    store = TokenStore.open(run.data.store)
+    tokenizer = store.tokenizer()
+    check_layout(run.model, run.parallel, tokenizer.vocab_size)
+    check_batch(run, world_size)
+    return Prepared(
+        run=run,
+        store=store,
+        tokenizer=tokenizer,
+        stages=plan_stages(run),
+        fingerprint=fingerprint(run, store, tokenizer),
+    )
+
+
+def check_batch(run: Run, world_size: int) -> None:
+    """Raise `UserError` unless the global batch divides over processes and micro-batches."""
+    model_parallel = run.parallel.tensor * run.parallel.pipeline
+    if world_size % model_parallel:
+        raise UserError(
+            f"parallel.tensor={run.parallel.tensor} x parallel.pipeline={run.parallel.pipeline} "
+            f"needs a multiple of {model_parallel} processes, and this job has {world_size}: "
+            f"start it with torchrun --nproc-per-node {model_parallel}"
+        )
+    data_parallel = world_size // model_parallel
+    per_step = run.train.micro_batch_size * data_parallel
+    if run.train.global_batch_size % per_step:
+        raise UserError(
+            f"train.global_batch_size={run.train.global_batch_size} is not a multiple of "
+            f"train.micro_batch_size={run.train.micro_batch_size} x {data_parallel} data-parallel "
+            f"ranks = {per_step}; choose a multiple of {per_step}"
+        )
+
+
+def fingerprint(run: Run, store: TokenStore, tokenizer: Tokenizer) -> dict[str, str]:
+    """Everything that the weights at a step depend on, by the name that the user knows."""
+    values = run.model_dump(mode="json", exclude=set(_FREE) | {"stages"})
+    flat = {key: value for key, value in _flatten(values) if key not in _FREE_KEYS}
+    for name, stage in run.stages.items():
+        flat[f"stages.{name}.share"] = f"{stage.share:g}"
+        flat[f"stages.{name}.metadata"] = stage.metadata.hash()
+    flat["store"] = store.hash
+    flat["tokenizer"] = tokenizer.sha256
+    flat["stages"] = hashlib.sha256("/".join(run.stages).encode()).hexdigest()[:16]
+    return flat
+
+
+def _flatten(values: dict, prefix: str = "") -> list[tuple[str, str]]:
+    flat = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat += _flatten(value, f"{prefix}{key}.")
+        else:
+            flat.append((prefix + key, str(value)))
+    return flat
