@@ -13,8 +13,8 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _FEISTEL_ROUNDS = 8
-# A Feistel network over fewer bits has too few round functions to look random.
-_FEISTEL_MIN_BITS = 6
+# Below this a Feistel network has too few bits to look random, and sorting costs less.
+_SORTED_UP_TO = 1024
 
 
 def derive_key(*parts: int | str) -> int:
@@ -40,9 +40,12 @@ def uniform(key: int, counters: np.ndarray) -> np.ndarray:
 def permute(key: int, size: int, places: np.ndarray) -> np.ndarray:
     """What a seeded permutation of range(size) holds at `places`; int64, same shape.
 
-    A Feistel network over the next power of two, walked until it falls inside the range.
+    A Feistel network over the next power of two, walked until it falls inside the range, so that
+    one place costs the same in a permutation of any size.
     """
-    bits = max(_FEISTEL_MIN_BITS, (size - 1).bit_length())
+    if size <= _SORTED_UP_TO:
+        return np.argsort(hash64(key, np.arange(size)), kind="stable")[places]
+    bits = (size - 1).bit_length()
     round_keys = [derive_key(key, r) for r in range(_FEISTEL_ROUNDS)]
     result = _feistel(round_keys, bits, places.astype(np.uint64))
     outside = np.flatnonzero(result >= size)

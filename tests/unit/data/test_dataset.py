@@ -1,0 +1,250 @@
+"""A stage's rows: nothing lost, nothing twice, the same however they are asked for."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geo_nemo.config import Data, MetadataPolicy, UserError
+from geo_nemo.data.dataset import StageDataset, stage_documents
+from geo_nemo.data.rows import Row
+from geo_nemo.metadata.record import Kind
+from tests.unit.data.fakes import Document, MemorySplit, WordTokenizer, random_documents
+
+POLICIES = {
+    "default": MetadataPolicy(),
+    "none": MetadataPolicy(fields=()),
+    "path": MetadataPolicy(fields=("country", "url"), url_form="path"),
+    "dropout": MetadataPolicy(dropout=0.3, field_dropout={"url": 0.5, "country": 0.2}),
+    "append": MetadataPolicy(position="append", mask_loss=False, field_dropout={"url": 0.5}),
+}
+
+
+def dataset(documents, policy=None, *, seq_length=48, window=7, seed=3, samples=None, stage="s"):
+    split = documents if isinstance(documents, MemorySplit) else MemorySplit(documents)
+    return StageDataset(
+        split,
+        Data(store="unused", seq_length=seq_length, packing_window=window),
+        policy or MetadataPolicy(),
+        WordTokenizer(),
+        np.arange(split.num_documents),
+        seed,
+        samples,
+        stage=stage,
+    )
+
+
+def same(a: Row, b: Row) -> bool:
+    return all(
+        np.array_equal(x, y) for x, y in zip(vars(a).values(), vars(b).values(), strict=True)
+    )
+
+
+def labels_of(rows, *kinds: Kind) -> Counter:
+    """How often each token is a trained label of these kinds."""
+    found: Counter = Counter()
+    for row in rows:
+        chosen = np.isin(row.label_kinds, kinds) & (row.loss_mask == 1)
+        found.update(row.labels[chosen].tolist())
+    return found
+
+
+def segments_of(row: Row) -> list[list[int]]:
+    """The whole token ids of each document or fragment of a row."""
+    spans = zip(row.cu_seqlens[:-1], row.cu_seqlens[1:], strict=True)
+    return [
+        [*row.tokens[a:b].tolist(), int(row.labels[b - 1])]
+        for a, b in spans
+        if row.segment_ids[a] >= 0
+    ]
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), count=st.integers(1, 25), window=st.integers(1, 30))
+def test_an_epoch_trains_every_token_of_the_store_exactly_once(name, seed, count, window):
+    documents = random_documents(seed, count)
+    rows = list(dataset(documents, POLICIES[name], window=window))
+    assert labels_of(rows, Kind.BODY) == Counter(t for d in documents for t in d.body)
+    assert labels_of(rows, Kind.TITLE) == Counter(t for d in documents for t in d.title)
+    assert labels_of(rows, Kind.EOS) == {WordTokenizer.eos_id: len(documents)}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), window=st.integers(1, 30))
+def test_planned_lengths_are_those_of_the_composed_rows(name, seed, window):
+    data = dataset(random_documents(seed, 20), POLICIES[name], window=window)
+    rows = list(data)
+    statistics = data.statistics()
+    filled = sum(int((row.segment_ids >= 0).sum()) for row in rows)
+    metadata = sum(int((row.label_kinds == Kind.METADATA).sum()) for row in rows)
+    assert statistics.rows == len(rows)
+    assert statistics.fill == filled / (len(rows) * 48)
+    assert statistics.metadata_share == metadata / filled
+    assert statistics.documents_per_row == sum(len(segments_of(row)) for row in rows) / len(rows)
+    assert statistics.epochs == 1
+
+
+def test_a_cut_document_shows_its_metadata_in_every_fragment_and_its_body_in_order():
+    tokenizer = WordTokenizer()
+    body = list(range(1000, 1100))
+    data = dataset([Document(title=[], body=body)], MetadataPolicy(fields=("country",)))
+    data.tokenizer.encode("COUNTRY: gb\n\nTITLE: CONTENT:")
+    segments = [segment for row in data for segment in segments_of(row)]
+    head = [1, *data.tokenizer.encode("COUNTRY: gb\n\nCONTENT:")]
+    assert [segment[: len(head)] for segment in segments] == [head] * len(segments)
+    pieces = sorted(segment[len(head) :] for segment in segments)
+    assert [token for piece in pieces for token in piece] == [*body, tokenizer.eos_id]
+    assert len(pieces) == 3
+    assert data.statistics().cut_share == 1
+
+
+def test_one_document_that_fills_the_row_exactly():
+    # BOS, URL: host, COUNTRY: gb, ... CONTENT: are 12 tokens; with 36 of body and EOS, 48 places.
+    head = 12
+    body = list(range(1000, 1000 + 48 - head))
+    data = dataset([Document(title=[], body=body)])
+    assert len(data) == 1
+    assert data[0].cu_seqlens.tolist() == [0, 48]
+    assert data[0].labels[-1] == WordTokenizer.eos_id
+    assert data.statistics().fill == 1
+    assert data.statistics().fragments == 1
+
+
+def test_empty_body_and_empty_title_train_eos_alone():
+    data = dataset([Document(title=[], body=[])], MetadataPolicy(fields=()))
+    row = data[0]
+    assert row.tokens[:2].tolist() == [1, data.tokenizer.encode("CONTENT:")[0]]
+    assert row.labels[:2].tolist() == [data.tokenizer.encode("CONTENT:")[0], 2]
+    assert row.loss_mask.tolist() == [0, 1] + [0] * 46
+
+
+def test_source_ids_are_indices_of_the_splits_countries():
+    documents = [
+        Document(title=[], body=[1000], country="us"),
+        Document(title=[], body=[1001], country="gb"),
+    ]
+    row = dataset(documents, MetadataPolicy(fields=()))[0]
+    source = {int(t): int(s) for t, s in zip(row.labels, row.source_ids, strict=True)}
+    assert (source[1000], source[1001]) == (1, 0)  # countries are gb, us
+
+
+def test_metadata_that_leaves_no_room_names_host_and_seq_length():
+    documents = [Document([], [1000], host="a.example"), Document([], [1000], path=" x" * 60)]
+    policy = MetadataPolicy(url_form="path")
+    with pytest.raises(UserError, match=r"bbc\.co\.uk.*seq_length 48"):
+        dataset(documents, policy)
+
+
+def test_a_stage_without_documents_is_a_users_mistake():
+    split = MemorySplit([Document([], [1000])])
+    data = Data(store="unused", seq_length=48)
+    with pytest.raises(UserError, match="stage cooldown has no documents in split train"):
+        StageDataset(
+            split,
+            data,
+            MetadataPolicy(),
+            WordTokenizer(),
+            np.array([], int),
+            1,
+            1,
+            stage="cooldown",
+        )
+
+
+def test_epochs_follow_each_other_reshuffled():
+    documents = random_documents(5, 30)
+    one = dataset(documents, POLICIES["none"], window=100)
+    per_epoch = len(one)
+    data = dataset(documents, POLICIES["none"], window=100, samples=2 * per_epoch + 1)
+    assert len(data) == 2 * per_epoch + 1
+    first = [data[i] for i in range(per_epoch)]
+    second = [data[i] for i in range(per_epoch, 2 * per_epoch)]
+    assert all(same(a, b) for a, b in zip(first, one, strict=True))
+    assert labels_of(first, Kind.BODY) == labels_of(second, Kind.BODY)
+    assert not any(same(a, b) for a, b in zip(first, second, strict=True))
+    assert data[2 * per_epoch].tokens.shape == (48,)
+    assert data.statistics().epochs == 3
+    with pytest.raises(IndexError):
+        data[2 * per_epoch + 1]
+
+
+def test_rows_do_not_depend_on_the_order_in_which_they_are_read():
+    documents = random_documents(6, 60)
+    forward = list(dataset(documents, POLICIES["dropout"], samples=80))
+    data = dataset(documents, POLICIES["dropout"], samples=80)
+    backward = [data[i] for i in reversed(range(80))][::-1]
+    assert all(same(a, b) for a, b in zip(forward, backward, strict=True))
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"stage": "t"}])
+def test_seed_and_stage_name_change_the_order(change):
+    documents = random_documents(6, 60)
+    a, b = dataset(documents), dataset(documents, **change)
+    assert not all(same(x, y) for x, y in zip(a, b, strict=False))
+
+
+def test_dropout_leaves_out_about_its_share_and_differs_by_epoch():
+    documents = [Document([], [1000 + i]) for i in range(2000)]
+    policy = MetadataPolicy(fields=("url", "country"), dropout=0.25, field_dropout={"country": 0.5})
+    data = dataset(documents, policy, window=2000)
+    names = {data.tokenizer.encode(text)[0]: text for text in ("URL:", "COUNTRY:")}
+    shown = {
+        segment[-2]: tuple(names[token] for token in segment if token in names)
+        for row in data
+        for segment in segments_of(row)
+    }
+    assert len(shown) == 2000
+    shares = {fields: count / 2000 for fields, count in Counter(shown.values()).items()}
+    assert shares.keys() == {(), ("URL:",), ("URL:", "COUNTRY:")}
+    assert shares[()] == pytest.approx(0.25, abs=0.04)
+    assert shares[("URL:",)] == pytest.approx(0.375, abs=0.04)
+
+    again = dataset(documents, policy, window=2000, samples=2 * len(data))
+    later = {
+        segment[-2]: tuple(names[token] for token in segment if token in names)
+        for i in range(len(data), len(again))
+        for segment in segments_of(again[i])
+    }
+    common = shown.keys() & later.keys()
+    differing = sum(shown[d] != later[d] for d in common) / len(common)
+    # 1 - (0.25^2 + 0.375^2 + 0.375^2)
+    assert differing == pytest.approx(0.656, abs=0.05)
+
+
+def test_packing_wastes_little():
+    rng = np.random.default_rng(0)
+    lengths = np.minimum(rng.lognormal(np.log(100), 0.7, 4000), 5000).astype(int) + 1
+    documents = [Document([], [1000] * length) for length in lengths]
+    data = dataset(documents, POLICIES["none"], seq_length=512, window=4000)
+    assert data.statistics().fill > 0.997
+
+
+@given(
+    count=st.integers(1, 500),
+    shares=st.lists(st.floats(0.01, 1), min_size=1, max_size=4),
+    seed=st.integers(0, 99),
+)
+def test_stages_share_out_all_documents_without_overlap(count, shares, seed):
+    if count < len(shares):
+        with pytest.raises(UserError, match=f"{count} documents for {len(shares)} stages"):
+            stage_documents(count, shares, seed)
+        return
+    stages = stage_documents(count, shares, seed)
+    together = np.concatenate(stages)
+    assert sorted(together.tolist()) == list(range(count))
+    for stage, share in zip(stages, shares, strict=True):
+        assert len(stage) >= 1
+        assert abs(len(stage) - share / sum(shares) * count) <= len(shares)
+
+
+def test_stages_are_random_subsets_that_follow_the_seed():
+    condition, cooldown = stage_documents(10_000, [0.9, 0.1], seed=1)
+    assert (len(condition), len(cooldown)) == (9000, 1000)
+    assert cooldown.dtype == np.uint32
+    assert abs(cooldown.mean() - 5000) < 4 * 2887 / 1000**0.5
+    assert np.array_equal(cooldown, stage_documents(10_000, [0.9, 0.1], seed=1)[1])
+    assert not np.array_equal(cooldown, stage_documents(10_000, [0.9, 0.1], seed=2)[1])

@@ -1,0 +1,101 @@
+"""Rows: literal arrays, and a plain loop over tokens as an oracle."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geo_nemo.data.rows import build_row
+from geo_nemo.metadata.compose import Composed
+from geo_nemo.metadata.record import Kind
+
+PAD, BOS, META, LABEL, TITLE, BODY, EOS = Kind
+
+
+def composed(*tokens: tuple[int, Kind]) -> Composed:
+    ids, kinds = zip(*tokens, strict=True)
+    return Composed(np.array(ids, dtype=np.int32), np.array(kinds, dtype=np.uint8))
+
+
+FIRST = composed(
+    (1, BOS), (20, META), (21, META), (30, LABEL), (40, TITLE), (31, LABEL), (50, BODY), (2, EOS)
+)
+SECOND = composed((1, BOS), (22, META), (21, META), (31, LABEL), (60, BODY), (61, BODY))
+
+
+def test_golden_row_of_two_fragments_and_padding():
+    row = build_row([FIRST, SECOND], [4, 0], length=16, pad_id=9, mask_loss=True)
+    assert row.tokens.tolist() == [1, 20, 21, 30, 40, 31, 50, 1, 22, 21, 31, 60, 9, 9, 9, 9]
+    assert row.labels.tolist() == [20, 21, 30, 40, 31, 50, 2, 22, 21, 31, 60, 61, 9, 9, 9, 9]
+    assert row.loss_mask.tolist() == [0, 0, 0, 1, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0]
+    assert row.position_ids.tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 0, 1, 2, 3]
+    assert row.source_ids.tolist() == [4] * 7 + [0] * 5 + [-1] * 4
+    assert row.segment_ids.tolist() == [0] * 7 + [1] * 5 + [-1] * 4
+    assert row.label_kinds.tolist() == [2, 2, 3, 4, 3, 5, 6, 2, 2, 3, 5, 5, 0, 0, 0, 0]
+    assert row.cu_seqlens.tolist() == [0, 7, 12, 16]
+    assert row.max_seqlen == 7
+
+
+def test_metadata_and_labels_are_trained_where_the_policy_says_so_and_padding_never_is():
+    row = build_row([FIRST, SECOND], [4, 0], length=16, pad_id=9, mask_loss=False)
+    assert row.loss_mask.tolist() == [1] * 12 + [0] * 4
+
+
+def test_a_fragment_as_long_as_the_row_leaves_no_padding_segment():
+    row = build_row([FIRST], [4], length=7, pad_id=9, mask_loss=True)
+    assert row.tokens.tolist() == [1, 20, 21, 30, 40, 31, 50]
+    assert row.cu_seqlens.tolist() == [0, 7]
+    assert row.max_seqlen == 7
+
+
+def test_types_of_the_arrays():
+    row = build_row([FIRST], [4], length=16, pad_id=9, mask_loss=True)
+    types = {name: str(v.dtype) for name, v in vars(row).items() if name != "max_seqlen"}
+    assert types == {
+        "tokens": "int64",
+        "labels": "int64",
+        "position_ids": "int64",
+        "loss_mask": "float32",
+        "source_ids": "int64",
+        "label_kinds": "uint8",
+        "segment_ids": "int32",
+        "cu_seqlens": "int32",
+    }
+    assert type(row.max_seqlen) is int
+
+
+def test_fragments_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="12 positions of 11"):
+        build_row([FIRST, SECOND], [4, 0], length=11, pad_id=9, mask_loss=True)
+
+
+fragments = st.lists(
+    st.lists(st.tuples(st.integers(3, 99), st.sampled_from([META, LABEL, TITLE, BODY, EOS])),
+             min_size=1, max_size=9),
+    min_size=1,
+    max_size=5,
+)  # fmt: skip
+
+
+@given(fragments, st.integers(0, 3), st.booleans())
+def test_rows_equal_a_loop_over_tokens(case, padding, mask_loss):
+    parts = [composed((1, BOS), *tokens) for tokens in case]
+    length = sum(len(tokens) for tokens in case) + padding
+    row = build_row(parts, list(range(len(parts))), length, 7, mask_loss)
+
+    expected = []
+    for number, part in enumerate(parts):
+        for place in range(len(part.ids) - 1):
+            kind = int(part.kinds[place + 1])
+            trained = kind in (TITLE, BODY, EOS) or not mask_loss
+            expected.append(
+                (part.ids[place], part.ids[place + 1], place, trained, number, kind, number)
+            )
+    expected += [(7, 7, place, False, -1, PAD, -1) for place in range(padding)]
+    columns = (row.tokens, row.labels, row.position_ids, row.loss_mask, row.source_ids)
+    columns += (row.label_kinds, row.segment_ids)
+    assert list(zip(*(column.tolist() for column in columns), strict=True)) == expected
+
+    starts = [place for place, position in enumerate(row.position_ids) if position == 0]
+    assert row.cu_seqlens.tolist() == [*starts, length]
+    assert row.max_seqlen == max(np.diff([*starts, length]))
