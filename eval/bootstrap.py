@@ -1,0 +1,46 @@
+"""Intervals: percentile bootstrap over documents, and Wilson's for proportions."""
+
+from collections.abc import Iterator
+from statistics import NormalDist
+
+import numpy as np
+
+# Below this many documents a percentile interval is far too narrow to be shown.
+MIN_DOCUMENTS = 10
+CHUNK_VALUES = 4_000_000
+
+
+def resampled_sums(values: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Column sums of `values` [n, k] over `samples` resamples of its rows; float64 [samples, k].
+
+    All columns share each resample, so differences and ratios of them are paired.
+    """
+    return np.concatenate(
+        [counts @ values for counts in _resample_counts(len(values), samples, rng)]
+    )
+
+
+def _resample_counts(n: int, samples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """How often each of n rows is drawn, in chunks that bound memory; float64 [chunk, n]."""
+    chunk = max(1, CHUNK_VALUES // n)
+    for start in range(0, samples, chunk):
+        size = min(chunk, samples - start)
+        draws = rng.integers(n, size=(size, n)) + np.arange(size)[:, None] * n
+        counts = np.bincount(draws.ravel(), minlength=size * n)
+        yield counts.reshape(size, n).astype(np.float64)
+
+
+def percentile_interval(resampled: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper bound along the first axis of `resampled` [samples, ...]."""
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.percentile(resampled, [tail, 100 - tail], axis=0)
+    return low, high
+
+
+def wilson_interval(correct: int, total: int, confidence: float) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (Wilson 1927), total > 0."""
+    z = NormalDist().inv_cdf(1 - (1 - confidence) / 2)
+    p = correct / total
+    centre = (p + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * np.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    return float(max(0.0, centre - half)), float(min(1.0, centre + half))

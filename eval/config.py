@@ -1,0 +1,77 @@
+"""Config of the evaluation and of the report."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from geo_nemo.config.schema import MetadataPolicy, NonNegative, Positive, Section
+
+Arm = Literal["with", "without", "shuffled", "wrong_country"]
+ARMS: tuple[Arm, ...] = ("with", "without", "shuffled", "wrong_country")
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+RunName = Annotated[str, Field(pattern=RUN_NAME)]
+Path = Annotated[str, Field(min_length=1)]
+
+
+class EvalConfig(Section):
+    """What is evaluated, on which documents, and how sure the figures are.
+
+    runs: trained arms, name -> directory of the training run.
+    store: token store; its tokenizer must be the one the runs were trained with.
+    output: folder that receives `eval.json`, `documents.npz` and the cache of finished arms.
+    split: split of the store that is scored.
+    questions: JSONL of country questions; null for none.
+    questions_title: title that stands before a question without a `title` of its own; null for
+        none. Choose it on other questions than the ones reported.
+    floors: per-document entropy of a synthetic corpus, `floors.jsonl.gz`; null for none.
+    arms: what a model is told about a document; `with` is the truth.
+    metadata: how metadata is shown; null shows each run what it was trained on, and a run that
+        was trained without metadata what the first run with metadata was.
+    num_documents: documents scored, stratified by country; null for all.
+    max_tokens: title and body tokens scored of a document; null for what fits the sequence.
+    """
+
+    runs: Annotated[dict[RunName, Path], Field(min_length=1)]
+    store: Path
+    output: Path
+    split: Path = "test"
+    questions: Path | None = None
+    questions_title: str | None = None
+    floors: Path | None = None
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ARMS
+    metadata: MetadataPolicy | None = None
+    num_documents: Positive | None = None
+    max_tokens: Positive | None = 1024
+    bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    seed: NonNegative = 1234
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+
+    @model_validator(mode="after")
+    def _arms_once(self):
+        if len(set(self.arms)) != len(self.arms):
+            raise ValueError(f"arms {list(self.arms)} names an arm twice")
+        return self
+
+
+class ReportConfig(Section):
+    """Where the report's figures come from and where the page goes.
+
+    eval: output folder of the evaluation.
+    runs, store: default to those that the evaluation used.
+    sample_seed: picks the packed row that is shown.
+    """
+
+    eval: Path
+    output: Path
+    runs: dict[RunName, Path] | None = None
+    store: Path | None = None
+    title: str = "geo_nemo report"
+    sample_seed: NonNegative = 0
+
+
+def named_runs(overrides: Sequence[str]) -> list[str]:
+    """`runs.NAME=DIR` as Hydra takes it: names of runs are the user's, so each is a new key."""
+    return [re.sub(r"^\+{0,2}runs([.=])", r"++runs\1", override) for override in overrides]

@@ -1,0 +1,140 @@
+"""Which documents are scored, and which of their tokens: the same ones in every arm and run.
+
+1. `choose` takes documents of a split, stratified by country where their number is capped.
+2. `scored_spans` cuts title and body to what fits behind the longest prefix of all arms and runs.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xxhash
+
+from eval.arms import generator
+from geo_nemo.config import UserError
+from geo_nemo.metadata.compose import NO_TOKENS, Composer
+from geo_nemo.metadata.record import MetadataRecord
+from geo_nemo.store import Split
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The documents of an evaluation; every array has shape [n].
+
+    index: int64, place in the split. country: int64, index into the store's countries.
+    title_tokens, body_tokens: int64, tokens scored.
+    whole: bool, nothing was cut, so that EOS follows and is scored apart.
+    token_hash: uint64, hash of the scored title and body tokens.
+    skipped: documents left out, by reason.
+    """
+
+    index: np.ndarray
+    country: np.ndarray
+    title_tokens: np.ndarray
+    body_tokens: np.ndarray
+    whole: np.ndarray
+    token_hash: np.ndarray
+    skipped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """Scored tokens of title and body, int64 [n]."""
+        return self.title_tokens + self.body_tokens
+
+
+def choose(country: np.ndarray, number: int | None, seed: int) -> np.ndarray:
+    """Sorted indices of `number` documents, in proportion to the countries; all when None.
+
+    country: int [n], a document's country. Every country keeps one document where `number` allows.
+    """
+    if number is None or number >= len(country):
+        return np.arange(len(country))
+    rng = generator(seed, "choose")
+    values, counts = np.unique(country, return_counts=True)
+    take = _apportion(counts, number)
+    chosen = [
+        rng.choice(np.flatnonzero(country == value), size, replace=False)
+        for value, size in zip(values, take, strict=True)
+        if size
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def _apportion(counts: np.ndarray, number: int) -> np.ndarray:
+    """`number` places shared by largest remainder, one each first where there are enough."""
+    base = np.zeros(len(counts), dtype=np.int64)
+    if number >= len(counts):
+        base += 1
+    quota = (counts - base) * ((number - base.sum()) / max(1, (counts - base).sum()))
+    take = base + np.floor(quota).astype(np.int64)
+    rest = np.argsort(-(quota - np.floor(quota)), kind="stable")[: number - take.sum()]
+    take[rest] += 1
+    return take
+
+
+def token_hash(ids: np.ndarray) -> int:
+    """64-bit hash of token ids, whatever their integer type."""
+    return xxhash.xxh3_64_intdigest(np.ascontiguousarray(ids, dtype=np.int64).tobytes())
+
+
+# What a document, by its index in the split, is shown in one arm; None for no metadata.
+RecordOf = Callable[[int], MetadataRecord | None]
+
+
+def longest_overhead(
+    document: int, title: np.ndarray, shown: Sequence[tuple[Composer, RecordOf]]
+) -> int:
+    """Most tokens that any arm adds to title and body: BOS, metadata, labels, EOS."""
+    return max(
+        len(composer.compose(record_of(document), title, NO_TOKENS).ids) - len(title)
+        for composer, record_of in shown
+    )
+
+
+def scored_spans(
+    split: Split,
+    chosen: np.ndarray,
+    shown: Sequence[tuple[Composer, RecordOf]],
+    seq_length: int,
+    max_tokens: int | None,
+) -> Documents:
+    """The scored tokens of the chosen documents.
+
+    chosen: indices into the split.
+    shown: every arm of every run. A fragment of n tokens takes n - 1 of `seq_length` positions.
+    Raises UserError when no document has a token to score.
+    """
+    titles = np.zeros(len(chosen), dtype=np.int64)
+    bodies = np.zeros(len(chosen), dtype=np.int64)
+    whole = np.zeros(len(chosen), dtype=bool)
+    hashes = np.zeros(len(chosen), dtype=np.uint64)
+    no_room = 0
+    for place, index in enumerate(chosen.tolist()):
+        title, body = split.title(index), split.body(index)
+        room = seq_length + 1 - longest_overhead(index, title, shown)
+        no_room += room <= 0
+        budget = max(0, room if max_tokens is None else min(room, max_tokens))
+        titles[place] = min(len(title), budget)
+        bodies[place] = min(len(body), budget - titles[place])
+        whole[place] = titles[place] + bodies[place] == len(title) + len(body)
+        hashes[place] = token_hash(np.concatenate([title[: titles[place]], body[: bodies[place]]]))
+    kept = np.flatnonzero(titles + bodies)
+    if len(kept) == 0:
+        raise UserError(
+            f"no document of split {split.name} has a token to score: the metadata fills all "
+            f"{seq_length} positions; use fewer fields or url_form host"
+        )
+    empty = len(chosen) - len(kept) - no_room
+    skipped = {"metadata leaves no room for text": int(no_room), "no text": int(empty)}
+    return Documents(
+        index=chosen[kept],
+        country=np.asarray(split.country)[chosen[kept]].astype(np.int64),
+        title_tokens=titles[kept],
+        body_tokens=bodies[kept],
+        whole=whole[kept],
+        token_hash=hashes[kept],
+        skipped={reason: count for reason, count in skipped.items() if count},
+    )

@@ -1,0 +1,136 @@
+"""Scores documents in one arm: packs them into rows, asks the model, un-mixes the answer.
+
+1. Documents are composed with the record that the arm shows, and packed best-fit.
+2. The scorer gives the negative log-likelihood of every label of a row.
+3. `segment_ids` and `label_kinds` give back title, body and EOS of each document.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from eval.documents import Documents, RecordOf, token_hash
+from geo_nemo.config import RunError
+from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.data.packing import best_fit
+from geo_nemo.data.rows import Row, build_row
+from geo_nemo.metadata.compose import Composed, Composer
+from geo_nemo.metadata.record import Kind
+from geo_nemo.store import Split
+
+
+class Scorer(Protocol):
+    """A trained model that gives the likelihood of a row."""
+
+    seq_length: int
+    vocab_size: int
+
+    def nll(self, row: Row) -> np.ndarray:
+        """-log p(labels[t]) in nats, float32 [s]; attention stays inside each segment."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Summed negative log-likelihood of each document, nats, float64 [n] each."""
+
+    title: np.ndarray
+    body: np.ndarray
+    eos: np.ndarray
+
+    @property
+    def text(self) -> np.ndarray:
+        """Title and body together."""
+        return self.title + self.body
+
+
+def score_documents(
+    scorer: Scorer,
+    split: Split,
+    documents: Documents,
+    composer: Composer,
+    record_of: RecordOf,
+    *,
+    run: str,
+    arm: str,
+    progress: Progress = no_progress,
+) -> Scores:
+    """Scores of all documents under one arm of one run.
+
+    run, arm: named in errors. Raises RunError where the model's likelihood is not finite, and
+    AssertionError where the scored tokens are not those that every arm must score.
+    """
+    scores = Scores(*(np.zeros(len(documents)) for _ in range(3)))
+
+    def compose(place: int) -> Composed:
+        index = int(documents.index[place])
+        return composer.compose(
+            record_of(index),
+            split.title(index)[: documents.title_tokens[place]],
+            split.body(index)[: documents.body_tokens[place]],
+            final=bool(documents.whole[place]),
+        )
+
+    # Composed twice, here for its length only, so that no arm's tokens are held at once.
+    positions = np.array([len(compose(place).ids) - 1 for place in range(len(documents))])
+    done = 0
+    for places in pack(positions, scorer.seq_length):
+        row = build_row(
+            [compose(place) for place in places],
+            documents.country[places],
+            scorer.seq_length,
+            composer.tokenizer.pad_id,
+            True,
+        )
+        nll = np.asarray(scorer.nll(row), dtype=np.float64)
+        check_finite(row, nll, [f"document {documents.index[p]}" for p in places], run, arm)
+        _check_tokens(row, documents, places, run, arm)
+        for kind, sums in ((Kind.TITLE, scores.title), (Kind.BODY, scores.body),
+                           (Kind.EOS, scores.eos)):  # fmt: skip
+            sums[places] = segment_sums(row, nll, row.label_kinds == kind, len(places))
+        done += len(places)
+        progress(f"{run}, {arm}", done, len(documents))
+    return scores
+
+
+def pack(positions: np.ndarray, seq_length: int) -> Iterator[np.ndarray]:
+    """Best-fit rows of items that take `positions` [n]; yields the items of each row."""
+    row_of, rows = best_fit(positions, seq_length)
+    order = np.argsort(row_of, kind="stable")
+    yield from np.split(order, np.searchsorted(row_of[order], np.arange(1, rows)))
+
+
+def segment_sums(row: Row, nll: np.ndarray, where: np.ndarray, segments: int) -> np.ndarray:
+    """Sum of `nll` over the positions `where` of each segment, float64 [segments]."""
+    return np.bincount(row.segment_ids[where], weights=nll[where], minlength=segments)
+
+
+def check_finite(row: Row, nll: np.ndarray, names: list[str], run: str, arm: str) -> None:
+    """Raise RunError where a label of title, body or EOS has a likelihood that is not finite."""
+    bad = np.flatnonzero((row.loss_mask > 0) & ~np.isfinite(nll))
+    if len(bad):
+        name = names[row.segment_ids[bad[0]]]
+        raise RunError(
+            f"run {run}, arm {arm}, {name}: the negative log-likelihood is {nll[bad[0]]}; "
+            f"the checkpoint has diverged or overflows in its precision"
+        )
+
+
+def _check_tokens(row: Row, documents: Documents, places: np.ndarray, run: str, arm: str) -> None:
+    """The labels that are summed must be the document's scored tokens, by number and by hash."""
+    for segment, place in enumerate(places.tolist()):
+        mine = slice(row.cu_seqlens[segment], row.cu_seqlens[segment + 1])
+        labels, kinds = row.labels[mine], row.label_kinds[mine]
+        title, body = labels[kinds == Kind.TITLE], labels[kinds == Kind.BODY]
+        same = (
+            len(title) == documents.title_tokens[place]
+            and len(body) == documents.body_tokens[place]
+            and token_hash(np.concatenate([title, body])) == documents.token_hash[place]
+        )
+        if not same:
+            raise AssertionError(
+                f"run {run}, arm {arm}, document {documents.index[place]}: the scored tokens "
+                f"differ from those of the other arms"
+            )

@@ -1,0 +1,205 @@
+"""Runs an evaluation: every trained run in every arm, then the tables.
+
+1. `make_plan` checks everything (eval/plan.py).
+2. Each run's model is loaded once, and only if one of its arms is not finished already.
+3. Scores become tables; `documents.npz` is written, and `eval.json` last.
+"""
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval import accuracy, floors, matrix
+from eval.cache import Cache, key_of
+from eval.config import Arm, EvalConfig
+from eval.files import make_folder, write_whole
+from eval.matrix import Key
+from eval.perplexity import Scorer, Scores, score_documents
+from eval.plan import Plan, make_plan
+from eval.questions import Answers, answer_questions
+from eval.summary import describe_documents, describe_runs, versions
+from geo_nemo.config import UserError
+from geo_nemo.config.progress import Progress, no_progress
+
+FORMAT = 1
+Loader = Callable[[Path], Scorer]
+
+
+def evaluate(
+    config: EvalConfig,
+    load: Loader,
+    progress: Progress = no_progress,
+    command: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The content of `eval.json`, which is written to `config.output`.
+
+    load: gives the scorer of a run directory. command: kept in the record.
+    Raises UserError for mistakes in config and data, RunError where a likelihood is not finite.
+    """
+    plan = make_plan(config)
+    output = Path(config.output)
+    make_folder(output)
+    floor_nats = None
+    if config.floors is not None:
+        floor_nats = floors.read_floors(Path(config.floors), plan.split, plan.documents)
+    scores, answers = score(plan, load, Cache(output / "cache"), progress)
+    progress("tables", 0, 1)
+    wanted = matrix.effects(config.arms, {n: run.conditioned for n, run in plan.runs.items()})
+    settings = {
+        "samples": config.bootstrap_samples, "confidence": config.confidence, "seed": config.seed,
+    }  # fmt: skip
+    asked = plan.questions
+    found_groups = matrix.groups(plan.documents, plan.store.countries, plan.store.continent_of)
+    result = {
+        "format": FORMAT,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": list(command),
+        "config": config.model_dump(mode="json"),
+        "versions": versions(),
+        "arms": list(config.arms),
+        "runs": describe_runs(plan),
+        "documents": describe_documents(plan),
+        "perplexity": matrix.tables(plan.documents, scores, found_groups, wanted, **settings),
+        "floor": None
+        if floor_nats is None
+        else floors.table(floor_nats, plan.documents, scores, list(plan.runs)),
+        "questions": None
+        if asked is None
+        else {
+            "asked": len(asked.questions),
+            "skipped": asked.skipped,
+            **accuracy.tables(asked, answers, wanted, **settings),
+        },
+    }
+    write_whole(output / "documents.npz", _per_document(plan, scores))
+    write_whole(output / "eval.json", json.dumps(result, allow_nan=False).encode())
+    progress("tables", 1, 1)
+    return result
+
+
+def score(
+    plan: Plan, load: Loader, cache: Cache, progress: Progress = no_progress
+) -> tuple[dict[Key, Scores], dict[Key, Answers]]:
+    """Scores of documents and answers to questions of every run and arm, cached ones included."""
+    scores: dict[Key, Scores] = {}
+    answers: dict[Key, Answers] = {}
+    for run in plan.runs:
+        scorer: Scorer | None = None
+        for arm in plan.config.arms:
+            for kind in ("documents", "questions") if plan.questions else ("documents",):
+                name = f"{run}.{arm}.{kind}"
+                key = _key(plan, run, arm, kind)
+                arrays = cache.load(name, key)
+                if arrays is None:
+                    if scorer is None:
+                        progress(f"load {run}", 0, 1)
+                        scorer = _load(plan, run, load)
+                        progress(f"load {run}", 1, 1)
+                    arrays = _score(plan, run, arm, kind, scorer, progress)
+                    cache.save(name, key, arrays)
+                else:
+                    progress(f"{run}, {arm}", 1, 1, note=f"{kind} already scored")
+                if kind == "documents":
+                    scores[run, arm] = Scores(**arrays)
+                else:
+                    answers[run, arm] = Answers(**arrays)
+    return scores, answers
+
+
+def finished(plan: Plan, cache: Cache) -> list[Key]:
+    """Runs and arms whose documents need not be scored again."""
+    keys = [(run, arm) for run in plan.runs for arm in plan.config.arms]
+    return [
+        (run, arm)
+        for run, arm in keys
+        if cache.load(f"{run}.{arm}.documents", _key(plan, run, arm, "documents")) is not None
+    ]
+
+
+def _score(
+    plan: Plan, run: str, arm: Arm, kind: str, scorer: Scorer, progress: Progress
+) -> dict[str, np.ndarray]:
+    composer = plan.composers[run]
+    if kind == "documents":
+        record_of = plan.shown.record_of(arm)
+        found = score_documents(
+            scorer, plan.split, plan.documents, composer, record_of,
+            run=run, arm=arm, progress=progress,
+        )  # fmt: skip
+    else:
+        record_of = plan.questions_shown.record_of(arm)
+        found = answer_questions(
+            scorer, plan.questions, composer, record_of, plan.config.questions_title,
+            run=run, arm=arm, progress=progress,
+        )  # fmt: skip
+    return vars(found)
+
+
+def _load(plan: Plan, run: str, load: Loader) -> Scorer:
+    scorer = load(plan.runs[run].folder)
+    vocab_size = plan.store.manifest.tokenizer.vocab_size
+    if scorer.vocab_size < vocab_size:
+        raise UserError(
+            f"runs.{run} has {scorer.vocab_size} tokens and the store's tokenizer {vocab_size}: "
+            f"evaluate it on a store made with its own tokenizer"
+        )
+    if scorer.seq_length < plan.seq_length:
+        raise UserError(
+            f"runs.{run} takes {scorer.seq_length} positions, its run.json says {plan.seq_length}"
+        )
+    return scorer
+
+
+def _key(plan: Plan, run: str, arm: Arm, kind: str) -> str:
+    """Of everything that a result depends on."""
+    values: dict[str, Any] = {
+        "kind": kind,
+        "run": plan.runs[run].identity,
+        "policy": plan.policies[run].hash(),
+        "tokenizer": plan.store.manifest.tokenizer.sha256,
+        "arm": arm,
+    }
+    if kind == "documents":
+        documents = plan.documents
+        values |= {
+            "store": plan.store.hash,
+            "split": plan.split.name,
+            "documents": [documents.index, documents.token_hash, documents.whole],
+            "chosen": plan.chosen,
+            "shown": plan.shown.source[arm],
+        }
+    else:
+        values |= {
+            "questions": [question.model_dump() for question in plan.questions.questions],
+            "orders": list(plan.questions.orders),
+            "title": plan.config.questions_title,
+            "shown": plan.questions_shown.source[arm],
+        }
+    return key_of(values)
+
+
+def _per_document(plan: Plan, scores: dict[Key, Scores]) -> bytes:
+    """`documents.npz`: one value a document, and [keys, n] nats; `keys` names run and arm."""
+    documents = plan.documents
+    content = io.BytesIO()
+    np.savez(
+        content,
+        index=documents.index,
+        country=documents.country,
+        content_hash=np.asarray(plan.split.content_hash)[documents.index],
+        title_tokens=documents.title_tokens,
+        body_tokens=documents.body_tokens,
+        token_hash=documents.token_hash,
+        whole=documents.whole,
+        keys=np.array([f"{run}/{arm}" for run, arm in scores]),
+        **{
+            part: np.stack([getattr(found, part) for found in scores.values()])
+            for part in ("title", "body", "eos")
+        },
+    )
+    return content.getvalue()
