@@ -28,9 +28,14 @@ def rank() -> int:
 @contextmanager
 def process_groups(parallel: Parallel, device: torch.device, seed: int) -> Iterator[None]:
     """Open every process group of the layout, seed the random states, close all at the end."""
-    prepare_megatron(device)
-    from megatron.core import parallel_state, tensor_parallel
+    with world(device), model_parallel(parallel, seed):
+        yield
 
+
+@contextmanager
+def world(device: torch.device) -> Iterator[None]:
+    """Join the processes of this job; a single one needs no port."""
+    prepare_megatron(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     if world_size() == 1:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
@@ -38,15 +43,25 @@ def process_groups(parallel: Parallel, device: torch.device, seed: int) -> Itera
         device_id = device if device.type == "cuda" else None
         dist.init_process_group(backend, timeout=TIMEOUT, device_id=device_id)
     try:
-        parallel_state.initialize_model_parallel(
-            tensor_model_parallel_size=parallel.tensor,
-            pipeline_model_parallel_size=parallel.pipeline,
-        )
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def model_parallel(parallel: Parallel, seed: int) -> Iterator[None]:
+    """Divide the joined processes into Megatron-Core's groups."""
+    from megatron.core import parallel_state, tensor_parallel
+
+    parallel_state.initialize_model_parallel(
+        tensor_model_parallel_size=parallel.tensor,
+        pipeline_model_parallel_size=parallel.pipeline,
+    )
+    try:
         tensor_parallel.model_parallel_cuda_manual_seed(seed)
         yield
     finally:
         parallel_state.destroy_model_parallel()
-        dist.destroy_process_group()
 
 
 def ensure_single_process(device: torch.device, seed: int) -> None:

@@ -1,0 +1,28 @@
+"""Fixtures that several folders of tests share."""
+
+import os
+
+# Two cores serve several processes in some tests; numbers must not depend on how many there are.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+from tests.support.tiny import build_store
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tmp_path_factory):
+    """Path of a small store of synthetic news."""
+    return build_store(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def single_process():
+    """Megatron-Core's process groups of one CPU process, for the whole session."""
+    import torch
+
+    from geo_nemo.config import Parallel
+    from geo_nemo.runtime.distributed import process_groups
+
+    with process_groups(Parallel(), torch.device("cpu"), seed=0):
+        yield

@@ -1,0 +1,37 @@
+"""Batches of random tokens with every mask that the loss rule must stand."""
+
+import numpy as np
+
+from geo_nemo.data.batches import Batch, stack_rows
+from geo_nemo.data.rows import Row
+
+
+def random_row(rng, length, vocab_size, trained_share, num_sources=3):
+    """A row of documents of random lengths, `trained_share` of its labels trained."""
+    borders = [0]
+    while borders[-1] < length:
+        borders.append(min(length, borders[-1] + int(rng.integers(3, 40))))
+    lengths = np.diff(borders)
+    return Row(
+        tokens=rng.integers(0, vocab_size, length),
+        labels=rng.integers(0, vocab_size, length),
+        position_ids=np.concatenate([np.arange(n) for n in lengths]),
+        loss_mask=(rng.random(length) < trained_share).astype(np.float32),
+        source_ids=np.repeat(rng.integers(0, num_sources, len(lengths)), lengths),
+        label_kinds=np.full(length, 5, np.uint8),
+        segment_ids=np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+        cu_seqlens=np.array(borders, np.int32),
+        max_seqlen=int(lengths.max()),
+    )
+
+
+def ragged_batches(seed, vocab_size, shares=(0.02, 0.9, 0.0, 0.4), rows=2, length=64) -> list[Batch]:
+    """A micro-batch for each share; 0.0 is one that is wholly masked."""
+    rng = np.random.default_rng(seed)
+    return [
+        stack_rows(
+            [random_row(rng, length, vocab_size, share) for _ in range(rows)],
+            list(range(place * rows, place * rows + rows)),
+        )
+        for place, share in enumerate(shares)
+    ]
