@@ -119,6 +119,11 @@ class StageDataset:
         """Windows that the rows come from; the last may be used in part."""
         return len(self._row_ends)
 
+    @property
+    def windows_per_epoch(self) -> int:
+        """Windows that hold each document once."""
+        return self._planner.windows_per_epoch
+
     def locate(self, sample: int) -> tuple[Window, int]:
         """The window of a row and the row's place in it."""
         if not 0 <= sample < self._length:

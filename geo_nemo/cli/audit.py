@@ -1,0 +1,136 @@
+"""`geo-nemo audit`: show packed rows of each stage, their statistics, and check the contract."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from geo_nemo.cli.options import OVERRIDES
+
+if TYPE_CHECKING:
+    from geo_nemo.data.audit import StageAudit
+
+EXIT_RULE_BROKEN = 1
+SPLIT = "train"
+
+
+@click.command(epilog="Example: geo-nemo audit experiment=demo data.store=runs/store --rows 2")
+@OVERRIDES
+@click.option("--rows", default=3, show_default=True, help="Rows of each stage to show.")
+@click.option(
+    "--check-rows",
+    default=5000,
+    show_default=True,
+    help="Rows of each stage to check, rounded up to whole packing windows.",
+)
+@click.option("--html", "html_path", metavar="FILE", help="Write the rows to an HTML page as well.")
+def command(overrides: tuple[str, ...], rows: int, check_rows: int, html_path: str | None) -> int:
+    """Show packed rows of each stage and check what is trained.
+
+    Takes the settings of geo-nemo train. Exits with 1 when a rule is broken.
+    """
+    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.config import Run
+    from geo_nemo.config.load import load_config
+    from geo_nemo.data.audit import audit_stage
+    from geo_nemo.data.dataset import stage_dataset
+    from geo_nemo.data.render import row_html, row_text
+    from geo_nemo.store import TokenStore
+
+    if not any(override.lstrip("+").startswith("output_dir=") for override in overrides):
+        overrides = (*overrides, "output_dir=.")  # the run's; nothing is written there
+    run = load_config("train", Run, overrides)
+    store = TokenStore.open(run.data.store)
+    split, tokenizer = store.split(SPLIT), store.tokenizer()
+    console = Console(highlight=False)
+    audits, fragments = [], []
+    for stage in run.stages:
+        with progress_bar() as progress:
+            dataset = stage_dataset(run, split, tokenizer, stage, progress=progress)
+            audit = audit_stage(dataset, max(1, check_rows), progress)
+        audits.append(audit)
+        console.rule(f"stage {stage}, policy {audit.policy_hash}")
+        for sample in range(min(rows, len(dataset))):
+            row = dataset[sample]
+            console.print(f"[bold]row {sample}[/bold]")
+            console.print(row_text(row, tokenizer, split.countries))
+            if html_path:
+                title = f"<h2>Stage {stage}, row {sample}</h2>"
+                fragments.append(title + row_html(row, tokenizer, split.countries))
+        console.print(_statistics(audit))
+        console.print(_countries(audit))
+    if html_path:
+        _write_page(Path(html_path), fragments)
+        click.echo(html_path)
+    return _verdict(console, audits)
+
+
+def _statistics(audit: "StageAudit") -> Table:
+    table = Table(title="Rows", title_justify="left", show_header=False)
+    found = audit.statistics
+    for name, value in (
+        ("documents", f"{found.documents:,}"),
+        ("rows of one epoch", f"{found.rows:,}"),
+        ("documents and fragments a row", f"{found.documents_per_row:.2f}"),
+        ("filled positions", f"{found.fill:.2%}"),
+        ("documents cut", f"{found.cut_documents:,} ({found.cut_share:.2%})"),
+        ("titles cut", f"{found.cut_titles:,}"),
+        ("metadata, of filled positions", f"{found.metadata_share:.2%}"),
+        ("not trained, of filled positions", f"{audit.masked_share:.2%}"),
+        ("checked", f"{audit.rows:,} rows, {audit.windows} of {audit.total_windows} windows"),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+def _countries(audit: "StageAudit") -> Table:
+    table = Table(title="Checked rows by country", title_justify="left")
+    table.add_column("country")
+    for name in ("fragments", "positions", "trained labels"):
+        table.add_column(name, justify="right")
+    for country, count in audit.by_country.items():
+        table.add_row(country, f"{count.fragments:,}", f"{count.positions:,}", f"{count.trained:,}")
+    return table
+
+
+def _verdict(console: Console, audits: list["StageAudit"]) -> int:
+    """Print the broken rules, or that there is none; the exit code."""
+    clean = True
+    for audit in audits:
+        for rule, times in audit.broken.items():
+            clean = False
+            console.print(f"[red]broken[/red] in stage {audit.stage}, {times} times: {rule}")
+        for violation in audit.violations:
+            console.print(
+                f"  row {violation.sample}, position {violation.position}: {violation.rule}: "
+                f"{violation.detail}",
+                markup=False,
+            )
+    if clean:
+        console.print("[green]every rule holds[/green] in the checked rows")
+    return 0 if clean else EXIT_RULE_BROKEN
+
+
+def _write_page(path: Path, fragments: list[str]) -> None:
+    from geo_nemo.config import UserError
+    from geo_nemo.data.render import STYLE, legend_html
+
+    page = (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Packed rows</title>'
+        f"<style>{STYLE}</style><body>{legend_html()}{''.join(fragments)}</body></html>\n"
+    )
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "w", encoding="utf-8") as file:
+            file.write(page)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(
+            f"cannot write {path}: {error.strerror}: give --html another path"
+        ) from error

@@ -1,0 +1,157 @@
+"""Shows a row to a person: each token in the colour of its kind and whether it is trained.
+
+A token is shown where it is predicted, because the mask belongs to labels; the BOS that opens a
+document is shown in front. Runs of one colour are decoded together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geo_nemo.data.rows import Row
+from geo_nemo.metadata.record import Kind
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from geo_nemo.metadata.tokenizer import Tokenizer
+
+# Line ends are shown as such; other control characters could steer a terminal.
+VISIBLE = {code: chr(0x2400 + code) for code in range(32)} | {127: "\u2421"}
+VISIBLE |= {ord("\n"): "\u23ce\n", ord("\t"): "\t"}
+ROLES = {Kind.METADATA: "meta", Kind.LABEL: "label"}
+# Colours that differ in lightness too, so that they are told apart without colour vision.
+STYLE = """\
+.row{font:13px/1.6 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
+.row .doc{border-left:3px solid #64748b;margin:6px 0;padding-left:8px}
+.row .where{color:#64748b;font-style:italic}
+.row .meta{background:#bfdbfe;color:#1e3a5f}
+.row .label{background:#e9d5ff;color:#4c1d75}
+.row .trained:not(.meta):not(.label){background:#dcfce7;color:#14532d}
+.row .masked:not(.meta):not(.label){background:#e5e7eb;color:#4b5563}
+.row .meta.trained,.row .label.trained{outline:2px solid #15803d}
+.row .pad{color:#9ca3af}
+"""
+LEGEND = (
+    ("meta masked", "metadata, not trained"),
+    ("label masked", "label, not trained"),
+    ("masked", "not trained"),
+    ("trained", "trained"),
+    ("pad", "padding"),
+)
+TERMINAL = {
+    "meta masked": "blue",
+    "label masked": "magenta",
+    "meta trained": "bold blue underline",
+    "label trained": "bold magenta underline",
+    "trained": "green",
+    "masked": "dim",
+    "pad": "dim",
+}
+CLIPPED_CHARACTERS = 240
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring tokens of one look; `look` is the classes of the HTML span."""
+
+    look: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One segment: its country ("" for padding), positions and runs."""
+
+    country: str
+    positions: int
+    runs: tuple[Run, ...]
+
+
+def segments(row: Row, tokenizer: Tokenizer, countries: Sequence[str]) -> Iterator[Shown]:
+    """The row's documents in order, then its padding, if any."""
+    for start, stop in pairwise(row.cu_seqlens.tolist()):
+        if row.segment_ids[start] < 0:
+            yield Shown("", stop - start, (Run("pad", f"<padding x {stop - start}>"),))
+            continue
+        ids = np.concatenate([row.tokens[start : start + 1], row.labels[start:stop]])
+        looks = ["masked"] + [
+            _look(Kind(kind), trained)
+            for kind, trained in zip(
+                row.label_kinds[start:stop].tolist(),
+                (row.loss_mask[start:stop] == 1).tolist(),
+                strict=True,
+            )
+        ]
+        country = countries[row.source_ids[start]]
+        yield Shown(country, stop - start, tuple(_runs(ids.tolist(), looks, tokenizer)))
+
+
+def row_text(row: Row, tokenizer: Tokenizer, countries: Sequence[str], clip: bool = True) -> Text:
+    """The row for a terminal, a block a document. clip: shorten long runs in the middle."""
+    from rich.text import Text
+
+    text = Text()
+    for number, shown in enumerate(segments(row, tokenizer, countries)):
+        if shown.country:
+            title = f"document {number + 1}, {shown.country}, {shown.positions} positions"
+            text.append(f"\u2500\u2500 {title}\n", style="bold")
+        for run in shown.runs:
+            text.append(_clipped(run.text) if clip else run.text, style=TERMINAL[run.look])
+        text.append("\n")
+    return text
+
+
+def row_html(row: Row, tokenizer: Tokenizer, countries: Sequence[str]) -> str:
+    """The row as an HTML fragment: a div a document, a span a run; styled by `STYLE`."""
+    parts = ['<div class="row">']
+    for shown in segments(row, tokenizer, countries):
+        spans = "".join(f'<span class="{run.look}">{escape(run.text)}</span>' for run in shown.runs)
+        where = f"{shown.country}, {shown.positions} positions" if shown.country else "end of row"
+        parts.append(f'<div class="doc"><span class="where">{escape(where)}</span>\n{spans}</div>')
+    return "".join(parts) + "</div>"
+
+
+def legend_html() -> str:
+    """What the colours of `row_html` mean, as an HTML fragment."""
+    spans = " ".join(f'<span class="{look}">{escape(text)}</span>' for look, text in LEGEND)
+    return f'<div class="row">{spans}</div>'
+
+
+def _look(kind: Kind, trained: bool) -> str:
+    state = "trained" if trained else "masked"
+    return f"{ROLES[kind]} {state}" if kind in ROLES else state
+
+
+def _runs(ids: list[int], looks: list[str], tokenizer: Tokenizer) -> Iterator[Run]:
+    controls = {tokenizer.bos_id, tokenizer.eos_id}
+    start = 0
+    for stop in range(1, len(ids) + 1):
+        if stop < len(ids) and looks[stop] == looks[start]:
+            continue
+        yield Run(looks[start], _text(ids[start:stop], controls, tokenizer))
+        start = stop
+
+
+def _text(ids: list[int], controls: set[int], tokenizer: Tokenizer) -> str:
+    """Decoded text with control tokens by name and line ends visible."""
+    head, tail = "", ""
+    if ids and ids[0] in controls:
+        head, ids = tokenizer.pieces(ids[:1])[0], ids[1:]
+    if ids and ids[-1] in controls:
+        tail, ids = tokenizer.pieces(ids[-1:])[0], ids[:-1]
+    text = tokenizer.decode(ids) if ids else ""
+    return head + text.translate(VISIBLE) + tail
+
+
+def _clipped(text: str) -> str:
+    if len(text) <= CLIPPED_CHARACTERS:
+        return text
+    half = CLIPPED_CHARACTERS // 2
+    return f"{text[:half]} \u2026 {len(text) - 2 * half} characters \u2026 {text[-half:]}"
