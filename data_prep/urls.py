@@ -1,0 +1,99 @@
+"""URLs as the WHATWG reads them, without tracking, fragment and credentials; facts of a host."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import can_ada
+from publicsuffixlist import PublicSuffixList
+
+from data_prep.quarantine import Rejected
+from geo_nemo.metadata.geography import likely_country, national_country
+
+TRACKING_PREFIXES = ("utm_", "mtm_", "pk_", "hsa_")
+TRACKING_NAMES = frozenset((
+    "fbclid", "gclid", "dclid", "gbraid", "wbraid", "msclkid", "yclid", "twclid", "ttclid",
+    "igshid", "mc_cid", "mc_eid", "_ga", "_gl", "_hsenc", "_hsmi", "oly_anon_id", "oly_enc_id",
+    "vero_id", "wickedid", "cmpid", "ocid", "ftag",
+))  # fmt: skip
+# What people write without a scheme: `bbc.co.uk/news`, `bbc.co.uk:8080`.
+_BARE = re.compile(r"(?:[a-z0-9_-]+\.)+[a-z]{2,}\.?(?::\d+)?(?:[/?#]|$)", re.IGNORECASE)
+_HOSTS_CACHED = 1 << 18
+_suffixes = PublicSuffixList(accept_unknown=False)
+_registry_suffixes = PublicSuffixList(accept_unknown=False, only_icann=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a host name alone tells.
+
+    domain: registrable domain, `bbc.co.uk`; the host itself where it is an address or is under no
+        public suffix.
+    country: that of its national domain. None under a suffix that a company lends to its
+        customers (`x.blogspot.co.uk`): such a domain is the company's, not the author's.
+    likely: a country that yields to any other evidence.
+    """
+
+    name: str
+    domain: str
+    country: str | None
+    likely: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """A normalised URL. `path` is path and query, with the leading slash."""
+
+    href: str
+    path: str
+    host: Host
+
+
+def parse_url(text: str) -> Url:
+    """`text` normalised. Raises Rejected: `invalid_url` or `refused_url_scheme`."""
+    text = text.strip()
+    if text.startswith("//"):
+        text = "https:" + text
+    elif "://" not in text and _BARE.match(text):
+        text = "https://" + text
+    try:
+        url = can_ada.parse(text)
+    except ValueError:
+        raise Rejected("invalid_url", f"cannot be parsed: {text[:200]!r}") from None
+    if url.protocol not in ("http:", "https:"):
+        raise Rejected("refused_url_scheme", f"scheme {url.protocol} of {text[:200]!r}")
+    host = host_facts(url.hostname)
+    path = url.pathname + _without_tracking(url.search)
+    port = f":{url.port}" if url.port else ""
+    return Url(href=f"{url.protocol}//{host.name}{port}{path}", path=path, host=host)
+
+
+@lru_cache(_HOSTS_CACHED)
+def host_facts(hostname: str) -> Host:
+    """Facts of a host name in the WHATWG's form (lower case, ASCII). Raises Rejected."""
+    name = hostname.removesuffix(".")
+    if name.startswith("[") or name.rpartition(".")[2].isdigit():
+        return Host(name, domain=name, country=None, likely=None)
+    if "." not in name.strip("."):
+        raise Rejected("invalid_url", f"host {name!r} is no public name")
+    domain = _suffixes.privatesuffix(name)
+    lent = _suffixes.publicsuffix(name) != _registry_suffixes.publicsuffix(name)
+    return Host(
+        name,
+        domain=domain or name,
+        country=None if lent else national_country(name),
+        likely=likely_country(name),
+    )
+
+
+def _without_tracking(search: str) -> str:
+    """`search` (with its `?`) without the parameters that only follow a reader around."""
+    if not search:
+        return ""
+    kept = [part for part in search[1:].split("&") if part and not _is_tracking(part)]
+    return "?" + "&".join(kept) if kept else ""
+
+
+def _is_tracking(parameter: str) -> bool:
+    name = parameter.partition("=")[0].lower()
+    return name in TRACKING_NAMES or name.startswith(TRACKING_PREFIXES)
