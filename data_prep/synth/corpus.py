@@ -36,7 +36,7 @@ SIDECAR = (
     "title_with", "body_with", "title_without", "body_without", "body_country", "body_continent"
 )  # fmt: skip
 _BLOCK = 512
-_OURS = re.compile(r"(news|floors)(-\d{5}-of-\d{5})?\.jsonl\.gz")
+_OURS = re.compile(r"(news|floors)(-\d{5}-of-\d{5})?\.jsonl\.gz(\.partial)?")
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 
 
@@ -192,7 +192,7 @@ def _blocks(
 
 
 def _remove_stale(folder: Path, current: set[str]) -> None:
-    """Shards of an earlier corpus with another number of shards would be read as this one's."""
+    """Shards of an earlier corpus would be read as this one's; what a killed run left goes too."""
     for path in folder.iterdir():
         if _OURS.fullmatch(path.name) and path.name not in current:
             with writing(path):
