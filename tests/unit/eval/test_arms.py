@@ -1,0 +1,67 @@
+"""Which record each arm shows."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eval.arms import cyclic_permutation, donors, generator, other_country
+from geo_nemo.config import UserError
+
+
+@given(n=st.integers(2, 200), seed=st.integers(0, 2**32))
+def test_the_shuffle_is_a_permutation_without_fixed_points(n, seed):
+    permutation = cyclic_permutation(n, generator(seed, "x"))
+    assert sorted(permutation) == list(range(n))
+    assert not (permutation == np.arange(n)).any()
+
+
+def test_the_shuffle_reaches_every_cycle_of_four_items_about_equally_often():
+    rng = generator(0, "x")
+    seen: dict[tuple, int] = {}
+    for _ in range(6000):
+        key = tuple(cyclic_permutation(4, rng).tolist())
+        seen[key] = seen.get(key, 0) + 1
+    assert len(seen) == 6
+    assert min(seen.values()) > 850 and max(seen.values()) < 1150
+
+
+@settings(max_examples=200)
+@given(country=st.lists(st.integers(0, 4), min_size=2, max_size=80), seed=st.integers(0, 1000))
+def test_wrong_country_never_has_the_documents_country(country, seed):
+    country = np.array(country)
+    if len(np.unique(country)) < 2:
+        with pytest.raises(UserError, match="wrong_country"):
+            donors("wrong_country", country, seed, "documents")
+        return
+    shown = other_country(country, generator(seed, "x"))
+    assert (country[shown] != country).all()
+
+
+def test_wrong_country_draws_every_document_of_the_other_countries():
+    country = np.array([0, 1, 0, 2, 1])
+    rng = generator(0, "x")
+    drawn = [set() for _ in country]
+    for _ in range(300):
+        for item, donor in enumerate(other_country(country, rng)):
+            drawn[item].add(int(donor))
+    assert drawn == [{1, 3, 4}, {0, 2, 3}, {1, 3, 4}, {0, 1, 2, 4}, {0, 2, 3}]
+
+
+def test_with_shows_the_truth_and_without_shows_nothing():
+    country = np.array([0, 1, 2])
+    assert donors("with", country, 0, "documents").tolist() == [0, 1, 2]
+    assert donors("without", country, 0, "documents") is None
+
+
+def test_a_seed_gives_the_same_records_again_and_another_seed_others():
+    country = np.arange(50) % 5
+    for arm in ("shuffled", "wrong_country"):
+        first = donors(arm, country, 3, "documents")
+        assert (first == donors(arm, country, 3, "documents")).all()
+        assert (first != donors(arm, country, 4, "documents")).any()
+
+
+def test_one_document_cannot_be_shuffled():
+    with pytest.raises(UserError, match="needs two documents"):
+        donors("shuffled", np.array([0]), 0, "documents")
