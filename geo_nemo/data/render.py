@@ -147,6 +147,9 @@ def _text(ids: list[int], controls: set[int], tokenizer: Tokenizer) -> str:
     if ids and ids[-1] in controls:
         tail, ids = tokenizer.pieces(ids[-1:])[0], ids[:-1]
     text = tokenizer.decode(ids) if ids else ""
+    # Models with a dummy prefix drop the first space on decoding.
+    if ids and tokenizer.pieces(ids[:1])[0].startswith(" ") and not text.startswith(" "):
+        text = " " + text
     return head + text.translate(VISIBLE) + tail
 
 

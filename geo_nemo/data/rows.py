@@ -6,6 +6,7 @@ crosses from one document to the next and BOS is never a label.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -41,13 +42,15 @@ class Row:
     max_seqlen: int
 
 
+@cache
 def trained_kinds(mask_loss: bool) -> np.ndarray:
-    """float32 [number of kinds]: 1 for kinds of label that are trained."""
+    """float32 [number of kinds], read-only: 1 for kinds of label that are trained."""
     kinds = [Kind.TITLE, Kind.BODY, Kind.EOS]
     if not mask_loss:
         kinds += [Kind.METADATA, Kind.LABEL]
     weights = np.zeros(len(Kind), dtype=np.float32)
     weights[kinds] = 1
+    weights.flags.writeable = False
     return weights
 
 

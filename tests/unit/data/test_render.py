@@ -80,3 +80,14 @@ def test_long_runs_are_shortened_on_the_terminal_only():
     assert "word100" not in row_text(row, tokenizer, COUNTRIES).plain
     assert "word100" in row_text(row, tokenizer, COUNTRIES, clip=False).plain
     assert "word100" in row_html(row, tokenizer, COUNTRIES)
+
+
+def test_a_tokenizer_that_drops_the_first_space_still_shows_it():
+    class Stripping(WordTokenizer):
+        def decode(self, ids):
+            return super().decode(ids).removeprefix(" ")
+
+    row, tokenizer = row_of("It rains.")
+    tokenizer.__class__ = Stripping
+    document, _ = segments(row, tokenizer, COUNTRIES)
+    assert document.runs[-1].text == " It rains.</s>"
