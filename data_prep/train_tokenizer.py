@@ -1,0 +1,100 @@
+"""Second stage: a sentencepiece BPE trained on a sample of the train split, or a given tokenizer.
+
+Lines are learned apart. Bytes stand in for unknown characters, nothing is normalised, and the
+labels of a document are pieces of their own, so that they cost one token each.
+"""
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from data_prep.corpus_files import CorpusSummary, read_lines
+from data_prep.split import SAMPLE_DRAW, below, uniform_bits
+from geo_nemo.config.errors import UserError
+from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.metadata.tokenizer import Tokenizer, load_tokenizer
+from geo_nemo.store.manifest import SPLITS
+
+LABELS = ("\n", "URL:", "COUNTRY:", "CONTINENT:", "TITLE:", "CONTENT:")
+BATCH = 1024
+# Longer lines are cut: sentencepiece drops those over max_sentence_length.
+MAX_LINE_CHARACTERS = 1 << 16
+
+
+def train_sentencepiece(texts: Iterable[str], vocab_size: int, path: str | Path) -> Tokenizer:
+    """Train on `texts`, write the model to `path`, and load it.
+
+    Deterministic: the same texts in the same order give the same bytes.
+    Raises UserError where the texts are too few for `vocab_size` pieces.
+    """
+    from sentencepiece import SentencePieceTrainer
+
+    model = io.BytesIO()
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=_lines(texts),
+            model_writer=model,
+            model_type="bpe",
+            vocab_size=vocab_size,
+            byte_fallback=True,
+            normalization_rule_name="identity",
+            add_dummy_prefix=False,
+            remove_extra_whitespaces=False,
+            user_defined_symbols=list(LABELS),
+            unk_id=0,
+            bos_id=1,
+            eos_id=2,
+            pad_id=3,
+            max_sentence_length=4 * MAX_LINE_CHARACTERS + 4,
+            num_threads=1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise UserError(_reason(str(error), vocab_size)) from None
+    Path(path).write_bytes(model.getvalue())
+    return load_tokenizer(path)
+
+
+def sample_train_texts(
+    folder: Path,
+    summary: CorpusSummary,
+    sample_bytes: int,
+    seed: int,
+    progress: Progress = no_progress,
+) -> Iterator[str]:
+    """Titles and texts of train documents drawn by content hash, `sample_bytes` in all, about."""
+    split = summary.splits[SPLITS[0]]
+    share = min(1.0, sample_bytes / max(split.text_bytes, 1))
+    done = 0
+    for file in split.files:
+        for lines in read_lines(folder / file.name, BATCH):
+            documents = [orjson.loads(line) for line in lines]
+            hashes = np.array([int(d["hash"][:16], 16) for d in documents], np.uint64)
+            drawn = below(share, uniform_bits(hashes, seed, SAMPLE_DRAW))
+            for document, take in zip(documents, drawn, strict=True):
+                if take or share == 1:
+                    yield document["title"]
+                    yield document["text"]
+            done += len(lines)
+            progress("sample", done, split.documents)
+
+
+def _lines(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        for line in text.split("\n"):
+            for start in range(0, len(line), MAX_LINE_CHARACTERS):
+                yield line[start : start + MAX_LINE_CHARACTERS]
+
+
+def _reason(message: str, vocab_size: int) -> str:
+    most = re.search(r"value <= (\d+)", message)
+    if most:
+        return (
+            f"tokenizer.vocab_size={vocab_size} is more than the train texts give: set it to "
+            f"{most[1]} or less"
+        )
+    return f"cannot train a tokenizer of {vocab_size} pieces: {' '.join(message.split())[:200]}"
