@@ -197,7 +197,9 @@ class TokenStore:
             else {}
         )
         tokenizer = load_tokenizer(path, **names)
-        if tokenizer.sha256 != entry.sha256:
+        ids = (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id, tokenizer.vocab_size)
+        same_ids = ids == (entry.bos_id, entry.eos_id, entry.pad_id, entry.vocab_size)
+        if tokenizer.sha256 != entry.sha256 or not same_ids:
             raise UserError(f"{path} is not the tokenizer that made the store: prepare it again")
         return tokenizer
 
