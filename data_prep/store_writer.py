@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -201,7 +202,7 @@ class _ShardColumns:
 
     def append(self, name: str, parts: Sequence[Sequence[int]], lengths: np.ndarray) -> None:
         flat = np.fromiter(
-            (token for part in parts for token in part),
+            chain.from_iterable(parts),
             self._columns[f"{name}.bin"],
             count=int(lengths.sum()),
         )
