@@ -1,7 +1,5 @@
 """Config of the evaluation and of the report."""
 
-import re
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -10,7 +8,8 @@ from geo_nemo.config.schema import MetadataPolicy, NonNegative, Positive, Sectio
 
 Arm = Literal["with", "without", "shuffled", "wrong_country"]
 ARMS: tuple[Arm, ...] = ("with", "without", "shuffled", "wrong_country")
-RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+# No dot: on the command line, runs.a.b=x would be a key b of a.
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 RunName = Annotated[str, Field(pattern=RUN_NAME)]
 Path = Annotated[str, Field(min_length=1)]
 
@@ -53,6 +52,8 @@ class EvalConfig(Section):
     def _arms_once(self):
         if len(set(self.arms)) != len(self.arms):
             raise ValueError(f"arms {list(self.arms)} names an arm twice")
+        if self.metadata is not None and not self.metadata.fields:
+            raise ValueError("metadata shows no field; leave it out, or choose arms=[without]")
         return self
 
 
@@ -61,7 +62,7 @@ class ReportConfig(Section):
 
     eval: output folder of the evaluation.
     runs, store: default to those that the evaluation used.
-    sample_seed: picks the packed row that is shown.
+    sample_row: number of the packed row that is shown of each stage.
     """
 
     eval: Path
@@ -69,9 +70,4 @@ class ReportConfig(Section):
     runs: dict[RunName, Path] | None = None
     store: Path | None = None
     title: str = "geo_nemo report"
-    sample_seed: NonNegative = 0
-
-
-def named_runs(overrides: Sequence[str]) -> list[str]:
-    """`runs.NAME=DIR` as Hydra takes it: names of runs are the user's, so each is a new key."""
-    return [re.sub(r"^\+{0,2}runs([.=])", r"++runs\1", override) for override in overrides]
+    sample_row: NonNegative = 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.config import EvalConfig, named_runs
+from eval.config import EvalConfig
 from eval.runner import evaluate
 from geo_nemo.config import UserError
 from tests.unit.eval.fakes import byte_tokenizer, make_run, make_store, texts
@@ -218,13 +218,6 @@ def test_one_country_is_evaluated_without_the_wrong_country_arm(loader, tmp_path
     arms = ("with", "without", "shuffled")
     result = evaluate(config.model_copy(update={"arms": arms}), loader)
     assert result["documents"]["countries_without_documents"] == ["gb", "ie", "jm", "ng"]
-
-
-def test_names_of_runs_need_no_plus_on_the_command_line():
-    given = ["runs.a=x", "+runs.b=y", "++runs.c=z", "runs={d: e}", "store=runs.s"]
-    assert named_runs(given) == [
-        "++runs.a=x", "++runs.b=y", "++runs.c=z", "++runs={d: e}", "store=runs.s",
-    ]  # fmt: skip
 
 
 def test_the_byte_tokenizer_of_these_tests_has_one_token_a_byte(tmp_path):

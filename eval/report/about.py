@@ -1,0 +1,185 @@
+"""The report's tables of circumstances: corpus, training, versions, commands, sample rows."""
+
+import json
+import shlex
+import statistics
+
+import numpy as np
+
+from eval.report.inputs import Inputs, RunInput
+from eval.report.tables import Cell, Table
+from geo_nemo.config import Run, UserError
+from geo_nemo.store import TokenStore
+from geo_nemo.store.manifest import SplitEntry
+
+
+def corpus(inputs: Inputs) -> tuple[Table, Table]:
+    """Documents and tokens by split: by continent with a total, and by country."""
+    manifest = inputs.manifest
+    splits = {name: split for name, split in manifest.splits.items() if split.documents}
+    continents: dict[str, list[str]] = {}
+    for country, continent in sorted(manifest.continents.items()):
+        continents.setdefault(continent, []).append(country)
+
+    def line(name: str, small: str, countries: list[str]) -> list[Cell]:
+        cells = [Cell(name, small)]
+        for split in splits.values():
+            documents, tokens = _sums(split, countries)
+            cells += [Cell(f"{documents:,}"), Cell(f"{tokens:,}")]
+        return cells
+
+    head = ["", *(f"{name}, {what}" for name in splits for what in ("documents", "tokens"))]
+    by_continent = [
+        line(name, f"{len(countries)} countries", countries)
+        for name, countries in sorted(continents.items())
+    ]
+    by_continent.append(line("all", f"{len(manifest.countries)} countries", [*manifest.continents]))
+    by_country = [
+        line(country, manifest.continents[country], [country]) for country in manifest.countries
+    ]
+    return Table(tuple(head), by_continent), Table(tuple(head), by_country)
+
+
+def quarantine(inputs: Inputs) -> Table | None:
+    """Records that were set aside, by reason."""
+    counts = {reason: n for reason, n in inputs.manifest.quarantine.items() if n}
+    rows = [[Cell(reason), Cell(f"{n:,}")] for reason, n in counts.items()]
+    return Table(("reason", "records"), rows) if rows else None
+
+
+def training(inputs: Inputs) -> Table:
+    """What each run was and how fast; the last loss is the mean over a tenth of what was logged."""
+    rows = []
+    for name, run in inputs.runs.items():
+        about = inputs.evaluation["runs"][name]
+        config = Run.model_validate(run.record["config"])
+        tokens = about["step"] * config.train.global_batch_size * config.data.seq_length
+        last = [line["loss"] for line in _last_tenth(run)]
+        early = about["step"] < about["steps"]
+        rows.append([
+            Cell(name, "trained with metadata" if about["conditioned"] else
+                 "trained without metadata"),
+            Cell(f"{run.record['parameters']:,}" if "parameters" in run.record else "unknown"),
+            Cell(f"{about['step']:,}", f"of {about['steps']:,}: stopped early" if early else "",
+                 "bad" if early else ""),
+            Cell(f"{tokens:,}", f"{config.train.global_batch_size:,} x {config.data.seq_length:,}"
+                                " a step"),
+            Cell(f"{statistics.fmean(last):.3f}" if last else "no metrics"),
+            Cell(f"{_speed(run):,.0f}" if run.metrics else "no metrics"),
+        ])  # fmt: skip
+    head = ("run", "parameters", "steps", "tokens seen", "last loss", "tokens per second")
+    return Table(head, rows)
+
+
+def training_by_country(inputs: Inputs) -> Table | None:
+    """Mean logged training loss of each country over the last tenth of the logged steps."""
+    found: dict[str, dict[str, float]] = {}
+    for name, run in inputs.runs.items():
+        losses: dict[str, list[float]] = {}
+        for line in _last_tenth(run):
+            for country, loss in line.get("loss_by_country", {}).items():
+                losses.setdefault(country, []).append(loss)
+        for country, values in losses.items():
+            found.setdefault(country, {})[name] = statistics.fmean(values)
+    rows = [
+        [
+            Cell(country),
+            *(Cell(f"{of[name]:.3f}" if name in of else "none") for name in inputs.runs),
+        ]
+        for country, of in sorted(found.items())
+    ]
+    return Table(("country", *inputs.runs), rows) if rows else None
+
+
+def commands(inputs: Inputs) -> list[tuple[str, str]]:
+    """(what, command) of trainings and evaluation, as they were typed."""
+    found = [(f"train {name}", _command(run.record.get("command")))
+             for name, run in inputs.runs.items()]  # fmt: skip
+    found.append(("evaluate", _command(inputs.evaluation["command"])))
+    return [(what, command) for what, command in found if command]
+
+
+def configs(inputs: Inputs) -> list[tuple[str, str]]:
+    """(what, resolved config as JSON)."""
+    found = [(f"training {name}", run.record["config"]) for name, run in inputs.runs.items()]
+    found.append(("evaluation", inputs.evaluation["config"]))
+    return [(what, json.dumps(config, indent=2)) for what, config in found]
+
+
+def hashes(inputs: Inputs) -> Table:
+    """Policies, by stage and in evaluation, and what else identifies the inputs."""
+    rows = []
+    for name, about in inputs.evaluation["runs"].items():
+        for stage, value in about["policy_hashes"].items():
+            rows.append([Cell(f"policy of {name}, stage {stage}"), Cell(value)])
+        rows.append([Cell(f"policy of {name}, evaluation"), Cell(about["policy_hash"])])
+        rows.append([Cell(f"checkpoint of {name}"), Cell(about["checkpoint"])])
+    documents = inputs.evaluation["documents"]
+    rows.append([Cell("token store"), Cell(documents["store_hash"])])
+    rows.append([Cell("tokenizer"), Cell(documents["tokenizer_sha256"][:16])])
+    return Table(("", "hash"), rows, text=2)
+
+
+def versions(inputs: Inputs) -> Table:
+    """Versions that evaluated, and those that trained where they differ."""
+    here = inputs.evaluation["versions"]
+    rows = []
+    for package, version in here.items():
+        others = {
+            run.record.get("versions", {}).get(package) for run in inputs.runs.values()
+        } - {None, version, "absent"}  # fmt: skip
+        trained = ", ".join(sorted(map(str, others)))
+        rows.append([Cell(package), Cell(version), Cell(trained or "the same")])
+    return Table(("package", "evaluated with", "trained with"), rows, text=3)
+
+
+def sample_rows(inputs: Inputs) -> tuple[list[tuple[str, str]], str]:
+    """(stage, HTML) of one packed row of each stage of the first conditioned run, or why none.
+
+    The row is built as training builds it, from the store that it trained on.
+    """
+    from geo_nemo.data.dataset import stage_dataset
+    from geo_nemo.data.render import row_html
+
+    name = next(
+        (n for n, about in inputs.evaluation["runs"].items() if about["conditioned"]),
+        next(iter(inputs.runs)),
+    )
+    config = Run.model_validate(inputs.runs[name].record["config"])
+    try:
+        store = _training_store(inputs, name, config)
+        split, tokenizer = store.split("train"), store.tokenizer()
+        sample = inputs.config.sample_row
+        found = []
+        for stage in config.stages:
+            dataset = stage_dataset(config, split, tokenizer, stage, sample + 1)
+            found.append((stage, row_html(dataset[sample], tokenizer, split.countries)))
+    except UserError as error:
+        return [], str(error)
+    return found, name
+
+
+def _training_store(inputs: Inputs, name: str, config: Run) -> TokenStore:
+    if inputs.evaluation["runs"][name]["same_store"]:
+        return inputs.store
+    store = TokenStore.open(config.data.store)
+    if store.hash != inputs.runs[name].record.get("store_hash"):
+        raise UserError(f"{config.data.store} is no longer the store that {name} trained on")
+    return store
+
+
+def _sums(split: SplitEntry, countries: list[str]) -> tuple[int, int]:
+    entries = [split.by_country[c] for c in countries if c in split.by_country]
+    return sum(e.documents for e in entries), sum(e.tokens for e in entries)
+
+
+def _last_tenth(run: RunInput) -> list[dict]:
+    return run.metrics[-max(1, len(run.metrics) // 10) :]
+
+
+def _speed(run: RunInput) -> float:
+    return float(np.median([line["tokens_per_second"] for line in run.metrics]))
+
+
+def _command(command: str | list[str] | None) -> str:
+    return shlex.join(command) if isinstance(command, list) else command or ""

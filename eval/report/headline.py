@@ -1,0 +1,167 @@
+"""The report in a sentence and a small table, from the intervals alone."""
+
+from typing import Any
+
+from eval.report.words import (
+    Finding,
+    Verdict,
+    accuracy_verdict,
+    interval,
+    loss_verdict,
+    percent,
+    perplexity,
+    pick,
+    signed,
+    sure,
+    told_fields,
+)
+
+PART = "body"
+
+
+def sentence(evaluation: dict[str, Any]) -> str:
+    """What the evaluation shows, in words. It rests on the first conditioned and plain run."""
+    effect = main_effect(evaluation)
+    if effect is None:
+        return (
+            "Only perplexities are reported: the runs and arms that were evaluated allow no "
+            "comparison of metadata with none."
+        )
+    told = told_fields(evaluation["runs"][effect["of"][0]]["policy"])
+    of, against = _cell(evaluation, effect["of"]), _cell(evaluation, effect["against"])
+    same = effect["of"][0] == effect["against"][0]
+    who = "the same model told nothing" if same else "the model trained without metadata"
+    figures = (
+        f"perplexity {perplexity(of['perplexity'])} against {perplexity(against['perplexity'])}"
+    )
+    if effect["low"] is None:
+        return (
+            f"Nothing can be said yet: {effect['documents']} test documents are too few for an "
+            f"interval ({figures} for {who})."
+        )
+    change = (
+        f"{figures}, a change of {percent(effect['ratio'])} ({sure(evaluation)} interval "
+        f"{interval(effect['ratio_low'], effect['ratio_high'], percent)})"
+    )
+    verdict = loss_verdict(effect)
+    if verdict.tone == "flat":
+        return (
+            f"No clear effect: told a document's {told}, the model predicts its body about as well "
+            f"as {who}: {change}."
+        )
+    better = "better" if verdict.tone == "good" else "worse"
+    opening = "Metadata helps" if verdict.tone == "good" else "Metadata hurts"
+    return (
+        f"{opening}: told a document's {told}, the model predicts its body {better} than {who}: "
+        f"{change}."
+    )
+
+
+def findings(evaluation: dict[str, Any]) -> list[Finding]:
+    """The questions that the issue of metadata turns on, each with its answer."""
+    effects = evaluation["perplexity"]["effects"]
+    found = []
+    for purpose, question, words in (
+        ("conditioned model, told, against plain model",
+         "Does a model that is told the origin predict better than one trained without metadata?",
+         ("yes", "no, worse", "no clear difference")),
+        ("told against not told", "Does telling the origin help that same model?",
+         ("yes", "no, it hurts", "no clear difference")),
+        ("shuffled against not told", "Does another document's metadata help it?",
+         ("yes: what helps is not the truth", "no, it hurts", "no clear difference")),
+        ("wrong country against not told", "Does metadata of a wrong country help it?",
+         ("yes: what helps is not the truth", "no, it hurts", "no clear difference")),
+        ("conditioned model, not told, against plain model",
+         "Without metadata, is it as good as the model trained without?",
+         ("yes, better", "no, worse", "yes, no clear difference")),
+    ):  # fmt: skip
+        effect = _effect(effects, evaluation, purpose)
+        if effect is not None:
+            found.append(_perplexity_finding(evaluation, effect, question, words))
+    return found + _question_findings(evaluation)
+
+
+def main_effect(evaluation: dict[str, Any]) -> dict[str, Any] | None:
+    """The comparison that the sentence is about."""
+    effects = evaluation["perplexity"]["effects"]
+    for purpose in ("conditioned model, told, against plain model", "told against not told"):
+        effect = _effect(effects, evaluation, purpose)
+        if effect is not None:
+            return effect
+    return None
+
+
+def _effect(
+    effects: list[dict[str, Any]], evaluation: dict[str, Any], purpose: str
+) -> dict[str, Any] | None:
+    """Over all documents, of the first conditioned run where there is one."""
+    conditioned = [name for name, run in evaluation["runs"].items() if run["conditioned"]]
+    lines = [e for e in effects if e["group"] == "all" and e["purpose"] == purpose]
+    for part in (PART, "text"):
+        for run in [*conditioned, None]:
+            for line in lines:
+                if line["part"] == part and run in (line["of"][0], None):
+                    return line
+    return None
+
+
+def _cell(evaluation: dict[str, Any], key: list[str]) -> dict[str, Any]:
+    cells = evaluation["perplexity"]["cells"]
+    wanted = {"group": "all", "run": key[0], "arm": key[1]}
+    return pick(cells, part=PART, **wanted) or pick(cells, part="text", **wanted)
+
+
+def _perplexity_finding(
+    evaluation: dict[str, Any], effect: dict[str, Any], question: str, words: tuple[str, str, str]
+) -> Finding:
+    verdict = loss_verdict(effect)
+    text = {"good": words[0], "bad": words[1], "flat": words[2]}[verdict.tone]
+    if effect["low"] is None:
+        text = verdict.text
+    of, against = _cell(evaluation, effect["of"]), _cell(evaluation, effect["against"])
+    return Finding(
+        question,
+        Verdict(text, verdict.tone),
+        f"{perplexity(of['perplexity'])} against {perplexity(against['perplexity'])}",
+        f"{percent(effect['ratio'])}, "
+        f"{interval(effect['ratio_low'], effect['ratio_high'], percent)}",
+    )
+
+
+def _question_findings(evaluation: dict[str, Any]) -> list[Finding]:
+    questions = evaluation["questions"]
+    if questions is None:
+        return []
+    found = []
+    for kind, purpose, text in (
+        ("local", "conditioned model, told, against plain model",
+         "Does it answer more questions about a country than the model trained without?"),
+        ("local", "told against not told", "Does telling the country help that same model answer?"),
+        ("shared", "told against not told",
+         "And on questions whose answer is the same in every country?"),
+    ):  # fmt: skip
+        lines = [e for e in questions["effects"] if e["kind"] == kind]
+        conditioned = [name for name, run in evaluation["runs"].items() if run["conditioned"]]
+        effect = next(
+            (e for e in lines if e["purpose"] == purpose and e["of"][0] in conditioned), None
+        )
+        if effect is None:
+            continue
+        verdict = accuracy_verdict(effect)
+        words = {"good": "yes", "bad": "no, fewer right", "flat": verdict.text}[verdict.tone]
+        rates = [
+            pick(questions["cells"], kind=kind, group="all", rule="by_sum", run=run, arm=arm)
+            for run, arm in (effect["of"], effect["against"])
+        ]
+        found.append(Finding(
+            text, Verdict(words, verdict.tone),
+            f"{rates[0]['accuracy']:.0%} against {rates[1]['accuracy']:.0%} right",
+            f"{_points(effect['difference'])}, "
+            f"{interval(effect['low'], effect['high'], _points)}; chance "
+            f"{rates[0]['chance']:.0%}",
+        ))  # fmt: skip
+    return found
+
+
+def _points(difference: float) -> str:
+    return f"{signed(100 * difference, 1)} points"

@@ -1,0 +1,87 @@
+"""What the report is made of, read and checked: evaluation, runs and store."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eval.config import ReportConfig
+from eval.runner import FORMAT
+from geo_nemo.config import UserError
+from geo_nemo.store import TokenStore
+from geo_nemo.store.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class RunInput:
+    """One training run: `run.json`, and the lines of `metrics.jsonl`; empty where it has none."""
+
+    name: str
+    folder: Path
+    record: dict[str, Any]
+    metrics: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that the page shows."""
+
+    config: ReportConfig
+    evaluation: dict[str, Any]
+    runs: dict[str, RunInput]
+    store: TokenStore
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.store.manifest
+
+
+def read_inputs(config: ReportConfig) -> Inputs:
+    """Read it all; UserError that names the file which is missing or damaged."""
+    evaluation = _json(Path(config.eval) / "eval.json", "make it with geo-nemo eval")
+    if evaluation.get("format") != FORMAT:
+        raise UserError(
+            f"{config.eval}/eval.json has format {evaluation.get('format')}, not {FORMAT}: "
+            f"run geo-nemo eval again"
+        )
+    folders = config.runs or {n: run["folder"] for n, run in evaluation["runs"].items()}
+    unknown = sorted(set(folders) ^ set(evaluation["runs"]))
+    if unknown:
+        raise UserError(
+            f"runs: {', '.join(unknown)} is not in both the report and the evaluation of "
+            f"{', '.join(evaluation['runs'])}"
+        )
+    runs = {name: read_run(name, Path(folders[name])) for name in evaluation["runs"]}
+    store = TokenStore.open(config.store or evaluation["documents"]["store"])
+    if store.hash != evaluation["documents"]["store_hash"]:
+        raise UserError(
+            f"store {store.root} is not the one that was evaluated: give store=, or evaluate again"
+        )
+    return Inputs(config, evaluation, runs, store)
+
+
+def read_run(name: str, folder: Path) -> RunInput:
+    """A run's records. A last line of the metrics that a kill cut off is left out."""
+    record = _json(folder / "run.json", f"give runs.{name}=DIR of a training run")
+    metrics = []
+    path = folder / "metrics.jsonl"
+    try:
+        lines = path.read_text().splitlines() if path.exists() else []
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            metrics.append(json.loads(line))
+        except ValueError:
+            if number < len(lines):
+                raise UserError(f"{path} is damaged: line {number} is not JSON") from None
+    return RunInput(name, folder, record, metrics)
+
+
+def _json(path: Path, mend: str) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; {mend}") from None
+    except ValueError:
+        raise UserError(f"{path} is not JSON; {mend}") from None

@@ -1,0 +1,207 @@
+"""Puts the report's parts into one HTML page and writes it."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from eval.config import ReportConfig
+from eval.files import make_folder, write_whole
+from eval.report import about, headline, plots, tables
+from eval.report.inputs import Inputs, read_inputs
+from eval.report.words import PART_NAMES, key_name, sure
+from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.data.render import STYLE as ROW_STYLE
+from geo_nemo.data.render import legend_html
+
+QUESTION_NAMES = {
+    "local": "Questions whose answer depends on the country",
+    "shared": "Questions with the same answer everywhere",
+}
+
+
+def write_report(config: ReportConfig, progress: Progress = no_progress) -> Inputs:
+    """Write the page to `config.output`; UserError where an input or the output refuses."""
+    progress("report", 0, 3)
+    inputs = read_inputs(config)
+    progress("report", 1, 3, "figures and tables")
+    page = render(inputs)
+    progress("report", 2, 3)
+    output = Path(config.output)
+    make_folder(output.parent)
+    write_whole(output, page.encode())
+    progress("report", 3, 3)
+    return inputs
+
+
+def render(inputs: Inputs) -> str:
+    """The page as HTML; the same inputs give the same page."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    folder = files("eval.report")
+    template = environment.from_string((folder / "template.html.j2").read_text(encoding="utf-8"))
+    evaluation = inputs.evaluation
+    samples, sample_of = about.sample_rows(inputs)
+    corpus, corpus_by_country = about.corpus(inputs)
+    return template.render(
+        title=inputs.config.title,
+        style=(folder / "style.css").read_text(encoding="utf-8"),
+        row_style=ROW_STYLE,
+        legend=legend_html(),
+        sure=sure(evaluation),
+        sentence=headline.sentence(evaluation),
+        findings=headline.findings(evaluation),
+        warnings=_warnings(evaluation),
+        finished=evaluation["finished"],
+        samples=[(stage, Markup(html)) for stage, html in samples],
+        sample_of=sample_of,
+        corpus=corpus,
+        corpus_by_country=corpus_by_country,
+        quarantine=about.quarantine(inputs),
+        training=about.training(inputs),
+        training_by_country=about.training_by_country(inputs),
+        commands=about.commands(inputs),
+        configs=about.configs(inputs),
+        hashes=about.hashes(inputs),
+        versions=about.versions(inputs),
+        **_perplexity(evaluation),
+        **_places(evaluation),
+        **_questions(evaluation),
+        **_losses(inputs),
+        sections=_sections(evaluation),
+    )
+
+
+def _perplexity(evaluation: dict[str, Any]) -> dict[str, Any]:
+    documents, floor = evaluation["documents"], evaluation["floor"] or {}
+    scored, cut = documents["scored"], documents["cut"]
+    text = f"{scored:,} documents of split {documents['split']}"
+    if scored < documents["in_split"]:
+        text += f" (of {documents['in_split']:,}, stratified by country)"
+    text += f", {documents['title_tokens']:,} title and {documents['body_tokens']:,} body tokens"
+    if cut:
+        text += f"; {cut:,} documents are scored up to the length that fits in every arm"
+    for reason, count in documents["skipped"].items():
+        text += f"; {count:,} left out: {reason}"
+    gain = None
+    if "per_token" in floor:
+        per_token = floor["per_token"]
+        gain = (per_token["without"] - per_token["with"]) * floor["tokens_per_document"]
+    return {
+        "matrix_plot": plots.matrix_plot(evaluation),
+        "parts": tables.part_tables(evaluation),
+        "about_documents": f"{text}.",
+        "about_controls": _controls(documents["controls"]),
+        "floor": tables.floor(evaluation),
+        "floor_documents": f"{floor.get('documents', 0):,}",
+        "floor_gain": None if gain is None else f"{gain:.2f}",
+    }
+
+
+def _controls(controls: dict[str, dict[str, float]]) -> str:
+    parts = []
+    if "shuffled" in controls:
+        same = controls["shuffled"]
+        parts.append(
+            "&ldquo;Another document's&rdquo; metadata is that of another test document, drawn at "
+            f"random; its country happens to be the right one in {same['same_country']:.0%} of "
+            f"cases, its host in {same['same_host']:.0%}."
+        )
+    if "wrong_country" in controls:
+        parts.append("&ldquo;Wrong country's&rdquo; is that of a document of another country.")
+    return Markup(" ".join(parts))
+
+
+def _places(evaluation: dict[str, Any]) -> dict[str, Any]:
+    effect = headline.main_effect(evaluation)
+    if effect is None:
+        return dict.fromkeys(
+            ("by_continent", "by_country", "gain_plot", "gain_caption", "absent", "places_pair",
+             "places_part")
+        )  # fmt: skip
+    return {
+        "by_continent": tables.places(evaluation, effect, "continent"),
+        "by_country": tables.places(evaluation, effect, "country"),
+        "gain_plot": plots.gain_plot(evaluation, effect),
+        "gain_caption": f"Bars are {sure(evaluation)} intervals of the paired difference. Places "
+        f"with too few documents for an interval are in the tables only.",
+        "absent": evaluation["documents"]["countries_without_documents"],
+        "places_pair": f"Run {key_name(effect['of'])}, against run {key_name(effect['against'])}",
+        "places_part": PART_NAMES[effect["part"]].lower(),
+    }
+
+
+def _questions(evaluation: dict[str, Any]) -> dict[str, Any]:
+    names = ("questions", "questions_plot", "about_questions", "questions_by_continent",
+             "questions_by_country")  # fmt: skip
+    asked = evaluation["questions"]
+    if asked is None:
+        return dict.fromkeys(names)
+    text = (
+        f"{asked['asked']:,} questions, each with its options in a random order of its own. A "
+        f"model's answer is the option that it finds likeliest after the prompt."
+    )
+    skipped = sum(asked["skipped"].values())
+    if skipped:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in asked["skipped"].items())
+        text += f" {skipped:,} were left out: {reasons}."
+    parts = []
+    for kind, name in QUESTION_NAMES.items():
+        by_sum = tables.questions(evaluation, kind, "by_sum")
+        if by_sum is not None:
+            parts.append({
+                "name": name, "by_sum": by_sum,
+                "by_mean": tables.questions(evaluation, kind, "by_mean"),
+                "effects": tables.question_effects(evaluation, kind),
+            })  # fmt: skip
+    local = any(cell["kind"] == "local" for cell in asked["cells"])
+    by_continent = tables.questions_by_place(evaluation, "continent") if local else None
+    by_country = tables.questions_by_place(evaluation, "country") if local else None
+    values = (parts, plots.questions_plot(evaluation), text, by_continent, by_country)
+    return dict(zip(names, values, strict=True))
+
+
+def _losses(inputs: Inputs) -> dict[str, Any]:
+    per_token = (inputs.evaluation["floor"] or {}).get("per_token")
+    floors = None
+    caption = (
+        "Mean over a step's trained tokens (faint) and its running mean. The first steps may lie "
+        "above the frame."
+    )
+    if per_token is not None:
+        floors = {"told the origin": per_token["with"], "told nothing": per_token["without"]}
+        caption += (
+            " Dotted: the entropy of the corpus, known because it is synthetic, as measured on "
+            "the test documents."
+        )
+    metrics = {name: run.metrics for name, run in inputs.runs.items()}
+    return {"loss_plot": plots.loss_plot(metrics, floors), "loss_caption": caption}
+
+
+def _warnings(evaluation: dict[str, Any]) -> list[str]:
+    found = []
+    for name, run in evaluation["runs"].items():
+        if run["step"] < run["steps"]:
+            found.append(
+                f"Run {name} was evaluated at step {run['step']:,} of {run['steps']:,}: it is not "
+                f"finished."
+            )
+        if not run["same_store"]:
+            found.append(
+                f"Run {name} was trained on another token store than it is evaluated on: test "
+                f"documents may be among its training documents."
+            )
+    return found
+
+
+def _sections(evaluation: dict[str, Any]) -> list[tuple[str, str]]:
+    found = [("perplexity", "Perplexity")]
+    if headline.main_effect(evaluation) is not None:
+        found.append(("places", "By country"))
+    if evaluation["questions"] is not None:
+        found.append(("questions", "Questions"))
+    return [*found, ("training", "Training"), ("rows", "A packed row"), ("corpus", "Corpus"),
+            ("reproduce", "Commands and settings")]  # fmt: skip

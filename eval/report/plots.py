@@ -1,0 +1,236 @@
+"""The report's figures. Points are estimates, bars their intervals; axes say their unit."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from eval.report.svg import (
+    AXIS,
+    DASHES,
+    MUTED,
+    WIDTHS,
+    bare,
+    colour,
+    inline,
+    marker,
+)
+from eval.report.words import ARM_NAMES, PART_NAMES, key_name, perplexity, pick
+
+MOST_COUNTRIES = 40
+MOST_POINTS = 400
+# The loss falls from the logarithm of the vocabulary: this share of the run is above the frame.
+OPENING = 0.04
+
+
+def matrix_plot(evaluation: dict[str, Any]) -> str:
+    """Perplexity of body and title by arm and run."""
+    cells = [c for c in evaluation["perplexity"]["cells"] if c["group"] == "all"]
+    parts = [part for part in ("body", "title") if pick(cells, part=part)]
+    runs, arms = list(evaluation["runs"]), evaluation["arms"]
+
+    def draw(width: str) -> Figure:
+        figure, panels = _panels(width, len(parts), len(runs) * len(arms))
+        for axes, part in zip(panels, parts, strict=True):
+            lines = {run: [pick(cells, part=part, run=run, arm=arm) for arm in arms]
+                     for run in runs}  # fmt: skip
+            points = {
+                run: [(c["perplexity"], c["low"], c["high"]) for c in found]
+                for run, found in lines.items()
+            }
+            _dots(axes, [ARM_NAMES[arm] for arm in arms], points, perplexity)
+            axes.set_title(PART_NAMES[part])
+            axes.set_xlabel("perplexity")
+        return _with_legend(figure, panels[0], width)
+
+    return inline("matrix", "Perplexity of body and title in each arm, by trained run", draw)
+
+
+def gain_plot(evaluation: dict[str, Any], effect: dict[str, Any]) -> str | None:
+    """The difference of losses by place: countries where they are few enough, else continents."""
+    lines = [
+        e
+        for e in evaluation["perplexity"]["effects"]
+        if (e["part"], e["of"], e["against"]) == (effect["part"], effect["of"], effect["against"])
+        and e["low"] is not None
+    ]
+    countries = [e for e in lines if e["group"] == "country"]
+    places = countries if 1 < len(countries) <= MOST_COUNTRIES else []
+    places = places or [e for e in lines if e["group"] == "continent"]
+    if len(places) < 2:
+        return None
+    places.sort(key=lambda e: e["nats"])
+    continent_of = evaluation["documents"]["continents"]
+    continents = sorted({continent_of.get(e["name"], e["name"]) for e in places})
+
+    def draw(width: str) -> Figure:
+        size = (WIDTHS[width], 0.95 + 0.21 * len(places))
+        figure, axes = plt.subplots(figsize=size, layout="constrained")
+        for number, continent in enumerate(continents):
+            mine = [
+                (row, e) for row, e in enumerate(places)
+                if continent_of.get(e["name"], e["name"]) == continent
+            ]  # fmt: skip
+            points = [(e["nats"], e["low"], e["high"]) for _, e in mine]
+            _bars(axes, [row for row, _ in mine], points, number, continent)
+        axes.axvline(0, color=AXIS, linewidth=0.9)
+        axes.set_yticks(range(len(places)), [e["name"] for e in places])
+        axes.set_ylim(len(places) - 0.4, -0.6)
+        axes.set_xlabel("change of loss, nats per token (left of 0: predicts better)")
+        bare(axes, grid="x")
+        return _with_legend(figure, axes, width)
+
+    label = (
+        f"Change of loss by place, {key_name(effect['of'])} against {key_name(effect['against'])}"
+    )
+    return inline("gain", label, draw)
+
+
+def questions_plot(evaluation: dict[str, Any]) -> str:
+    """Accuracy by kind, arm and run, with the level of a guess."""
+    cells = [c for c in evaluation["questions"]["cells"]
+             if c["group"] == "all" and c["rule"] == "by_sum"]  # fmt: skip
+    kinds = [kind for kind in ("local", "shared") if pick(cells, kind=kind)]
+    runs, arms = list(evaluation["runs"]), evaluation["arms"]
+    titles = {"local": "Answer depends on the country", "shared": "Same answer everywhere"}
+
+    def draw(width: str) -> Figure:
+        figure, panels = _panels(width, len(kinds), len(runs) * len(arms))
+        for axes, kind in zip(panels, kinds, strict=True):
+            lines = {run: [pick(cells, kind=kind, run=run, arm=arm) for arm in arms]
+                     for run in runs}  # fmt: skip
+            points = {
+                run: [tuple(100 * c[key] for key in ("accuracy", "low", "high")) for c in found]
+                for run, found in lines.items()
+            }
+            _dots(axes, [ARM_NAMES[arm] for arm in arms], points, lambda x: f"{x:.0f}")
+            guess = 100 * lines[runs[0]][0]["chance"]
+            axes.axvline(guess, color=MUTED, linewidth=0.9, linestyle=DASHES[2])
+            axes.annotate("chance", (guess, 1), xycoords=("data", "axes fraction"),
+                          xytext=(3, -1), textcoords="offset points", va="top", color=MUTED,
+                          fontsize=8)  # fmt: skip
+            axes.set_xlim(0, 104)
+            axes.set_title(titles[kind])
+            axes.set_xlabel("questions answered right, %")
+        return _with_legend(figure, panels[0], width)
+
+    return inline("questions", "Accuracy on questions in each arm, by trained run", draw)
+
+
+def loss_plot(
+    metrics: dict[str, list[dict[str, Any]]], floors: dict[str, float] | None
+) -> str | None:
+    """Training loss of all runs over steps, with the borders of stages and the corpus's floor.
+
+    floors: nats per trained token, by what is known of the origin.
+    """
+    metrics = {run: lines for run, lines in metrics.items() if len(lines) > 1}
+    if not metrics:
+        return None
+
+    def draw(width: str) -> Figure:
+        figure, axes = plt.subplots(figsize=(WIDTHS[width], 3.3), layout="constrained")
+        highest = []
+        for number, (run, lines) in enumerate(metrics.items()):
+            steps = np.array([line["step"] for line in lines], dtype=float)
+            loss = np.array([line["loss"] for line in lines], dtype=float)
+            axes.plot(*_thinned(steps, loss), color=colour(number), linewidth=0.7, alpha=0.35)
+            axes.plot(*_thinned(steps, _smoothed(loss)), color=colour(number), linewidth=1.6,
+                      linestyle=DASHES[number % len(DASHES)], label=run)  # fmt: skip
+            highest.append(loss[np.searchsorted(steps, steps[0] + OPENING * np.ptp(steps))])
+        borders = {b for lines in metrics.values() for b in stage_borders(lines)}
+        for step, stage in sorted(borders):
+            axes.axvline(step, color=MUTED, linewidth=0.9, linestyle=DASHES[1])
+            axes.annotate(f"{stage} \u2192", (step, 1), xycoords=("data", "axes fraction"),
+                          xytext=(-3, -2), textcoords="offset points", va="top", ha="right",
+                          color=MUTED)  # fmt: skip
+        for name, value in (floors or {}).items():
+            axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=DASHES[2])
+            axes.annotate(f"floor, {name}", (0, value), xycoords=("axes fraction", "data"),
+                          xytext=(3, 2), textcoords="offset points", color=MUTED,
+                          fontsize=8)  # fmt: skip
+        low, _ = axes.get_ylim()
+        lowest = min(line["loss"] for lines in metrics.values() for line in lines)
+        lowest = min([lowest, *(floors or {}).values()])
+        top = max(highest)
+        axes.set_ylim(min(low, lowest) - 0.06 * (top - lowest), top + 0.04 * (top - lowest))
+        axes.set_xlabel("optimizer step")
+        axes.set_ylabel("training loss, nats per token")
+        bare(axes, grid="y")
+        return _with_legend(figure, axes, width)
+
+    return inline("loss", "Training loss by step of every run", draw)
+
+
+def stage_borders(lines: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    """(step of the first logged line, stage) of every stage but the first."""
+    pairs = pairwise(lines)
+    return [(new["step"], new["stage"]) for old, new in pairs if old["stage"] != new["stage"]]
+
+
+def _panels(width: str, number: int, dots: int) -> tuple[Figure, Sequence[Axes]]:
+    """Side by side where there is room, else one above the other."""
+    height = 0.75 + 0.24 * dots
+    wide = width == "wide"
+    shape = (1, number) if wide else (number, 1)
+    size = (WIDTHS[width], height if wide else (height + 0.25) * number)
+    figure, panels = plt.subplots(
+        *shape, figsize=size, sharey=wide, squeeze=False, layout="constrained"
+    )
+    return figure, list(panels.flat)
+
+
+def _dots(
+    axes: Axes,
+    names: list[str],
+    points: dict[str, list[tuple[float, float | None, float | None]]],
+    form,
+) -> None:
+    """One line of names a group; in it, one dot with its interval and value a run."""
+    step = 0.8 / len(points)
+    for number, (run, found) in enumerate(points.items()):
+        rows = [row - 0.4 + step * (number + 0.5) for row in range(len(names))]
+        _bars(axes, rows, found, number, run)
+        for row, (value, _, high) in zip(rows, found, strict=True):
+            axes.annotate(form(value), (value if high is None else high, row), xytext=(5, 0),
+                          textcoords="offset points", va="center", fontsize=8)  # fmt: skip
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.margins(x=0.14)
+    bare(axes, grid="x")
+
+
+def _bars(axes: Axes, rows, points, number: int, name: str) -> None:
+    values = np.array([point[0] for point in points], dtype=float)
+    for row, (_, low, high) in zip(rows, points, strict=True):
+        if low is not None:
+            axes.plot([low, high], [row, row], color=colour(number), linewidth=2, alpha=0.55)
+    axes.plot(values, rows, marker(number), color=colour(number), markersize=5, label=name)
+
+
+def _with_legend(figure: Figure, axes: Axes, width: str) -> Figure:
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, names, loc="outside upper left", ncols=6 if width == "wide" else 3,
+        handletextpad=0.4, columnspacing=1.3, borderaxespad=0.2,
+    )  # fmt: skip
+    return figure
+
+
+def _smoothed(values: np.ndarray) -> np.ndarray:
+    """Centred mean over about a fortieth of the run."""
+    half = max(1, len(values) // 80)
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    places = np.arange(len(values))
+    start, stop = np.maximum(places - half, 0), np.minimum(places + half + 1, len(values))
+    return (sums[stop] - sums[start]) / (stop - start)
+
+
+def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most `MOST_POINTS` points, so that the page stays small however long the run is."""
+    chosen = np.unique(np.linspace(0, len(x) - 1, MOST_POINTS).round().astype(int))
+    return x[chosen], y[chosen]

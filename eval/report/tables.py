@@ -1,0 +1,199 @@
+"""The report's tables of results: rows of cells that the template lays out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from eval.report.words import (
+    ARM_NAMES,
+    PART_NAMES,
+    Verdict,
+    accuracy_verdict,
+    interval,
+    key_name,
+    loss_verdict,
+    percent,
+    perplexity,
+    pick,
+    signed,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """text, with a smaller line below it, in the colour of a tone."""
+
+    text: str
+    small: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """head: names of columns. text: how many columns from the left are text; the rest numbers."""
+
+    head: tuple[str, ...]
+    rows: list[list[Cell]]
+    text: int = 1
+
+
+def matrix(evaluation: dict[str, Any], part: str) -> Table | None:
+    """Perplexity of a part: a line a run, a column an arm."""
+    cells = [c for c in evaluation["perplexity"]["cells"]
+             if (c["group"], c["part"]) == ("all", part)]  # fmt: skip
+    if not cells:
+        return None
+    arms = evaluation["arms"]
+    rows = []
+    for run, about in evaluation["runs"].items():
+        trained = "trained with metadata" if about["conditioned"] else "trained without metadata"
+        rows.append([Cell(run, trained)])
+        for arm in arms:
+            cell = pick(cells, run=run, arm=arm)
+            rows[-1].append(Cell(perplexity(cell["perplexity"]), _ends(cell)))
+    return Table(("trained run", *(ARM_NAMES[arm] for arm in arms)), rows)
+
+
+def effects(evaluation: dict[str, Any], part: str) -> Table | None:
+    """Paired differences of a part over all documents."""
+    lines = [e for e in evaluation["perplexity"]["effects"]
+             if (e["group"], e["part"]) == ("all", part)]  # fmt: skip
+    if not lines:
+        return None
+    rows = []
+    for effect in lines:
+        verdict = loss_verdict(effect)
+        rows.append([
+            Cell(key_name(effect["of"]), f"against {key_name(effect['against'])}"),
+            Cell(verdict.text, tone=verdict.tone),
+            Cell(signed(effect["nats"], 4),
+                 interval(effect["low"], effect["high"], lambda x: signed(x, 4))),
+            Cell(percent(effect["ratio"]),
+                 interval(effect["ratio_low"], effect["ratio_high"], percent)),
+        ])  # fmt: skip
+    return Table(("compared", "shows", "nats per token", "perplexity"), rows, text=2)
+
+
+def places(evaluation: dict[str, Any], effect: dict[str, Any], group: str) -> Table:
+    """By continent or country: perplexities of both sides of a comparison and their difference."""
+    wanted = {"group": group, "part": effect["part"]}
+    cells = _by_name(evaluation["perplexity"]["cells"], wanted)
+    found = _by_name(evaluation["perplexity"]["effects"], wanted)
+    continents = evaluation["documents"]["continents"]
+    rows = []
+    for name, lines in found.items():
+        difference = pick(lines, of=effect["of"], against=effect["against"])
+        verdict = loss_verdict(difference)
+        rows.append([
+            Cell(name, continents.get(name, "")),
+            Cell(f"{difference['documents']:,}"),
+            Cell(f"{difference['tokens']:,}"),
+            *(_perplexity(pick(cells[name], run=key[0], arm=key[1]))
+              for key in (effect["against"], effect["of"])),
+            Cell(percent(difference["ratio"]),
+                 interval(difference["ratio_low"], difference["ratio_high"], percent),
+                 verdict.tone if difference["low"] is not None else ""),
+        ])  # fmt: skip
+    head = (group, "documents", "tokens", key_name(effect["against"]), key_name(effect["of"]),
+            "change")  # fmt: skip
+    return Table(head, rows)
+
+
+def questions(evaluation: dict[str, Any], kind: str, rule: str) -> Table | None:
+    """Accuracy of a kind of question: a line a run, a column an arm."""
+    cells = [c for c in evaluation["questions"]["cells"]
+             if (c["kind"], c["group"], c["rule"]) == (kind, "all", rule)]  # fmt: skip
+    if not cells:
+        return None
+    arms = evaluation["arms"]
+    rows = []
+    for run in evaluation["runs"]:
+        found = [pick(cells, run=run, arm=arm) for arm in arms]
+        rows.append([Cell(run), *(
+            Cell(f"{c['accuracy']:.1%}", interval(c["low"], c["high"], lambda x: f"{x:.0%}"))
+            for c in found
+        )])  # fmt: skip
+    return Table(("trained run", *(ARM_NAMES[arm] for arm in arms)), rows)
+
+
+def question_effects(evaluation: dict[str, Any], kind: str) -> Table | None:
+    """Paired differences of accuracy."""
+    lines = [e for e in evaluation["questions"]["effects"] if e["kind"] == kind]
+    rows = []
+    for effect in lines:
+        verdict: Verdict = accuracy_verdict(effect)
+        rows.append([
+            Cell(key_name(effect["of"]), f"against {key_name(effect['against'])}"),
+            Cell(verdict.text, tone=verdict.tone),
+            Cell(_points(effect["difference"]),
+                 interval(effect["low"], effect["high"], _points)),
+        ])  # fmt: skip
+    return Table(("compared", "shows", "percentage points"), rows, text=2) if rows else None
+
+
+def questions_by_place(evaluation: dict[str, Any], group: str) -> Table:
+    """Accuracy on local questions by continent or country, told nothing and told the truth."""
+    cells = [c for c in evaluation["questions"]["cells"]
+             if (c["kind"], c["group"], c["rule"]) == ("local", group, "by_sum")]  # fmt: skip
+    arms = [arm for arm in ("without", "with") if arm in evaluation["arms"]]
+    keys = [(run, arm) for run in evaluation["runs"] for arm in arms]
+    rows = []
+    for name, lines in _grouped(cells).items():
+        found = [pick(lines, run=run, arm=arm) for run, arm in keys]
+        rows.append([Cell(name), Cell(f"{lines[0]['questions']:,}"),
+                     *(Cell(f"{c['accuracy']:.0%}") for c in found)])  # fmt: skip
+    return Table((group, "questions", *map(key_name, keys)), rows)
+
+
+def floor(evaluation: dict[str, Any]) -> Table | None:
+    """Mean nats of a document: what no model can go below, and what each run reaches."""
+    lines = (evaluation["floor"] or {}).get("lines")
+    if not lines:
+        return None
+    rows = []
+    for line in lines:
+        told = "told the origin" if line["arm"] == "with" else "told nothing"
+        limit = pick(lines, arm=line["arm"], run=None)
+        above = line["title"] + line["body"] - limit["title"] - limit["body"]
+        rows.append([
+            Cell("floor" if line["run"] is None else line["run"], told),
+            Cell(f"{line['title']:.2f}"),
+            Cell(f"{line['body']:.2f}"),
+            Cell("" if line["run"] is None else signed(above, 2)),
+        ])  # fmt: skip
+    return Table(("", "title", "body and end", "above the floor"), rows)
+
+
+def part_tables(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
+    """Matrix and effects of each part that has tokens."""
+    found = []
+    for part, name in PART_NAMES.items():
+        table = matrix(evaluation, part)
+        if table is not None:
+            found.append({"name": name, "matrix": table, "effects": effects(evaluation, part)})
+    return found
+
+
+def _points(value: float) -> str:
+    return signed(100 * value, 1)
+
+
+def _ends(cell: dict[str, Any]) -> str:
+    return interval(cell["low"], cell["high"], perplexity)
+
+
+def _perplexity(cell: dict[str, Any]) -> Cell:
+    return Cell(perplexity(cell["perplexity"]))
+
+
+def _by_name(
+    lines: Iterable[dict[str, Any]], wanted: dict[str, Any]
+) -> dict[str, list[dict[str, Any]]]:
+    return _grouped(e for e in lines if all(e[key] == value for key, value in wanted.items()))
+
+
+def _grouped(lines: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in lines:
+        found.setdefault(line["name"], []).append(line)
+    return found

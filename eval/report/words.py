@@ -1,0 +1,111 @@
+"""Figures as text, and what they show in plain sentences, also when they show nothing."""
+
+from dataclasses import dataclass
+from typing import Any
+
+ARM_NAMES = {
+    "with": "true metadata",
+    "without": "no metadata",
+    "shuffled": "another document's",
+    "wrong_country": "wrong country's",
+}
+PART_NAMES = {"body": "Body", "title": "Title", "text": "Title and body"}
+FIELD_NAMES = {"url": "host", "country": "country", "continent": "continent"}
+MINUS = "\u2212"
+TO = "\u2013"
+NO_INTERVAL = "too few documents"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an interval says. tone: `good`, `bad` or `flat`, for its colour."""
+
+    text: str
+    tone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the headline's table: a question, its answer, and the figures behind it."""
+
+    question: str
+    answer: Verdict
+    figures: str
+    detail: str
+
+
+def signed(value: float, digits: int) -> str:
+    """With sign and a real minus; what rounds to zero has no sign."""
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return ("+" if value > 0 else MINUS) + text
+
+
+def perplexity(value: float | None) -> str:
+    if value is None:
+        return "over 1e300"
+    return f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
+
+
+def interval(low: float | None, high: float | None, form) -> str:
+    """`form` of both ends; words where there is no interval."""
+    if low is None or high is None:
+        return NO_INTERVAL
+    return f"{form(low)} to {form(high)}"
+
+
+def percent(ratio: float | None) -> str:
+    """A ratio of perplexities as a change."""
+    return "" if ratio is None else f"{signed(100 * (ratio - 1), 1)}%"
+
+
+def loss_verdict(effect: dict[str, Any]) -> Verdict:
+    """From the interval of a difference of losses; lower is better."""
+    if effect["low"] is None:
+        return Verdict(NO_INTERVAL, "flat")
+    if effect["high"] < 0:
+        return Verdict("lower loss", "good")
+    if effect["low"] > 0:
+        return Verdict("higher loss", "bad")
+    return Verdict("no clear difference", "flat")
+
+
+def accuracy_verdict(effect: dict[str, Any]) -> Verdict:
+    """From the interval of a difference of accuracies; higher is better."""
+    if effect["low"] is None:
+        return Verdict("too few questions", "flat")
+    if effect["low"] > 0:
+        return Verdict("more right", "good")
+    if effect["high"] < 0:
+        return Verdict("fewer right", "bad")
+    return Verdict("no clear difference", "flat")
+
+
+def pick(lines: list[dict[str, Any]], **wanted: Any) -> dict[str, Any] | None:
+    """The first line with these values; runs and arms may be tuples or lists."""
+    for line in lines:
+        if all(_plain(line[key]) == _plain(value) for key, value in wanted.items()):
+            return line
+    return None
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def key_name(key: list[str] | tuple[str, str]) -> str:
+    """A run and an arm, as in `with, true metadata`."""
+    run, arm = key
+    return f"{run}, {ARM_NAMES[arm]}"
+
+
+def told_fields(policy: dict[str, Any]) -> str:
+    """`host, country and continent`."""
+    url = {"host": "host", "path": "host and path", "full": "full URL"}[policy["url_form"]]
+    names = [url if field == "url" else FIELD_NAMES[field] for field in policy["fields"]]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def sure(evaluation: dict[str, Any]) -> str:
+    return f"{100 * evaluation['config']['confidence']:g}%"

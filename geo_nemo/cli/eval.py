@@ -1,0 +1,97 @@
+"""`geo-nemo eval`: the perplexity matrix of trained runs, and their answers to questions."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from geo_nemo.cli.options import OVERRIDES, DryRun
+
+if TYPE_CHECKING:
+    from eval.config import EvalConfig
+    from eval.plan import Plan
+
+EPILOG = (
+    "Example: geo-nemo eval runs.with=runs/a runs.without=runs/b store=runs/store output=runs/eval"
+)
+
+
+@click.command(epilog=EPILOG)
+@OVERRIDES
+@DryRun
+def command(overrides: tuple[str, ...], dry_run: bool) -> None:
+    """Score test documents and questions with, without and with wrong metadata.
+
+    Settings: runs.NAME=DIR (any number), store, output, split, questions, questions_title, floors,
+    arms, metadata, num_documents, max_tokens, bootstrap_samples, confidence, seed, device. Stopped
+    and started again, it goes on with the arms that are not finished.
+    """
+    from eval.config import EvalConfig
+    from eval.plan import make_plan
+    from geo_nemo.config.load import load_config
+
+    config = load_config("eval", EvalConfig, overrides)
+    if dry_run:
+        for topic, line in _describe(make_plan(config)).items():
+            click.echo(f"{topic}: {line}")
+        return
+    evaluate(config)
+
+
+def evaluate(config: "EvalConfig") -> None:
+    """Evaluate, and print the matrix and where the figures are."""
+    import warnings
+
+    # Megatron-Core warns on import of each fused kernel that a CPU has not, and of deprecations.
+    warnings.filterwarnings("ignore", module=r"megatron\..*")
+    from eval.report import console as shown
+    from eval.runner import evaluate as run
+    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.config.lock import folder_lock
+
+    def load(folder: Path):
+        from geo_nemo.export.scorer import load_scorer
+
+        return load_scorer(folder, config.device)
+
+    with folder_lock(Path(config.output)), progress_bar() as progress:
+        result = run(config, load, progress, ["geo-nemo", *sys.argv[1:]])
+    console = Console(highlight=False)
+    console.print(shown.matrix(result))
+    missing = result["documents"]["countries_without_documents"]
+    if missing:
+        console.print(f"no test document of {len(missing)} countries: {', '.join(missing)}")
+    for what, skipped in (
+        ("document", result["documents"]["skipped"]),
+        ("question", (result["questions"] or {}).get("skipped", {})),
+    ):
+        for reason, count in skipped.items():
+            console.print(f"{count:,} {what}s left out: {reason}", markup=False)
+    click.echo(Path(config.output) / "eval.json")
+
+
+def _describe(plan: "Plan") -> dict[str, str]:
+    """What would be scored, and what is finished already."""
+    from eval.cache import Cache
+    from eval.runner import finished
+
+    documents, config = plan.documents, plan.config
+    tokens = int(documents.tokens.sum())
+    arms = len(config.arms) * len(plan.runs)
+    done = finished(plan, Cache(Path(config.output) / "cache"))
+    asked = plan.questions
+    return {
+        "runs": ", ".join(
+            f"{run.name} ({run.checkpoint.name} of {run.folder}, "
+            f"{'with' if run.conditioned else 'without'} metadata)"
+            for run in plan.runs.values()
+        ),
+        "arms": ", ".join(config.arms),
+        "documents": f"{len(documents):,} of {plan.split.num_documents:,} in split "
+        f"{plan.split.name} of {plan.store.root}, {tokens:,} tokens scored in each arm",
+        "questions": "none" if asked is None else f"{len(asked.questions):,}",
+        "forward passes": f"{tokens * arms:,} scored tokens in {arms} arms, {len(done)} finished",
+        "output": config.output,
+    }

@@ -1,0 +1,34 @@
+"""`geo-nemo report`: one HTML page of an evaluation."""
+
+import click
+from rich.console import Console
+
+from geo_nemo.cli.options import OVERRIDES, DryRun
+
+
+@click.command(epilog="Example: geo-nemo report eval=runs/eval output=runs/report.html")
+@OVERRIDES
+@DryRun
+def command(overrides: tuple[str, ...], dry_run: bool) -> None:
+    """Write one self-contained HTML page, and print its headline.
+
+    Settings: eval (output folder of geo-nemo eval), output (the page), title, sample_row;
+    runs.NAME=DIR and store where they were moved since.
+    """
+    from eval.config import ReportConfig
+    from eval.report import console as shown
+    from eval.report.inputs import read_inputs
+    from eval.report.page import write_report
+    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.config.load import load_config
+
+    config = load_config("report", ReportConfig, overrides)
+    if dry_run:
+        inputs = read_inputs(config)
+        click.echo(f"runs: {', '.join(inputs.runs)}")
+        click.echo(f"output: {config.output}")
+        return
+    with progress_bar() as progress:
+        inputs = write_report(config, progress)
+    Console(highlight=False).print(shown.headline(inputs.evaluation))
+    click.echo(config.output)
