@@ -48,7 +48,7 @@ def train(prepared: Prepared, world_size: int) -> int:
     import warnings
 
     # Megatron-Core warns on import of each fused kernel that a CPU has not, and of deprecations.
-    warnings.filterwarnings("ignore", module=r"megatron\..*")
+    warnings.filterwarnings("ignore", module=r"(megatron|torch)\..*")
     from geo_nemo.runtime.device import resolve_device
     from geo_nemo.runtime.distributed import process_groups
     from geo_nemo.runtime.signals import stop_on_signal

@@ -39,14 +39,14 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(recipes_dir())):
-            composed = hydra_compose(name, overrides=list(overrides))
+            composed = hydra_compose(name, overrides=[_forced(text) for text in overrides])
         missing = sorted(OmegaConf.missing_keys(composed))
         if missing:
             keys = ", ".join(missing)
             raise UserError(f"{name}: no value for {keys}: add {missing[0]}=... to the command")
         return OmegaConf.to_container(composed, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_hydra_line(name, overrides, error)) from error
+        raise UserError(_hydra_line(name, error)) from error
 
 
 def validate(name: str, schema: type[S], values: dict[str, Any]) -> S:
@@ -60,6 +60,13 @@ def validate(name: str, schema: type[S], values: dict[str, Any]) -> S:
 def load_config(name: str, schema: type[S], overrides: Sequence[str] = ()) -> S:
     """The config of a command: composed from recipes, resolved, checked."""
     return validate(name, schema, compose(name, overrides))
+
+
+def _forced(override: str) -> str:
+    """`key=value` so that Hydra takes keys that only the schema knows; it checks them later."""
+    key = override.split("=")[0]
+    names_group = "@" in key or (recipes_dir() / key).is_dir()
+    return override if names_group or key[:1] in "+~" else f"++{override}"
 
 
 def _first_mistake(schema: type[BaseModel], error: ValidationError) -> str:
@@ -97,8 +104,8 @@ def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _hydra_line(name: str, overrides: Sequence[str], error: Exception) -> str:
-    """Hydra's message folded to one line, with the nearest key where a key is unknown."""
+def _hydra_line(name: str, error: Exception) -> str:
+    """Hydra's message, with its cause, folded to one line."""
     text = " ".join(str(error).split())
     cause = error.__cause__
     if cause is not None and str(cause) not in str(error):

@@ -12,6 +12,7 @@ dropout, and data order and metadata dropout are functions of the seed and the s
 
 import json
 import os
+import queue
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import torch.distributed as dist
 from megatron.core import dist_checkpointing
+from megatron.core.dist_checkpointing.strategies import filesystem_async
 
 from geo_nemo.config import RunError, UserError
 from geo_nemo.train.engine import Engine
@@ -54,6 +56,9 @@ def save(engine: Engine, position: Position, directory: Path, keep_last: int) ->
         if mine:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
+    # For its results Megatron-Core would start a manager process, which takes two seconds, and stays
+    # behind when the run is killed. A save that waits for its end needs no more than a queue.
+    filesystem_async._results_queue = queue.Queue()
     try:
         dist_checkpointing.save(_state(engine, is_loading=False), str(partial))
     except Exception as error:
