@@ -8,6 +8,8 @@ from geo_nemo.config.schema import MetadataPolicy, NonNegative, Positive, Sectio
 
 Arm = Literal["with", "without", "shuffled", "wrong_country"]
 ARMS: tuple[Arm, ...] = ("with", "without", "shuffled", "wrong_country")
+# A question's wrong country is its control; a shuffle of questions would add nothing to it.
+QUESTION_ARMS: tuple[Arm, ...] = ("with", "without", "wrong_country")
 # No dot: on the command line, runs.a.b=x would be a key b of a.
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 RunName = Annotated[str, Field(pattern=RUN_NAME)]
@@ -29,6 +31,8 @@ class EvalConfig(Section):
     metadata: how metadata is shown; null shows each run what it was trained on, and a run that
         was trained without metadata what the first run with metadata was.
     num_documents: documents scored, stratified by country; null for all.
+    row_length: positions of a packed row, several documents a row; null for four times the length
+        that the runs were trained at. It changes speed and memory only.
     max_tokens: title and body tokens scored of a document; null for what fits the sequence.
     """
 
@@ -43,15 +47,23 @@ class EvalConfig(Section):
     metadata: MetadataPolicy | None = None
     num_documents: Positive | None = None
     max_tokens: Positive | None = 1024
+    row_length: Positive | None = None
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     seed: NonNegative = 1234
     device: Literal["auto", "cpu", "gpu"] = "auto"
 
+    @property
+    def question_arms(self) -> tuple[Arm, ...]:
+        """The arms in which questions are asked."""
+        return tuple(arm for arm in self.arms if arm in QUESTION_ARMS)
+
     @model_validator(mode="after")
     def _arms_once(self):
         if len(set(self.arms)) != len(self.arms):
             raise ValueError(f"arms {list(self.arms)} names an arm twice")
+        if self.questions is not None and not self.question_arms:
+            raise ValueError(f"questions need one of the arms {', '.join(QUESTION_ARMS)}")
         if self.metadata is not None and not self.metadata.fields:
             raise ValueError("metadata shows no field; leave it out, or choose arms=[without]")
         return self

@@ -22,7 +22,10 @@ from geo_nemo.store import Split
 
 
 class Scorer(Protocol):
-    """A trained model that gives the likelihood of a row."""
+    """A trained model that gives the likelihood of a row.
+
+    seq_length: the longest segment that it takes. A row may be longer, as it holds several.
+    """
 
     seq_length: int
     vocab_size: int
@@ -53,14 +56,16 @@ def score_documents(
     composer: Composer,
     record_of: RecordOf,
     *,
+    row_length: int,
     run: str,
     arm: str,
     progress: Progress = no_progress,
 ) -> Scores:
     """Scores of all documents under one arm of one run.
 
-    run, arm: named in errors. Raises RunError where the model's likelihood is not finite, and
-    AssertionError where the scored tokens are not those that every arm must score.
+    row_length: positions of a row. run, arm: named in errors. Raises RunError where the model's
+    likelihood is not finite, and AssertionError where the scored tokens are not those that every
+    arm must score.
     """
     scores = Scores(*(np.zeros(len(documents)) for _ in range(3)))
 
@@ -76,11 +81,11 @@ def score_documents(
     # Composed twice, here for its length only, so that no arm's tokens are held at once.
     positions = np.array([len(compose(place).ids) - 1 for place in range(len(documents))])
     done = 0
-    for places in pack(positions, scorer.seq_length):
+    for places in pack(positions, row_length):
         row = build_row(
             [compose(place) for place in places],
             documents.country[places],
-            scorer.seq_length,
+            row_length,
             composer.tokenizer.pad_id,
             True,
         )
@@ -95,9 +100,9 @@ def score_documents(
     return scores
 
 
-def pack(positions: np.ndarray, seq_length: int) -> Iterator[np.ndarray]:
+def pack(positions: np.ndarray, row_length: int) -> Iterator[np.ndarray]:
     """Best-fit rows of items that take `positions` [n]; yields the items of each row."""
-    row_of, rows = best_fit(positions, seq_length)
+    row_of, rows = best_fit(positions, row_length)
     order = np.argsort(row_of, kind="stable")
     yield from np.split(order, np.searchsorted(row_of[order], np.arange(1, rows)))
 

@@ -164,14 +164,16 @@ def answer_questions(
     record_of: RecordOf,
     title: str | None,
     *,
+    row_length: int,
     run: str,
     arm: str,
     progress: Progress = no_progress,
 ) -> Answers:
     """The option that the model prefers for each question, under one arm of one run.
 
-    record_of: takes the place of a question. Where options tie exactly, the first in the item's
-    random order wins. Raises RunError where a likelihood is not finite.
+    record_of: takes the place of a question. row_length: positions of a row. Where options tie
+    exactly, the first in the item's random order wins. Raises RunError where a likelihood is not
+    finite.
     """
     items: list[tuple[Composed, int]] = []
     owner: list[int] = []
@@ -182,11 +184,11 @@ def answer_questions(
     log_p = np.zeros(len(items))
     lengths = np.array([tokens for _, tokens in items])
     done = 0
-    for places in pack(np.array([len(item.ids) - 1 for item, _ in items]), scorer.seq_length):
+    for places in pack(np.array([len(item.ids) - 1 for item, _ in items]), row_length):
         row = build_row(
             [items[place][0] for place in places],
             np.zeros(len(places), dtype=np.int64),
-            scorer.seq_length,
+            row_length,
             composer.tokenizer.pad_id,
             True,
         )

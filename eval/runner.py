@@ -49,7 +49,8 @@ def evaluate(
         floor_nats = floors.read_floors(Path(config.floors), plan.split, plan.documents)
     scores, answers = score(plan, load, Cache(output / "cache"), progress)
     progress("tables", 0, 1)
-    wanted = matrix.effects(config.arms, {n: run.conditioned for n, run in plan.runs.items()})
+    conditioned = {name: run.conditioned for name, run in plan.runs.items()}
+    wanted = matrix.effects(config.arms, conditioned)
     settings = {
         "samples": config.bootstrap_samples, "confidence": config.confidence, "seed": config.seed,
     }  # fmt: skip
@@ -73,7 +74,10 @@ def evaluate(
         else {
             "asked": len(asked.questions),
             "skipped": asked.skipped,
-            **accuracy.tables(asked, answers, wanted, **settings),
+            "arms": list(config.question_arms),
+            **accuracy.tables(
+                asked, answers, matrix.effects(config.question_arms, conditioned), **settings
+            ),
         },
     }
     write_whole(output / "documents.npz", _per_document(plan, scores))
@@ -91,7 +95,7 @@ def score(
     for run in plan.runs:
         scorer: Scorer | None = None
         for arm in plan.config.arms:
-            for kind in ("documents", "questions") if plan.questions else ("documents",):
+            for kind in _kinds(plan, arm):
                 name = f"{run}.{arm}.{kind}"
                 key = _key(plan, run, arm, kind)
                 arrays = cache.load(name, key)
@@ -109,6 +113,12 @@ def score(
                 else:
                     answers[run, arm] = Answers(**arrays)
     return scores, answers
+
+
+def _kinds(plan: Plan, arm: Arm) -> list[str]:
+    """What is scored in an arm."""
+    asked = plan.questions is not None and arm in plan.config.question_arms
+    return ["documents", "questions"] if asked else ["documents"]
 
 
 def finished(plan: Plan, cache: Cache) -> list[Key]:
@@ -129,13 +139,13 @@ def _score(
         record_of = plan.shown.record_of(arm)
         found = score_documents(
             scorer, plan.split, plan.documents, composer, record_of,
-            run=run, arm=arm, progress=progress,
+            row_length=plan.row_length, run=run, arm=arm, progress=progress,
         )  # fmt: skip
     else:
         record_of = plan.questions_shown.record_of(arm)
         found = answer_questions(
             scorer, plan.questions, composer, record_of, plan.config.questions_title,
-            run=run, arm=arm, progress=progress,
+            row_length=plan.row_length, run=run, arm=arm, progress=progress,
         )  # fmt: skip
     return vars(found)
 

@@ -67,12 +67,12 @@ def findings(evaluation: dict[str, Any]) -> list[Finding]:
          ("yes", "no, worse", "no clear difference")),
         ("told against not told", "Does telling the origin help that same model?",
          ("yes", "no, it hurts", "no clear difference")),
-        ("shuffled against not told", "Does another document's metadata help it?",
-         ("yes: what helps is not the truth", "no, it hurts", "no clear difference")),
-        ("wrong country against not told", "Does metadata of a wrong country help it?",
-         ("yes: what helps is not the truth", "no, it hurts", "no clear difference")),
+        ("shuffled against not told", "Does telling it another document's origin help?",
+         ("yes, any metadata helps", "no, it hurts", "no clear difference")),
+        ("told against shuffled", "Does the truth help more than another document's origin?",
+         ("yes", "no, it hurts", "no clear difference")),
         ("conditioned model, not told, against plain model",
-         "Without metadata, is it as good as the model trained without?",
+         "Told nothing, is it as good as the model trained without metadata?",
          ("yes, better", "no, worse", "yes, no clear difference")),
     ):  # fmt: skip
         effect = _effect(effects, evaluation, purpose)
@@ -115,13 +115,15 @@ def _perplexity_finding(
     evaluation: dict[str, Any], effect: dict[str, Any], question: str, words: tuple[str, str, str]
 ) -> Finding:
     verdict = loss_verdict(effect)
+    # That a wrong origin helps is no good news, and that it hurts is none either way.
+    tones = {"good": "bad", "bad": "flat"} if effect["of"][1] == "shuffled" else {}
     text = {"good": words[0], "bad": words[1], "flat": words[2]}[verdict.tone]
     if effect["low"] is None:
         text = verdict.text
     of, against = _cell(evaluation, effect["of"]), _cell(evaluation, effect["against"])
     return Finding(
         question,
-        Verdict(text, verdict.tone),
+        Verdict(text, tones.get(verdict.tone, verdict.tone)),
         f"{perplexity(of['perplexity'])} against {perplexity(against['perplexity'])}",
         f"{percent(effect['ratio'])}, "
         f"{interval(effect['ratio_low'], effect['ratio_high'], percent)}",

@@ -106,13 +106,13 @@ def _controls(controls: dict[str, dict[str, float]]) -> str:
     if "shuffled" in controls:
         same = controls["shuffled"]
         parts.append(
-            "&ldquo;Another document's&rdquo; metadata is that of another test document, drawn at "
-            f"random; its country happens to be the right one in {same['same_country']:.0%} of "
-            f"cases, its host in {same['same_host']:.0%}."
+            "Another document's metadata is that of a test document drawn at random: its country "
+            f"happens to be the right one in {same['same_country']:.0%} of cases, its host in "
+            f"{same['same_host']:.0%}."
         )
     if "wrong_country" in controls:
-        parts.append("&ldquo;Wrong country's&rdquo; is that of a document of another country.")
-    return Markup(" ".join(parts))
+        parts.append("A wrong country's is the whole record of a document of another country.")
+    return " ".join(parts)
 
 
 def _places(evaluation: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _places(evaluation: dict[str, Any]) -> dict[str, Any]:
         "gain_caption": f"Bars are {sure(evaluation)} intervals of the paired difference. Places "
         f"with too few documents for an interval are in the tables only.",
         "absent": evaluation["documents"]["countries_without_documents"],
-        "places_pair": f"Run {key_name(effect['of'])}, against run {key_name(effect['against'])}",
+        "places_pair": f"R{key_name(effect['of'])[1:]}, against {key_name(effect['against'])}",
         "places_part": PART_NAMES[effect["part"]].lower(),
     }
 

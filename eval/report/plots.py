@@ -95,7 +95,7 @@ def questions_plot(evaluation: dict[str, Any]) -> str:
     cells = [c for c in evaluation["questions"]["cells"]
              if c["group"] == "all" and c["rule"] == "by_sum"]  # fmt: skip
     kinds = [kind for kind in ("local", "shared") if pick(cells, kind=kind)]
-    runs, arms = list(evaluation["runs"]), evaluation["arms"]
+    runs, arms = list(evaluation["runs"]), evaluation["questions"]["arms"]
     titles = {"local": "Answer depends on the country", "shared": "Same answer everywhere"}
 
     def draw(width: str) -> Figure:

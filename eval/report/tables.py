@@ -105,7 +105,7 @@ def questions(evaluation: dict[str, Any], kind: str, rule: str) -> Table | None:
              if (c["kind"], c["group"], c["rule"]) == (kind, "all", rule)]  # fmt: skip
     if not cells:
         return None
-    arms = evaluation["arms"]
+    arms = evaluation["questions"]["arms"]
     rows = []
     for run in evaluation["runs"]:
         found = [pick(cells, run=run, arm=arm) for arm in arms]
@@ -135,7 +135,7 @@ def questions_by_place(evaluation: dict[str, Any], group: str) -> Table:
     """Accuracy on local questions by continent or country, told nothing and told the truth."""
     cells = [c for c in evaluation["questions"]["cells"]
              if (c["kind"], c["group"], c["rule"]) == ("local", group, "by_sum")]  # fmt: skip
-    arms = [arm for arm in ("without", "with") if arm in evaluation["arms"]]
+    arms = [arm for arm in ("without", "with") if arm in evaluation["questions"]["arms"]]
     keys = [(run, arm) for run in evaluation["runs"] for arm in arms]
     rows = []
     for name, lines in _grouped(cells).items():

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 ARM_NAMES = {
-    "with": "true metadata",
-    "without": "no metadata",
-    "shuffled": "another document's",
-    "wrong_country": "wrong country's",
+    "with": "told the truth",
+    "without": "told nothing",
+    "shuffled": "told another document's",
+    "wrong_country": "told a wrong country's",
 }
 PART_NAMES = {"body": "Body", "title": "Title", "text": "Title and body"}
 FIELD_NAMES = {"url": "host", "country": "country", "continent": "continent"}
@@ -95,9 +95,9 @@ def _plain(value: Any) -> Any:
 
 
 def key_name(key: list[str] | tuple[str, str]) -> str:
-    """A run and an arm, as in `with, true metadata`."""
+    """A run and an arm, as in `run a, told the truth`."""
     run, arm = key
-    return f"{run}, {ARM_NAMES[arm]}"
+    return f"run {run}, {ARM_NAMES[arm]}"
 
 
 def told_fields(policy: dict[str, Any]) -> str:

@@ -142,8 +142,8 @@ class BigramScorer:
 
     def nll(self, row: Row) -> np.ndarray:
         self.rows += 1
-        assert row.tokens.shape == (self.seq_length,)
-        out = np.zeros(self.seq_length, dtype=np.float32)
+        assert row.max_seqlen <= self.seq_length or row.segment_ids[-1] < 0
+        out = np.zeros(len(row.tokens), dtype=np.float32)
         for start, end in zip(row.cu_seqlens, row.cu_seqlens[1:], strict=False):
             tokens, labels = row.tokens[start:end], row.labels[start:end]
             out[start:end] = -self.tables[self.country(tokens.tolist())][tokens, labels]

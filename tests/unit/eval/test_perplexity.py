@@ -17,7 +17,9 @@ def score(config, scorer, arm, change=lambda documents: documents):
     plan = make_plan(config)
     documents = change(plan.documents)
     composer, record_of = plan.composers["with"], plan.shown.record_of(arm)
-    found = score_documents(scorer, plan.split, documents, composer, record_of, run="with", arm=arm)
+    found = score_documents(
+        scorer, plan.split, documents, composer, record_of, row_length=512, run="with", arm=arm
+    )
     return plan, found
 
 

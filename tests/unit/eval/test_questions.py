@@ -73,7 +73,7 @@ def test_the_order_of_options_is_seeded_by_item_and_deaf_to_the_file(tmp_path):
 def test_ties_are_broken_by_the_items_order_not_by_the_files(config, tmp_path):
     class Indifferent(BigramScorer):
         def nll(self, row):
-            return np.ones(self.seq_length, np.float32)
+            return np.ones(len(row.tokens), np.float32)
 
     items = [question(n, options=["aa", "bb", "cc", "dd"], answer=0) for n in range(60)]
     plan, found = answer(config, tmp_path, items, Indifferent(), "without")
@@ -88,7 +88,7 @@ def answer(config, tmp_path, items, scorer, arm, **changes):
     composer, record_of = plan.composers["with"], plan.questions_shown.record_of(arm)
     found = answer_questions(
         scorer, plan.questions, composer, record_of, plan.config.questions_title,
-        run="with", arm=arm,
+        row_length=256, run="with", arm=arm,
     )  # fmt: skip
     return plan, found
 
@@ -140,7 +140,7 @@ def test_a_question_that_does_not_fit_is_counted(config, tmp_path):
 def test_a_likelihood_that_is_not_finite_names_the_question(config, tmp_path):
     class Broken(BigramScorer):
         def nll(self, row):
-            return np.full(self.seq_length, np.nan)
+            return np.full(len(row.tokens), np.nan)
 
     with pytest.raises(RunError, match="run with, arm with, question q0"):
         answer(config, tmp_path, [question(0), question(1)], Broken(), "with")
