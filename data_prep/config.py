@@ -20,6 +20,7 @@ class TokenizerChoice(Section):
     path: a sentencepiece `.model` or a Hugging Face `tokenizer.json`.
     bos, eos, pad: names of a Hugging Face vocabulary's control tokens, where they are unusual.
     vocab_size: pieces of the sentencepiece BPE that is trained where `path` is not given.
+    shrink: train as many pieces as the texts give where they do not give `vocab_size`.
     sample_bytes: UTF-8 bytes of train text it is trained on, about; drawn by content hash.
     """
 
@@ -28,6 +29,7 @@ class TokenizerChoice(Section):
     eos: str | None = None
     pad: str | None = None
     vocab_size: Annotated[int, Field(ge=300)] = 8192
+    shrink: bool = False
     sample_bytes: Positive = 20_000_000
 
 

@@ -33,8 +33,8 @@ from data_prep.origin import OriginRules, load_outlets
 from data_prep.quarantine import Quarantine, Rejected
 from data_prep.records import Document, parse_record
 from data_prep.split import Assignment, TestQuota
-from data_prep.stages import write_synced
 from geo_nemo.config.errors import UserError
+from geo_nemo.config.files import write_synced
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.metadata.geography import continent_of
 from geo_nemo.store.manifest import SPLITS, SourceEntry

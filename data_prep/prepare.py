@@ -9,7 +9,6 @@ A run with the same config and input takes finished stages as they are.
 """
 
 import hashlib
-import os
 import shutil
 import time
 from pathlib import Path
@@ -23,14 +22,13 @@ from data_prep.report import PrepReport, StageTime, speed, split_reports
 from data_prep.stages import (
     build_stage,
     check_replaceable,
-    locked,
     stage_is_whole,
     stage_key,
-    write_synced,
-    writing,
 )
-from data_prep.train_tokenizer import sample_train_texts, train_sentencepiece
+from data_prep.train_tokenizer import TooFewTexts, sample_train_texts, train_sentencepiece
 from geo_nemo.config.errors import UserError
+from geo_nemo.config.files import write_whole
+from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.metadata.geography import countries
 from geo_nemo.metadata.tokenizer import Tokenizer, load_tokenizer
@@ -48,7 +46,7 @@ def prepare(config: Prep, progress: Progress = no_progress) -> PrepReport:
     """
     output = Path(config.output)
     _check_inputs(config)
-    with locked(output):
+    with folder_lock(output):
         stages = _Stages(config, output, progress)
         for folder in (output / CORPUS, output / TOKENIZER, output / STORE):
             check_replaceable(folder)
@@ -56,10 +54,7 @@ def prepare(config: Prep, progress: Progress = no_progress) -> PrepReport:
         tokenizer, tokenizer_path = stages.tokenizer(summary)
         store = stages.store(summary, tokenizer, tokenizer_path)
         report = _report(output, summary, store, stages.times)
-        with writing(output / REPORT):
-            partial = output / (REPORT + ".partial")
-            write_synced(partial, report.model_dump_json(indent=1).encode())
-            os.replace(partial, output / REPORT)
+        write_whole(output / REPORT, report.model_dump_json(indent=1).encode())
     return report
 
 
@@ -182,14 +177,26 @@ class _Stages:
         if choice.path:
             shutil.copyfile(choice.path, path)
             return
-        corpus = self._output / CORPUS
-        summary = read_summary(corpus)
-        texts = sample_train_texts(
-            corpus, summary, choice.sample_bytes, self._config.seed, self._progress
-        )
-        self._progress("tokenizer", 0, 1, f"learning {choice.vocab_size} pieces")
-        train_sentencepiece(texts, choice.vocab_size, path)
+        try:
+            self._train(choice.vocab_size, path)
+        except TooFewTexts as error:
+            if not choice.shrink:
+                raise
+            self._train(error.most, path)
         self._progress("tokenizer", 1, 1)
+
+    def _train(self, vocab_size: int, path: Path) -> None:
+        corpus = self._output / CORPUS
+        config = self._config
+        texts = sample_train_texts(
+            corpus,
+            read_summary(corpus),
+            config.tokenizer.sample_bytes,
+            config.seed,
+            self._progress,
+        )
+        self._progress("tokenizer", 0, 1, f"learning {vocab_size} pieces")
+        train_sentencepiece(texts, vocab_size, path)
 
     def _time(self, stage: str, started: float, reused: bool) -> None:
         seconds = time.perf_counter() - started

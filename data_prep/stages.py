@@ -1,58 +1,33 @@
-"""Stages that are there whole or not at all: a lock, a folder built aside, one rename.
+"""Stages that are there whole or not at all: a folder built aside, one rename.
 
 A stage's key is a hash of all it depends on. The folder of a finished stage holds it in
 `stage.json`; a later run with the same key takes the folder as it is.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 
 from geo_nemo.config.errors import UserError
+from geo_nemo.config.files import (
+    PARTIAL,
+    partial_of,
+    sync_folder,
+    sync_tree,
+    write_synced,
+    writing,
+)
 
 STAGE_NAME = "stage.json"
-LOCK_NAME = ".lock"
 
 
 def stage_key(*parts: str) -> str:
     """Sixteen hex digits that change with any of `parts`."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-@contextmanager
-def locked(output: Path) -> Iterator[None]:
-    """Hold `output` (made if need be) against other runs, until the block or the process ends."""
-    with writing(output):
-        output.mkdir(parents=True, exist_ok=True)
-        lock = (output / LOCK_NAME).open("ab")
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"output={output} is in use by another run: wait for it, or give another output"
-            ) from None
-        except OSError as error:
-            raise UserError(f"cannot lock output={output}: {error.strerror}") from None
-        yield
-    finally:
-        lock.close()
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block, such as a full disk, into a UserError that names the path."""
-    try:
-        yield
-    except OSError as error:
-        name = error.filename or path
-        raise UserError(f"cannot write {name}: {error.strerror or error}") from None
 
 
 def stage_is_whole(folder: Path, key: str) -> bool:
@@ -67,7 +42,7 @@ def build_stage(folder: Path, key: str, build: Callable[[Path], None]) -> None:
     `folder` stays as it was.
     """
     check_replaceable(folder)
-    partial, old = _sibling(folder, ".partial"), _sibling(folder, ".old.partial")
+    partial, old = partial_of(folder), folder.with_name(f"{folder.name}.old{PARTIAL}")
     with writing(folder):
         for leftover in (partial, old):
             if leftover.exists():
@@ -76,11 +51,11 @@ def build_stage(folder: Path, key: str, build: Callable[[Path], None]) -> None:
         try:
             build(partial)
             write_synced(partial / STAGE_NAME, orjson.dumps({"key": key}))
-            _sync_tree(partial)
+            sync_tree(partial)
             if folder.exists():
                 os.replace(folder, old)
             os.replace(partial, folder)
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -93,38 +68,9 @@ def check_replaceable(folder: Path) -> None:
         raise UserError(f"{folder} exists and was not made by geo-nemo prep: give another output")
 
 
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a file that is on disk when this returns."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _finished_key(folder: Path) -> str | None:
     try:
         key = orjson.loads((folder / STAGE_NAME).read_bytes())["key"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return key if isinstance(key, str) else None
-
-
-def _sibling(folder: Path, suffix: str) -> Path:
-    return folder.with_name(folder.name + suffix)
-
-
-def _sync_tree(folder: Path) -> None:
-    """Put every file and folder of a tree on disk."""
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with open(os.path.join(root, name), "rb") as file:
-                os.fsync(file.fileno())
-        _sync_folder(Path(root))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -25,11 +25,22 @@ BATCH = 1024
 MAX_LINE_CHARACTERS = 1 << 16
 
 
+class TooFewTexts(UserError):
+    """The texts do not give the vocabulary asked for; `most` pieces is what they give."""
+
+    def __init__(self, vocab_size: int, most: int):
+        super().__init__(
+            f"tokenizer.vocab_size={vocab_size} is more than the train texts give: set it to "
+            f"{most} or less, or add tokenizer.shrink=true"
+        )
+        self.most = most
+
+
 def train_sentencepiece(texts: Iterable[str], vocab_size: int, path: str | Path) -> Tokenizer:
     """Train on `texts`, write the model to `path`, and load it.
 
     Deterministic: the same texts in the same order give the same bytes.
-    Raises UserError where the texts are too few for `vocab_size` pieces.
+    Raises TooFewTexts where the texts do not give `vocab_size` pieces.
     """
     from sentencepiece import SentencePieceTrainer
 
@@ -54,7 +65,7 @@ def train_sentencepiece(texts: Iterable[str], vocab_size: int, path: str | Path)
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise UserError(_reason(str(error), vocab_size)) from None
+        raise _reason(str(error), vocab_size) from None
     Path(path).write_bytes(model.getvalue())
     return load_tokenizer(path)
 
@@ -90,11 +101,9 @@ def _lines(texts: Iterable[str]) -> Iterator[str]:
                 yield line[start : start + MAX_LINE_CHARACTERS]
 
 
-def _reason(message: str, vocab_size: int) -> str:
+def _reason(message: str, vocab_size: int) -> UserError:
     most = re.search(r"value <= (\d+)", message)
     if most:
-        return (
-            f"tokenizer.vocab_size={vocab_size} is more than the train texts give: set it to "
-            f"{most[1]} or less"
-        )
-    return f"cannot train a tokenizer of {vocab_size} pieces: {' '.join(message.split())[:200]}"
+        return TooFewTexts(vocab_size, int(most[1]))
+    line = " ".join(message.split())[:200]
+    return UserError(f"cannot train a tokenizer of {vocab_size} pieces: {line}")

@@ -22,12 +22,12 @@ import numpy as np
 import orjson
 
 from data_prep.synth.config import FORMAT, Synth
-from data_prep.synth.files import discard, keep, partial_file, writing
 from data_prep.synth.generate import Document, Generator
 from data_prep.synth.likelihood import FLOOR_NAMES, Floors, Likelihood
 from data_prep.synth.questions import questions
 from data_prep.synth.world import World, default_world
 from geo_nemo.config import UserError
+from geo_nemo.config.files import discard, keep, make_folder, partial_file, writing
 from geo_nemo.config.progress import Progress, no_progress
 
 SUMMARY, QUESTIONS_FILE = "synth.json", "questions.jsonl"
@@ -104,8 +104,7 @@ def write_corpus(config: Synth, progress: Progress = no_progress) -> dict[str, A
     is written out; from then until the new `synth.json` is there, there is none.
     """
     folder = Path(config.output)
-    with writing(folder / SUMMARY):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     pairs = shard_paths(config)
     paths = [path for pair in pairs for path in pair] + [folder / QUESTIONS_FILE]
     try:

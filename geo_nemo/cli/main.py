@@ -7,7 +7,7 @@ import sys
 import click
 
 from geo_nemo import __version__
-from geo_nemo.config import UserError
+from geo_nemo.config import RunError, UserError
 
 COMMANDS = {
     "synth": "generate a synthetic geo-news corpus with known truth",
@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "the whole way on a synthetic corpus or on your file",
     "doctor": "compare this machine with what geo_nemo needs",
 }
+EXIT_RUN_ERROR = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
@@ -53,13 +54,15 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line and exit code 2."""
+    """Run the command line; a mistake is one line and exit code 2, a failed run one and code 1."""
     try:
         status = cli(standalone_mode=False)
     except UserError as error:
-        _fail(" ".join(str(error).split()))
+        _fail(str(error), EXIT_USER_ERROR)
+    except RunError as error:
+        _fail(str(error), EXIT_RUN_ERROR)
     except click.ClickException as error:
-        _fail(" ".join(error.format_message().split()))
+        _fail(error.format_message(), EXIT_USER_ERROR)
     except click.exceptions.Abort:
         print("geo-nemo: interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
@@ -69,9 +72,9 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _fail(line: str) -> None:
-    print(f"geo-nemo: {line}", file=sys.stderr)
-    sys.exit(EXIT_USER_ERROR)
+def _fail(message: str, code: int) -> None:
+    print(f"geo-nemo: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

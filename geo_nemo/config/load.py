@@ -8,6 +8,7 @@ Any mistake on the way is one `UserError` that names the key, the value and the 
 """
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,15 @@ def recipes_dir() -> Path:
         if folder.is_dir():
             return folder
     raise UserError(f"no recipes folder beside {package}: reinstall geo-nemo")
+
+
+def quote(path: Path) -> str:
+    """A path as the value of an override; what Hydra's grammar would read otherwise is quoted."""
+    text = str(path)
+    if re.fullmatch(r"[\w./-]+", text):
+        return text
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return f"'{escaped}'"
 
 
 def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
