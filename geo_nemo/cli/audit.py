@@ -1,6 +1,5 @@
 """`geo-nemo audit`: show packed rows of each stage, their statistics, and check the contract."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,22 +114,11 @@ def _verdict(console: Console, audits: list["StageAudit"]) -> int:
 
 
 def _write_page(path: Path, fragments: list[str]) -> None:
-    from geo_nemo.config import UserError
+    from geo_nemo.config.files import write_whole
     from geo_nemo.data.render import STYLE, legend_html
 
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Packed rows</title>'
         f"<style>{STYLE}</style><body>{legend_html()}{''.join(fragments)}</body></html>\n"
     )
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(
-            f"cannot write {path}: {error.strerror}: give --html another path"
-        ) from error
+    write_whole(path, page.encode())

@@ -15,6 +15,7 @@ from geo_nemo.cli.options import OVERRIDES, DryRun
 from geo_nemo.cli.plan import print_plan
 from geo_nemo.cli.progress import progress_bar
 from geo_nemo.config import Run, UserError
+from geo_nemo.config.files import write_whole
 from geo_nemo.config.load import load_config
 from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import no_progress
@@ -101,7 +102,7 @@ def write_record(prepared: Prepared, world_size: int) -> None:
     if path.exists():
         try:
             sessions = json.loads(path.read_text())["sessions"]
-        except (ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             raise UserError(f"{path} is not a run record: give another output_dir") from None
     first = sessions[0] if sessions else session
     record = {
@@ -117,12 +118,7 @@ def write_record(prepared: Prepared, world_size: int) -> None:
         "versions": session["versions"],
         "sessions": [*sessions, session],
     }
-    try:
-        temporary = path.with_name("run.json.partial")
-        temporary.write_text(json.dumps(record, indent=1))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    write_whole(path, json.dumps(record, indent=1).encode())
 
 
 def _version(package: str) -> str:

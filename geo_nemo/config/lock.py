@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geo_nemo.config.errors import UserError
+from geo_nemo.config.files import make_folder, writing
+
+LOCK_NAME = ".lock"
 
 
 @contextmanager
@@ -14,16 +17,19 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
     The lock is the kernel's, so it ends with the process, however that ends.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a")
-    except OSError as error:
-        raise UserError(f"cannot write in {folder}: {error.strerror}") from error
+    make_folder(folder)
+    with writing(folder):
+        file = (folder / LOCK_NAME).open("a")
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
                 f"another process is writing in {folder}: wait for it, or give another folder"
+            ) from None
+        except OSError as error:
+            # Lustre without the mount option flock, for one.
+            raise UserError(
+                f"cannot lock {folder}: {error.strerror}; give a folder on a file system with locks"
             ) from None
         yield

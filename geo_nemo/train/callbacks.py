@@ -1,13 +1,13 @@
 """What is told while a run goes on: a progress bar, and `metrics.jsonl`, a line a logged step."""
 
 import json
-import os
 import zlib
 from pathlib import Path
 
 import torch.distributed as dist
 
-from geo_nemo.config import Logging, RunError
+from geo_nemo.config import Logging
+from geo_nemo.config.files import write_whole, writing
 from geo_nemo.config.progress import Progress
 from geo_nemo.train.loop import StepEvent
 
@@ -52,11 +52,9 @@ class Metrics:
     def on_start(self, step: int) -> None:
         if dist.get_rank() != 0:
             return
-        try:
+        with writing(self.path):
             self._keep_steps_below(step)
             self.file = self.path.open("a", buffering=1)
-        except OSError as error:
-            raise RunError(f"cannot write {self.path}: {error.strerror}") from error
 
     def on_step(self, event: StepEvent) -> None:
         self.positions += event.positions
@@ -64,10 +62,8 @@ class Metrics:
         done = event.step + 1
         if self.file is None or (done % self.logging.every_steps and done != self.last_step):
             return
-        try:
+        with writing(self.path):
             self.file.write(json.dumps(self._line(event)) + "\n")
-        except OSError as error:
-            raise RunError(f"cannot write {self.path}: {error.strerror}") from error
         self.positions, self.seconds = 0, 0.0
 
     def on_end(self) -> None:
@@ -108,9 +104,7 @@ class Metrics:
                     kept.append(line + "\n")
             except ValueError:
                 break  # the line that a kill cut off
-        temporary = self.path.with_name(self.path.name + ".partial")
-        temporary.write_text("".join(kept))
-        os.replace(temporary, self.path)
+        write_whole(self.path, "".join(kept).encode())
 
 
 def digest(batches) -> int:

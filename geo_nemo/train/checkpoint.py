@@ -24,12 +24,12 @@ from megatron.core import dist_checkpointing
 from megatron.core.dist_checkpointing.strategies import filesystem_async
 
 from geo_nemo.config import RunError, UserError
+from geo_nemo.config.files import PARTIAL, partial_of, sync_folder, sync_tree
 from geo_nemo.train.engine import Engine
-from geo_nemo.train.safe_pickle import check_index
+from geo_nemo.train.safe_pickle import check_index, weights_only
 
 FORMAT = 1
 RECORD = "geo_nemo.json"
-PARTIAL = ".partial"
 # Optimizer state in the model's own shapes, so that TP, PP and DP may change between save and load.
 _OPTIMIZER_SHARDING = {"distrib_optim_sharding_type": "fully_reshardable"}
 
@@ -51,29 +51,36 @@ class Position:
 def save(engine: Engine, position: Position, directory: Path, keep_last: int) -> Path:
     """Write a whole checkpoint and drop the oldest ones; every rank calls it."""
     final = directory / f"step_{position.step:08d}"
-    partial = final.with_name(final.name + PARTIAL)
+    partial = partial_of(final)
     with _rank_zero_does(f"cannot write the checkpoint {final}") as mine:
         if mine:
-            shutil.rmtree(partial, ignore_errors=True)
+            for left_by_a_kill in directory.glob(f"step_*{PARTIAL}"):
+                shutil.rmtree(left_by_a_kill, ignore_errors=True)
             partial.mkdir(parents=True)
-    # For its results Megatron-Core would start a manager process, which takes two seconds, and stays
-    # behind when the run is killed. A save that waits for its end needs no more than a queue.
+    # For its results Megatron-Core would start a manager process, which takes two seconds, and
+    # stays behind when the run is killed. A save that waits for its end needs no more than a queue.
     filesystem_async._results_queue = queue.Queue()
     try:
         dist_checkpointing.save(_state(engine, is_loading=False), str(partial))
     except Exception as error:
-        raise RunError(f"cannot write the checkpoint {final}: {_root_cause(error)}") from error
+        line = f"cannot write the checkpoint {final}: {_root_cause(error)}"
+        kind = UserError if isinstance(_root(error), OSError) else RunError
+        if dist.get_rank() == 0:
+            shutil.rmtree(partial, ignore_errors=True)  # every rank has stopped writing
+        raise kind(line) from error
     with _rank_zero_does(f"cannot write the checkpoint {final}") as mine:
         if mine:
             (partial / RECORD).write_text(
                 json.dumps({"format": FORMAT, **asdict(position)}, indent=1)
             )
-            _sync(partial)
+            sync_tree(partial)
             if final.exists():
-                shutil.rmtree(final)
+                os.replace(final, partial_of(directory / f"{final.name}.before"))
             os.replace(partial, final)
-            _sync(directory)
+            sync_folder(directory)
             for old in whole_checkpoints(directory)[:-keep_last]:
+                os.replace(old, partial_of(old))
+            for old in directory.glob(f"step_*{PARTIAL}"):
                 shutil.rmtree(old)
     return final
 
@@ -81,19 +88,28 @@ def save(engine: Engine, position: Position, directory: Path, keep_last: int) ->
 def load(engine: Engine, checkpoint: Path) -> Position:
     """Restore model, optimizer and schedule from `checkpoint`; every rank calls it."""
     position = read_position(checkpoint)
-    check_index(checkpoint / ".metadata")
-    try:
-        state = dist_checkpointing.load(_state(engine, is_loading=True), str(checkpoint))
-    except Exception as error:
-        raise UserError(
-            f"the checkpoint {checkpoint} does not load: {_root_cause(error)}; "
-            "move it away to go on from the one before"
-        ) from error
+    state = read_state(_state(engine, is_loading=True), checkpoint)
     engine.module.load_state_dict(state["model"])
     engine.optimizer.load_state_dict(state["optimizer"])
     engine.schedule.num_steps = 0  # load_state_dict adds the steps to those already counted
     engine.schedule.load_state_dict(state["schedule"])
     return position
+
+
+def read_state(sharded: dict, checkpoint: Path) -> dict:
+    """The parts of `checkpoint` that `sharded` asks for; runs no code that the files may hold.
+
+    Raises `UserError` in one line where a file is missing, cut off or not what it should be.
+    """
+    check_index(checkpoint / ".metadata")
+    try:
+        with weights_only():
+            return dist_checkpointing.load(sharded, str(checkpoint))
+    except Exception as error:
+        raise UserError(
+            f"the checkpoint {checkpoint} does not load: {_root_cause(error)}; "
+            "move it away to go on from the one before"
+        ) from error
 
 
 def whole_checkpoints(directory: Path) -> list[Path]:
@@ -103,12 +119,11 @@ def whole_checkpoints(directory: Path) -> list[Path]:
 
 
 def newest(directory: Path) -> Path:
-    """The newest whole checkpoint, its index checked; `UserError` where there is none."""
+    """The newest whole checkpoint; `UserError` where there is none."""
     whole = whole_checkpoints(directory)
     if not whole:
         raise UserError(f"no whole checkpoint in {directory}: train first, or give another run")
     read_position(whole[-1])
-    check_index(whole[-1] / ".metadata")
     return whole[-1]
 
 
@@ -158,21 +173,17 @@ def _rank_zero_does(failure: str) -> Iterator[bool]:
     shared = [problem]
     dist.broadcast_object_list(shared, src=0)
     if shared[0]:
-        raise RunError(f"{failure}: {shared[0]}")
+        raise UserError(f"{failure}: {shared[0]}")
+
+
+def _root(error: BaseException) -> BaseException:
+    """The innermost of a chain of exceptions."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _root_cause(error: BaseException) -> str:
-    """The innermost message of a chain of exceptions, on one line."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
-
-
-def _sync(folder: Path) -> None:
-    """Flush a folder and its files to disk."""
-    for path in [*folder.iterdir(), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    """The message of the innermost of a chain of exceptions, on one line."""
+    root = _root(error)
+    return " ".join(f"{type(root).__name__}: {root}".split())[:300]

@@ -273,7 +273,7 @@ def test_two_runs_in_one_output(tmp_path):
     first = run(tmp_path, "wait", stdin=subprocess.PIPE)
     assert first.stdout.readline() == "running\n"
     started = time.monotonic()
-    with pytest.raises(UserError, match="is in use by another run"):
+    with pytest.raises(UserError, match="another process is writing in"):
         prepare(config)
     assert time.monotonic() - started < 5
     first.communicate("")

@@ -4,8 +4,9 @@ import errno
 
 import pytest
 
-from data_prep.stages import build_stage, locked, stage_is_whole
+from data_prep.stages import build_stage, stage_is_whole
 from geo_nemo.config import UserError
+from geo_nemo.config.lock import folder_lock
 
 
 def writes(text):
@@ -73,13 +74,16 @@ def test_a_folder_that_no_stage_made_is_never_replaced(tmp_path):
 
 def test_an_output_below_a_file_is_a_user_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot write .*file"), locked(tmp_path / "file" / "out"):
+    with (
+        pytest.raises(UserError, match=r"cannot write .*file"),
+        folder_lock(tmp_path / "file" / "out"),
+    ):
         pass
 
 
 def test_a_second_run_in_the_same_output_is_refused(tmp_path):
-    refused = pytest.raises(UserError, match="is in use by another run")
-    with locked(tmp_path), refused, locked(tmp_path):
+    refused = pytest.raises(UserError, match="another process is writing in")
+    with folder_lock(tmp_path), refused, folder_lock(tmp_path):
         pass
-    with locked(tmp_path):
+    with folder_lock(tmp_path):
         pass

@@ -141,9 +141,9 @@ def test_a_full_disk_is_one_line_and_leaves_the_older_corpus_whole(tmp_path):
 
 def test_an_output_that_cannot_be_a_folder_is_one_line(tmp_path):
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(UserError, match=r"cannot write into .*taken"):
+    with pytest.raises(UserError, match=r"cannot write .*taken"):
         write_corpus(config(tmp_path / "taken"))
-    with pytest.raises(UserError, match=r"cannot write into .*taken"):
+    with pytest.raises(UserError, match=r"cannot write .*taken"):
         write_corpus(config(tmp_path / "taken" / "below"))
 
 
