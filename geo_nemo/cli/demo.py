@@ -124,7 +124,7 @@ def _standing(metrics: Path) -> tuple[int, str]:
         with metrics.open("rb") as file:
             file.seek(max(0, metrics.stat().st_size - 8192))
             lines = file.read().splitlines()
-        line = json.loads(next(text for text in reversed(lines) if text.endswith(b"}")))
+        line = json.loads(next((x for x in reversed(lines) if x.endswith(b"}")), b""))
         speed = f"{line['tokens_per_second']:,.0f} tokens/s"
         return line["step"] + 1, f"{line['stage']}, loss {line['loss']:.3f}, {speed}"
     return 0, "starting"
