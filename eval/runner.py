@@ -17,13 +17,13 @@ import numpy as np
 from eval import accuracy, floors, matrix
 from eval.cache import Cache, key_of
 from eval.config import Arm, EvalConfig
-from eval.files import make_folder, write_whole
 from eval.matrix import Key
 from eval.perplexity import Scorer, Scores, score_documents
 from eval.plan import Plan, make_plan
 from eval.questions import Answers, answer_questions
 from eval.summary import describe_documents, describe_runs, versions
 from geo_nemo.config import UserError
+from geo_nemo.config.files import make_folder, write_whole
 from geo_nemo.config.progress import Progress, no_progress
 
 FORMAT = 1

@@ -8,10 +8,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from eval.config import ReportConfig
-from eval.files import make_folder, write_whole
 from eval.report import about, headline, plots, tables
 from eval.report.inputs import Inputs, read_inputs
 from eval.report.words import PART_NAMES, key_name, sure
+from geo_nemo.config.files import make_folder, write_whole
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.render import STYLE as ROW_STYLE
 from geo_nemo.data.render import legend_html

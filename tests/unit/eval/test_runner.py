@@ -178,7 +178,7 @@ def test_mistakes_are_one_clear_line(config, world, loader, tmp_path):
     fails("no such folder", runs={"with": str(tmp_path / "none")})
     fails("has no split dev", split="dev")
     fails("validation of .* is empty", split="validation")
-    fails("cannot make folder", output=str(world.runs["with"] / "run.json" / "out"))
+    fails("cannot write", output=str(world.runs["with"] / "run.json" / "out"))
     unfinished = make_run(tmp_path / "unfinished", world.store, fields=())
     shutil.rmtree(unfinished / "checkpoints")
     fails("no whole checkpoint", runs={"x": str(unfinished)})
