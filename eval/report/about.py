@@ -93,16 +93,18 @@ def training_by_country(inputs: Inputs) -> Table | None:
 
 def commands(inputs: Inputs) -> list[tuple[str, str]]:
     """(what, command) of trainings and evaluation, as they were typed."""
-    found = [(f"train {name}", _command(run.record.get("command")))
+    found = [(f"Training of run {name}", _command(run.record.get("command")))
              for name, run in inputs.runs.items()]  # fmt: skip
-    found.append(("evaluate", _command(inputs.evaluation["command"])))
+    found.append(("Evaluation", _command(inputs.evaluation["command"])))
     return [(what, command) for what, command in found if command]
 
 
 def configs(inputs: Inputs) -> list[tuple[str, str]]:
     """(what, resolved config as JSON)."""
-    found = [(f"training {name}", run.record["config"]) for name, run in inputs.runs.items()]
-    found.append(("evaluation", inputs.evaluation["config"]))
+    found = [
+        (f"the training of run {name}", run.record["config"]) for name, run in inputs.runs.items()
+    ]
+    found.append(("the evaluation", inputs.evaluation["config"]))
     return [(what, json.dumps(config, indent=2)) for what, config in found]
 
 
@@ -111,13 +113,13 @@ def hashes(inputs: Inputs) -> Table:
     rows = []
     for name, about in inputs.evaluation["runs"].items():
         for stage, value in about["policy_hashes"].items():
-            rows.append([Cell(f"policy of {name}, stage {stage}"), Cell(value)])
-        rows.append([Cell(f"policy of {name}, evaluation"), Cell(about["policy_hash"])])
-        rows.append([Cell(f"checkpoint of {name}"), Cell(about["checkpoint"])])
+            rows.append([Cell(f"policy of run {name}, stage {stage}"), Cell(value)])
+        rows.append([Cell(f"policy of run {name}, evaluation"), Cell(about["policy_hash"])])
+        rows.append([Cell(f"checkpoint of run {name}"), Cell(about["checkpoint"])])
     documents = inputs.evaluation["documents"]
     rows.append([Cell("token store"), Cell(documents["store_hash"])])
     rows.append([Cell("tokenizer"), Cell(documents["tokenizer_sha256"][:16])])
-    return Table(("", "hash"), rows, text=2)
+    return Table(("", "hash or name"), rows, text=2)
 
 
 def versions(inputs: Inputs) -> Table:

@@ -158,7 +158,7 @@ def _question_findings(evaluation: dict[str, Any]) -> list[Finding]:
         found.append(Finding(
             text, Verdict(words, verdict.tone),
             f"{rates[0]['accuracy']:.0%} against {rates[1]['accuracy']:.0%} right",
-            f"{_points(effect['difference'])}, "
+            f"{_points(effect['difference'])} points, "
             f"{interval(effect['low'], effect['high'], _points)}; chance "
             f"{rates[0]['chance']:.0%}",
         ))  # fmt: skip
@@ -166,4 +166,4 @@ def _question_findings(evaluation: dict[str, Any]) -> list[Finding]:
 
 
 def _points(difference: float) -> str:
-    return f"{signed(100 * difference, 1)} points"
+    return signed(100 * difference, 1)

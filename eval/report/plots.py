@@ -24,7 +24,7 @@ from eval.report.words import ARM_NAMES, PART_NAMES, key_name, perplexity, pick
 MOST_COUNTRIES = 40
 MOST_POINTS = 400
 # The loss falls from the logarithm of the vocabulary: this share of the run is above the frame.
-OPENING = 0.04
+OPENING = 0.1
 
 
 def matrix_plot(evaluation: dict[str, Any]) -> str:
@@ -110,8 +110,9 @@ def questions_plot(evaluation: dict[str, Any]) -> str:
             _dots(axes, [ARM_NAMES[arm] for arm in arms], points, lambda x: f"{x:.0f}")
             guess = 100 * lines[runs[0]][0]["chance"]
             axes.axvline(guess, color=MUTED, linewidth=0.9, linestyle=DASHES[2])
-            axes.annotate("chance", (guess, 1), xycoords=("data", "axes fraction"),
-                          xytext=(3, -1), textcoords="offset points", va="top", color=MUTED,
+            axes.set_ylim(len(arms) - 0.15, -0.5)
+            axes.annotate("chance", (guess, 0), xycoords=("data", "axes fraction"),
+                          xytext=(3, 2), textcoords="offset points", va="bottom", color=MUTED,
                           fontsize=8)  # fmt: skip
             axes.set_xlim(0, 104)
             axes.set_title(titles[kind])
@@ -140,7 +141,7 @@ def loss_plot(
             loss = np.array([line["loss"] for line in lines], dtype=float)
             axes.plot(*_thinned(steps, loss), color=colour(number), linewidth=0.7, alpha=0.35)
             axes.plot(*_thinned(steps, _smoothed(loss)), color=colour(number), linewidth=1.6,
-                      linestyle=DASHES[number % len(DASHES)], label=run)  # fmt: skip
+                      linestyle=DASHES[number % len(DASHES)], label=f"run {run}")  # fmt: skip
             highest.append(loss[np.searchsorted(steps, steps[0] + OPENING * np.ptp(steps))])
         borders = {b for lines in metrics.values() for b in stage_borders(lines)}
         for step, stage in sorted(borders):
@@ -148,16 +149,19 @@ def loss_plot(
             axes.annotate(f"{stage} \u2192", (step, 1), xycoords=("data", "axes fraction"),
                           xytext=(-3, -2), textcoords="offset points", va="top", ha="right",
                           color=MUTED)  # fmt: skip
-        for name, value in (floors or {}).items():
+        for place, (name, value) in enumerate(sorted((floors or {}).items(), key=lambda f: -f[1])):
             axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=DASHES[2])
-            axes.annotate(f"floor, {name}", (0, value), xycoords=("axes fraction", "data"),
-                          xytext=(3, 2), textcoords="offset points", color=MUTED,
-                          fontsize=8)  # fmt: skip
-        low, _ = axes.get_ylim()
+            # The upper line's name stands above it and the lower one's below: they may be close.
+            upper = place == 0
+            axes.annotate(
+                f"floor, {name}", (0, value), xycoords=("axes fraction", "data"),
+                xytext=(3, 2 if upper else -2), textcoords="offset points",
+                va="bottom" if upper else "top", color=MUTED, fontsize=8,
+            )  # fmt: skip
         lowest = min(line["loss"] for lines in metrics.values() for line in lines)
         lowest = min([lowest, *(floors or {}).values()])
         top = max(highest)
-        axes.set_ylim(min(low, lowest) - 0.06 * (top - lowest), top + 0.04 * (top - lowest))
+        axes.set_ylim(lowest - 0.12 * (top - lowest), top + 0.04 * (top - lowest))
         axes.set_xlabel("optimizer step")
         axes.set_ylabel("training loss, nats per token")
         bare(axes, grid="y")
@@ -194,7 +198,7 @@ def _dots(
     step = 0.8 / len(points)
     for number, (run, found) in enumerate(points.items()):
         rows = [row - 0.4 + step * (number + 0.5) for row in range(len(names))]
-        _bars(axes, rows, found, number, run)
+        _bars(axes, rows, found, number, f"run {run}")
         for row, (value, _, high) in zip(rows, found, strict=True):
             axes.annotate(form(value), (value if high is None else high, row), xytext=(5, 0),
                           textcoords="offset points", va="center", fontsize=8)  # fmt: skip

@@ -30,11 +30,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """head: names of columns. text: how many columns from the left are text; the rest numbers."""
+    """head: names of columns. text: how many columns from the left are text; the rest numbers.
+    name: class in the style sheet; `compare` is laid out in lines on a phone.
+    """
 
     head: tuple[str, ...]
     rows: list[list[Cell]]
     text: int = 1
+    name: str = ""
 
 
 def matrix(evaluation: dict[str, Any], part: str) -> Table | None:
@@ -71,7 +74,9 @@ def effects(evaluation: dict[str, Any], part: str) -> Table | None:
             Cell(percent(effect["ratio"]),
                  interval(effect["ratio_low"], effect["ratio_high"], percent)),
         ])  # fmt: skip
-    return Table(("compared", "shows", "nats per token", "perplexity"), rows, text=2)
+    return Table(
+        ("compared", "shows", "nats per token", "perplexity"), rows, text=2, name="compare"
+    )
 
 
 def places(evaluation: dict[str, Any], effect: dict[str, Any], group: str) -> Table:
@@ -128,7 +133,8 @@ def question_effects(evaluation: dict[str, Any], kind: str) -> Table | None:
             Cell(_points(effect["difference"]),
                  interval(effect["low"], effect["high"], _points)),
         ])  # fmt: skip
-    return Table(("compared", "shows", "percentage points"), rows, text=2) if rows else None
+    head = ("compared", "shows", "percentage points")
+    return Table(head, rows, text=2, name="compare") if rows else None
 
 
 def questions_by_place(evaluation: dict[str, Any], group: str) -> Table:

@@ -6,8 +6,8 @@ from typing import Any
 ARM_NAMES = {
     "with": "told the truth",
     "without": "told nothing",
-    "shuffled": "told another document's",
-    "wrong_country": "told a wrong country's",
+    "shuffled": "told another origin",
+    "wrong_country": "told a wrong country",
 }
 PART_NAMES = {"body": "Body", "title": "Title", "text": "Title and body"}
 FIELD_NAMES = {"url": "host", "country": "country", "continent": "continent"}
@@ -45,7 +45,7 @@ def signed(value: float, digits: int) -> str:
 def perplexity(value: float | None) -> str:
     if value is None:
         return "over 1e300"
-    return f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
+    return f"{value:.3f}" if value < 10 else f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
 
 
 def interval(low: float | None, high: float | None, form) -> str:
@@ -56,8 +56,13 @@ def interval(low: float | None, high: float | None, form) -> str:
 
 
 def percent(ratio: float | None) -> str:
-    """A ratio of perplexities as a change."""
-    return "" if ratio is None else f"{signed(100 * (ratio - 1), 1)}%"
+    """A ratio of perplexities as a change; small ones with one digit more, large ones as such."""
+    if ratio is None:
+        return ""
+    if not 0.5 < ratio < 2:
+        return f"x {ratio:,.3g}"
+    change = 100 * (ratio - 1)
+    return f"{signed(change, 1 if abs(change) >= 0.95 else 2)}%"
 
 
 def loss_verdict(effect: dict[str, Any]) -> Verdict:

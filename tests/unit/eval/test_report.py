@@ -1,0 +1,251 @@
+"""The page: complete, self-contained, safe, and right for small and odd corpora."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from eval.config import ReportConfig
+from eval.report.about import sample_rows
+from eval.report.inputs import read_inputs, read_run
+from eval.report.page import write_report
+from eval.report.plots import stage_borders
+from eval.runner import evaluate
+from geo_nemo.config import UserError
+from tests.unit.eval.fakes import make_run, make_store, texts
+from tests.unit.eval.test_questions import question, write
+from tests.unit.eval.test_runner import floors_of
+
+VOID = {"meta", "br", "hr", "img", "link", "input", "path", "use"}
+
+
+class Structure(HTMLParser):
+    """Collects tags, ids and attributes, and checks that every tag is closed in its place."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.stack: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.feed(page)
+        assert self.stack == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.ids += [value for name, value in attributes if name == "id"]
+        self.links += [value for name, value in attributes if name in ("href", "src", "xlink:href")]
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+        self.ids += [value for name, value in attributes if name == "id"]
+        self.links += [value for name, value in attributes if name in ("href", "src", "xlink:href")]
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.stack.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def evaluated(world, tmp_path_factory):
+    """An evaluation with questions and floors, shared by the tests that only read it."""
+    from eval.config import EvalConfig
+    from tests.unit.eval.conftest import load
+
+    folder = tmp_path_factory.mktemp("evaluated")
+    config = EvalConfig(
+        runs={name: str(run) for name, run in world.runs.items()},
+        store=str(world.store.root),
+        output=str(folder / "eval"),
+        questions=str(write(folder / "q.jsonl", [question(n) for n in range(48)] + ["broken"])),
+        floors=floors_of(world, folder / "floors.jsonl.gz", (1.0, 20.0, 1.0, 30.0)),
+        bootstrap_samples=200,
+    )
+    evaluate(config, load, command=["geo-nemo", "eval", "output=a <b> & c"])
+    return folder / "eval"
+
+
+def page_of(evaluation: Path, output: Path, **changes) -> str:
+    write_report(ReportConfig(eval=str(evaluation), output=str(output), **changes))
+    return output.read_text()
+
+
+def test_the_page_has_every_part(evaluated, tmp_path):
+    page = page_of(evaluated, tmp_path / "report.html")
+    structure = Structure(page)
+    sections = ("perplexity", "places", "questions", "training", "rows", "corpus", "reproduce")
+    assert set(sections) <= set(structure.ids)
+    for text in (
+        "Metadata helps", "Against the floor", "1 not JSON", "geo-nemo train", "text is empty",
+        "1 country has no test document", "cooldown", "12,345",
+    ):  # fmt: skip
+        assert text in page, text
+    # Matrix, gain by place, questions, loss: each wide and narrow.
+    assert structure.tags.count("svg") == 8
+
+
+def test_the_page_loads_nothing(evaluated, tmp_path):
+    page = page_of(evaluated, tmp_path / "report.html")
+    structure = Structure(page)
+    assert not {"script", "link", "iframe", "img", "object", "embed"} & set(structure.tags)
+    assert all(link.startswith("#") for link in structure.links)
+    assert not re.search(r"@import|https?://|url\((?!#)", page)
+
+
+def test_identifiers_are_unique_and_every_reference_has_its_target(evaluated, tmp_path):
+    page = page_of(evaluated, tmp_path / "report.html")
+    structure = Structure(page)
+    assert len(structure.ids) == len(set(structure.ids))
+    used = {link[1:] for link in structure.links} | set(re.findall(r"url\(#(\w+)\)", page))
+    assert used <= set(structure.ids)
+
+
+def test_text_of_documents_and_commands_is_escaped(world, loader, tmp_path):
+    nasty = [("gb", "news.gb", "<script>alert(1)</script>", "<b>&</b>")] * 2 + texts(30)
+    store = make_store(tmp_path / "nasty", nasty)
+    run = make_run(tmp_path / "with", store, fields=("country",))
+    from eval.config import EvalConfig
+
+    config = EvalConfig(
+        runs={"with": str(run)}, store=str(store.root), output=str(tmp_path / "eval"),
+        bootstrap_samples=100,
+    )  # fmt: skip
+    evaluate(config, loader, command=["geo-nemo", "eval", "output=<i>"])
+    page = page_of(tmp_path / "eval", tmp_path / "report.html", title="<u>mine</u>")
+    assert "&lt;script&gt;" in page
+    for tag in ("script", "b", "i", "u"):
+        assert tag not in Structure(page).tags
+
+
+def test_figures_take_colours_and_font_from_the_page(evaluated, tmp_path):
+    page = page_of(evaluated, tmp_path / "report.html")
+    figures = re.findall(r"<svg.*?</svg>", page, flags=re.S)
+    for figure in figures:
+        assert "var(--s0)" in figure
+        assert not re.search(r"#0[ab]00", figure)
+        assert "font-family" not in figure and "<style" not in figure
+        assert 'aria-label="' in figure
+    variables = set(re.findall(r"var\(--(\w+)\)", page))
+    assert variables <= set(re.findall(r"--(\w+):", page))
+
+
+def test_a_corpus_without_questions_floors_and_titles(loader, tmp_path):
+    store = make_store(tmp_path / "plain", [(c, h, "", body) for c, h, _, body in texts(40)])
+    runs = {
+        name: str(make_run(tmp_path / name, store, fields=fields))
+        for name, fields in (("with", ("url", "country")), ("without", ()))
+    }
+    for folder in runs.values():
+        (Path(folder) / "metrics.jsonl").unlink()
+    from eval.config import EvalConfig
+
+    config = EvalConfig(
+        runs=runs, store=str(store.root), output=str(tmp_path / "eval"), bootstrap_samples=100
+    )
+    evaluate(config, loader)
+    page = page_of(tmp_path / "eval", tmp_path / "report.html")
+    structure = Structure(page)
+    assert "questions" not in structure.ids and "Against the floor" not in page
+    assert "no loss curves" in page
+    assert ">Title<" not in page
+
+
+def test_few_documents_by_country_fold_to_continents(evaluated, tmp_path):
+    copy = tmp_path / "eval"
+    shutil.copytree(evaluated, copy)
+    record = json.loads((copy / "eval.json").read_text())
+    for line in record["perplexity"]["effects"]:
+        if line["group"] == "country":
+            line |= {"low": None, "high": None, "ratio_low": None, "ratio_high": None}
+    (copy / "eval.json").write_text(json.dumps(record))
+    page = page_of(copy, tmp_path / "report.html")
+    assert "too few documents" in page
+    figure = next(f for f in re.findall(r"<svg.*?</svg>", page, flags=re.S) if "by place" in f)
+    assert ">Africa<" in figure and ">ke<" not in figure
+
+
+def test_an_unfinished_run_and_another_store_are_warned_of(world, loader, tmp_path):
+    other = make_store(tmp_path / "other", texts(12, seed=5))
+    run = make_run(tmp_path / "with", other, fields=("country",), step=60)
+    from eval.config import EvalConfig
+
+    config = EvalConfig(
+        runs={"with": str(run)}, store=str(world.store.root), output=str(tmp_path / "eval"),
+        bootstrap_samples=100,
+    )  # fmt: skip
+    evaluate(config, loader)
+    page = page_of(tmp_path / "eval", tmp_path / "report.html")
+    assert "evaluated at step 60 of 100" in page
+    assert "trained on another token store" in page
+    inputs = read_inputs(ReportConfig(eval=str(tmp_path / "eval"), output="x"))
+    assert len(sample_rows(inputs)[0]) == 2  # from the store it was trained on
+    shutil.rmtree(tmp_path / "other")
+    assert "No row is shown" in page_of(tmp_path / "eval", tmp_path / "again.html")
+
+
+def test_the_same_inputs_give_the_same_page(evaluated, tmp_path):
+    assert page_of(evaluated, tmp_path / "a.html") == page_of(evaluated, tmp_path / "b.html")
+
+
+def test_a_metrics_line_that_a_kill_cut_off_is_left_out(world, tmp_path):
+    run = shutil.copytree(world.runs["with"], tmp_path / "with")
+    path = run / "metrics.jsonl"
+    whole = path.read_text()
+    path.write_text(whole + '{"step": 11')
+    assert len(read_run("with", run).metrics) == 10
+    path.write_text("{\n" + whole)
+    with pytest.raises(UserError, match="line 1 is not JSON"):
+        read_run("with", run)
+
+
+def test_stage_borders_are_where_the_stage_changes():
+    lines = [{"step": s, "stage": stage} for s, stage in ((1, "a"), (2, "a"), (3, "b"), (4, "c"))]
+    assert stage_borders(lines) == [(3, "b"), (4, "c")]
+
+
+def test_mistakes_are_one_clear_line_and_leave_no_page(evaluated, world, tmp_path):
+    def fails(match, **changes):
+        values = {"eval": str(evaluated), "output": str(tmp_path / "r.html")} | changes
+        with pytest.raises(UserError, match=match) as caught:
+            write_report(ReportConfig(**values))
+        assert "\n" not in str(caught.value)
+        assert not list(tmp_path.glob("r.html*"))
+
+    fails("make it with geo-nemo eval", eval=str(tmp_path / "none"))
+    fails("x is not in both", runs={"with": "a", "without": "b", "x": "c"})
+    fails("is not the one that was evaluated",
+          store=str(make_store(tmp_path / "s", texts(10)).root))  # fmt: skip
+    (tmp_path / "folder.html").mkdir()
+    fails("cannot write", output=str(tmp_path / "folder.html"))
+
+
+def test_commands_print_matrix_headline_and_paths(world, tmp_path, monkeypatch):
+    import geo_nemo.export.scorer as scorer
+    from geo_nemo.cli.eval import command as eval_command
+    from geo_nemo.cli.report import command as report_command
+    from tests.unit.eval.conftest import load
+
+    monkeypatch.setattr(scorer, "load_scorer", lambda folder, device="auto": load(folder))
+    arguments = [
+        *(f"runs.{name}={run}" for name, run in world.runs.items()),
+        f"store={world.store.root}", f"output={tmp_path / 'eval'}", "bootstrap_samples=100",
+    ]  # fmt: skip
+    dry = CliRunner().invoke(eval_command, [*arguments, "--dry-run"], catch_exceptions=False)
+    assert "documents: 60 of 60" in dry.output and "0 finished" in dry.output
+    assert not (tmp_path / "eval").exists()
+    done = CliRunner().invoke(eval_command, arguments, catch_exceptions=False)
+    assert done.exit_code == 0 and "told nothing" in done.output
+    assert "no test document of 1 countries: jm" in done.output
+    page = tmp_path / "report.html"
+    report = CliRunner().invoke(
+        report_command, [f"eval={tmp_path / 'eval'}", f"output={page}"], catch_exceptions=False
+    )
+    assert report.exit_code == 0 and page.exists()
+    assert "Metadata helps" in " ".join(report.output.split())
+    assert str(page) in report.output.replace("\n", "")

@@ -1,0 +1,116 @@
+"""Sentences and figures as text."""
+
+import copy
+
+import pytest
+
+from eval.report.headline import findings, main_effect, sentence
+from eval.report.words import interval, percent, perplexity, signed, told_fields
+
+POLICY = {"fields": ["url", "country", "continent"], "url_form": "host"}
+
+
+def evaluation(nats=-0.1, low=-0.12, high=-0.08, runs=("plus", "minus")):
+    """As small as the headline needs: one comparison over all documents."""
+    from math import exp
+
+    of, against = [runs[0], "with"], [runs[-1], "without"]
+    effect = {
+        "group": "all", "name": "all", "part": "body", "documents": 500, "tokens": 9000,
+        "purpose": "conditioned model, told, against plain model" if len(runs) == 2
+        else "told against not told",
+        "of": of, "against": against, "nats": nats, "low": low, "high": high, "ratio": exp(nats),
+        "ratio_low": None if low is None else exp(low),
+        "ratio_high": None if high is None else exp(high),
+    }  # fmt: skip
+    cells = [
+        {"group": "all", "name": "all", "part": "body", "run": run, "arm": arm, "perplexity": p}
+        for (run, arm), p in ((of, 9.0), (against, 9.946))
+    ]
+    return {
+        "config": {"confidence": 0.95},
+        "runs": {run: {"conditioned": run == "plus", "policy": POLICY} for run in runs},
+        "perplexity": {"cells": cells, "effects": [effect]},
+        "questions": None,
+    }
+
+
+def test_a_gain_is_told_with_figures_and_interval():
+    assert sentence(evaluation()) == (
+        "Metadata helps: told a document's host, country and continent, the model predicts its "
+        "body better than the model trained without metadata: perplexity 9.000 against 9.946, a "
+        "change of \u22129.5% (95% interval \u221211.3% to \u22127.7%)."
+    )
+
+
+def test_a_loss_is_told_as_plainly():
+    assert sentence(evaluation(0.1, 0.08, 0.12)).startswith("Metadata hurts: ")
+
+
+def test_an_interval_around_zero_is_no_effect():
+    text = sentence(evaluation(-0.01, -0.03, 0.01))
+    assert text.startswith("No clear effect: ") and "about as well as" in text
+    assert findings(evaluation(-0.01, -0.03, 0.01))[0].answer.text == "no clear difference"
+
+
+def test_too_few_documents_say_nothing():
+    text = sentence(evaluation(-0.5, None, None))
+    assert text.startswith("Nothing can be said yet: 500 test documents are too few")
+    assert findings(evaluation(-0.5, None, None))[0].answer.text == "too few documents"
+
+
+def test_without_a_plain_run_the_same_model_is_its_own_baseline():
+    text = sentence(evaluation(runs=("plus",)))
+    assert "better than the same model told nothing" in text
+
+
+def test_without_a_comparison_the_sentence_says_so():
+    bare = evaluation()
+    bare["perplexity"]["effects"] = []
+    assert main_effect(bare) is None
+    assert sentence(bare).startswith("Only perplexities are reported")
+    assert findings(bare) == []
+
+
+def test_a_shuffle_that_helps_is_no_good_news():
+    found = evaluation(runs=("plus",))
+    shuffled = copy.deepcopy(found["perplexity"]["effects"][0])
+    shuffled |= {"purpose": "shuffled against not told", "of": ["plus", "shuffled"]}
+    found["perplexity"]["effects"].append(shuffled)
+    found["perplexity"]["cells"].append(
+        found["perplexity"]["cells"][0] | {"arm": "shuffled", "perplexity": 9.1}
+    )
+    line = next(x for x in findings(found) if "another document" in x.question)
+    assert (line.answer.text, line.answer.tone) == ("yes, any metadata helps", "bad")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "over 1e300"), (1.98765, "1.988"), (12.345, "12.35"), (123456.0, "123,456")],
+)
+def test_perplexities_keep_four_figures(value, text):
+    assert perplexity(value) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [(0.9, "\u221210.0%"), (1.004, "+0.40%"), (1.0, "0.00%"), (11.0, "x 11"), (0.25, "x 0.25")],
+)
+def test_ratios_are_percentages_until_they_are_large(ratio, text):
+    assert percent(ratio) == text
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    assert signed(-0.00001, 3) == "0.000"
+    assert signed(-1.5, 1) == "\u22121.5"
+    assert signed(1.5, 1) == "+1.5"
+
+
+def test_no_interval_is_said_in_words():
+    assert interval(None, None, str) == "too few documents"
+
+
+def test_fields_are_named_as_they_were_shown():
+    assert told_fields(POLICY) == "host, country and continent"
+    assert told_fields({"fields": ["country"], "url_form": "host"}) == "country"
+    assert told_fields({"fields": ["url", "country"], "url_form": "full"}) == "full URL and country"
