@@ -49,16 +49,14 @@ def load_scorer(run_dir: str | Path, device: str = "auto") -> CheckpointScorer:
 
     target = resolve_device(device)
     ensure_single_process(target, run.seed)
-    from megatron.core import dist_checkpointing
-
     from geo_nemo.model.build import build_model, transformer_config
-    from geo_nemo.train.checkpoint import newest
+    from geo_nemo.train.checkpoint import newest, read_state
 
     single, precision = Parallel(), Precision(dtype="fp32")
     config = transformer_config(run.model, single, precision, target, run.deterministic)
     model = build_model(run.model, config, vocab_size, run.data.seq_length, target, run.seed)
     checkpoint = newest(folder / "checkpoints")
-    state = dist_checkpointing.load({"model": model.sharded_state_dict()}, str(checkpoint))
+    state = read_state({"model": model.sharded_state_dict()}, checkpoint)
     model.load_state_dict(state["model"])
     model.eval()
     return CheckpointScorer(model, run, vocab_size, target)

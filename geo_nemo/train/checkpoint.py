@@ -12,7 +12,9 @@ dropout, and data order and metadata dropout are functions of the seed and the s
 
 import json
 import os
+import pickle
 import queue
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from pathlib import Path
 import torch.distributed as dist
 from megatron.core import dist_checkpointing
 from megatron.core.dist_checkpointing.strategies import filesystem_async
+from torch.distributed.checkpoint import CheckpointException
 
 from geo_nemo.config import RunError, UserError
 from geo_nemo.config.files import PARTIAL, partial_of, sync_folder, sync_tree
@@ -32,6 +35,8 @@ FORMAT = 1
 RECORD = "geo_nemo.json"
 # Optimizer state in the model's own shapes, so that TP, PP and DP may change between save and load.
 _OPTIMIZER_SHARDING = {"distrib_optim_sharding_type": "fully_reshardable"}
+# What a failed save or load raises; torch's own is no Exception.
+_FAILURES = (Exception, CheckpointException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +67,13 @@ def save(engine: Engine, position: Position, directory: Path, keep_last: int) ->
     filesystem_async._results_queue = queue.Queue()
     try:
         dist_checkpointing.save(_state(engine, is_loading=False), str(partial))
-    except Exception as error:
+    except _FAILURES as error:
         line = f"cannot write the checkpoint {final}: {_root_cause(error)}"
-        kind = UserError if isinstance(_root(error), OSError) else RunError
+        # torch's writer of zip files ends so when the system refused one of its writes.
+        refused = "inline_container" in str(_root(error))
+        if refused:
+            line = f"cannot write the checkpoint {final}: {_space(directory)}"
+        kind = UserError if refused or isinstance(_root(error), OSError) else RunError
         if dist.get_rank() == 0:
             shutil.rmtree(partial, ignore_errors=True)  # every rank has stopped writing
         raise kind(line) from error
@@ -105,7 +114,7 @@ def read_state(sharded: dict, checkpoint: Path) -> dict:
     try:
         with weights_only():
             return dist_checkpointing.load(sharded, str(checkpoint))
-    except Exception as error:
+    except _FAILURES as error:
         raise UserError(
             f"the checkpoint {checkpoint} does not load: {_root_cause(error)}; "
             "move it away to go on from the one before"
@@ -176,14 +185,29 @@ def _rank_zero_does(failure: str) -> Iterator[bool]:
         raise UserError(f"{failure}: {shared[0]}")
 
 
+def _space(directory: Path) -> str:
+    free = shutil.disk_usage(directory).free / 1e9
+    return (
+        f"the system refused to write a file to its end, with {free:.1f} GB free: mend the disk, "
+        "quota or limit on file sizes"
+    )
+
+
 def _root(error: BaseException) -> BaseException:
-    """The innermost of a chain of exceptions."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__
-    return error
+    """The innermost of a chain of exceptions; of several ranks', the first rank's."""
+    while True:
+        if isinstance(error, CheckpointException) and error.failures:
+            error = error.failures[min(error.failures)][0]
+        elif error.__cause__ or error.__context__:
+            error = error.__cause__ or error.__context__
+        else:
+            return error
 
 
 def _root_cause(error: BaseException) -> str:
     """The message of the innermost of a chain of exceptions, on one line."""
     root = _root(error)
+    if isinstance(root, pickle.UnpicklingError):  # torch's text tells how to load it all the same
+        named = re.search(r"GLOBAL (\S+)", str(root))
+        return "an entry is cut off" if not named else f"an entry holds {named[1]}, not weights"
     return " ".join(f"{type(root).__name__}: {root}".split())[:300]

@@ -1,31 +1,104 @@
-"""A look at a checkpoint's index before torch loads it.
+"""A look at a checkpoint's index before torch loads it, and a load that runs no pickled code.
 
 torch's distributed checkpoints keep their index (`.metadata`) as a pickle, which torch loads
-without asking. Here it is read first by an unpickler that knows the index's own types and nothing
-else, so that a checkpoint from elsewhere cannot run code.
+without asking. Here it is read first with an inert stand-in for each type that an index has, so
+that a checkpoint from elsewhere can neither run code nor change a class or function of this
+process: whatever the stand-ins refuse to take part in, the real types are never asked.
 """
 
+import os
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from geo_nemo.config import UserError
 
-_MODULES = (
-    "torch.distributed.checkpoint.filesystem",
-    "torch.distributed.checkpoint.metadata",
-    "torch.distributed.checkpoint.planner",
-)
-_NAMES = (("torch", "Size"), ("torch.serialization", "_get_layout"), ("pathlib", "PosixPath"))
+_CHECKPOINT = "torch.distributed.checkpoint."
+_RECORDS = {
+    "filesystem": ("_StorageInfo", "_StoragePrefix", "StorageMeta"),
+    "metadata": (
+        "BytesStorageMetadata",
+        "ChunkStorageMetadata",
+        "Metadata",
+        "MetadataIndex",
+        "StorageMeta",
+        "TensorProperties",
+        "TensorStorageMetadata",
+    ),
+    "planner": ("BytesIOWriteData", "SavePlan", "TensorWriteData", "WriteItem"),
+}
+_FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+_FORCE_NOT = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+
+
+class _Record:
+    """Stands for a dataclass of the index: made empty, then given its fields, nothing else."""
+
+    __slots__ = ()
+    fields: type = dict
+
+    def __setstate__(self, state) -> None:
+        if type(state) is not self.fields:
+            raise pickle.UnpicklingError(f"a record has its fields as {type(state).__name__}")
+
+
+class _Properties(_Record):
+    """Stands for TensorProperties, which unpacks a tuple of its own."""
+
+    __slots__ = ()
+    fields = tuple
+
+
+class _Place(_Record):
+    """Stands for the place of an item in a file, which must lie in the checkpoint's folder."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state) -> None:
+        super().__setstate__(state)
+        path = state.get("relative_path")
+        if not isinstance(path, str) or path != os.path.basename(path) or path in ("", ".", ".."):
+            raise pickle.UnpicklingError(f"it points to {path!r}, outside the checkpoint")
+
+
+class _Plain:
+    """Stands for a function or type that makes a plain value from plain arguments."""
+
+    __slots__ = ("kinds",)
+
+    def __init__(self, *kinds: type):
+        self.kinds = kinds
+
+    def __call__(self, *arguments) -> None:
+        if not all(type(argument) in self.kinds for argument in arguments):
+            raise pickle.UnpicklingError("it calls a type with arguments that no index has")
+
+    def __setstate__(self, state) -> None:
+        raise pickle.UnpicklingError("it changes a function or type")
+
+
+_STAND_INS = {
+    (_CHECKPOINT + module, name): _Record for module, names in _RECORDS.items() for name in names
+} | {
+    (_CHECKPOINT + "filesystem", "_StorageInfo"): _Place,
+    (_CHECKPOINT + "metadata", "TensorProperties"): _Properties,
+    (_CHECKPOINT + "metadata", "_MEM_FORMAT_ENCODING"): _Plain(int),
+    (_CHECKPOINT + "planner", "WriteItemType"): _Plain(int),
+    ("torch", "Size"): _Plain(tuple, list),
+    ("torch.serialization", "_get_layout"): _Plain(str),
+    ("pathlib", "PosixPath"): _Plain(str),
+}
 
 
 class _IndexUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str):
-        known = (module in _MODULES and name.isidentifier()) or (module, name) in _NAMES
-        dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
-        if known or dtype:
-            return super().find_class(module, name)
+        if (module, name) in _STAND_INS:
+            return _STAND_INS[module, name]
+        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
+            return _Plain()
         raise pickle.UnpicklingError(f"it names {module}.{name}, which no index does")
 
 
@@ -33,8 +106,25 @@ def check_index(path: Path) -> None:
     """Raise `UserError` unless `path` holds a checkpoint index and nothing else."""
     try:
         with path.open("rb") as file:
-            _IndexUnpickler(file).load()
+            made = _IndexUnpickler(file).load()
+        if type(made) is not _Record:
+            raise pickle.UnpicklingError(f"it holds {type(made).__name__}")
     except OSError as error:
         raise UserError(f"cannot read the checkpoint index {path}: {error.strerror}") from error
     except Exception as error:
         raise UserError(f"{path} is not a checkpoint index, so it is not loaded: {error}") from None
+
+
+@contextmanager
+def weights_only() -> Iterator[None]:
+    """Make torch.load refuse pickled code, also where a caller asks it not to.
+
+    torch's reader of distributed checkpoints asks so for every entry that is not a tensor.
+    """
+    before = {name: os.environ.pop(name, None) for name in (_FORCE, _FORCE_NOT)}
+    os.environ[_FORCE] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_FORCE]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
