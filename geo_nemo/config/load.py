@@ -33,30 +33,33 @@ def recipes_dir() -> Path:
 def quote(path: Path) -> str:
     """A path as the value of an override; what Hydra's grammar would read otherwise is quoted."""
     text = str(path)
-    if re.fullmatch(r"[\w./-]+", text):
+    # A slash keeps numbers, true and null from being read as such.
+    if re.fullmatch(r"[A-Za-z0-9_.-]*/[A-Za-z0-9_./-]*", text):
         return text
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
     return f"'{escaped}'"
 
 
 def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """`recipes/<name>.yaml` with its groups and `overrides`, resolved to plain containers."""
+    """`recipes/<name>.yaml` with its groups and `overrides`, resolved to plain containers.
+
+    A key whose value the recipe leaves open (`???`) is absent.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    forced = [_forced(text) for text in overrides]
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(recipes_dir())):
-            composed = hydra_compose(name, overrides=[_forced(text) for text in overrides])
-        missing = sorted(OmegaConf.missing_keys(composed))
-        if missing:
-            keys = ", ".join(missing)
-            raise UserError(f"{name}: no value for {keys}: add {missing[0]}=... to the command")
-        return OmegaConf.to_container(composed, resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_hydra_line(name, error)) from error
+            composed = hydra_compose(name, overrides=forced)
+        return _without_open(OmegaConf.to_container(composed, resolve=True))
+    # Hydra raises ValueError for the choice of a group that is not a name.
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"{name}: {_hydra_line(error)}") from error
 
 
 def validate(name: str, schema: type[S], values: dict[str, Any]) -> S:
@@ -74,13 +77,17 @@ def load_config(name: str, schema: type[S], overrides: Sequence[str] = ()) -> S:
 
 def _forced(override: str) -> str:
     """`key=value` so that Hydra takes keys that only the schema knows; it checks them later."""
-    key = override.split("=")[0]
+    key, sign, _ = override.partition("=")
+    if not key.strip("+~ ") or not (sign or key.startswith("~")):
+        raise UserError(f"{override} is not key=value")
     names_group = "@" in key or (recipes_dir() / key).is_dir()
     return override if names_group or key[:1] in "+~" else f"++{override}"
 
 
 def _first_mistake(schema: type[BaseModel], error: ValidationError) -> str:
     mistakes = error.errors(include_url=False)
+    # A misspelt key often leaves another one without a value: it is the one to name.
+    mistakes.sort(key=lambda mistake: mistake["type"] != "extra_forbidden")
     first = mistakes[0]
     location = [part for part in first["loc"] if not str(part).startswith("function-")]
     key = ".".join(map(str, location))
@@ -91,7 +98,9 @@ def _first_mistake(schema: type[BaseModel], error: ValidationError) -> str:
     elif first["type"] == "value_error":
         line = f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
     elif first["type"] == "missing":
-        line = f"no value for {key}: add {key}=... to the command or the recipe"
+        missing = [".".join(map(str, m["loc"])) for m in mistakes if m["type"] == "missing"]
+        line = f"no value for {', '.join(missing)}: add {key}=... to the command"
+        mistakes = mistakes[len(missing) - 1 :]
     else:
         given = repr(first["input"])
         line = f"{key}={given[:80]}: {first['msg'][0].lower()}{first['msg'][1:]}"
@@ -114,11 +123,31 @@ def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _hydra_line(name: str, error: Exception) -> str:
-    """Hydra's message, with its cause, folded to one line."""
+def _hydra_line(error: Exception) -> str:
+    """What is wrong and what there is instead, from Hydra's or OmegaConf's error, on one line."""
+    from hydra.errors import MissingConfigException, OverrideParseException
+
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        near = difflib.get_close_matches(choice, error.options, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        there = ", ".join(sorted(error.options))
+        return f"{group}={choice} is not a recipe; there is {there}{hint}"
+    if isinstance(error, OverrideParseException):
+        key, _, value = error.override.lstrip("+").partition("=")
+        return f"cannot read {key}={value}: quote the value, as in \"{key}='...'\""
     text = " ".join(str(error).split())
+    if ambiguous := re.match(r"Ambiguous value for argument '\+*([^=]+)=(.*?)' 1\.", text):
+        key, value = ambiguous.groups()
+        return f"cannot read {key}={value}: write {key}=[{value}] for a list, or quote the value"
     cause = error.__cause__
     if cause is not None and str(cause) not in str(error):
         text += " " + " ".join(str(cause).split())
-    text = text.split(" full_key:")[0].split(" To append to your config")[0]
-    return f"{name}: {text}"
+    return re.split(r" full_key:| To append to your | See https:", text)[0]
+
+
+def _without_open(values: Any) -> Any:
+    """`values` without the keys that the recipe leaves open."""
+    if isinstance(values, dict):
+        return {key: _without_open(value) for key, value in values.items() if value != "???"}
+    return values

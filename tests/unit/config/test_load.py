@@ -1,0 +1,124 @@
+"""From recipes and overrides to a config: what is taken, and how each mistake is told."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from geo_nemo.cli import main as cli
+from geo_nemo.config import Run, UserError
+from geo_nemo.config.load import compose, load_config, quote
+
+GIVEN = ("data.store=store", "output_dir=out")
+
+
+def load(*overrides):
+    return load_config("train", Run, (*GIVEN, *overrides))
+
+
+def test_the_plain_recipe_is_the_paper_s_1b():
+    run = load()
+    assert (run.model.num_layers, run.model.hidden_size, run.model.ffn_hidden_size) == (
+        16,
+        2048,
+        5632,
+    )
+    assert (run.train.steps, run.train.lr, run.train.min_lr) == (10_000, 3e-3, 3e-4)
+    assert run.train.global_batch_size * run.data.seq_length == 4_194_304
+    assert list(run.stages) == ["condition", "cooldown"]
+    assert run.stages["condition"].metadata.fields == ("url", "country", "continent")
+    assert run.stages["cooldown"].metadata.fields == ()
+    assert run.precision.dtype == "bf16"
+
+
+def test_groups_and_single_values_may_be_overridden_in_any_order():
+    run = load("train.lr=1e-3", "experiment=demo", "model.num_layers=2", "precision=bf16")
+    assert (run.train.lr, run.model.num_layers, run.model.hidden_size) == (1e-3, 2, 128)
+    assert run.precision.dtype == "bf16"
+    assert run.train.steps == 400
+
+
+def test_a_group_may_be_put_at_another_place():
+    run = load("metadata@stages.condition.metadata=none")
+    assert run.stages["condition"].metadata.fields == ()
+
+
+def test_keys_that_only_the_schema_knows_need_no_plus():
+    run = load("train.adam_beta2=0.9", "stages.condition.metadata.field_dropout={url: 0.5}")
+    assert run.train.adam_beta2 == 0.9
+    assert run.stages["condition"].metadata.field_dropout == {"url": 0.5}
+    assert load("+seed=3") == load("seed=3") == load("++seed=3")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plain", "with space", "comma,colon: {x} [y]", "it's", "a=b", "back\\slash", "ü", "end\\"],
+)
+def test_a_quoted_path_arrives_as_it_was(name, tmp_path):
+    path = tmp_path / name
+    assert load(f"output_dir={quote(path)}").output_dir == str(path)
+
+
+@pytest.mark.parametrize("name", ["7", "1e3", "null", "true", "."])
+def test_a_path_that_looks_like_another_type_stays_a_path(name):
+    assert load(f"output_dir={quote(Path(name))}").output_dir == name
+
+
+def test_what_the_recipe_leaves_open_is_absent():
+    assert "output_dir" not in compose("train")
+    assert "store" not in compose("train")["data"]
+
+
+MISTAKES = {
+    "foo": "foo is not key=value",
+    "=3": "=3 is not key=value",
+    "++foo": "++foo is not key=value",
+    "model=7b": "train: model=7b is not a recipe; there is 0.5b, 1b, demo",
+    "metadata@stages.condition.metadata=nonee": "there is full, none; did you mean none?",
+    "model=3": "train: Config group override must be a string or a list. Got int",
+    "trian.lr=3": "train: unknown key trian; did you mean train?",
+    "train.stepz=3": "train: unknown key train.stepz; did you mean steps?",
+    "model.hidden_sizee=64": "unknown key model.hidden_sizee; did you mean hidden_size?",
+    "stages.cooldown.metadata.filds=[]": "stages.cooldown.metadata.filds; did you mean fields?",
+    "zzz=1": "train: unknown key zzz",
+    "train.lr=fast": "train: train.lr='fast': input should be a valid number",
+    "train.lr=-1": "train: train.lr=-1: input should be greater than 0",
+    "train.lr=nan": "train: train.lr=nan: input should be a finite number",
+    "train.lr=1,2": "cannot read train.lr=1,2: write train.lr=[1,2] for a list, or quote the value",
+    "train.lr=${nothing}": "Interpolation key 'nothing' not found",
+    "train={": "cannot read train={: quote the value",
+    "name=a=b": "cannot read name=a=b: quote the value, as in \"name='...'\"",
+    "name='a b'": "name='a b': string should match pattern",
+    "device=tpu": "device='tpu': input should be 'auto', 'cpu' or 'gpu'",
+    "~train.steps": "no value for train.steps: add train.steps=... to the command",
+    "~nothing": "Could not delete from config. 'nothing' does not exist.",
+    "model@other=1b": "Could not override 'model@other'. Did you mean to override model?",
+    "stages.other.share=0.1": "no value for stages.other.metadata",
+    "stages.cooldown.share=0.2": "train: the shares of stages add up to 1.1, not 1",
+    "model.num_query_groups=5": "num_attention_heads 16 is not a multiple of num_query_groups 5",
+}
+
+
+@pytest.mark.parametrize("override", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_2(override, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["geo-nemo", "train", "--dry-run", *GIVEN, override])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert out == ""
+    assert err.startswith("geo-nemo: ")
+    assert err.count("\n") == 1
+    assert MISTAKES[override] in err
+    assert "search path" not in err.lower()
+    assert "hydra.cc" not in err
+
+
+def test_every_open_key_is_named():
+    with pytest.raises(UserError, match=r"no value for output_dir, data\.store: add output_dir="):
+        load_config("train", Run)
+
+
+def test_a_misspelt_key_is_named_before_the_one_it_leaves_without_a_value():
+    with pytest.raises(UserError, match=r"unknown key ouput_dir; did you mean output_dir\?"):
+        load_config("train", Run, ["data.store=s", "ouput_dir=out"])
