@@ -74,7 +74,8 @@ class ReportConfig(Section):
 
     eval: output folder of the evaluation.
     runs, store: default to those that the evaluation used.
-    sample_row: number of the packed row that is shown of each stage.
+    sample_row: number of the packed row that is shown of each stage; null for one of the first that
+        holds the most documents.
     """
 
     eval: Path
@@ -82,4 +83,4 @@ class ReportConfig(Section):
     runs: dict[RunName, Path] | None = None
     store: Path | None = None
     title: str = "geo_nemo report"
-    sample_row: NonNegative = 0
+    sample_row: NonNegative | None = None

@@ -9,8 +9,13 @@ import numpy as np
 from eval.report.inputs import Inputs, RunInput
 from eval.report.tables import Cell, Table
 from geo_nemo.config import Run, UserError
+from geo_nemo.data.rows import Row
+from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import SplitEntry
+
+# Rows among which the one with the most documents is shown.
+CHOSEN_FROM = 32
 
 
 def corpus(inputs: Inputs) -> tuple[Table, Table]:
@@ -154,11 +159,20 @@ def sample_rows(inputs: Inputs) -> tuple[list[tuple[str, str]], str]:
         sample = inputs.config.sample_row
         found = []
         for stage in config.stages:
-            dataset = stage_dataset(config, split, tokenizer, stage, sample + 1)
-            found.append((stage, row_html(dataset[sample], tokenizer, split.countries)))
+            number = CHOSEN_FROM if sample is None else sample + 1
+            dataset = stage_dataset(config, split, tokenizer, stage, number)
+            rows = [dataset[i] for i in (range(number) if sample is None else [sample])]
+            row = max(rows, key=_shown_documents)
+            found.append((stage, row_html(row, tokenizer, split.countries)))
     except UserError as error:
         return [], str(error)
     return found, name
+
+
+def _shown_documents(row: Row) -> tuple[int, int]:
+    """Documents of a row that show their title, and its segments: the more, the better."""
+    titled = np.unique(row.segment_ids[row.label_kinds == Kind.TITLE])
+    return len(titled), int(row.segment_ids.max())
 
 
 def _training_store(inputs: Inputs, name: str, config: Run) -> TokenStore:

@@ -43,18 +43,35 @@ def sentence(evaluation: dict[str, Any]) -> str:
         f"{figures}, a change of {percent(effect['ratio'])} ({sure(evaluation)} interval "
         f"{interval(effect['ratio_low'], effect['ratio_high'], percent)})"
     )
-    verdict = loss_verdict(effect)
+    verdict, truth = loss_verdict(effect), _truth(evaluation, effect)
     if verdict.tone == "flat":
-        return (
-            f"No clear effect: told a document's {told}, the model predicts its body about as well "
-            f"as {who}: {change}."
-        )
-    better = "better" if verdict.tone == "good" else "worse"
-    opening = "Metadata helps" if verdict.tone == "good" else "Metadata hurts"
-    return (
-        f"{opening}: told a document's {told}, the model predicts its body {better} than {who}: "
-        f"{change}."
-    )
+        opening, than = "No clear effect", f"about as well as {who}"
+    elif verdict.tone == "bad":
+        opening, than = "Metadata hurts", f"worse than {who}"
+    elif truth is None or truth.tone == "good":
+        opening, than = "Metadata helps", f"better than {who}"
+    else:
+        opening, than = "A gain, but not from knowing the origin", f"better than {who}"
+    text = f"{opening}: told a document's {told}, the model predicts its body {than}: {change}."
+    return text if truth is None else f"{text} {truth.text}"
+
+
+def _truth(evaluation: dict[str, Any], effect: dict[str, Any]) -> Verdict | None:
+    """Whether the model does better with the truth than with another document's origin."""
+    lines = evaluation["perplexity"]["effects"]
+    found = pick(lines, group="all", part=effect["part"], of=effect["of"],
+                 purpose="told against shuffled")  # fmt: skip
+    if found is None or found["low"] is None:
+        return None
+    change, worse = percent(found["ratio"]), percent(1 / found["ratio"])
+    tone = loss_verdict(found).tone
+    if tone == "good":
+        text = f"The truth matters: with another document's origin it does worse (by {worse})."
+    elif tone == "bad":
+        text = f"It does worse with the truth than with another document's origin ({change})."
+    else:
+        text = "Another document's origin serves it just as well."
+    return Verdict(text, tone)
 
 
 def findings(evaluation: dict[str, Any]) -> list[Finding]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from eval.config import ReportConfig
 from eval.report import about, headline, plots, tables
@@ -56,7 +55,7 @@ def render(inputs: Inputs) -> str:
         findings=headline.findings(evaluation),
         warnings=_warnings(evaluation),
         finished=evaluation["finished"],
-        samples=[(stage, Markup(html)) for stage, html in samples],
+        samples=samples,
         sample_of=sample_of,
         corpus=corpus,
         corpus_by_country=corpus_by_country,

@@ -1,6 +1,7 @@
 """Sentences and figures as text."""
 
 import copy
+from math import exp
 
 import pytest
 
@@ -12,8 +13,6 @@ POLICY = {"fields": ["url", "country", "continent"], "url_form": "host"}
 
 def evaluation(nats=-0.1, low=-0.12, high=-0.08, runs=("plus", "minus")):
     """As small as the headline needs: one comparison over all documents."""
-    from math import exp
-
     of, against = [runs[0], "with"], [runs[-1], "without"]
     effect = {
         "group": "all", "name": "all", "part": "body", "documents": 500, "tokens": 9000,
@@ -57,6 +56,29 @@ def test_too_few_documents_say_nothing():
     text = sentence(evaluation(-0.5, None, None))
     assert text.startswith("Nothing can be said yet: 500 test documents are too few")
     assert findings(evaluation(-0.5, None, None))[0].answer.text == "too few documents"
+
+
+def with_shuffled(found, nats, low, high):
+    """The same, with a comparison of the truth with another document's origin."""
+    main = found["perplexity"]["effects"][0]
+    truth = main | {"purpose": "told against shuffled", "against": [main["of"][0], "shuffled"],
+                    "nats": nats, "low": low, "high": high,
+                    "ratio": exp(nats)}  # fmt: skip
+    found["perplexity"]["effects"].append(truth)
+    return found
+
+
+def test_a_gain_that_another_origin_gives_as_well_is_not_credited_to_the_truth():
+    text = sentence(with_shuffled(evaluation(), -0.01, -0.03, 0.01))
+    assert text.startswith("A gain, but not from knowing the origin: ")
+    assert text.endswith("Another document's origin serves it just as well.")
+
+
+def test_a_gain_over_another_origin_is_said():
+    text = sentence(with_shuffled(evaluation(), -0.05, -0.06, -0.04))
+    assert text.startswith("Metadata helps: ")
+    # exp(0.05) - 1
+    assert text.endswith("with another document's origin it does worse (by +5.1%).")
 
 
 def test_without_a_plain_run_the_same_model_is_its_own_baseline():
