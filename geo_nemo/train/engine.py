@@ -6,6 +6,7 @@ divided once by the count of trained tokens, finite check, clip, AdamW, learning
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -96,7 +97,7 @@ class Engine:
         reports = self.forward_backward(batches)
         sums, counts = self._reduce(reports)
         self._check_finite(sums, batches, reports, step)
-        grad_norm = self._update(step)
+        grad_norm = self._update(batches, step)
         lr = self.optimizer.param_groups[0]["lr"]
         self.schedule.step(1)
         tokens = int(counts.sum())
@@ -150,23 +151,20 @@ class Engine:
             for index, report in enumerate(reports)
             if not torch.isfinite(report["sums"]).all()
         ]
-        everyone: list = [None] * dist.get_world_size()
-        dist.all_gather_object(everyone, bad)
-        rank = next(r for r, found in enumerate(everyone) if found)
-        micro_batch, samples = everyone[rank][0]
         raise RunError(
-            f"the loss is not finite at step {step}, rank {rank}, micro-batch {micro_batch} "
-            f"(samples {samples}); look at the batch with geo-nemo audit, or lower train.lr"
+            f"the loss is not finite at step {step}, {_first_of(bad)}; "
+            "look at the batch with geo-nemo audit, or lower train.lr"
         )
 
-    def _update(self, step: int) -> float:
+    def _update(self, batches: Sequence[Batch], step: int) -> float:
         """Clip and apply the gradients; returns their norm before clipping."""
         self.optimizer.prepare_grads()
         grad_norm = self.optimizer.get_grad_norm()
         if not math.isfinite(grad_norm):
             raise RunError(
-                f"the gradient norm is {grad_norm} at step {step}, though the loss is finite; "
-                "lower train.lr"
+                f"the gradient norm is {grad_norm} at step {step}, though the loss is finite: "
+                f"{_first_of(self._bad_gradients(batches))}; "
+                "look at the batch with geo-nemo audit, or lower train.lr"
             )
         if self.clip_grad:
             clip_grads.clip_grad_by_total_norm_fp32(
@@ -174,6 +172,37 @@ class Engine:
             )
         self.optimizer.step_with_ready_grads()
         return grad_norm
+
+    def _bad_gradients(self, batches: Sequence[Batch]) -> list[tuple[int, list[int]]]:
+        """This rank's micro-batches whose gradients alone, not summed over ranks, are not finite.
+
+        For a step that has failed: it takes the micro-batches again, one by one.
+        """
+        finalize, no_sync = self.config.finalize_model_grads_func, self.config.no_sync_func
+        self.config.finalize_model_grads_func, self.config.no_sync_func = None, nullcontext
+        bad = []
+        try:
+            for index, batch in enumerate(batches):
+                self.model.zero_grad_buffer()
+                with self.model.no_sync():
+                    self.forward_backward([batch])
+                gradients = (weight.main_grad for weight in self.module.parameters())
+                if not all(torch.isfinite(gradient).all() for gradient in gradients):
+                    bad.append((index, batch.sample_ids.tolist()))
+        finally:
+            self.config.finalize_model_grads_func, self.config.no_sync_func = finalize, no_sync
+        return bad
+
+
+def _first_of(bad: list[tuple[int, list[int]]]) -> str:
+    """Where the first bad micro-batch of all ranks lies, in words; every rank calls it."""
+    everyone: list = [None] * dist.get_world_size()
+    dist.all_gather_object(everyone, bad)
+    found = [(rank, *first[0]) for rank, first in enumerate(everyone) if first]
+    if not found:
+        return "in no micro-batch alone, but in their sum"
+    rank, micro_batch, samples = found[0]
+    return f"rank {rank}, micro-batch {micro_batch} (samples {samples})"
 
 
 def to_device(batch: Batch, device: torch.device) -> dict:

@@ -46,7 +46,7 @@ EVIL = {
         + f"{CHECKPOINT}.filesystem".encode()
         + b"\x8c\x09os.system\x93"
         + b"\x8c\x02id\x85R."
-    ),  # fmt: skip
+    ),
     "open, by way of a reader": lambda target: pickle.dumps(Reduced(FileSystemReader, "/etc")),
     "a function of torch's module": lambda target: pickle.dumps(
         Reduced(torch_filesystem._generate_uuid)
@@ -71,7 +71,7 @@ EVIL = {
                 metadata.MetadataIndex("w"): torch_filesystem._StorageInfo("../other.distcp", 0, 9)
             },
         )
-    ),  # fmt: skip
+    ),
     "a number": lambda target: pickle.dumps(7),
     "a class instead of an index": lambda target: pickle.dumps(metadata.Metadata),
     "nothing": lambda target: b"",
@@ -98,7 +98,7 @@ def test_a_foreign_index_is_refused_and_nothing_of_it_runs(attack, tmp_path):
     assert not target.exists()
     assert before == (
         os.getcwd, metadata.Metadata.__hash__, dict(vars(torch.serialization._get_layout))
-    )  # fmt: skip
+    )
     assert str(refused.value).startswith(f"{path} is not a checkpoint index, so it is not loaded:")
     assert "\n" not in str(refused.value)
 
@@ -125,7 +125,7 @@ def test_every_type_of_an_index_is_known(tmp_path):
             metadata.MetadataIndex("w", [0]): torch_filesystem._StorageInfo("__0_0.distcp", 0, 9)
         },
         storage_meta=metadata.StorageMeta(checkpoint_id=tmp_path),
-    )  # fmt: skip
+    )
     path = tmp_path / ".metadata"
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         if protocol < 2:
