@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import torch.distributed as dist
@@ -68,7 +69,9 @@ class Metrics:
 
     def on_end(self) -> None:
         if self.file is not None:
-            self.file.close()
+            # A line that could not be written was reported, and would fail again here.
+            with suppress(OSError):
+                self.file.close()
 
     def _line(self, event: StepEvent) -> dict:
         report = event.report
@@ -98,13 +101,13 @@ class Metrics:
         if not self.path.exists():
             return
         kept = []
-        for line in self.path.read_text().splitlines():
+        for line in self.path.read_bytes().splitlines():
             try:
                 if json.loads(line)["step"] < step:
-                    kept.append(line + "\n")
-            except ValueError:
-                break  # the line that a kill cut off
-        write_whole(self.path, "".join(kept).encode())
+                    kept.append(line + b"\n")
+            except (ValueError, KeyError, TypeError):
+                break  # a line that a kill or a loss of power cut off
+        write_whole(self.path, b"".join(kept))
 
 
 def digest(batches) -> int:
