@@ -1,0 +1,82 @@
+"""`geo-nemo doctor`: compare this machine with what geo_nemo needs."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from geo_nemo.runtime.findings import Finding
+
+EXIT_PROBLEM = 1
+COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
+
+
+@click.command(epilog="Example: geo-nemo doctor --output runs --store runs/demo/prep/store")
+@click.option(
+    "--output", default=".", show_default=True, metavar="DIR", help="Folder that runs write to."
+)
+@click.option("--store", metavar="DIR", help="A token store to open and check.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def command(output: str, store: str | None, as_json: bool) -> int:
+    """Compare this machine with what geo_nemo needs.
+
+    Looks at Python, packages, Megatron-Core, GPUs, cores, memory, the output's disk and the
+    loopback address. Exits with 1 when something will not work.
+    """
+    findings = list(diagnose(Path(output), Path(store) if store else None))
+    clean = all(finding.level != "problem" for finding in findings)
+    if as_json:
+        shown = {"ok": clean, "findings": [asdict(finding) for finding in findings]}
+        click.echo(json.dumps(shown, indent=1))
+    else:
+        Console(highlight=False).print(_table(findings))
+    return 0 if clean else EXIT_PROBLEM
+
+
+def diagnose(output: Path, store: Path | None = None) -> Iterator[Finding]:
+    """Every finding, one after the other."""
+    from geo_nemo.runtime.doctor import check_software
+    from geo_nemo.runtime.machine import check_machine
+
+    yield from check_software()
+    yield from check_machine(output)
+    if store is not None:
+        yield check_store(store)
+
+
+def check_store(path: Path) -> Finding:
+    """Whether a token store opens, its files have their sizes, and its tokenizer is its own."""
+    from geo_nemo.config import UserError
+    from geo_nemo.store import TokenStore
+
+    topic = f"store {path}"
+    try:
+        store = TokenStore.open(path)
+        tokenizer = store.tokenizer()
+    except UserError as error:
+        return Finding(topic, "problem", str(error), "prepare it again with geo-nemo prep")
+    documents = sum(split.documents for split in store.manifest.splits.values())
+    return Finding(
+        topic,
+        "ok",
+        f"{documents:,} documents, {len(store.countries)} countries, {tokenizer.kind} tokenizer of "
+        f"{tokenizer.vocab_size:,} pieces; sizes match (geo-nemo prep --verify reads every byte)",
+    )
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table(title="geo-nemo doctor", title_justify="left")
+    for name in ("", "what", "found", "mend"):
+        table.add_column(name, overflow="fold")
+    for finding in findings:
+        colour = COLOURS[finding.level]
+        # Text in brackets, as in geo-nemo[gpu], is no markup.
+        table.add_row(
+            f"[{colour}]{finding.level}[/{colour}]",
+            *(text.replace("[", r"\[") for text in (finding.topic, finding.text, finding.mend)),
+        )
+    return table

@@ -1,0 +1,186 @@
+"""Compares the software and the GPUs here with what geo_nemo needs."""
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from importlib import metadata
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from geo_nemo.runtime.findings import Finding
+
+DISTRIBUTION = "geo-nemo"
+# What is looked at though nothing requires it: name, versions known to fit, what it is for.
+OPTIONAL = (
+    (
+        "transformer-engine",
+        ">=2.9,<2.13",
+        "layers, attention inside documents and FP8 on a GPU; not needed on a CPU",
+    ),
+    ("apex", "", "older fused optimizers; not needed where Transformer Engine is"),
+    ("nemo-toolkit", "", "only for use from NeMo 2"),
+)
+# 8.9 is Ada, 9.0 Hopper: the first with FP8 tensor cores. 8.0 is Ampere, the first with bf16.
+FP8_CAPABILITY = (8, 9)
+BF16_CAPABILITY = (8, 0)
+
+
+def check_software() -> Iterator[Finding]:
+    """Python, packages, Megatron-Core on this machine, and the GPUs."""
+    yield from check_packages()
+    yield from check_torch()
+    yield from check_megatron()
+
+
+def check_packages(
+    version_of: Callable[[str], str] = metadata.version,
+    requires_of: Callable[[str], list[str] | None] = metadata.requires,
+    python: str | None = None,
+    python_range: Callable[[], str] | None = None,
+) -> Iterator[Finding]:
+    """Python and every required package against the ranges in geo_nemo's own metadata.
+
+    version_of, requires_of, python, python_range: the installed ones by default.
+    """
+    python = python or platform.python_version()
+    try:
+        required = requires_of(DISTRIBUTION) or []
+        wanted = (python_range or _python_range)()
+    except metadata.PackageNotFoundError:
+        yield Finding(
+            "packages",
+            "note",
+            f"Python {python}; {DISTRIBUTION} is not installed, so its ranges are unknown",
+            "pip install -e . in the checkout",
+        )
+        return
+    fits = SpecifierSet(wanted).contains(python, prereleases=True)
+    mend = "" if fits else f"make the environment anew with a Python {wanted}"
+    yield Finding("python", "ok" if fits else "problem", f"{python}, needs {wanted}", mend)
+    found = []
+    for line in required:
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            finding = _required(requirement, version_of)
+            found.append(finding)
+    bad = [finding for finding in found if finding.level != "ok"]
+    if not bad:
+        yield Finding("packages", "ok", f"{len(found)} required packages are in their ranges")
+    yield from bad
+    for name, versions, purpose in OPTIONAL:
+        yield _optional(name, versions, purpose, version_of)
+
+
+def check_torch() -> Iterator[Finding]:
+    """The build of torch, and each GPU that it sees."""
+    try:
+        import torch
+    except Exception as error:
+        yield Finding(
+            "torch", "problem", f"does not import: {_line(error)}", "reinstall torch (make setup)"
+        )
+        return
+    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "for CPU only"
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0 and os.path.exists("/dev/nvidia0"):
+        yield Finding(
+            "torch",
+            "problem" if torch.version.cuda else "note",
+            f"{torch.__version__}, built {built}: it sees no GPU, though this machine has one",
+            "install a CUDA build of torch that the driver can run, or give device=cpu",
+        )
+        return
+    yield Finding("torch", "ok", f"{torch.__version__}, built {built}")
+    if count == 0:
+        yield Finding("gpu", "note", "none: training and evaluation run on the CPU")
+    for index in range(count):
+        properties = torch.cuda.get_device_properties(index)
+        yield gpu_finding(
+            index,
+            properties.name,
+            (properties.major, properties.minor),
+            properties.total_memory,
+        )
+    if count:
+        yield _engine_imports()
+
+
+def gpu_finding(index: int, name: str, capability: tuple[int, int], memory: int) -> Finding:
+    """What one GPU can do. capability: major, minor. memory: bytes."""
+    fp8, bf16 = capability >= FP8_CAPABILITY, capability >= BF16_CAPABILITY
+    text = (
+        f"{name}, compute capability {capability[0]}.{capability[1]}, {memory / 2**30:.0f} GiB, "
+        f"bf16 {'yes' if bf16 else 'no'}, FP8 {'yes' if fp8 else 'no'}"
+    )
+    if not bf16:
+        return Finding(
+            f"gpu {index}", "note", text, "give precision=fp32: bf16 is emulated before 8.0"
+        )
+    return Finding(f"gpu {index}", "ok", text)
+
+
+def check_megatron() -> Iterator[Finding]:
+    """Whether Megatron-Core imports and the CPU runtime fits the version that is here."""
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from geo_nemo.runtime import cpu
+
+            cpu.install()
+    except Exception as error:
+        yield Finding(
+            "megatron-core",
+            "problem",
+            f"the CPU runtime does not fit it: {_line(error)}",
+            "install the versions of constraints.txt (make setup)",
+        )
+        return
+    yield Finding("megatron-core", "ok", "imports, and the CPU runtime installs")
+
+
+def _required(requirement: Requirement, version_of: Callable[[str], str]) -> Finding:
+    mend = f"pip install '{requirement.name}{requirement.specifier}'"
+    try:
+        version = version_of(requirement.name)
+    except metadata.PackageNotFoundError:
+        text = f"absent, needs {requirement.specifier or 'any version'}"
+        return Finding(requirement.name, "problem", text, mend)
+    if not requirement.specifier.contains(version, prereleases=True):
+        text = f"{version}, needs {requirement.specifier}"
+        return Finding(requirement.name, "problem", text, mend)
+    return Finding(requirement.name, "ok", version)
+
+
+def _optional(name: str, versions: str, purpose: str, version_of: Callable[[str], str]) -> Finding:
+    try:
+        version = version_of(name)
+    except metadata.PackageNotFoundError:
+        return Finding(name, "note", f"absent: {purpose}")
+    if not SpecifierSet(versions).contains(version, prereleases=True):
+        text = f"{version}, and geo_nemo was written for {versions}: {purpose}"
+        return Finding(name, "note", text, f"pip install '{name}{versions}'")
+    return Finding(name, "ok", f"{version}: {purpose}")
+
+
+def _engine_imports() -> Finding:
+    try:
+        import transformer_engine.pytorch  # noqa: F401
+    except Exception as error:
+        return Finding(
+            "transformer-engine",
+            "problem",
+            f"does not import, and training on a GPU needs it: {_line(error)}",
+            "use NVIDIA's PyTorch container, or pip install 'geo-nemo[gpu]'; or give device=cpu",
+        )
+    return Finding("transformer-engine", "ok", "imports")
+
+
+def _python_range() -> str:
+    return metadata.metadata(DISTRIBUTION)["Requires-Python"] or ""
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,0 +1,165 @@
+"""Checks of the machine itself: cores, memory, an output folder, a loopback port."""
+
+import fcntl
+import mmap
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+
+from geo_nemo.runtime.findings import Finding
+
+GIB = 2**30
+# The demo's two trainings side by side, and torch itself.
+LOW_MEMORY = 3 * GIB
+# A checkpoint of a 1B model with fp32 moments takes 16 GB; the demo's whole output a tenth of one.
+LOW_DISK = 20 * GIB
+NO_DISK = GIB
+
+
+def check_machine(output: Path) -> Iterator[Finding]:
+    """Everything that needs neither torch nor Megatron-Core."""
+    yield check_threads(cores(), os.environ)
+    yield check_memory(psutil.virtual_memory().available)
+    yield from check_output(output)
+    yield check_port()
+
+
+def cores() -> int:
+    """CPU cores that this process may use, a container's quota counted."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(allowed, int(quota) // int(period)))
+    except (OSError, ValueError):  # no cgroup v2, or "max"
+        return allowed
+
+
+def check_threads(cores: int, environment: Mapping[str, str]) -> Finding:
+    """`OMP_NUM_THREADS` against the cores."""
+    text = environment.get("OMP_NUM_THREADS", "")
+    if not text:
+        return Finding(
+            "threads",
+            "ok" if cores <= 8 else "note",
+            f"{cores} cores; OMP_NUM_THREADS is not set, so a process takes all of them",
+            ""
+            if cores <= 8
+            else "export OMP_NUM_THREADS=(cores / processes) for several processes",
+        )
+    if not text.isdecimal() or int(text) == 0:
+        return Finding(
+            "threads",
+            "problem",
+            f"OMP_NUM_THREADS={text} is not a number of threads",
+            f"export OMP_NUM_THREADS={cores}",
+        )
+    if int(text) > cores:
+        return Finding(
+            "threads",
+            "note",
+            f"OMP_NUM_THREADS={text} on {cores} cores: threads wait for each other",
+            f"export OMP_NUM_THREADS={cores}",
+        )
+    return Finding("threads", "ok", f"{cores} cores, OMP_NUM_THREADS={text}")
+
+
+def check_memory(available: int) -> Finding:
+    """Bytes of memory that are free for this process."""
+    text = f"{available / GIB:.1f} GiB available"
+    if available < LOW_MEMORY:
+        return Finding("memory", "note", text, "close other programs: the demo takes about 3 GiB")
+    return Finding("memory", "ok", text)
+
+
+def check_output(folder: Path) -> Iterator[Finding]:
+    """Free space, and whether what writing relies on works where `folder` is or would be made.
+
+    Nothing is left behind.
+    """
+    place = folder.resolve()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    topic = f"output {folder}"
+    if not place.is_dir():
+        yield Finding(topic, "problem", f"{place} is not a folder", "give another --output")
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix=".geo-nemo-doctor-", dir=place) as scratch:
+            failed = _failing_step(Path(scratch))
+    except OSError as error:
+        yield Finding(
+            topic,
+            "problem",
+            f"cannot write in {place}: {error.strerror}",
+            "give another --output, or ask for the right to write there",
+        )
+        return
+    if failed:
+        yield Finding(
+            topic,
+            "problem",
+            f"{failed} in {place}",
+            "give a folder on a local disk, or mount the file system with locks (flock)",
+        )
+    else:
+        yield Finding(topic, "ok", f"{place}: write, sync, rename, lock and memory map work")
+    yield disk_finding(shutil.disk_usage(place).free)
+
+
+def disk_finding(free: int) -> Finding:
+    """Bytes that are free on the output's disk."""
+    text = f"{free / GIB:.1f} GiB free"
+    mend = "make room, or give another --output"
+    if free < NO_DISK:
+        return Finding("disk", "problem", text, mend)
+    if free < LOW_DISK:
+        return Finding("disk", "note", f"{text}: enough for the demo, not for a 1B model", mend)
+    return Finding("disk", "ok", text)
+
+
+def check_port() -> Finding:
+    """Whether processes of this machine can reach each other on the loopback address."""
+    try:
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            server.listen(1)
+            port = server.getsockname()[1]
+            with socket.create_connection(("127.0.0.1", port), timeout=5):
+                pass
+    except OSError as error:
+        return Finding(
+            "port",
+            "problem",
+            f"127.0.0.1 takes no connection ({error.strerror or error}), so several processes "
+            "cannot meet",
+            "bring the loopback interface up: ip link set lo up",
+        )
+    return Finding("port", "ok", f"127.0.0.1:{port} was free and took a connection")
+
+
+def _failing_step(scratch: Path) -> str:
+    """The first of the things that writing relies on that does not work here; empty: all do."""
+    step = "writing fails"
+    try:
+        path = scratch / "probe"
+        with path.open("w+b") as file:
+            file.write(b"geo_nemo" * 512)
+            file.flush()
+            step = "fsync fails"
+            os.fsync(file.fileno())
+            step = "flock fails"
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            step = "a memory map fails"
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                if mapped[:8] != b"geo_nemo":
+                    return "a memory map reads something else than was written"
+        step = "renaming fails"
+        os.replace(path, scratch / "renamed")
+    except OSError as error:
+        return f"{step} ({error.strerror or error})"
+    return ""
