@@ -16,9 +16,9 @@ from megatron.core.datasets.blended_megatron_dataset_config import BlendedMegatr
 from megatron.core.datasets.megatron_dataset import MegatronDataset
 from megatron.core.datasets.utils import Split as MegatronSplit
 
-from geo_nemo.config import Data, MetadataPolicy
+from geo_nemo.config import Data, MetadataPolicy, UserError
 from geo_nemo.data.dataset import StageDataset
-from geo_nemo.store import Split, TokenStore
+from geo_nemo.store import TokenStore
 
 _SPLIT_NAMES = {
     MegatronSplit.train: "train",
@@ -32,12 +32,21 @@ class PackedDatasetConfig(BlendedMegatronDatasetConfig):
     """Megatron-Core's dataset config with what the rows depend on.
 
     policy: metadata policy of the stage. stage: its name, part of the seed.
-    packing_window: documents that are packed together.
+    packing_window: documents that are packed together. Which documents are train, validation and
+    test is the store's to say, so stores are named in `blend_per_split`.
     """
 
     policy: MetadataPolicy = field(default_factory=MetadataPolicy)
     stage: str = ""
     packing_window: int = 16_384
+
+    def __post_init__(self) -> None:
+        if self.blend_per_split is None:
+            raise UserError(
+                "a token store has splits of its own, which `blend` with `split` would divide "
+                "anew: name the stores in blend_per_split=[train, validation, test]"
+            )
+        super().__post_init__()
 
     @property
     def policy_hash(self) -> str:
@@ -63,8 +72,9 @@ class PackedDataset(MegatronDataset):
         config: PackedDatasetConfig,
     ):
         super().__init__(dataset, dataset_path, indices, num_samples, index_split, config)
+        split = dataset.split(_SPLIT_NAMES[index_split])
         self.rows = StageDataset(
-            _split(dataset, index_split),
+            split,
             Data(
                 store=dataset_path or "",
                 seq_length=config.sequence_length,
@@ -72,7 +82,8 @@ class PackedDataset(MegatronDataset):
             ),
             config.policy,
             dataset.tokenizer(),
-            indices,
+            # `indices` is all of what `numel_low_level_dataset` counts, which knows no split.
+            np.arange(split.num_documents),
             config.random_seed,
             num_samples,
             stage=config.stage,
@@ -87,8 +98,8 @@ class PackedDataset(MegatronDataset):
 
     @staticmethod
     def numel_low_level_dataset(low_level_dataset: TokenStore) -> int:
-        """Documents of the training split, which `config.split` divides further."""
-        return _split(low_level_dataset, MegatronSplit.train).num_documents
+        """Documents of all splits; Megatron-Core asks before it names one."""
+        return sum(split.documents for split in low_level_dataset.manifest.splits.values())
 
     @staticmethod
     def _key_config_attributes() -> list[str]:
@@ -100,7 +111,3 @@ class PackedDataset(MegatronDataset):
     def __getitem__(self, idx: int) -> dict[str, np.ndarray | int]:
         row = self.rows[idx]
         return {name: getattr(row, name) for name in row.__dataclass_fields__}
-
-
-def _split(store: TokenStore, index_split: MegatronSplit) -> Split:
-    return store.split(_SPLIT_NAMES[index_split])
