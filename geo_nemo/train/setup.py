@@ -84,6 +84,8 @@ def fingerprint(run: Run, store: TokenStore, tokenizer: Tokenizer) -> dict[str, 
     for name, stage in run.stages.items():
         flat[f"stages.{name}.share"] = f"{stage.share:g}"
         flat[f"stages.{name}.metadata"] = stage.metadata.hash()
+    # Its state is laid out in another way, which the checkpoint of the other does not fill.
+    flat["parallel.distributed_optimizer"] = str(run.parallel.distributed_optimizer)
     flat["store"] = store.hash
     flat["tokenizer"] = tokenizer.sha256
     flat["stages"] = hashlib.sha256("/".join(run.stages).encode()).hexdigest()[:16]
