@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from geo_nemo.config import Parallel, Precision, Run, UserError
+from geo_nemo.config.load import validate
 from geo_nemo.data.batches import stack_rows
 from geo_nemo.data.rows import Row
 
@@ -63,8 +64,14 @@ def load_scorer(run_dir: str | Path, device: str = "auto") -> CheckpointScorer:
 
 
 def _described(folder: Path) -> tuple[Run, int]:
+    path = folder / "run.json"
     try:
-        record = json.loads((folder / "run.json").read_text())
-        return Run.model_validate(record["config"]), int(record["vocab_size"])
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder} is not a training run: {error}") from None
+        record = json.loads(path.read_text())
+        config, vocab_size = record["config"], int(record["vocab_size"])
+    except OSError as error:
+        reason = f"{path}: {error.strerror}"
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"{path} is no record of one ({error!r})"
+    else:
+        return validate(f"{path} of another version", Run, config), vocab_size
+    raise UserError(f"{folder} is not a training run: {reason}; give the output_dir of one")
