@@ -97,7 +97,9 @@ def test_a_foreign_index_is_refused_and_nothing_of_it_runs(attack, tmp_path):
 
     assert not target.exists()
     assert before == (
-        os.getcwd, metadata.Metadata.__hash__, dict(vars(torch.serialization._get_layout))
+        os.getcwd,
+        metadata.Metadata.__hash__,
+        dict(vars(torch.serialization._get_layout)),
     )
     assert str(refused.value).startswith(f"{path} is not a checkpoint index, so it is not loaded:")
     assert "\n" not in str(refused.value)
@@ -116,11 +118,17 @@ def test_every_type_of_an_index_is_known(tmp_path):
             "w": metadata.TensorStorageMetadata(properties, torch.Size([4]), [chunk]),
             "b": metadata.BytesStorageMetadata(),
         },
-        planner_data=[planner.SavePlan([planner.WriteItem(
-            metadata.MetadataIndex("b", None, 3),
-            planner.WriteItemType.BYTE_IO,
-            bytes_io_data=planner.BytesIOWriteData(5),
-        )])],
+        planner_data=[
+            planner.SavePlan(
+                [
+                    planner.WriteItem(
+                        metadata.MetadataIndex("b", None, 3),
+                        planner.WriteItemType.BYTE_IO,
+                        bytes_io_data=planner.BytesIOWriteData(5),
+                    )
+                ]
+            )
+        ],
         storage_data={
             metadata.MetadataIndex("w", [0]): torch_filesystem._StorageInfo("__0_0.distcp", 0, 9)
         },

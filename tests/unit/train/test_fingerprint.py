@@ -105,14 +105,14 @@ def test_another_store_is_named(checkpoint, tiny_store, tmp_path):
     manifest["quarantine"] = {"empty text": 1}
     path.write_text(json.dumps(manifest))
     assert TokenStore.open(other).hash != TokenStore.open(tiny_store).hash
-    with pytest.raises(UserError, match="^store changed since the checkpoint"):
+    with pytest.raises(UserError, match=r"^store changed since the checkpoint"):
         trainer(tiny_run(other, checkpoint)).resume()
 
 
 def test_another_tokenizer_is_named(checkpoint, tiny_store):
     made = trainer(tiny_run(tiny_store, checkpoint))
     made.prepared.fingerprint["tokenizer"] = "0" * 64
-    with pytest.raises(UserError, match="^tokenizer changed since the checkpoint"):
+    with pytest.raises(UserError, match=r"^tokenizer changed since the checkpoint"):
         made.resume()
 
 

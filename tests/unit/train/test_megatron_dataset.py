@@ -108,5 +108,5 @@ def test_the_key_of_the_cache_differs_by_everything_that_the_rows_depend_on(
 
 def test_a_division_of_its_own_is_refused(tiny_store, single_process):
     """`blend` with `split` would cut the store's train documents into a test set."""
-    with pytest.raises(UserError, match="a token store has splits of its own.*blend_per_split"):
+    with pytest.raises(UserError, match=r"a token store has splits of its own.*blend_per_split"):
         config(tiny_store, blend_per_split=None, blend=([str(tiny_store)], None), split="9,1,0")

@@ -51,7 +51,7 @@ def test_loss_by_country_equals_the_oracle_s_and_absent_countries_are_absent(
     assert first["loss"] == pytest.approx(loss, rel=1e-6)
     assert first["trained_tokens"] == mask.sum()
     assert first["loss_by_country"] == pytest.approx(expected, rel=1e-6)
-    assert 2 <= len(expected)
+    assert len(expected) >= 2
     assert first["batch_digest"] == digest(batches)
     assert (first["step"], first["stage"], first["consumed_samples"]) == (0, "condition", 8)
 

@@ -91,7 +91,9 @@ def test_a_gradient_that_is_not_finite_is_named_too(engine):
 
 def test_gradients_that_overflow_only_in_their_sum_are_said_to(engine, monkeypatch):
     monkeypatch.setattr(engine.optimizer, "get_grad_norm", lambda: float("inf"))
-    with pytest.raises(RunError, match="is inf at step 4.*: in no micro-batch alone, but in their"):
+    with pytest.raises(
+        RunError, match=r"is inf at step 4.*: in no micro-batch alone, but in their"
+    ):
         engine.train_step(batches(), step=4)
 
 
@@ -109,7 +111,9 @@ def test_the_search_for_bad_gradients_leaves_the_engine_as_it_was(engine):
 
 def test_a_batch_without_a_trained_token_has_loss_zero_and_only_decay_moves_weights(single_process):
     """AdamW with gradient 0 and moments 0: w (1 - lr wd); norms are not decayed."""
-    train = Train(steps=9, global_batch_size=6, lr=0.1, min_lr=0.1, warmup_steps=0, weight_decay=0.5)
+    train = Train(
+        steps=9, global_batch_size=6, lr=0.1, min_lr=0.1, warmup_steps=0, weight_decay=0.5
+    )
     engine = Engine(tiny_run("store", "out", train=train), VOCAB_SIZE, 3, CPU)
     before = {name: w.detach().clone() for name, w in engine.module.named_parameters()}
     report = engine.train_step(batches(shares=(0.0, 0.0, 0.0)), step=0)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_steps_of_all_stages_add_up_and_none_is_empty(drawn):
     plans = plan_stages(run_of(shares, steps))
     assert plans[0].first_step == 0
     assert plans[-1].last_step == steps
-    assert all(a.last_step == b.first_step for a, b in zip(plans, plans[1:], strict=False))
+    assert all(a.last_step == b.first_step for a, b in pairwise(plans))
     assert all(plan.steps >= 1 for plan in plans)
     exact = np.cumsum(shares) * steps
     for plan, border in zip(plans, exact, strict=True):
