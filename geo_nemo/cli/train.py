@@ -50,12 +50,14 @@ def train(prepared: Prepared, world_size: int) -> int:
 
     # Megatron-Core warns on import of each fused kernel that a CPU has not, and of deprecations.
     warnings.filterwarnings("ignore", module=r"(megatron|torch)\..*")
-    from geo_nemo.runtime.device import resolve_device
+    from geo_nemo.runtime.device import allow_only_deterministic, resolve_device
     from geo_nemo.runtime.distributed import process_groups
     from geo_nemo.runtime.signals import stop_on_signal
 
     run = prepared.run
     device = resolve_device(run.device)
+    if run.deterministic:
+        allow_only_deterministic(device)
     first = os.environ.get("RANK", "0") == "0"
     output = Path(run.output_dir)
     with ExitStack() as stack:
@@ -65,12 +67,9 @@ def train(prepared: Prepared, world_size: int) -> int:
         progress = stack.enter_context(progress_bar()) if first else no_progress
         stop = stack.enter_context(stop_on_signal())
         stack.enter_context(process_groups(run.parallel, device, run.seed))
-        import torch
-
         from geo_nemo.train.callbacks import Metrics, ProgressBar
         from geo_nemo.train.loop import Trainer
 
-        torch.use_deterministic_algorithms(run.deterministic)
         steps = run.train.steps
         callbacks = [
             ProgressBar(run.name, steps, progress),

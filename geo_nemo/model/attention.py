@@ -1,4 +1,4 @@
-"""Causal attention inside documents on a CPU: torch's SDPA, once a document.
+"""Causal attention inside documents on a CPU, or in fp32: torch's SDPA, once a document.
 
 Legend: T tokens of the packed row, N query heads, G key-value groups, D head size.
 """

@@ -36,7 +36,12 @@ def block_spec(
                 "training on a GPU needs Transformer Engine, which does not import here "
                 f"({error}); use NVIDIA's PyTorch container or pip install geo-nemo[gpu]"
             ) from error
-        return get_gpt_layer_with_transformer_engine_spec()
+        layer = get_gpt_layer_with_transformer_engine_spec()
+        if config.params_dtype is torch.float32:
+            # Transformer Engine's fused attention is for 16-bit types, and not every version of its
+            # plain one takes packed rows.
+            layer.submodules.self_attention.submodules.core_attention = DocumentAttention
+        return layer
     layer = get_gpt_layer_local_spec(normalization="RMSNorm")
     layer.submodules.input_layernorm = RMSNorm
     layer.submodules.pre_mlp_layernorm = RMSNorm

@@ -16,6 +16,17 @@ def resolve_device(requested: str) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
+def allow_only_deterministic(device: torch.device) -> None:
+    """Before the first kernel: what makes Transformer Engine and cuBLAS repeat themselves.
+
+    Megatron-Core refuses `deterministic_mode` on a GPU without the first of the two.
+    """
+    torch.use_deterministic_algorithms(True)
+    if device.type == "cuda":
+        os.environ["NVTE_ALLOW_NONDETERMINISTIC_ALGO"] = "0"
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
 def prepare_megatron(device: torch.device) -> None:
     """Make the loaded Megatron-Core modules run on `device`."""
     if device.type == "cpu":
