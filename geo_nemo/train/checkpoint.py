@@ -11,6 +11,7 @@ dropout, and data order and metadata dropout are functions of the seed and the s
 """
 
 import json
+import logging
 import os
 import pickle
 import queue
@@ -35,6 +36,8 @@ FORMAT = 1
 RECORD = "geo_nemo.json"
 # Optimizer state in the model's own shapes, so that TP, PP and DP may change between save and load.
 _OPTIMIZER_SHARDING = {"distrib_optim_sharding_type": "fully_reshardable"}
+# Megatron-Core logs what it then raises, which is told once, by the error.
+logging.getLogger(filesystem_async.__name__).setLevel(logging.CRITICAL)
 # What a failed save or load raises; torch's own is no Exception.
 _FAILURES = (Exception, CheckpointException)
 
@@ -68,15 +71,10 @@ def save(engine: Engine, position: Position, directory: Path, keep_last: int) ->
     try:
         dist_checkpointing.save(_state(engine, is_loading=False), str(partial))
     except _FAILURES as error:
-        line = f"cannot write the checkpoint {final}: {_root_cause(error)}"
-        # torch's writer of zip files ends so when the system refused one of its writes.
-        refused = "inline_container" in str(_root(error))
-        if refused:
-            line = f"cannot write the checkpoint {final}: {_space(directory)}"
-        kind = UserError if refused or isinstance(_root(error), OSError) else RunError
+        kind, reason = _why_not_saved(error, directory)
         if dist.get_rank() == 0:
             shutil.rmtree(partial, ignore_errors=True)  # every rank has stopped writing
-        raise kind(line) from error
+        raise kind(f"cannot write the checkpoint {final}: {reason}") from error
     with _rank_zero_does(f"cannot write the checkpoint {final}") as mine:
         if mine:
             (partial / RECORD).write_text(
@@ -185,12 +183,23 @@ def _rank_zero_does(failure: str) -> Iterator[bool]:
         raise UserError(f"{failure}: {shared[0]}")
 
 
-def _space(directory: Path) -> str:
-    free = shutil.disk_usage(directory).free / 1e9
-    return (
-        f"the system refused to write a file to its end, with {free:.1f} GB free: mend the disk, "
-        "quota or limit on file sizes"
-    )
+def _why_not_saved(error: BaseException, directory: Path) -> tuple[type[Exception], str]:
+    """Kind and reason of a failed save, the same on every rank where every rank failed."""
+    reason = _root_cause(error)
+    mendable = isinstance(_root(error), OSError)
+    if "inline_container" in reason:
+        # torch's writer of zip files ends so when the system refused one of its writes.
+        free = shutil.disk_usage(directory).free / 1e9
+        reason = (
+            f"the system refused to write a file to its end, with {free:.1f} GB free: "
+            "mend the disk, quota or limit on file sizes"
+        )
+        mendable = True
+    if isinstance(error, CheckpointException):  # raised on every rank, told to the first alone
+        everyone: list = [None] * dist.get_world_size()
+        dist.all_gather_object(everyone, (mendable, reason) if error.failures else None)
+        mendable, reason = next(told for told in everyone if told)
+    return (UserError if mendable else RunError), reason
 
 
 def _root(error: BaseException) -> BaseException:

@@ -111,3 +111,22 @@ def optimizer_moments(engine):
         float(torch.stack([state[key].norm() ** 2 for state in states]).sum().sqrt())
         for key in ("exp_avg", "exp_avg_sq")
     ]
+
+
+def test_the_scorer_of_a_run_under_tensor_parallelism_scores_as_one_process_does(
+    two_ranks, one_rank, tiny_store, single_process
+):
+    """The checkpoint of two tensor-parallel ranks, in one process, against the run of one."""
+    from geo_nemo.cli.train import write_record
+    from geo_nemo.export.scorer import load_scorer
+
+    whole, _ = one_rank
+    run_dir = two_ranks / "tp2"
+    write_record(prepare(tiny_run(tiny_store, run_dir), world_size=1), 2)
+    scorer = load_scorer(run_dir, device="cpu")
+    reference = type(scorer)(whole.engine.module, whole.run, scorer.vocab_size, CPU)
+    rows = whole.prepared.dataset(whole.prepared.stages[0])
+    for index in range(3):
+        measured, expected = scorer.nll(rows[index]), reference.nll(rows[index])
+        assert abs(measured / expected - 1).max() < TOLERANCE
+        assert len(measured) == 128

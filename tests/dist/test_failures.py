@@ -1,0 +1,114 @@
+"""When one of two ranks fails, both say the same, name the right rank, and none hangs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.dist.failing_worker import INITIAL, LAYOUTS, slices
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def output(tiny_store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("failing")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launch, "-m", "tests.dist.failing_worker", str(tiny_store), str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def said(output):
+    """What each rank said, [rank][scenario]."""
+    return [json.loads((output / f"said_{rank}.json").read_text()) for rank in range(2)]
+
+
+# Under PP the loss is known to the last stage, rank 1; a NaN of the embedding is a bad gradient
+# on the first stage, rank 0. Under TP both ranks hold it, and the first is named.
+LOSS_AT = {
+    "dp": "rank 1, micro-batch 1 (samples [102, 103])",
+    "tp": "rank 0, micro-batch 1 (samples [2, 3])",
+    "pp": "rank 1, micro-batch 1 (samples [2, 3])",
+}
+GRADIENT_AT = {**LOSS_AT, "pp": "rank 0, micro-batch 1 (samples [2, 3])"}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_loss_that_is_not_finite_is_named_alike_on_every_rank(said, layout):
+    expected = f"RunError: the loss is not finite at step 3, {LOSS_AT[layout]}; "
+    for rank in range(2):
+        assert said[rank][f"loss_{layout}"]["said"].startswith(expected)
+        assert said[rank][f"loss_{layout}"]["unchanged"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_gradient_that_is_not_finite_is_named_alike_on_every_rank(said, layout):
+    expected = (
+        "RunError: the gradient norm is nan at step 3, though the loss is finite: "
+        f"{GRADIENT_AT[layout]}; "
+    )
+    for rank in range(2):
+        assert said[rank][f"gradient_{layout}"]["said"].startswith(expected)
+        assert said[rank][f"gradient_{layout}"]["unchanged"]
+
+
+def test_a_disk_that_is_full_for_one_rank_stops_both_and_spoils_nothing(said, output):
+    here, there = (said[rank]["full_disk"] for rank in range(2))
+    assert here == there
+    assert here["said"].startswith(
+        f"UserError: cannot write the checkpoint {output}/run/checkpoints/step_00000009: "
+        "the system refused to write a file to its end"
+    )
+    assert here["left"] == ["step_00000003", "step_00000006"]
+    assert here["again"] == "nothing"
+
+
+def test_a_torn_shard_is_named_on_every_rank(said, output):
+    here, there = (said[rank]["torn_shard"]["said"] for rank in range(2))
+    assert here == there
+    path = f"{output}/run/checkpoints/step_00000009"
+    assert here.startswith(f"UserError: the checkpoint {path} does not load: ")
+    assert "\n" not in here
+
+
+@pytest.mark.parametrize("layout", INITIAL)
+def test_initial_weights_of_every_layout_are_slices_of_the_same_whole(
+    output, layout, single_process
+):
+    from geo_nemo.config import Parallel
+
+    wholes = {(key, offset): data for key, offset, _, data in slices(Parallel())}
+    covered = {place: torch.zeros_like(data, dtype=torch.int) for place, data in wholes.items()}
+    smaller = 0
+    for rank in range(2):
+        for key, offset, shape, data in torch.load(output / f"{layout}_{rank}.pt"):
+            extra = len(shape) - data.ndim
+            place = next(
+                p for p in wholes if p[0] == key and p[1][:extra] == offset[:extra]
+                and inside(offset[extra:], p[1][extra:], wholes[p].shape)
+            )  # fmt: skip
+            index = tuple(
+                slice(start - base, start - base + size)
+                for start, base, size in zip(
+                    offset[extra:], place[1][extra:], data.shape, strict=True
+                )
+            )
+            assert torch.equal(wholes[place][index], data), (key, offset)
+            covered[place][index] += 1
+            smaller += data.shape != wholes[place].shape
+    assert all(count.min() >= 1 for count in covered.values())
+    assert (smaller > 0) == (layout != "pp")
+
+
+def inside(start, base, shape):
+    return all(b <= s < b + n for s, b, n in zip(start, base, shape, strict=True))
