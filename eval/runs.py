@@ -1,7 +1,6 @@
 """Training runs as the evaluation sees them: what they were trained on, and their checkpoint."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from geo_nemo.config import MetadataPolicy, Run, UserError
+from geo_nemo.config.files import PARTIAL, read_json
 
 CHECKPOINT_RECORD = "geo_nemo.json"
-PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def read_run(name: str, folder: Path) -> TrainedRun:
     """The run in `folder`; UserError where it is no run or has no whole checkpoint yet."""
     if not folder.is_dir():
         raise UserError(f"runs.{name}={folder}: no such folder; give the output_dir of a training")
-    record = _json(folder / "run.json", f"runs.{name}={folder} is not a training run")
+    record = read_json(folder / "run.json", f"give runs.{name}=DIR of a training run")
     try:
         config = Run.model_validate(record["config"])
     except (KeyError, TypeError, ValidationError) as error:
@@ -66,7 +65,7 @@ def read_run(name: str, folder: Path) -> TrainedRun:
             f"runs.{name}={folder} has no whole checkpoint in checkpoints/: train it to its end"
         )
     newest = checkpoints[-1]
-    state = _json(newest / CHECKPOINT_RECORD, f"{newest} is not a whole checkpoint")
+    state = read_json(newest / CHECKPOINT_RECORD, "train the run again")
     try:
         step = int(state["step"])
         fingerprint = state["fingerprint"]
@@ -89,18 +88,6 @@ def policies(
         return dict.fromkeys(runs, given)
     first = next((run.policy for run in runs.values() if run.policy), MetadataPolicy())
     return {name: run.policy or first for name, run in runs.items()}
-
-
-def _json(path: Path, wrong: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{wrong}: cannot read {path}: {error.strerror}") from None
-    except ValueError:
-        raise UserError(f"{wrong}: {path} is not JSON") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{wrong}: {path} is not a JSON object")
-    return content
 
 
 def _identity(checkpoint: Path) -> str:

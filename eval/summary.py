@@ -1,25 +1,19 @@
 """What an evaluation says of itself: its runs, its documents, and the versions used."""
 
-import importlib.metadata
 import platform
 from typing import Any
 
 import numpy as np
 
 from eval.plan import Plan
+from geo_nemo.config.versions import installed
 
 PACKAGES = ("geo-nemo", "megatron-core", "torch", "numpy", "sentencepiece", "tokenizers")
 
 
 def versions() -> dict[str, str]:
     """Python's version, and those of the packages that decide the figures."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return {"python": platform.python_version(), **installed(PACKAGES)}
 
 
 def describe_runs(plan: Plan) -> dict[str, dict[str, Any]]:

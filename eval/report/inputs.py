@@ -8,6 +8,7 @@ from typing import Any
 from eval.config import ReportConfig
 from eval.runner import FORMAT
 from geo_nemo.config import UserError
+from geo_nemo.config.files import read_json
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import Manifest
 
@@ -38,7 +39,7 @@ class Inputs:
 
 def read_inputs(config: ReportConfig) -> Inputs:
     """Read it all; UserError that names the file which is missing or damaged."""
-    evaluation = _json(Path(config.eval) / "eval.json", "make it with geo-nemo eval")
+    evaluation = read_json(Path(config.eval) / "eval.json", "make it with geo-nemo eval")
     if evaluation.get("format") != FORMAT:
         raise UserError(
             f"{config.eval}/eval.json has format {evaluation.get('format')}, not {FORMAT}: "
@@ -62,7 +63,7 @@ def read_inputs(config: ReportConfig) -> Inputs:
 
 def read_run(name: str, folder: Path) -> RunInput:
     """A run's records. A last line of the metrics that a kill cut off is left out."""
-    record = _json(folder / "run.json", f"give runs.{name}=DIR of a training run")
+    record = read_json(folder / "run.json", f"give runs.{name}=DIR of a training run")
     metrics = []
     path = folder / "metrics.jsonl"
     try:
@@ -76,12 +77,3 @@ def read_run(name: str, folder: Path) -> RunInput:
             if number < len(lines):
                 raise UserError(f"{path} is damaged: line {number} is not JSON") from None
     return RunInput(name, folder, record, metrics)
-
-
-def _json(path: Path, mend: str) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; {mend}") from None
-    except ValueError:
-        raise UserError(f"{path} is not JSON; {mend}") from None

@@ -16,10 +16,10 @@ from pathlib import Path
 import click
 
 from geo_nemo.cli.progress import progress_bar
+from geo_nemo.cli.train import EXIT_STOPPED
 from geo_nemo.config import RunError, UserError
 from geo_nemo.config.load import quote
 
-EXIT_STOPPED = 75
 POLL_S = 0.3
 # Metadata in the first stage, or not: the two arms that are compared.
 ARMS = {"with": (), "without": ("metadata@stages.condition.metadata=none",)}

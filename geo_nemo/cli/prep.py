@@ -7,6 +7,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from geo_nemo.cli.options import OVERRIDES, DryRun
+
 if TYPE_CHECKING:
     from data_prep.report import PrepReport
 
@@ -14,8 +16,8 @@ EPILOG = "Example: geo-nemo prep input=news.jsonl.gz output=runs/news tokenizer.
 
 
 @click.command(epilog=EPILOG)
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--dry-run", is_flag=True, help="Check config and input, print the plan, stop.")
+@OVERRIDES
+@DryRun
 @click.option("--verify", metavar="STORE", help="Check every file of a token store, and stop.")
 def command(overrides: tuple[str, ...], dry_run: bool, verify: str | None) -> None:
     """Turn raw records into an annotated corpus and a token store.

@@ -7,12 +7,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from geo_nemo.cli.options import OVERRIDES, DryRun
+
 EPILOG = "Example: geo-nemo synth output=runs/corpus documents=5000 signal=0.9"
 
 
 @click.command(epilog=EPILOG)
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--dry-run", is_flag=True, help="Check the settings, print them, write nothing.")
+@OVERRIDES
+@DryRun
 def command(overrides: tuple[str, ...], dry_run: bool) -> None:
     """Generate a synthetic geo-news corpus with known truth.
 

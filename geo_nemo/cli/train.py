@@ -6,7 +6,6 @@ import platform
 import sys
 import time
 from contextlib import ExitStack
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
@@ -19,6 +18,7 @@ from geo_nemo.config.files import write_whole
 from geo_nemo.config.load import load_config
 from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import no_progress
+from geo_nemo.config.versions import installed
 from geo_nemo.train.setup import Prepared, prepare
 
 PACKAGES = ("geo-nemo", "torch", "megatron-core", "transformer-engine", "numpy")
@@ -95,7 +95,7 @@ def write_record(prepared: Prepared, world_size: int) -> None:
         "command": " ".join(["geo-nemo", *sys.argv[1:]]),
         "world_size": world_size,
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": installed(PACKAGES),
     }
     sessions = []
     if path.exists():
@@ -118,10 +118,3 @@ def write_record(prepared: Prepared, world_size: int) -> None:
         "sessions": [*sessions, session],
     }
     write_whole(path, json.dumps(record, indent=1).encode())
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"

@@ -1,14 +1,16 @@
 """Output that is whole or absent: written beside its place, synced, then given its name.
 
 The one home for this; an operating system's refusal becomes a `UserError` that names the path.
+Records in JSON are read here too, with the same care.
 """
 
 import gzip
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from geo_nemo.config.errors import UserError
 
@@ -101,6 +103,19 @@ def keep(path: Path) -> None:
 def discard(path: Path) -> None:
     """Remove `<path>.partial` if it is there."""
     partial_of(path).unlink(missing_ok=True)
+
+
+def read_json(path: Path, mend: str) -> dict[str, Any]:
+    """The object in a JSON file; `UserError` that ends with `mend` where there is none."""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; {mend}") from None
+    except ValueError:
+        raise UserError(f"{path} is not JSON; {mend}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a JSON object; {mend}")
+    return content
 
 
 def sync_tree(folder: Path) -> None:

@@ -12,6 +12,7 @@ from geo_nemo.config.files import (
     keep,
     make_folder,
     partial_file,
+    read_json,
     write_whole,
     writing,
 )
@@ -97,3 +98,21 @@ def test_discard_needs_no_file(tmp_path):
     (tmp_path / "a.partial").write_text("left")
     discard(tmp_path / "a")
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot read .*a.json: No such file"), ("{", "a.json is not JSON"),
+     ("[1]", "a.json is not a JSON object"), (b"\xff", "a.json is not JSON")],
+)  # fmt: skip
+def test_a_record_that_is_no_json_object_is_named_with_its_mend(tmp_path, content, words):
+    if content is not None:
+        raw = content if isinstance(content, bytes) else content.encode()
+        (tmp_path / "a.json").write_bytes(raw)
+    with pytest.raises(UserError, match=f"{words}.*; make it again$"):
+        read_json(tmp_path / "a.json", "make it again")
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path):
+    write_whole(tmp_path / "a.json", b'{"country": "gb"}')
+    assert read_json(tmp_path / "a.json", "") == {"country": "gb"}
