@@ -127,8 +127,10 @@ def test_a_second_process_in_the_same_folder_is_refused(tiny_store, tmp_path):
         second = start(tiny_store, tmp_path)
         _, errors = second.communicate(timeout=60)
         assert second.returncode == 2
-        assert errors.strip().splitlines()[-1].startswith(
-            f"geo-nemo: another process is writing in {tmp_path}"
+        assert (
+            errors.strip()
+            .splitlines()[-1]
+            .startswith(f"geo-nemo: another process is writing in {tmp_path}")
         )
     finally:
         first.kill()

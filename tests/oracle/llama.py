@@ -5,6 +5,7 @@ in the precision of the weights it is given. Nothing here is packed, fused or pa
 """
 
 import math
+from itertools import pairwise
 
 import torch
 
@@ -79,7 +80,7 @@ def batch_loss_and_gradients(weights, model, micro_batches):
             for name in ("tokens", "labels", "loss_mask")
         )
         borders = list(batch.cu_seqlens)
-        for start, end in zip(borders, borders[1:], strict=False):
+        for start, end in pairwise(borders):
             nll = document_nll(weights, model, tokens[start:end], labels[start:end])
             positions.append(nll.detach())
             trained = mask[start:end].bool()

@@ -25,7 +25,9 @@ def random_row(rng, length, vocab_size, trained_share, num_sources=3):
     )
 
 
-def ragged_batches(seed, vocab_size, shares=(0.02, 0.9, 0.0, 0.4), rows=2, length=64) -> list[Batch]:
+def ragged_batches(
+    seed, vocab_size, shares=(0.02, 0.9, 0.0, 0.4), rows=2, length=64
+) -> list[Batch]:
     """A micro-batch for each share; 0.0 is one that is wholly masked."""
     rng = np.random.default_rng(seed)
     return [
