@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ import click
 from geo_nemo.cli.options import OVERRIDES, DryRun
 from geo_nemo.cli.plan import print_plan
 from geo_nemo.cli.progress import progress_bar
-from geo_nemo.config import Run, UserError
+from geo_nemo.config import Run, RunError, UserError
 from geo_nemo.config.files import write_whole
 from geo_nemo.config.load import load_config
 from geo_nemo.config.lock import folder_lock
@@ -24,6 +25,7 @@ from geo_nemo.train.setup import Prepared, prepare
 PACKAGES = ("geo-nemo", "torch", "megatron-core", "transformer-engine", "numpy")
 # A run that was asked to stop, and saved: the launcher may start it again (EX_TEMPFAIL).
 EXIT_STOPPED = 75
+RANK_ZERO_SPEAKS_S = 5.0
 
 
 @click.command(epilog="Example: geo-nemo train experiment=demo data.store=S output_dir=runs/a")
@@ -35,13 +37,22 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> int:
     Run it again with the same settings to go on after a stop or a crash. Under torchrun, each
     process takes its place in the layout.
     """
-    run = load_config("train", Run, overrides)
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    prepared = prepare(run, world_size)
-    if dry_run:
-        print_plan(prepared, world_size)
+    first = os.environ.get("RANK", "0") == "0"
+    try:
+        run = load_config("train", Run, overrides)
+        world_size = int(os.environ.get("WORLD_SIZE", "1"))
+        prepared = prepare(run, world_size)
+        if not dry_run:
+            return train(prepared, world_size)
+        if first:
+            print_plan(prepared, world_size)
         return 0
-    return train(prepared, world_size)
+    except (UserError, RunError):
+        if not first:
+            # Most often every rank has the same to say. A launcher ends the job when rank 0 has
+            # said it and ended; where rank 0 has nothing to say, this rank speaks.
+            time.sleep(RANK_ZERO_SPEAKS_S)
+        raise
 
 
 def train(prepared: Prepared, world_size: int) -> int:
@@ -65,8 +76,9 @@ def train(prepared: Prepared, world_size: int) -> int:
             stack.enter_context(folder_lock(output))
             write_record(prepared, world_size)
         progress = stack.enter_context(progress_bar()) if first else no_progress
-        stop = stack.enter_context(stop_on_signal())
         stack.enter_context(process_groups(run.parallel, device, run.seed))
+        # Not before: a rank that waits for the others to join must end when the launcher ends it.
+        stop = stack.enter_context(stop_on_signal(_announce) if first else stop_on_signal())
         from geo_nemo.train.callbacks import Metrics, ProgressBar
         from geo_nemo.train.loop import Trainer
 
@@ -84,6 +96,11 @@ def train(prepared: Prepared, world_size: int) -> int:
             file=sys.stderr,
         )
     return 0 if finished else EXIT_STOPPED
+
+
+def _announce(received: signal.Signals) -> None:
+    line = f"\ngeo-nemo: {received.name}: saves after this step and stops; once more ends at once\n"
+    os.write(sys.stderr.fileno(), line.encode())  # print may not be called again within itself
 
 
 def write_record(prepared: Prepared, world_size: int) -> None:

@@ -1,11 +1,15 @@
-"""Stopping at a signal: the first asks for a clean stop, the second ends the process at once."""
+"""Stopping at a signal: the first asks for a clean stop, a later one ends the process at once."""
 
+import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# A terminal's Ctrl-C reaches this process and torchrun, which passes it on: one wish, two signals.
+SAME_WISH_S = 1.0
 
 
 class StopRequest:
@@ -18,15 +22,30 @@ class StopRequest:
         return self.received is not None
 
 
+def _nobody(received: signal.Signals) -> None: ...
+
+
 @contextmanager
-def stop_on_signal() -> Iterator[StopRequest]:
-    """Turn the first stop signal into a request; restore the handlers at the end."""
+def stop_on_signal(tell: Callable[[signal.Signals], None] = _nobody) -> Iterator[StopRequest]:
+    """Turn the first stop signal into a request; restore the handlers at the end.
+
+    tell: called once, from within the handler, when the request is made.
+    A signal that comes more than `SAME_WISH_S` later raises KeyboardInterrupt.
+    """
     request = StopRequest()
+    owner = os.getpid()
+    asked_at = 0.0
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if request:
+        nonlocal asked_at
+        if os.getpid() != owner:
+            return  # a forked process that writes a checkpoint ends by itself
+        if not request:
+            asked_at = time.monotonic()
+            request.received = signal.Signals(number)
+            tell(request.received)
+        elif time.monotonic() - asked_at > SAME_WISH_S:
             raise KeyboardInterrupt
-        request.received = signal.Signals(number)
 
     before = {number: signal.signal(number, handle) for number in STOP_SIGNALS}
     try:
