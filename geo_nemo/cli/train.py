@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import signal
 import sys
 import time
@@ -109,7 +110,7 @@ def write_record(prepared: Prepared, world_size: int) -> None:
     path = Path(run.output_dir) / "run.json"
     session = {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": " ".join(["geo-nemo", *sys.argv[1:]]),
+        "command": shlex.join(["geo-nemo", *sys.argv[1:]]),
         "world_size": world_size,
         "python": platform.python_version(),
         "versions": installed(PACKAGES),

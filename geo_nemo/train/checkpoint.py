@@ -69,7 +69,8 @@ def save(engine: Engine, position: Position, directory: Path, keep_last: int) ->
     # stays behind when the run is killed. A save that waits for its end needs no more than a queue.
     filesystem_async._results_queue = queue.Queue()
     try:
-        dist_checkpointing.save(_state(engine, is_loading=False), str(partial))
+        with engine.whole_parameters():
+            dist_checkpointing.save(_state(engine, is_loading=False), str(partial))
     except _FAILURES as error:
         kind, reason = _why_not_saved(error, directory)
         if dist.get_rank() == 0:

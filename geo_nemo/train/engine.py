@@ -5,8 +5,8 @@ divided once by the count of trained tokens, finite check, clip, AdamW, learning
 """
 
 import math
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -85,6 +85,19 @@ class Engine:
         while hasattr(module, "module"):
             module = module.module
         return module
+
+    @contextmanager
+    def whole_parameters(self) -> Iterator[None]:
+        """Within the block every rank holds the newest parameters, also under overlap.
+
+        `overlap_param_gather` leaves those that other ranks have updated to the next forward pass.
+        """
+        overlaps = self.model.ddp_config.overlap_param_gather
+        if overlaps:
+            self.model.disable_forward_pre_hook()
+        yield
+        if overlaps:
+            self.model.enable_forward_pre_hook()
 
     def train_step(self, batches: Sequence[Batch], step: int) -> StepReport:
         """One optimizer step over this rank's micro-batches of the global batch.

@@ -94,6 +94,23 @@ def test_a_checkpoint_of_any_layout_loads_in_one_process(
     assert moments == pytest.approx(optimizer_moments(whole.engine), rel=1e-3)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_checkpoint_s_weights_are_right_without_its_optimizer(
+    layout, two_ranks, one_rank, single_process
+):
+    """As evaluation reads them. Under overlap, ranks hold each other's old weights until asked."""
+    from geo_nemo.train.checkpoint import newest, read_state
+
+    whole, _ = one_rank
+    module = whole.engine.module
+    expected = {name: weight.detach().clone() for name, weight in module.named_parameters()}
+    read = {"model": module.sharded_state_dict()}
+    state = read_state(read, newest(two_ranks / layout / "checkpoints"))["model"]
+    for name, weight in expected.items():
+        assert (state[name] - weight).abs().max() < 2e-5, name
+    module.load_state_dict(expected, strict=False)
+
+
 def next_batches(finished):
     from geo_nemo.data.batches import stack_rows
 
