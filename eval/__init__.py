@@ -1,0 +1,1 @@
+"""Perplexity with, without and with wrong metadata; country questions; the report."""

@@ -1,0 +1,1 @@
+"""The command `geo-nemo`, a module a subcommand."""

@@ -1,0 +1,1 @@
+"""Stages' documents as packed rows and batches. NumPy only, no torch."""

@@ -1,0 +1,1 @@
+"""Trained checkpoints for those who need no Megatron."""

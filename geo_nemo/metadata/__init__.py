@@ -1,0 +1,1 @@
+"""Geography, tokenizers, and how a document is composed with its metadata."""

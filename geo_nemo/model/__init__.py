@@ -1,0 +1,1 @@
+"""Llama's shape as Megatron-Core's GPTModel; attention inside documents."""

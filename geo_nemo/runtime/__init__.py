@@ -1,0 +1,1 @@
+"""Devices, process groups, signals, and Megatron-Core on a CPU."""

@@ -1,0 +1,1 @@
+"""Loss, train step, stages, loop and checkpoints on Megatron-Core's parts."""
