@@ -5,9 +5,14 @@ import os
 # Two cores serve several processes in some tests; numbers must not depend on how many there are.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
 
 from tests.support.tiny import build_store
+
+# Tests assert results, never times: on a busy machine a deadline fails what is right.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,8 @@ class Shard:
         try:
             if path.stat().st_size == 0:  # an empty file cannot be mapped
                 return np.empty(0, dtype)
-            return np.memmap(path, dtype=dtype, mode="r")
+            # A plain view: slices of np.memmap itself cost several times as much to make.
+            return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}") from None
 

@@ -62,7 +62,7 @@ def segments_of(row: Row) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 25), window=st.integers(1, 30))
 def test_an_epoch_trains_every_token_of_the_store_exactly_once(name, seed, count, window):
     documents = random_documents(seed, count)
@@ -73,7 +73,7 @@ def test_an_epoch_trains_every_token_of_the_store_exactly_once(name, seed, count
 
 
 @pytest.mark.parametrize("name", POLICIES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), window=st.integers(1, 30))
 def test_planned_lengths_are_those_of_the_composed_rows(name, seed, window):
     data = dataset(random_documents(seed, 20), POLICIES[name], window=window)

@@ -3,7 +3,7 @@
 import random
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.digests import DigestSet
@@ -23,7 +23,6 @@ def reference(batches):
         yield expected
 
 
-@settings(deadline=None)
 @given(batches=st.lists(st.lists(WIDE, max_size=12), max_size=8))
 def test_wide_set_equals_pythons(batches):
     digests = DigestSet(wide=True)
@@ -31,7 +30,6 @@ def test_wide_set_equals_pythons(batches):
     assert len(digests) == len({d for batch in batches for d in batch})
 
 
-@settings(deadline=None)
 @given(batches=st.lists(st.lists(HALF, max_size=12), max_size=8))
 def test_narrow_set_equals_pythons(batches):
     digests = DigestSet(wide=False)

@@ -39,7 +39,7 @@ def test_lines_and_numbers_whatever_the_compression(tmp_path, how):
     assert reader.text_bytes == len(b"first\n\nthird\r\nlast")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(0, 400_000), max_size=5),
     how=st.sampled_from(["plain", "gzip", "zstd"]),

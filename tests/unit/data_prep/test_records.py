@@ -127,7 +127,7 @@ VALUES = st.recursive(
 FIELDS = ["id", "url", "country", "continent", "title", "text", "date"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(record=st.dictionaries(st.sampled_from(FIELDS), VALUES))
 def test_any_object_is_a_document_or_is_set_aside(record):
     try:
@@ -139,7 +139,7 @@ def test_any_object_is_a_document_or_is_set_aside(record):
         assert again.to_json() == document.to_json()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.binary(max_size=40), at=st.integers(0, 100), cut=st.integers(0, 20))
 def test_any_bytes_are_a_document_or_are_set_aside(data, at, cut):
     whole = line()

@@ -75,7 +75,7 @@ def test_ids_equal_those_of_the_library(files):
     assert hf.encode(text) == huggingface_tokenizer().encode(text, add_special_tokens=False).ids
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(st.characters(exclude_characters="\u2581", exclude_categories=["Cs"])))
 def test_decode_inverts_encode(tokenizer, text):
     assert tokenizer.decode(tokenizer.encode(text)) == text
@@ -84,7 +84,7 @@ def test_decode_inverts_encode(tokenizer, text):
 CONTROL = ["<s>", "</s>", "<unk>", "<pad>", BOS, EOS, "a</s>b", f" {EOS}\n", "<s><s></s>"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(parts=st.lists(st.sampled_from(CONTROL) | st.text(max_size=4)))
 def test_no_text_becomes_a_control_token(tokenizer, parts):
     ids = tokenizer.encode("".join(parts))

@@ -18,7 +18,7 @@ NAMES = """
 """
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(start=st.integers(0, 5000), count=st.integers(1, 20), seed=st.integers(0, 2**63 - 1))
 def test_a_document_depends_on_seed_and_index_alone(start, count, seed):
     span = list(Generator(WORLD, seed, 0.9, 0.6).documents(start, start + count))
