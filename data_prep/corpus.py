@@ -1,12 +1,12 @@
 """First stage: raw files to an annotated corpus, deduplicated and split.
 
 1. Every line is parsed, checked and given its origin; what cannot be used is quarantined.
-2. Ids and contents that were seen before are quarantined.
+2. Ids and texts that were seen before are quarantined, so a text under two titles is kept once.
 3. Documents go to one passing file, with hash and country beside it, while each country's test
    threshold is found.
 4. The passing file is dealt into `<split>-00000.jsonl.zst`, and removed.
 
-In memory: 24 bytes a document (8 for ids, 16 for contents), and as much again while two sorted
+In memory: 24 bytes a document (8 for ids, 16 for texts), and as much again while two sorted
 runs are merged.
 """
 
@@ -154,7 +154,10 @@ class _FirstPass:
             if is_new:
                 kept.append((line, document))
             else:
-                self.quarantine.add(reason, file, line.number, f"id {document.id}", line.data)
+                # A record without an id has its digest for one: what repeats is its text.
+                own_id = document.id != document.digest.hex()
+                why = reason if own_id else "duplicate_content"
+                self.quarantine.add(why, file, line.number, f"id {document.id}", line.data)
         return kept
 
     def _write(self, documents: list[Document]) -> None:

@@ -35,7 +35,8 @@ from geo_nemo.metadata.tokenizer import Tokenizer, load_tokenizer
 from geo_nemo.store import TokenStore
 
 # Raise one when a stage comes to write something else for the same input and config.
-CORPUS_VERSION = TOKENIZER_VERSION = STORE_VERSION = "1"
+CORPUS_VERSION = "2"
+TOKENIZER_VERSION = STORE_VERSION = "1"
 CORPUS, TOKENIZER, STORE, REPORT = "corpus", "tokenizer", "store", "report.json"
 
 

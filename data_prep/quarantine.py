@@ -22,7 +22,7 @@ REASONS = {
     "continent_disagrees": "continent is not that of the country",
     "country_not_listed": "the country is not in countries=[...]",
     "duplicate_id": "an earlier record has the same id",
-    "duplicate_content": "an earlier record has the same title and text",
+    "duplicate_content": "an earlier record has the same text",
     "truncated_file": "the file ends in the middle of its compressed data",
     "damaged_file": "the file's compressed data are damaged",
     "empty_file": "the file holds nothing",

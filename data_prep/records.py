@@ -17,7 +17,8 @@ from geo_nemo.metadata.tokenizer import scrub
 class Document:
     """A record that holds, in the project's terms.
 
-    digest: xxh3-128 of normalised title and text, 16 bytes.
+    digest: xxh3-128 of the normalised text alone, 16 bytes, so that a syndicated copy under another
+        title or address is the same content.
     id: the record's own; its digest in hex where it has none.
     """
 
@@ -62,7 +63,7 @@ def parse_record(line: bytes, rules: OriginRules) -> Document:
     origin = rules.origin(
         _nonempty(_string(record, "country")), _nonempty(_string(record, "continent")), url.host
     )
-    digest = xxhash.xxh3_128_digest(f"{title}\0{text}".encode())
+    digest = xxhash.xxh3_128_digest(text.encode())
     return Document(
         id=_identifier(record) or digest.hex(),
         url=url,

@@ -3,7 +3,8 @@
 Two independent uniform numbers are drawn from the hash. The first decides on test: a country's
 test set is its documents below a threshold, which is the test share where that gives neither too
 few nor too many. The second decides on validation among the rest. So a split does not depend on
-the order of the files, and equal content cannot be in two splits.
+the order of the files. The hash is of the text alone and each text is kept once, so no text is in
+two splits, whatever its titles and addresses.
 """
 
 from dataclasses import dataclass

@@ -30,7 +30,7 @@ from geo_nemo.store.manifest import (
 class StoreDocument:
     """One document as the store keeps it, all but its tokens.
 
-    content_hash: 64 bits of the hash of title and text.
+    content_hash: 64 bits of the hash of the text.
     path: path and query of the URL, with the leading slash.
     """
 

@@ -47,7 +47,7 @@ def test_each_bad_record_has_its_reason_and_line(tmp_path):
         json.dumps(record(7)).encode().replace(b"Report", b"Rep\xffrt"),
         b"",
         record(8, id="doc-1"),
-        record(9, title="Story 1", text=record(1)["text"]),
+        record(9, text=record(1)["text"]),
         record(10, url="javascript:alert(1)"),
         record(11, country="us"),
         record(12, continent="Asia"),
@@ -105,6 +105,33 @@ def test_every_country_has_test_documents_and_no_content_is_in_two_splits(tmp_pa
     assert {d["country"] for d in found["test"]} == {"gb", "ke", "us"}
     assert summary.splits["test"].by_country.keys() == {"gb", "ke", "us"}
     assert summary.countries == {"gb": "Europe", "ke": "Africa", "us": "America"}
+
+
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_a_text_under_several_titles_and_addresses_is_kept_once_in_one_split(tmp_path, with_ids):
+    # Copies stand far apart and in other countries, as syndicated ones do.
+    rows = [
+        record(
+            50 * copy + i,
+            ("gb", "ke", "us")[(i + copy) % 3],
+            text=record(i)["text"] + "\r\n" * copy,
+            **({} if with_ids else {"id": None}),
+        )
+        for copy in range(4)
+        for i in range(50)
+    ]
+    assert len({(row["title"], row["url"]) for row in rows}) == 200
+    splits = Splits(train=0.4, validation=0.3, test=0.3)
+    folder, summary = build(tmp_path, write_jsonl(tmp_path / "a.jsonl", rows), splits=splits)
+    texts = {
+        name: [document["text"] for document in found]
+        for name, found in documents(folder, summary).items()
+    }
+    assert all(texts.values())
+    kept = [text for found in texts.values() for text in found]
+    assert len(kept) == 50
+    assert set(kept) == {record(i)["text"] for i in range(50)}
+    assert summary.quarantine == {"duplicate_content": 150}
 
 
 def test_split_of_a_content_does_not_depend_on_the_order_of_the_input(tmp_path):

@@ -20,9 +20,11 @@ def report(tmp_path_factory):
 
 
 def test_every_record_is_accounted_for(report):
-    # The Gaza Strip and the West Bank are both `ps`, and share their ids.
-    assert (report.read, report.kept, report.quarantine) == (2505, 2495, {"duplicate_id": 10})
-    assert report.evidence == {"field": 2495}
+    # The Gaza Strip and the West Bank are both `ps`, and share their ids. Chapters on terrorism
+    # that name the same groups have the same text in several countries.
+    assert (report.read, report.kept) == (2505, 2466)
+    assert report.quarantine == {"duplicate_id": 10, "duplicate_content": 29}
+    assert report.evidence == {"field": 2466}
 
 
 def test_every_country_is_there_and_has_test_documents(report):
@@ -36,8 +38,9 @@ def test_every_country_is_there_and_has_test_documents(report):
 def test_border_countries_have_the_tables_continent(report):
     assert report.continents["ru"] == "Europe"
     assert report.continents["cy"] == report.continents["tr"] == "Asia"
-    # Chapters of ru, pg, cy and io, which the Factbook puts into Asia, Asia, Europe and Asia.
-    assert report.continents_replaced == 13 + 11 + 11 + 7
+    # Chapters of ru, pg, cy and io, which the Factbook puts into Asia, Asia, Europe and Asia,
+    # less one of ru and one of those in Europe, whose texts another country has before them.
+    assert report.continents_replaced == 13 + 11 + 11 + 7 - 2
 
 
 def test_the_store_verifies_and_reads_back(report):
