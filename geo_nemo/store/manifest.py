@@ -114,6 +114,11 @@ def token_dtype(vocab_size: int) -> Literal["uint16", "uint32"]:
     return "uint16" if vocab_size <= 1 << 16 else "uint32"
 
 
+def mend(root: Path) -> str:
+    """What to do about a damaged store. Prep keeps a store whose sizes hold: it must go first."""
+    return f"remove the folder {root} and run geo-nemo prep again"
+
+
 def read_manifest(root: Path) -> tuple[Manifest, str]:
     """The manifest of the store in `root`, and the 16 hex digits that identify the store."""
     path = root / MANIFEST_NAME
@@ -135,6 +140,6 @@ def read_manifest(root: Path) -> tuple[Manifest, str]:
         where = ".".join(map(str, first["loc"])) or "the file"
         raise UserError(
             f"{path} is no manifest of format {FORMAT_VERSION}: {where}: {first['msg']}; "
-            "prepare the store again"
+            f"{mend(root)}"
         ) from None
     return manifest, hashlib.sha256(content).hexdigest()[:16]

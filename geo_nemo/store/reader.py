@@ -9,7 +9,14 @@ from geo_nemo.config.errors import UserError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.metadata.tokenizer import Tokenizer, load_tokenizer
-from geo_nemo.store.manifest import HOSTS_NAME, Manifest, ShardEntry, SplitEntry, read_manifest
+from geo_nemo.store.manifest import (
+    HOSTS_NAME,
+    Manifest,
+    ShardEntry,
+    SplitEntry,
+    mend,
+    read_manifest,
+)
 from geo_nemo.store.verify import check_content, check_sizes
 
 
@@ -110,7 +117,7 @@ class Split:
 
     @cached_property
     def content_hash(self) -> np.ndarray:
-        """Hash of each document's title and text, uint64 [n]."""
+        """Hash of each document's text, uint64 [n]."""
         return self._joined([shard.content_hash for shard in self._shards])
 
     def title(self, index: int) -> np.ndarray:
@@ -197,11 +204,14 @@ class TokenStore:
             if entry.kind == "huggingface"
             else {}
         )
-        tokenizer = load_tokenizer(path, **names)
+        try:
+            tokenizer = load_tokenizer(path, **names)
+        except UserError as error:
+            raise UserError(f"{error}; {mend(self.root)}") from None
         ids = (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id, tokenizer.vocab_size)
         same_ids = ids == (entry.bos_id, entry.eos_id, entry.pad_id, entry.vocab_size)
         if tokenizer.sha256 != entry.sha256 or not same_ids:
-            raise UserError(f"{path} is not the tokenizer that made the store: prepare it again")
+            raise UserError(f"{path} is not the tokenizer that made the store; {mend(self.root)}")
         return tokenizer
 
     def split(self, name: str) -> Split:

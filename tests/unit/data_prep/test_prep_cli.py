@@ -1,6 +1,7 @@
 """`geo-nemo prep`: its tables, its dry run, its check of a store, and its exit codes."""
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -65,9 +66,13 @@ def test_verify_reads_a_whole_store_and_names_what_is_damaged(folder):
     victim.write_bytes(bytes(victim.stat().st_size))
     code, _, error = prep(folder, "--verify", "out put/store")
     assert code == 2
-    assert error.splitlines()[-1].startswith(
-        "geo-nemo: out put/store/train/00000/body.bin does not match the manifest's hash"
+    assert error.splitlines()[-1] == (
+        "geo-nemo: out put/store/train/00000/body.bin does not match the manifest's hash; "
+        "remove the folder out put/store and run geo-nemo prep again"
     )
+    shutil.rmtree(folder / "out put/store")
+    assert prep(folder, *SETTINGS)[0] == 0
+    assert prep(folder, "--verify", "out put/store")[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,10 @@ def test_another_tokenizer_in_the_store_is_a_user_error(damaged):
     assert path.read_bytes() != model
     with pytest.raises(UserError, match="is not the tokenizer that made the store"):
         TokenStore.open(damaged).tokenizer()
+    path.write_bytes(model[: len(model) // 2])
+    with pytest.raises(UserError) as error:
+        TokenStore.open(damaged).tokenizer()
+    assert str(error.value).endswith(f"remove the folder {damaged} and run geo-nemo prep again")
 
 
 def test_a_manifest_that_points_outside_the_store_is_refused(damaged):
