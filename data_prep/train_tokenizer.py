@@ -40,7 +40,8 @@ def train_sentencepiece(texts: Iterable[str], vocab_size: int, path: str | Path)
     """Train on `texts`, write the model to `path`, and load it.
 
     Deterministic: the same texts in the same order give the same bytes.
-    Raises TooFewTexts where the texts do not give `vocab_size` pieces.
+    Raises TooFewTexts where the texts do not give `vocab_size` pieces, UserError where so few
+    cannot hold the labels, the bytes and the characters of the texts.
     """
     from sentencepiece import SentencePieceTrainer
 
@@ -105,5 +106,12 @@ def _reason(message: str, vocab_size: int) -> UserError:
     most = re.search(r"value <= (\d+)", message)
     if most:
         return TooFewTexts(vocab_size, int(most[1]))
+    least = re.search(r"required_chars\. \d+ vs (\d+)", message)
+    if least or "required_chars" in message:
+        mend = f"set it to {least[1]} or more" if least else "raise it"
+        return UserError(
+            f"tokenizer.vocab_size={vocab_size} is too small for the characters of the train "
+            f"texts: {mend}"
+        )
     line = " ".join(message.split())[:200]
     return UserError(f"cannot train a tokenizer of {vocab_size} pieces: {line}")

@@ -1,5 +1,7 @@
 """The trained tokenizer: labels are pieces, every text round-trips, and training repeats."""
 
+import re
+
 import pytest
 
 from data_prep.train_tokenizer import LABELS, train_sentencepiece
@@ -47,6 +49,24 @@ def test_too_large_a_vocabulary_is_a_user_error_that_names_the_largest(tmp_path)
     with pytest.raises(UserError, match=r"vocab_size=50000 .* set it to \d+ or less"):
         train_sentencepiece(TEXTS, 50_000, tmp_path / "t.model")
     assert not (tmp_path / "t.model").exists()
+
+
+def test_too_small_a_vocabulary_is_a_user_error_that_names_the_least(tmp_path):
+    texts = [" ".join(map(chr, range(0x4E00, 0x4E00 + 200)))] * 3
+    with pytest.raises(UserError) as error:
+        train_sentencepiece(texts, 300, tmp_path / "t.model")
+    said = re.fullmatch(
+        r"tokenizer\.vocab_size=300 is too small for the characters of the train texts: "
+        r"set it to (\d+) or more",
+        str(error.value),
+    )
+    # 4 control tokens, 256 bytes, 6 labels, 200 characters, the blank.
+    least = 4 + 256 + 6 + 200 + 1
+    assert int(said[1]) == least
+    assert not (tmp_path / "t.model").exists()
+    with pytest.raises(UserError, match=f"set it to {least} or more"):
+        train_sentencepiece(texts, least - 1, tmp_path / "t.model")
+    assert train_sentencepiece(texts, least, tmp_path / "t.model").vocab_size == least
 
 
 def test_lines_longer_than_sentencepieces_limit_are_learned_from(tmp_path):
