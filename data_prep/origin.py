@@ -58,7 +58,8 @@ class OriginRules:
         if field is not None:
             code = country_code(field)
             if code is None:
-                raise Rejected("unknown_country", repr(field))
+                detail = f"{field!r} is no ISO 3166 alpha-2 code such as 'fr'"
+                raise Rejected("unknown_country", detail)
             if outlet is not None and outlet != code:
                 detail = f"field {code}, outlet table {outlet} for {host.name}"
                 raise Rejected("country_disagrees", detail)

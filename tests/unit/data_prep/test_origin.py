@@ -45,6 +45,13 @@ def test_country_by_field_then_outlet_then_domain(country, continent, host, expe
         ("us", None, "www.bbc.com", "country_disagrees", "field us, outlet table gb"),
         ("ke", None, "odd.co.ke", "country_disagrees", "field ke, outlet table tz"),
         ("zz", None, "a.com", "unknown_country", "'zz'"),
+        (
+            "France",
+            None,
+            "a.com",
+            "unknown_country",
+            "'France' is no ISO 3166 alpha-2 code such as 'fr'",
+        ),
         ("aq", None, "a.com", "unknown_country", "'aq'"),
         (None, None, "news.com", "no_country", "news.com"),
         (None, None, "startup.io", "no_country", "startup.io"),
