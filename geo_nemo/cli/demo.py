@@ -15,12 +15,16 @@ from pathlib import Path
 
 import click
 
+from geo_nemo.cli.main import EXIT_INTERRUPTED
 from geo_nemo.cli.progress import progress_bar
 from geo_nemo.cli.train import EXIT_STOPPED
 from geo_nemo.config import RunError, UserError
 from geo_nemo.config.load import quote
+from geo_nemo.config.lock import folder_lock
 
 POLL_S = 0.3
+# How a training ends that was asked to: with a checkpoint, or before its first step.
+STOPPED = (EXIT_STOPPED, EXIT_INTERRUPTED)
 # Metadata in the first stage, or not: the two arms that are compared.
 ARMS = {"with": (), "without": ("metadata@stages.condition.metadata=none",)}
 SYNTHETIC_VOCAB_SIZE = 1536
@@ -30,22 +34,34 @@ VOCAB_SIZE = 4096
 @click.command(epilog="Example: geo-nemo demo --corpus news.jsonl.gz --out runs/news")
 @click.option("--corpus", metavar="FILE", help="Your JSONL(.gz/.zst) instead of synthetic news.")
 @click.option("--out", default="runs/demo", show_default=True, help="Folder of all that is made.")
-@click.option("--steps", default=400, show_default=True, help="Optimizer steps of each training.")
+@click.option(
+    "--steps",
+    default=400,
+    show_default=True,
+    type=click.IntRange(min=10),
+    help="Optimizer steps of each training.",
+)
 def command(corpus: str | None, out: str, steps: int) -> int:
     """Corpus, store, training with and without metadata, evaluation, report.
 
     Stopped at any point, the same command goes on from there. On two CPU cores the default takes
     about seven minutes.
     """
-    begin = time.monotonic()
     folder = Path(out)
+    if corpus is not None and not Path(corpus).is_file():
+        what = "is a folder" if Path(corpus).is_dir() else "there is no such file"
+        raise UserError(f"--corpus {corpus}: {what}; give a JSONL file")
+    with folder_lock(folder):
+        return _demo(corpus, folder, steps)
+
+
+def _demo(corpus: str | None, folder: Path, steps: int) -> int:
+    begin = time.monotonic()
     if corpus is None:
         input_file = folder / "corpus" / "news.jsonl.gz"
         _step("1/5 synthetic corpus", "synth", f"output={quote(folder / 'corpus')}")
     else:
         input_file = Path(corpus)
-        if not input_file.is_file():
-            raise UserError(f"--corpus {corpus}: no such file")
     prep = [f"input={quote(input_file)}", f"output={quote(folder / 'prep')}"]
     vocab_size = VOCAB_SIZE if corpus else SYNTHETIC_VOCAB_SIZE
     prep += [f"tokenizer.vocab_size={vocab_size}", "tokenizer.shrink=true"]
@@ -81,11 +97,12 @@ def _train_side_by_side(folder: Path, steps: int) -> bool:
     environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, _cores() // len(ARMS)))}
     for name, overrides in ARMS.items():
         arguments = ["train", "experiment=demo", f"name={name}", f"train.steps={steps}"]
-        arguments += [*overrides, f"data.store={quote(store)}"]
+        arguments += [f"train.warmup_steps={min(20, steps // 10)}", *overrides]
+        arguments.append(f"data.store={quote(store)}")
         arguments.append(f"output_dir={quote(folder / name)}")
         _announce("3/5 training" if not running else "", *arguments)
         logs[name] = folder / f"{name}.log"
-        with logs[name].open("w") as log:
+        with logs[name].open("a") as log:
             running[name] = subprocess.Popen(
                 _command(*arguments), env=environment, stdin=subprocess.DEVNULL, stderr=log
             )
@@ -99,7 +116,7 @@ def _train_side_by_side(folder: Path, steps: int) -> bool:
                     progress(name, done, steps, note)
                     if process.poll() is not None:
                         codes[name] = process.returncode
-                if any(code not in (0, EXIT_STOPPED) for code in codes.values()):
+                if any(code not in (0, *STOPPED) for code in codes.values()):
                     break
     except KeyboardInterrupt:
         # The terminal's interrupt reached the trainings too; they save and end.
@@ -110,7 +127,7 @@ def _train_side_by_side(folder: Path, steps: int) -> bool:
                 process.terminate()
                 process.wait()
     for name, code in codes.items():
-        if code not in (0, EXIT_STOPPED):
+        if code not in (0, *STOPPED):
             raise RunError(f"training {name} ended with code {code}: {_last_line(logs[name])}")
     if any(codes.values()):
         print("demo: stopped and saved; the same command goes on from there", file=sys.stderr)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from geo_nemo.cli.options import OVERRIDES, DryRun
+from geo_nemo.cli.options import OVERRIDES, DryRun, quiet_libraries
+from geo_nemo.config.files import check_folder
 
 if TYPE_CHECKING:
     from eval.config import EvalConfig
@@ -34,6 +35,7 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> None:
 
     config = load_config("eval", EvalConfig, overrides)
     if dry_run:
+        check_folder(Path(config.output))
         for topic, line in _describe(make_plan(config)).items():
             click.echo(f"{topic}: {line}")
         return
@@ -42,10 +44,7 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> None:
 
 def evaluate(config: "EvalConfig") -> None:
     """Evaluate, and print the matrix and where the figures are."""
-    import warnings
-
-    # Megatron-Core warns on import of each fused kernel that a CPU has not, and of deprecations.
-    warnings.filterwarnings("ignore", module=r"megatron\..*")
+    quiet_libraries()
     from eval.report import console as shown
     from eval.runner import evaluate as run
     from geo_nemo.cli.progress import progress_bar

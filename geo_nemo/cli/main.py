@@ -1,5 +1,6 @@
 """The command `geo-nemo`: each subcommand is a module of this folder, imported when it is used."""
 
+import difflib
 import importlib
 import os
 import sys
@@ -29,6 +30,14 @@ class LazyGroup(click.Group):
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
+
+    def resolve_command(self, context: click.Context, args: list[str]):
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command {name!r}; {hint}", context)
+        return super().resolve_command(context, args)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
@@ -61,10 +70,14 @@ def main() -> None:
         _fail(str(error), EXIT_USER_ERROR)
     except RunError as error:
         _fail(str(error), EXIT_RUN_ERROR)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
     except click.ClickException as error:
         _fail(error.format_message(), EXIT_USER_ERROR)
     except click.exceptions.Abort:
-        print("geo-nemo: interrupted", file=sys.stderr)
+        line = "interrupted; what is finished is kept, and the same command goes on from there"
+        print(f"geo-nemo: {line}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

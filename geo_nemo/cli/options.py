@@ -1,4 +1,6 @@
-"""Arguments that several commands share."""
+"""Arguments that several commands share, and how quiet their libraries are."""
+
+import warnings
 
 import click
 
@@ -6,3 +8,11 @@ OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 DryRun = click.option(
     "--dry-run", is_flag=True, help="Check everything, print the plan, start nothing."
 )
+
+
+def quiet_libraries() -> None:
+    """Drop Megatron-Core's and torch's warnings, which are not for this command's user.
+
+    One comes with the import of each fused kernel that a CPU has not, and with each deprecation.
+    """
+    warnings.filterwarnings("ignore", module=r"(megatron|torch)(\..*)?$")

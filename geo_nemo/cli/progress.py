@@ -49,11 +49,11 @@ def progress_bar() -> Iterator[ProgressCallback]:
 def _plain_lines() -> ProgressCallback:
     """A line per stage at its start, every few seconds, and at its end: for logs and CI."""
     last: dict[str, tuple[float, int]] = {}
-    started: dict[str, float] = {}
+    started: dict[str, tuple[float, int]] = {}
 
     def show(stage: str, done: int, total: int | None = None, note: str = "") -> None:
         now = time.monotonic()
-        begin = started.setdefault(stage, now)
+        begin, at_first = started.setdefault(stage, (now, done))
         when, before = last.get(stage, (0.0, -1))
         finished = total is not None and done >= total
         if done == before or (now - when < PLAIN_INTERVAL_S and not finished):
@@ -61,8 +61,9 @@ def _plain_lines() -> ProgressCallback:
         last[stage] = (now, done)
         of = f"/{total}" if total is not None else ""
         line = f"{stage}: {done}{of} {note}".rstrip()
-        if total and 0 < done < total:
-            line += f", {(now - begin) / done * (total - done):.0f} s left"
+        if total and at_first < done < total:
+            left = (now - begin) / (done - at_first) * (total - done)
+            line += f", {left:.0f} s left"
         print(line, file=sys.stderr, flush=True)
 
     return show

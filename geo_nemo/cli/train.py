@@ -12,11 +12,11 @@ from pathlib import Path
 
 import click
 
-from geo_nemo.cli.options import OVERRIDES, DryRun
+from geo_nemo.cli.options import OVERRIDES, DryRun, quiet_libraries
 from geo_nemo.cli.plan import print_plan
 from geo_nemo.cli.progress import progress_bar
 from geo_nemo.config import Run, RunError, UserError
-from geo_nemo.config.files import write_whole
+from geo_nemo.config.files import check_folder, write_whole
 from geo_nemo.config.load import load_config
 from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import no_progress
@@ -45,6 +45,10 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> int:
         prepared = prepare(run, world_size)
         if not dry_run:
             return train(prepared, world_size)
+        from geo_nemo.runtime.device import resolve_device
+
+        check_folder(Path(run.output_dir))
+        resolve_device(run.device)
         if first:
             print_plan(prepared, world_size)
         return 0
@@ -58,10 +62,7 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> int:
 
 def train(prepared: Prepared, world_size: int) -> int:
     """Train in this process; 0 when the run is finished, `EXIT_STOPPED` after a stop request."""
-    import warnings
-
-    # Megatron-Core warns on import of each fused kernel that a CPU has not, and of deprecations.
-    warnings.filterwarnings("ignore", module=r"(megatron|torch)\..*")
+    quiet_libraries()
     from geo_nemo.runtime.device import allow_only_deterministic, resolve_device
     from geo_nemo.runtime.distributed import process_groups
     from geo_nemo.runtime.signals import stop_on_signal
@@ -75,7 +76,7 @@ def train(prepared: Prepared, world_size: int) -> int:
     with ExitStack() as stack:
         if first:
             stack.enter_context(folder_lock(output))
-            write_record(prepared, world_size)
+            earlier_sessions(output)
         progress = stack.enter_context(progress_bar()) if first else no_progress
         stack.enter_context(process_groups(run.parallel, device, run.seed))
         # Not before: a rank that waits for the others to join must end when the launcher ends it.
@@ -85,6 +86,7 @@ def train(prepared: Prepared, world_size: int) -> int:
 
         steps = run.train.steps
         callbacks = [
+            RunRecord(prepared, world_size),
             ProgressBar(run.name, steps, progress),
             Metrics(output / "metrics.jsonl", run.logging, prepared.store.countries, steps),
         ]
@@ -104,6 +106,22 @@ def _announce(received: signal.Signals) -> None:
     os.write(sys.stderr.fileno(), line.encode())  # print may not be called again within itself
 
 
+class RunRecord:
+    """Writes `run.json` on rank 0, once the newest checkpoint has been found to be of this run."""
+
+    def __init__(self, prepared: Prepared, world_size: int):
+        self.prepared = prepared
+        self.world_size = world_size
+
+    def on_start(self, step: int) -> None:
+        if os.environ.get("RANK", "0") == "0":
+            write_record(self.prepared, self.world_size)
+
+    def on_step(self, event) -> None: ...
+
+    def on_end(self) -> None: ...
+
+
 def write_record(prepared: Prepared, world_size: int) -> None:
     """Write `run.json`: what runs here, from which command, with which versions."""
     run = prepared.run
@@ -115,12 +133,7 @@ def write_record(prepared: Prepared, world_size: int) -> None:
         "python": platform.python_version(),
         "versions": installed(PACKAGES),
     }
-    sessions = []
-    if path.exists():
-        try:
-            sessions = json.loads(path.read_text())["sessions"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(f"{path} is not a run record: give another output_dir") from None
+    sessions = earlier_sessions(path.parent)
     first = sessions[0] if sessions else session
     record = {
         "name": run.name,
@@ -136,3 +149,14 @@ def write_record(prepared: Prepared, world_size: int) -> None:
         "sessions": [*sessions, session],
     }
     write_whole(path, json.dumps(record, indent=1).encode())
+
+
+def earlier_sessions(output: Path) -> list[dict]:
+    """The sessions that `run.json` in `output` lists; `UserError` where it is no run record."""
+    path = output / "run.json"
+    if not path.exists():
+        return []
+    try:
+        return json.loads(path.read_text())["sessions"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{path} is not a run record: give another output_dir") from None

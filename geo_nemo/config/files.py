@@ -39,6 +39,15 @@ def partial_of(path: Path) -> Path:
     return path.with_name(path.name + PARTIAL)
 
 
+def check_folder(folder: Path) -> None:
+    """Raise `UserError` where `folder` cannot be one, for a plan that makes none."""
+    for path in (folder, *folder.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise UserError(f"cannot write in {folder}: {path} is a file; give another output")
+            return
+
+
 def make_folder(folder: Path) -> None:
     """Create `folder` and those above it; `UserError` where that cannot be done."""
     with writing(folder):

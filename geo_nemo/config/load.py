@@ -92,9 +92,7 @@ def _first_mistake(schema: type[BaseModel], error: ValidationError) -> str:
     location = [part for part in first["loc"] if not str(part).startswith("function-")]
     key = ".".join(map(str, location))
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(location[-1]), _fields_at(schema, location[:-1]), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        line = f"unknown key {key}{hint}"
+        line = f"unknown key {key}{_meant(schema, location)}"
     elif first["type"] == "value_error":
         line = f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
     elif first["type"] == "missing":
@@ -106,6 +104,15 @@ def _first_mistake(schema: type[BaseModel], error: ValidationError) -> str:
         line = f"{key}={given[:80]}: {first['msg'][0].lower()}{first['msg'][1:]}"
     more = len(mistakes) - 1
     return line + (f" (and {more} more)" if more else "")
+
+
+def _meant(schema: type[BaseModel], location: Sequence[Any]) -> str:
+    """The key that an unknown one stands for: the same name elsewhere, or the nearest here."""
+    *section, name = (str(part) for part in location)
+    if name in schema.model_fields:
+        return f"; did you mean {name}?"
+    near = difflib.get_close_matches(name, _fields_at(schema, section), n=1, cutoff=0.5)
+    return f"; did you mean {'.'.join([*section, near[0]])}?" if near else ""
 
 
 def _fields_at(schema: type[BaseModel], location: Sequence[Any]) -> list[str]:

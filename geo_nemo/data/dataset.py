@@ -133,14 +133,22 @@ class StageDataset:
         return self.window(number), sample - before
 
     def build(self, fragments: Sequence[Fragment]) -> Row:
-        """The row of planned fragments."""
-        return build_row(
+        """The row of planned fragments; `UserError` where a token id is none of the tokenizer."""
+        row = build_row(
             [self.compose(fragment) for fragment in fragments],
             self.split.country[[fragment.document for fragment in fragments]],
             self.data.seq_length,
             self.tokenizer.pad_id,
             self.policy.mask_loss,
         )
+        if max(row.tokens.max(), row.labels.max()) >= self.tokenizer.vocab_size:
+            documents = sorted({fragment.document for fragment in fragments})
+            raise UserError(
+                f"documents {documents} of split {self.split.name} hold token ids above the "
+                f"tokenizer's {self.tokenizer.vocab_size}: the store is damaged; "
+                f"geo-nemo prep --verify {self.data.store} names the file"
+            )
+        return row
 
     def compose(self, fragment: Fragment) -> Composed:
         """The tokens and kinds of a planned fragment."""

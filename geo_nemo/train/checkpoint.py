@@ -220,4 +220,6 @@ def _root_cause(error: BaseException) -> str:
     if isinstance(root, pickle.UnpicklingError):  # torch's text tells how to load it all the same
         named = re.search(r"GLOBAL (\S+)", str(root))
         return "an entry is cut off" if not named else f"an entry holds {named[1]}, not weights"
+    if not str(root):
+        return f"a file is cut off ({type(root).__name__})"
     return " ".join(f"{type(root).__name__}: {root}".split())[:300]

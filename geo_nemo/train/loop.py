@@ -92,7 +92,10 @@ class Trainer:
         return True
 
     def resume(self) -> None:
-        """Load the newest whole checkpoint, if there is one."""
+        """Load the newest whole checkpoint, if there is one.
+
+        Raises `UserError` where it is of another run, or does not load.
+        """
         whole = checkpoint.whole_checkpoints(self.directory)
         if not whole:
             return

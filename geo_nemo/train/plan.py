@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from geo_nemo.data.dataset import stage_documents
 from geo_nemo.train.setup import SPLIT, Prepared
 
 _BYTES = {"fp32": 4, "bf16": 2}
@@ -12,7 +13,10 @@ _ACTIVATION_BYTES_16_BIT = 34
 
 @dataclass(frozen=True, slots=True)
 class StageOutline:
-    """One stage in numbers. epochs: estimate, from tokens without metadata and without padding."""
+    """One stage in numbers.
+
+    epochs: estimate, from the tokens of its documents without metadata and without padding.
+    """
 
     name: str
     policy_hash: str
@@ -40,12 +44,13 @@ class Memory:
 
 def outline_stages(prepared: Prepared) -> list[StageOutline]:
     """Steps, tokens, documents and epochs of each stage."""
-    run, split = prepared.run, prepared.store.manifest.splits[SPLIT]
+    run, split = prepared.run, prepared.store.split(SPLIT)
     per_step = run.train.global_batch_size * run.data.seq_length
-    text_tokens = split.title_tokens + split.body_tokens
+    lengths = split.title_lengths + split.body_lengths
+    shares = [run.stages[stage.name].share for stage in prepared.stages]
+    documents = stage_documents(split.num_documents, shares, run.seed)
     outlines = []
-    for stage in prepared.stages:
-        share = run.stages[stage.name].share
+    for stage, chosen in zip(prepared.stages, documents, strict=True):
         tokens = stage.steps * per_step
         outlines.append(
             StageOutline(
@@ -54,8 +59,8 @@ def outline_stages(prepared: Prepared) -> list[StageOutline]:
                 fields=stage.policy.fields,
                 steps=stage.steps,
                 tokens=tokens,
-                documents=round(share * split.documents),
-                epochs=tokens / max(share * text_tokens, 1),
+                documents=len(chosen),
+                epochs=tokens / max(int(lengths[chosen].sum()), 1),
             )
         )
     return outlines

@@ -31,8 +31,8 @@ SETTINGS = (
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def start(store, output):
-    command = [sys.executable, "-m", "geo_nemo", "train", *SETTINGS]
+def start(store, output, *changes):
+    command = [sys.executable, "-m", "geo_nemo", "train", *SETTINGS, *changes]
     command += [f"data.store={store}", f"output_dir={output}"]
     return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
 
@@ -141,3 +141,12 @@ def test_a_finished_run_is_left_as_it_is(tiny_store, undisturbed):
     before = metrics(undisturbed)
     finish(tiny_store, undisturbed)
     assert metrics(undisturbed) == before
+
+
+def test_a_training_that_the_checkpoint_refuses_leaves_the_run_s_record(tiny_store, undisturbed):
+    before = (undisturbed / "run.json").read_bytes()
+    process = start(tiny_store, undisturbed, "train.lr=0.5")
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 2
+    assert errors.strip().splitlines()[-1].startswith("geo-nemo: train.lr changed since")
+    assert (undisturbed / "run.json").read_bytes() == before

@@ -17,14 +17,11 @@ class WordTokenizer:
 
     bos_id, eos_id, pad_id = 1, 2, 0
     kind = "words"
+    vocab_size = 1 << 31
     sha256 = "0" * 64
 
     def __init__(self) -> None:
         self._ids: dict[str, int] = {}
-
-    @property
-    def vocab_size(self) -> int:
-        return 10 + len(self._ids)
 
     def encode(self, text: str) -> list[int]:
         words = re.findall(r"\n| ?[^\s]+", text)

@@ -248,3 +248,14 @@ def test_stages_are_random_subsets_that_follow_the_seed():
     assert abs(cooldown.mean() - 5000) < 4 * 2887 / 1000**0.5
     assert np.array_equal(cooldown, stage_documents(10_000, [0.9, 0.1], seed=1)[1])
     assert not np.array_equal(cooldown, stage_documents(10_000, [0.9, 0.1], seed=2)[1])
+
+
+def test_a_token_id_that_the_tokenizer_has_not_names_the_document_and_the_store():
+    class Small(WordTokenizer):
+        vocab_size = 100
+
+    documents = [Document(title=(), body=(50,)), Document(title=(), body=(65_535,))]
+    rows = dataset(documents)
+    rows.tokenizer = Small()
+    with pytest.raises(UserError, match=r"documents \[0, 1\] of split train hold token ids above"):
+        list(rows)

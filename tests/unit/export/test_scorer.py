@@ -133,7 +133,7 @@ DAMAGE = {
     damage_no_record: "is not a training run",
     damage_record: "is not a training run",
     damage_record_kind: "is not a training run",
-    damage_record_config: "unknown key model.hiden_size; did you mean hidden_size",
+    damage_record_config: "unknown key model.hiden_size; did you mean model.hidden_size",
     damage_no_checkpoint: "no whole checkpoint in",
     damage_shard: "step_00000006 does not load: ",
     damage_index: "is not a checkpoint index",

@@ -91,7 +91,7 @@ MISTAKES = {
     "ranks": ([], {"WORLD_SIZE": "4"}, "4 data-parallel ranks = 16; choose a multiple of 16"),
     "zero": (["parallel.tensor=0"], ONE, "parallel.tensor=0: input should be greater than 0"),
     "steps": (["train.steps=1"], ONE, "train.steps 1 is fewer than the 2 stages"),
-    "misspelt": (["train.stepz=3"], ONE, "unknown key train.stepz; did you mean steps?"),
+    "misspelt": (["train.stepz=3"], ONE, "unknown key train.stepz; did you mean train.steps?"),
     "no store": (["data.store=/nowhere/store"], ONE, "/nowhere/store"),
     "no output": (["output_dir=???"], ONE, "no value for output_dir"),
     "gpu": (["device=gpu"], ONE, "device=gpu: torch sees no GPU here"),
