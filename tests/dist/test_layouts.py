@@ -14,7 +14,7 @@ import torch
 
 from geo_nemo.config import Parallel
 from geo_nemo.train.setup import prepare
-from tests.dist.worker import LAYOUTS, Recorder
+from tests.dist.worker import LAYOUTS, MASKS, Recorder
 from tests.support.tiny import tiny_run
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +51,16 @@ def one_rank(tiny_store, tmp_path_factory, single_process):
     finished = trainer(run, [recorder])
     finished.fit()
     return finished, recorder.steps
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("rank", [0, 1])
+def test_loss_and_gradients_of_two_ranks_equal_the_oracle(mask, rank, two_ranks):
+    """Each rank holds the whole batch's loss and gradients; tolerance as for one process."""
+    errors = json.loads((two_ranks / f"oracle-{rank}.json").read_text())[mask]
+    assert errors["loss"] <= 1e-6
+    assert errors["gradient"] <= 1e-6
+    assert errors["smallest_gradient"] > 1e-4
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -12,9 +12,17 @@ import torch
 from geo_nemo.config import Parallel
 from geo_nemo.runtime.distributed import model_parallel, rank, world, world_size
 from geo_nemo.train.setup import prepare
+from tests.oracle.llama import batch_loss_and_gradients
+from tests.support.batches import ragged_batches
 from tests.support.tiny import tiny_run
 
 CPU = torch.device("cpu")
+VOCAB_SIZE = 640
+MASKS = {
+    "ragged": (0.02, 0.9, 0.4, 0.25),
+    "a micro-batch wholly masked": (0.5, 0.3, 0.0, 0.01),
+    "a rank wholly masked": (0.0, 0.5, 0.0, 0.01),
+}
 LAYOUTS = {
     "tp2": Parallel(tensor=2, distributed_optimizer=False),
     "tp2_sp": Parallel(tensor=2, sequence_parallel=True),
@@ -57,6 +65,30 @@ def train(store, output, parallel):
     return recorder.steps
 
 
+def errors_against_the_oracle(shares):
+    """How far loss and gradients of two data-parallel ranks are from plain PyTorch's, here.
+
+    shares: trained share of each micro-batch; this rank takes every second one.
+    """
+    from geo_nemo.train.engine import Engine
+
+    whole = ragged_batches(seed=5, vocab_size=VOCAB_SIZE, shares=shares)
+    run = tiny_run("store", "out", parallel=LAYOUTS["dp2"])
+    with model_parallel(run.parallel, run.seed):
+        engine = Engine(run, VOCAB_SIZE, 3, CPU)
+        engine.model.zero_grad_buffer()
+        sums, counts = engine._reduce(engine.forward_backward(whole[rank() :: world_size()]))
+        weights = dict(engine.module.named_parameters())
+        doubles = {name: weight.detach().double() for name, weight in weights.items()}
+        loss, gradients, _ = batch_loss_and_gradients(doubles, run.model, whole)
+        differences = [(weights[n].main_grad.double() - g).abs().max() for n, g in gradients.items()]
+    return {
+        "loss": abs(float(sums.sum() / counts.sum()) - loss) / loss,
+        "gradient": float(max(differences)),
+        "smallest_gradient": min(float(g.abs().max()) for g in gradients.values()),
+    }
+
+
 def main():
     store, output = sys.argv[1], Path(sys.argv[2])
     with world(CPU):
@@ -64,6 +96,8 @@ def main():
             steps = train(store, output / name, parallel)
             if rank() == 0:
                 (output / f"{name}.json").write_text(json.dumps(steps))
+        errors = {name: errors_against_the_oracle(shares) for name, shares in MASKS.items()}
+        (output / f"oracle-{rank()}.json").write_text(json.dumps(errors))
 
 
 if __name__ == "__main__":
