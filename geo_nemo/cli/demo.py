@@ -45,7 +45,7 @@ def command(corpus: str | None, out: str, steps: int) -> int:
     """Corpus, store, training with and without metadata, evaluation, report.
 
     Stopped at any point, the same command goes on from there. On two CPU cores the default takes
-    about seven minutes.
+    about five minutes.
     """
     folder = Path(out)
     if corpus is not None and not Path(corpus).is_file():

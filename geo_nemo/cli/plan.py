@@ -39,7 +39,7 @@ def print_plan(prepared: Prepared, world_size: int) -> None:
     sizes.add_column(justify="right")
     tokens = run.train.global_batch_size * run.data.seq_length
     parallel = run.parallel
-    data_parallel = world_size // (parallel.tensor * parallel.pipeline)
+    data_parallel = world_size // parallel.model_parallel_size
     need = memory(prepared, world_size)
     sizes.add_row("parameters", f"{prepared.parameters:,}")
     sizes.add_row("tokens a step", f"{tokens:,}")

@@ -21,6 +21,7 @@ from geo_nemo.config.load import load_config
 from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import no_progress
 from geo_nemo.config.versions import installed
+from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.train.setup import Prepared, prepare
 
 PACKAGES = ("geo-nemo", "torch", "megatron-core", "transformer-engine", "numpy")
@@ -38,19 +39,18 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> int:
     Run it again with the same settings to go on after a stop or a crash. Under torchrun, each
     process takes its place in the layout.
     """
-    first = os.environ.get("RANK", "0") == "0"
+    first = rank() == 0
     try:
         run = load_config("train", Run, overrides)
-        world_size = int(os.environ.get("WORLD_SIZE", "1"))
-        prepared = prepare(run, world_size)
+        prepared = prepare(run, world_size())
         if not dry_run:
-            return train(prepared, world_size)
+            return train(prepared, world_size())
         from geo_nemo.runtime.device import resolve_device
 
         check_folder(Path(run.output_dir))
         resolve_device(run.device)
         if first:
-            print_plan(prepared, world_size)
+            print_plan(prepared, world_size())
         return 0
     except (UserError, RunError):
         if not first:
@@ -60,7 +60,7 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> int:
         raise
 
 
-def train(prepared: Prepared, world_size: int) -> int:
+def train(prepared: Prepared, processes: int) -> int:
     """Train in this process; 0 when the run is finished, `EXIT_STOPPED` after a stop request."""
     quiet_libraries()
     from geo_nemo.runtime.device import allow_only_deterministic, resolve_device
@@ -71,7 +71,7 @@ def train(prepared: Prepared, world_size: int) -> int:
     device = resolve_device(run.device)
     if run.deterministic:
         allow_only_deterministic(device)
-    first = os.environ.get("RANK", "0") == "0"
+    first = rank() == 0
     output = Path(run.output_dir)
     with ExitStack() as stack:
         if first:
@@ -86,7 +86,7 @@ def train(prepared: Prepared, world_size: int) -> int:
 
         steps = run.train.steps
         callbacks = [
-            RunRecord(prepared, world_size),
+            RunRecord(prepared, processes),
             ProgressBar(run.name, steps, progress),
             Metrics(output / "metrics.jsonl", run.logging, prepared.store.countries, steps),
         ]
@@ -114,7 +114,7 @@ class RunRecord:
         self.world_size = world_size
 
     def on_start(self, step: int) -> None:
-        if os.environ.get("RANK", "0") == "0":
+        if rank() == 0:
             write_record(self.prepared, self.world_size)
 
     def on_step(self, event) -> None: ...

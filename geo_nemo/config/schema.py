@@ -133,6 +133,11 @@ class Parallel(Section):
     overlap_grad_reduce: bool = False
     overlap_param_gather: bool = False
 
+    @property
+    def model_parallel_size(self) -> int:
+        """Processes that hold one copy of the model."""
+        return self.tensor * self.pipeline
+
 
 class Precision(Section):
     """Compute type; parameters and moments are kept in fp32 by the optimizer."""

@@ -27,16 +27,9 @@ class CheckpointScorer:
     @torch.no_grad()
     def nll(self, row: Row) -> np.ndarray:
         """-log p(label) in nats at each position of `row`, float32 [s]."""
-        from geo_nemo.train.engine import to_device
+        from geo_nemo.train.engine import forward, to_device
 
-        tensors = to_device(stack_rows([row], [0]), self.device)
-        losses = self.model(
-            tensors["tokens"],
-            tensors["position_ids"],
-            None,
-            labels=tensors["labels"],
-            packed_seq_params=tensors["packed_seq_params"],
-        )
+        losses = forward(self.model, to_device(stack_rows([row], [0]), self.device))
         return losses.float().flatten().cpu().numpy()
 
 

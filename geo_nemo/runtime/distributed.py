@@ -1,7 +1,6 @@
 """Process groups: torch.distributed and Megatron-Core's parallel state, opened and closed."""
 
 import atexit
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -11,18 +10,9 @@ import torch.distributed as dist
 
 from geo_nemo.config import Parallel
 from geo_nemo.runtime.device import prepare_megatron
+from geo_nemo.runtime.launcher import world_size
 
 TIMEOUT = timedelta(minutes=10)
-
-
-def world_size() -> int:
-    """Number of processes of this job, from the launcher's environment."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def rank() -> int:
-    """Rank of this process, from the launcher's environment."""
-    return int(os.environ.get("RANK", "0"))
 
 
 @contextmanager

@@ -136,13 +136,7 @@ class Engine:
     def _forward_step(self, data_iterator, model):
         batch = next(data_iterator)
         tensors = to_device(batch, self.device)
-        per_token_loss = model(
-            tensors["tokens"],
-            tensors["position_ids"],
-            None,
-            labels=tensors["labels"],
-            packed_seq_params=tensors["packed_seq_params"],
-        )
+        per_token_loss = forward(model, tensors)
         loss = masked_loss(tensors["loss_mask"], tensors["source_ids"], self.num_sources)
         return per_token_loss, loss
 
@@ -216,6 +210,17 @@ def _first_of(bad: list[tuple[int, list[int]]]) -> str:
         return "in no micro-batch alone, but in their sum"
     rank, micro_batch, samples = found[0]
     return f"rank {rank}, micro-batch {micro_batch} (samples {samples})"
+
+
+def forward(model: torch.nn.Module, tensors: dict) -> torch.Tensor:
+    """What a pipeline stage gives for a packed row: on the last, -log p(label), [1, b * s]."""
+    return model(
+        tensors["tokens"],
+        tensors["position_ids"],
+        None,
+        labels=tensors["labels"],
+        packed_seq_params=tensors["packed_seq_params"],
+    )
 
 
 def to_device(batch: Batch, device: torch.device) -> dict:

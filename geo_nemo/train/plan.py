@@ -70,7 +70,7 @@ def memory(prepared: Prepared, world_size: int) -> Memory:
     """Bytes on one rank for weights, gradients, AdamW and one micro-batch's activations."""
     run = prepared.run
     parallel, model = run.parallel, run.model
-    model_parallel = parallel.tensor * parallel.pipeline
+    model_parallel = parallel.model_parallel_size
     data_parallel = world_size // model_parallel
     params = prepared.parameters // model_parallel
     width = _BYTES[run.precision.dtype]

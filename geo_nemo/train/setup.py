@@ -60,7 +60,7 @@ def prepare(run: Run, world_size: int) -> Prepared:
 
 def check_batch(run: Run, world_size: int) -> None:
     """Raise `UserError` unless the global batch divides over processes and micro-batches."""
-    model_parallel = run.parallel.tensor * run.parallel.pipeline
+    model_parallel = run.parallel.model_parallel_size
     if world_size % model_parallel:
         raise UserError(
             f"parallel.tensor={run.parallel.tensor} x parallel.pipeline={run.parallel.pipeline} "

@@ -15,7 +15,8 @@ import torch
 import torch.distributed as dist
 
 from geo_nemo.config import Parallel, RunError, UserError
-from geo_nemo.runtime.distributed import model_parallel, rank, world, world_size
+from geo_nemo.runtime.distributed import model_parallel, world
+from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.train.setup import prepare
 from tests.support.batches import ragged_batches
 from tests.support.tiny import tiny_run

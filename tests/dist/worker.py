@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from geo_nemo.config import Parallel
-from geo_nemo.runtime.distributed import model_parallel, rank, world, world_size
+from geo_nemo.runtime.distributed import model_parallel, world
+from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.train.setup import prepare
 from tests.oracle.llama import batch_loss_and_gradients
 from tests.support.batches import ragged_batches
