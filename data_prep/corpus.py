@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from data_prep.config import Prep
 from data_prep.corpus_files import (
     SUMMARY_NAME,
     CorpusSplit,
@@ -29,6 +28,7 @@ from data_prep.corpus_files import (
 )
 from data_prep.digests import DigestSet
 from data_prep.lines import Damage, Line, LineReader
+from data_prep.narrow_config import Prep
 from data_prep.origin import OriginRules, load_outlets
 from data_prep.quarantine import Quarantine, Rejected
 from data_prep.records import Document, parse_record

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.config import Splits
+from data_prep.narrow_config import Splits
 
 TEST_DRAW, VALIDATION_DRAW, SAMPLE_DRAW = 0, 1, 2
 TRAIN, VALIDATION, TEST = 0, 1, 2  # indices of geo_nemo.store.manifest.SPLITS

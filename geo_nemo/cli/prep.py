@@ -26,7 +26,7 @@ def command(overrides: tuple[str, ...], dry_run: bool, verify: str | None) -> No
     continent, id and date. Settings: input, output, countries, outlets, tokenizer.path,
     tokenizer.vocab_size, splits.*, seed, max_line_bytes, shard_documents.
     """
-    from data_prep.config import Prep
+    from data_prep.narrow_config import Prep
     from data_prep.prepare import plan, prepare
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.config.load import load_config

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_prep.config import Prep
+from data_prep.narrow_config import Prep
 from geo_nemo.config import UserError
 from geo_nemo.config.load import load_config, validate
 

@@ -6,7 +6,7 @@ import json
 import pytest
 import zstandard
 
-from data_prep.config import Prep, Splits
+from data_prep.narrow_config import Prep, Splits
 from data_prep.corpus import build_corpus
 from data_prep.corpus_files import read_lines
 from geo_nemo.config import UserError

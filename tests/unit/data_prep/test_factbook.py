@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.config import Prep
+from data_prep.narrow_config import Prep
 from data_prep.prepare import prepare
 from geo_nemo.metadata.geography import CONTINENTS, countries
 from geo_nemo.store import TokenStore

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from data_prep.config import Prep
+from data_prep.narrow_config import Prep
 from data_prep.corpus_files import read_lines, read_summary
 from data_prep.prepare import plan, prepare
 from geo_nemo.config import UserError
@@ -216,7 +216,7 @@ def test_plan_writes_nothing_and_names_what_would_be_made(tmp_path):
 
 RUN = """
 import os, signal, sys, resource
-from data_prep.config import Prep
+from data_prep.narrow_config import Prep
 from data_prep.prepare import prepare
 from geo_nemo.config import UserError
 

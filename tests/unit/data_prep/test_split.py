@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from data_prep.config import Splits
+from data_prep.narrow_config import Splits
 from data_prep.split import TEST, TRAIN, VALIDATION, Assignment, TestQuota, below, uniform_bits
 
 HASHES = np.random.default_rng(0).integers(0, 2**64, 20_000, dtype=np.uint64)

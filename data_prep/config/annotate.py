@@ -1,0 +1,33 @@
+"""What is found out about a document: its origin, language, date and quality."""
+
+from pydantic import field_validator
+
+from geo_nemo.config.schema import Probability, Section
+from geo_nemo.metadata.geography import country_code
+
+
+class Annotate(Section):
+    """Settings of the annotation.
+
+    outlets: a table of the user's own, CSV with columns host,country; it goes before the default.
+    countries: the corpus's countries; each must have documents, and records of others are
+        quarantined. Empty: every country that is there.
+    languages: ISO 639-1 codes to keep; empty keeps all, and identifies none.
+    language_score: a document whose language is less certain is quarantined.
+    """
+
+    outlets: str | None = None
+    countries: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    language_score: Probability = 0.65
+
+    @field_validator("countries")
+    @classmethod
+    def _known_countries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        codes = tuple(country_code(name) for name in value)
+        for name, code in zip(value, codes, strict=True):
+            if code is None:
+                raise ValueError(f"{name!r} is no ISO 3166 alpha-2 code")
+            if codes.count(code) > 1:
+                raise ValueError(f"{name!r} is listed twice")
+        return codes

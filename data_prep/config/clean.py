@@ -1,0 +1,30 @@
+"""Which rules a text must pass, and what is masked in it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from geo_nemo.config.schema import NonNegative, Positive, Section
+
+RuleSet = Literal["gopher_quality", "gopher_repetition", "c4", "fineweb"]
+
+
+class Clean(Section):
+    """Settings of the cleaning.
+
+    min_characters, max_characters: of the text, after cleaning.
+    rules: published rule sets to apply, each whole.
+    except_rules: single rules of those sets to leave out, by name, as `gopher_quality.stop_words`.
+    pii: kinds to mask in the text: e-mail addresses, IP addresses, phone numbers.
+    now_masks: what to do with NOW's `@ @ @ @ @ @ @ @ @ @` (10 of 200 words withheld): `keep` them,
+        `cut` the text at each of them and keep its longest piece, or `drop` the document.
+    samples_per_reason: dropped records kept for reading, of a reason and a task.
+    """
+
+    min_characters: NonNegative = 0
+    max_characters: Positive = 1_000_000
+    rules: tuple[RuleSet, ...] = ()
+    except_rules: tuple[str, ...] = ()
+    pii: tuple[Literal["email", "ip", "phone"], ...] = ()
+    now_masks: Literal["keep", "cut", "drop"] = "keep"
+    samples_per_reason: Annotated[int, Field(ge=0, le=10_000)] = 100

@@ -1,0 +1,57 @@
+"""Which documents count as copies, and which texts training must not see."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from geo_nemo.config.schema import Positive, Probability, Section
+
+
+class Near(Section):
+    """Near-duplicates: MinHash over word n-grams, LSH in bands x rows, then an estimate.
+
+    action: `drop` keeps the first document of a cluster; `keep` keeps all, in one split; `off`.
+    similarity: estimated Jaccard similarity from which two candidates are near-duplicates.
+    """
+
+    action: Literal["off", "keep", "drop"] = "off"
+    bands: Positive = 14
+    rows: Positive = 8
+    ngram: Positive = 5
+    similarity: Probability = 0.75
+
+
+class Dedup(Section):
+    """Deduplication.
+
+    against: outputs of earlier runs; what they hold is a copy here.
+    """
+
+    near: Near = Near()
+    against: tuple[str, ...] = ()
+
+
+class Overlap(Section):
+    """Evaluation texts that must not be in training.
+
+    evaluations: files (JSON Lines, CSV or Parquet) with texts of evaluations.
+    fields: fields of theirs that hold text.
+    held_out: also compare the train split with the test and validation splits.
+    ngram: words in a row that make a match.
+    share: share of an evaluation text's n-grams in one document from which it is contaminated; an
+        n-gram that fills a whole short text always counts.
+    action: `remove` the training document, or only `report` it.
+    """
+
+    evaluations: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ("text", "question", "prompt")
+    held_out: bool = False
+    ngram: Annotated[int, Field(ge=3, le=50)] = 13
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    action: Literal["remove", "report"] = "remove"
+
+    @model_validator(mode="after")
+    def _some_fields(self):
+        if self.evaluations and not self.fields:
+            raise ValueError("overlap.fields is empty: name the fields that hold text")
+        return self

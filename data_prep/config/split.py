@@ -1,0 +1,73 @@
+"""Shares of the splits, and how much of each country is kept."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from geo_nemo.config.schema import NonNegative, Positive, Probability, Section
+from geo_nemo.metadata.geography import country_code
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Splits(Section):
+    """Shares of the documents, drawn by the hash of what must stay together.
+
+    by: what must stay together: a `cluster` of near-duplicates (a document, where there are none),
+        a `host` (registrable domain), or a `year`.
+    train: the rest must equal 1 - validation - test; it is named so that a mistake shows.
+    test_years: with by=year, the years that are test.
+    test_per_continent: with this, test is so many documents of each continent, shared out among
+        its countries as their documents are; `test` is then not used. An error where a continent
+        has not twice as many.
+    test_min_per_country: a country whose share is smaller gets this many, as far as that is no
+        more than a fifth of its documents.
+    test_max_per_country: a country whose share is larger gives the rest to train.
+    """
+
+    by: Literal["cluster", "host", "year"] = "cluster"
+    train: Annotated[float, Field(gt=0, le=1)] = 0.94
+    validation: Share = 0.02
+    test: Share = 0.04
+    test_years: tuple[Positive, ...] = ()
+    test_per_continent: Positive | None = None
+    test_min_per_country: NonNegative = 2
+    test_max_per_country: Positive = 5000
+
+    @model_validator(mode="after")
+    def _whole(self):
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train, validation and test add up to {total:g}, not 1")
+        if self.test_min_per_country > self.test_max_per_country:
+            raise ValueError(
+                f"test_min_per_country {self.test_min_per_country} is above "
+                f"test_max_per_country {self.test_max_per_country}"
+            )
+        if (self.by == "year") != bool(self.test_years):
+            raise ValueError("by=year needs test_years, and test_years needs by=year")
+        return self
+
+
+class Balance(Section):
+    """How much of a country's training documents is kept; drawn by content hash.
+
+    keep: share by country, as `{us: 0.5}`; 1 where a country is not named.
+    cap: documents by country, at most.
+    cap_all: documents of any country, at most.
+    """
+
+    keep: dict[str, Probability] = Field(default_factory=dict)
+    cap: dict[str, Positive] = Field(default_factory=dict)
+    cap_all: Positive | None = None
+
+    @field_validator("keep", "cap")
+    @classmethod
+    def _known_countries(cls, value: dict[str, float]) -> dict[str, float]:
+        known = {}
+        for name, number in value.items():
+            code = country_code(name)
+            if code is None:
+                raise ValueError(f"{name!r} is no ISO 3166 alpha-2 code")
+            known[code] = number
+        return known

@@ -1,0 +1,29 @@
+"""The tokenizer of a store: one that is given, or one to train."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from geo_nemo.config.schema import Positive, Section
+
+
+class TokenizerChoice(Section):
+    """A tokenizer to load (`path`), or one to train on a sample of the train split.
+
+    path: a sentencepiece `.model`, a Hugging Face `tokenizer.json` or a `.tiktoken` vocabulary.
+    bos, eos, pad: names of a vocabulary's control tokens, where they are unusual.
+    vocab_size: pieces of the sentencepiece BPE that is trained where `path` is not given.
+    shrink: train as many pieces as the texts give where they do not give `vocab_size`.
+    sample_bytes: UTF-8 bytes of train text it is trained on, about; drawn by content hash.
+    check_documents: documents of a shard whose ids are compared with the reference tokenizer's,
+        where a faster one makes them.
+    """
+
+    path: str | None = None
+    bos: str | None = None
+    eos: str | None = None
+    pad: str | None = None
+    vocab_size: Annotated[int, Field(ge=300)] = 8192
+    shrink: bool = False
+    sample_bytes: Positive = 20_000_000
+    check_documents: Positive = 64

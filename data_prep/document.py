@@ -1,0 +1,42 @@
+"""One document on its way: what every stage after reading knows of it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Document:
+    """A record in the project's terms; its fields are the columns of a part.
+
+    id: the record's own; the hash in hex where it has none.
+    url: normalised, without tracking, fragment and credentials; host: lower case, ASCII.
+    domain: registrable domain; path: path and query, with the leading slash.
+    country, continent: of the table in geo_nemo.metadata.geography.
+    evidence: what told the country: `field`, `outlet`, `domain` or `likely`.
+    confidence: 0 to 1, of the country; see data_prep.annotate.origin.
+    language: ISO 639-1, empty where it was not identified; language_score: 0 to 1.
+    date: ISO 8601 day, `2024-05-31`, as far as it is known: `2024-05`, `2024` or empty.
+    year: that of date; 0 where it is unknown.
+    quality: 0 to 100; see data_prep.annotate.quality.
+    source: name of the input source.
+    text: normalised; hash: xxh3-128 of its UTF-8, 16 bytes: of the text alone, so that a
+        syndicated copy under another title or address is the same content.
+    """
+
+    id: str
+    url: str
+    host: str
+    domain: str
+    path: str
+    country: str
+    continent: str
+    evidence: str
+    confidence: float
+    language: str
+    language_score: float
+    date: str
+    year: int
+    quality: int
+    source: str
+    title: str
+    text: str
+    hash: bytes

@@ -1,0 +1,99 @@
+"""Tasks in this process, or in worker processes of this machine.
+
+Not datatrove's local executor: when a worker of its pool is killed, it waits for ever.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+
+from data_prep.config import Execution, Prep
+from data_prep.engine.stage import Stage, Task
+from data_prep.engine.watch import TaskReport, reported, reporter
+from geo_nemo.config.errors import RunError
+from geo_nemo.config.progress import Progress
+
+POLL_S = 0.5
+_PR_SET_PDEATHSIG = 1
+
+
+def run_local(stage: Stage, tasks: list[Task], execution: Execution, progress: Progress) -> None:
+    """Run `tasks` on `execution.workers` processes; largest first, so that none is left alone."""
+    workers = min(execution.workers or len(os.sched_getaffinity(0)), len(tasks))
+    total = sum(task.size for task in tasks)
+    if workers == 1:
+        _run_here(stage, tasks, total, progress)
+    else:
+        _run_beside(stage, tasks, workers, total, progress)
+
+
+def _run_here(stage: Stage, tasks: list[Task], total: int, progress: Progress) -> None:
+    done = documents = 0
+    for task in tasks:
+        report = TaskReport()
+
+        def show(now: int, count: int, report=report, done=done, documents=documents) -> None:
+            report.done, report.documents = now, count
+            progress(stage.name, done + now, total, _note(documents + count))
+
+        stage.do(task, show)
+        done += task.size
+        documents += report.documents
+        progress(stage.name, done, total, _note(documents))
+
+
+def _run_beside(
+    stage: Stage, tasks: list[Task], workers: int, total: int, progress: Progress
+) -> None:
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(os.getpid(),))
+    try:
+        ordered = sorted(tasks, key=lambda task: -task.size)
+        futures: dict[Future, Task] = {
+            pool.submit(_work, type(stage), stage.config, task): task for task in ordered
+        }
+        finished = documents = 0
+        while futures:
+            ended, _ = wait(futures, POLL_S, FIRST_COMPLETED)
+            for future in ended:
+                task = futures.pop(future)
+                documents += future.result()
+                finished += task.size
+            running = [reported(stage.folder, task.id) for task in futures.values()]
+            now = finished + sum(report.done for report in running)
+            seen = documents + sum(report.documents for report in running)
+            progress(stage.name, min(now, total), total, _note(seen))
+    except BrokenProcessPool:
+        raise RunError(
+            f"{stage.name}: a worker process was killed (out of memory, perhaps: try fewer "
+            "execution.workers); what is finished is kept, the same command goes on from there"
+        ) from None
+    finally:
+        # A mistake in one task ends the others: they would be done again anyway.
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker(parent: int) -> None:
+    """A worker ends with its parent, and leaves Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _work(stage_type: type[Stage], config: Prep, task: Task) -> int:
+    """Run one task in a worker; documents it was through."""
+    stage = stage_type(config)
+    with reporter(stage.folder, task.id) as report:
+        stage.do(task, report)
+    return report.documents
+
+
+def _note(documents: int) -> str:
+    return f"{documents:,} documents" if documents else ""

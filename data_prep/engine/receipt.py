@@ -1,0 +1,73 @@
+"""What proves a task done: a folder that was built aside and renamed, with a receipt in it."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from geo_nemo.config.files import partial_of, sync_folder, sync_tree, write_synced, writing
+from geo_nemo.config.schema import NonNegative, Section
+
+RECEIPT_NAME = "receipt.json"
+
+
+class Receipt(Section):
+    """Kept as `receipt.json` beside a task's files.
+
+    key: of the task. files: bytes by name. counts: what the task returned.
+    """
+
+    key: str
+    files: dict[str, NonNegative]
+    counts: dict[str, Any]
+
+
+def task_key(*parts: str) -> str:
+    """Sixteen hex digits that change with any of `parts`."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def read_receipt(folder: Path) -> Receipt | None:
+    """The receipt in `folder`; None where there is none, or a file has not the size it gives."""
+    try:
+        receipt = Receipt.model_validate_json((folder / RECEIPT_NAME).read_bytes())
+        for name, size in receipt.files.items():
+            if (folder / name).stat().st_size != size:
+                return None
+    except (OSError, ValidationError):
+        return None
+    return receipt
+
+
+def build_task_folder(folder: Path, key: str, build: Callable[[Path], dict[str, Any]]) -> None:
+    """Call `build` with an empty folder aside, then move that into the place of `folder`.
+
+    Whatever stops `build`, `folder` stays as it was. An OSError becomes a UserError.
+    """
+    partial = partial_of(folder)
+    with writing(folder):
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True)
+        try:
+            counts = build(partial)
+            files = {
+                str(path.relative_to(partial)): path.stat().st_size
+                for path in sorted(partial.rglob("*"))
+                if path.is_file()
+            }
+            receipt = Receipt(key=key, files=files, counts=counts)
+            write_synced(partial / RECEIPT_NAME, orjson.dumps(receipt.model_dump()))
+            sync_tree(partial)
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(partial, folder)
+            sync_folder(folder.parent)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise

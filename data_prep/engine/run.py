@@ -1,0 +1,56 @@
+"""Runs the tasks of a stage that are not done, and says how far they are."""
+
+import shutil
+from collections.abc import Callable
+
+from data_prep.config import Execution
+from data_prep.engine.local import run_local
+from data_prep.engine.receipt import Receipt
+from data_prep.engine.stage import Stage, Task
+from geo_nemo.config.errors import RunError
+from geo_nemo.config.progress import Progress, no_progress
+
+# Runs tasks and returns when all have ended; the receipts tell which are done.
+Runner = Callable[[Stage, list[Task], Execution, Progress], None]
+
+
+class StageFailed(RunError):
+    """Tasks ended without a receipt; what others finished is kept."""
+
+
+def run_stage(stage: Stage, progress: Progress = no_progress) -> list[Receipt]:
+    """Do the tasks of `stage` that are not done; the receipts of all, in order.
+
+    Folders of tasks that the stage no longer has are removed.
+    Raises UserError or RunError; finished tasks stay finished.
+    """
+    tasks = stage.tasks()
+    _remove_others(stage, tasks)
+    pending = [task for task in tasks if stage.receipt(task) is None]
+    if pending:
+        _runner(stage.config.execution)(stage, pending, stage.config.execution, progress)
+    receipts = [stage.receipt(task) for task in tasks]
+    missing = [task.id for task, r in zip(tasks, receipts, strict=True) if r is None]
+    if missing:
+        named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if missing[5:] else "")
+        raise StageFailed(
+            f"{stage.name}: {len(missing)} of {len(tasks)} tasks did not finish ({named}); what is "
+            "finished is kept, the same command goes on from there"
+        )
+    return receipts
+
+
+def _runner(execution: Execution) -> Runner:
+    if execution.on == "local":
+        return run_local
+    from data_prep.engine.datatrove import run_datatrove
+
+    return run_datatrove
+
+
+def _remove_others(stage: Stage, tasks: list[Task]) -> None:
+    wanted = {task.id for task in tasks}
+    if stage.folder.is_dir():
+        for path in stage.folder.iterdir():
+            if path.is_dir() and path.name not in wanted:
+                shutil.rmtree(path, ignore_errors=True)

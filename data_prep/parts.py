@@ -1,0 +1,122 @@
+"""Parts: Parquet files of documents that one stage hands to the next."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_prep.document import Document
+from geo_nemo.config.errors import UserError
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("host", pa.string()),
+        ("domain", pa.string()),
+        ("path", pa.string()),
+        ("country", pa.string()),
+        ("continent", pa.string()),
+        ("evidence", pa.string()),
+        ("confidence", pa.float32()),
+        ("language", pa.string()),
+        ("language_score", pa.float32()),
+        ("date", pa.string()),
+        ("year", pa.int16()),
+        ("quality", pa.uint8()),
+        ("source", pa.string()),
+        ("title", pa.string()),
+        ("text", pa.string()),
+        ("hash", pa.binary(16)),
+    ]
+)
+NAMES = tuple(SCHEMA.names)
+# A row group is what is in memory at once, here and wherever a part is read.
+ROW_GROUP_DOCUMENTS, ROW_GROUP_BYTES = 4096, 16 << 20
+_values = attrgetter(*NAMES)
+# Columns of few values; a dictionary of the others would only cost time.
+_DICTIONARY = ["host", "domain", "country", "continent", "evidence", "language", "source"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part and how much it holds. text_bytes: UTF-8 bytes of its texts."""
+
+    path: Path
+    documents: int
+    text_bytes: int
+
+
+class PartWriter:
+    """Writes `part-00000.parquet`, ... of at most `max_documents` documents into `folder`."""
+
+    def __init__(self, folder: Path, max_documents: int):
+        self.parts: list[Part] = []
+        self._folder = folder
+        self._max_documents = max_documents
+        self._writer: pq.ParquetWriter | None = None
+        self._rows: list[tuple] = []
+        self._row_bytes = 0
+        self._documents = self._text_bytes = 0
+
+    def add(self, document: Document) -> None:
+        self._rows.append(_values(document))
+        self._row_bytes += len(document.text)
+        full = self._documents + len(self._rows) == self._max_documents
+        if full or len(self._rows) == ROW_GROUP_DOCUMENTS or self._row_bytes > ROW_GROUP_BYTES:
+            self._flush()
+            if full:
+                self._finish()
+
+    def close(self) -> list[Part]:
+        """Finish the last part; all parts."""
+        self._flush()
+        if self._writer is not None:
+            self._finish()
+        return self.parts
+
+    def abandon(self) -> None:
+        """Close the file after an error, leaving it as it is."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _path(self) -> Path:
+        return self._folder / f"part-{len(self.parts):05d}.parquet"
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(
+                self._path(), SCHEMA, compression="zstd", compression_level=1,
+                use_dictionary=_DICTIONARY, write_statistics=False,
+            )  # fmt: skip
+        columns = zip(*self._rows, strict=True)
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
+        self._documents += len(self._rows)
+        self._text_bytes += sum(len(row[NAMES.index("text")].encode()) for row in self._rows)
+        self._rows, self._row_bytes = [], 0
+
+    def _finish(self) -> None:
+        self._writer.close()
+        self.parts.append(Part(self._path(), self._documents, self._text_bytes))
+        self._writer = None
+        self._documents = self._text_bytes = 0
+
+
+def read_part(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The row groups of a part, one batch each. UserError where it is damaged."""
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=columns, use_threads=False)
+                yield table.combine_chunks().to_batches()[0]
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run geo-nemo prep again") from None
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{path} is damaged ({reason}): delete it and prepare again") from None
