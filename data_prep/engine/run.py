@@ -37,6 +37,7 @@ def run_stage(stage: Stage, progress: Progress = no_progress) -> list[Receipt]:
             f"{stage.name}: {len(missing)} of {len(tasks)} tasks did not finish ({named}); what is "
             "finished is kept, the same command goes on from there"
         )
+    stage.finish(tasks, receipts)
     return receipts
 
 

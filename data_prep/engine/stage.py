@@ -57,6 +57,9 @@ class Stage(ABC):
         The same task gives the same bytes. Raises UserError for what only the user can mend.
         """
 
+    def finish(self, tasks: list[Task], receipts: list[Receipt]) -> None:  # noqa: B027
+        """What remains when all tasks are done; called by the process that leads."""
+
     def task_folder(self, task_id: str) -> Path:
         return self.folder / task_id
 

@@ -1,0 +1,253 @@
+"""First stage: raw files to parts of checked, annotated, cleaned documents.
+
+A task is some of the input files. What cannot be used is counted by reason, and a sample of each
+reason is kept for reading: those whose excerpt hashes lowest, so that it is a fair one and the same
+in every run. In memory: one row group, one record and the samples.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import xxhash
+
+from data_prep.config import Prep
+from data_prep.engine import Receipt, Stage, Task, TaskProgress
+from data_prep.engine.receipt import task_key
+from data_prep.parts import PartWriter
+from data_prep.quarantine import REASONS, Rejected
+from geo_nemo.config.errors import UserError
+from geo_nemo.config.files import write_whole
+
+INGEST_VERSION = "1"
+DROPS_NAME, PARTS_NAME = "drops.jsonl", "parts.json"
+REPORT_RECORDS = 1000
+
+
+@dataclass(frozen=True)
+class PartRef:
+    """A part as later stages see it.
+
+    id: `00007-00000`, task and part. key: of the task that made it.
+    start: number of its first document, counted over all parts.
+    """
+
+    id: str
+    path: Path
+    key: str
+    documents: int
+    text_bytes: int
+    start: int
+
+
+class Ingest(Stage):
+    """Reads, annotates and cleans."""
+
+    name = "ingest"
+
+    def tasks(self) -> list[Task]:
+        from data_prep.annotate import annotation_key
+        from data_prep.read import list_files
+
+        settings = self.config.canonical("annotate", "clean", "shard_documents")
+        record_limits = self.config.limits.model_dump_json(exclude={"task_bytes"})
+        base = (INGEST_VERSION, settings, record_limits, annotation_key(self.config.annotate))
+        files = []
+        for index, source in enumerate(self.config.input):
+            for file in list_files(source):
+                files.append((index, file))
+        _refuse_twice(files)
+        tasks = []
+        for number, group in enumerate(_groups(files, self.config.limits.task_bytes)):
+            identity = [f"{f.path} {f.size} {f.version} {self._source_key(i)}" for i, f in group]
+            tasks.append(
+                Task(
+                    id=f"{number:05d}",
+                    key=task_key(*base, *identity),
+                    size=sum(file.size for _, file in group),
+                    payload={"files": [[i, f.path, f.size, f.version] for i, f in group]},
+                )
+            )
+        return tasks
+
+    def run(self, task: Task, folder: Path, progress: TaskProgress) -> dict[str, Any]:
+        from data_prep.annotate import Annotator
+        from data_prep.clean import Cleaner
+        from data_prep.read import InputFile, open_reader
+
+        annotator, cleaner = Annotator(self.config.annotate), Cleaner(self.config.clean)
+        writer = PartWriter(folder, self.config.shard_documents)
+        account = _Account(self.config.clean.samples_per_reason)
+        done = 0
+        try:
+            for index, path, size, version in task.payload["files"]:
+                source = self.config.input[index]
+                reader = open_reader(
+                    InputFile(path=path, size=size, version=version, source=source),
+                    self.config.limits,
+                )
+                for count, record in enumerate(reader):
+                    if count % REPORT_RECORDS == 0:
+                        progress(done + reader.bytes_read, account.read)
+                    fields = getattr(record, "fields", None)
+                    if fields is None:
+                        account.refuse(path, record.number, record.reason, record.detail,
+                                       record.excerpt)  # fmt: skip
+                        continue
+                    account.read += 1
+                    try:
+                        document = cleaner.clean(annotator.document(fields, source.name))
+                    except Rejected as verdict:
+                        account.drop(path, record, verdict)
+                        continue
+                    account.keep(document)
+                    writer.add(document)
+                account.finish_file(path, reader)
+                done += size
+            parts = writer.close()
+        except BaseException:
+            writer.abandon()
+            raise
+        progress(done, account.read)
+        (folder / DROPS_NAME).write_bytes(account.samples())
+        return account.counts() | {
+            "parts": [
+                {"file": p.path.name, "documents": p.documents, "text_bytes": p.text_bytes}
+                for p in parts
+            ]
+        }
+
+    def finish(self, tasks: list[Task], receipts: list[Receipt]) -> None:
+        """List all parts, for the stages that follow. UserError where there is no document."""
+        parts, start = [], 0
+        for task, receipt in zip(tasks, receipts, strict=True):
+            for number, part in enumerate(receipt.counts["parts"]):
+                parts.append(
+                    {
+                        "id": f"{task.id}-{number:05d}",
+                        "path": f"{task.id}/{part['file']}",
+                        "key": task.key,
+                        "documents": part["documents"],
+                        "text_bytes": part["text_bytes"],
+                        "start": start,
+                    }
+                )
+                start += part["documents"]
+        if not start:
+            self._nothing_usable(tasks, receipts)
+        write_whole(self.folder / PARTS_NAME, orjson.dumps(parts, option=orjson.OPT_INDENT_2))
+
+    def _source_key(self, index: int) -> str:
+        return self.config.input[index].model_dump_json(exclude={"path"})
+
+    def _nothing_usable(self, tasks: list[Task], receipts: list[Receipt]) -> None:
+        drops: Counter[str] = Counter()
+        example = ""
+        for task, receipt in zip(tasks, receipts, strict=True):
+            drops.update(receipt.counts["drops"])
+            lines = (self.task_folder(task.id) / DROPS_NAME).read_text(encoding="utf-8")
+            example = example or lines.partition("\n")[0]
+        reasons = ", ".join(f"{name} {count}" for name, count in drops.most_common())
+        named = ", ".join(source.path for source in self.config.input)
+        raise UserError(
+            f"no usable record in {named} ({reasons or 'no record'}); first: {example[:300]}"
+        )
+
+
+def all_parts(config: Prep) -> list[PartRef]:
+    """The parts of a finished ingest, in order. UserError where it is not finished."""
+    folder = Ingest(config).folder
+    try:
+        entries = orjson.loads((folder / PARTS_NAME).read_bytes())
+    except (OSError, ValueError):
+        raise UserError(
+            f"stage ingest of {config.output} is not finished: run geo-nemo prep run first"
+        ) from None
+    return [PartRef(**{**entry, "path": folder / entry["path"]}) for entry in entries]
+
+
+class _Account:
+    """What became of the records of a task."""
+
+    def __init__(self, samples_per_reason: int):
+        self.read = self.kept = self.text_bytes = 0
+        self.drops: Counter[str] = Counter()
+        self.evidence: Counter[str] = Counter()
+        self.countries: Counter[str] = Counter()
+        self.sources: list[dict[str, Any]] = []
+        self._limit = samples_per_reason
+        # Highest hash first: heaps of the samples with the lowest, by reason.
+        self._samples: dict[str, list[tuple[int, int, bytes]]] = {}
+
+    def keep(self, document: Any) -> None:
+        self.kept += 1
+        self.evidence[document.evidence] += 1
+        self.countries[document.country] += 1
+
+    def drop(self, file: str, record: Any, verdict: Rejected) -> None:
+        self.refuse(file, record.number, verdict.reason, verdict.detail, record.excerpt)
+
+    def refuse(self, file: str, number: int, reason: str, detail: str, excerpt: bytes) -> None:
+        from data_prep.annotate import without_credentials
+
+        assert reason in REASONS, reason
+        self.drops[reason] += 1
+        rank = xxhash.xxh3_64_intdigest(b"%d %b" % (number, excerpt))
+        heap = self._samples.setdefault(reason, [])
+        if self._limit == 0 or (len(heap) == self._limit and -heap[0][0] <= rank):
+            return
+        sample = {
+            "reason": reason,
+            "file": file,
+            "number": number,
+            "detail": without_credentials(detail)[:300],
+            "excerpt": without_credentials(excerpt.decode("utf-8", "replace")),
+        }
+        entry = (-rank, number, orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE))
+        (heapq.heappushpop if len(heap) == self._limit else heapq.heappush)(heap, entry)
+
+    def finish_file(self, path: str, reader: Any) -> None:
+        self.text_bytes += reader.text_bytes
+        name = path.rstrip("/").rpartition("/")[2]
+        self.sources.append({"name": name, "bytes": reader.bytes_read, "xxh3_128": reader.digest})
+
+    def samples(self) -> bytes:
+        """The samples as JSON Lines, by reason."""
+        entries = (sorted(self._samples[reason]) for reason in sorted(self._samples))
+        return b"".join(line for heap in entries for _, _, line in reversed(heap))
+
+    def counts(self) -> dict[str, Any]:
+        return {
+            "read": self.read,
+            "kept": self.kept,
+            "text_bytes": self.text_bytes,
+            "drops": dict(sorted(self.drops.items())),
+            "evidence": dict(sorted(self.evidence.items())),
+            "countries": dict(sorted(self.countries.items())),
+            "sources": self.sources,
+        }
+
+
+def _groups(files: list, limit: int) -> Iterator[list]:
+    """Consecutive files until they hold `limit` bytes."""
+    group, size = [], 0
+    for index, file in files:
+        if group and size + file.size > limit:
+            yield group
+            group, size = [], 0
+        group.append((index, file))
+        size += file.size
+    if group:
+        yield group
+
+
+def _refuse_twice(files: list) -> None:
+    seen: set[str] = set()
+    for _, file in files:
+        if file.path in seen:
+            raise UserError(f"input={file.path} is named twice")
+        seen.add(file.path)
