@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
+from data_prep.annotate.origin import OriginRules, load_outlets
 from data_prep.corpus_files import (
     SUMMARY_NAME,
     CorpusSplit,
@@ -29,7 +30,6 @@ from data_prep.corpus_files import (
 from data_prep.digests import DigestSet
 from data_prep.lines import Damage, Line, LineReader
 from data_prep.narrow_config import Prep
-from data_prep.origin import OriginRules, load_outlets
 from data_prep.quarantine import Quarantine, Rejected
 from data_prep.records import Document, parse_record
 from data_prep.split import Assignment, TestQuota

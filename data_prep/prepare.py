@@ -13,11 +13,11 @@ import shutil
 import time
 from pathlib import Path
 
+from data_prep.annotate.origin import load_outlets
 from data_prep.build_store import build_store
 from data_prep.corpus import QUARANTINE_NAME, build_corpus
 from data_prep.corpus_files import CorpusSummary, read_summary
 from data_prep.narrow_config import Prep
-from data_prep.origin import load_outlets
 from data_prep.report import PrepReport, StageTime, speed, split_reports
 from data_prep.stages import (
     build_stage,

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import xxhash
 
-from data_prep.origin import Origin, OriginRules
+from data_prep.annotate.origin import Origin, OriginRules
+from data_prep.annotate.urls import Url, parse_url
 from data_prep.quarantine import Rejected
-from data_prep.urls import Url, parse_url
 from geo_nemo.metadata.tokenizer import scrub
 
 

@@ -7,7 +7,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.origin import OriginRules
+from data_prep.annotate.origin import OriginRules
 from data_prep.quarantine import REASONS, Rejected
 from data_prep.records import parse_record
 

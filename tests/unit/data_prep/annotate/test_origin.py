@@ -2,9 +2,9 @@
 
 import pytest
 
-from data_prep.origin import OriginRules, load_outlets
+from data_prep.annotate.origin import OriginRules, load_outlets
+from data_prep.annotate.urls import host_facts
 from data_prep.quarantine import Rejected
-from data_prep.urls import host_facts
 from geo_nemo.config import UserError
 
 OUTLETS = {"bbc.com": "gb", "uk.news.com": "gb", "odd.co.ke": "tz"}

@@ -2,8 +2,8 @@
 
 import pytest
 
+from data_prep.annotate.urls import host_facts, parse_url
 from data_prep.quarantine import Rejected
-from data_prep.urls import host_facts, parse_url
 
 NORMAL = {
     "https://www.BBC.co.uk/news/": "https://www.bbc.co.uk/news/",

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from data_prep.annotate.urls import Host
 from data_prep.quarantine import Rejected
-from data_prep.urls import Host
 from geo_nemo.config.errors import UserError
 from geo_nemo.metadata.geography import continent_name, countries, country_code
 
@@ -91,8 +91,8 @@ def load_outlets(path: str | None) -> dict[str, str]:
 
     UserError names the line of a table that cannot be read.
     """
-    default = (files("data_prep") / "outlets.csv").read_text(encoding="utf-8")
-    outlets = _read_table("data_prep/outlets.csv", default)
+    default = (files("data_prep.annotate") / "outlets.csv").read_text(encoding="utf-8")
+    outlets = _read_table("data_prep/annotate/outlets.csv", default)
     if path is not None:
         try:
             text = Path(path).read_text(encoding="utf-8-sig")
