@@ -1,5 +1,7 @@
 """What is found out about a document: its origin, language, date and quality."""
 
+from typing import Any
+
 from pydantic import field_validator
 
 from geo_nemo.config.schema import Probability, Section
@@ -20,6 +22,12 @@ class Annotate(Section):
     countries: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     language_score: Probability = 0.65
+
+    @field_validator("countries", "languages", mode="before")
+    @classmethod
+    def _norway(cls, value: Any) -> Any:
+        """YAML reads a bare `no` as false."""
+        return ["no" if v is False else v for v in value] if isinstance(value, list) else value
 
     @field_validator("countries")
     @classmethod

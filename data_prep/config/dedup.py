@@ -10,11 +10,12 @@ from geo_nemo.config.schema import Positive, Probability, Section
 class Near(Section):
     """Near-duplicates: MinHash over word n-grams, LSH in bands x rows, then an estimate.
 
-    action: `drop` keeps the first document of a cluster; `keep` keeps all, in one split; `off`.
+    action: `drop` keeps the first document of a cluster; `keep` keeps all, in one split; `none` looks
+        for none.
     similarity: estimated Jaccard similarity from which two candidates are near-duplicates.
     """
 
-    action: Literal["off", "keep", "drop"] = "off"
+    action: Literal["none", "keep", "drop"] = "none"
     bands: Positive = 14
     rows: Positive = 8
     ngram: Positive = 5

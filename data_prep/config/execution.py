@@ -27,10 +27,10 @@ class Slurm(Section):
 class Execution(Section):
     """How stages run.
 
-    on: `local` processes; `slurm` arrays or `ray` workers, both by datatrove's executors.
+    executor: `local` processes; `slurm` arrays or `ray` workers, both by datatrove's executors.
     workers: local processes, or Ray workers; 0 is one a core.
     """
 
-    on: Literal["local", "slurm", "ray"] = "local"
+    executor: Literal["local", "slurm", "ray"] = "local"
     workers: NonNegative = 0
     slurm: Slurm = Slurm()

@@ -1,6 +1,6 @@
 """Shares of the splits, and how much of each country is kept."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -60,6 +60,14 @@ class Balance(Section):
     keep: dict[str, Probability] = Field(default_factory=dict)
     cap: dict[str, Positive] = Field(default_factory=dict)
     cap_all: Positive | None = None
+
+    @field_validator("keep", "cap", mode="before")
+    @classmethod
+    def _norway(cls, value: Any) -> Any:
+        """YAML reads a bare `no` as false."""
+        if not isinstance(value, dict):
+            return value
+        return {"no" if key is False else key: number for key, number in value.items()}
 
     @field_validator("keep", "cap")
     @classmethod

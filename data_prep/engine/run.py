@@ -42,7 +42,7 @@ def run_stage(stage: Stage, progress: Progress = no_progress) -> list[Receipt]:
 
 
 def _runner(execution: Execution) -> Runner:
-    if execution.on == "local":
+    if execution.executor == "local":
         return run_local
     from data_prep.engine.datatrove import run_datatrove
 

@@ -1,6 +1,6 @@
 """From recipes and command-line overrides to a typed config.
 
-1. Hydra composes `recipes/<name>.yaml` with its groups and the overrides.
+1. Hydra composes `recipes/<name>.yaml`, or a file of the user's, with its groups and the overrides.
 2. OmegaConf resolves interpolations.
 3. pydantic checks types, bounds and unknown keys.
 
@@ -44,6 +44,7 @@ def quote(path: Path) -> str:
 def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """`recipes/<name>.yaml` with its groups and `overrides`, resolved to plain containers.
 
+    A name that ends in .yaml is a file of the user's; the groups of recipes are there for it too.
     A key whose value the recipe leaves open (`???`) is absent.
     """
     from hydra import compose as hydra_compose
@@ -51,12 +52,22 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     forced = [_forced(text) for text in overrides]
+    folder, primary = recipes_dir(), name
+    if name.endswith(".yaml"):
+        file = Path(name)
+        if not file.is_file():
+            raise UserError(f"no config {name}: give a YAML file, or the name of a recipe")
+        forced.append(f"hydra.searchpath=[file://{folder}]")
+        folder, primary = file.resolve().parent, file.stem
     try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(recipes_dir())):
-            composed = hydra_compose(name, overrides=forced)
+        with initialize_config_dir(version_base="1.3", config_dir=str(folder)):
+            composed = hydra_compose(primary, overrides=forced)
         return _without_open(OmegaConf.to_container(composed, resolve=True))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{name} is not YAML: {' '.join(str(error).split())[:200]}") from None
     # Hydra raises ValueError for the choice of a group that is not a name.
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(f"{name}: {_hydra_line(error)}") from error

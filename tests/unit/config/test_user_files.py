@@ -1,0 +1,66 @@
+"""Configs from YAML files of the user's own."""
+
+import pytest
+
+from data_prep.config import Prep
+from geo_nemo.config import Run, UserError
+from geo_nemo.config.load import load_config
+
+
+def written(folder, text):
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_file_of_the_user_s_builds_on_the_recipes(tmp_path):
+    path = written(
+        tmp_path,
+        "defaults: [train, _self_]\noutput_dir: out\ndata: {store: store}\ntrain: {lr: 0.01}\n",
+    )
+    run = load_config(path, Run, ("train.warmup_steps=7", "model=0.5b"))
+    assert (run.train.lr, run.train.warmup_steps, run.model.num_layers) == (0.01, 7, 24)
+
+
+def test_a_file_may_stand_alone_and_hold_lists_of_sections(tmp_path):
+    path = written(
+        tmp_path, "output: o\ninput:\n- {path: a, name: now, fields: {url: meta.link}}\n- b\n"
+    )
+    prep = load_config(path, Prep)
+    assert [(s.path, s.name, s.fields.url) for s in prep.input] == [
+        ("a", "now", "meta.link"),
+        ("b", "default", "url"),
+    ]
+
+
+def test_norway_is_a_country_in_yaml_too(tmp_path):
+    path = written(
+        tmp_path,
+        "output: o\ninput: a\nannotate: {countries: [se, no]}\nbalance: {cap: {no: 5}}\n",
+    )
+    prep = load_config(path, Prep)
+    assert prep.annotate.countries == ("se", "no")
+    assert prep.balance.cap == {"no": 5}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1\nb: {", "is not YAML: "),
+        ("- 1\n", "got ListConfig"),
+        ("output: o\ninput: a\nclean: {rules: [gopher]}\n", "clean.rules.0='gopher'"),
+        ("output: o\ninput: a\ntokeniser: {}\n", "unknown key tokeniser; did you mean tokenizer?"),
+        ("output: o\ninput: []\n", "no input file is named"),
+        ("output: o\ninput: a\nannotate: {countries: [France]}\n", "'France' is no ISO 3166"),
+    ],
+)
+def test_mistakes_in_it_are_one_line(tmp_path, text, message):
+    with pytest.raises(UserError) as caught:
+        load_config(written(tmp_path, text), Prep)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="no config .*none.yaml: give a YAML file"):
+        load_config(str(tmp_path / "none.yaml"), Prep)
