@@ -62,5 +62,5 @@ def test_mistakes_in_it_are_one_line(tmp_path, text, message):
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="no config .*none.yaml: give a YAML file"):
+    with pytest.raises(UserError, match=r"no config .*none\.yaml: give a YAML file"):
         load_config(str(tmp_path / "none.yaml"), Prep)
