@@ -1,0 +1,1 @@
+"""Which split a document is in, and which documents balance takes out of training."""
