@@ -1,6 +1,7 @@
 """Typed, frozen config and its loading. Imports nothing of the project, torch or Megatron."""
 
 from geo_nemo.config.errors import RunError, UserError
+from geo_nemo.config.health import Health
 from geo_nemo.config.schema import (
     Checkpoint,
     Data,
@@ -10,6 +11,8 @@ from geo_nemo.config.schema import (
     Parallel,
     Precision,
     Run,
+    Sampling,
+    Select,
     Stage,
     Train,
 )
@@ -17,6 +20,7 @@ from geo_nemo.config.schema import (
 __all__ = [
     "Checkpoint",
     "Data",
+    "Health",
     "Logging",
     "MetadataPolicy",
     "Model",
@@ -24,6 +28,8 @@ __all__ = [
     "Precision",
     "Run",
     "RunError",
+    "Sampling",
+    "Select",
     "Stage",
     "Train",
     "UserError",

@@ -8,18 +8,13 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Positive = Annotated[int, Field(gt=0)]
-NonNegative = Annotated[int, Field(ge=0)]
-Probability = Annotated[float, Field(ge=0, le=1)]
+from geo_nemo.config.data import Data, Sampling, Select
+from geo_nemo.config.health import Health
+from geo_nemo.config.section import NonNegative, Positive, Probability, Section
+
 MetadataField = Literal["url", "country", "continent"]
-
-
-class Section(BaseModel):
-    """Base of every config section: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Model(Section):
@@ -69,7 +64,7 @@ class MetadataPolicy(Section):
     position: Literal["prepend", "append"] = "prepend"
     mask_loss: bool = True
     dropout: Probability = 0.0
-    field_dropout: dict[MetadataField, Probability] = {}
+    field_dropout: dict[MetadataField, Probability] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -88,23 +83,20 @@ class MetadataPolicy(Section):
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-class Data(Section):
-    """Which token store is read and how documents become rows of `seq_length` tokens."""
-
-    store: str
-    seq_length: Annotated[int, Field(ge=16)] = 2048
-    packing_window: Positive = 16_384
-
-
 class Stage(Section):
-    """One part of the run: its share of the steps and the metadata policy it trains with.
+    """One part of the run: its share of the steps, its metadata policy and its documents.
 
     Weights, optimizer state and LR clock always carry over; the documents are its own: no document
-    of another stage is drawn.
+    of another stage is drawn. A document that several stages select goes to one of them, by share.
+
+    select: which documents of the store it may draw. sampling: how often those of each country,
+        continent or source.
     """
 
     share: Annotated[float, Field(gt=0, le=1)]
     metadata: MetadataPolicy
+    select: Select = Select()
+    sampling: Sampling = Sampling()
 
 
 class Train(Section):
@@ -175,6 +167,7 @@ class Run(Section):
     precision: Precision = Precision()
     checkpoint: Checkpoint = Checkpoint()
     logging: Logging = Logging()
+    health: Health = Health()
 
     @model_validator(mode="after")
     def _stages_and_layout(self):

@@ -16,8 +16,17 @@ from geo_nemo.train.stages import StagePlan, plan_stages
 
 SPLIT = "train"
 # Settings that may differ between the parts of one run: where and how it runs, not what it is.
-_FREE = ("name", "output_dir", "device", "deterministic", "parallel", "checkpoint", "logging")
-_FREE_KEYS = ("data.store", "train.micro_batch_size")
+_FREE = (
+    "name",
+    "output_dir",
+    "device",
+    "deterministic",
+    "parallel",
+    "checkpoint",
+    "logging",
+    "health",
+)
+_FREE_KEYS = ("data.store", "data.index_dir", "data.index_workers", "train.micro_batch_size")
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,8 @@ def fingerprint(run: Run, store: TokenStore, tokenizer: Tokenizer) -> dict[str, 
     for name, stage in run.stages.items():
         flat[f"stages.{name}.share"] = f"{stage.share:g}"
         flat[f"stages.{name}.metadata"] = stage.metadata.hash()
+        flat[f"stages.{name}.select"] = stage.select.canonical()
+        flat[f"stages.{name}.sampling"] = stage.sampling.canonical()
     # Its state is laid out in another way, which the checkpoint of the other does not fill.
     flat["parallel.distributed_optimizer"] = str(run.parallel.distributed_optimizer)
     flat["store"] = store.hash

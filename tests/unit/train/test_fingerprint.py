@@ -67,8 +67,21 @@ MUST_STAY = {
             "cooldown": Stage(share=0.4, metadata=NO_METADATA),
         }
     },
-    "stages.later.share, stages.later.metadata, stages, "
-    "stages.cooldown.share, stages.cooldown.metadata": {
+    "stages.condition.select": {
+        "stages": {
+            "condition": Stage(share=0.5, metadata=MetadataPolicy(), select={"min_quality": 1}),
+            "cooldown": BASE.stages["cooldown"],
+        }
+    },
+    "stages.cooldown.sampling": {
+        "stages": {
+            "condition": BASE.stages["condition"],
+            "cooldown": Stage(share=0.5, metadata=NO_METADATA, sampling={"temperature": 2}),
+        }
+    },
+    "stages.later.share, stages.later.metadata, stages.later.select, stages.later.sampling, stages, "
+    "stages.cooldown.share, stages.cooldown.metadata, stages.cooldown.select, "
+    "stages.cooldown.sampling": {
         "stages": {
             "condition": BASE.stages["condition"],
             "later": BASE.stages["cooldown"],
@@ -147,11 +160,11 @@ def test_every_setting_of_a_run_is_either_kept_or_free(tiny_store):
     names = set(prepare(run, world_size=1).fingerprint)
     sections = {"model": Model, "train": Train, "precision": Precision, "data": Data}
     expected = {f"{name}.{key}" for name, kind in sections.items() for key in kind.model_fields}
-    expected -= {"data.store", "train.micro_batch_size"}
+    expected -= {"data.store", "data.index_dir", "data.index_workers", "train.micro_batch_size"}
     expected |= {"seed", "store", "tokenizer", "stages", "parallel.distributed_optimizer"}
-    expected |= {f"stages.{s}.{k}" for s in run.stages for k in ("share", "metadata")}
+    expected |= {f"stages.{s}.{k}" for s in run.stages for k in Stage.model_fields}
     assert names == expected
     assert set(Run.model_fields) == set(sections) | {
         *("name", "output_dir", "seed", "device", "deterministic", "stages", "parallel"),
-        *("checkpoint", "logging"),
+        *("checkpoint", "logging", "health"),
     }

@@ -1,0 +1,122 @@
+"""Which documents a run reads, how often, and how they become rows."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from geo_nemo.config.section import NonNegative, Positive, Section
+
+Weight = Annotated[float, Field(gt=0)]
+Group = Literal["country", "continent", "source"]
+
+
+class Data(Section):
+    """Which token store is read and how documents become rows of `seq_length` tokens.
+
+    packing: `best_fit` cuts only documents that are longer than a row; `concat` joins documents and
+        cuts wherever a row ends (with prefix_fragments=false, the papers' concatenate-and-chunk).
+    prefix_fragments: every fragment of a cut document starts with its metadata again; otherwise a
+        later fragment is bare text.
+    packing_window: documents that are packed together.
+    index_dir: folder of packing indices, which runs may share; <output_dir>/index where it is not
+        given. index_workers: processes that build one; 0 builds in the training process.
+    """
+
+    store: str
+    seq_length: Annotated[int, Field(ge=16)] = 2048
+    packing: Literal["best_fit", "concat"] = "best_fit"
+    prefix_fragments: bool = True
+    packing_window: Positive = 16_384
+    index_dir: str | None = None
+    index_workers: NonNegative = 0
+
+
+class Select(Section):
+    """A filter on the store's documents; empty keeps all.
+
+    Codes and names are those of the store, and one that the store does not have is an error.
+    years: first and last year, both kept; documents without a year are then left out.
+    min_quality: 0 to 100.
+    """
+
+    countries: tuple[str, ...] = ()
+    exclude_countries: tuple[str, ...] = ()
+    continents: tuple[str, ...] = ()
+    exclude_continents: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    exclude_sources: tuple[str, ...] = ()
+    years: tuple[int, int] | None = None
+    min_quality: Annotated[int, Field(ge=0, le=100)] = 0
+
+    @field_validator("countries", "exclude_countries", mode="before")
+    @classmethod
+    def _norway(cls, value: Any) -> Any:
+        """YAML reads a bare `no` as false."""
+        return ["no" if v is False else v for v in value] if _is_list(value) else value
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        for name in ("countries", "continents", "sources"):
+            kept, left_out = getattr(self, name), getattr(self, f"exclude_{name}")
+            for key, values in ((name, kept), (f"exclude_{name}", left_out)):
+                if len(set(values)) != len(values):
+                    raise ValueError(f"{key} names one twice: {', '.join(values)}")
+            both = sorted(set(kept) & set(left_out))
+            if both:
+                raise ValueError(f"{', '.join(both)} is in both {name} and exclude_{name}")
+        if self.years and self.years[0] > self.years[1]:
+            raise ValueError(f"years {list(self.years)}: the first is after the last")
+        return self
+
+    def canonical(self) -> str:
+        """The filter as one line of JSON without what is not set."""
+        return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+
+
+class Sampling(Section):
+    """How often documents are drawn, by group; without weights, temperature or UniMax, as they are.
+
+    by: what a group is. At most one of the following is given:
+    weights: each group's share of the text tokens, up to a common factor; every group of the
+        stage must have one.
+    temperature: shares go as tokens to the power 1 / temperature; 1 is as they are, larger is
+        nearer to equal (Conneau et al., arXiv 1911.02116, whose alpha is 1 / temperature).
+    unimax_epochs: equal shares, but no group more often than so many epochs (Chung et al., 2023,
+        arXiv 2304.09151).
+    max_epochs: an error, before the run, where a group would be drawn more often than that.
+    """
+
+    by: Group = "country"
+    weights: dict[str, Weight] = Field(default_factory=dict)
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    unimax_epochs: Annotated[float, Field(gt=0)] | None = None
+    max_epochs: Annotated[float, Field(gt=0)] | None = None
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _norway(cls, value: Any) -> Any:
+        """YAML reads a bare `no` as false."""
+        if isinstance(value, dict) and False in value and "no" not in value:
+            return {"no" if key is False else key: weight for key, weight in value.items()}
+        return value
+
+    @model_validator(mode="after")
+    def _one_rule(self):
+        given = [n for n in ("weights", "temperature", "unimax_epochs") if getattr(self, n)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other: give one of them")
+        return self
+
+    @property
+    def mixes(self) -> bool:
+        """Whether groups are drawn by a rule; otherwise documents come as they are."""
+        return bool(self.weights or self.temperature or self.unimax_epochs)
+
+    def canonical(self) -> str:
+        """The rule as one line of JSON without what is not set."""
+        return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)

@@ -1,0 +1,26 @@
+"""When a run that nobody watches must save, stop, or end itself."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from geo_nemo.config.section import Section
+
+Minutes = Annotated[float, Field(gt=0)]
+
+
+class Health(Section):
+    """Time limits of a run.
+
+    hang_minutes: a process that goes so long without an end of a step, a save or a report of
+        progress writes the stack of each of its threads into `<output_dir>/stacks/` and ends.
+    time_limit_minutes: the run saves and stops before it has taken so long. Without it the end of
+        the SLURM job, where there is one, is the limit.
+    margin_minutes: how long before the limit it stops; a save must fit in.
+    heartbeat_seconds: how often `<output_dir>/heartbeat.json` is renewed.
+    """
+
+    hang_minutes: Minutes = 30
+    time_limit_minutes: Minutes | None = None
+    margin_minutes: Annotated[float, Field(ge=0)] = 10
+    heartbeat_seconds: Annotated[float, Field(gt=0)] = 15
