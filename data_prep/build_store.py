@@ -5,7 +5,7 @@ from pathlib import Path
 import orjson
 
 from data_prep.corpus_files import CorpusSummary, read_lines
-from data_prep.store_writer import StoreDocument, StoreWriter
+from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store.manifest import SPLITS, Manifest

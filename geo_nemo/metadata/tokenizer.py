@@ -6,6 +6,7 @@ characters. Lone surrogates, which no tokenizer accepts, become U+FFFD.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -210,6 +211,14 @@ def load_tokenizer(
     if path.suffix == ".json":
         return HuggingFaceTokenizer(path, content, bos, eos, pad)
     raise UserError(f"tokenizer {path} must end in .model (sentencepiece) or .json (Hugging Face)")
+
+
+def copy_tokenizer(path: str | Path, folder: Path) -> str:
+    """Copy the tokenizer file `path` into `folder` as `tokenizer` with its suffix; the new name."""
+    path = Path(path)
+    name = f"tokenizer{path.suffix}"
+    shutil.copyfile(path, folder / name)
+    return name
 
 
 def _names_beside(path: Path) -> dict[str, str]:

@@ -1,19 +1,57 @@
-"""What a token store holds, and the hashes that prove it: `manifest.json`, written last."""
+"""What a token store holds, and the hashes that prove it: `manifest.json`, written last.
+
+    <store>/manifest.json
+    <store>/hosts.txt                     sorted; one a line
+    <store>/tokenizer.model               or tokenizer.json, or tokenizer.tiktoken and its .json
+    <store>/<split>/<shard>/<column>.bin  the columns of COLUMNS
+
+Country, source and host are numbered within a shard, so that a shard stays as it is when it comes
+to stand beside others: the manifest lists a shard's countries and sources by name, and `host_map`
+holds the line in hosts.txt of each of its hosts.
+"""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import ValidationError
 
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.schema import NonNegative, Section
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SPLITS = ("train", "validation", "test")
 MANIFEST_NAME = "manifest.json"
 HOSTS_NAME = "hosts.txt"
+Dtype = Literal["uint8", "uint16", "uint32", "uint64", "int16"]
+
+_INDEX: tuple[Dtype, ...] = ("uint8", "uint16", "uint32")
+_ENDS: tuple[Dtype, ...] = ("uint32", "uint64")
+_TOKENS: tuple[Dtype, ...] = ("uint16", "uint32")
+# Each column and the types it may have. An `_end` column holds where each document's values end in
+# the column it is named after. One value a document, but for those and the following:
+#   host_map     one a host of the shard
+#   cluster, cluster_at   only documents whose cluster is not their own hash, and their numbers
+#   path, path_dict, path_end   see geo_nemo.store.paths
+COLUMNS: dict[str, tuple[Dtype, ...]] = {
+    "title.bin": _TOKENS,
+    "title_end.bin": _ENDS,
+    "body.bin": _TOKENS,
+    "body_end.bin": _ENDS,
+    "country.bin": _INDEX,
+    "host.bin": _INDEX,
+    "host_map.bin": ("uint32",),
+    "year.bin": ("int16",),
+    "quality.bin": ("uint8",),
+    "source.bin": _INDEX,
+    "hash.bin": ("uint64",),
+    "cluster.bin": ("uint64",),
+    "cluster_at.bin": _ENDS,
+    "path.bin": ("uint8",),
+    "path_dict.bin": ("uint8",),
+    "path_end.bin": _ENDS,
+}
 
 
 class FileEntry(Section):
@@ -23,11 +61,17 @@ class FileEntry(Section):
     sha256: str
 
 
+class ColumnEntry(FileEntry):
+    """A file of values of one type, little-endian."""
+
+    dtype: Dtype
+
+
 class TokenizerEntry(Section):
     """The tokenizer that made the store; `file` is beside the manifest."""
 
     file: str
-    kind: Literal["sentencepiece", "huggingface"]
+    kind: Literal["sentencepiece", "huggingface", "tiktoken"]
     sha256: str
     vocab_size: int
     bos_id: int
@@ -46,11 +90,18 @@ class CountryEntry(Section):
 
 
 class ShardEntry(Section):
-    """One folder of columns; `path` is relative to the store."""
+    """One folder of columns; `path` is relative to the store.
+
+    countries, sources: what the values of the shard's country and source columns stand for.
+    """
 
     path: str
     documents: NonNegative
-    files: dict[str, FileEntry]
+    title_tokens: NonNegative
+    body_tokens: NonNegative
+    countries: tuple[str, ...]
+    sources: tuple[str, ...]
+    files: dict[str, ColumnEntry]
 
 
 class SplitEntry(Section):
@@ -73,13 +124,18 @@ class SourceEntry(Section):
 
 class Manifest(Section):
     """The whole of `manifest.json`. It holds no time and no machine's path: the same input and
-    config give the same bytes, so the hash identifies the content."""
+    config give the same bytes, so the hash identifies the content.
 
-    format_version: Literal[1] = FORMAT_VERSION
+    countries: sorted. continents: of each country. source_names: sorted; names of input sources.
+    quarantine: records set aside, by reason. sources: the raw files.
+    """
+
+    format_version: Literal[2] = FORMAT_VERSION
     tokenizer: TokenizerEntry
     dtype: Literal["uint16", "uint32"]
     countries: tuple[str, ...]
     continents: dict[str, str]
+    source_names: tuple[str, ...]
     hosts: FileEntry
     splits: dict[str, SplitEntry]
     quarantine: dict[str, NonNegative]
@@ -88,25 +144,6 @@ class Manifest(Section):
     def to_bytes(self) -> bytes:
         """The file's content."""
         return (self.model_dump_json(indent=1) + "\n").encode()
-
-    def country_dtype(self) -> np.dtype:
-        """Type of the country column: uint8 unless there are more than 256 countries."""
-        return np.dtype(np.uint8 if len(self.countries) <= 256 else np.uint16)
-
-    def columns(self) -> dict[str, np.dtype]:
-        """Name and element type of every column of a shard."""
-        tokens, ends = np.dtype(self.dtype), np.dtype(np.int64)
-        return {
-            "title.bin": tokens,
-            "title_end.bin": ends,
-            "body.bin": tokens,
-            "body_end.bin": ends,
-            "country.bin": self.country_dtype(),
-            "host.bin": np.dtype(np.uint32),
-            "hash.bin": np.dtype(np.uint64),
-            "path.bin": np.dtype(np.uint8),
-            "path_end.bin": ends,
-        }
 
 
 def token_dtype(vocab_size: int) -> Literal["uint16", "uint32"]:
@@ -136,6 +173,12 @@ def read_manifest(root: Path) -> tuple[Manifest, str]:
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
+        version = _format_version(content)
+        if version not in (None, FORMAT_VERSION):
+            raise UserError(
+                f"{root} is a token store of format {version}, and this geo-nemo reads format "
+                f"{FORMAT_VERSION}: {mend(root)}"
+            ) from None
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise UserError(
@@ -143,3 +186,11 @@ def read_manifest(root: Path) -> tuple[Manifest, str]:
             f"{mend(root)}"
         ) from None
     return manifest, hashlib.sha256(content).hexdigest()[:16]
+
+
+def _format_version(content: bytes) -> int | None:
+    try:
+        version = json.loads(content)["format_version"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return version if isinstance(version, int) else None

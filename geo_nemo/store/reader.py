@@ -8,71 +8,12 @@ import numpy as np
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.metadata.tokenizer import Tokenizer, load_tokenizer
-from geo_nemo.store.manifest import (
-    HOSTS_NAME,
-    Manifest,
-    ShardEntry,
-    SplitEntry,
-    mend,
-    read_manifest,
-)
+from geo_nemo.metadata.tokenizer import Tokenizer
+from geo_nemo.store.manifest import HOSTS_NAME, Manifest, SplitEntry, read_manifest
+from geo_nemo.store.paths import split_scheme
+from geo_nemo.store.shard import Shard
+from geo_nemo.store.tokenizer import open_tokenizer
 from geo_nemo.store.verify import check_content, check_sizes
-
-
-class Shard:
-    """The columns of one shard, mapped on first use. Arrays are read-only views of the files."""
-
-    def __init__(self, root: Path, entry: ShardEntry, manifest: Manifest):
-        self.root = root / entry.path
-        self.num_documents = entry.documents
-        self._columns = manifest.columns()
-
-    @cached_property
-    def title_tokens(self) -> np.ndarray:
-        return self._map("title.bin")
-
-    @cached_property
-    def body_tokens(self) -> np.ndarray:
-        return self._map("body.bin")
-
-    @cached_property
-    def path_bytes(self) -> np.ndarray:
-        return self._map("path.bin")
-
-    @cached_property
-    def title_end(self) -> np.ndarray:
-        return self._map("title_end.bin")
-
-    @cached_property
-    def body_end(self) -> np.ndarray:
-        return self._map("body_end.bin")
-
-    @cached_property
-    def path_end(self) -> np.ndarray:
-        return self._map("path_end.bin")
-
-    @cached_property
-    def country(self) -> np.ndarray:
-        return self._map("country.bin")
-
-    @cached_property
-    def host(self) -> np.ndarray:
-        return self._map("host.bin")
-
-    @cached_property
-    def content_hash(self) -> np.ndarray:
-        return self._map("hash.bin")
-
-    def _map(self, name: str) -> np.ndarray:
-        path, dtype = self.root / name, self._columns[name]
-        try:
-            if path.stat().st_size == 0:  # an empty file cannot be mapped
-                return np.empty(0, dtype)
-            # A plain view: slices of np.memmap itself cost several times as much to make.
-            return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}") from None
 
 
 class Split:
@@ -86,9 +27,11 @@ class Split:
         self.name = name
         self.num_documents = entry.documents
         self.countries = store.countries
+        self.continents = store.continents
+        self.sources = store.sources
         self.hosts = store.hosts
         self._continent_of = store.continent_of
-        self._shards = [Shard(store.root, shard, store.manifest) for shard in entry.shards]
+        self._shards = store.shards(name)
         counts = [shard.num_documents for shard in self._shards]
         self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
@@ -98,27 +41,53 @@ class Split:
     @cached_property
     def title_lengths(self) -> np.ndarray:
         """Tokens of each title, int64 [n]."""
-        return self._joined([np.diff(shard.title_end, prepend=0) for shard in self._shards])
+        return _joined([_lengths(shard.title_end) for shard in self._shards])
 
     @cached_property
     def body_lengths(self) -> np.ndarray:
         """Tokens of each body, int64 [n]."""
-        return self._joined([np.diff(shard.body_end, prepend=0) for shard in self._shards])
+        return _joined([_lengths(shard.body_end) for shard in self._shards])
 
     @cached_property
     def country(self) -> np.ndarray:
         """Index of each document's country in `countries`, uint8 or uint16 [n]."""
-        return self._joined([shard.country for shard in self._shards])
+        return _joined([shard.country for shard in self._shards])
+
+    @cached_property
+    def continent(self) -> np.ndarray:
+        """Index of each document's continent in `continents`, uint8 [n]."""
+        of_country = [self.continents.index(self._continent_of[c]) for c in self.countries]
+        return np.array(of_country, np.uint8)[self.country]
 
     @cached_property
     def host(self) -> np.ndarray:
         """Index of each document's host in `hosts`, uint32 [n]."""
-        return self._joined([shard.host for shard in self._shards])
+        return _joined([shard.host for shard in self._shards])
+
+    @cached_property
+    def source(self) -> np.ndarray:
+        """Index of each document's input source in `sources`, uint8 or uint16 [n]."""
+        return _joined([shard.source for shard in self._shards])
+
+    @cached_property
+    def year(self) -> np.ndarray:
+        """Year of each document, int16 [n]; 0 where it is unknown."""
+        return _joined([shard.year for shard in self._shards])
+
+    @cached_property
+    def quality(self) -> np.ndarray:
+        """Quality score of each document, 0 to 100, uint8 [n]."""
+        return _joined([shard.quality for shard in self._shards])
 
     @cached_property
     def content_hash(self) -> np.ndarray:
         """Hash of each document's text, uint64 [n]."""
-        return self._joined([shard.content_hash for shard in self._shards])
+        return _joined([shard.content_hash for shard in self._shards])
+
+    @cached_property
+    def cluster(self) -> np.ndarray:
+        """Near-duplicate cluster, uint64 [n]: the hash of the cluster's first document."""
+        return _joined([shard.cluster for shard in self._shards])
 
     def title(self, index: int) -> np.ndarray:
         """Title tokens of document `index`; a view of the memory map."""
@@ -131,14 +100,19 @@ class Split:
         return _slice(shard.body_tokens, shard.body_end, i)
 
     def record(self, index: int) -> MetadataRecord:
-        """Metadata of document `index`. The scheme is not stored: it reads `https`."""
+        """Metadata of document `index`."""
         shard, i = self._locate(index)
-        country = self.countries[shard.country[i]]
+        country = self.countries[shard.country_map[shard.country_code[i]]]
+        try:
+            scheme, path = split_scheme(shard.paths[i])
+        except (ValueError, IndexError) as error:
+            raise UserError(f"{shard.root / 'path.bin'} is damaged: {error}") from None
         return MetadataRecord(
-            host=self.hosts[shard.host[i]],
+            host=self.hosts[shard.host_map[shard.host_code[i]]],
             country=country,
             continent=self._continent_of[country],
-            path=_slice(shard.path_bytes, shard.path_end, i).tobytes().decode(),
+            path=path,
+            scheme=scheme,
         )
 
     def _locate(self, index: int) -> tuple[Shard, int]:
@@ -147,9 +121,6 @@ class Split:
             raise IndexError(f"{self.name} has {self.num_documents} documents, not {index}")
         shard = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self._shards[shard], index - int(self._starts[shard])
-
-    def _joined(self, columns: list[np.ndarray]) -> np.ndarray:
-        return columns[0] if len(columns) == 1 else np.concatenate(columns)
 
 
 class TokenStore:
@@ -161,6 +132,8 @@ class TokenStore:
         self.hash = content_hash
         self.countries = manifest.countries
         self.continent_of = manifest.continents
+        self.continents = tuple(sorted(set(manifest.continents.values())))
+        self.sources = manifest.source_names
 
     @classmethod
     def open(cls, path: str | Path, *, check_hashes: bool = False) -> "TokenStore":
@@ -177,15 +150,23 @@ class TokenStore:
             store.verify()
         return store
 
-    def verify(self, progress: Progress = no_progress) -> int:
+    def verify(self, progress: Progress = no_progress, workers: int = 0) -> int:
         """Read the whole store and check it against its manifest; the number of bytes read.
 
         Checks each file's hash, and each column's meaning: offsets rise to the column's end, ids
         are below the vocabulary's size, countries and hosts exist, totals add up.
-        Raises UserError that names the first file that does not match.
+        workers: shards checked at the same time; 0 is one a core.
+        Raises UserError that names every file that does not match.
         """
         self.tokenizer()
-        return check_content(self.root, self.manifest, progress)
+        return check_content(self.root, self.manifest, progress, workers)
+
+    def shards(self, name: str) -> list[Shard]:
+        """The shards of split `name`, in order."""
+        countries = {country: i for i, country in enumerate(self.countries)}
+        sources = {source: i for i, source in enumerate(self.sources)}
+        entries = self.manifest.splits[name].shards
+        return [Shard(self.root, entry, countries, sources) for entry in entries]
 
     @cached_property
     def hosts(self) -> list[str]:
@@ -197,22 +178,7 @@ class TokenStore:
 
     def tokenizer(self) -> Tokenizer:
         """The store's tokenizer, from the copy inside the store. UserError when it was changed."""
-        entry = self.manifest.tokenizer
-        path = self.root / entry.file
-        names = (
-            {"bos": entry.bos, "eos": entry.eos, "pad": entry.pad}
-            if entry.kind == "huggingface"
-            else {}
-        )
-        try:
-            tokenizer = load_tokenizer(path, **names)
-        except UserError as error:
-            raise UserError(f"{error}; {mend(self.root)}") from None
-        ids = (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id, tokenizer.vocab_size)
-        same_ids = ids == (entry.bos_id, entry.eos_id, entry.pad_id, entry.vocab_size)
-        if tokenizer.sha256 != entry.sha256 or not same_ids:
-            raise UserError(f"{path} is not the tokenizer that made the store; {mend(self.root)}")
-        return tokenizer
+        return open_tokenizer(self.root, self.manifest.tokenizer)
 
     def split(self, name: str) -> Split:
         """The split `name`. UserError where the store has none, or it is empty."""
@@ -233,3 +199,12 @@ class TokenStore:
 
 def _slice(values: np.ndarray, ends: np.ndarray, i: int) -> np.ndarray:
     return values[int(ends[i - 1]) if i else 0 : int(ends[i])]
+
+
+def _lengths(ends: np.ndarray) -> np.ndarray:
+    # Not np.diff of the unsigned ends: lengths are added and subtracted later.
+    return np.diff(ends.astype(np.int64), prepend=0)
+
+
+def _joined(columns: list[np.ndarray]) -> np.ndarray:
+    return columns[0] if len(columns) == 1 else np.concatenate(columns)

@@ -1,103 +1,244 @@
-"""Checks of a token store against its manifest: sizes when it is opened, content on request."""
+"""Checks of a token store against its manifest: sizes when it is opened, content on request.
+
+Content is checked a shard a thread: hashing and NumPy let the others run, and each file is read
+once, in pieces.
+"""
 
 import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.progress import Progress, no_progress
-from geo_nemo.store.manifest import HOSTS_NAME, FileEntry, Manifest, ShardEntry, mend
+from geo_nemo.store.columns import column_problems
+from geo_nemo.store.manifest import (
+    COLUMNS,
+    HOSTS_NAME,
+    FileEntry,
+    Manifest,
+    ShardEntry,
+    SplitEntry,
+    mend,
+)
+from geo_nemo.store.tokenizer import open_tokenizer
 
 CHUNK_BYTES = 1 << 24
+POLL_S = 0.2
+NAMED_IN_ERROR = 50
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is wrong with a file; `file` is relative to the store."""
+
+    file: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.file} {self.problem}"
+
+
+@dataclass
+class _ShardCheck:
+    damage: list[Damage]
+    countries: Counter[str] = field(default_factory=Counter)
 
 
 def check_sizes(root: Path, manifest: Manifest) -> None:
     """Every file exists with the size the manifest gives, and the manifest agrees with itself."""
-    _check_size(root, root / HOSTS_NAME, manifest.hosts.bytes)
-    _inside(root, manifest.tokenizer.file)
-    columns = manifest.columns()
     for name, split in manifest.splits.items():
-        if sum(shard.documents for shard in split.shards) != split.documents:
-            raise UserError(f"{root}: the manifest's shards of {name} do not add up; {mend(root)}")
+        _check_totals(root, name, split)
         for shard in split.shards:
-            folder = _inside(root, shard.path)
-            missing = columns.keys() - shard.files.keys()
-            if missing:
-                raise UserError(f"{folder}: the manifest lacks {min(missing)}; {mend(root)}")
-            for file, entry in shard.files.items():
-                _check_size(root, folder / file, entry.bytes)
-                if file in columns and entry.bytes % columns[file].itemsize:
-                    raise UserError(f"{folder / file} is no whole number of values; {mend(root)}")
+            _check_entry(root, manifest, shard)
+    _inside(root, manifest.tokenizer.file)
+    for path, entry in _files(root, manifest):
+        problem = _size_problem(path, entry)
+        if problem:
+            raise UserError(f"{path} {problem}; {mend(root)}")
 
 
-def check_content(root: Path, manifest: Manifest, progress: Progress = no_progress) -> int:
-    """Hash of every file and meaning of every column; the number of bytes read."""
-    files = [(root / HOSTS_NAME, manifest.hosts)]
+def check_content(
+    root: Path, manifest: Manifest, progress: Progress = no_progress, workers: int = 0
+) -> int:
+    """Hash of every file and meaning of every column; the number of bytes read.
+
+    Raises UserError that names every file that does not match.
+    """
+    damage = find_damage(root, manifest, progress, workers)
+    if damage:
+        named = "; ".join(str(root / str(each)) for each in damage[:NAMED_IN_ERROR])
+        more = len(damage) - NAMED_IN_ERROR
+        raise UserError(f"{named}{f' and {more} files more' if more > 0 else ''}; {mend(root)}")
+    return sum(entry.bytes for _, entry in _files(root, manifest))
+
+
+def find_damage(
+    root: Path, manifest: Manifest, progress: Progress = no_progress, workers: int = 0
+) -> list[Damage]:
+    """Everything that is wrong with the store, in the manifest's order; empty for a whole one.
+
+    workers: shards checked at the same time; 0 is one a core.
+    Raises UserError where the manifest does not agree with itself.
+    """
+    for name, split in manifest.splits.items():
+        _check_totals(root, name, split)
+        for shard in split.shards:
+            _check_entry(root, manifest, shard)
+    damage = []
+    try:
+        open_tokenizer(root, manifest.tokenizer)
+    except UserError as error:
+        damage.append(Damage(manifest.tokenizer.file, f"cannot be used: {error}"))
+    total = sum(entry.bytes for _, entry in _files(root, manifest))
+    done = _Done()
+    problem = _content_problem(root / HOSTS_NAME, manifest.hosts, done.add)
+    if problem:
+        damage.append(Damage(HOSTS_NAME, problem))
+    num_hosts = None if problem else _count_lines(root / HOSTS_NAME)
+    shards = [shard for split in manifest.splits.values() for shard in split.shards]
+    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+        futures = [
+            pool.submit(_check_shard, root, manifest, shard, num_hosts, done.add)
+            for shard in shards
+        ]
+        waiting = set(futures)
+        try:
+            while waiting:
+                _, waiting = wait(waiting, POLL_S)
+                progress("verify", done.bytes, total, f"{len(shards) - len(waiting)} shards")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    checks = iter([future.result() for future in futures])
+    for name, split in manifest.splits.items():
+        of_split = [next(checks) for _ in split.shards]
+        found = [each for check in of_split for each in check.damage]
+        counted = sum((check.countries for check in of_split), Counter())
+        expected = {c: e.documents for c, e in split.by_country.items() if e.documents}
+        if not found and counted != expected:
+            found = [Damage(name, f"has other documents by country of {name} than the manifest")]
+        damage += found
+    return damage
+
+
+class _Done:
+    """Bytes read by all threads."""
+
+    def __init__(self):
+        self.bytes = 0
+        self._lock = Lock()
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self.bytes += count
+
+
+def _check_shard(
+    root: Path,
+    manifest: Manifest,
+    shard: ShardEntry,
+    num_hosts: int | None,
+    read: Callable[[int], None],
+) -> _ShardCheck:
+    folder = root / shard.path
+    check = _ShardCheck([])
+    limits = {"title.bin": manifest.tokenizer.vocab_size, "body.bin": manifest.tokenizer.vocab_size}
+    for name, entry in shard.files.items():
+        problem = _content_problem(
+            folder / name, entry, read, np.dtype(entry.dtype), limits.get(name)
+        )
+        if problem:
+            check.damage.append(Damage(f"{shard.path}/{name}", problem))
+    if not check.damage:
+        columns = {name: _column(folder / name, entry) for name, entry in shard.files.items()}
+        problems = column_problems(shard, columns, num_hosts)
+        check.damage = [Damage(f"{shard.path}/{name}", problem) for name, problem in problems]
+        if not problems:
+            counts = np.bincount(columns["country.bin"], minlength=len(shard.countries))
+            check.countries = Counter(
+                {c: int(n) for c, n in zip(shard.countries, counts, strict=True) if n}
+            )
+    return check
+
+
+def _column(path: Path, entry: FileEntry) -> np.ndarray:
+    if entry.bytes == 0:
+        return np.empty(0, entry.dtype)
+    return np.asarray(np.memmap(path, entry.dtype, "r"))
+
+
+def _content_problem(
+    path: Path,
+    entry: FileEntry,
+    read: Callable[[int], None],
+    dtype: np.dtype | None = None,
+    limit: int | None = None,
+) -> str | None:
+    """Reads a file once: its size, its hash, and that its values are below `limit`."""
+    problem = _size_problem(path, entry)
+    if problem:
+        return problem
+    digest, largest = hashlib.sha256(), -1
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                digest.update(chunk)
+                if limit is not None:
+                    largest = max(largest, int(np.frombuffer(chunk, dtype).max()))
+                read(len(chunk))
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if digest.hexdigest() != entry.sha256:
+        return "does not match the manifest's hash"
+    if limit is not None and largest >= limit:
+        return f"holds {largest}, above {limit - 1}"
+    return None
+
+
+def _size_problem(path: Path, entry: FileEntry) -> str | None:
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return "is missing from the store"
+    return None if size == entry.bytes else f"has {size} bytes, the manifest says {entry.bytes}"
+
+
+def _check_totals(root: Path, name: str, split: SplitEntry) -> None:
+    for total in ("documents", "title_tokens", "body_tokens"):
+        if sum(getattr(shard, total) for shard in split.shards) != getattr(split, total):
+            raise UserError(f"{root}: the manifest's {total} of {name} do not add up; {mend(root)}")
+
+
+def _check_entry(root: Path, manifest: Manifest, shard: ShardEntry) -> None:
+    folder = _inside(root, shard.path)
+    missing = COLUMNS.keys() - shard.files.keys()
+    if missing:
+        raise UserError(f"{folder}: the manifest lacks {min(missing)}; {mend(root)}")
+    for name, entry in shard.files.items():
+        tokens = name in ("title.bin", "body.bin") and entry.dtype != manifest.dtype
+        if entry.dtype not in COLUMNS.get(name, ()) or tokens:
+            raise UserError(f"{folder / name} cannot hold {entry.dtype}; {mend(root)}")
+        if entry.bytes % np.dtype(entry.dtype).itemsize:
+            raise UserError(f"{folder / name} is no whole number of values; {mend(root)}")
+    if not set(shard.countries) <= set(manifest.countries):
+        raise UserError(f"{folder}: the manifest does not list its countries; {mend(root)}")
+    if not set(shard.sources) <= set(manifest.source_names):
+        raise UserError(f"{folder}: the manifest does not list its sources; {mend(root)}")
+
+
+def _files(root: Path, manifest: Manifest) -> list[tuple[Path, FileEntry]]:
+    files: list[tuple[Path, FileEntry]] = [(root / HOSTS_NAME, manifest.hosts)]
     for split in manifest.splits.values():
         for shard in split.shards:
             files += [(root / shard.path / name, entry) for name, entry in shard.files.items()]
-    total = sum(entry.bytes for _, entry in files)
-    done = 0
-    for path, entry in files:
-        _check_hash(root, path, entry)
-        done += entry.bytes
-        progress("verify", done, total, path.name)
-    num_hosts = len((root / HOSTS_NAME).read_text(encoding="utf-8").splitlines())
-    for name, split in manifest.splits.items():
-        title = body = 0
-        documents = np.zeros(len(manifest.countries), np.int64)
-        for shard in split.shards:
-            shard_title, shard_body, countries = _check_columns(root, manifest, shard, num_hosts)
-            title, body, documents = title + shard_title, body + shard_body, documents + countries
-        if (title, body) != (split.title_tokens, split.body_tokens):
-            raise UserError(
-                f"{root}: {name} holds {title}+{body} tokens, not those of the manifest; "
-                f"{mend(root)}"
-            )
-        found = {manifest.countries[i]: int(n) for i, n in enumerate(documents) if n}
-        if found != {c: e.documents for c, e in split.by_country.items() if e.documents}:
-            raise UserError(
-                f"{root}: documents by country of {name} are not those of the manifest; "
-                f"{mend(root)}"
-            )
-    return total
-
-
-def _check_columns(
-    root: Path, manifest: Manifest, shard: ShardEntry, num_hosts: int
-) -> tuple[int, int, np.ndarray]:
-    """Title tokens, body tokens and documents by country of a shard whose columns hold."""
-    folder = root / shard.path
-    columns = {
-        name: np.fromfile(folder / name, dtype)
-        if (folder / name).stat().st_size < CHUNK_BYTES
-        else np.memmap(folder / name, dtype, "r")
-        for name, dtype in manifest.columns().items()
-    }
-    for name in ("country.bin", "host.bin", "hash.bin"):
-        if len(columns[name]) != shard.documents:
-            raise UserError(f"{folder / name} has {len(columns[name])} values; {mend(root)}")
-    for name in ("title", "body", "path"):
-        ends, values = columns[f"{name}_end.bin"], columns[f"{name}.bin"]
-        rises = len(ends) == 0 or (ends[0] >= 0 and bool((np.diff(ends) >= 0).all()))
-        last = int(ends[-1]) if len(ends) else 0
-        if len(ends) != shard.documents or not rises or last != len(values):
-            raise UserError(f"{folder / name}_end.bin does not match {name}.bin; {mend(root)}")
-    limits = {
-        "title.bin": manifest.tokenizer.vocab_size,
-        "body.bin": manifest.tokenizer.vocab_size,
-        "country.bin": len(manifest.countries),
-        "host.bin": num_hosts,
-    }
-    for name, limit in limits.items():
-        values = columns[name]
-        if len(values) and int(values.max()) >= limit:
-            raise UserError(
-                f"{folder / name} holds {int(values.max())}, above {limit - 1}; {mend(root)}"
-            )
-    countries = np.bincount(columns["country.bin"], minlength=len(manifest.countries))
-    return len(columns["title.bin"]), len(columns["body.bin"]), countries
+    return files
 
 
 def _inside(root: Path, relative: str) -> Path:
@@ -106,22 +247,6 @@ def _inside(root: Path, relative: str) -> Path:
     return root / relative
 
 
-def _check_size(root: Path, path: Path, expected: int) -> None:
-    try:
-        size = path.stat().st_size
-    except OSError:
-        raise UserError(f"{path} is missing from the store; {mend(root)}") from None
-    if size != expected:
-        raise UserError(f"{path} has {size} bytes, the manifest says {expected}; {mend(root)}")
-
-
-def _check_hash(root: Path, path: Path, entry: FileEntry) -> None:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                digest.update(chunk)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    if digest.hexdigest() != entry.sha256:
-        raise UserError(f"{path} does not match the manifest's hash; {mend(root)}")
+def _count_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(CHUNK_BYTES), b""))

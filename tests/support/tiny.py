@@ -8,8 +8,8 @@ from pathlib import Path
 import sentencepiece
 import xxhash
 
-from data_prep.store_writer import StoreDocument, StoreWriter
 from data_prep.synth import Synth, write_corpus
+from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.config import Data, MetadataPolicy, Model, Run, Stage, Train
 from geo_nemo.metadata.tokenizer import load_tokenizer
 

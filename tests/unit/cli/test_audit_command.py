@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from data_prep.store_writer import StoreDocument, StoreWriter
+from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.cli import main as cli
 from geo_nemo.data import dataset as dataset_module
 from geo_nemo.data.rows import build_row

@@ -8,7 +8,7 @@ import numpy as np
 from tokenizers import Tokenizer as HubTokenizer
 from tokenizers import decoders, models, pre_tokenizers
 
-from data_prep.store_writer import StoreDocument, StoreWriter
+from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.config import Data, MetadataPolicy, Model, Run, Stage, Train
 from geo_nemo.data.rows import Row
 from geo_nemo.metadata.tokenizer import Tokenizer, load_tokenizer

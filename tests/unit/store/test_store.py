@@ -1,5 +1,6 @@
 """The token store: what was written is read, and damage is named."""
 
+import pickle
 import shutil
 
 import numpy as np
@@ -37,11 +38,51 @@ def test_documents_come_back_across_shards(pristine):
 def test_records(pristine):
     store = TokenStore.open(pristine)
     assert store.split("train").record(2) == MetadataRecord(
-        host="bbc.co.uk", country="gb", continent="Europe", path="/é?a=1"
+        host="bbc.co.uk", country="gb", continent="Europe", path="/é?a=1", scheme="http"
     )
     assert store.split("train").record(1).path == ""
     assert store.hosts == ["bbc.co.uk", "nation.africa", "nytimes.com", "the-star.co.ke"]
     assert store.continent_of == {"gb": "Europe", "ke": "Africa", "us": "America"}
+
+
+def test_columns_of_a_document(pristine):
+    split = TokenStore.open(pristine).split("train")
+    assert split.year.tolist() == [2024, 0, 2011, 1999, 2024]
+    assert split.quality.tolist() == [80, 0, 100, 7, 55]
+    assert [split.sources[i] for i in split.source] == ["now", "default", "now", "now", "web"]
+    assert [split.continents[i] for i in split.continent] == [
+        "Europe", "Africa", "Europe", "America", "Africa",
+    ]  # fmt: skip
+    assert split.cluster.tolist() == [11, 2**64 - 1, 11, 14, 2**63]
+    assert [split.record(i).scheme for i in range(5)] == ["https", "https", "http", "https", "http"]
+    dtypes = {
+        "country": "uint8", "continent": "uint8", "host": "uint32", "source": "uint8",
+        "year": "int16", "quality": "uint8", "cluster": "uint64", "content_hash": "uint64",
+    }  # fmt: skip
+    assert {name: getattr(split, name).dtype.name for name in dtypes} == dtypes
+
+
+def test_a_shard_is_the_same_file_by_file_beside_any_others(tmp_path, pristine):
+    """Country, source and host are numbered within it; only its host map tells its place."""
+    other = write_store(tmp_path, others_first=True)
+    names = {path.name for path in (pristine / "train/00002").iterdir()} - {"host_map.bin"}
+    assert len(names) == 15
+    for name in names:
+        assert (other / "train/00003" / name).read_bytes() == (
+            pristine / "train/00002" / name
+        ).read_bytes()
+    split, moved = TokenStore.open(pristine).split("train"), TokenStore.open(other).split("train")
+    assert moved.countries == ("dz", "gb", "ke", "us")
+    assert moved.record(6) == split.record(4)
+    assert moved.host[6] != split.host[4]
+    assert moved.country[6] != split.country[4]
+
+
+def test_a_split_can_be_sent_to_another_process_after_it_was_read(pristine):
+    split = TokenStore.open(pristine).split("train")
+    expected = split.record(2), split.body(1).tolist(), split.country.tolist()
+    sent = pickle.loads(pickle.dumps(split))
+    assert (sent.record(2), sent.body(1).tolist(), sent.country.tolist()) == expected
 
 
 def test_bodies_are_views_of_the_map_and_cannot_be_written(pristine):
@@ -98,18 +139,25 @@ def test_a_folder_that_is_no_store(tmp_path):
         TokenStore.open(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"format_version": 1}', "[]", '{"a": NaN}'])
+@pytest.mark.parametrize("content", ["", "{", '{"format_version": 2}', "[]", '{"a": NaN}'])
 def test_a_broken_manifest_is_a_user_error(damaged, content):
     (damaged / "manifest.json").write_text(content)
-    with pytest.raises(UserError, match="is no manifest of format 1"):
+    with pytest.raises(UserError, match="is no manifest of format 2"):
         TokenStore.open(damaged)
 
 
-def test_a_manifest_of_another_format_is_a_user_error(damaged):
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_store_of_another_format_is_to_be_prepared_again(damaged, version):
     manifest = damaged / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 2'))
-    with pytest.raises(UserError, match="is no manifest of format 1"):
+    text = manifest.read_text()
+    assert '"format_version": 2' in text
+    manifest.write_text(text.replace('"format_version": 2', f'"format_version": {version}'))
+    with pytest.raises(UserError) as error:
         TokenStore.open(damaged)
+    assert str(error.value) == (
+        f"{damaged} is a token store of format {version}, and this geo-nemo reads format 2: "
+        f"remove the folder {damaged} and run geo-nemo prep again"
+    )
 
 
 @pytest.mark.parametrize("name", ["train/00001/body.bin", "train/00000/country.bin", "hosts.txt"])

@@ -1,0 +1,1 @@
+"""Text to tokens, once: the tokenizer, the shards of the token store, and the store itself."""

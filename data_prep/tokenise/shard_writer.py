@@ -1,0 +1,177 @@
+"""Writes one shard of the token store: token columns as they come, the others when it is closed.
+
+In memory until then: 40 bytes a document, and the shard's host names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.tokenise.hashed_file import HashedFile, write_column
+from data_prep.tokenise.path_column import PathColumn
+from geo_nemo.store.manifest import ColumnEntry, CountryEntry, ShardEntry
+from geo_nemo.store.shard import index_dtype
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of n texts, one after another; lengths int64 [n]."""
+
+    ids: np.ndarray
+    lengths: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, part: slice) -> "Tokens":
+        """Those of some texts in a row; a view."""
+        start, stop, _ = part.indices(len(self.lengths))
+        first, last = int(self.lengths[:start].sum()), int(self.lengths[:stop].sum())
+        return Tokens(self.ids[first:last], self.lengths[start:stop])
+
+
+@dataclass(frozen=True)
+class Columns:
+    """n documents in a row, as the store keeps them; see geo_nemo.store.manifest.COLUMNS.
+
+    path: as geo_nemo.store.paths.with_scheme makes it.
+    """
+
+    titles: Tokens
+    bodies: Tokens
+    country: Sequence[str]
+    host: Sequence[str]
+    source: Sequence[str]
+    path: Sequence[str]
+    year: np.ndarray
+    quality: np.ndarray
+    content_hash: np.ndarray
+    cluster: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.titles)
+
+    def __getitem__(self, part: slice) -> "Columns":
+        return Columns(*(getattr(self, name)[part] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class WrittenShard:
+    """A shard that is whole but for its host map.
+
+    hosts: names of the shard's hosts, in the order of their codes.
+    """
+
+    entry: ShardEntry
+    hosts: list[str]
+    by_country: dict[str, CountryEntry]
+
+
+class ShardWriter:
+    """Fills the folder `folder`, which it makes.
+
+    dtype: of token ids.
+    """
+
+    def __init__(self, folder: Path, dtype: str):
+        folder.mkdir(parents=True)
+        self.documents = 0
+        self._folder = folder
+        self._dtype = np.dtype(dtype)
+        self._tokens = {name: HashedFile(folder / f"{name}.bin") for name in ("title", "body")}
+        self._path_file = HashedFile(folder / "path.bin")
+        self._paths = PathColumn(self._path_file)
+        self._codes = {name: _Codes() for name in ("country", "host", "source")}
+        self._kept: dict[str, list[np.ndarray]] = {}
+
+    def add(self, columns: Columns) -> None:
+        for name, tokens in (("title", columns.titles), ("body", columns.bodies)):
+            # Ids are checked when a tokenizer is loaded: all are below its vocabulary's size.
+            ids = np.ascontiguousarray(tokens.ids, self._dtype)
+            self._tokens[name].write(ids.data.cast("B") if len(ids) else b"")
+            self._keep(f"{name}_length", tokens.lengths.astype(np.int64))
+        for name, codes in self._codes.items():
+            self._keep(name, codes.of(getattr(columns, name)))
+        self._keep("year", np.asarray(columns.year).astype(np.int16))
+        self._keep("quality", np.asarray(columns.quality).astype(np.uint8))
+        content_hash = np.asarray(columns.content_hash, np.uint64)
+        cluster = np.asarray(columns.cluster, np.uint64)
+        others = np.flatnonzero(cluster != content_hash)
+        self._keep("hash", content_hash)
+        self._keep("cluster", cluster[others])
+        self._keep("cluster_at", (others + self.documents).astype(np.uint64))
+        self._paths.add(list(columns.path))
+        self.documents += len(columns)
+
+    def close(self, path: str) -> WrittenShard:
+        """Write the rest; `path` is the shard's place in its store."""
+        files: dict[str, ColumnEntry] = {}
+        lengths = {name: self._taken(f"{name}_length", np.int64) for name in self._tokens}
+        for name, file in self._tokens.items():
+            files[f"{name}.bin"] = file.close_column(self._dtype.name)
+            self._write(files, f"{name}_end", _narrow(np.cumsum(lengths[name], dtype=np.uint64)))
+        country = self._taken("country", np.uint32)
+        by_country = self._by_country(country, lengths["title"] + lengths["body"])
+        for name, codes in self._codes.items():
+            values = country if name == "country" else self._taken(name, np.uint32)
+            self._write(files, name, values.astype(index_dtype(len(codes.names))))
+        for name, dtype in (("year", np.int16), ("quality", np.uint8), ("hash", np.uint64),
+                            ("cluster", np.uint64)):  # fmt: skip
+            self._write(files, name, self._taken(name, dtype))
+        self._write(files, "cluster_at", _narrow(self._taken("cluster_at", np.uint64)))
+        ends = self._paths.close()
+        files["path.bin"] = self._path_file.close_column("uint8")
+        self._write(files, "path_end", _narrow(ends))
+        self._write(files, "path_dict", np.frombuffer(self._paths.dictionary, np.uint8))
+        entry = ShardEntry(
+            path=path,
+            documents=self.documents,
+            title_tokens=int(lengths["title"].sum()),
+            body_tokens=int(lengths["body"].sum()),
+            countries=tuple(self._codes["country"].names),
+            sources=tuple(self._codes["source"].names),
+            files=files,
+        )
+        return WrittenShard(entry, list(self._codes["host"].names), by_country)
+
+    def abandon(self) -> None:
+        """Close files after an error, leaving the folder as it is."""
+        for file in (*self._tokens.values(), self._path_file):
+            file.abandon()
+
+    def _keep(self, name: str, values: np.ndarray) -> None:
+        self._kept.setdefault(name, []).append(values)
+
+    def _taken(self, name: str, dtype: type) -> np.ndarray:
+        return np.concatenate([np.empty(0, dtype), *self._kept.pop(name, [])], dtype=dtype)
+
+    def _write(self, files: dict[str, ColumnEntry], name: str, values: np.ndarray) -> None:
+        files[f"{name}.bin"] = write_column(self._folder / f"{name}.bin", values)
+
+    def _by_country(self, country: np.ndarray, tokens: np.ndarray) -> dict[str, CountryEntry]:
+        names = self._codes["country"].names
+        documents = np.bincount(country, minlength=len(names))
+        sums = np.zeros(len(names), np.int64)
+        np.add.at(sums, country, tokens)
+        return {
+            name: CountryEntry(documents=int(documents[code]), tokens=int(sums[code]))
+            for name, code in sorted(names.items())
+        }
+
+
+class _Codes:
+    """Names numbered in the order in which they come."""
+
+    def __init__(self):
+        self.names: dict[str, int] = {}
+
+    def of(self, names: Sequence[str]) -> np.ndarray:
+        known = self.names
+        return np.array([known.setdefault(name, len(known)) for name in names], np.uint32)
+
+
+def _narrow(ends: np.ndarray) -> np.ndarray:
+    """Rising numbers in 4 bytes where they fit, else in 8."""
+    return ends.astype(np.uint32) if not len(ends) or ends[-1] < 1 << 32 else ends

@@ -1,0 +1,128 @@
+"""One shard of a token store: its columns, mapped on first use."""
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from geo_nemo.config.errors import UserError
+from geo_nemo.store.manifest import ShardEntry
+from geo_nemo.store.paths import PathBlocks
+
+
+class Shard:
+    """The columns of one shard. Arrays are read-only views of the files.
+
+    countries, sources: index in the store's list of each country and source of this shard.
+    `country_code`, `source_code` and `host_code` are numbered within the shard; `country`, `source`
+    and `host` as in the store, in memory.
+    """
+
+    def __init__(
+        self, root: Path, entry: ShardEntry, countries: dict[str, int], sources: dict[str, int]
+    ):
+        self.root = root / entry.path
+        self.entry = entry
+        self.num_documents = entry.documents
+        self.country_map = _index_map(entry.countries, countries)
+        self.source_map = _index_map(entry.sources, sources)
+
+    def __getstate__(self) -> dict:
+        # A process that gets a shard maps its files itself.
+        kept = ("root", "entry", "num_documents", "country_map", "source_map")
+        return {name: self.__dict__[name] for name in kept}
+
+    @cached_property
+    def title_tokens(self) -> np.ndarray:
+        return self.column("title.bin")
+
+    @cached_property
+    def body_tokens(self) -> np.ndarray:
+        return self.column("body.bin")
+
+    @cached_property
+    def title_end(self) -> np.ndarray:
+        return self.column("title_end.bin")
+
+    @cached_property
+    def body_end(self) -> np.ndarray:
+        return self.column("body_end.bin")
+
+    @cached_property
+    def country_code(self) -> np.ndarray:
+        return self.column("country.bin")
+
+    @cached_property
+    def source_code(self) -> np.ndarray:
+        return self.column("source.bin")
+
+    @cached_property
+    def host_code(self) -> np.ndarray:
+        return self.column("host.bin")
+
+    @cached_property
+    def host_map(self) -> np.ndarray:
+        return self.column("host_map.bin")
+
+    @cached_property
+    def year(self) -> np.ndarray:
+        return self.column("year.bin")
+
+    @cached_property
+    def quality(self) -> np.ndarray:
+        return self.column("quality.bin")
+
+    @cached_property
+    def content_hash(self) -> np.ndarray:
+        return self.column("hash.bin")
+
+    @cached_property
+    def paths(self) -> PathBlocks:
+        return PathBlocks(
+            self.column("path.bin"), self.column("path_end.bin"), self.column("path_dict.bin")
+        )
+
+    @property
+    def country(self) -> np.ndarray:
+        return self.country_map[self.country_code]
+
+    @property
+    def source(self) -> np.ndarray:
+        return self.source_map[self.source_code]
+
+    @property
+    def host(self) -> np.ndarray:
+        return self.host_map[self.host_code]
+
+    @property
+    def cluster(self) -> np.ndarray:
+        """uint64 [n]; the map of the hashes itself where each document is its own cluster."""
+        others = self.column("cluster.bin")
+        if not len(others):
+            return self.content_hash
+        cluster = self.content_hash.copy()
+        cluster[self.column("cluster_at.bin")] = others
+        return cluster
+
+    def column(self, name: str) -> np.ndarray:
+        """The values of a file of the shard."""
+        path, entry = self.root / name, self.entry.files[name]
+        try:
+            if path.stat().st_size == 0:  # an empty file cannot be mapped
+                return np.empty(0, entry.dtype)
+            # A plain view: slices of np.memmap itself cost several times as much to make.
+            return np.asarray(np.memmap(path, dtype=entry.dtype, mode="r"))
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from None
+
+
+def index_dtype(values: int) -> np.dtype:
+    """The narrowest unsigned type that numbers so many values."""
+    for dtype in (np.uint8, np.uint16):
+        if values <= np.iinfo(dtype).max + 1:
+            return np.dtype(dtype)
+    return np.dtype(np.uint32)
+
+
+def _index_map(names: tuple[str, ...], index: dict[str, int]) -> np.ndarray:
+    return np.array([index[name] for name in names], dtype=index_dtype(len(index)))
