@@ -16,13 +16,15 @@ class Splits(Section):
     by: what must stay together: a `cluster` of near-duplicates (a document, where there are none),
         a `host` (registrable domain), or a `year`.
     train: the rest must equal 1 - validation - test; it is named so that a mistake shows.
-    test_years: with by=year, the years that are test.
+    test_years, validation_years: with by=year, the years that are test and validation; the shares
+        are then not used. Documents without a date are in train.
     test_per_continent: with this, test is so many documents of each continent, shared out among
         its countries as their documents are; `test` is then not used. An error where a continent
         has not twice as many.
     test_min_per_country: a country whose share is smaller gets this many, as far as that is no
         more than a fifth of its documents.
-    test_max_per_country: a country whose share is larger gives the rest to train.
+    test_max_per_country: a country whose share is larger gives the rest to train; with by=year,
+        the rest is left out, as it may not be in train.
     """
 
     by: Literal["cluster", "host", "year"] = "cluster"
@@ -30,6 +32,7 @@ class Splits(Section):
     validation: Share = 0.02
     test: Share = 0.04
     test_years: tuple[Positive, ...] = ()
+    validation_years: tuple[Positive, ...] = ()
     test_per_continent: Positive | None = None
     test_min_per_country: NonNegative = 2
     test_max_per_country: Positive = 5000
@@ -46,6 +49,11 @@ class Splits(Section):
             )
         if (self.by == "year") != bool(self.test_years):
             raise ValueError("by=year needs test_years, and test_years needs by=year")
+        if self.by != "year" and self.validation_years:
+            raise ValueError("validation_years needs by=year")
+        both = sorted(set(self.test_years) & set(self.validation_years))
+        if both:
+            raise ValueError(f"{both[0]} is in test_years and in validation_years")
         return self
 
 

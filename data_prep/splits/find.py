@@ -1,0 +1,208 @@
+"""Finds the rules of a corpus: passes over all its documents, a part at a time.
+
+1. How many documents each country has, and which units may be test.
+2. The splits: quotas of test documents by country, then validation.
+3. What remains for train, by country, and a histogram of its draws where a country has a cap.
+4. The draw at which a cap is reached: exact, from the one bin of the histogram that holds it.
+
+In memory, beside one part's arrays (27 bytes a document of the part):
+- by cluster and year, 32 bytes x test_max_per_country (or test_per_continent, if that is less) a
+  country, however many documents there are;
+- by host, 34 bytes a pair of host and country, and 24 more a host while they are drawn;
+- with caps, 32 KiB a country, and 8 bytes x 1/4096 of the documents of countries with a cap.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from data_prep.config import Balance, Splits
+from data_prep.splits.draws import (
+    ALL,
+    BALANCE_DRAW,
+    TEST_DRAW,
+    Lowest,
+    share_limit,
+    uniform_bits,
+)
+from data_prep.splits.hosts import HostTally, draw_hosts
+from data_prep.splits.outcomes import TRAIN
+from data_prep.splits.quotas import first_fit, quota_by_share, quotas_by_continent
+from data_prep.splits.rules import CODES, INDEX, Rows, Rules, keep_limits
+from geo_nemo.config.errors import UserError
+
+BINS = 4096
+_BIN_SHIFT = np.uint64(64 - 12)
+Pass = Callable[[], Iterable[Rows]]
+
+
+def find_rules(
+    passes: Pass, splits: Splits, balance: Balance, seed: int, listed: tuple[str, ...] = ()
+) -> Rules:
+    """The rules for the documents that each call of `passes` gives, in any order.
+
+    listed: countries that must have documents, and documents of train.
+    Raises UserError where one has none, or a continent cannot give its test documents.
+    """
+    finder = {"cluster": _by_cluster, "host": _by_host, "year": _by_year}[splits.by]
+    rules, totals = finder(passes, splits, seed, listed)
+    return _balanced(passes, rules, balance, totals, listed)
+
+
+def _by_cluster(
+    passes: Pass, splits: Splits, seed: int, listed: tuple[str, ...]
+) -> tuple[Rules, dict[str, int]]:
+    limit = _most_in_country(splits)
+    # Units of several documents may not fit: the next ones after them are then wanted.
+    lowest: dict[int, Lowest] = {}
+    for rows in passes():
+        draws = uniform_bits(rows.unit, seed, TEST_DRAW)
+        for country in np.unique(rows.home):
+            found = lowest.setdefault(int(country), Lowest(2 * limit + 1))
+            found.add(draws[rows.home == country])
+    by_country = {CODES[number]: found for number, found in sorted(lowest.items())}
+    totals = {country: found.total for country, found in by_country.items()}
+    _check_present(totals, listed)
+    draws = {country: found.sorted() for country, found in by_country.items()}
+    if splits.test_per_continent is not None:
+        quotas = quotas_by_continent(splits, totals)
+    else:
+        share = np.uint64(share_limit(splits.test))
+        quotas = {
+            c: quota_by_share(splits, totals[c], int(np.searchsorted(draws[c], share)))
+            for c in totals
+        }
+    chosen = {
+        c: _units_that_fit(draws[c], quotas[c], whole=totals[c] == len(draws[c])) for c in totals
+    }
+    test = sum(count for _, count in chosen.values())
+    part = splits.test if splits.test_per_continent is None else test / max(sum(totals.values()), 1)
+    # Validation's share is one of all documents; it is drawn from those not in test.
+    validation = share_limit(min(splits.validation / (1 - part), 1.0)) if part < 1 else 0
+    rules = Rules("cluster", seed, _joined(units for units, _ in chosen.values()),
+                  validation_limit=validation)  # fmt: skip
+    return rules, totals
+
+
+def _by_host(
+    passes: Pass, splits: Splits, seed: int, listed: tuple[str, ...]
+) -> tuple[Rules, dict[str, int]]:
+    tally = HostTally()
+    totals = np.zeros(len(CODES), np.int64)
+    for rows in passes():
+        tally.add(rows.unit, rows.country)
+        totals += np.bincount(rows.country, minlength=len(CODES))
+    named = {CODES[i]: int(totals[i]) for i in np.flatnonzero(totals)}
+    _check_present(named, listed)
+    test, validation = draw_hosts(tally.hosts(), splits, seed)
+    return Rules("host", seed, test, validation), named
+
+
+def _by_year(
+    passes: Pass, splits: Splits, seed: int, listed: tuple[str, ...]
+) -> tuple[Rules, dict[str, int]]:
+    limit = _most_in_country(splits)
+    totals = np.zeros(len(CODES), np.int64)
+    lowest: dict[str, Lowest] = {}
+    for rows in passes():
+        totals += np.bincount(rows.country, minlength=len(CODES))
+        test = np.isin(rows.year, splits.test_years)
+        draws = uniform_bits(rows.content[test], seed, TEST_DRAW)
+        countries = rows.country[test]
+        for country in np.unique(countries):
+            found = lowest.setdefault(CODES[country], Lowest(limit))
+            found.add(draws[countries == country])
+    named = {CODES[i]: int(totals[i]) for i in np.flatnonzero(totals)}
+    _check_present(named, listed)
+    available = {country: found.total for country, found in lowest.items()}
+    if splits.test_per_continent is not None:
+        quotas = quotas_by_continent(splits, named, available)
+    else:
+        quotas = {c: min(n, splits.test_max_per_country) for c, n in available.items()}
+    test = _joined(found.sorted()[: quotas[c]] for c, found in sorted(lowest.items()))
+    rules = Rules("year", seed, test, test_years=splits.test_years,
+                  validation_years=splits.validation_years)  # fmt: skip
+    return rules, named
+
+
+def _balanced(
+    passes: Pass,
+    rules: Rules,
+    balance: Balance,
+    totals: dict[str, int],
+    listed: tuple[str, ...],
+) -> Rules:
+    """`rules` with the limits of balance; UserError where a listed country has no train left."""
+    rules = replace(rules, keep_limit=keep_limits(balance.keep))
+    caps = {c: balance.cap.get(c, balance.cap_all) for c in totals}
+    caps = {c: cap for c, cap in caps.items() if cap is not None and cap < totals[c]}
+    train = np.zeros(len(CODES), np.int64)
+    bins = {c: np.zeros(BINS, np.int64) for c in caps}
+    for rows in passes():
+        kept = rules.outcomes(rows) == TRAIN
+        train += np.bincount(rows.country[kept], minlength=len(CODES))
+        for country, draws in _draws_of(rows, kept, caps, rules.seed):
+            bins[country] += np.bincount((draws >> _BIN_SHIFT).astype(np.intp), minlength=BINS)
+    empty = [c for c in listed if not train[INDEX[c]] and balance.keep.get(c) != 0]
+    if empty:
+        raise UserError(
+            f"annotate.countries: no training document is left of {', '.join(empty)}, after splits "
+            "and balance.keep; give more input, or other shares"
+        )
+    caps = {c: cap for c, cap in caps.items() if cap < train[INDEX[c]]}
+    if not caps:
+        return rules
+    # The bin in which the cap is reached, and how many documents lie in those before it.
+    sums = {c: np.cumsum(bins[c]) for c in caps}
+    place = {c: int(np.searchsorted(sums[c], cap)) for c, cap in caps.items()}
+    before = {c: int(sums[c][place[c] - 1]) if place[c] else 0 for c in caps}
+    inside: dict[str, list[np.ndarray]] = {c: [] for c in caps}
+    for rows in passes():
+        kept = rules.outcomes(rows) == TRAIN
+        for country, draws in _draws_of(rows, kept, caps, rules.seed):
+            inside[country].append(draws[draws >> _BIN_SHIFT == place[country]])
+    limits = {
+        c: int(np.sort(np.concatenate(inside[c]))[cap - before[c] - 1]) for c, cap in caps.items()
+    }
+    return replace(rules, cap_limit=limits)
+
+
+def _draws_of(rows: Rows, kept: np.ndarray, caps: dict[str, int], seed: int):
+    """(country, uint64 draws of its `kept` documents) of the countries with a cap."""
+    for number in np.unique(rows.country[kept]) if caps else ():
+        if (country := CODES[number]) in caps:
+            mine = kept & (rows.country == number)
+            yield country, uniform_bits(rows.content[mine], seed, BALANCE_DRAW)
+
+
+def _most_in_country(splits: Splits) -> int:
+    """How many test documents a country can have at most."""
+    return min(splits.test_max_per_country, splits.test_per_continent or ALL)
+
+
+def _units_that_fit(draws: np.ndarray, quota: int, whole: bool) -> tuple[np.ndarray, int]:
+    """Units in the order of their draws, each taken if it does not exceed the quota.
+
+    draws: sorted, one of each document; equal ones are one unit. whole: they are all there are;
+    otherwise the last unit may have more documents, and is not taken.
+    Draws of the units, and how many documents they have.
+    """
+    units, counts = np.unique(draws, return_counts=True)
+    if not whole:
+        units, counts = units[:-1], counts[:-1]
+    taken = first_fit(counts, quota)
+    return units[taken], int(counts[taken].sum())
+
+
+def _check_present(totals: dict[str, int], listed: tuple[str, ...]) -> None:
+    absent = [country for country in listed if not totals.get(country)]
+    if absent:
+        raise UserError(
+            f"annotate.countries: no document from {', '.join(absent)}; give more input, or take "
+            "them out of the list"
+        )
+
+
+def _joined(parts: Iterable[np.ndarray]) -> np.ndarray:
+    return np.sort(np.concatenate([np.empty(0, np.uint64), *parts]))

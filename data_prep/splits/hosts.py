@@ -1,0 +1,101 @@
+"""Splits by host: which hosts are test and validation, whole.
+
+A host counts for its home, the country that most of its documents are of. Hosts are taken in the
+order of their draw, each if its documents still fit the home's quota: so a quota is never exceeded,
+and a host that holds more than it is always in train. Validation has its share of each country in
+the same way.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep.config import Splits
+from data_prep.splits.draws import TEST_DRAW, VALIDATION_DRAW, contained, uniform_bits
+from data_prep.splits.quotas import first_fit, quota_by_share, quotas_by_continent
+from data_prep.splits.rules import CODES
+
+_MERGE_AT = 1 << 20
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Arrays [n], by rising unit: uint64 units, uint8 homes, int64 documents."""
+
+    unit: np.ndarray
+    home: np.ndarray
+    documents: np.ndarray
+
+
+class HostTally:
+    """Documents by host and country, from a stream; 17 bytes a pair, and as much in a merge."""
+
+    def __init__(self) -> None:
+        self._unit = np.empty(0, np.uint64)
+        self._country = np.empty(0, np.uint8)
+        self._count = np.empty(0, np.int64)
+        self._new: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._pending = 0
+
+    def add(self, unit: np.ndarray, country: np.ndarray) -> None:
+        """Count documents: units uint64 [n], countries uint8 [n]."""
+        self._new.append(_summed(unit, country, np.ones(len(unit), np.int64)))
+        self._pending += len(self._new[-1][0])
+        if self._pending > max(_MERGE_AT, len(self._unit)):
+            self._merge()
+
+    def hosts(self) -> Hosts:
+        """All hosts; the home is the country of most documents, the first by code among equals."""
+        self._merge()
+        order = np.lexsort((self._country, -self._count, self._unit))
+        unit = self._unit[order]
+        first = np.flatnonzero(np.concatenate([[True], unit[1:] != unit[:-1]])[: len(unit)])
+        sums = np.add.reduceat(self._count[order], first) if len(first) else self._count
+        return Hosts(unit[first], self._country[order][first], sums)
+
+    def _merge(self) -> None:
+        parts = [(self._unit, self._country, self._count), *self._new]
+        self._unit, self._country, self._count = _summed(
+            *(np.concatenate(column) for column in zip(*parts, strict=True))
+        )
+        self._new, self._pending = [], 0
+
+
+def draw_hosts(hosts: Hosts, splits: Splits, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Units of test and of validation, each uint64, sorted."""
+    totals = np.bincount(hosts.home, hosts.documents, len(CODES)).astype(np.int64)
+    named = {CODES[i]: int(totals[i]) for i in np.flatnonzero(totals)}
+    if splits.test_per_continent is not None:
+        quotas = quotas_by_continent(splits, named)
+    else:
+        quotas = {c: quota_by_share(splits, n, round(splits.test * n)) for c, n in named.items()}
+    test, validation = [], []
+    for country, total in named.items():
+        mine = hosts.home == CODES.index(country)
+        units, documents = hosts.unit[mine], hosts.documents[mine]
+        for taken, draw, quota in (
+            (test, TEST_DRAW, quotas[country]),
+            (validation, VALIDATION_DRAW, round(splits.validation * total)),
+        ):
+            order = np.argsort(uniform_bits(units, seed, draw), kind="stable")
+            chosen = np.sort(units[order][first_fit(documents[order], quota)])
+            taken.append(chosen)
+            left = ~contained(chosen, units)
+            units, documents = units[left], documents[left]
+    return _joined(test), _joined(validation)
+
+
+def _summed(
+    unit: np.ndarray, country: np.ndarray, count: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    order = np.lexsort((country, unit))
+    unit, country, count = unit[order], country[order], count[order]
+    new = np.ones(len(unit), bool)
+    new[1:] = (unit[1:] != unit[:-1]) | (country[1:] != country[:-1])
+    first = np.flatnonzero(new)
+    sums = np.add.reduceat(count, first) if len(first) else count
+    return unit[first], country[first], sums
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return np.sort(np.concatenate([np.empty(0, np.uint64), *parts]))

@@ -1,0 +1,197 @@
+"""The stages of the split: `units` reads each part, `split` finds the rules, `assign` applies them.
+
+Only `split` is one task; it holds what data_prep.splits.find states, and with near-duplicates kept
+maps a file of one byte a document.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from data_prep.config import Prep
+from data_prep.engine import Stage, Task, TaskProgress
+from data_prep.engine.receipt import task_key
+from data_prep.ingest import PartRef, all_parts
+from data_prep.parts import read_part
+from data_prep.splits.find import find_rules
+from data_prep.splits.outcomes import EVALUATION_OVERLAP, FIRST_DUPLICATE, OUTCOMES, TRAIN
+from data_prep.splits.rules import CODES, Rows, Rules
+from data_prep.splits.units import DTYPES, PartArrays, batch_arrays, columns_for, read_columns
+
+UNITS_VERSION = SPLIT_VERSION = ASSIGN_VERSION = "1"
+WHOLE = "all"
+_RULES, _OUTCOME = "rules.json", "outcome.npy"
+_ROWS = 1 << 20
+
+
+class Units(Stage):
+    """Puts down what the split needs of each row."""
+
+    name = "units"
+
+    def tasks(self) -> list[Task]:
+        from data_prep.dedup import decision_keys
+
+        parts = all_parts(self.config)
+        base = (UNITS_VERSION, ",".join(columns_for(self.config)))
+        return [
+            Task(part.id, task_key(*base, part.key, key), part.documents, {})
+            for part, key in zip(parts, decision_keys(self.config), strict=True)
+        ]
+
+    def run(self, task: Task, folder: Path, progress: TaskProgress) -> dict[str, Any]:
+        from data_prep.dedup import decisions
+
+        part = _part(self.config, task)
+        names = columns_for(self.config)
+        arrays = {
+            name: np.lib.format.open_memmap(
+                folder / f"{name}.npy", "w+", DTYPES[name], (part.documents,)
+            )
+            for name in names
+        }
+        decided = decisions(self.config, part)
+        arrays["drop"][:] = decided.outcome
+        if "leader" in names:
+            arrays["leader"][:] = decided.leader
+            arrays["unit"][:] = decided.cluster
+        done = 0
+        for batch in read_part(part.path, read_columns(self.config)):
+            for name, values in batch_arrays(batch, self.config).items():
+                arrays[name][done : done + len(batch)] = values
+            done += len(batch)
+            progress(done, done)
+        for array in arrays.values():
+            array.flush()
+        return {"documents": done, "kept": int((decided.outcome == 0).sum())}
+
+
+class Split(Stage):
+    """Finds the rules, over all parts."""
+
+    name = "split"
+
+    def tasks(self) -> list[Task]:
+        units = Units(self.config)
+        tasks = units.tasks()
+        settings = self.config.canonical("splits", "balance", "seed")
+        listed = ",".join(self.config.annotate.countries)
+        keys = (task.key for task in tasks)
+        size = sum(task.size for task in tasks)
+        return [Task(WHOLE, task_key(SPLIT_VERSION, settings, listed, *keys), size, {})]
+
+    def run(self, task: Task, folder: Path, progress: TaskProgress) -> dict[str, Any]:
+        config, parts = self.config, all_parts(self.config)
+        country_of = None
+        if "leader" in columns_for(config):
+            country_of = _all_countries(config, parts, folder / "country.npy")
+
+        def one_pass() -> Iterator[Rows]:
+            for part in parts:
+                yield from _chunks(_columns(config, part.id), country_of)
+                progress(part.start + part.documents, part.start + part.documents)
+
+        balance, listed = config.balance, config.annotate.countries
+        rules = find_rules(one_pass, config.splits, balance, config.seed, listed)
+        if country_of is not None:
+            del country_of
+            (folder / "country.npy").unlink()
+        np.save(folder / "test.npy", rules.test)
+        np.save(folder / "validation.npy", rules.validation)
+        (folder / _RULES).write_bytes(orjson.dumps(rules.to_json(), option=orjson.OPT_INDENT_2))
+        return {"test_units": len(rules.test), "validation_units": len(rules.validation)}
+
+
+class Assign(Stage):
+    """Puts down the outcome of each row: outcome.npy, uint8 [n], indices into OUTCOMES."""
+
+    name = "assign"
+
+    def tasks(self) -> list[Task]:
+        split = Split(self.config).tasks()[0].key
+        return [
+            Task(task.id, task_key(ASSIGN_VERSION, split, task.key), task.size, {})
+            for task in Units(self.config).tasks()
+        ]
+
+    def run(self, task: Task, folder: Path, progress: TaskProgress) -> dict[str, Any]:
+        from data_prep.dedup import OUTCOMES as DEDUP_OUTCOMES
+
+        if DEDUP_OUTCOMES[1:] != OUTCOMES[FIRST_DUPLICATE:EVALUATION_OVERLAP]:
+            raise RuntimeError("the outcomes of data_prep.dedup and data_prep.splits do not agree")
+        config = self.config
+        rules = read_rules(config)
+        columns = _columns(config, task.id)
+        dropped = columns["drop"]
+        # Index 1 of deduplication's outcomes is FIRST_DUPLICATE here.
+        outcome = np.where(dropped == 0, TRAIN, dropped + np.uint8(FIRST_DUPLICATE - 1))
+        outcome = outcome.astype(np.uint8)
+        kept = columns.kept()
+        for start in range(0, len(kept), _ROWS):
+            at = kept[start : start + _ROWS]
+            outcome[at] = rules.outcomes(columns.rows(at))
+            progress(int(at[-1]) + 1, int(at[-1]) + 1)
+        np.save(folder / _OUTCOME, outcome)
+        return {"by_country": by_country(outcome, columns["country"])}
+
+
+def split_stages() -> list[type[Stage]]:
+    """The stages of this package, in order."""
+    return [Units, Split, Assign]
+
+
+def read_rules(config: Prep) -> Rules:
+    """The rules that stage `split` found."""
+    folder = Split(config).task_folder(WHOLE)
+    return Rules.from_json(
+        orjson.loads((folder / _RULES).read_bytes()),
+        np.load(folder / "test.npy"),
+        np.load(folder / "validation.npy"),
+    )
+
+
+def outcomes(config: Prep, part: PartRef) -> np.ndarray:
+    """uint8 [n]: indices into OUTCOMES of the rows of `part`, before evaluation overlap."""
+    return np.load(Assign(config).task_folder(part.id) / _OUTCOME)
+
+
+def by_country(outcome: np.ndarray, country: np.ndarray) -> dict[str, dict[str, int]]:
+    """Documents by name of the outcome and country, from indices [n] into OUTCOMES and CODES."""
+    pairs = Counter(dict(zip(*_counted(outcome.astype(np.int64) << 8 | country), strict=True)))
+    found: dict[str, dict[str, int]] = {}
+    for pair, count in sorted(pairs.items()):
+        found.setdefault(OUTCOMES[pair >> 8], {})[CODES[pair & 255]] = count
+    return found
+
+
+def _counted(values: np.ndarray) -> tuple[list[int], list[int]]:
+    found, counts = np.unique(values, return_counts=True)
+    return found.tolist(), counts.tolist()
+
+
+def _chunks(columns: PartArrays, country_of: np.ndarray | None) -> Iterator[Rows]:
+    kept = columns.kept()
+    for start in range(0, len(kept), _ROWS):
+        yield columns.rows(kept[start : start + _ROWS], country_of)
+
+
+def _all_countries(config: Prep, parts: list[PartRef], path: Path) -> np.ndarray:
+    """uint8 [documents of all parts], in a file: the leader of a cluster may be in any part."""
+    total = sum(part.documents for part in parts)
+    found = np.lib.format.open_memmap(path, "w+", np.uint8, (total,))
+    for part in parts:
+        country = _columns(config, part.id)["country"]
+        found[part.start : part.start + part.documents] = country
+    return found
+
+
+def _columns(config: Prep, part_id: str) -> PartArrays:
+    return PartArrays(Units(config).task_folder(part_id), columns_for(config))
+
+
+def _part(config: Prep, task: Task) -> PartRef:
+    return next(part for part in all_parts(config) if part.id == task.id)
