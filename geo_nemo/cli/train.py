@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -28,6 +29,7 @@ PACKAGES = ("geo-nemo", "torch", "megatron-core", "transformer-engine", "numpy")
 # A run that was asked to stop, and saved: the launcher may start it again (EX_TEMPFAIL).
 EXIT_STOPPED = 75
 RANK_ZERO_SPEAKS_S = 5.0
+WATCHDOG_FIRST_MINUTES = 2
 
 
 @click.command(epilog="Example: geo-nemo train experiment=demo data.store=S output_dir=runs/a")
@@ -65,7 +67,7 @@ def train(prepared: Prepared, processes: int) -> int:
     quiet_libraries()
     from geo_nemo.runtime.device import allow_only_deterministic, resolve_device
     from geo_nemo.runtime.distributed import process_groups
-    from geo_nemo.runtime.signals import stop_on_signal
+    from geo_nemo.runtime.signals import stop_deadline, stop_on_signal
 
     run = prepared.run
     device = resolve_device(run.device)
@@ -78,10 +80,13 @@ def train(prepared: Prepared, processes: int) -> int:
             stack.enter_context(folder_lock(output))
             earlier_sessions(output)
         progress = stack.enter_context(progress_bar()) if first else no_progress
-        stack.enter_context(process_groups(run.parallel, device, run.seed))
+        # The watchdog speaks first: it knows where each thread stands.
+        patience = timedelta(minutes=run.health.hang_minutes + WATCHDOG_FIRST_MINUTES)
+        stack.enter_context(process_groups(run.parallel, device, run.seed, patience))
         # Not before: a rank that waits for the others to join must end when the launcher ends it.
-        stop = stack.enter_context(stop_on_signal(_announce) if first else stop_on_signal())
-        from geo_nemo.train.callbacks import Metrics, ProgressBar
+        deadline = stop_deadline(run.health)
+        stop = stack.enter_context(stop_on_signal(_announce if first else _nothing, deadline))
+        from geo_nemo.train.callbacks import Heartbeat, Metrics, ProgressBar, Watch
         from geo_nemo.train.loop import Trainer
 
         steps = run.train.steps
@@ -89,16 +94,21 @@ def train(prepared: Prepared, processes: int) -> int:
             RunRecord(prepared, processes),
             ProgressBar(run.name, steps, progress),
             Metrics(output / "metrics.jsonl", run.logging, prepared.store.countries, steps),
+            Heartbeat(output / "heartbeat.json", run.health.heartbeat_seconds, steps),
         ]
-        trainer = Trainer(prepared, device, callbacks, progress, stop)
+        watch = stack.enter_context(Watch(output, run.health.hang_minutes))
+        trainer = Trainer(prepared, device, [watch, *callbacks], watch.through(progress), stop)
         finished = trainer.fit()
     if first and not finished:
         print(
-            f"geo-nemo: stopped by {stop.received.name if stop.received else 'another rank'} at "
-            f"step {trainer.step} of {steps}; saved. The same command goes on from there",
+            f"geo-nemo: stopped by {stop.reason} at step "
+            f" {trainer.step} of {steps}; saved. The same command goes on from there",
             file=sys.stderr,
         )
     return 0 if finished else EXIT_STOPPED
+
+
+def _nothing(received: signal.Signals) -> None: ...
 
 
 def _announce(received: signal.Signals) -> None:

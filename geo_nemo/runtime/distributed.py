@@ -16,22 +16,27 @@ TIMEOUT = timedelta(minutes=10)
 
 
 @contextmanager
-def process_groups(parallel: Parallel, device: torch.device, seed: int) -> Iterator[None]:
+def process_groups(
+    parallel: Parallel, device: torch.device, seed: int, timeout: timedelta = TIMEOUT
+) -> Iterator[None]:
     """Open every process group of the layout, seed the random states, close all at the end."""
-    with world(device), model_parallel(parallel, seed):
+    with world(device, timeout), model_parallel(parallel, seed):
         yield
 
 
 @contextmanager
-def world(device: torch.device) -> Iterator[None]:
-    """Join the processes of this job; a single one needs no port."""
+def world(device: torch.device, timeout: timedelta = TIMEOUT) -> Iterator[None]:
+    """Join the processes of this job; a single one needs no port.
+
+    timeout: after which a collective operation that does not end raises.
+    """
     prepare_megatron(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     if world_size() == 1:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
     else:
         device_id = device if device.type == "cuda" else None
-        dist.init_process_group(backend, timeout=TIMEOUT, device_id=device_id)
+        dist.init_process_group(backend, timeout=timeout, device_id=device_id)
     try:
         yield
     finally:

@@ -82,7 +82,9 @@ def errors_against_the_oracle(shares):
         weights = dict(engine.module.named_parameters())
         doubles = {name: weight.detach().double() for name, weight in weights.items()}
         loss, gradients, _ = batch_loss_and_gradients(doubles, run.model, whole)
-        differences = [(weights[n].main_grad.double() - g).abs().max() for n, g in gradients.items()]
+        differences = [
+            (weights[n].main_grad.double() - g).abs().max() for n, g in gradients.items()
+        ]
     return {
         "loss": abs(float(sums.sum() / counts.sum()) - loss) / loss,
         "gradient": float(max(differences)),

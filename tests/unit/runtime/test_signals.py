@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from geo_nemo.config import Health
 from geo_nemo.runtime import signals
 from geo_nemo.runtime.signals import STOP_SIGNALS, stop_on_signal
 
@@ -55,3 +56,25 @@ def test_a_forked_process_goes_on_with_its_work(monkeypatch):
                 os._exit(9)
         _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 7
+
+
+def test_the_end_of_the_slurm_job_or_the_time_limit_is_the_deadline(monkeypatch):
+    monkeypatch.setattr(signals.time, "time", lambda: 1000.0)
+    none, limited = Health(), Health(time_limit_minutes=60, margin_minutes=5)
+    assert signals.stop_deadline(none, {}) is None
+    assert signals.stop_deadline(limited, {}) == 1000 + 55 * 60
+    assert signals.stop_deadline(none, {"SLURM_JOB_END_TIME": "5000"}) == 5000 - 600
+    assert signals.stop_deadline(limited, {"SLURM_JOB_END_TIME": "2000"}) == 2000 - 300
+    assert signals.stop_deadline(none, {"SLURM_JOB_END_TIME": "soon"}) is None
+
+
+def test_a_stop_is_requested_from_the_deadline_on(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(signals.time, "time", lambda: now[0])
+    with signals.stop_on_signal(deadline=200.0) as stop:
+        assert not stop
+        now[0] = 200.0
+        assert stop
+        assert stop.reason == "its time limit"
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert stop.reason == "SIGUSR1"

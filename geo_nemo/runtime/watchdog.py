@@ -1,0 +1,85 @@
+"""Ends a process that no longer gets on, and leaves behind where each of its threads stood.
+
+A rank that hangs in a collective makes every other rank hang: each of them finds out by its own
+clock, so that the stacks of all are there, and the launcher sees processes end, not wait.
+"""
+
+import faulthandler
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from geo_nemo.config.files import make_folder, writing
+
+# Ranks pass the same step within moments of each other: so long each waits before it ends, for a
+# launcher that sees one process end kills the others, and their stacks would be lost.
+GRACE_S = 5.0
+# When this process cannot run Python any more, faulthandler's own thread ends it so much later.
+BACKSTOP_S = 60.0
+EXIT_HUNG = 1
+
+
+class Watchdog:
+    """Watches from `start` to `stop`; `touch` says that all is well.
+
+    timeout_s: how long nothing may be heard. stacks: the file that receives the stacks.
+    """
+
+    def __init__(self, timeout_s: float, stacks: Path, name: str, grace_s: float = GRACE_S):
+        self.timeout_s = timeout_s
+        self.stacks = stacks
+        self.name = name
+        self.grace_s = grace_s
+        self._heard = 0.0
+        self._ended = threading.Event()
+        self._file = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to watch. UserError where the file for stacks cannot be made."""
+        make_folder(self.stacks.parent)
+        with writing(self.stacks):
+            self._file = self.stacks.open("w")
+        self.touch()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._thread.start()
+
+    def touch(self) -> None:
+        self._heard = time.monotonic()
+        if self._file is not None:
+            faulthandler.dump_traceback_later(
+                self.timeout_s + self.grace_s + BACKSTOP_S, file=self._file, exit=True
+            )
+
+    def stop(self) -> None:
+        """End the watch; an empty file of stacks goes."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+        faulthandler.cancel_dump_traceback_later()
+        if self._file is not None:
+            self._file.close()
+            if not self.stacks.stat().st_size:
+                self.stacks.unlink()
+            self._file = None
+
+    def _watch(self) -> None:
+        while not self._ended.wait(min(self.timeout_s / 10, 5.0)):
+            silent = time.monotonic() - self._heard
+            if silent > self.timeout_s:
+                self._end(silent)
+
+    def _end(self, silent: float) -> None:
+        line = (
+            f"geo-nemo: {self.name} made no progress for {silent:.0f} s (health.hang_minutes is "
+            f"{self.timeout_s / 60:g}); the stack of each thread is in {self.stacks}\n"
+        )
+        self._file.write(line)
+        self._file.flush()
+        faulthandler.dump_traceback(self._file, all_threads=True)
+        os.fsync(self._file.fileno())
+        os.write(sys.stderr.fileno(), line.encode())
+        time.sleep(self.grace_s)
+        os._exit(EXIT_HUNG)

@@ -1,0 +1,54 @@
+"""A process that hangs ends by itself and tells where it stood."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from geo_nemo.config import UserError
+from geo_nemo.runtime.watchdog import EXIT_HUNG, Watchdog
+
+HANGS = """
+import sys, threading
+from pathlib import Path
+from geo_nemo.runtime.watchdog import Watchdog
+
+def all_reduce_that_never_ends():
+    threading.Event().wait()
+
+dog = Watchdog(0.3, Path(sys.argv[1]), "rank 3", grace_s=0.1)
+dog.start()
+all_reduce_that_never_ends()
+"""
+
+
+def test_a_process_that_hangs_ends_and_leaves_its_stacks(tmp_path):
+    stacks = tmp_path / "stacks" / "rank_00003.txt"
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS, str(stacks)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == EXIT_HUNG
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("geo-nemo: rank 3 made no progress for ")
+    assert str(stacks) in lines[0]
+    assert "all_reduce_that_never_ends" in stacks.read_text()
+
+
+def test_a_process_that_is_touched_goes_on_and_leaves_no_file(tmp_path):
+    stacks = tmp_path / "rank_00000.txt"
+    dog = Watchdog(5.0, stacks, "rank 0")
+    dog.start()
+    heard = dog._heard
+    time.sleep(0.01)
+    dog.touch()
+    assert dog._heard > heard
+    dog.stop()
+    assert not stacks.exists()
+
+
+def test_stacks_that_cannot_be_written_are_one_line(tmp_path):
+    (tmp_path / "stacks").write_text("a file")
+    with pytest.raises(UserError, match="cannot write .*stacks"):
+        Watchdog(5.0, tmp_path / "stacks" / "rank.txt", "rank 0").start()
