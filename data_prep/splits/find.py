@@ -32,6 +32,7 @@ from data_prep.splits.quotas import first_fit, quota_by_share, quotas_by_contine
 from data_prep.splits.rules import CODES, INDEX, Rows, Rules, keep_limits
 from geo_nemo.config.errors import UserError
 
+MOST_PASSES = 3
 BINS = 4096
 _BIN_SHIFT = np.uint64(64 - 12)
 Pass = Callable[[], Iterable[Rows]]

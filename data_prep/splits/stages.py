@@ -17,7 +17,7 @@ from data_prep.engine import Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from data_prep.ingest import PartRef, all_parts
 from data_prep.parts import read_part
-from data_prep.splits.find import find_rules
+from data_prep.splits.find import MOST_PASSES, find_rules
 from data_prep.splits.outcomes import EVALUATION_OVERLAP, FIRST_DUPLICATE, OUTCOMES, TRAIN
 from data_prep.splits.rules import CODES, Rows, Rules
 from data_prep.splits.units import DTYPES, PartArrays, batch_arrays, columns_for, read_columns
@@ -90,10 +90,15 @@ class Split(Stage):
         if "leader" in columns_for(config):
             country_of = _all_countries(config, parts, folder / "country.npy")
 
+        passes = 0
+
         def one_pass() -> Iterator[Rows]:
+            nonlocal passes
             for part in parts:
-                yield from _chunks(_columns(config, part.id), country_of)
-                progress(part.start + part.documents, part.start + part.documents)
+                yield from _chunks(part_arrays(config, part.id), country_of)
+                seen = part.start + part.documents
+                progress((passes * task.size + seen) // MOST_PASSES, seen)
+            passes += 1
 
         balance, listed = config.balance, config.annotate.countries
         rules = find_rules(one_pass, config.splits, balance, config.seed, listed)
@@ -125,7 +130,7 @@ class Assign(Stage):
             raise RuntimeError("the outcomes of data_prep.dedup and data_prep.splits do not agree")
         config = self.config
         rules = read_rules(config)
-        columns = _columns(config, task.id)
+        columns = part_arrays(config, task.id)
         dropped = columns["drop"]
         # Index 1 of deduplication's outcomes is FIRST_DUPLICATE here.
         outcome = np.where(dropped == 0, TRAIN, dropped + np.uint8(FIRST_DUPLICATE - 1))
@@ -184,12 +189,13 @@ def _all_countries(config: Prep, parts: list[PartRef], path: Path) -> np.ndarray
     total = sum(part.documents for part in parts)
     found = np.lib.format.open_memmap(path, "w+", np.uint8, (total,))
     for part in parts:
-        country = _columns(config, part.id)["country"]
+        country = part_arrays(config, part.id)["country"]
         found[part.start : part.start + part.documents] = country
     return found
 
 
-def _columns(config: Prep, part_id: str) -> PartArrays:
+def part_arrays(config: Prep, part_id: str) -> PartArrays:
+    """What stage `units` wrote of a part."""
     return PartArrays(Units(config).task_folder(part_id), columns_for(config))
 
 
