@@ -1,0 +1,47 @@
+"""One Parquet file of the corpus: the columns of a part, and each document's cluster."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_prep.parts import ROW_GROUP_BYTES, ROW_GROUP_DOCUMENTS, SCHEMA
+
+CORPUS_SCHEMA = SCHEMA.append(pa.field("cluster", pa.uint64()))
+_DICTIONARY = [
+    "host", "domain", "country", "continent", "evidence", "date", "language", "source",
+]  # fmt: skip
+_LEVEL = 3
+
+
+class ParquetOut:
+    """Writes documents as they come, in row groups; holds one row group."""
+
+    suffix = "parquet"
+
+    def __init__(self, path: Path, part_id: str):
+        self._writer = pq.ParquetWriter(
+            path, CORPUS_SCHEMA, compression="zstd", compression_level=_LEVEL,
+            use_dictionary=_DICTIONARY, write_statistics=False,
+        )  # fmt: skip
+        self._held: list[pa.RecordBatch] = []
+        self._documents = self._bytes = 0
+
+    def write(self, batch: pa.RecordBatch, cluster: np.ndarray, rows: np.ndarray) -> None:
+        """Append documents: a batch of a part's schema [n], clusters uint64 [n], rows [n]."""
+        columns = [*batch.columns, pa.array(cluster, pa.uint64())]
+        self._held.append(pa.RecordBatch.from_arrays(columns, schema=CORPUS_SCHEMA))
+        self._documents += len(batch)
+        self._bytes += batch["text"].get_total_buffer_size()
+        if self._documents >= ROW_GROUP_DOCUMENTS or self._bytes > ROW_GROUP_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            self._writer.write_table(pa.Table.from_batches(self._held).combine_chunks())
+        self._held, self._documents, self._bytes = [], 0, 0

@@ -1,0 +1,89 @@
+"""Samples of what was dropped, for a person to read."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from data_prep.corpus_out import Drops
+from data_prep.engine import run_stage
+from data_prep.engine.receipt import build_task_folder
+from data_prep.engine.stage import Task
+from data_prep.ingest import Ingest
+from data_prep.splits import split_stages
+from tests.unit.data_prep.splits.corpora import Corpus, document, make_corpus
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch) -> Corpus:
+    documents = [document(i, ("gb", "ke")[i % 2]) for i in range(300)]
+    made = make_corpus(
+        tmp_path, documents, 80, clean={"samples_per_reason": 10}, balance={"cap_all": 100}
+    )
+    made.dropped = {n: ("near_duplicate", n - 200) for n in range(210, 240)}
+    made.dropped |= {250: ("held_by_earlier_run", 250), 251: ("duplicate_id", 3)}
+    made.install(monkeypatch)
+    # Ingest as it would have been done, with its own samples.
+    task = Task("00000", "key", 1, {})
+    lines = [
+        orjson.dumps({"reason": reason, "file": "raw.jsonl", "number": n, "detail": "none"})
+        for reason, count in (("broken_json", 3), ("gopher_quality.stop_words", 14))
+        for n in range(count)
+    ]  # fmt: skip
+    folder = Ingest(made.config).task_folder("00000")
+    parts = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def build(partial: Path) -> dict:
+        for name, content in parts.items():
+            (partial / name).write_bytes(content)
+        (partial / "drops.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+        return {"parts": []}
+
+    build_task_folder(folder, task.key, build)
+    monkeypatch.setattr(Ingest, "tasks", lambda self: [task])
+    return made
+
+
+def run(corpus: Corpus) -> dict[str, list[dict]]:
+    for stage in (*split_stages(), Drops):
+        run_stage(stage(corpus.config))
+    folder = Path(corpus.config.output) / "drops"
+    return {
+        path.name.removesuffix(".jsonl"): list(map(orjson.loads, path.read_bytes().splitlines()))
+        for path in sorted(folder.glob("*.jsonl"))
+    }
+
+
+def test_every_reason_has_its_file_with_at_most_the_samples_asked_for(corpus):
+    found = run(corpus)
+    counts = {reason: len(lines) for reason, lines in found.items()}
+    assert counts == {
+        "broken_json": 3, "duplicate_id": 1, "gopher_quality.stop_words": 10,
+        "held_by_earlier_run": 1, "near_duplicate": 10, "over_cap": 10,
+    }  # fmt: skip
+    assert all(line["reason"] == reason for reason, lines in found.items() for line in lines)
+
+
+def test_a_near_duplicate_names_the_document_that_was_kept_for_it(corpus):
+    for line in run(corpus)["near_duplicate"]:
+        number = int(line["id"].removeprefix("doc-"))
+        assert number in range(210, 240)
+        assert line["first"]["id"] == f"doc-{number - 200}"
+        assert line["first"]["url"] == corpus.documents[number - 200].url
+        assert line["excerpt"] == corpus.documents[number].text[:300]
+
+
+def test_what_is_no_copy_names_no_other_document(corpus):
+    found = run(corpus)
+    assert all("first" not in line for line in found["over_cap"] + found["held_by_earlier_run"])
+    assert {line["country"] for line in found["over_cap"]} == {"gb", "ke"}
+
+
+def test_a_sample_is_a_fair_one_not_the_first_rows(corpus):
+    numbers = [int(line["id"].removeprefix("doc-")) for line in run(corpus)["near_duplicate"]]
+    assert sorted(numbers) != list(range(210, 220))
+    assert len(set(numbers)) == 10
+
+
+def test_a_second_run_gives_the_same_samples(corpus):
+    assert run(corpus) == run(corpus)
