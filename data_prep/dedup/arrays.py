@@ -1,0 +1,25 @@
+"""Arrays in files of their own, written once and then read where they lie."""
+
+from pathlib import Path
+
+import numpy as np
+
+from geo_nemo.config.errors import UserError
+
+
+def save(path: Path, array: np.ndarray) -> None:
+    """Write one .npy file."""
+    np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def load(path: Path) -> np.ndarray:
+    """The array of a .npy file, memory-mapped. UserError where it is missing or damaged."""
+    try:
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError:  # an empty array has nothing to map
+            return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(
+            f"{path} is missing or damaged ({error}): delete its folder and run geo-nemo prep again"
+        ) from None

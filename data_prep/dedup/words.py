@@ -1,0 +1,208 @@
+"""Words and word n-grams of many texts at once, as 64-bit hashes, in NumPy over the UTF-8 bytes.
+
+1. A word is a run of letters, digits and underscores in lower case. Bytes tell: of ASCII those
+   that are alphanumeric, beyond it all but the common punctuation (Latin-1 signs, dashes and
+   quotes, CJK punctuation).
+2. Scripts that put no space between words (Chinese, Japanese, Thai, Lao, Burmese, Khmer) and what
+   lies beyond the basic plane (emoji) give a word for each character.
+3. A word of up to 64 bytes is hashed 8 bytes a step; a longer one by xxh3.
+4. An n-gram is a sum of its words' hashes, each times an odd number of its place, then mixed.
+
+Memory: about 12 bytes a byte of text of one call, so callers cut texts by `blocks`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import xxhash
+
+BLOCK_BYTES = 1 << 19
+_STEP, _LONG = 8, 64
+_WORD, _OWN_3, _OWN_4 = 1, 2, 3
+
+
+def _byte_classes() -> np.ndarray:
+    classes = np.zeros(256, np.uint8)
+    for byte in range(128):
+        classes[byte] = chr(byte).isalnum() or chr(byte) == "_"
+    classes[0x80:] = _WORD
+    classes[0xE3:0xEA] = _OWN_3
+    classes[0xF0:0xF5] = _OWN_4
+    return classes
+
+
+_CLASS = _byte_classes()
+_LOWER = np.frombuffer(bytes(range(256)).lower(), np.uint8)
+_MASK = np.array([(1 << 8 * n) - 1 for n in range(_STEP + 1)], np.uint64)
+# First byte, and range of the second, of three-byte characters without spaces between words: Thai
+# and Lao, Burmese, Khmer.
+_SPACELESS = ((0xE0, 0xB8, 0xBB), (0xE1, 0x80, 0x82), (0xE1, 0x9E, 0x9F))
+# First byte, range of the second, and width of punctuation: U+0080 to U+00BF, U+2000 to U+207F,
+# U+3000 to U+303F.
+_PUNCTUATION = ((0xC2, 0x80, 0xBF, 2), (0xE2, 0x80, 0x81, 3), (0xE3, 0x80, 0x80, 3))
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """values: uint64 [m], of all texts; those of text i are values[offsets[i]:offsets[i + 1]]."""
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """int64 [n]: how many each text has."""
+        return np.diff(self.offsets)
+
+
+def mix(x: np.ndarray) -> np.ndarray:
+    """uint64 -> uint64: the finalizer of SplitMix64 (Steele, Lea and Flood, 2014), in place."""
+    x ^= x >> np.uint64(30)
+    x *= np.uint64(0xBF58476D1CE4E5B9)
+    x ^= x >> np.uint64(27)
+    x *= np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    return x
+
+
+def odd_numbers(count: int, seed: int) -> np.ndarray:
+    """uint64 [count] odd numbers that look random."""
+    start = np.uint64(seed) + np.arange(1, count + 1, dtype=np.uint64)
+    return mix(start * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
+
+
+def text_bytes(texts) -> tuple[np.ndarray, np.ndarray]:
+    """A pyarrow string array's bytes, in lower case where they are not ASCII, and int64 offsets."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if texts.type != pa.large_string():
+        texts = texts.cast(pa.large_string())
+    data, offsets = _buffers(texts)
+    if len(data) and data.max() >= 0x80:
+        data, offsets = _buffers(pc.utf8_lower(texts))
+    return data, offsets
+
+
+def _buffers(texts) -> tuple[np.ndarray, np.ndarray]:
+    _, offset_buffer, data_buffer = texts.buffers()
+    if offset_buffer is None or not len(texts):
+        return np.empty(0, np.uint8), np.zeros(len(texts) + 1, np.int64)
+    offsets = np.frombuffer(offset_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.empty(0, np.uint8)
+    return data[offsets[0] : offsets[-1]], offsets - offsets[0]
+
+
+def blocks(offsets: np.ndarray, limit: int = BLOCK_BYTES) -> Iterator[tuple[int, int]]:
+    """Runs of texts [first, last) of at most `limit` bytes each, or of one text."""
+    first = 0
+    while first < len(offsets) - 1:
+        last = int(np.searchsorted(offsets, offsets[first] + limit, side="right")) - 1
+        last = max(last, first + 1)
+        yield first, last
+        first = last
+
+
+def word_hashes(data: np.ndarray, offsets: np.ndarray) -> Hashes:
+    """Hashes of the words of texts: UTF-8 bytes, uint8 [b], and int64 [n + 1] offsets into them.
+
+    Letters of ASCII are taken as lower case; others as they are.
+    """
+    data = data[offsets[0] : offsets[-1]]
+    offsets = offsets - offsets[0]
+    classes = np.take(_CLASS, data)
+    forced = np.zeros(len(data) + 1, bool)
+    forced[offsets] = True
+    if len(data) and data.max() >= 0x80:
+        _mark_beyond_ascii(data, classes, forced)
+    inside = np.zeros(len(data) + 2, bool)
+    inside[1:-1] = classes != 0
+    begins = inside[1:] & (~inside[:-1] | forced)
+    starts = np.flatnonzero(begins)
+    ends = np.flatnonzero(inside[:-1] & (~inside[1:] | begins))
+    lower = np.zeros(len(data) + _STEP, np.uint8)
+    np.take(_LOWER, data, out=lower[: len(data)])
+    return Hashes(_hash_words(lower, starts, ends - starts), np.searchsorted(starts, offsets))
+
+
+def _mark_beyond_ascii(data: np.ndarray, classes: np.ndarray, forced: np.ndarray) -> None:
+    """Give punctuation class 0, and force words to begin at and after words of one character."""
+    second = np.append(data[1:], np.uint8(0))
+    for lead, low, high in _SPACELESS:
+        at = np.flatnonzero(data == lead)
+        classes[at[(second[at] >= low) & (second[at] <= high)]] = _OWN_3
+    for kind, width in ((_OWN_3, 3), (_OWN_4, 4)):
+        at = np.flatnonzero(classes == kind)
+        forced[at] = True
+        forced[at + width] = True
+    for lead, low, high, width in _PUNCTUATION:
+        at = np.flatnonzero(data == lead)
+        at = at[(second[at] >= low) & (second[at] <= high)]
+        for place in range(width):
+            classes[at + place] = 0
+
+
+def _hash_words(lower: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """uint64 [w]; `lower` has 8 bytes more than the texts."""
+    # The 8 bytes from every byte on, as one number each.
+    at = np.ndarray((len(lower) - _STEP + 1,), "<u8", lower, 0, (1,))
+    hashes = at[starts]
+    hashes &= _MASK[np.minimum(lengths, _STEP)]
+    hashes += lengths.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mix(hashes)
+    done = _STEP
+    more = np.flatnonzero((lengths > done) & (lengths <= _LONG))
+    while len(more):
+        step = at[starts[more] + done]
+        step &= _MASK[np.minimum(lengths[more] - done, _STEP)]
+        step ^= hashes[more] * np.uint64(0xD6E8FEB86659FD93)
+        hashes[more] = mix(step)
+        done += _STEP
+        more = more[lengths[more] > done]
+    for i in np.flatnonzero(lengths > _LONG):
+        hashes[i] = xxhash.xxh3_64_intdigest(lower[starts[i] : starts[i] + lengths[i]].tobytes())
+    return hashes
+
+
+def ngram_hashes(words: Hashes, n: int) -> Hashes:
+    """Hashes of the n-grams of words.
+
+    A text of fewer words has one n-gram, of all its words, which equals no n-gram of n words; a
+    text of no words has none.
+    """
+    total = len(words.values)
+    counts = words.counts
+    grams = gram_sums(words.values, n)
+    kept = np.ones(total, bool)
+    # No n-gram begins at a text's last n - 1 words. Those before the text's own first word belong
+    # to texts that end there or before, so that they are out as well.
+    last = words.offsets[1:, None] - np.arange(1, n)
+    kept[last[last >= 0]] = False
+    short = np.flatnonzero((counts > 0) & (counts < n))
+    first = words.offsets[short]
+    kept[first] = True
+    grams[first] = short_sums(words, short)
+    mix(grams)
+    per_text = np.where(counts >= n, counts - n + 1, counts > 0)
+    return Hashes(grams[kept], np.concatenate([[0], np.cumsum(per_text)]))
+
+
+def gram_sums(values: np.ndarray, n: int) -> np.ndarray:
+    """uint64 [w]: the sum over the n words from each on; words beyond the end count as 0."""
+    place = odd_numbers(n, seed=1)
+    sums = values * place[0]
+    for j in range(1, n):
+        sums[: len(values) - j] += values[j:] * place[j]
+    return sums
+
+
+def short_sums(words: Hashes, texts: np.ndarray) -> np.ndarray:
+    """uint64 [t]: the sum over all words of each of `texts`, told apart by how many they are."""
+    counts = words.counts[texts]
+    sums = mix(counts.astype(np.uint64) + np.uint64(0x243F6A8885A308D3))
+    place = odd_numbers(int(counts.max(initial=0)), seed=1)
+    for j in range(len(place)):
+        longer = counts > j
+        sums[longer] += words.values[words.offsets[texts[longer]] + j] * place[j]
+    return sums
