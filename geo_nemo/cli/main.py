@@ -13,6 +13,8 @@ from geo_nemo.config import RunError, UserError
 COMMANDS = {
     "synth": "generate a synthetic geo-news corpus with known truth",
     "prep": "turn raw records into an annotated corpus and a token store",
+    "store": "verify, merge, sample, inspect, count and export token stores",
+    "outlets": "check a table of outlets, see what it changes, ask about a host",
     "audit": "show packed rows of a stage and check the label contract",
     "train": "pre-train: conditioning stage, then cooldown",
     "eval": "perplexity with, without and with wrong metadata; country questions",

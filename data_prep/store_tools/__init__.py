@@ -1,0 +1,1 @@
+"""What is done with finished token stores: merge, sample, count, find, export."""

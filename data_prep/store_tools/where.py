@@ -1,0 +1,125 @@
+"""Conditions on documents from the words of a command line: `country=gb|ie`, `year>=2020`."""
+
+import difflib
+import operator
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep.store_tools.columns import NAMES, NUMBERS, names_of, values_of
+from geo_nemo.config.errors import UserError
+from geo_nemo.store import TokenStore
+from geo_nemo.store.shard import Shard
+
+_FORM = re.compile(r"\s*([a-z_]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*", re.S)
+_COMPARE: dict[str, Callable] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+
+Matcher = Callable[[Shard], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """`column sign value|value|...`; several values go with `=` and `!=` only.
+
+    A name may hold `*`, for any characters: `host=*.co.uk`.
+    """
+
+    column: str
+    sign: str
+    values: tuple[str, ...]
+
+    def matcher(self, store: TokenStore) -> Matcher:
+        """Tells which documents of a shard hold, bool [n]."""
+        compare = _COMPARE[self.sign]
+        if self.column in NUMBERS:
+            numbers = [int(value) for value in self.values]
+            if self.sign not in ("=", "!="):
+                return lambda shard: compare(
+                    values_of(store, shard, self.column).astype(np.int64), numbers[0]
+                )
+            return lambda shard: (
+                np.isin(values_of(store, shard, self.column), numbers) ^ (self.sign == "!=")
+            )
+        patterns = [value.lower() for value in self.values]
+        plain = {p for p in patterns if "*" not in p}
+        globs = [re.compile(".*".join(map(re.escape, p.split("*")))) for p in patterns if "*" in p]
+        names = [name.lower() for name in names_of(store, self.column)]
+        table = np.array([n in plain or any(g.fullmatch(n) for g in globs) for n in names], bool)
+        table ^= self.sign == "!="
+        return lambda shard: table[values_of(store, shard, self.column)]
+
+    def __str__(self) -> str:
+        return f"{self.column}{self.sign}{'|'.join(self.values)}"
+
+
+@dataclass(frozen=True)
+class Where:
+    """Conditions that must all hold; without any, every document does."""
+
+    conditions: tuple[Condition, ...] = ()
+
+    def matcher(self, store: TokenStore) -> Matcher:
+        """Tells which documents of a shard hold, bool [n]."""
+        matchers = [condition.matcher(store) for condition in self.conditions]
+
+        def mask(shard: Shard) -> np.ndarray:
+            chosen = np.ones(shard.num_documents, bool)
+            for matcher in matchers:
+                chosen &= matcher(shard)
+            return chosen
+
+        return mask
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.conditions))
+
+
+EVERYTHING = Where()
+
+
+def parse_where(texts: Iterable[str]) -> Where:
+    """Conditions of all `texts`, each with one or several separated by commas.
+
+    Raises UserError for a word that is no condition, a column that there is not, a value that
+    does not go with its column.
+    """
+    words = [word for text in texts for word in text.split(",") if word.strip()]
+    return Where(tuple(map(_condition, words)))
+
+
+def _condition(word: str) -> Condition:
+    form = _FORM.fullmatch(word)
+    if form is None:
+        raise UserError(
+            f"--where {word.strip()}: not a condition such as country=gb|ie, host!=example.com or "
+            "year>=2020"
+        )
+    column, sign, text = form.groups()
+    values = tuple(value.strip() for value in text.split("|") if value.strip())
+    known = (*NAMES, *NUMBERS)
+    if column not in known:
+        near = difflib.get_close_matches(column, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"--where {word.strip()}: no column {column}, there is "
+                        f"{', '.join(known)}{hint}")  # fmt: skip
+    if not values:
+        raise UserError(f"--where {word.strip()}: give a value")
+    if column in NAMES and sign not in ("=", "!="):
+        raise UserError(f"--where {word.strip()}: {column} is a name, it takes = or !=")
+    if column in NUMBERS:
+        for value in values:
+            if not re.fullmatch(r"-?\d{1,18}", value):
+                raise UserError(f"--where {word.strip()}: {column} is a whole number, not {value}")
+        if sign not in ("=", "!=") and len(values) > 1:
+            raise UserError(f"--where {word.strip()}: {sign} takes one value")
+    return Condition(column, sign, values)

@@ -1,0 +1,309 @@
+"""`geo-nemo store`: verify, merge, sample, inspect, count and export token stores."""
+
+import difflib
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+EXIT_BROKEN = 2
+STORE = click.argument("store", metavar="STORE", type=click.Path(path_type=Path))
+POLICY = click.option(
+    "--policy",
+    default="all",
+    show_default=True,
+    metavar="FIELDS",
+    help="Metadata fields in their order, as in url,country; or all, or none.",
+)
+URL_FORM = click.option(
+    "--url-form",
+    type=click.Choice(("host", "path", "full")),
+    default="host",
+    show_default=True,
+    help="What of the URL is shown.",
+)
+POSITION = click.option(
+    "--position",
+    type=click.Choice(("prepend", "append")),
+    default="prepend",
+    show_default=True,
+    help="Metadata before the text, or after it.",
+)
+WHERE = click.option(
+    "--where",
+    multiple=True,
+    metavar="CONDITIONS",
+    help="Only documents such as country=gb|ie,year>=2020; more conditions must all hold. "
+    "Columns: country, continent, host (host=*.co.uk), source, year, quality, tokens.",
+)
+
+
+class _Group(click.Group):
+    def resolve_command(self, context: click.Context, args: list[str]):
+        name = args[0]
+        if name not in self.commands and not name.startswith("-"):
+            near = difflib.get_close_matches(name, self.commands, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(self.commands)}"
+            raise click.UsageError(f"no command {name!r} of store; {hint}", context)
+        return super().resolve_command(context, args)
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_Group, epilog="Example: geo-nemo store stats runs/news/store --html stats.html")
+def command() -> None:
+    """Look at token stores, check them, and make new ones of them."""
+
+
+@command.command(
+    short_help="read all, say whole or name the broken shards",
+    epilog="Example: geo-nemo store verify runs/news/store",
+)
+@STORE
+@click.option("--workers", default=0, metavar="N", help="Shards at the same time; 0: one a core.")
+def verify(store: Path, workers: int) -> int:
+    """Read a whole store and say that it is whole, or name each broken shard.
+
+    Exits with 2 when something is broken.
+    """
+    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.store.manifest import mend, read_manifest
+    from geo_nemo.store.verify import find_damage
+
+    manifest, content_hash = read_manifest(store)
+    with progress_bar("bytes") as progress:
+        damage = find_damage(store, manifest, progress, workers)
+    documents = sum(split.documents for split in manifest.splits.values())
+    if not damage:
+        size = sum(f.bytes for s in manifest.splits.values() for shard in s.shards
+                   for f in shard.files.values())  # fmt: skip
+        click.echo(
+            f"{store}: whole, {documents:,} documents, {size + manifest.hosts.bytes:,} bytes, "
+            f"hash {content_hash}"
+        )
+        return 0
+    for each in damage:
+        click.echo(f"{store / each.file} {each.problem}")
+    shards = {shard.path for split in manifest.splits.values() for shard in split.shards}
+    broken = sorted({str(Path(each.file).parent) for each in damage} & shards)
+    what = f"{len(broken)} of {len(shards)} shards broken" if broken else "broken"
+    named = f" ({', '.join(broken[:5])}{', ...' if broken[5:] else ''})" if broken else ""
+    click.echo(f"geo-nemo: {store}: {what}{named}; {mend(store)}", err=True)
+    return EXIT_BROKEN
+
+
+@command.command(
+    short_help="documents and tokens by country, host, year, source",
+    epilog="Example: geo-nemo store stats runs/news/store --html stats.html",
+)
+@STORE
+@click.option("--split", "splits", multiple=True, metavar="NAME", help="Count this split only.")
+@click.option(
+    "--top",
+    default=25,
+    show_default=True,
+    metavar="N",
+    help="Hosts to count by name, and countries to print; the files have all countries.",
+)
+@click.option("--json", "json_path", metavar="FILE", help="Write the counts as JSON.")
+@click.option("--html", "html_path", metavar="FILE", help="Write one HTML page with plots.")
+def stats(
+    store: Path,
+    splits: tuple[str, ...],
+    top: int,
+    json_path: str | None,
+    html_path: str | None,
+) -> None:
+    """Documents and tokens by country, host, year and source; lengths and quality."""
+    from data_prep.store_tools.stats import store_stats
+    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.cli.store_stats import print_stats
+    from geo_nemo.config.files import write_whole
+    from geo_nemo.store import TokenStore
+
+    opened = TokenStore.open(store)
+    with progress_bar() as progress:
+        found = store_stats(opened, splits, max(0, top), progress)
+    print_stats(found, Console(highlight=False), max(0, top))
+    if json_path:
+        write_whole(Path(json_path), (found.model_dump_json(indent=1) + "\n").encode())
+        click.echo(json_path)
+    if html_path:
+        from geo_nemo.cli.store_page import stats_page
+
+        write_whole(Path(html_path), stats_page(found).encode())
+        click.echo(html_path)
+
+
+@command.command(
+    short_help="a document with its tokens in colour and its mask",
+    epilog="Example: geo-nemo store inspect runs/news/store 7 --policy url,country",
+)
+@STORE
+@click.argument("index", required=False, type=int)
+@click.option("--id", "content_hash", metavar="HASH", help="The document with this hash.")
+@click.option("--find", "text", metavar="TEXT", help="The first document, from INDEX on, with it.")
+@click.option("--split", default="train", show_default=True, metavar="NAME")
+@POLICY
+@URL_FORM
+@POSITION
+@click.option("--tokens", is_flag=True, help="Show where each token ends.")
+@click.option("--ids", is_flag=True, help="List each token with its id, kind and mask.")
+@click.option("--html", "html_path", metavar="FILE", help="Write the document to an HTML page.")
+def inspect(
+    store: Path,
+    index: int | None,
+    content_hash: str | None,
+    text: str | None,
+    split: str,
+    policy: str,
+    url_form: str,
+    position: str,
+    tokens: bool,
+    ids: bool,
+    html_path: str | None,
+) -> None:
+    """Show a document as training sees it: its tokens in colour, its columns, its mask.
+
+    INDEX counts the documents of the split from 0; it is 0 when nothing else says which.
+    """
+    from data_prep.store_tools.find import find_document
+    from data_prep.store_tools.policies import parse_policy
+    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.cli.store_show import document_page, print_document, show_document
+    from geo_nemo.config.files import write_whole
+    from geo_nemo.store import TokenStore
+
+    chosen = parse_policy(policy, url_form, position)
+    opened = TokenStore.open(store)
+    with progress_bar() as progress:
+        number = find_document(opened, split, index, content_hash, text, progress)
+    shown = show_document(opened, split, number, chosen)
+    print_document(shown, Console(highlight=False), tokens, ids)
+    if html_path:
+        write_whole(Path(html_path), document_page(shown).encode())
+        click.echo(html_path)
+
+
+@command.command(
+    short_help="Megatron's .bin and .idx under any metadata policy",
+    epilog="Example: geo-nemo store export runs/news/store --out runs/mcore/train --policy url",
+)
+@STORE
+@click.option("--out", required=True, metavar="PREFIX", help="Writes PREFIX.bin and PREFIX.idx.")
+@POLICY
+@URL_FORM
+@POSITION
+@click.option("--split", default="train", show_default=True, metavar="NAME")
+@WHERE
+@click.option("--format", type=click.Choice(("megatron",)), default="megatron", show_default=True)
+@click.option(
+    "--tokens",
+    type=click.Choice(("whole", "trained")),
+    default="whole",
+    show_default=True,
+    help="Ids of the whole text tokenised at once, as Megatron's tool gives them; or the ids that "
+    "geo-nemo trains on, whose parts are tokenised apart.",
+)
+def export(
+    store: Path,
+    out: str,
+    policy: str,
+    url_form: str,
+    position: str,
+    split: str,
+    where: tuple[str, ...],
+    format: str,
+    tokens: str,
+) -> None:
+    """Write a split as Megatron's .bin and .idx under a metadata policy.
+
+    Each document stands from BOS to EOS. The loss mask and dropout are not in this format: they
+    are training's.
+    """
+    from data_prep.store_tools.export import export_megatron
+    from data_prep.store_tools.policies import parse_policy, policy_words
+    from data_prep.store_tools.where import parse_where
+    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.store import TokenStore
+
+    chosen, conditions = parse_policy(policy, url_form, position), parse_where(where)
+    opened = TokenStore.open(store)
+    with progress_bar() as progress:
+        done = export_megatron(
+            opened, Path(out), chosen, split, conditions, tokens == "trained", progress
+        )
+    click.echo(
+        f"{done.documents:,} documents, {done.tokens:,} tokens ({done.dtype}), {done.bytes:,} "
+        f"bytes; {policy_words(chosen)}"
+    )
+    if done.checked:
+        click.echo(f"{done.checked:,} documents compared with their whole text: equal")
+    click.echo(f"{out}.bin\n{out}.idx")
+
+
+@command.command(
+    short_help="one store of several, without texts twice",
+    epilog="Example: geo-nemo store merge runs/a/store runs/b/store --out runs/ab",
+)
+@click.argument("stores", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, metavar="STORE", type=click.Path(path_type=Path))
+def merge(stores: tuple[Path, ...], out: Path) -> None:
+    """Make one store of several that have the same tokenizer.
+
+    A text stays once: in the split that holds out most (test, validation, train), and there from
+    the first store that has it. A document whose near-duplicate another store holds out is left
+    out of train. Unchanged shards are hard links, so the stores may be removed afterwards.
+    """
+    from data_prep.store_tools.merge import merge_stores
+    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.cli.store_stats import print_merge
+
+    with progress_bar() as progress:
+        merged = merge_stores(stores, out, progress)
+    print_merge(merged, Console(highlight=False))
+    click.echo(f"store: {out} (hash {merged.hash})")
+
+
+@command.command(
+    short_help="a small store: by chance, by country, filtered",
+    epilog="Example: geo-nemo store sample runs/news/store --out runs/small --documents 1000 "
+    "--per-country --where year>=2020",
+)
+@STORE
+@click.option("--out", required=True, metavar="STORE", type=click.Path(path_type=Path))
+@click.option("--documents", required=True, type=click.IntRange(min=1), metavar="N")
+@click.option("--per-country", is_flag=True, help="The same number from each country.")
+@WHERE
+@click.option("--split", "splits", multiple=True, metavar="NAME", help="Draw from this split only.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+def sample(
+    store: Path,
+    out: Path,
+    documents: int,
+    per_country: bool,
+    where: tuple[str, ...],
+    splits: tuple[str, ...],
+    seed: int,
+) -> None:
+    """Make a small store of documents drawn from a store.
+
+    Splits give in proportion to their documents. The same store, seed and options give the same
+    sample.
+    """
+    from data_prep.store_tools.sample import sample_store
+    from data_prep.store_tools.where import parse_where
+    from geo_nemo.cli.progress import progress_bar
+
+    conditions = parse_where(where)
+    with progress_bar() as progress:
+        drawn = sample_store(store, out, documents, seed, per_country, conditions, splits, progress)
+    by_split = ", ".join(f"{name} {count:,}" for name, count in drawn.by_split.items())
+    click.echo(
+        f"{drawn.documents:,} of {drawn.matching:,} documents, {drawn.countries:,} countries; "
+        f"{by_split}"
+    )
+    if drawn.documents < documents:
+        click.echo(f"fewer than {documents:,}: no more match")
+    click.echo(f"store: {out} (hash {drawn.hash})")

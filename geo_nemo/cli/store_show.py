@@ -1,0 +1,176 @@
+"""One document of a store for a person: its columns, and its tokens as training sees them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from data_prep.store_tools.policies import policy_words
+from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.data.render import (
+    LEGEND,
+    ROLES,
+    STYLE,
+    TERMINAL,
+    VISIBLE,
+    legend_html,
+    row_text,
+)
+from geo_nemo.data.rows import Row, build_row
+from geo_nemo.metadata.compose import Composer
+from geo_nemo.metadata.record import Kind
+from geo_nemo.metadata.tokenizer import Tokenizer
+from geo_nemo.store import TokenStore
+
+PAGE_STYLE = """\
+.tokens span{border-radius:2px}
+.tokens .odd{filter:brightness(.93)}
+.columns{min-width:0}
+.columns td{white-space:normal;overflow-wrap:anywhere;text-align:left}
+"""
+
+
+@dataclass(frozen=True)
+class ShownDocument:
+    """columns: name and value as text. row: one row that holds the document and nothing else."""
+
+    title: str
+    columns: tuple[tuple[str, str], ...]
+    row: Row
+    tokenizer: Tokenizer
+    countries: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ShownToken:
+    """position: in the document, BOS is 0. look: the classes of its colour."""
+
+    position: int
+    id: int
+    piece: str
+    kind: str
+    trained: bool
+    look: str
+
+
+def show_document(
+    store: TokenStore, split_name: str, index: int, policy: MetadataPolicy
+) -> ShownDocument:
+    """Document `index` of a split, composed under `policy`."""
+    split, tokenizer = store.split(split_name), store.tokenizer()
+    record, title, body = split.record(index), split.title(index), split.body(index)
+    composed = Composer(policy, tokenizer).compose(record, title, body)
+    country = store.countries.index(record.country)
+    row = build_row(
+        [composed], [country], len(composed.ids) - 1, tokenizer.pad_id, policy.mask_loss
+    )
+    year, content, cluster = split.year[index], split.content_hash[index], split.cluster[index]
+    trained = int(row.loss_mask.sum())
+    columns = (
+        ("document", f"{index:,} of {len(split):,} in {split_name}"),
+        ("url", f"{record.scheme}://{record.host}{record.path}"),
+        ("country", f"{record.country}, {record.continent}"),
+        ("year", str(year) if year else "unknown"),
+        ("quality", str(split.quality[index])),
+        ("source", store.sources[split.source[index]]),
+        ("hash", f"{content:016x}"),
+        ("cluster", "its own" if cluster == content else f"{cluster:016x}"),
+        ("tokens", f"title {len(title):,}, body {len(body):,}"),
+        ("policy", f"{policy_words(policy)} ({policy.hash()})"),
+        ("trained", f"{trained:,} of {len(row.labels):,} labels"),
+    )
+    return ShownDocument(
+        f"{store.root}, document {index}", columns, row, tokenizer, store.countries
+    )
+
+
+def tokens_of(shown: ShownDocument) -> Iterator[ShownToken]:
+    """BOS, which no label predicts, and each label with its mask."""
+    row = shown.row
+    ids = np.concatenate([row.tokens[:1], row.labels]).tolist()
+    kinds = [Kind.BOS, *map(Kind, row.label_kinds.tolist())]
+    mask = [False, *(row.loss_mask == 1).tolist()]
+    pieces = shown.tokenizer.pieces(ids)
+    for position, (token, kind, trained, piece) in enumerate(
+        zip(ids, kinds, mask, pieces, strict=True)
+    ):
+        state = "trained" if trained else "masked"
+        look = f"{ROLES[kind]} {state}" if kind in ROLES else state
+        yield ShownToken(position, token, piece, kind.name.lower(), trained, look)
+
+
+def print_document(shown: ShownDocument, console: Console, tokens: bool, ids: bool) -> None:
+    """tokens: mark where each token ends. ids: a table of all tokens instead of the text."""
+    table = Table(title=shown.title, title_justify="left", show_header=False)
+    for name, value in shown.columns:
+        table.add_row(name, Text(value))
+    console.print(table)
+    if ids:
+        console.print(_ids(shown))
+        return
+    console.print(_legend(shown))
+    if not tokens:
+        console.print(row_text(shown.row, shown.tokenizer, shown.countries, clip=False))
+        return
+    text = Text()
+    for token in tokens_of(shown):
+        text.append(token.piece.translate(VISIBLE), style=TERMINAL[token.look])
+        text.append("\u2502", style="dim")
+    console.print(text)
+
+
+def document_page(shown: ShownDocument) -> str:
+    """The document as one HTML page; a token's id and kind show where the pointer rests."""
+    base = (files("eval.report") / "style.css").read_text(encoding="utf-8")
+    spans = "".join(
+        f'<span class="{token.look}{" odd" if token.position % 2 else ""}" '
+        f'title="{token.position}: id {token.id}, {token.kind}, '
+        f'{"trained" if token.trained else "not trained"}">'
+        f"{escape(token.piece.translate(VISIBLE))}</span>"
+        for token in tokens_of(shown)
+    )
+    rows = "".join(
+        f'<tr><th scope="row" class="text">{name}</th><td>{escape(value)}</td></tr>'
+        for name, value in shown.columns
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(shown.title)}</title>\n<style>\n{base}{STYLE}{PAGE_STYLE}</style></head>\n"
+        f"<body><header><h1>{escape(shown.title)}</h1></header><main>\n"
+        f'<table class="columns"><tbody>{rows}</tbody></table>\n'
+        f"{legend_html()}\n"
+        f'<div class="row tokens"><div class="doc">{spans}</div></div>\n'
+        '<p class="note">Each span is a token; rest the pointer on one for its id, kind and '
+        "mask.</p></main></body></html>\n"
+    )
+
+
+def _legend(shown: ShownDocument) -> Text:
+    """The looks that the document has."""
+    words = {look: text for look, text in LEGEND if look != "pad"}
+    words |= {"meta trained": "metadata, trained", "label trained": "label, trained"}
+    used = {token.look for token in tokens_of(shown)}
+    legend = Text()
+    for look, text in words.items():
+        if look in used:
+            legend.append(text, style=TERMINAL[look]).append("  ")
+    return legend
+
+
+def _ids(shown: ShownDocument) -> Table:
+    table = Table(title="Tokens", title_justify="left")
+    table.add_column("position", justify="right")
+    table.add_column("id", justify="right")
+    for name in ("piece", "kind", "mask"):
+        table.add_column(name)
+    for token in tokens_of(shown):
+        piece = Text(token.piece.translate(VISIBLE).replace("\n", ""), TERMINAL[token.look])
+        mask = "1" if token.trained else "0"
+        table.add_row(str(token.position), str(token.id), piece, token.kind, mask)
+    return table

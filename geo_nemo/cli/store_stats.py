@@ -1,0 +1,147 @@
+"""The counts of a store as tables on a terminal."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from data_prep.store_tools.duplicates import REASONS
+from data_prep.store_tools.merge import Merged
+from data_prep.store_tools.stats import Bin, Count, StoreStats
+
+BAR = 30
+BLOCKS = " ▏▎▍▌▋▊▉█"
+
+
+def print_stats(stats: StoreStats, console: Console, top: int) -> None:
+    """All tables. top: countries to name; the others are one line."""
+    console.print(_summary(stats))
+    console.print(_counts("Splits", "split", stats.splits))
+    if len(stats.sources) > 1:
+        console.print(_counts("Sources", "source", stats.sources))
+    named = f", {len(stats.hosts)} of {stats.num_hosts:,}" if stats.hosts else ""
+    if stats.hosts:
+        console.print(_counts(f"Hosts{named}", "host", stats.hosts, stats.tokens))
+    console.print(_countries(stats, top))
+    console.print(_counts("Continents", "continent", stats.continents))
+    if [count.name for count in stats.years] != ["0"]:
+        console.print(_years(stats.years))
+    if len(stats.quality) > 1:
+        console.print(_histogram("Quality", stats.quality))
+    console.print(_histogram("Tokens of a document", octaves(stats.lengths)))
+
+
+def octaves(bins: Sequence[Bin]) -> list[Bin]:
+    """Bins joined to 0, 1, 2 to 3, 4 to 7 and so on, from the first to the last with documents."""
+    joined: dict[int, int] = {}
+    for each in bins:
+        octave = each.low.bit_length()
+        joined[octave] = joined.get(octave, 0) + each.documents
+    return [
+        Bin(low=(1 << o) // 2, high=1 << o, documents=joined.get(o, 0))
+        for o in range(min(joined), max(joined) + 1)
+    ]
+
+
+def _summary(stats: StoreStats) -> Table:
+    table = Table(title=stats.store, title_justify="left", show_header=False)
+    lengths = stats.length_quantiles
+    for name, value in (
+        ("documents", f"{stats.documents:,}"),
+        ("tokens of titles and bodies", f"{stats.tokens:,}"),
+        ("countries, hosts", f"{len(stats.countries):,}, {stats.num_hosts:,}"),
+        ("tokens of a document", f"median {lengths['0.5']:,}, 5% to 95% {lengths['0.05']:,} to "
+                                 f"{lengths['0.95']:,}, longest {stats.longest:,}"),
+        ("with a title", f"{sum(s.titled for s in stats.splits) / stats.documents:.1%}"),
+        ("tokenizer", f"{stats.tokenizer}, {stats.vocab_size:,} pieces"),
+        ("bytes, hash", f"{stats.bytes:,}, {stats.hash}"),
+    ):  # fmt: skip
+        table.add_row(name, value)
+    return table
+
+
+def _counts(title: str, column: str, counts: Sequence[Count], of: int | None = None) -> Table:
+    table = _table(title, column)
+    total = of if of is not None else sum(count.tokens for count in counts)
+    for count in counts:
+        table.add_row(count.name, *_cells(count, total))
+    return table
+
+
+def _countries(stats: StoreStats, top: int) -> Table:
+    table = _table("Countries", "country", "continent")
+    # One more line says no more than "1 other" would.
+    shown = stats.countries[: top if len(stats.countries) > top + 1 else None]
+    for count in shown:
+        table.add_row(count.name, count.continent, *_cells(count, stats.tokens))
+    others = stats.countries[len(shown) :]
+    if others:
+        rest = Count(
+            name="",
+            documents=sum(count.documents for count in others),
+            tokens=sum(count.tokens for count in others),
+        )
+        table.add_row(f"{len(others)} others", "", *_cells(rest, stats.tokens), style="dim")
+    return table
+
+
+def _years(years: Sequence[Count]) -> Table:
+    table = _table("Years", "year")
+    total = sum(count.tokens for count in years)
+    for count in years:
+        table.add_row("unknown" if count.name == "0" else count.name, *_cells(count, total))
+    return table
+
+
+def _histogram(title: str, bins: Sequence[Bin]) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("from", justify="right")
+    table.add_column("below", justify="right")
+    table.add_column("documents", justify="right")
+    table.add_column("", min_width=BAR)
+    most = max(each.documents for each in bins)
+    for each in bins:
+        high = "" if each.high is None else f"{each.high:,}"
+        bar = _bar(each.documents / most)
+        table.add_row(f"{each.low:,}", high, f"{each.documents:,}", bar)
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column)
+    for name in ("documents", "tokens", "share of tokens"):
+        table.add_column(name, justify="right")
+    return table
+
+
+def _cells(count: Count, total: int) -> tuple[str, str, str]:
+    share = count.tokens / total if total else 0
+    return f"{count.documents:,}", f"{count.tokens:,}", f"{share:.1%}"
+
+
+def _bar(share: float) -> str:
+    eighths = round(share * BAR * 8)
+    eighths = max(eighths, 1) if share else 0
+    return "█" * (eighths // 8) + (BLOCKS[eighths % 8] if eighths % 8 else "")
+
+
+def print_merge(merged: Merged, console: Console) -> None:
+    """What each store gave to each split, and what was left out."""
+    table = Table(title="Merged", title_justify="left")
+    for name in ("store", "split"):
+        table.add_column(name)
+    for name in ("kept", "same text", "held out elsewhere"):
+        table.add_column(name, justify="right")
+    for line in merged.splits:
+        dropped = [f"{line.dropped.get(name, 0):,}" for name in REASONS.values()]
+        table.add_row(line.store, line.split, f"{line.kept:,}", *dropped)
+    table.add_section()
+    totals = [sum(line.dropped.get(name, 0) for line in merged.splits) for name in REASONS.values()]
+    kept = sum(line.kept for line in merged.splits)
+    table.add_row("all", "", f"{kept:,}", *(f"{total:,}" for total in totals))
+    console.print(table)
+    console.print(
+        f"{merged.shards_taken:,} shards taken as they are, {merged.shards_copied:,} copied in part"
+    )
