@@ -1,4 +1,4 @@
-"""Tokenizers behind one face: sentencepiece `.model` and Hugging Face `tokenizer.json`.
+"""Tokenizers behind one face: sentencepiece `.model`, Hugging Face `tokenizer.json`, `.tiktoken`.
 
 Text never becomes a control token, whatever it says: `</s>` in an article is four ordinary
 characters. Lone surrogates, which no tokenizer accepts, become U+FFFD.
@@ -72,7 +72,10 @@ class SentencePieceTokenizer:
         try:
             self._model = SentencePieceProcessor(model_proto=content)
         except RuntimeError:
-            raise UserError(f"{path} is not a sentencepiece model, or is cut short") from None
+            raise UserError(
+                f"{path} is not a sentencepiece model, or is cut short; a tiktoken vocabulary "
+                "must end in .tiktoken"
+            ) from None
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.vocab_size = self._model.vocab_size()
         self.bos_id, self.eos_id = self._model.bos_id(), self._model.eos_id()
@@ -85,7 +88,7 @@ class SentencePieceTokenizer:
         self.pad_id = pad_id if pad_id >= 0 else self.eos_id
         controls = [i for i in range(self.vocab_size) if self._model.IsControl(i)]
         controls += [self.bos_id, self.eos_id, self.pad_id]
-        _refuse_leaks(path, self, {i: self._model.id_to_piece(i) for i in controls})
+        refuse_leaks(path, self, {i: self._model.id_to_piece(i) for i in controls})
 
     def encode(self, text: str) -> list[int]:
         return self._model.encode(scrub(text))
@@ -145,7 +148,7 @@ class HuggingFaceTokenizer:
         for i in (self.bos_id, self.eos_id, self.pad_id):
             controls[i] = self._backend.id_to_token(i)
         self._controls = controls
-        _refuse_leaks(path, self, controls)
+        refuse_leaks(path, self, controls)
 
     def encode(self, text: str) -> list[int]:
         return self._backend.encode(scrub(text), add_special_tokens=False).ids
@@ -193,9 +196,9 @@ def load_tokenizer(
     eos: str | None = None,
     pad: str | None = None,
 ) -> Tokenizer:
-    """The tokenizer in `path`: `.model` is sentencepiece, `.json` Hugging Face.
+    """The tokenizer in `path`: `.model` is sentencepiece, `.json` Hugging Face, or `.tiktoken`.
 
-    bos, eos, pad: names of a Hugging Face vocabulary's control tokens, where they are unusual.
+    bos, eos, pad: names of control tokens of the latter two, where they are unusual.
     Raises UserError for a file that is missing, corrupt, of another kind, or that would turn
     ordinary text into a control token.
     """
@@ -210,15 +213,25 @@ def load_tokenizer(
         return SentencePieceTokenizer(path, content)
     if path.suffix == ".json":
         return HuggingFaceTokenizer(path, content, bos, eos, pad)
-    raise UserError(f"tokenizer {path} must end in .model (sentencepiece) or .json (Hugging Face)")
+    if path.suffix == ".tiktoken":
+        from geo_nemo.metadata.tiktoken_tokenizer import TiktokenTokenizer
+
+        return TiktokenTokenizer(path, content, bos, eos, pad)
+    raise UserError(
+        f"tokenizer {path} must end in .model (sentencepiece), .json (Hugging Face) or .tiktoken"
+    )
 
 
 def copy_tokenizer(path: str | Path, folder: Path) -> str:
-    """Copy the tokenizer file `path` into `folder` as `tokenizer` with its suffix; the new name."""
+    """Copy the tokenizer `path` into `folder` as `tokenizer` with its suffix; the new name."""
     path = Path(path)
-    name = f"tokenizer{path.suffix}"
-    shutil.copyfile(path, folder / name)
-    return name
+    copy = folder / f"tokenizer{path.suffix}"
+    shutil.copyfile(path, copy)
+    if path.suffix == ".tiktoken":
+        from geo_nemo.metadata.tiktoken_settings import copy_settings, read_settings, settings_path
+
+        copy_settings(settings_path(copy), read_settings(path))
+    return copy.name
 
 
 def _names_beside(path: Path) -> dict[str, str]:
@@ -236,7 +249,7 @@ def _names_beside(path: Path) -> dict[str, str]:
     return names
 
 
-def _refuse_leaks(path: Path, tokenizer: Tokenizer, controls: dict[int, str]) -> None:
+def refuse_leaks(path: Path, tokenizer: Tokenizer, controls: dict[int, str]) -> None:
     """Raise where a control token's own name, met in a text, becomes that token."""
     texts = [form for name in controls.values() for form in (name, f"a{name}b", f"x {name} y")]
     produced = {i for ids in tokenizer.encode_batch(texts) for i in ids}

@@ -1,0 +1,106 @@
+"""Tokenizers from tiktoken vocabularies: a rank a line, as `aGVsbG8= 9906`."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from geo_nemo.config.errors import UserError
+from geo_nemo.metadata.tiktoken_settings import read_settings
+from geo_nemo.metadata.tokenizer import BOS_NAMES, EOS_NAMES, PAD_NAMES, refuse_leaks, scrub
+
+
+class TiktokenTokenizer:
+    """A `.tiktoken` vocabulary with the pattern and control tokens of its settings.
+
+    A vocabulary without BOS uses its EOS in both places.
+    """
+
+    kind = "tiktoken"
+
+    def __init__(
+        self,
+        path: Path,
+        content: bytes,
+        bos: str | None = None,
+        eos: str | None = None,
+        pad: str | None = None,
+    ):
+        from tiktoken import Encoding
+
+        self.settings = read_settings(path)
+        ranks = _ranks(path, content)
+        special = self.settings.special_tokens
+        clash = sorted(set(special.values()) & set(ranks.values()))
+        if clash:
+            raise UserError(f"{path}: id {clash[0]} is both a piece of text and a control token")
+        try:
+            self._backend = Encoding(
+                path.stem,
+                pat_str=self.settings.pattern,
+                mergeable_ranks=ranks,
+                special_tokens=dict(special),
+            )
+        except ValueError as error:
+            reason = " ".join(str(error).split())[:120]
+            raise UserError(f"{path}: its pattern cannot be used: {reason}") from None
+        self._controls = {token_id: name for name, token_id in special.items()}
+        described = self.settings.model_dump_json(include={"pattern", "special_tokens"})
+        self.sha256 = hashlib.sha256(content + b"\0" + described.encode()).hexdigest()
+        self.vocab_size = max((*ranks.values(), *special.values())) + 1
+        eos_id = self._find(path, "eos", eos, EOS_NAMES)
+        bos_id = self._find(path, "bos", bos, BOS_NAMES)
+        if eos_id is None and bos_id is None:
+            raise UserError(f"{path} has no known BOS or EOS token: name them (bos=, eos=)")
+        self.eos_id = eos_id if eos_id is not None else bos_id
+        self.bos_id = bos_id if bos_id is not None else self.eos_id
+        pad_id = self._find(path, "pad", pad, PAD_NAMES)
+        self.pad_id = pad_id if pad_id is not None else self.eos_id
+        refuse_leaks(path, self, self._controls)
+
+    def encode(self, text: str) -> list[int]:
+        return self._backend.encode_ordinary(scrub(text))
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        return self._backend.encode_ordinary_batch([scrub(text) for text in texts])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._backend.decode([int(i) for i in ids if int(i) not in self._controls])
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        return [self._piece(int(i)) for i in ids]
+
+    def _piece(self, token_id: int) -> str:
+        if token_id in self._controls:
+            return self._controls[token_id]
+        try:
+            # A piece of a multi-byte character has no text of its own: show its bytes.
+            return self._backend.decode_single_token_bytes(token_id).decode(
+                errors="backslashreplace"
+            )
+        except KeyError:  # a gap between the vocabulary's ids
+            return ""
+
+    def _find(self, path: Path, role: str, given: str | None, known: tuple[str, ...]) -> int | None:
+        special = self.settings.special_tokens
+        if given is not None and given not in special:
+            raise UserError(f"{path} has no token {given!r} for {role}")
+        candidates = (given or getattr(self.settings, role), *known)
+        return next((special[name] for name in candidates if name in special), None)
+
+
+def _ranks(path: Path, content: bytes) -> dict[bytes, int]:
+    """Piece and id of each line. UserError for what is no whole vocabulary of bytes."""
+    ranks: dict[bytes, int] = {}
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            piece, rank = line.split()
+            ranks[base64.b64decode(piece, validate=True)] = int(rank)
+        except (ValueError, binascii.Error):
+            raise UserError(f"{path} is no tiktoken vocabulary: see its line {number}") from None
+    if len(set(ranks.values())) != len(ranks) or min(ranks.values(), default=0) < 0:
+        raise UserError(f"{path} is no tiktoken vocabulary: two pieces have one id")
+    if not all(bytes([byte]) in ranks for byte in range(256)):
+        raise UserError(f"{path} is no tiktoken vocabulary, or cut short: it lacks single bytes")
+    return ranks
