@@ -86,18 +86,27 @@ def train(prepared: Prepared, processes: int) -> int:
         # Not before: a rank that waits for the others to join must end when the launcher ends it.
         deadline = stop_deadline(run.health)
         stop = stack.enter_context(stop_on_signal(_announce if first else _nothing, deadline))
-        from geo_nemo.train.callbacks import Heartbeat, Metrics, ProgressBar, Watch
+        from geo_nemo.train.callbacks import Heartbeat, Metrics, ProgressBar, Watch, make_sinks
         from geo_nemo.train.loop import Trainer
 
         steps = run.train.steps
-        callbacks = [
+        watch = stack.enter_context(Watch(output, run.health.hang_minutes))
+        trainer = Trainer(prepared, device, progress=watch.through(progress), stop=stop)
+        sinks = make_sinks(run.logging, output, run.name, run.model_dump()) if first else []
+        trainer.callbacks = [
+            watch,
             RunRecord(prepared, processes),
             ProgressBar(run.name, steps, progress),
-            Metrics(output / "metrics.jsonl", run.logging, prepared.store.countries, steps),
+            Metrics(
+                output / "metrics.jsonl",
+                run,
+                prepared.store.countries,
+                prepared.tokenizer.vocab_size,
+                trainer.engine,
+                sinks,
+            ),
             Heartbeat(output / "heartbeat.json", run.health.heartbeat_seconds, steps),
         ]
-        watch = stack.enter_context(Watch(output, run.health.hang_minutes))
-        trainer = Trainer(prepared, device, [watch, *callbacks], watch.through(progress), stop)
         finished = trainer.fit()
     if first and not finished:
         print(

@@ -2,10 +2,10 @@
 
 from geo_nemo.config.errors import RunError, UserError
 from geo_nemo.config.health import Health
+from geo_nemo.config.logging import Logging
 from geo_nemo.config.schema import (
     Checkpoint,
     Data,
-    Logging,
     MetadataPolicy,
     Model,
     Parallel,

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from geo_nemo.config.data import Data, Sampling, Select
 from geo_nemo.config.health import Health
+from geo_nemo.config.logging import Logging
 from geo_nemo.config.section import NonNegative, Positive, Probability, Section
 
 MetadataField = Literal["url", "country", "continent"]
@@ -142,13 +143,6 @@ class Checkpoint(Section):
 
     every_steps: Positive = 500
     keep_last: Positive = 2
-
-
-class Logging(Section):
-    """What is written while the run goes on."""
-
-    every_steps: Positive = 10
-    batch_digest: bool = False
 
 
 class Run(Section):

@@ -117,6 +117,19 @@ class Engine:
         loss = float(sums.sum()) / tokens if tokens else 0.0
         return StepReport(loss, tokens, grad_norm, lr, sums, counts)
 
+    def parameter_norm(self) -> float:
+        """L2 norm of all weights, each counted once; every rank calls it."""
+        squares = torch.zeros((), dtype=torch.float64, device=self.device)
+        first_of_tensor = parallel_state.get_tensor_model_parallel_rank() == 0
+        with torch.no_grad(), self.whole_parameters():
+            for weight in self.module.parameters():
+                # Norms are on every tensor-parallel rank; tied embeddings on two pipeline stages.
+                split = getattr(weight, "tensor_model_parallel", False)
+                if (split or first_of_tensor) and not getattr(weight, "shared", False):
+                    squares += weight.detach().double().square().sum()
+        dist.all_reduce(squares, group=parallel_state.get_model_parallel_group())
+        return math.sqrt(float(squares))
+
     def forward_backward(
         self, batches: Sequence[Batch], forward_only: bool = False
     ) -> list[dict[str, torch.Tensor]]:

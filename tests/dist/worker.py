@@ -35,7 +35,7 @@ LAYOUTS = {
 
 
 class Recorder:
-    """Keeps the losses and gradient norms of each step."""
+    """Keeps the losses and norms of each step."""
 
     def on_start(self, step):
         self.steps = []
@@ -46,6 +46,7 @@ class Recorder:
             {
                 "loss": report.loss,
                 "grad_norm": report.grad_norm,
+                "param_norm": self.engine.parameter_norm(),
                 "trained_tokens": report.trained_tokens,
                 "sums": report.sums.tolist(),
                 "counts": report.counts.tolist(),
@@ -62,7 +63,9 @@ def train(store, output, parallel):
     run = tiny_run(store, output, parallel=parallel)
     recorder = Recorder()
     with model_parallel(parallel, run.seed):
-        Trainer(prepare(run, world_size()), CPU, [recorder]).fit()
+        trainer = Trainer(prepare(run, world_size()), CPU, [recorder])
+        recorder.engine = trainer.engine
+        trainer.fit()
     return recorder.steps
 
 

@@ -19,13 +19,11 @@ def lines(path):
     return [json.loads(line, parse_constant=pytest.fail) for line in path.read_text().splitlines()]
 
 
-def metrics_of(made, logging=None):
-    return Metrics(
-        made.directory.parent / "metrics.jsonl",
-        logging or made.run.logging,
-        made.prepared.store.countries,
-        made.run.train.steps,
-    )
+def metrics_of(made, logging=None, sinks=(), kind=Metrics):
+    run = made.run.model_copy(update={"logging": logging}) if logging else made.run
+    store, vocab_size = made.prepared.store, made.prepared.tokenizer.vocab_size
+    path = made.directory.parent / "metrics.jsonl"
+    return kind(path, run, store.countries, vocab_size, made.engine, sinks)
 
 
 def test_loss_by_country_equals_the_oracle_s_and_absent_countries_are_absent(
@@ -35,7 +33,11 @@ def test_loss_by_country_equals_the_oracle_s_and_absent_countries_are_absent(
     initial = {n: w.detach().double() for n, w in made.engine.module.named_parameters()}
     made.callbacks = [metrics_of(made)]
     made.fit()
-    first = lines(tmp_path / "metrics.jsonl")[0]
+    first, *_, last = lines(tmp_path / "metrics.jsonl")
+    weights = [w.detach().double().numpy() for w in made.engine.module.parameters()]
+    squares = sum(float((weight**2).sum()) for weight in weights)
+    assert last["param_norm"] == pytest.approx(squares**0.5, rel=1e-12)
+    assert "mfu" not in first
 
     prepared = prepare(made.run, world_size=1)
     batches = next(BatchStream(prepared.dataset(prepared.stages[0]), 8, 2, 0, 1, prefetch=0))
@@ -63,12 +65,12 @@ def test_a_country_that_a_step_does_not_see_has_no_value(tiny_store, tmp_path, s
     made.callbacks = [events]
     made.fit()
     metrics = metrics_of(made)
-    metrics.positions = metrics.seconds = 1
+    metrics.positions = metrics.seconds = metrics.steps = 1
     event = events.seen[0]
     seen = int(event.report.counts.nonzero()[0])
     event.report.counts[:seen] = event.report.counts[seen + 1 :] = 0
     event.report.sums[:seen] = event.report.sums[seen + 1 :] = 0
-    line = metrics._line(event)
+    line = metrics._line(event, 1.0)
     assert list(line["loss_by_country"]) == [made.prepared.store.countries[seen]]
     json.dumps(line, allow_nan=False)
 
@@ -100,7 +102,7 @@ def test_steps_that_are_taken_again_and_a_line_that_was_cut_off_go(
     path = tmp_path / "metrics.jsonl"
     kept = b"".join(b'{"step": %d, "loss": 2.5}\n' % step for step in range(5))
     path.write_bytes(kept + tail)
-    metrics = Metrics(path, Logging(), ("gb",), 9)
+    metrics = metrics_of(trainer(tiny_run(tiny_store, tmp_path)))
     metrics.on_start(3)
     metrics.on_end()
     assert path.read_bytes() == b"".join(kept.splitlines(keepends=True)[:3])
@@ -146,8 +148,6 @@ def test_a_disk_that_is_full_is_a_line_and_the_end_of_the_run_says_no_more(
             self.file.close()
             self.file = open(full, "a", buffering=1)  # noqa: SIM115
 
-    made.callbacks = [
-        Full(tmp_path / "metrics.jsonl", made.run.logging, made.prepared.store.countries, 6)
-    ]
+    made.callbacks = [metrics_of(made, kind=Full)]
     with pytest.raises(UserError, match=r"cannot write .*metrics.jsonl: No space left on device"):
         made.fit()

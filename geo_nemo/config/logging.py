@@ -1,0 +1,42 @@
+"""What a run tells while it goes on, and to whom."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from geo_nemo.config.section import Positive, Section
+
+
+class Logging(Section):
+    """Where metrics go. `metrics.jsonl` in the output folder is always written.
+
+    every_steps: a line each so many steps.
+    batch_digest: a checksum of the batches in each line.
+    tensorboard: event files in `<output_dir>/tensorboard`.
+    wandb_project, wandb_entity: Weights & Biases; its key comes from its login or WANDB_API_KEY.
+    mlflow_uri, mlflow_experiment: an MLflow tracking server or folder.
+    prometheus_port: rank 0 serves metrics on it.
+    prometheus_textfile: a file for node_exporter's textfile collector, renewed at each line.
+    peak_tflops: dense peak of one device, for MFU, where the chip is not a known one.
+    """
+
+    every_steps: Positive = 10
+    batch_digest: bool = False
+    tensorboard: bool = False
+    wandb_project: str | None = None
+    wandb_entity: str | None = None
+    mlflow_uri: str | None = None
+    mlflow_experiment: str | None = None
+    prometheus_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    prometheus_textfile: str | None = None
+    peak_tflops: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self):
+        if self.wandb_entity and not self.wandb_project:
+            raise ValueError("wandb_entity needs wandb_project")
+        if self.mlflow_experiment and not self.mlflow_uri:
+            raise ValueError("mlflow_experiment needs mlflow_uri")
+        if self.prometheus_textfile and not self.prometheus_textfile.endswith(".prom"):
+            raise ValueError("prometheus_textfile must end in .prom: node_exporter reads no other")
+        return self

@@ -1,0 +1,44 @@
+"""Floating-point operations of a train step, and how much of the chip they are (MFU).
+
+A multiply and an add are two operations; the backward pass is twice the forward pass; nothing is
+counted for recomputation, norms or the optimizer (Chowdhery et al., arXiv 2204.02311, appendix B).
+Attention is counted inside documents, at half of n x n for a document of n tokens: a packed row of
+short documents has less of it than its length suggests.
+"""
+
+import numpy as np
+
+from geo_nemo.config import Model
+
+# Dense peak of tensor cores in 10^12 operations a second, from NVIDIA's data sheets (SXM parts;
+# their tables give twice this, for sparse matrices).
+PEAK_TFLOPS = {
+    "H100": {"bf16": 989.4, "fp8": 1978.9},
+    "H200": {"bf16": 989.4, "fp8": 1978.9},
+    "B200": {"bf16": 2250.0, "fp8": 4500.0},
+    "A100": {"bf16": 312.0},
+}
+
+
+def matmul_parameters(model: Model, vocab_size: int) -> int:
+    """Weights that every token is multiplied with: all but norms and the input embedding."""
+    hidden = model.hidden_size
+    kv = hidden // model.num_attention_heads * model.num_query_groups
+    layer = 2 * hidden * hidden + 2 * hidden * kv + 3 * hidden * model.ffn_hidden_size
+    return model.num_layers * layer + vocab_size * hidden
+
+
+def train_flops(model: Model, vocab_size: int, positions: int, lengths: np.ndarray) -> float:
+    """Operations of forward and backward over `positions` tokens in documents of `lengths`."""
+    attention = (
+        6.0 * model.num_layers * model.hidden_size * float((lengths.astype(float) ** 2).sum())
+    )
+    return 6.0 * matmul_parameters(model, vocab_size) * positions + attention
+
+
+def peak_flops(chip: str, dtype: str) -> float | None:
+    """Operations a second of a chip whose name holds a known one; None for another."""
+    for name, peaks in PEAK_TFLOPS.items():
+        if name in chip and dtype in peaks:
+            return peaks[dtype] * 1e12
+    return None

@@ -1,0 +1,83 @@
+"""Signs of life for whoever looks from outside, and an end for a process that shows none."""
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+import torch.distributed as dist
+
+from geo_nemo.config.files import write_whole
+from geo_nemo.config.progress import Progress
+from geo_nemo.runtime.watchdog import Watchdog
+from geo_nemo.train.loop import StepEvent
+
+
+class Heartbeat:
+    """Renews a small file on rank 0, so that a look from outside tells whether the run lives.
+
+    Keys: time (seconds since the epoch), step (the next one), steps, stage, loss, host, pid.
+    """
+
+    def __init__(self, path: Path, every_s: float, steps: int):
+        self.path = path
+        self.every_s = every_s
+        self.steps = steps
+        self._next = 0.0
+
+    def on_start(self, step: int) -> None:
+        if dist.get_rank() == 0:
+            self._write(step, stage=None, loss=None)
+
+    def on_step(self, event: StepEvent) -> None:
+        if dist.get_rank() == 0 and time.monotonic() >= self._next:
+            self._write(event.step + 1, event.stage.name, event.report.loss)
+
+    def on_end(self) -> None: ...
+
+    def _write(self, step: int, stage: str | None, loss: float | None) -> None:
+        beat = {
+            "time": time.time(),
+            "step": step,
+            "steps": self.steps,
+            "stage": stage,
+            "loss": loss,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
+        write_whole(self.path, json.dumps(beat).encode())
+        self._next = time.monotonic() + self.every_s
+
+
+class Watch:
+    """Ends this rank when it hangs, and leaves its stacks in `<output>/stacks/`."""
+
+    def __init__(self, output: Path, minutes: float):
+        rank = dist.get_rank()
+        stacks = output / "stacks" / f"rank_{rank:05d}.txt"
+        self.watchdog = Watchdog(60 * minutes, stacks, f"rank {rank}")
+
+    def through(self, progress: Progress) -> Progress:
+        """`progress`, heard by the watchdog: what tells how far it is does not hang."""
+
+        def told(stage: str, done: int, total: int | None = None, note: str = "") -> None:
+            self.watchdog.touch()
+            progress(stage, done, total, note)
+
+        return told
+
+    def __enter__(self) -> "Watch":
+        self.watchdog.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.watchdog.stop()
+
+    def on_start(self, step: int) -> None:
+        self.watchdog.touch()
+
+    def on_step(self, event: StepEvent) -> None:
+        self.watchdog.touch()
+
+    def on_end(self) -> None: ...

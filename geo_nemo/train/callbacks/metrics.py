@@ -1,0 +1,161 @@
+"""`metrics.jsonl`, a line a logged step, and the same numbers to every other sink."""
+
+import json
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+import torch.distributed as dist
+
+from geo_nemo.config import Run
+from geo_nemo.config.files import write_whole, writing
+from geo_nemo.model.flops import peak_flops, train_flops
+from geo_nemo.train.callbacks.sinks import Sink, scalars
+from geo_nemo.train.engine import Engine
+from geo_nemo.train.loop import StepEvent
+
+
+class Metrics:
+    """Writes `metrics.jsonl` on rank 0. After a resume, lines of steps that are taken again go.
+
+    Each line: step, stage, loss (mean nats over the step's trained tokens), lr, grad_norm,
+    param_norm (of all weights), seconds (a step, mean since the last line), tokens_per_second
+    (positions, padding included, since the last line), mfu (share of the chip's peak; absent where
+    that is unknown), memory_gb (most of rank 0's device so far; on a CPU what it holds now),
+    consumed_samples (of the stage), trained_tokens, loss_by_country (countries that the step saw),
+    and, where `logging.batch_digest` is on, crc32 of the tokens and masks that this rank trained
+    on.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        run: Run,
+        countries: tuple[str, ...],
+        vocab_size: int,
+        engine: Engine,
+        sinks: Sequence[Sink] = (),
+    ):
+        self.path = path
+        self.run = run
+        self.countries = countries
+        self.vocab_size = vocab_size
+        self.engine = engine
+        self.sinks = sinks
+        self.file = None
+        self.peak = _peak(run, engine.device)
+        self._forget()
+
+    def on_start(self, step: int) -> None:
+        if dist.get_rank() != 0:
+            return
+        with writing(self.path):
+            self._keep_steps_below(step)
+            self.file = self.path.open("a", buffering=1)
+
+    def on_step(self, event: StepEvent) -> None:
+        self.steps += 1
+        self.positions += event.positions
+        self.seconds += event.seconds
+        if self.peak:
+            self.flops += self._flops(event)
+        done = event.step + 1
+        if done % self.run.logging.every_steps and done != self.run.train.steps:
+            return
+        param_norm = self.engine.parameter_norm()  # every rank has a part of it
+        if self.file is not None:
+            line = self._line(event, param_norm)
+            with writing(self.path):
+                self.file.write(json.dumps(line) + "\n")
+            values = scalars(line)
+            for sink in self.sinks:
+                sink.write(event.step, values)
+        self._forget()
+
+    def on_end(self) -> None:
+        for sink in self.sinks:
+            sink.close()
+        if self.file is not None:
+            # A line that could not be written was reported, and would fail again here.
+            with suppress(OSError):
+                self.file.close()
+
+    def _forget(self) -> None:
+        self.steps = self.positions = 0
+        self.seconds = self.flops = 0.0
+
+    def _flops(self, event: StepEvent) -> float:
+        """Operations of this rank's micro-batches, by all ranks that hold the model together."""
+        lengths = np.concatenate([np.diff(batch.cu_seqlens) for batch in event.batches])
+        positions = sum(batch.tokens.size for batch in event.batches)
+        return train_flops(self.run.model, self.vocab_size, positions, lengths)
+
+    def _line(self, event: StepEvent, param_norm: float) -> dict:
+        report = event.report
+        by_country = {
+            country: total / count
+            for country, total, count in zip(
+                self.countries, report.sums.tolist(), report.counts.tolist(), strict=True
+            )
+            if count
+        }
+        line = {
+            "step": event.step,
+            "stage": event.stage.name,
+            "loss": report.loss,
+            "lr": report.lr,
+            "grad_norm": report.grad_norm,
+            "param_norm": param_norm,
+            "seconds": self.seconds / self.steps,
+            "tokens_per_second": self.positions / self.seconds,
+            "memory_gb": _memory_gb(self.engine.device),
+            "consumed_samples": event.consumed_samples,
+            "trained_tokens": report.trained_tokens,
+            "loss_by_country": by_country,
+        }
+        if self.peak:
+            devices = self.run.parallel.model_parallel_size
+            line["mfu"] = self.flops / self.seconds / (self.peak * devices)
+        if self.run.logging.batch_digest:
+            line["batch_digest"] = digest(event.batches)
+        return line
+
+    def _keep_steps_below(self, step: int) -> None:
+        if not self.path.exists():
+            return
+        kept = []
+        for line in self.path.read_bytes().splitlines():
+            try:
+                if json.loads(line)["step"] < step:
+                    kept.append(line + b"\n")
+            except (ValueError, KeyError, TypeError):
+                break  # a line that a kill or a loss of power cut off
+        write_whole(self.path, b"".join(kept))
+
+
+def digest(batches) -> int:
+    """crc32 over everything that the model sees of these micro-batches."""
+    value = 0
+    for batch in batches:
+        for array in (batch.tokens, batch.labels, batch.loss_mask, batch.cu_seqlens):
+            value = zlib.crc32(array.tobytes(), value)
+    return value
+
+
+def _peak(run: Run, device: torch.device) -> float | None:
+    """Dense peak of one device in operations a second, where it is known."""
+    if run.logging.peak_tflops is not None:
+        return run.logging.peak_tflops * 1e12
+    if device.type != "cuda":
+        return None
+    return peak_flops(torch.cuda.get_device_name(device), run.precision.dtype)
+
+
+def _memory_gb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return psutil.Process().memory_info().rss / 1e9
