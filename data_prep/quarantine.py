@@ -26,6 +26,9 @@ REASONS = {
     "truncated_file": "the file ends in the middle of its compressed data",
     "damaged_file": "the file's compressed data are damaged",
     "empty_file": "the file holds nothing",
+    "language_not_listed": "the language is not in annotate.languages=[...]",
+    "language_uncertain": "the language's score is below annotate.language_score",
+    "invalid_quality": "quality is not within 0 and 100",
 }
 EXCERPT_BYTES = 300
 

@@ -1,1 +1,7 @@
 """What is found out about a document: origin, language, date and quality."""
+
+from data_prep.annotate.annotator import Annotator, annotation_key
+from data_prep.annotate.credentials import without_credentials
+from data_prep.annotate.origin import countries_of
+
+__all__ = ["Annotator", "annotation_key", "countries_of", "without_credentials"]

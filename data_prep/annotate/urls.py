@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import can_ada
 from publicsuffixlist import PublicSuffixList
 
+from data_prep.annotate.credentials import without_credentials
 from data_prep.quarantine import Rejected
 from geo_nemo.metadata.geography import likely_country, national_country
 
@@ -16,11 +17,12 @@ TRACKING_NAMES = frozenset((
     "igshid", "mc_cid", "mc_eid", "_ga", "_gl", "_hsenc", "_hsmi", "oly_anon_id", "oly_enc_id",
     "vero_id", "wickedid", "cmpid", "ocid", "ftag",
 ))  # fmt: skip
+# Twice what the sitemap protocol allows; servers commonly refuse more than 8 KB of a request.
+MAX_CHARACTERS = 4096
+HOSTS_CACHED = 1 << 17  # some 500 bytes each
 # What people write without a scheme: `bbc.co.uk/news`, `bbc.co.uk:8080`.
 _BARE = re.compile(r"(?:[a-z0-9_-]+\.)+[a-z]{2,}\.?(?::\d+)?(?:[/?#]|$)", re.IGNORECASE)
-_HOSTS_CACHED = 1 << 18
-_suffixes = PublicSuffixList(accept_unknown=False)
-_registry_suffixes = PublicSuffixList(accept_unknown=False, only_icann=True)
+_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Host:
     likely: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Url:
     """A normalised URL. `path` is path and query, with the leading slash."""
 
@@ -51,24 +53,38 @@ class Url:
 
 def parse_url(text: str) -> Url:
     """`text` normalised. Raises Rejected: `invalid_url` or `refused_url_scheme`."""
-    text = text.strip()
-    if text.startswith("//"):
-        text = "https:" + text
-    elif "://" not in text and _BARE.match(text):
-        text = "https://" + text
+    url = parse(text)
+    host = host_facts(url.hostname)
+    path, search, port = url.pathname, url.search, url.port
+    if search:
+        path += _without_tracking(search)
+    if "@" in path or "%40" in path:  # a URL within the URL may hold credentials
+        path = without_credentials(path, cut_off=False)
+    if port:
+        return Url(f"{url.protocol}//{host.name}:{port}{path}", path, host)
+    return Url(f"{url.protocol}//{host.name}{path}", path, host)
+
+
+def parse(text: str) -> can_ada.URL:
+    """`text` as the WHATWG reads an http or https URL. Raises Rejected as `parse_url`."""
+    if len(text) > MAX_CHARACTERS:
+        raise Rejected("invalid_url", f"{len(text)} characters, over {MAX_CHARACTERS}")
+    if not text.startswith(("https://", "http://")):
+        text = text.strip()
+        if text.startswith("//"):
+            text = "https:" + text
+        elif "://" not in text and _BARE.match(text):
+            text = "https://" + text
     try:
         url = can_ada.parse(text)
     except ValueError:
-        raise Rejected("invalid_url", f"cannot be parsed: {text[:200]!r}") from None
-    if url.protocol not in ("http:", "https:"):
-        raise Rejected("refused_url_scheme", f"scheme {url.protocol} of {text[:200]!r}")
-    host = host_facts(url.hostname)
-    path = url.pathname + _without_tracking(url.search)
-    port = f":{url.port}" if url.port else ""
-    return Url(href=f"{url.protocol}//{host.name}{port}{path}", path=path, host=host)
+        raise Rejected("invalid_url", f"cannot be parsed: {_shown(text)}") from None
+    if url.protocol not in ("https:", "http:"):
+        raise Rejected("refused_url_scheme", f"scheme {url.protocol} of {_shown(text)}")
+    return url
 
 
-@lru_cache(_HOSTS_CACHED)
+@lru_cache(HOSTS_CACHED)
 def host_facts(hostname: str) -> Host:
     """Facts of a host name in the WHATWG's form (lower case, ASCII). Raises Rejected."""
     name = hostname.removesuffix(".")
@@ -76,20 +92,27 @@ def host_facts(hostname: str) -> Host:
         return Host(name, domain=name, country=None, likely=None)
     if "." not in name.strip("."):
         raise Rejected("invalid_url", f"host {name!r} is no public name")
-    domain = _suffixes.privatesuffix(name)
-    lent = _suffixes.publicsuffix(name) != _registry_suffixes.publicsuffix(name)
+    suffixes, registries = _suffix_lists()
+    lent = suffixes.publicsuffix(name) != registries.publicsuffix(name)
     return Host(
         name,
-        domain=domain or name,
+        domain=suffixes.privatesuffix(name) or name,
         country=None if lent else national_country(name),
         likely=likely_country(name),
     )
 
 
+@cache
+def _suffix_lists() -> tuple[PublicSuffixList, PublicSuffixList]:
+    """All public suffixes, and those of registries alone; made when a host is first asked for."""
+    return (
+        PublicSuffixList(accept_unknown=False),
+        PublicSuffixList(accept_unknown=False, only_icann=True),
+    )
+
+
 def _without_tracking(search: str) -> str:
     """`search` (with its `?`) without the parameters that only follow a reader around."""
-    if not search:
-        return ""
     kept = [part for part in search[1:].split("&") if part and not _is_tracking(part)]
     return "?" + "&".join(kept) if kept else ""
 
@@ -97,3 +120,8 @@ def _without_tracking(search: str) -> str:
 def _is_tracking(parameter: str) -> bool:
     name = parameter.partition("=")[0].lower()
     return name in TRACKING_NAMES or name.startswith(TRACKING_PREFIXES)
+
+
+def _shown(text: str) -> str:
+    """`text` as an error may show it."""
+    return repr(without_credentials(text)[:_SHOWN])

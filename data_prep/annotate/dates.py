@@ -1,0 +1,142 @@
+"""Day and year of a document from what feeds, crawls and file names call a date.
+
+Nothing is guessed: `03/04/2024` is in 2024, and no more is said of it. A time zone is not
+converted, as the day is the one at the place of publication; seconds since 1970 are read as UTC.
+The clock is never asked, so that the same input gives the same dates for ever.
+"""
+
+import re
+from datetime import date, datetime, timedelta
+from typing import Any
+
+# Newspapers are printed since 1605.
+FIRST_YEAR, LAST_YEAR = 1600, 2100
+LONGEST = 80  # characters of a date, white space included
+_EPOCH = date(1970, 1, 1)
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
+    )
+}
+_MONTH = r"(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_YMD = re.compile(r"(\d{4})([-/.])(\d{1,2})(?:\2(\d{1,2}))?(?!\d|\2\d)")
+# `20240531`, and with hours and minutes, or seconds, as WARC writes it.
+_COMPACT = re.compile(r"((?:1[6-9]|20)\d\d)(\d\d)(\d\d)(?:T?\d{4}(?:\d\d)?Z?)?\Z")
+_NUMBER = re.compile(r"-?\d{1,20}(?:\.\d+)?\Z")
+# RFC 2822 and its kin: `Fri, 31 May 2024 ...`, `31-May-2024`; then `May 31, 2024`, `May 2024`.
+_DAY_NAME = re.compile(rf"(?:[a-z]+,?\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?[\s-]+{_MONTH}[,\s-]+"
+                       r"(?P<year>\d{4})(?!\d)", re.IGNORECASE)  # fmt: skip
+_NAME_DAY = re.compile(rf"(?:[a-z]+,?\s+)??{_MONTH}\s+(?:(?P<day>\d{{1,2}})(?:st|nd|rd|th)?,?\s+)?"
+                       r"(?P<year>\d{4})(?!\d)", re.IGNORECASE)  # fmt: skip
+# `Fri May 31 12:00:00 UTC 2024`, as ctime and Twitter write it.
+_CTIME = re.compile(rf"[a-z]+\s+{_MONTH}\s+(?P<day>\d{{1,2}})\s[\d:]+\s(?:\S+\s)?"
+                    r"(?P<year>\d{4})(?!\d)", re.IGNORECASE)  # fmt: skip
+_NUMBERS = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)")
+_IN_PATH = re.compile(
+    r"/((?:1[6-9]|20)\d\d)(?:([-/])(\d{1,2}|[a-z]{3,9})(?:\2(\d{1,2}))?|(\d\d)(\d\d))(?=[-/_.?]|\Z)"
+)
+
+
+def find_date(value: Any, path: str = "") -> tuple[str, int]:
+    """ISO day (or month, or year) and year; `("", 0)` where neither value nor path has one.
+
+    value: text, a number, a `date` or None. path: of the URL, read where `value` tells nothing.
+    An impossible date, and one before 1600 or after 2100, is none. Raises nothing.
+    """
+    found = _of_value(value)
+    if found is None and path:
+        found = date_in_path(path)
+    return found or ("", 0)
+
+
+def date_in_path(path: str) -> tuple[str, int] | None:
+    """The date that a URL's path holds: `/2024/05/31/`, `/2024/may/31/`, `/2024-05-31-x`."""
+    for match in _IN_PATH.finditer(path.lower()):
+        year, separator, month, day, compact_month, compact_day = match.groups()
+        if separator == "-" and day is None:  # `/2000-10-ways` is no month
+            continue
+        month = month or compact_month
+        number = int(month) if month.isdigit() else _MONTHS.get(month[:3])
+        if number is not None:
+            found = _day(int(year), number, int(day or compact_day or 0) or None)
+            if found is not None:
+                return found
+    return None
+
+
+def _of_value(value: Any) -> tuple[str, int] | None:
+    if isinstance(value, str):
+        return _of_text(value[:LONGEST].strip())
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return _of_number(value)
+    if isinstance(value, float):
+        return _of_number(int(value)) if abs(value) < 1e20 else None
+    if isinstance(value, datetime | date):
+        return _day(value.year, value.month, value.day)
+    return None
+
+
+def _of_text(text: str) -> tuple[str, int] | None:
+    match = _YMD.match(text)
+    if match:
+        year, _, month, day = match.groups()
+        return _day(int(year), int(month), int(day) if day else None)
+    if text[:1].isdigit() or text[:1] == "-":
+        compact = _COMPACT.match(text)
+        found = _day(*map(int, compact.groups())) if compact else None
+        if found is not None:
+            return found
+        if _NUMBER.match(text):
+            return _of_number(int(text.partition(".")[0]))
+    for pattern in (_DAY_NAME, _NAME_DAY, _CTIME):
+        match = pattern.match(text)
+        if match:
+            day = match["day"]
+            month = _MONTHS[match["name"].lower()]
+            return _day(int(match["year"]), month, int(day) if day else None)
+    match = _NUMBERS.match(text)
+    if match:
+        return _of_unordered(*map(int, match.groups()))
+    return None
+
+
+def _of_unordered(first: int, second: int, year: int) -> tuple[str, int] | None:
+    """Day and month in either order: only what both orders, or the possible one, say."""
+    if first == second or (first > 12 and second <= 12):
+        return _day(year, second, first)
+    if second > 12 and first <= 12:
+        return _day(year, first, second)
+    return _day(year, None, None) if max(first, second) <= 12 else None
+
+
+def _of_number(number: int) -> tuple[str, int] | None:
+    """A year, `20240531`, or seconds, milli-, micro- or nanoseconds since 1970."""
+    if FIRST_YEAR <= number <= LAST_YEAR:
+        return _day(number, None, None)
+    compact = _COMPACT.match(str(number)) if 0 < number < 10**15 else None
+    found = _day(*map(int, compact.groups())) if compact else None
+    if found is not None:
+        return found
+    # Ten digits are seconds from 2001 on; below 10^8 (1973) it is more likely something else.
+    for limit, unit in ((10**11, 1), (10**14, 10**3), (10**17, 10**6), (10**20, 10**9)):
+        if 10**8 * unit <= number < limit:
+            day = _EPOCH + timedelta(days=number // unit // 86_400)
+            return _day(day.year, day.month, day.day)
+    return None
+
+
+def _day(year: int, month: int | None, day: int | None) -> tuple[str, int] | None:
+    if not FIRST_YEAR <= year <= LAST_YEAR:
+        return None
+    if month is None:
+        return f"{year}", year
+    try:
+        found = date(year, month, day or 1)
+    except ValueError:
+        return None
+    if day == 0:
+        return None
+    return (found.isoformat() if day else f"{year}-{month:02d}"), year

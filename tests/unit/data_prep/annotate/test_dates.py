@@ -1,0 +1,117 @@
+"""Dates: the common forms, nothing guessed, and never a crash."""
+
+import math
+from datetime import date, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_prep.annotate.dates import find_date
+
+DAY = ("2024-05-31", 2024)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2024-05-31", DAY),
+        (" 2024-5-31 ", DAY),
+        ("2024/05/31", DAY),
+        ("2024.05.31 10:00", DAY),
+        ("2024-05-31T23:59:59Z", DAY),
+        ("2024-05-31T23:59:59.123+09:00", DAY),  # the day where it was published
+        ("2024-05-31 00:10:00-05:00", DAY),
+        ("Fri, 31 May 2024 23:59:59 -0700", DAY),
+        ("31 May 2024", DAY),
+        ("31-May-2024", DAY),
+        ("31st May 2024", DAY),
+        ("May 31, 2024", DAY),
+        ("Friday, May 31st, 2024 at noon", DAY),
+        ("MAY 31 2024", DAY),
+        ("Fri May 31 12:00:00 UTC 2024", DAY),
+        ("Fri May 31 12:00:00 2024", DAY),
+        ("Thu May  2 12:00:00 2024", ("2024-05-02", 2024)),
+        ("31/05/2024", DAY),
+        ("05/31/2024", DAY),
+        ("03/04/2024", ("2024", 2024)),  # April or March
+        ("05.05.2024", ("2024-05-05", 2024)),
+        ("2024-05", ("2024-05", 2024)),
+        ("May 2024", ("2024-05", 2024)),
+        ("2024", ("2024", 2024)),
+        (2024, ("2024", 2024)),
+        (20240531, DAY),
+        ("20240531", DAY),
+        ("20240531T1200Z", DAY),
+        ("20240531120000", DAY),  # of WARC
+        (1717113600, DAY),
+        ("1717113600", DAY),
+        (1717113600.5, DAY),
+        (1717113600123, DAY),
+        (1717113600123456, DAY),
+        (1717113600123456789, DAY),
+        ("1717113600123", DAY),
+        (date(2024, 5, 31), DAY),
+        (datetime(2024, 5, 31, 23), DAY),
+        ("1858-01-02", ("1858-01-02", 1858)),
+    ],
+)
+def test_a_common_form(value, expected):
+    assert find_date(value) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, "", " ", "yesterday", "2024-13-01", "2024-02-30", "2023-02-29", "2024-05-00",
+        "0000-00-00", "0001-01-01", "9999-12-31", "1599", "2101", "31/31/2024", "32 May 2024",
+        "20241331", 0, -1, 1, 99_999, 10**25, -1717113600, math.nan, math.inf, -math.inf, True,
+        "1e9", "٢", "²", "2024-05-311", "12:30", "1.2.3", [], {}, b"2024",
+    ],
+)  # fmt: skip
+def test_no_date(value):
+    assert find_date(value) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/news/2024/05/31/a-title", DAY),
+        ("/2024/5/31", DAY),
+        ("/world/2024/may/31/title", DAY),
+        ("/2024/may/31.html", DAY),
+        ("/news/2024-05-31-title", DAY),
+        ("/20240531/title", DAY),
+        ("/2024/05/title-of-12", ("2024-05", 2024)),
+        ("/2024/13/01/2023/01/02/x", ("2023-01-02", 2023)),
+        ("/2000-10-ways", ("", 0)),
+        ("/2024/title", ("", 0)),
+        ("/article/20245310", ("", 0)),
+        ("/1234/05/31/", ("", 0)),
+        ("/2024/999/", ("", 0)),
+    ],
+)
+def test_the_path_tells_where_the_field_does_not(path, expected):
+    assert find_date(None, path) == expected
+    assert find_date("2024-99-99", path) == expected
+    assert find_date("1999-01-02", path) == ("1999-01-02", 1999)
+
+
+VALUES = (
+    st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=30) | st.datetimes()
+    | st.from_regex(r"\d{1,4}[-/. ]\d{1,3}[-/. ]\d{1,5}.?")
+    | st.from_regex(r"[a-z]{3}, \d+ (may|jun) \d{1,6}")
+)  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None)
+@given(value=VALUES, path=st.text(max_size=20) | st.from_regex(r"/\d{4}/\d\d/\d\d/"))
+def test_any_value_gives_a_date_of_the_calendar_or_none(value, path):
+    text, year = find_date(value, path)
+    if not text:
+        assert year == 0
+        return
+    assert 1600 <= year <= 2100
+    assert text[:4] == str(year)
+    padded = text + "-01-01"[len(text) - 4 :] if len(text) < 10 else text
+    assert date.fromisoformat(padded).year == year
