@@ -26,6 +26,7 @@ class CorpusFile:
 
     id: str
     path: Path
+    documents: int
     size: int
     version: str
 
@@ -103,16 +104,29 @@ def _work_parts(path: Path) -> tuple[tuple[WorkPart, ...] | None, str]:
 
 
 def _corpus(path: Path, number: int) -> tuple[CorpusFile, ...]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     files = []
     for file in sorted((path / "corpus").rglob("*.parquet")):
-        status = file.stat()
         name = "-".join(file.relative_to(path / "corpus").with_suffix("").parts)
+        try:
+            status = file.stat()
+            with pq.ParquetFile(file) as opened:
+                documents, names = opened.metadata.num_rows, opened.schema_arrow.names
+        except (OSError, pa.ArrowException) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise UserError(f"dedup.against: cannot read {file}: {reason}") from None
+        absent = [column for column in ("id", "hash", "text", "cluster") if column not in names]
+        if absent:
+            raise UserError(f"dedup.against: {file} has no column {', '.join(absent)}")
         files.append(
             CorpusFile(
-                f"earlier-{number:02d}-{name}",
-                file,
-                status.st_size,
-                f"{status.st_size} {status.st_mtime_ns}",
+                id=f"earlier-{number:02d}-{name}",
+                path=file,
+                documents=documents,
+                size=status.st_size,
+                version=f"{status.st_size} {status.st_mtime_ns}",
             )
         )
     return tuple(files)

@@ -42,22 +42,25 @@ class Fingerprint(Stage):
                 part.id,
                 task_key(settings, part.key),
                 part.text_bytes,
-                {"path": str(part.path), "earlier": False},
+                {"path": str(part.path), "documents": part.documents, "earlier": False},
             )
             for part in all_parts(self.config)
         ]
         for file in corpus_files(earlier_runs(self.config)):
             key = task_key(settings, str(file.path), file.version)
-            tasks.append(Task(file.id, key, file.size, {"path": str(file.path), "earlier": True}))
+            payload = {"path": str(file.path), "documents": file.documents, "earlier": True}
+            tasks.append(Task(file.id, key, file.size, payload))
         return tasks
 
     def run(self, task: Task, folder: Path, progress: TaskProgress) -> dict[str, Any]:
         near = self.config.dedup.near
         prints = Fingerprints(near)
         path, earlier = Path(task.payload["path"]), task.payload["earlier"]
-        columns = ["id", "hash", "text", *(["cluster"] if earlier else [])]
+        columns = ["id", "hash"]
+        columns += ["text"] if near.action != "none" else []
+        columns += ["cluster"] if earlier else []
         seen = 0
-        for batch in read_part(path, columns if near.action != "none" or earlier else columns[:2]):
+        for batch in read_part(path, columns) if task.payload["documents"] else ():
             prints.add(batch)
             seen += batch.nbytes
             progress(min(seen, task.size), prints.documents)

@@ -15,7 +15,7 @@ from data_prep.dedup.arrays import load
 from data_prep.dedup.earlier import earlier_runs
 from data_prep.dedup.fingerprint import Fingerprint
 from data_prep.dedup.keys import SortedKeys
-from data_prep.engine.stage import Task
+from data_prep.ingest import all_parts
 
 # Of data_prep.dedup.clusters, with the place of each fixed: an earlier run's files hold them.
 OUTCOMES = (
@@ -104,27 +104,12 @@ def all_shards(config: Prep) -> Shards:
             keys.append(part.key)
             start += part.documents
         for file in run.files:
-            documents = _corpus_documents(file.path)
-            found.append(Shard(fingerprint.task_folder(file.id), start, documents, True))
+            found.append(Shard(fingerprint.task_folder(file.id), start, file.documents, True))
             keys.append(tasks[file.id].key)
-            start += documents
+            start += file.documents
     earlier = start
-    for part, task in _own(config, tasks):
+    for part in all_parts(config):
         found.append(Shard(fingerprint.task_folder(part.id), start, part.documents))
-        keys.append(task.key)
+        keys.append(tasks[part.id].key)
         start += part.documents
     return Shards(tuple(found), tuple(keys), earlier, start)
-
-
-def _own(config: Prep, tasks: dict[str, Task]):
-    from data_prep.ingest import all_parts
-
-    return [(part, tasks[part.id]) for part in all_parts(config)]
-
-
-def _corpus_documents(path: Path) -> int:
-    """From the file's footer."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        return file.metadata.num_rows

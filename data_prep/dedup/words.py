@@ -192,7 +192,7 @@ def gram_sums(values: np.ndarray, n: int) -> np.ndarray:
     """uint64 [w]: the sum over the n words from each on; words beyond the end count as 0."""
     place = odd_numbers(n, seed=1)
     sums = values * place[0]
-    for j in range(1, n):
+    for j in range(1, min(n, len(values))):
         sums[: len(values) - j] += values[j:] * place[j]
     return sums
 
