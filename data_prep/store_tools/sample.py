@@ -96,22 +96,22 @@ def sample_store(
 def shares(total: int, sizes: np.ndarray) -> np.ndarray:
     """int64: `total`, or the sum of `sizes` if that is less, divided in proportion to `sizes`.
 
-    Parts that are not empty get at least one as far as `total` goes, the largest first.
+    Largest remainders; a part that would get nothing gets one of the largest part's, if it has any.
     """
-    sizes = sizes.astype(np.int64)
-    total = min(total, int(sizes.sum()))
-    given = np.zeros(len(sizes), np.int64)
-    for part in np.argsort(-sizes, kind="stable")[:total]:
-        given[part] = min(1, sizes[part])
-    # Exact in Python's integers; the largest remainders get what rounding leaves.
-    left = total - int(given.sum())
-    rest = [int(size - one) for size, one in zip(sizes, given, strict=True)]
-    whole = sum(rest)
-    if left and whole:
-        given += np.array([left * size // whole for size in rest])
-        remainders = np.array([left * size % whole for size in rest])
-        for part in np.argsort(-remainders, kind="stable")[: total - int(given.sum())]:
-            given[part] += 1
+    parts = [int(size) for size in sizes]
+    whole = sum(parts)
+    total = min(total, whole)
+    if not total:
+        return np.zeros(len(parts), np.int64)
+    # Exact in Python's integers.
+    given = np.array([total * size // whole for size in parts], np.int64)
+    remainders = np.array([total * size % whole for size in parts])
+    given[np.argsort(-remainders, kind="stable")[: total - int(given.sum())]] += 1
+    for part in np.flatnonzero((given == 0) & (sizes > 0)):
+        largest = int(np.argmax(given))
+        if given[largest] > 1:
+            given[largest] -= 1
+            given[part] = 1
     return given
 
 

@@ -68,29 +68,20 @@ def verify(store: Path, workers: int) -> int:
     Exits with 2 when something is broken.
     """
     from geo_nemo.cli.progress import progress_bar
-    from geo_nemo.store.manifest import mend, read_manifest
+    from geo_nemo.cli.store_words import broken_line, whole_line
+    from geo_nemo.store.manifest import read_manifest
     from geo_nemo.store.verify import find_damage
 
     manifest, content_hash = read_manifest(store)
     with progress_bar("bytes") as progress:
         damage = find_damage(store, manifest, progress, workers)
-    documents = sum(split.documents for split in manifest.splits.values())
-    if not damage:
-        size = sum(f.bytes for s in manifest.splits.values() for shard in s.shards
-                   for f in shard.files.values())  # fmt: skip
-        click.echo(
-            f"{store}: whole, {documents:,} documents, {size + manifest.hosts.bytes:,} bytes, "
-            f"hash {content_hash}"
-        )
-        return 0
-    for each in damage:
-        click.echo(f"{store / each.file} {each.problem}")
-    shards = {shard.path for split in manifest.splits.values() for shard in split.shards}
-    broken = sorted({str(Path(each.file).parent) for each in damage} & shards)
-    what = f"{len(broken)} of {len(shards)} shards broken" if broken else "broken"
-    named = f" ({', '.join(broken[:5])}{', ...' if broken[5:] else ''})" if broken else ""
-    click.echo(f"geo-nemo: {store}: {what}{named}; {mend(store)}", err=True)
-    return EXIT_BROKEN
+    if damage:
+        for each in damage:
+            click.echo(f"{store / each.file} {each.problem}")
+        click.echo(f"geo-nemo: {broken_line(store, manifest, damage)}", err=True)
+        return EXIT_BROKEN
+    click.echo(f"{store}: {whole_line(manifest)}, hash {content_hash}")
+    return 0
 
 
 @command.command(
@@ -258,7 +249,7 @@ def merge(stores: tuple[Path, ...], out: Path) -> None:
     """
     from data_prep.store_tools.merge import merge_stores
     from geo_nemo.cli.progress import progress_bar
-    from geo_nemo.cli.store_stats import print_merge
+    from geo_nemo.cli.store_words import print_merge
 
     with progress_bar() as progress:
         merged = merge_stores(stores, out, progress)

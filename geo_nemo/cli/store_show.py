@@ -28,6 +28,7 @@ from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store import TokenStore
 
 PAGE_STYLE = """\
+.legend{margin:22px 0 10px}
 .tokens span{border-radius:2px}
 .tokens .odd{filter:brightness(.93)}
 .columns{min-width:0}
@@ -144,7 +145,7 @@ def document_page(shown: ShownDocument) -> str:
         f"<title>{escape(shown.title)}</title>\n<style>\n{base}{STYLE}{PAGE_STYLE}</style></head>\n"
         f"<body><header><h1>{escape(shown.title)}</h1></header><main>\n"
         f'<table class="columns"><tbody>{rows}</tbody></table>\n'
-        f"{legend_html()}\n"
+        f'<div class="legend">{legend_html()}</div>\n'
         f'<div class="row tokens"><div class="doc">{spans}</div></div>\n'
         '<p class="note">Each span is a token; rest the pointer on one for its id, kind and '
         "mask.</p></main></body></html>\n"

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from data_prep.store_tools.duplicates import REASONS
-from data_prep.store_tools.merge import Merged
 from data_prep.store_tools.stats import Bin, Count, StoreStats
 
 BAR = 30
@@ -125,23 +123,3 @@ def _bar(share: float) -> str:
     eighths = round(share * BAR * 8)
     eighths = max(eighths, 1) if share else 0
     return "█" * (eighths // 8) + (BLOCKS[eighths % 8] if eighths % 8 else "")
-
-
-def print_merge(merged: Merged, console: Console) -> None:
-    """What each store gave to each split, and what was left out."""
-    table = Table(title="Merged", title_justify="left")
-    for name in ("store", "split"):
-        table.add_column(name)
-    for name in ("kept", "same text", "held out elsewhere"):
-        table.add_column(name, justify="right")
-    for line in merged.splits:
-        dropped = [f"{line.dropped.get(name, 0):,}" for name in REASONS.values()]
-        table.add_row(line.store, line.split, f"{line.kept:,}", *dropped)
-    table.add_section()
-    totals = [sum(line.dropped.get(name, 0) for line in merged.splits) for name in REASONS.values()]
-    kept = sum(line.kept for line in merged.splits)
-    table.add_row("all", "", f"{kept:,}", *(f"{total:,}" for total in totals))
-    console.print(table)
-    console.print(
-        f"{merged.shards_taken:,} shards taken as they are, {merged.shards_copied:,} copied in part"
-    )
