@@ -1,5 +1,6 @@
 """Typed, frozen config and its loading. Imports nothing of the project, torch or Megatron."""
 
+from geo_nemo.config.bad_steps import BadSteps
 from geo_nemo.config.errors import RunError, UserError
 from geo_nemo.config.health import Health
 from geo_nemo.config.logging import Logging
@@ -18,6 +19,7 @@ from geo_nemo.config.schema import (
 )
 
 __all__ = [
+    "BadSteps",
     "Checkpoint",
     "Data",
     "Health",

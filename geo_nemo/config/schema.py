@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from geo_nemo.config.bad_steps import BadSteps
 from geo_nemo.config.data import Data, Sampling, Select
 from geo_nemo.config.health import Health
 from geo_nemo.config.logging import Logging
@@ -162,6 +163,7 @@ class Run(Section):
     checkpoint: Checkpoint = Checkpoint()
     logging: Logging = Logging()
     health: Health = Health()
+    bad_steps: BadSteps = BadSteps()
 
     @model_validator(mode="after")
     def _stages_and_layout(self):

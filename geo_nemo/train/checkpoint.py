@@ -19,7 +19,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch.distributed as dist
@@ -49,11 +49,14 @@ class Position:
     step: optimizer steps done.
     stage_samples: samples consumed, by stage.
     fingerprint: hashes by name (store, tokenizer, model, each stage, ...).
+    skipped, losses: see geo_nemo.train.bad_steps.
     """
 
     step: int
     stage_samples: dict[str, int]
     fingerprint: dict[str, str]
+    skipped: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
 
 
 def save(engine: Engine, position: Position, directory: Path, keep_last: int) -> Path:

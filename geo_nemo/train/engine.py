@@ -5,7 +5,7 @@ divided once by the count of trained tokens, finite check, clip, AdamW, learning
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,10 +23,13 @@ from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 from megatron.core.packed_seq_params import PackedSeqParams
 from megatron.core.pipeline_parallel import get_forward_backward_func
 
-from geo_nemo.config import Run, RunError
+from geo_nemo.config import Run
 from geo_nemo.data.batches import Batch
 from geo_nemo.model.build import DTYPES, build_model, transformer_config
+from geo_nemo.train.bad_steps import BadStepError
 from geo_nemo.train.loss import masked_loss
+
+LossCheck = Callable[[float, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,9 @@ class StepReport:
     lr: float
     sums: torch.Tensor = field(repr=False)
     counts: torch.Tensor = field(repr=False)
+
+
+def _any_loss(loss: float, step: int) -> None: ...
 
 
 class Engine:
@@ -99,23 +105,33 @@ class Engine:
         if overlaps:
             self.model.enable_forward_pre_hook()
 
-    def train_step(self, batches: Sequence[Batch], step: int) -> StepReport:
+    def train_step(
+        self, batches: Sequence[Batch], step: int, check: LossCheck = _any_loss
+    ) -> StepReport:
         """One optimizer step over this rank's micro-batches of the global batch.
 
+        check: called with the loss and the step before weights change; may raise BadStepError.
+
         Raises:
-            RunError: a loss or the gradient norm is not finite; weights are as before the step.
+            BadStepError: the loss or the gradient norm is not finite, or `check` refuses the loss,
+                on every rank alike; weights are as before the step.
         """
         self.model.zero_grad_buffer()
         self.optimizer.zero_grad()
         reports = self.forward_backward(batches)
         sums, counts = self._reduce(reports)
         self._check_finite(sums, batches, reports, step)
+        tokens = int(counts.sum())
+        loss = float(sums.sum()) / tokens if tokens else 0.0
+        check(loss, step)
         grad_norm = self._update(batches, step)
         lr = self.optimizer.param_groups[0]["lr"]
         self.schedule.step(1)
-        tokens = int(counts.sum())
-        loss = float(sums.sum()) / tokens if tokens else 0.0
         return StepReport(loss, tokens, grad_norm, lr, sums, counts)
+
+    def skip_step(self) -> None:
+        """Let the clock of the learning rate go on, and nothing else."""
+        self.schedule.step(1)
 
     def parameter_norm(self) -> float:
         """L2 norm of all weights, each counted once; every rank calls it."""
@@ -171,7 +187,7 @@ class Engine:
             for index, report in enumerate(reports)
             if not torch.isfinite(report["sums"]).all()
         ]
-        raise RunError(
+        raise BadStepError(
             f"the loss is not finite at step {step}, {_first_of(bad)}; "
             "look at the batch with geo-nemo audit, or lower train.lr"
         )
@@ -181,7 +197,7 @@ class Engine:
         self.optimizer.prepare_grads()
         grad_norm = self.optimizer.get_grad_norm()
         if not math.isfinite(grad_norm):
-            raise RunError(
+            raise BadStepError(
                 f"the gradient norm is {grad_norm} at step {step}, though the loss is finite: "
                 f"{_first_of(self._bad_gradients(batches))}; "
                 "look at the batch with geo-nemo audit, or lower train.lr"

@@ -15,13 +15,15 @@ import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
 
+from geo_nemo.config import RunError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.batches import Batch, BatchStream
 from geo_nemo.runtime.signals import StopRequest
 from geo_nemo.train import checkpoint
+from geo_nemo.train.bad_steps import BadStepError, BadStepRule, BadStepState, keep_batches, note
 from geo_nemo.train.engine import Engine, StepReport
 from geo_nemo.train.setup import Prepared
-from geo_nemo.train.stages import StagePlan
+from geo_nemo.train.stages import StagePlan, stage_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Callback(Protocol):
     """Watches a run on every rank; owns its state."""
 
     def on_start(self, step: int) -> None:
-        """Before the first step of this process; `step` is the one that comes next."""
+        """Before the first step of this process, and after a rewind; `step` comes next."""
 
     def on_step(self, event: StepEvent) -> None:
         """After each step."""
@@ -75,6 +77,7 @@ class Trainer:
         self.engine = Engine(
             self.run, prepared.tokenizer.vocab_size, len(prepared.store.countries), device
         )
+        self.bad = BadStepRule(self.run.bad_steps)
         self.step = 0
 
     def fit(self) -> bool:
@@ -83,8 +86,8 @@ class Trainer:
         try:
             for callback in self.callbacks:
                 callback.on_start(self.step)
-            for stage in self.prepared.stages:
-                if self.step < stage.last_step and not self._train_stage(stage):
+            while self.step < self.run.train.steps:
+                if not self._train_stage(stage_of(self.prepared.stages, self.step)):
                     return False
         finally:
             for callback in self.callbacks:
@@ -101,7 +104,11 @@ class Trainer:
             return
         position = checkpoint.read_position(whole[-1])
         checkpoint.check_fingerprint(position.fingerprint, self.prepared.fingerprint, whole[-1])
-        self.step = checkpoint.load(self.engine, whole[-1]).step
+        self._restore(checkpoint.load(self.engine, whole[-1]))
+
+    def _restore(self, position: checkpoint.Position) -> None:
+        self.step = position.step
+        self.bad.load_state(BadStepState(position.skipped, position.losses))
 
     def save(self) -> None:
         """Write a checkpoint of where the run stands."""
@@ -110,12 +117,17 @@ class Trainer:
             stage.name: size * min(max(self.step - stage.first_step, 0), stage.steps)
             for stage in self.prepared.stages
         }
-        position = checkpoint.Position(self.step, samples, self.prepared.fingerprint)
+        bad = self.bad.state()
+        position = checkpoint.Position(
+            self.step, samples, self.prepared.fingerprint, bad.skipped, bad.losses
+        )
         checkpoint.save(self.engine, position, self.directory, self.run.checkpoint.keep_last)
 
     def _train_stage(self, stage: StagePlan) -> bool:
-        """The stage's remaining steps. False when a stop was asked for."""
+        """The stage's remaining steps, or those to a rewind. False when a stop was asked for."""
         train = self.run.train
+        if self.step == stage.first_step:
+            self.bad.start_stage()
         stream = BatchStream(
             self.prepared.dataset(stage, self.progress),
             global_batch_size=train.global_batch_size,
@@ -128,25 +140,73 @@ class Trainer:
             while self.step < stage.last_step:
                 begin = time.perf_counter()
                 batches = next(stream)
-                report = self.engine.train_step(batches, self.step)
-                event = StepEvent(
-                    self.step,
-                    stage,
-                    report,
-                    batches,
-                    seconds=time.perf_counter() - begin,
-                    consumed_samples=stream.consumed_samples,
-                    positions=train.global_batch_size * self.run.data.seq_length,
-                )
+                try:
+                    report = self._step(batches)
+                except BadStepError as error:
+                    if self._rewound(stage, batches, error):
+                        return True
+                    report = None
                 self.step += 1
-                for callback in self.callbacks:
-                    callback.on_step(event)
+                if report is not None:
+                    event = StepEvent(
+                        self.step - 1,
+                        stage,
+                        report,
+                        batches,
+                        seconds=time.perf_counter() - begin,
+                        consumed_samples=stream.consumed_samples,
+                        positions=train.global_batch_size * self.run.data.seq_length,
+                    )
+                    for callback in self.callbacks:
+                        callback.on_step(event)
                 stopping = self._stop_requested()
                 last = self.step == train.steps
                 if last or stopping or self.step % self.run.checkpoint.every_steps == 0:
                     self.save()
                 if stopping and not last:
                     return False
+        return True
+
+    def _step(self, batches: Sequence[Batch]) -> StepReport | None:
+        """Take the step, or leave it out (None)."""
+        if self.bad.leaves_out(self.step):
+            self.engine.skip_step()
+            return None
+        report = self.engine.train_step(batches, self.step, self.bad.check)
+        self.bad.accept(report.loss)
+        return report
+
+    def _rewound(self, stage: StagePlan, batches: Sequence[Batch], error: BadStepError) -> bool:
+        """Keep the batch, then do as the policy says: True after a rewind, False after a skip.
+
+        Raises the error again where the policy is `raise`, or `bad_steps.limit` is reached.
+        """
+        settings, output = self.run.bad_steps, Path(self.run.output_dir)
+        folder = output / "bad_batches" / f"step_{self.step:08d}"
+        keep_batches(folder, batches, self.prepared.tokenizer, tuple(self.prepared.store.countries))
+        self.bad.found += 1
+        action = settings.policy if self.bad.found <= settings.limit else "raise"
+        rewind_to = None
+        if action == "rewind":
+            whole = checkpoint.whole_checkpoints(self.directory)
+            rewind_to = whole[-1] if whole else None
+            action = "rewind" if rewind_to else "raise"
+        note(output / "bad_steps.jsonl", self.step, stage.name, str(error), action)
+        if action == "raise":
+            why = f" ({settings.limit} bad steps are the limit)" * (self.bad.found > settings.limit)
+            raise RunError(f"{error}{why}; its batch is in {folder}") from None
+        bad_step = self.step
+        if rewind_to is None:
+            self.bad.leave_out(bad_step, bad_step)
+            self.engine.skip_step()
+            return False
+        skipped = self.bad.state().skipped
+        self._restore(checkpoint.load(self.engine, rewind_to))
+        for step in skipped:
+            self.bad.leave_out(step, step)
+        self.bad.leave_out(bad_step - settings.rewind_steps, bad_step)
+        for callback in self.callbacks:
+            callback.on_start(self.step)
         return True
 
     def _stop_requested(self) -> bool:

@@ -45,7 +45,7 @@ GRADIENT_AT = {**LOSS_AT, "pp": "rank 0, micro-batch 1 (samples [2, 3])"}
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_loss_that_is_not_finite_is_named_alike_on_every_rank(said, layout):
-    expected = f"RunError: the loss is not finite at step 3, {LOSS_AT[layout]}; "
+    expected = f"BadStepError: the loss is not finite at step 3, {LOSS_AT[layout]}; "
     for rank in range(2):
         assert said[rank][f"loss_{layout}"]["said"].startswith(expected)
         assert said[rank][f"loss_{layout}"]["unchanged"]
@@ -54,7 +54,7 @@ def test_a_loss_that_is_not_finite_is_named_alike_on_every_rank(said, layout):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_gradient_that_is_not_finite_is_named_alike_on_every_rank(said, layout):
     expected = (
-        "RunError: the gradient norm is nan at step 3, though the loss is finite: "
+        "BadStepError: the gradient norm is nan at step 3, though the loss is finite: "
         f"{GRADIENT_AT[layout]}; "
     )
     for rank in range(2):

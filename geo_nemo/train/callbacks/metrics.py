@@ -54,6 +54,8 @@ class Metrics:
         if dist.get_rank() != 0:
             return
         with writing(self.path):
+            if self.file is not None:  # after a rewind
+                self.file.close()
             self._keep_steps_below(step)
             self.file = self.path.open("a", buffering=1)
 
