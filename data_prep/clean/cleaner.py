@@ -1,0 +1,73 @@
+"""Cleaning of one document, in this order: NOW's gaps, rules as listed, personal data, length."""
+
+import xxhash
+
+from data_prep.clean import c4
+from data_prep.clean.masks import MASKS, NOW_MASK, longest_piece
+from data_prep.clean.rules import DOCUMENT_SETS, chosen_rules
+from data_prep.clean.statistics import TextStatistics
+from data_prep.config import Clean
+from data_prep.document import Document
+from data_prep.quarantine import Rejected
+
+
+class Cleaner:
+    """Applies one config. UserError for a rule that does not exist."""
+
+    def __init__(self, clean: Clean):
+        self._now_masks = clean.now_masks
+        self._sets = chosen_rules(clean)
+        self._masks = [MASKS[kind] for kind in dict.fromkeys(clean.pii)]
+        self._shortest, self._longest = clean.min_characters, clean.max_characters
+
+    def clean(self, document: Document) -> Document:
+        """`document` itself, with its text as cleaned. Raises Rejected.
+
+        Where the text changes, so do its hash and an id that was its hash. Personal data are masked
+        in the title too. Quality and language stay those of the text as it came.
+        """
+        text = self._without_gaps(document.text)
+        text = self._by_rules(text)
+        for mask in self._masks:
+            text = mask(text)
+            document.title = mask(document.title)
+        if len(text) < self._shortest:
+            raise Rejected("too_short", f"{len(text)} characters, under {self._shortest}")
+        if len(text) > self._longest:
+            raise Rejected("too_long", f"{len(text)} characters, over {self._longest}")
+        if text != document.text:
+            had_no_id = document.id == document.hash.hex()
+            document.text = text
+            document.hash = xxhash.xxh3_128_digest(text.encode())
+            if had_no_id:
+                document.id = document.hash.hex()
+        return document
+
+    def _without_gaps(self, text: str) -> str:
+        if self._now_masks == "keep" or "@" not in text or not NOW_MASK.search(text):
+            return text
+        if self._now_masks == "drop":
+            raise Rejected("now_mask", f"{len(NOW_MASK.findall(text))} gaps")
+        text = longest_piece(text)
+        if not text:
+            raise Rejected("empty_text", "nothing but gaps")
+        return text
+
+    def _by_rules(self, text: str) -> str:
+        statistics = None
+        for group, rules in self._sets.items():
+            if group == "c4":
+                try:
+                    cleaned = c4.clean_lines(text, rules)
+                except c4.Refused as refused:
+                    raise Rejected(f"c4.{refused.rule}", refused.detail) from None
+                if cleaned != text:
+                    text, statistics = cleaned, None
+                continue
+            if statistics is None:
+                statistics = TextStatistics(text)
+            for rule in rules:
+                wrong = DOCUMENT_SETS[group][rule](statistics)
+                if wrong is not None:
+                    raise Rejected(f"{group}.{rule}", wrong)
+        return text

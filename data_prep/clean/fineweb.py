@@ -1,0 +1,38 @@
+"""The rules that FineWeb adds to others': Penedo et al. 2024, arXiv 2406.17557, section 3.6.
+
+Thresholds are the paper's. The code that made the dataset (datatrove) has 0.01 for the characters
+in duplicate lines where the paper has 0.1, and drops lists by a fourth rule that the paper has not.
+"""
+
+from data_prep.clean.gopher import Rule
+from data_prep.clean.statistics import TextStatistics
+
+MIN_PUNCTUATED_LINES = 0.12
+MAX_DUPLICATE_LINE_CHARACTERS = 0.1
+SHORT_LINE_CHARACTERS, MAX_SHORT_LINES = 30, 0.67
+# Sentence ends of many scripts, and quotation marks and brackets that close after them.
+TERMINAL = tuple(".!?…\"'”’»)]。！？」』।॥؟۔።")
+
+
+def _punctuated_lines(text: TextStatistics) -> str | None:
+    share = sum(line.rstrip().endswith(TERMINAL) for line in text.lines) / len(text.lines)
+    return None if share > MIN_PUNCTUATED_LINES else f"{share:.3f} of lines end with punctuation"
+
+
+def _duplicate_line_characters(text: TextStatistics) -> str | None:
+    share = text.repeated_lines[1] / sum(map(len, text.lines))
+    kept = share < MAX_DUPLICATE_LINE_CHARACTERS
+    return None if kept else f"{share:.3f} of characters are in duplicate lines"
+
+
+def _short_lines(text: TextStatistics) -> str | None:
+    short = sum(len(line) <= SHORT_LINE_CHARACTERS for line in text.lines)
+    share = short / len(text.lines)
+    return None if share < MAX_SHORT_LINES else f"{share:.3f} of lines are short"
+
+
+FINEWEB: dict[str, Rule] = {
+    "punctuated_lines": _punctuated_lines,
+    "duplicate_line_characters": _duplicate_line_characters,
+    "short_lines": _short_lines,
+}

@@ -1,0 +1,102 @@
+"""What is masked in a text: personal data (`[EMAIL]`, `[IP]`, `[PHONE]`), and NOW's own gaps.
+
+A mask is for numbers and addresses that are one for certain; what could as well be a version, a
+date, a sum or a range of years stays:
+
+- an IP address is one that `ipaddress` reads and that is routed in the public Internet, so that
+  1.2.3, 192.168.0.1 and documentation's 2001:db8:: stay; so does `version 1.2.3.4`;
+- a phone number starts with + and has 8 to 15 digits (ITU-T E.164), or is written as in North
+  America, (212) 555-0123 or 212-555-0123, or with a leading 0 and gaps, 020 7946 0958, or follows
+  a word such as `call` or `tel`.
+
+The masks are in square brackets, which no control token of a vocabulary has.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+
+EMAIL_MASK, IP_MASK, PHONE_MASK = "[EMAIL]", "[IP]", "[PHONE]"
+# NOW withholds ten of each 200 words.
+NOW_MASK = re.compile(r"(?<!\S)@(?:\s+@){9,}(?!\S)")
+
+_EMAIL = re.compile(
+    r"(?<![\w.%+-])\w[\w.%+'-]{0,63}@(?:[^\W_](?:[^\W_]|-){0,62}\.){1,8}[^\W\d_]{2,24}(?![\w-])"
+)
+_FILE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".css", ".js")  # logo@2x.png
+_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)", re.ASCII)
+_IPV6 = re.compile(r"(?<![\w:.])[0-9a-f:]{2,39}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])",
+                   re.IGNORECASE | re.ASCII)  # fmt: skip
+_NUMBERED = re.compile(
+    r"(?<![a-z])(?:version|ver|v|release|build|firmware|section|chapter|clause|article|paragraph|§)\.?\s*\Z",
+    re.IGNORECASE,
+)
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+_GAP = r"[ \u00a0.()/-]"
+_PHONES = (
+    re.compile(rf"(?<![\w+])\+[1-9](?:{_GAP}{{0,2}}\d){{7,14}}(?!\d)"),
+    re.compile(r"(?<![\w.+-])(?:\+?1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d([.-]))"
+               r"[2-9]\d\d(?(1)\1|[ .-])\d{4}(?!\w|[.-]\d)"),
+    re.compile(r"(?<![\w.,+-])0\d{1,4}[ -]\d{3,4}[ -]?\d{3,4}(?!\w|[.,-]\d)"),
+    re.compile(r"(?i:\b(?:tel|telephone|phone|mobile|cell|fax|call|whatsapp|hotline|toll[ -]free)"
+               r"\b[^\w\n+(]{0,4}(?:(?:us|on|at|no|number)\b[^\w\n+(]{0,3}){0,2})"
+               rf"(?P<number>\(?\d(?:{_GAP}{{0,2}}\d){{6,14}})(?!\d)"),
+)  # fmt: skip
+_YEARS_OR_DAY = re.compile(
+    r"(?:1[6-9]|20)\d\d[/ -](?:1[6-9]|20)\d\d\Z|\d{4}[./-]\d\d?[./-]\d\d?\Z"
+    r"|\d\d?[./-]\d\d?[./-]\d{4}\Z"
+)
+
+
+def mask_emails(text: str) -> str:
+    """`text` with each e-mail address as `[EMAIL]`."""
+    if "@" not in text:
+        return text
+    return _EMAIL.sub(lambda m: m[0] if m[0].lower().endswith(_FILE_ENDINGS) else EMAIL_MASK, text)
+
+
+def mask_ips(text: str) -> str:
+    """`text` with each public IP address as `[IP]`; a port or prefix length stays."""
+    text = _IPV4.sub(lambda m: IP_MASK if _is_public(m) else m[0], text)
+    if text.count(":") < 2:
+        return text
+    return _IPV6.sub(lambda m: IP_MASK if m[0].count(":") > 1 and _is_public(m) else m[0], text)
+
+
+def mask_phones(text: str) -> str:
+    """`text` with each phone number as `[PHONE]`."""
+    for pattern in _PHONES:
+        text = pattern.sub(_phone, text)
+    return text
+
+
+MASKS: dict[str, Callable[[str], str]] = {
+    "email": mask_emails,
+    "ip": mask_ips,
+    "phone": mask_phones,
+}
+
+
+def longest_piece(text: str) -> str:
+    """The longest piece of `text` between NOW's gaps; the first of equals. May be empty."""
+    return max((piece.strip() for piece in NOW_MASK.split(text)), key=len)
+
+
+def _is_public(match: re.Match[str]) -> bool:
+    if _NUMBERED.search(match.string, max(0, match.start() - 12), match.start()):
+        return False
+    try:
+        address = ipaddress.ip_address(match[0])
+    except ValueError:
+        return False
+    in_use = address.version == 4 or address in _GLOBAL_UNICAST
+    return in_use and address.is_global and not address.is_multicast
+
+
+def _phone(match: re.Match[str]) -> str:
+    number = match.groupdict().get("number") or match[0]
+    gaps = {c for c in number if not c.isdigit()} - set("+()\u00a0 ")
+    mixed = "." in gaps and (len(gaps) > 1 or " " in number)  # `+1.25 2.50 3.75` are changes
+    if mixed or _YEARS_OR_DAY.match(number):
+        return match[0]
+    return match[0][: len(match[0]) - len(number)] + PHONE_MASK
