@@ -33,7 +33,7 @@ WHERE = click.option(
     "--where",
     multiple=True,
     metavar="CONDITIONS",
-    help="Only documents such as country=gb|ie,year>=2020; more conditions must all hold. "
+    help="Only documents such as 'country=gb|ie,year>=2020' (quoted); all conditions must hold. "
     "Columns: country, continent, host (host=*.co.uk), source, year, quality, tokens.",
 )
 
@@ -260,7 +260,7 @@ def merge(stores: tuple[Path, ...], out: Path) -> None:
 @command.command(
     short_help="a small store: by chance, by country, filtered",
     epilog="Example: geo-nemo store sample runs/news/store --out runs/small --documents 1000 "
-    "--per-country --where year>=2020",
+    "--per-country --where 'year>=2020'",
 )
 @STORE
 @click.option("--out", required=True, metavar="STORE", type=click.Path(path_type=Path))
