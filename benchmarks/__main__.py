@@ -1,0 +1,47 @@
+"""`python -m benchmarks NAME`: a benchmark is a package of this folder with a `command` module."""
+
+import importlib
+import sys
+
+import click
+
+from geo_nemo.config.errors import RunError, UserError
+
+BENCHMARKS = {"prep": "data preparation: tokenising, JSONL to store, deduplication, URLs, memory"}
+
+
+class Benchmarks(click.Group):
+    """Lists benchmarks without importing them."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(BENCHMARKS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in BENCHMARKS:
+            return None
+        return importlib.import_module(f"benchmarks.{name}.command").command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Benchmarks"):
+            formatter.write_dl(list(BENCHMARKS.items()))
+
+
+@click.group(
+    cls=Benchmarks,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: python -m benchmarks prep --quick --json prep.json",
+)
+def benchmarks() -> None:
+    """Measure ours beside other tools, in one call."""
+
+
+def main() -> None:
+    try:
+        benchmarks(prog_name="python -m benchmarks")
+    except (UserError, RunError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UserError) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Data preparation beside other tools; `command.py` lists the metrics."""

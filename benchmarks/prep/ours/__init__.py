@@ -1,0 +1,1 @@
+"""This project's contenders: each module runs in a process of its own and prints JSON."""

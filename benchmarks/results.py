@@ -1,0 +1,100 @@
+"""What a benchmark found: a row a comparison, as a table and as JSON.
+
+The JSON is a list of objects with the fields of `Row`, each with the facts of the machine, so that
+a row can be read alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from geo_nemo.config.files import make_folder, write_whole
+
+NOT_INSTALLED = "not installed"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Ours beside one peer.
+
+    metric: by name, as docs/performance.md lists them; case: what tells rows of a metric apart.
+    value, peer_value: in `unit`; peer_value is None where the peer could not be measured.
+    ratio: above 1 where ours is better, whichever way `unit` counts.
+    note: what must be known to read the row; why a peer has no value.
+    """
+
+    metric: str
+    case: str
+    value: float
+    unit: str
+    peer: str
+    peer_value: float | None
+    ratio: float | None
+    note: str = ""
+
+
+def compare(
+    metric: str,
+    value: float,
+    unit: str,
+    peer: str,
+    peer_value: float | None,
+    better: Literal["more", "less"],
+    case: str = "",
+    note: str = "",
+) -> Row:
+    """A row with its ratio. better: whether a larger or a smaller value is the better one."""
+    ratio = None
+    if peer_value is not None:
+        first, second = (value, peer_value) if better == "more" else (peer_value, value)
+        ratio = first / second if second else None
+    return Row(metric, case, value, unit, peer, peer_value, ratio, note)
+
+
+def missing(
+    metric: str, value: float, unit: str, peer: str, case: str = "", why: str = NOT_INSTALLED
+) -> Row:
+    """A row without its peer, and why."""
+    return Row(metric, case, value, unit, peer, None, None, why)
+
+
+def to_json(rows: Sequence[Row], machine: dict[str, Any]) -> bytes:
+    return orjson.dumps(
+        [asdict(row) | {"machine": machine} for row in rows], option=orjson.OPT_INDENT_2
+    )
+
+
+def write_json(path: Path, rows: Sequence[Row], machine: dict[str, Any]) -> None:
+    """Write `path`, whole or not at all."""
+    make_folder(path.parent)
+    write_whole(path, to_json(rows, machine) + b"\n")
+
+
+def print_table(title: str, rows: Sequence[Row], machine: dict[str, Any], console: Console) -> None:
+    table = Table(title=title, caption=", ".join(f"{k} {v}" for k, v in machine.items()))
+    for name in ("metric", "case", "unit", "peer"):
+        table.add_column(name, overflow="fold")
+    for name in ("ours", "peer's", "ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("note", overflow="fold")
+    for row in rows:
+        table.add_row(
+            row.metric, row.case, row.unit, row.peer, figure(row.value), figure(row.peer_value),
+            "-" if row.ratio is None else f"{figure(row.ratio)}x", row.note,
+        )  # fmt: skip
+    console.print(table)
+
+
+def figure(value: float | None) -> str:
+    """Three significant figures, without exponents: 0.0123, 12.3, 12,300."""
+    if value is None:
+        return "-"
+    if value == 0:
+        return "0"
+    shown = float(f"{value:.3g}")
+    return f"{shown:,.0f}" if abs(shown) >= 100 else f"{shown:.3g}"

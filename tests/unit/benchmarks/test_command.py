@@ -1,0 +1,143 @@
+"""The command line of the benchmarks, and what `prep` makes of its options."""
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import orjson
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from benchmarks.prep import command as prep
+from benchmarks.prep import near_dedup, setting
+from benchmarks.prep.peers import megatron
+from benchmarks.results import compare
+from geo_nemo.config.errors import UserError
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments], capture_output=True, text=True, cwd=ROOT
+    )
+
+
+def test_help_lists_benchmarks_and_metrics_with_an_example():
+    assert "Example: python -m benchmarks prep --quick" in run("--help").stdout
+    shown = run("prep", "--help")
+    assert shown.returncode == 0
+    assert "Example: python -m benchmarks prep" in shown.stdout
+    assert all(name in " ".join(shown.stdout.split()) for name in prep.METRICS)
+
+
+def test_a_benchmark_or_metric_that_there_is_not_is_refused_in_a_line():
+    assert run("nothing").returncode == 2
+    assert run("prep", "--only", "nothing").returncode == 2
+    both = run("prep", "--quick", "--large")
+    assert (both.returncode, both.stderr) == (
+        2, "benchmarks: --quick and --large exclude each other: give one of them\n",
+    )  # fmt: skip
+
+
+def test_a_module_that_measures_several_metrics_runs_once_and_only_those_wanted_are_kept(
+    monkeypatch,
+):
+    calls = []
+
+    def module(name):
+        def measure(given):
+            calls.append(name)
+            metrics = [
+                metric
+                for metric in prep.METRICS
+                if f"benchmarks.prep.{prep.METRICS[metric]}" == name
+            ]
+            return [compare(metric, 1.0, "s", "peer", 2.0, "less") for metric in metrics]
+
+        return SimpleNamespace(measure=measure)
+
+    monkeypatch.setattr(prep.importlib, "import_module", module)
+    rows = prep.measure(None, ("store_bytes", "jsonl_to_store_vs_megatron"), Console(quiet=True))
+    assert calls == ["benchmarks.prep.to_store"]
+    assert [row.metric for row in rows] == ["jsonl_to_store_vs_megatron", "store_bytes"]
+
+
+def test_options_reach_the_measurement_and_rows_the_file(tmp_path, monkeypatch):
+    given = []
+
+    def measure(options, only, console):
+        given.append((options, only))
+        return [compare("scaling", 1.0, "s", "one worker", 2.0, "less")]
+
+    monkeypatch.setattr(prep, "measure", measure)
+    arguments = ["--quick", "--only", "scaling", "--json", str(tmp_path / "rows.json")]
+    result = CliRunner().invoke(prep.command, [*arguments, "--work", str(tmp_path / "w")])
+    assert result.exit_code == 0, result.output
+    assert given == [
+        (setting.Setting(tmp_path / "w", True, False, 2, None, None, None), ("scaling",))
+    ]
+    (row,) = orjson.loads((tmp_path / "rows.json").read_bytes())
+    assert (row["metric"], row["ratio"]) == ("scaling", 2.0)
+    assert "2x" in result.output
+
+
+def options(folder: Path, **changes) -> setting.Setting:
+    given = {"quick": True, "large": False, "rounds": 1, "input": None, "tokenizer": None,
+             "megatron": None}  # fmt: skip
+    return setting.Setting(folder, **(given | changes))
+
+
+def test_a_corpus_is_of_about_the_size_that_is_asked_and_the_same_again(tmp_path):
+    corpus = options(tmp_path).corpus(200_000)
+    first = corpus.path.read_bytes()
+    assert 200_000 <= corpus.text_bytes < 240_000
+    assert corpus.text_bytes == sum(
+        len(orjson.loads(line)["text"].encode()) for line in first.splitlines()
+    )
+    assert options(tmp_path).corpus(200_000).path.read_bytes() == first
+    assert corpus.case == "generated, 0 MB of text"
+
+
+@pytest.mark.parametrize("name", ["news.jsonl", "news.jsonl.gz"])
+def test_a_file_of_the_user_s_is_the_corpus_without_records_that_have_no_text(tmp_path, name):
+    rows = [{"id": "a", "text": "one"}, {"id": "b", "text": ""}, {"id": "c", "text": "three"}]
+    data = b"".join(orjson.dumps(row) + b"\n" for row in rows)
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    corpus = options(tmp_path, input=tmp_path / name).corpus(1000)
+    assert (corpus.text_bytes, corpus.kind) == (8, "input")
+    assert [orjson.loads(line)["id"] for line in corpus.path.open("rb")] == ["a", "c"]
+
+
+@pytest.mark.parametrize("content", [b"no json\n", b"[1]\n", b'{"body": "x"}\n', b""])
+def test_a_file_without_texts_is_the_user_s_mistake(tmp_path, content):
+    (tmp_path / "x.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=r"^--input .*x\.jsonl"):
+        options(tmp_path, input=tmp_path / "x.jsonl").corpus(10)
+
+
+def test_the_vocabulary_loads_in_our_tokenizer_and_has_both_control_tokens(tmp_path):
+    from geo_nemo.metadata.tokenizer import load_tokenizer
+
+    texts = ["the cat sat on the mat in 1999.\n"] * 50
+    setting.train_vocabulary(tmp_path / "tokenizer.json", iter(texts), 300)
+    tokenizer = load_tokenizer(tmp_path / "tokenizer.json")
+    assert tokenizer.decode(tokenizer.encode(texts[0])) == texts[0]
+    assert setting.control_tokens(tmp_path / "tokenizer.json") == (setting.BOS, setting.EOS)
+
+
+def test_megatron_is_not_installed_without_a_checkout_that_has_its_tool(tmp_path):
+    assert megatron.reason_against(None).startswith("not installed: give --megatron")
+    assert "has no tools/preprocess_data.py" in megatron.reason_against(tmp_path)
+
+
+def test_recall_counts_similar_pairs_in_one_cluster_and_unlike_ones_apart():
+    pairs = [
+        near_dedup.Pair(0, 1, 0.9), near_dedup.Pair(0, 2, 0.8), near_dedup.Pair(1, 2, 0.6),
+        near_dedup.Pair(3, 4, 0.95), near_dedup.Pair(3, 5, 0.2), near_dedup.Pair(4, 5, 0.1),
+    ]  # fmt: skip
+    found = near_dedup.quality(near_dedup.np.array([0, 0, 2, 3, 3, 3]), pairs)
+    assert found == {"recall": pytest.approx(2 / 3), "unlike": 1.0, "pairs": 3}
