@@ -115,6 +115,7 @@ class Train(Section):
     adam_eps: Annotated[float, Field(gt=0)] = 1e-8
     weight_decay: Annotated[float, Field(ge=0)] = 0.033
     clip_grad: Annotated[float, Field(ge=0)] = 0.1
+    z_loss: Annotated[float, Field(ge=0)] = 0.0
 
 
 class Parallel(Section):

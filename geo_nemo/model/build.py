@@ -10,6 +10,7 @@ from geo_nemo.config import Model, Parallel, Precision
 from geo_nemo.model.initialize import initialize
 from geo_nemo.model.shape import padded_vocab_size
 from geo_nemo.model.spec import block_spec
+from geo_nemo.model.z_loss import GPTModelWithZLoss
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -71,9 +72,10 @@ def build_model(
     seq_length: int,
     device: torch.device,
     seed: int,
+    with_z_loss: bool = False,
 ) -> GPTModel:
     """This pipeline stage of the model on `device`, with initial weights drawn from `seed`."""
-    stage = GPTModel(
+    stage = (GPTModelWithZLoss if with_z_loss else GPTModel)(
         config=config,
         transformer_layer_spec=block_spec(device, config),
         vocab_size=padded_vocab_size(model, vocab_size),

@@ -58,11 +58,18 @@ class Engine:
         self.device = device
         self.num_sources = num_sources
         self.clip_grad = run.train.clip_grad
+        self.z_loss = run.train.z_loss
         self.config = transformer_config(
             run.model, run.parallel, run.precision, device, run.deterministic
         )
         module = build_model(
-            run.model, self.config, vocab_size, run.data.seq_length, device, run.seed
+            run.model,
+            self.config,
+            vocab_size,
+            run.data.seq_length,
+            device,
+            run.seed,
+            with_z_loss=run.train.z_loss > 0,
         )
         self.model = _wrap(module, run, self.config)
         self.optimizer = get_megatron_optimizer(_optimizer_config(run), [self.model])
@@ -166,7 +173,9 @@ class Engine:
         batch = next(data_iterator)
         tensors = to_device(batch, self.device)
         per_token_loss = forward(model, tensors)
-        loss = masked_loss(tensors["loss_mask"], tensors["source_ids"], self.num_sources)
+        loss = masked_loss(
+            tensors["loss_mask"], tensors["source_ids"], self.num_sources, self.z_loss
+        )
         return per_token_loss, loss
 
     def _reduce(self, reports: list[dict[str, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,7 @@ LossOutput = tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]
 
 
 def masked_loss(
-    loss_mask: torch.Tensor, source_ids: torch.Tensor, num_sources: int
+    loss_mask: torch.Tensor, source_ids: torch.Tensor, num_sources: int, z_loss: float = 0.0
 ) -> Callable[[torch.Tensor], LossOutput]:
     """A Megatron-Core loss function for one micro-batch.
 
@@ -21,23 +21,34 @@ def masked_loss(
         loss_mask: 1 where a label is trained, [b, s].
         source_ids: index of the country of each position, -1 on padding, [b, s].
         num_sources: number of countries.
+        z_loss: coefficient of the z-loss, for a model that gives it (geo_nemo.model.z_loss).
 
     Returns:
-        A function of the per-token losses in nats, [b, s], that returns the sum over trained
-        tokens, their count (int), and a report with the same keys in every micro-batch:
-        `sums` and `counts` by source, each [num_sources], in float64.
+        A function of the per-token losses in nats, [b, s], or with the squares of log Z, [2, b, s],
+        that returns the sum over trained tokens of what is trained, their count (int), and a report
+        with the same keys in every micro-batch: `sums` (of the nats alone) and `counts` by source,
+        each [num_sources], in float64.
     """
     mask = loss_mask.flatten()
     sources = source_ids.flatten().clamp(min=0)
 
     def loss(per_token_loss: torch.Tensor) -> LossOutput:
-        nats = per_token_loss.float().flatten()
-        nats = torch.where(mask > 0, nats * mask, 0.0)
+        nats, squares = per_token_loss if z_loss else (per_token_loss, None)
+        nats = _masked(nats, mask)
         zeros = torch.zeros(num_sources, dtype=torch.float64, device=nats.device)
         report = {
             "sums": zeros.index_add(0, sources, nats.detach().double()),
             "counts": zeros.index_add(0, sources, mask.double()),
         }
-        return nats.sum(), mask.sum().to(torch.int), report
+        trained = nats.sum()
+        if squares is not None:
+            trained = trained + z_loss * _masked(squares, mask).sum()
+        return trained, mask.sum().to(torch.int), report
 
     return loss
+
+
+def _masked(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """`values` in fp32 where the mask is not 0, weighted by it; elsewhere 0, also for a NaN."""
+    values = values.float().flatten()
+    return torch.where(mask > 0, values * mask, 0.0)

@@ -14,7 +14,7 @@ import torch
 
 from geo_nemo.config import Parallel
 from geo_nemo.train.setup import prepare
-from tests.dist.worker import LAYOUTS, MASKS, Recorder
+from tests.dist.worker import LAYOUTS, MASKS, Recorder, with_z_loss
 from tests.support.tiny import tiny_run
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +77,20 @@ def test_losses_equal_those_of_one_process(layout, two_ranks, one_rank):
             assert here[norm] == pytest.approx(there[norm], rel=TOLERANCE), (step, norm)
         assert here["sums"] == pytest.approx(there["sums"], rel=TOLERANCE), step
     assert expected[-1]["loss"] < expected[0]["loss"]
+
+
+def test_the_z_loss_of_a_divided_vocabulary_is_that_of_one_process(
+    two_ranks, tiny_store, tmp_path, single_process
+):
+    seen = json.loads((two_ranks / "z_loss.json").read_text())
+    recorder = Recorder()
+    run = tiny_run(tiny_store, tmp_path, parallel=Parallel(distributed_optimizer=False))
+    whole = trainer(with_z_loss(run), [recorder])
+    recorder.engine = whole.engine
+    whole.fit()
+    for here, there in zip(seen, recorder.steps, strict=True):
+        for number in ("loss", "grad_norm", "param_norm"):
+            assert here[number] == pytest.approx(there[number], rel=TOLERANCE), number
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -24,6 +24,7 @@ MASKS = {
     "a micro-batch wholly masked": (0.5, 0.3, 0.0, 0.01),
     "a rank wholly masked": (0.0, 0.5, 0.0, 0.01),
 }
+Z_LOSS = 0.01
 LAYOUTS = {
     "tp2": Parallel(tensor=2, distributed_optimizer=False),
     "tp2_sp": Parallel(tensor=2, sequence_parallel=True),
@@ -56,11 +57,18 @@ class Recorder:
     def on_end(self): ...
 
 
-def train(store, output, parallel):
+def with_z_loss(run):
+    """The same run with a z-loss."""
+    return run.model_copy(update={"train": run.train.model_copy(update={"z_loss": Z_LOSS})})
+
+
+def train(store, output, parallel, z_loss=False):
     """Train a small run under `parallel`, in joined processes; returns the recorded steps."""
     from geo_nemo.train.loop import Trainer
 
     run = tiny_run(store, output, parallel=parallel)
+    if z_loss:
+        run = with_z_loss(run)
     recorder = Recorder()
     with model_parallel(parallel, run.seed):
         trainer = Trainer(prepare(run, world_size()), CPU, [recorder])
@@ -102,6 +110,9 @@ def main():
             steps = train(store, output / name, parallel)
             if rank() == 0:
                 (output / f"{name}.json").write_text(json.dumps(steps))
+        steps = train(store, output / "z_loss", LAYOUTS["tp2"], z_loss=True)
+        if rank() == 0:
+            (output / "z_loss.json").write_text(json.dumps(steps))
         errors = {name: errors_against_the_oracle(shares) for name, shares in MASKS.items()}
         (output / f"oracle-{rank()}.json").write_text(json.dumps(errors))
 

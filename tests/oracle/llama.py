@@ -11,7 +11,12 @@ import torch
 
 
 def document_nll(weights, model, tokens, labels):
-    """-log p(label) of each position of one document, [n], in nats.
+    """-log p(label) of each position of one document, [n], in nats; see document_nll_and_log_z."""
+    return document_nll_and_log_z(weights, model, tokens, labels)[0]
+
+
+def document_nll_and_log_z(weights, model, tokens, labels):
+    """-log p(label) and log of the sum of exp(logit) of each position of one document, [n] each.
 
     weights: name -> tensor, names of GPTModel. model: geo_nemo.config.Model.
     tokens, labels: int64 [n].
@@ -31,7 +36,8 @@ def document_nll(weights, model, tokens, labels):
         x = x + (gate * torch.sigmoid(gate) * up) @ weights[prefix + "mlp.linear_fc2.weight"].T
     x = rms_norm(x, weights["decoder.final_layernorm.weight"], model.norm_epsilon)
     logits = x @ weights["output_layer.weight"].T
-    return torch.logsumexp(logits, dim=-1) - logits.gather(-1, labels[:, None])[:, 0]
+    log_z = torch.logsumexp(logits, dim=-1)
+    return log_z - logits.gather(-1, labels[:, None])[:, 0], log_z
 
 
 def rms_norm(x, weight, epsilon):
@@ -66,14 +72,15 @@ def rotate(x, base):
     return x * cos + torch.cat([-second, first], dim=-1) * sin
 
 
-def batch_loss_and_gradients(weights, model, micro_batches):
+def batch_loss_and_gradients(weights, model, micro_batches, z_loss=0.0):
     """The exact loss of a global batch and its gradients: sum of nll over trained labels / count.
 
     micro_batches: objects with tokens, labels, loss_mask [b, s] and cu_seqlens over b * s.
+    z_loss: with it, z_loss * log_z^2 of the trained labels is in the gradients, not in the loss.
     Returns (loss, name -> gradient, nll of every position in order).
     """
     weights = {name: w.detach().clone().requires_grad_() for name, w in weights.items()}
-    total, count, positions = 0.0, 0, []
+    total, squares, count, positions = 0.0, 0.0, 0, []
     for batch in micro_batches:
         tokens, labels, mask = (
             torch.as_tensor(getattr(batch, name)).flatten()
@@ -81,11 +88,13 @@ def batch_loss_and_gradients(weights, model, micro_batches):
         )
         borders = list(batch.cu_seqlens)
         for start, end in pairwise(borders):
-            nll = document_nll(weights, model, tokens[start:end], labels[start:end])
+            here = (tokens[start:end], labels[start:end])
+            nll, log_z = document_nll_and_log_z(weights, model, *here)
             positions.append(nll.detach())
             trained = mask[start:end].bool()
             total = total + nll[trained].sum()
+            squares = squares + (log_z[trained] ** 2).sum()
             count += int(trained.sum())
     loss = total / count
-    loss.backward()
+    (loss + z_loss * squares / count).backward()
     return loss.item(), {n: w.grad for n, w in weights.items()}, torch.cat(positions)

@@ -43,8 +43,24 @@ def forward_backward(engine, batches):
 )
 def test_loss_and_gradients_equal_the_oracle(engine, shares):
     batches = ragged_batches(seed=1, vocab_size=VOCAB_SIZE, shares=shares)
+    assert_as_the_oracle(engine, batches)
+
+
+def test_the_z_loss_is_in_the_gradients_of_trained_tokens_alone_and_not_in_the_loss(
+    single_process,
+):
+    run = tiny_run("store", "out")
+    run = run.model_copy(update={"train": run.train.model_copy(update={"z_loss": 0.01})})
+    engine = Engine(run, VOCAB_SIZE, 3, torch.device("cpu"))
+    batches = ragged_batches(seed=1, vocab_size=VOCAB_SIZE, shares=(0.02, 0.9, 0.0))
+    assert_as_the_oracle(engine, batches, z_loss=0.01)
+    with pytest.raises(AssertionError):  # the tolerance can tell with from without
+        assert_as_the_oracle(engine, batches)
+
+
+def assert_as_the_oracle(engine, batches, z_loss=0.0):
     model = tiny_run("store", "out").model
-    loss, gradients, _ = batch_loss_and_gradients(weights_of(engine), model, batches)
+    loss, gradients, _ = batch_loss_and_gradients(weights_of(engine), model, batches, z_loss)
 
     reports = forward_backward(engine, batches)
 
