@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from data_prep.train_tokenizer import LABELS, train_sentencepiece
+from data_prep.tokenise.train import LABELS, train_sentencepiece
 from geo_nemo.config import UserError
 from tests.unit.data_prep.worlds import records
 

@@ -1,0 +1,142 @@
+"""Stage `tokenizer`: a given tokenizer, or one trained on a sample of the train split.
+
+    <output>/tokenizer/tokenizer.model   or tokenizer.json, or tokenizer.tiktoken and its .json
+
+One task. It also finds out what encodes with this tokenizer, and puts it into the receipt.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from data_prep.config import Prep
+from data_prep.engine import Receipt, Stage, Task, TaskProgress
+from data_prep.engine.receipt import task_key
+from data_prep.ingest import all_parts
+from data_prep.tokenise.encoders import choose_encoder
+from data_prep.tokenise.publish import publish_tree
+from data_prep.tokenise.sample import sample_train_texts
+from data_prep.tokenise.train import TooFewTexts, train_sentencepiece
+from geo_nemo.config.errors import UserError
+from geo_nemo.metadata.tokenizer import Tokenizer, copy_tokenizer, load_tokenizer
+
+TOKENIZER_VERSION = "1"
+TOKENIZER_FOLDER = "tokenizer"
+TASK_ID = "tokenizer"
+
+
+@dataclass(frozen=True)
+class MadeTokenizer:
+    """The stage's result. path: in the stage's folder."""
+
+    tokenizer: Tokenizer
+    path: Path
+
+
+class TokenizerStage(Stage):
+    """Makes the tokenizer."""
+
+    name = "tokenizer"
+
+    def tasks(self) -> list[Task]:
+        choice = self.config.tokenizer
+        if choice.path:
+            settings = choice.model_dump_json(include={"bos", "eos", "pad"})
+            size, content = _given(Path(choice.path))
+            return [Task(TASK_ID, task_key(TOKENIZER_VERSION, settings, content), size, {})]
+        from data_prep.splits import final_keys
+
+        settings = choice.model_dump_json(include={"vocab_size", "shrink", "sample_bytes"})
+        parts = all_parts(self.config)
+        key = task_key(
+            TOKENIZER_VERSION,
+            settings,
+            str(self.config.seed),
+            *(part.key for part in parts),
+            *final_keys(self.config),
+        )
+        return [Task(TASK_ID, key, sum(part.text_bytes for part in parts), {})]
+
+    def run(self, task: Task, folder: Path, progress: TaskProgress) -> dict[str, Any]:
+        choice = self.config.tokenizer
+        if choice.path:
+            # Its names may stand beside the given file: ask that, not the copy.
+            tokenizer = load_tokenizer(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
+            path = folder / copy_tokenizer(choice.path, folder)
+        else:
+            path = folder / "tokenizer.model"
+            tokenizer = self._trained(path, progress)
+        names = tokenizer.pieces([tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id])
+        chosen = choose_encoder(path, tokenizer)
+        return {
+            "file": path.name,
+            "kind": tokenizer.kind,
+            "sha256": tokenizer.sha256,
+            "vocab_size": tokenizer.vocab_size,
+            **dict(zip(("bos", "eos", "pad"), names, strict=True)),
+            "encoder": chosen.encoder.name,
+            "why_not_faster": chosen.reason,
+        }
+
+    def finish(self, tasks: list[Task], receipts: list[Receipt]) -> None:
+        """Give the files their second names in `<output>/tokenizer/`."""
+        source = self.task_folder(TASK_ID)
+        files = {name: source / name for name in receipts[0].files}
+        publish_tree(Path(self.config.output) / TOKENIZER_FOLDER, tasks[0].key, files)
+
+    def made(self) -> MadeTokenizer:
+        """The tokenizer of the finished stage; a process loads it once."""
+        (receipt,) = self.receipts()
+        counts = receipt.counts
+        # A sentencepiece model says itself which its control symbols are.
+        roles = () if counts["kind"] == "sentencepiece" else ("bos", "eos", "pad")
+        names = tuple((role, counts[role]) for role in roles)
+        return _load(self.task_folder(TASK_ID) / counts["file"], names, counts["sha256"])
+
+    def _trained(self, path: Path, progress: TaskProgress) -> Tokenizer:
+        choice = self.config.tokenizer
+        try:
+            texts = sample_train_texts(self.config, progress)
+            return train_sentencepiece(texts, choice.vocab_size, path)
+        except TooFewTexts as error:
+            if not choice.shrink:
+                raise
+            texts = sample_train_texts(self.config, progress)
+            return train_sentencepiece(texts, error.most, path)
+
+
+def check_given(config: Prep) -> None:
+    """UserError where the tokenizer that the config names cannot be used."""
+    choice = config.tokenizer
+    if choice.path:
+        load_tokenizer(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
+
+
+@lru_cache(1)
+def _load(path: Path, names: tuple[tuple[str, str], ...], sha256: str) -> MadeTokenizer:
+    tokenizer = load_tokenizer(path, **dict(names))
+    if tokenizer.sha256 != sha256:
+        raise UserError(f"{path} changed since it was made: remove {path.parent} and prepare again")
+    return MadeTokenizer(tokenizer, path)
+
+
+def _given(path: Path) -> tuple[int, str]:
+    """Bytes of a tokenizer file, and a hash of it and of the settings beside it."""
+    beside = [path.parent / "tokenizer_config.json", path.with_name(path.name + ".json")]
+    try:
+        files = [path, *(each for each in beside if each.is_file())]
+        status = [file.stat() for file in files]
+        versions = tuple((s.st_size, s.st_mtime_ns) for s in status)
+        return status[0].st_size, _hash(tuple(files), versions)
+    except OSError as error:
+        raise UserError(f"cannot read tokenizer {path}: {error.strerror}") from None
+
+
+@lru_cache(8)
+def _hash(paths: tuple[Path, ...], versions: tuple) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
