@@ -1,0 +1,158 @@
+"""What a data card tells: the whole of `report.json`, without a time or a machine's path."""
+
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from geo_nemo.config.schema import NonNegative, Section
+
+LENGTH_BINS = 45
+QUALITY_BINS = 101
+
+
+class Step(Section):
+    """One step of the way from records to documents, and what it dropped, by reason."""
+
+    name: str
+    dropped: dict[str, NonNegative]
+
+    @property
+    def total(self) -> int:
+        return sum(self.dropped.values())
+
+
+class CountryCount(Section):
+    """tokens: of titles and bodies; None without a store. text_bytes: UTF-8."""
+
+    documents: NonNegative
+    text_bytes: NonNegative
+    tokens: NonNegative | None
+
+
+class SplitCount(Section):
+    """Documents of one split, counted in several ways.
+
+    lengths: documents by characters; bin k holds [2^(k/2), 2^((k+1)/2)), and the last all above.
+    quality: documents by quality, 0 to 100. years: by year, `0` where it is unknown.
+    """
+
+    documents: NonNegative
+    text_bytes: NonNegative
+    tokens: NonNegative | None
+    countries: dict[str, CountryCount]
+    languages: dict[str, NonNegative]
+    years: dict[str, NonNegative]
+    sources: dict[str, NonNegative]
+    evidence: dict[str, NonNegative]
+    quality: tuple[NonNegative, ...]
+    lengths: tuple[NonNegative, ...]
+
+    @model_validator(mode="after")
+    def _bins(self):
+        if len(self.quality) != QUALITY_BINS or len(self.lengths) != LENGTH_BINS:
+            raise ValueError(f"quality has {QUALITY_BINS} bins and lengths {LENGTH_BINS}")
+        return self
+
+
+class HostCount(Section):
+    """A host, and documents of all splits with it."""
+
+    host: str
+    documents: NonNegative
+
+
+class Clusters(Section):
+    """Clusters of copies and near-duplicates, before copies were dropped.
+
+    clusters: those of several documents. largest: sizes of the largest, in order.
+    """
+
+    clusters: NonNegative
+    documents_in_clusters: NonNegative
+    largest: tuple[NonNegative, ...]
+
+
+class OverlapRow(Section):
+    """One set of evaluation texts: how many, how many training documents hold, in how many."""
+
+    name: str
+    texts: NonNegative
+    contaminated: NonNegative
+    documents: NonNegative
+
+
+class TokenizerFacts(Section):
+    """The store's tokenizer, and what it makes of the text."""
+
+    kind: str
+    vocab_size: NonNegative
+    sha256: str
+
+
+class Example(Section):
+    """A training document: what the model is told of it, and how it begins."""
+
+    host: str
+    country: str
+    continent: str
+    title: str
+    beginning: str
+
+
+class InputFile(Section):
+    """A raw file: bytes read, and the hash of what was read."""
+
+    name: str
+    bytes: NonNegative
+    xxh3_128: str
+
+
+class CardData(Section):
+    """All counts of one preparation.
+
+    found: records, readable or not; `found` less what all steps dropped is what the splits hold.
+    text_bytes: of the records, after decompression. steps: in order.
+    hosts: those with most documents. distinct_hosts: of all splits.
+    masked: what was masked in texts, by kind. settings: of the config, without folders and
+    execution. hashes: that identify what was made, by what they are of.
+    """
+
+    format_version: Literal[1] = 1
+    title: str
+    found: NonNegative
+    text_bytes: NonNegative
+    steps: tuple[Step, ...]
+    splits: dict[str, SplitCount]
+    continents: dict[str, str]
+    country_names: dict[str, str]
+    hosts: tuple[HostCount, ...]
+    distinct_hosts: NonNegative
+    clusters: Clusters | None
+    overlap: tuple[OverlapRow, ...]
+    masked: dict[str, NonNegative]
+    tokenizer: TokenizerFacts | None
+    examples: tuple[Example, ...]
+    inputs: tuple[InputFile, ...]
+    settings: dict[str, Any]
+    hashes: dict[str, str]
+
+    @property
+    def documents(self) -> int:
+        """Documents of all splits."""
+        return sum(split.documents for split in self.splits.values())
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens of all splits."""
+        counts = [split.tokens for split in self.splits.values()]
+        return None if None in counts else sum(counts)
+
+    @model_validator(mode="after")
+    def _adds_up(self):
+        left = self.found - sum(step.total for step in self.steps)
+        if left != self.documents:
+            raise ValueError(
+                f"{self.found} records less what was dropped are {left}, but the splits hold "
+                f"{self.documents} documents"
+            )
+        return self

@@ -1,0 +1,224 @@
+"""Fills a data card from what the stages left: receipts, samples, the corpus and the store.
+
+In memory: the sums of the receipts, and one entry a distinct host (about 150 bytes each).
+"""
+
+import hashlib
+import heapq
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from data_prep.card.data import (
+    LENGTH_BINS,
+    QUALITY_BINS,
+    CardData,
+    Clusters,
+    CountryCount,
+    Example,
+    HostCount,
+    InputFile,
+    OverlapRow,
+    SplitCount,
+    TokenizerFacts,
+)
+from data_prep.card.profile import COUNTED, HOSTS_NAME, Profile
+from data_prep.card.steps import steps
+from data_prep.config import Prep
+from data_prep.corpus_out.stage import FOLDER as CORPUS_FOLDER
+from data_prep.corpus_out.summary import SUMMARY_NAME
+from data_prep.engine import Receipt
+from data_prep.ingest import Ingest
+from data_prep.splits import DROPS
+from geo_nemo.metadata.geography import continent_of, countries
+from geo_nemo.store.manifest import MANIFEST_NAME, SPLITS, Manifest, read_manifest
+
+STORE_FOLDER = "store"
+MOST_HOSTS = 50
+# Of the config, what says where and how it ran, and nothing of what came out.
+_NOT_SETTINGS = {"output", "execution", "keep_work"}
+
+
+def gather(config: Prep) -> CardData:
+    """The card of a preparation whose stages are done. Its store is optional."""
+    ingested = [receipt.counts for receipt in Ingest(config).receipts()]
+    profile = Profile(config)
+    profiles = [receipt.counts for receipt in profile.receipts()]
+    manifest = _manifest(config)
+    dropped = _summed(counts["drops"] for counts in ingested)
+    read, kept = (sum(counts[name] for counts in ingested) for name in ("read", "kept"))
+    # Records that could not be read are not among those that were.
+    unreadable = sum(dropped.values()) - (read - kept)
+    outcomes = _summed(counts["outcomes"] for counts in profiles)
+    dropped.update({name: outcomes[name] for name in DROPS if outcomes[name]})
+    splits = {
+        split: _split([counts["splits"][split] for counts in profiles], split, manifest)
+        for split in SPLITS
+    }
+    present = sorted({country for split in splits.values() for country in split.countries})
+    hosts = _hosts(profile)
+    inputs = tuple(InputFile(**entry) for counts in ingested for entry in counts["sources"])
+    settings = config.model_dump(mode="json", exclude=_NOT_SETTINGS)
+    return CardData(
+        title=_title(config),
+        found=read + unreadable,
+        text_bytes=sum(counts["text_bytes"] for counts in ingested),
+        steps=steps(dropped),
+        splits=splits,
+        continents={country: continent_of(country) for country in present},
+        country_names={country: countries()[country].name for country in present},
+        hosts=_most(hosts),
+        distinct_hosts=len(hosts),
+        clusters=_clusters(config),
+        overlap=_overlap(config),
+        masked=dict(sorted(_summed(counts.get("masked", {}) for counts in ingested).items())),
+        tokenizer=None if manifest is None else _tokenizer(manifest),
+        examples=_examples(profiles),
+        inputs=inputs,
+        settings=settings,
+        hashes=_hashes(config, inputs, settings),
+    )
+
+
+def upstream_key(config: Prep) -> str:
+    """Changes with all that `gather` reads."""
+    receipts: list[Receipt] = [*Ingest(config).receipts(), *Profile(config).receipts()]
+    keys = [receipt.key for receipt in receipts]
+    output = Path(config.output)
+    for path in (output / STORE_FOLDER / MANIFEST_NAME, output / CORPUS_FOLDER / SUMMARY_NAME):
+        keys.append(hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "")
+    keys += [repr(row) for row in _overlap(config)]
+    settings = config.model_dump(mode="json", exclude=_NOT_SETTINGS)
+    return " ".join([*keys, _digest(settings)])
+
+
+def _split(parts: list[dict[str, Any]], split: str, manifest: Manifest | None) -> SplitCount:
+    counts = {
+        name: dict(sorted(_summed(part[name] for part in parts).items()))
+        for name in COUNTED.values()
+    }
+    text_bytes = _summed(part["text_bytes"] for part in parts)
+    entry = None if manifest is None else manifest.splits.get(split)
+    tokens: dict[str, int | None] = dict.fromkeys(counts["countries"])
+    if entry is not None:
+        tokens |= {country: found.tokens for country, found in entry.by_country.items()}
+    return SplitCount(
+        documents=sum(part["documents"] for part in parts),
+        text_bytes=sum(text_bytes.values()),
+        tokens=None if entry is None else entry.title_tokens + entry.body_tokens,
+        quality=_bins([part["quality"] for part in parts], QUALITY_BINS),
+        lengths=_bins([part["lengths"] for part in parts], LENGTH_BINS),
+        **counts
+        | {
+            "countries": {
+                country: CountryCount(
+                    documents=documents, text_bytes=text_bytes[country], tokens=tokens[country]
+                )
+                for country, documents in counts["countries"].items()
+            }
+        },
+    )
+
+
+def _hosts(profile: Profile) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for task in profile.tasks():
+        found.update(orjson.loads((profile.task_folder(task.id) / HOSTS_NAME).read_bytes()))
+    return found
+
+
+def _most(hosts: Counter[str]) -> tuple[HostCount, ...]:
+    most = heapq.nsmallest(MOST_HOSTS, hosts.items(), key=lambda entry: (-entry[1], entry[0]))
+    return tuple(HostCount(host=host, documents=documents) for host, documents in most)
+
+
+def _clusters(config: Prep) -> Clusters | None:
+    from data_prep.dedup.clusters import Dedup
+
+    (receipt,) = Dedup(config).receipts()
+    counts = receipt.counts
+    return Clusters(
+        clusters=counts["clusters"],
+        documents_in_clusters=counts["documents_in_clusters"],
+        largest=tuple(counts["largest_clusters"]),
+    )
+
+
+def _overlap(config: Prep) -> tuple[OverlapRow, ...]:
+    from data_prep.overlap import report_rows
+
+    return tuple(OverlapRow(**row) for row in report_rows(config))
+
+
+def _examples(profiles: list[dict[str, Any]]) -> tuple[Example, ...]:
+    lowest: dict[str, dict[str, Any]] = {}
+    for counts in profiles:
+        for continent, example in counts["examples"].items():
+            held = lowest.get(continent)
+            if held is None or int(example["draw"]) < int(held["draw"]):
+                lowest[continent] = example
+    return tuple(
+        Example(**{name: value for name, value in lowest[continent].items() if name != "draw"})
+        for continent in sorted(lowest)
+    )
+
+
+def _manifest(config: Prep) -> Manifest | None:
+    root = Path(config.output) / STORE_FOLDER
+    return read_manifest(root)[0] if (root / MANIFEST_NAME).is_file() else None
+
+
+def _tokenizer(manifest: Manifest) -> TokenizerFacts:
+    entry = manifest.tokenizer
+    return TokenizerFacts(kind=entry.kind, vocab_size=entry.vocab_size, sha256=entry.sha256)
+
+
+def _hashes(
+    config: Prep, inputs: tuple[InputFile, ...], settings: dict[str, Any]
+) -> dict[str, str]:
+    """SHA-256, in hex, of what went in and what came out."""
+    output = Path(config.output)
+    found = {
+        "input": _digest([entry.model_dump() for entry in inputs]),
+        "settings": _digest(settings),
+    }
+    for name, path in (
+        (f"{CORPUS_FOLDER}/{SUMMARY_NAME}", output / CORPUS_FOLDER / SUMMARY_NAME),
+        (f"{STORE_FOLDER}/{MANIFEST_NAME}", output / STORE_FOLDER / MANIFEST_NAME),
+    ):
+        if path.is_file():
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def _title(config: Prep) -> str:
+    """Names of the sources, or of the first file where they have none of their own."""
+    names = sorted({source.name for source in config.input})
+    if names != ["default"]:
+        return ", ".join(names)
+    first = Path(config.input[0].path).name
+    others = len(config.input) - 1
+    return f"{first} and {others} more" if others else first
+
+
+def _summed(counts: Iterable[dict[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return total
+
+
+def _bins(parts: list[list[int]], number: int) -> tuple[int, ...]:
+    total = np.zeros(number, np.int64)
+    for part in parts:
+        total += part
+    return tuple(total.tolist())
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,166 @@
+"""Figures as text, and what a card says in sentences; shared by the page and the Markdown."""
+
+import re
+from typing import Any
+
+from data_prep.card.data import CardData
+
+EVIDENCE = {
+    "field": "the record says so",
+    "outlet": "the outlet table lists the host",
+    "domain": "the national domain of the host",
+    "likely": "likely from the domain (.gov, .edu, .mil), with no other evidence",
+}
+MASKED = {"email": "e-mail addresses", "ip": "IP addresses", "phone": "phone numbers"}
+SPLIT_BY = {
+    "cluster": "cluster of near-duplicates (a document, where there are none)",
+    "host": "host (registrable domain)",
+    "year": "year",
+}
+FEW_TEST_DOCUMENTS = 100
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+
+
+def count(number: int) -> str:
+    return f"{number:,}"
+
+
+def short(number: int) -> str:
+    """Three digits and a unit: 15.6M."""
+    for size, unit in _UNITS:
+        if number >= size:
+            scaled = number / size
+            return f"{scaled:.{0 if scaled >= 100 else 1}f}{unit}"
+    return str(number)
+
+
+def size(number: int) -> str:
+    """Bytes in decimal units."""
+    for value, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= value:
+            return f"{number / value:.{0 if number >= 100 * value else 1}f} {unit}"
+    return f"{number} bytes"
+
+
+def share(part: int, whole: int) -> str:
+    """A percentage that never shows some as none, nor most as all."""
+    if not whole or not part:
+        return "0%"
+    if part == whole:
+        return "100%"
+    percent = 100 * part / whole
+    if percent < 0.1:
+        return "<0.1%"
+    return f"{percent:.1f}%" if percent <= 99.9 else ">99.9%"
+
+
+def visible(text: str) -> str:
+    """Text with what is invisible or turns the direction of writing shown as its code point."""
+    return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def total(data: CardData, kind: str) -> dict[str, int]:
+    """Documents of all splits by the values of `kind`, the most frequent first."""
+    found: dict[str, int] = {}
+    for split in data.splits.values():
+        for value, number in getattr(split, kind).items():
+            found[value] = found.get(value, 0) + number
+    return dict(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def summary(data: CardData) -> str:
+    """What the data are, in a sentence."""
+    tokens = "" if data.tokens is None else f" ({short(data.tokens)} tokens)"
+    return (
+        f"{plural(data.documents, 'document')}{tokens} from "
+        f"{plural(len(data.continents), 'country', 'countries')} and "
+        f"{plural(data.distinct_hosts, 'host')}: {share(data.documents, data.found)} of "
+        f"{plural(data.found, 'record')}."
+    )
+
+
+def years(data: CardData) -> str:
+    """The span of known years, or that there are none."""
+    known = [int(year) for year in total(data, "years") if year != "0"]
+    if not known:
+        return "unknown"
+    return str(known[0]) if len(known) == 1 else f"{min(known)}\u2013{max(known)}"
+
+
+def split_rule(settings: dict[str, Any]) -> str:
+    """How documents came into their splits."""
+    splits = settings["splits"]
+    by = splits["by"]
+    text = f"What must stay together is a {SPLIT_BY[by]}: it is in one split, whole. "
+    if by == "year":
+        held = ", ".join(map(str, sorted(splits["test_years"])))
+        return f"{text}Test is {held}; documents without a date are in train."
+    if splits["test_per_continent"] is not None:
+        text += f"Test has {count(splits['test_per_continent'])} documents of each continent, "
+        text += "shared out among its countries as their documents are"
+    else:
+        text += f"Test is {splits['test']:.1%} of each country"
+    least, most = splits["test_min_per_country"], splits["test_max_per_country"]
+    text += f", with {least} to {count(most)} of a country where it has enough; "
+    text += f"validation is {splits['validation']:.1%}. "
+    return f"{text}Drawn by hash with seed {settings['seed']}."
+
+
+def limits(data: CardData) -> list[str]:
+    """What a user of the data should know that they are not."""
+    settings, found = data.settings, []
+    evidence = total(data, "evidence")
+    inferred = sum(number for name, number in evidence.items() if name in ("domain", "likely"))
+    if inferred:
+        found.append(
+            f"The country of {share(inferred, data.documents)} of the documents is inferred from "
+            "the host's domain. It is where the outlet is, not what the text is about."
+        )
+    undated = total(data, "years").get("0", 0)
+    if undated:
+        found.append(f"{share(undated, data.documents)} of the documents have no date.")
+    if not settings["annotate"]["languages"]:
+        found.append("Languages were not restricted: documents may be in any.")
+    if settings["dedup"]["near"]["action"] == "none":
+        found.append("Near-duplicates were not looked for: test documents may have them in train.")
+    elif settings["dedup"]["near"]["action"] == "keep":
+        found.append("Near-duplicates are kept: a text may stand in train several times.")
+    if settings["splits"]["by"] != "host":
+        found.append(
+            "Hosts are shared between splits: a test document's host is as a rule known from train."
+        )
+    if not settings["overlap"]["evaluations"]:
+        found.append("No evaluation was given to check training texts against.")
+    elif settings["overlap"]["action"] == "report":
+        found.append("Training texts that overlap with evaluations were reported, not removed.")
+    if not settings["clean"]["pii"]:
+        found.append("Personal data (e-mail and IP addresses, phone numbers) are not masked.")
+    if not settings["clean"]["rules"]:
+        found.append("No published quality filter was applied.")
+    few = few_tests(data)
+    if few:
+        found.append(
+            f"{plural(len(few), 'country has', 'countries have')} fewer than "
+            f"{FEW_TEST_DOCUMENTS} test documents: results for them alone are uncertain."
+        )
+    return found
+
+
+def few_tests(data: CardData) -> list[str]:
+    """Countries with too few test documents for figures of their own."""
+    tests = data.splits["test"].countries
+    return [
+        country
+        for country in data.continents
+        if country not in tests or tests[country].documents < FEW_TEST_DOCUMENTS
+    ]
+
+
+def drops_file(reason: str) -> str:
+    """Where a reader finds a sample of what was dropped."""
+    return f"drops/{reason}.jsonl"
