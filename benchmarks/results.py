@@ -76,18 +76,27 @@ def write_json(path: Path, rows: Sequence[Row], machine: dict[str, Any]) -> None
 
 
 def print_table(title: str, rows: Sequence[Row], machine: dict[str, Any], console: Console) -> None:
-    table = Table(title=title, caption=", ".join(f"{k} {v}" for k, v in machine.items()))
-    for name in ("metric", "case", "unit", "peer"):
+    """The rows, and their notes by number below."""
+    table = Table(title=title)
+    for name in ("metric", "case"):
         table.add_column(name, overflow="fold")
-    for name in ("ours", "peer's", "ratio"):
+    table.add_column("ours", justify="right", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
+    table.add_column("peer", overflow="fold")
+    for name in ("peer's", "ratio", "note"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("note", overflow="fold")
+    notes = list(dict.fromkeys(row.note for row in rows if row.note))
     for row in rows:
         table.add_row(
-            row.metric, row.case, row.unit, row.peer, figure(row.value), figure(row.peer_value),
-            "-" if row.ratio is None else f"{figure(row.ratio)}x", row.note,
+            row.metric, row.case, figure(row.value), row.unit, row.peer, figure(row.peer_value),
+            "-" if row.ratio is None else f"{figure(row.ratio)}x",
+            str(notes.index(row.note) + 1) if row.note else "",
         )  # fmt: skip
     console.print(table)
+    for number, note in enumerate(notes, start=1):
+        console.print(f"{number:>3}  {note}", markup=False, highlight=False)
+    facts = ", ".join(f"{name} {value}" for name, value in machine.items())
+    console.print(f"\n{facts}", markup=False, highlight=False)
 
 
 def figure(value: float | None) -> str:

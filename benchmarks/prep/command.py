@@ -25,6 +25,7 @@ METRICS = {
 }
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+LOG_WIDTH = 130
 TITLE = "ours beside peers; ratio above 1: ours is better"
 
 
@@ -83,7 +84,9 @@ def command(
         )
         rows = measure(setting, only or tuple(METRICS), console)
     machine = machine_facts()
-    print_table(TITLE, rows, machine, Console())
+    # In a log as wide as the table, on a terminal as that is.
+    console = Console() if Console().is_terminal else Console(width=LOG_WIDTH)
+    print_table(TITLE, rows, machine, console)
     if json_path is not None:
         write_json(json_path, rows, machine)
 

@@ -2,15 +2,13 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
-
-BATCH = 1000
 
 
 def texts(path: Path) -> Iterator[str]:
@@ -20,7 +18,7 @@ def texts(path: Path) -> Iterator[str]:
             yield orjson.loads(line)["text"]
 
 
-def batches(items: Iterable[str], size: int = BATCH) -> Iterator[list[str]]:
+def batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
@@ -31,22 +29,34 @@ def say(**figures: Any) -> None:
     print(orjson.dumps(figures).decode(), flush=True)
 
 
-def time_tokenising(path: Path, encode: Callable[[list[str]], Sequence[Sequence[int]]]) -> None:
-    """CPU seconds of `encode` alone over all batches, and a digest of the ids; both are said."""
-    digest = hashlib.sha256()
+def time_tokenising(
+    path: Path,
+    encode: Callable[[list[str]], Any],
+    flat: Callable[[Any], tuple[np.ndarray, np.ndarray]],
+    batch: int,
+    **more: Any,
+) -> None:
+    """Say the CPU seconds of `encode` alone over all batches, and a digest of the ids.
+
+    flat: from what `encode` gave, the ids of a batch in one array, and how many each text has.
+    more: is said too.
+    """
+    ids_digest, lengths_digest = hashlib.sha256(), hashlib.sha256()
     seconds = 0.0
     tokens = text_bytes = 0
-    for batch in batches(texts(path)):
-        text_bytes += sum(len(text.encode()) for text in batch)
+    for some in batches(texts(path), batch):
+        text_bytes += sum(len(text.encode()) for text in some)
         started = time.process_time()
-        found = encode(batch)
+        found = encode(some)
         seconds += time.process_time() - started
-        for ids in found:
-            digest.update(np.asarray(ids, np.uint32).tobytes() + b"|")
-            tokens += len(ids)
+        ids, lengths = flat(found)
+        ids_digest.update(ids.astype(np.uint32).tobytes())
+        lengths_digest.update(lengths.astype(np.int64).tobytes())
+        tokens += len(ids)
     say(
         seconds=seconds,
         megabytes_per_second=text_bytes / 1e6 / seconds,
         tokens=tokens,
-        digest=digest.hexdigest(),
+        digest=ids_digest.hexdigest() + lengths_digest.hexdigest(),
+        **more,
     )

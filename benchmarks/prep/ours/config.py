@@ -19,7 +19,7 @@ def store_config(
         input=tuple({"path": str(path)} for path in inputs),
         output=str(output),
         limits=Limits(task_bytes=task_bytes),
-        dedup=Dedup(near=Near(action="drop" if near else "off")),
+        dedup=Dedup(near=Near(action="drop" if near else "none")),
         splits=Splits(train=0.98, validation=0.01, test=0.01),
         tokenizer=TokenizerChoice(path=str(tokenizer)),
         corpus="none",
