@@ -1,0 +1,9 @@
+"""Evaluation texts that training must not see, found by word n-grams.
+
+overlap_texts -> overlap_index -> overlap
+"""
+
+from data_prep.overlap.results import hit_keys, hits, overlap_stages, report_rows
+from data_prep.overlap.stages import OverlapStage
+
+__all__ = ["OverlapStage", "hit_keys", "hits", "overlap_stages", "report_rows"]

@@ -1,0 +1,113 @@
+"""The n-grams of all evaluation texts, and which of them a document holds.
+
+In memory, of a task that looks documents up: 8 to 16 bytes a distinct n-gram, a table of bits by
+the hash's first bits that turns away what is in no evaluation text. On disk, mapped and read where
+the table lets through: 16 bytes a distinct n-gram and 8 for each text that it is in.
+Building it takes 48 bytes an n-gram, counted in every text that it is in.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.dedup.arrays import load, save
+from data_prep.dedup.words import Hashes
+from data_prep.overlap.grams import grams_by_length, text_of_position
+
+# An n-gram that more texts share is boilerplate; it counts for the first so many of them alone,
+# so that a document that holds it does not meet each of a million texts.
+MAX_TEXTS = 1000
+_MIN_TABLE_BITS, _TABLE_PER_GRAM = 16, 8
+
+
+@dataclass(frozen=True)
+class Index:
+    """grams: uint64 [g], ascending. texts: int64 [t]; gram i is in texts[starts[i]:starts[i + 1]].
+
+    totals: int64 [n], distinct n-grams of each text. lengths: int64 [l], words of the n-grams.
+    table: bool [2^k], true where some n-gram's hash has these first k bits.
+    """
+
+    grams: np.ndarray
+    starts: np.ndarray
+    texts: np.ndarray
+    totals: np.ndarray
+    lengths: np.ndarray
+    table: np.ndarray
+
+    def save(self, folder: Path) -> None:
+        for name in self.__dataclass_fields__:
+            save(folder / f"{name}.npy", getattr(self, name))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Index":
+        found = {name: load(folder / f"{name}.npy") for name in cls.__dataclass_fields__}
+        # It is read at random and often: not from a file.
+        return cls(**found | {"table": np.array(found["table"])})
+
+
+def build_index(texts: np.ndarray, grams: np.ndarray, count: int, lengths: Sequence[int]) -> Index:
+    """From int64 [m] texts below `count` with uint64 [m] n-grams, each pair once."""
+    order = np.lexsort((texts, grams))
+    texts, grams = texts[order], grams[order]
+    totals = np.bincount(texts, minlength=count)
+    distinct, starts, counts = np.unique(grams, return_index=True, return_counts=True)
+    if counts.max(initial=0) > MAX_TEXTS:
+        place = np.arange(len(texts)) - np.repeat(starts, counts)
+        texts = texts[place < MAX_TEXTS]
+        counts = np.minimum(counts, MAX_TEXTS)
+    bits = max(_MIN_TABLE_BITS, int(len(distinct) * _TABLE_PER_GRAM - 1).bit_length())
+    table = np.zeros(1 << bits, bool)
+    table[_slots(distinct, bits)] = True
+    return Index(
+        grams=distinct,
+        starts=np.concatenate([[0], np.cumsum(counts)]),
+        texts=texts,
+        totals=totals,
+        lengths=np.array(sorted(lengths), np.int64),
+        table=table,
+    )
+
+
+def _slots(grams: np.ndarray, bits: int) -> np.ndarray:
+    return (grams >> np.uint64(64 - bits)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """documents, texts, shared: int64 [m]; the distinct n-grams of the text in the document."""
+
+    documents: np.ndarray
+    texts: np.ndarray
+    shared: np.ndarray
+
+    def of_share(self, share: float, totals: np.ndarray) -> "Matches":
+        """Those with at least so great a share of the text's n-grams."""
+        enough = self.shared >= share * totals[self.texts] - 1e-9
+        return Matches(self.documents[enough], self.texts[enough], self.shared[enough])
+
+
+def find_matches(words: Hashes, index: Index) -> Matches:
+    """Pairs of documents, whose words these are, and texts that share an n-gram; ascending."""
+    bits = len(index.table).bit_length() - 1
+    documents, places = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    if len(index.grams):
+        for _, positions, grams in grams_by_length(words, index.lengths.tolist()):
+            maybe = index.table[_slots(grams, bits)]
+            positions, grams = positions[maybe], grams[maybe]
+            place = np.minimum(np.searchsorted(index.grams, grams), len(index.grams) - 1)
+            known = index.grams[place] == grams
+            documents.append(text_of_position(words, positions[known]))
+            places.append(place[known])
+    # Each n-gram of a document once, then each text that it is in.
+    width = max(len(index.grams), 1)
+    once = np.unique(np.concatenate(documents) * width + np.concatenate(places))
+    document, place = once // width, once % width
+    first, count = index.starts[place], index.starts[place + 1] - index.starts[place]
+    inner = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    text = index.texts[np.repeat(first, count) + inner]
+    width = max(len(index.totals), 1)
+    pairs, shared = np.unique(np.repeat(document, count) * width + text, return_counts=True)
+    return Matches(pairs // width, pairs % width, shared)
