@@ -48,7 +48,10 @@ def command(overrides: tuple[str, ...], rows: int, check_rows: int, html_path: s
     audits, fragments = [], []
     for stage in run.stages:
         with progress_bar() as progress:
-            dataset = stage_dataset(run, split, tokenizer, stage, progress=progress)
+            wanted = max(1, rows, check_rows)
+            dataset = stage_dataset(
+                run, split, tokenizer, stage, progress=progress, at_least_rows=wanted
+            )
             audit = audit_stage(dataset, max(1, check_rows), progress)
         audits.append(audit)
         console.rule(f"stage {stage}, policy {audit.policy_hash}")
@@ -70,16 +73,19 @@ def command(overrides: tuple[str, ...], rows: int, check_rows: int, html_path: s
 def _statistics(audit: "StageAudit") -> Table:
     table = Table(title="Rows", title_justify="left", show_header=False)
     found = audit.statistics
+    windows = f"{audit.windows:,} of an epoch's {audit.total_windows:,}"
     for name, value in (
+        ("packing windows", windows if audit.total_windows else f"{audit.windows:,}"),
         ("documents", f"{found.documents:,}"),
-        ("rows of one epoch", f"{found.rows:,}"),
+        ("rows", f"{found.rows:,}"),
         ("documents and fragments a row", f"{found.documents_per_row:.2f}"),
-        ("filled positions", f"{found.fill:.2%}"),
+        ("padding, of all positions", f"{1 - found.fill:.2%}"),
         ("documents cut", f"{found.cut_documents:,} ({found.cut_share:.2%})"),
         ("titles cut", f"{found.cut_titles:,}"),
+        ("text without its document's start", f"{found.later_share:.2%}"),
         ("metadata, of filled positions", f"{found.metadata_share:.2%}"),
         ("not trained, of filled positions", f"{audit.masked_share:.2%}"),
-        ("checked", f"{audit.rows:,} rows, {audit.windows} of {audit.total_windows} windows"),
+        ("rows checked", f"{audit.rows:,}"),
     ):
         table.add_row(name, value)
     return table

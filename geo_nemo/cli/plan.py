@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from geo_nemo.train.plan import memory, outline_stages
+from geo_nemo.train.plan import StageOutline, memory, outline_stages
 from geo_nemo.train.setup import Prepared
 
 
@@ -22,7 +22,8 @@ def print_plan(prepared: Prepared, world_size: int) -> None:
         ("epochs, about", "right"),
     ):
         stages.add_column(name, justify=justify)
-    for stage in outline_stages(prepared):
+    outlines = outline_stages(prepared)
+    for stage in outlines:
         stages.add_row(
             stage.name,
             ", ".join(stage.fields) or "none",
@@ -33,6 +34,9 @@ def print_plan(prepared: Prepared, world_size: int) -> None:
             f"{stage.epochs:.2f}",
         )
     console.print(stages)
+    for stage in outlines:
+        console.print(_rows(stage))
+        console.print(_groups(stage))
 
     sizes = Table(title="Sizes", title_justify="left", show_header=False)
     sizes.add_column()
@@ -52,6 +56,38 @@ def print_plan(prepared: Prepared, world_size: int) -> None:
         label = f"memory a rank, {name}" + (" (estimate)" if name == "activations" else "")
         sizes.add_row(label, _bytes(getattr(need, name)))
     console.print(sizes)
+
+
+def _rows(stage: StageOutline) -> Table:
+    found = stage.statistics
+    table = Table(title=f"Stage {stage.name}: rows, estimated", title_justify="left")
+    values = {
+        "documents a row": f"{found.documents_per_row:.2f}",
+        "padding": f"{1 - found.fill:.2%}",
+        "documents cut": f"{found.cut_share:.2%}",
+        "text without its document's start": f"{found.later_share:.2%}",
+        "metadata": f"{found.metadata_share:.2%}",
+    }
+    for name in values:
+        table.add_column(name, justify="right")
+    table.add_row(*values.values())
+    return table
+
+
+def _groups(stage: StageOutline) -> Table:
+    table = Table(title=f"Stage {stage.name}: by {stage.by}", title_justify="left")
+    table.add_column(stage.by)
+    for name in ("documents", "text tokens", "share drawn", "epochs, about"):
+        table.add_column(name, justify="right")
+    for group in sorted(stage.groups, key=lambda group: -group.share):
+        table.add_row(
+            group.name,
+            f"{group.documents:,}",
+            f"{group.tokens:,}",
+            f"{group.share:.2%}",
+            f"{group.epochs:.2f}",
+        )
+    return table
 
 
 def _bytes(count: int) -> str:

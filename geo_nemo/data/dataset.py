@@ -1,7 +1,7 @@
 """The rows of one training stage, any of them on demand.
 
-1. `stage_documents` gives each stage documents of its own.
-2. Each epoch shuffles them and packs them in windows (`geo_nemo.data.window`).
+1. The stage's documents are drawn and packed in windows (`geo_nemo.data.window`).
+2. The index keeps what each row holds (`geo_nemo.data.index`).
 3. Row i is composed from the store when it is asked for.
 
 Everything follows from (seed, stage name, index): not from ranks, workers or what was read before.
@@ -9,19 +9,25 @@ Everything follows from (seed, stage name, index): not from ranks, workers or wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geo_nemo.config import Data, MetadataPolicy, Run, UserError
 from geo_nemo.config.progress import Progress, no_progress
-from geo_nemo.data.counter import derive_key, permute
+from geo_nemo.config.stages import stage_samples
+from geo_nemo.data.counter import derive_key
+from geo_nemo.data.draws import Draws, EpochDraws
 from geo_nemo.data.dropout import fields_of
+from geo_nemo.data.index import Index, MemorySink, as_table
+from geo_nemo.data.index_build import Extent, build
+from geo_nemo.data.mixing import stage_draws
 from geo_nemo.data.rows import Row, build_row
-from geo_nemo.data.window import Counts, Fragment, Planner, Window
+from geo_nemo.data.selection import stage_documents
+from geo_nemo.data.window import Counts, Fragment, Planner
 from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
 from geo_nemo.metadata.record import MetadataRecord
 
@@ -29,10 +35,7 @@ if TYPE_CHECKING:
     from geo_nemo.metadata.tokenizer import Tokenizer
     from geo_nemo.store import Split
 
-# Rows are read in order, so the window in use and the one before it are enough.
-WINDOWS_IN_MEMORY = 2
 CACHED_RECORDS = 65_536
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Statistics:
     """How a stage's documents lie in its rows.
 
     fill: share of positions that hold a token. cut_share: share of documents cut into fragments.
+    later_share: share of text tokens whose row lacks the start of their document.
     metadata_share: share of filled positions that hold metadata. epochs: of the stage's documents.
     """
 
@@ -50,16 +54,36 @@ class Statistics:
     cut_titles: int
     fill: float
     cut_share: float
+    later_share: float
     metadata_share: float
     documents_per_row: float
     epochs: float
+
+    @classmethod
+    def of(cls, counts: Counts, num_documents: int, seq_length: int) -> Statistics:
+        """What packing counted, over `num_documents` different documents."""
+        return cls(
+            rows=counts.rows,
+            documents=counts.documents,
+            fragments=counts.fragments,
+            cut_documents=counts.cut_documents,
+            cut_titles=counts.cut_titles,
+            fill=counts.positions / (counts.rows * seq_length),
+            cut_share=counts.cut_documents / counts.documents,
+            later_share=counts.later_text_tokens / max(counts.text_tokens, 1),
+            metadata_share=counts.metadata_tokens / counts.positions,
+            documents_per_row=counts.fragments / counts.rows,
+            epochs=counts.documents / num_documents,
+        )
 
 
 class StageDataset:
     """`num_samples` rows of a stage's documents; epoch after epoch where one is not enough.
 
-    split: of a token store. documents: indices into the split, distinct, [n].
-    num_samples: rows; None for exactly one epoch.
+    split: of a token store. documents: indices into the split, distinct, [n], taken as they are;
+    or draws of them. num_samples: rows; None for all of the index.
+    index: of the rows, from `geo_nemo.data.index_cache`; planned here, in memory, where it is None.
+    extent: how much is then planned; for `num_samples` rows, or one epoch, where it is None.
     Raises UserError when there is no document, or when metadata leaves no room for text in a row.
     """
 
@@ -69,19 +93,15 @@ class StageDataset:
         data: Data,
         policy: MetadataPolicy,
         tokenizer: Tokenizer,
-        documents: np.ndarray,
+        documents: np.ndarray | Draws,
         seed: int,
         num_samples: int | None = None,
         *,
         stage: str = "",
+        index: Index | None = None,
+        extent: Extent | None = None,
         progress: Progress = no_progress,
     ):
-        if len(documents) == 0:
-            name = f"stage {stage}" if stage else "the stage"
-            raise UserError(
-                f"{name} has no documents in split {split.name}: raise its share or use a larger "
-                f"store"
-            )
         self.split = split
         self.data = data
         self.policy = policy
@@ -89,54 +109,53 @@ class StageDataset:
         self.stage = stage
         self.seed = seed
         self.composer = Composer(policy, tokenizer)
-        self._planner = Planner(
-            split,
-            self.composer,
-            documents,
-            derive_key(seed, stage),
-            data.seq_length,
-            data.packing_window,
+        key = derive_key(seed, stage)
+        self.draws = (
+            EpochDraws(documents, key, data.packing_window)
+            if isinstance(documents, np.ndarray)
+            else documents
         )
-        self._counts, self._row_ends = self._index(num_samples, progress)
-        self._length = int(self._row_ends[-1]) if num_samples is None else num_samples
-        self.window = lru_cache(WINDOWS_IN_MEMORY)(self._planner.plan)
+        self._key = key
+        self.index = self._plan(num_samples, extent, progress) if index is None else index
+        self._length = len(self.index) if num_samples is None else num_samples
         self._records: dict[tuple[int, int], MetadataRecord] = {}
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, sample: int) -> Row:
-        window, place = self.locate(sample)
-        return self.build(window.row(place))
+        return self.build(self.fragments(sample))
+
+    def fragments(self, sample: int) -> list[Fragment]:
+        """What row `sample` holds, in order."""
+        if not 0 <= sample < self._length:
+            raise IndexError(f"sample {sample} of {self._length}")
+        return self.index.row(sample)
+
+    @cached_property
+    def planner(self) -> Planner:
+        """Plans the windows that the index was made of, for who compares them."""
+        return Planner(self.split, self.composer, self.draws, self._key, self.data)
 
     @property
     def num_documents(self) -> int:
         """Documents that the stage draws from."""
-        return len(self._planner.documents)
+        return self.index.documents
 
-    @property
-    def num_windows(self) -> int:
-        """Windows that the rows come from; the last may be used in part."""
-        return len(self._row_ends)
+    def ledger(self, consumed_samples: int) -> dict[str, dict[str, int]]:
+        """What the first `consumed_samples` rows hold, by country: `geo_nemo.data.index.LEDGER`.
 
-    @property
-    def windows_per_epoch(self) -> int:
-        """Windows that hold each document once."""
-        return self._planner.windows_per_epoch
-
-    def locate(self, sample: int) -> tuple[Window, int]:
-        """The window of a row and the row's place in it."""
-        if not 0 <= sample < self._length:
-            raise IndexError(f"sample {sample} of {self._length}")
-        number = int(np.searchsorted(self._row_ends, sample, side="right"))
-        before = int(self._row_ends[number - 1]) if number else 0
-        return self.window(number), sample - before
+        The same for any number of ranks. Countries of which nothing was seen are left out.
+        """
+        if not 0 <= consumed_samples <= self._length:
+            raise ValueError(f"{consumed_samples} samples of {self._length}")
+        return as_table(self.index.ledger(consumed_samples), self.split.countries)
 
     def build(self, fragments: Sequence[Fragment]) -> Row:
         """The row of planned fragments; `UserError` where a token id is none of the tokenizer."""
         row = build_row(
             [self.compose(fragment) for fragment in fragments],
-            self.split.country[[fragment.document for fragment in fragments]],
+            [fragment.country for fragment in fragments],
             self.data.seq_length,
             self.tokenizer.pad_id,
             self.policy.mask_loss,
@@ -153,30 +172,20 @@ class StageDataset:
     def compose(self, fragment: Fragment) -> Composed:
         """The tokens and kinds of a planned fragment."""
         document = fragment.document
+        record = self._record(fragment) if fragment.kept else None
+        fields = fields_of(self.policy, fragment.kept)
+        body = self.split.body(document)
+        if fragment.bare:
+            whole = self.composer.compose(record, self.split.title(document), body, fields=fields)
+            span = slice(fragment.start, fragment.stop + 1)
+            return Composed(whole.ids[span], whole.kinds[span])
         title = self.split.title(document)[: fragment.title] if fragment.title else NO_TOKENS
-        return self.composer.compose(
-            self._record(document) if fragment.kept else None,
-            title,
-            self.split.body(document)[fragment.start : fragment.stop],
-            fields=fields_of(self.policy, fragment.kept),
-            final=fragment.final,
-        )
+        piece = body[fragment.start : fragment.stop]
+        return self.composer.compose(record, title, piece, fields=fields, final=fragment.final)
 
     def statistics(self) -> Statistics:
         """Fill, cuts and share of metadata over all windows that the rows come from."""
-        counts = self._counts
-        return Statistics(
-            rows=counts.rows,
-            documents=counts.documents,
-            fragments=counts.fragments,
-            cut_documents=counts.cut_documents,
-            cut_titles=counts.cut_titles,
-            fill=counts.positions / (counts.rows * self.data.seq_length),
-            cut_share=counts.cut_documents / counts.documents,
-            metadata_share=counts.metadata_tokens / counts.positions,
-            documents_per_row=counts.fragments / counts.rows,
-            epochs=counts.documents / self.num_documents,
-        )
+        return Statistics.of(self.index.counts, self.num_documents, self.data.seq_length)
 
     def fingerprint(self) -> dict[str, int | str]:
         """What decides the rows; two datasets with the same one on one store give the same rows."""
@@ -185,61 +194,59 @@ class StageDataset:
             "seed": self.seed,
             "documents": self.num_documents,
             "seq_length": self.data.seq_length,
+            "packing": self.data.packing,
+            "prefix_fragments": self.data.prefix_fragments,
             "packing_window": self.data.packing_window,
             "policy": self.policy.hash(),
             "tokenizer": self.tokenizer.sha256,
         }
 
-    def _index(self, num_samples: int | None, progress: Progress) -> tuple[Counts, np.ndarray]:
-        """Plan windows until there are rows enough; what stays is one number a window."""
-        counts = Counts()
-        row_ends: list[int] = []
-        per_epoch = self._planner.windows_per_epoch
-        while counts.rows < num_samples if num_samples is not None else len(row_ends) < per_epoch:
-            counts += self._planner.plan(len(row_ends)).counts
-            row_ends.append(counts.rows)
-            if num_samples is None:
-                progress(f"index {self.stage}", len(row_ends), per_epoch)
-            else:
-                progress(f"index {self.stage}", min(counts.rows, num_samples), num_samples)
-        return counts, np.array(row_ends, dtype=np.int64)
+    def _plan(self, num_samples: int | None, extent: Extent | None, progress: Progress) -> Index:
+        documents = len(self.draws.documents)
+        if documents == 0:
+            name = f"stage {self.stage}" if self.stage else "the stage"
+            raise UserError(
+                f"{name} has no documents in split {self.split.name}: raise its share or use a "
+                f"larger store"
+            )
+        if extent is None:
+            epoch = self.draws.windows_per_epoch if num_samples is None else None
+            extent = Extent(num_samples, epoch)
+        sink = MemorySink(self.planner.dtype, self.planner.num_countries)
+        build(self.planner, extent, sink, progress=progress, name=self.stage)
+        return sink.finish(documents)
 
-    def _record(self, document: int) -> MetadataRecord:
+    def _record(self, fragment: Fragment) -> MetadataRecord:
         if self.policy.url_form != "host":
-            return self.split.record(document)
-        key = (int(self.split.host[document]), int(self.split.country[document]))
+            return self.split.record(fragment.document)
+        key = (fragment.host, fragment.country)
         record = self._records.get(key)
         if record is None:
             if len(self._records) >= CACHED_RECORDS:
                 self._records.clear()
-            record = self._records[key] = self.split.record(document)
+            record = self._records[key] = self.split.record(fragment.document)
         return record
 
 
-def stage_documents(num_documents: int, shares: Sequence[float], seed: int) -> list[np.ndarray]:
-    """Disjoint random subsets of range(num_documents), one a stage, in proportion to `shares`.
+def all_draws(run: Run, split: Split, stages: Collection[str] | None = None) -> dict[str, Draws]:
+    """How stages of a run draw their documents; `UserError` where settings do not fit them.
 
-    Each is sorted, uint32 (int64 from 2^32 documents on); together they hold every document. Raises
-    UserError when there are fewer documents than stages; otherwise no stage is left without one.
+    stages: names; all where it is None.
     """
-    if num_documents < len(shares):
-        raise UserError(
-            f"{num_documents} documents for {len(shares)} stages: use a larger store or fewer "
-            f"stages, since no document serves two"
+    documents = stage_documents(split, run.stages, run.seed)
+    return {
+        stage: stage_draws(
+            split,
+            documents[stage],
+            settings.sampling,
+            derive_key(run.seed, stage),
+            run.data.packing_window,
+            stage_samples(run, stage) * run.data.seq_length,
+            stage,
         )
-    bounds = np.rint(np.cumsum(shares) / np.sum(shares) * num_documents).astype(np.int64)
-    stages = np.arange(1, len(shares) + 1)
-    bounds = np.maximum.accumulate(np.maximum(bounds, stages) - stages) + stages
-    bounds = np.minimum(bounds, num_documents - len(shares) + stages)
-    key = derive_key(seed, "stages")
-    dtype = np.uint32 if num_documents <= 1 << 32 else np.int64
-    chunks: list[list[np.ndarray]] = [[] for _ in shares]
-    for first in range(0, num_documents, CHUNK):
-        documents = np.arange(first, min(first + CHUNK, num_documents))
-        stage_of = np.searchsorted(bounds, permute(key, num_documents, documents), side="right")
-        for stage, chunk in enumerate(chunks):
-            chunk.append(documents[stage_of == stage].astype(dtype))
-    return [np.concatenate(chunk) for chunk in chunks]
+        for stage, settings in run.stages.items()
+        if stages is None or stage in stages
+    }
 
 
 def stage_dataset(
@@ -249,18 +256,26 @@ def stage_dataset(
     stage: str,
     num_samples: int | None = None,
     progress: Progress = no_progress,
+    *,
+    at_least_rows: int | None = None,
 ) -> StageDataset:
-    """The rows of one stage of a run, over its own documents of `split`."""
-    shares = [each.share for each in run.stages.values()]
-    documents = stage_documents(split.num_documents, shares, run.seed)
+    """Rows of one stage of a run, planned in memory.
+
+    num_samples: how many; None for an epoch, or for what the run takes where groups are mixed.
+    at_least_rows: then only so many, rounded up to whole windows.
+    """
+    draws = all_draws(run, split, [stage])[stage]
+    if num_samples is None and draws.windows_per_epoch is None:
+        at_least_rows = min(at_least_rows or stage_samples(run, stage), stage_samples(run, stage))
     return StageDataset(
         split,
         run.data,
         run.stages[stage].metadata,
         tokenizer,
-        documents[list(run.stages).index(stage)],
+        draws,
         run.seed,
         num_samples,
         stage=stage,
+        extent=Extent(at_least_rows, draws.windows_per_epoch) if num_samples is None else None,
         progress=progress,
     )

@@ -1,9 +1,11 @@
 """Cuts documents that do not fit in a row, and packs the fragments best-fit into rows.
 
-1. `cut_documents`: lengths of documents -> fragments of at most `seq_length` positions.
+1. `cut_documents`: lengths of documents -> fragments of at most `seq_length` positions, each with
+   its document's head; `cut_spans` without.
 2. `best_fit`: positions of fragments -> the row of each.
 
-A fragment of n tokens takes n - 1 positions: its last token is a label only.
+A fragment of n tokens takes n - 1 positions: its last token is a label only. See
+`geo_nemo.data.concat` for the packing that joins documents instead.
 """
 
 from dataclasses import dataclass
@@ -28,16 +30,24 @@ class DocumentLengths:
     body: np.ndarray
     tail: np.ndarray
 
+    @property
+    def positions(self) -> np.ndarray:
+        """Places that each whole document takes, int64 [n]."""
+        return self.head + self.title_label + self.title + self.body + self.tail - 1
+
 
 @dataclass(frozen=True)
 class Fragments:
     """Whole documents and pieces of long ones, in the order of the documents; [m] each.
 
     document: place of the document in the input.
-    start, stop: the piece's span in the document's body tokens.
-    title: title tokens that the fragment shows (zero on later fragments).
+    start, stop: the piece's span in the document's body tokens; where `bare`, in the positions of
+        the whole document as it is composed.
+    title: title tokens that the fragment shows (zero on later and on bare fragments).
     final: whether the body ends here, so that EOS follows.
     positions: places that the fragment takes in a row.
+    bare: a plain piece of a cut document: position p holds token p and the label p + 1 of the
+        whole, and nothing is put in front.
     """
 
     document: np.ndarray
@@ -46,6 +56,7 @@ class Fragments:
     title: np.ndarray
     final: np.ndarray
     positions: np.ndarray
+    bare: np.ndarray
 
 
 def too_long_heads(lengths: DocumentLengths, seq_length: int) -> np.ndarray:
@@ -89,7 +100,38 @@ def cut_documents(lengths: DocumentLengths, seq_length: int) -> Fragments:
         + (stop - start)
         + np.where(final, tail[document], 0)
     )
-    return Fragments(document, start, stop, kept_title, final, tokens - 1)
+    bare = np.zeros(len(document), dtype=bool)
+    return Fragments(document, start, stop, kept_title, final, tokens - 1, bare)
+
+
+def cut_spans(
+    lengths: DocumentLengths, seq_length: int, joined: bool
+) -> tuple[Fragments, np.ndarray]:
+    """Documents cut without regard to what stands where, and the row of each fragment if `joined`.
+
+    joined: the documents stand one behind the other and are cut where a row ends; otherwise each
+    is cut by itself after every `seq_length` positions, and the second array is meaningless.
+    """
+    positions = lengths.positions
+    begin = np.cumsum(positions) - positions if joined else np.zeros_like(positions)
+    first_row = begin // seq_length
+    pieces = (begin + positions - 1) // seq_length - first_row + 1
+    document = np.repeat(np.arange(len(positions)), pieces)
+    number = np.arange(len(document)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    row = first_row[document] + number
+    start = np.maximum(begin[document], row * seq_length) - begin[document]
+    stop = np.minimum((begin + positions)[document], (row + 1) * seq_length) - begin[document]
+    whole = (pieces == 1)[document]
+    fragments = Fragments(
+        document=document,
+        start=start,
+        stop=np.where(whole, lengths.body[document], stop),
+        title=np.where(whole, lengths.title[document], 0),
+        final=number == (pieces - 1)[document],
+        positions=stop - start,
+        bare=~whole,
+    )
+    return fragments, row
 
 
 def best_fit(positions: np.ndarray, capacity: int) -> tuple[np.ndarray, int]:

@@ -1,8 +1,8 @@
-"""Plans the rows of one window of documents; the plan is recomputed, never stored.
+"""Plans the rows of one window of documents, from the window's number alone.
 
-1. The epoch's shuffle gives the window's documents.
+1. The stage's draws give the window's documents.
 2. Dropout decides which metadata fields each shows; lengths follow without composing anything.
-3. Long documents are cut, fragments are packed best-fit, and the rows are shuffled.
+3. Documents are cut and packed, and the rows are shuffled.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from geo_nemo.config import UserError
+from geo_nemo.config import Data, UserError
+from geo_nemo.data.concat import concat
 from geo_nemo.data.counter import derive_key, permute
+from geo_nemo.data.draws import Drawn, Draws
 from geo_nemo.data.dropout import kept_fields
 from geo_nemo.data.lengths import MetadataLengths
 from geo_nemo.data.packing import (
     DocumentLengths,
+    Fragments,
     best_fit,
     cut_documents,
+    cut_spans,
     too_long_heads,
 )
 from geo_nemo.metadata.compose import Composer
@@ -31,16 +35,34 @@ if TYPE_CHECKING:
 class Fragment(NamedTuple):
     """A document or a piece of one in a row.
 
-    document: index into the split. start, stop: span of its body tokens. title: title tokens
-    shown. final: the body ends here. kept: bit mask of the policy's fields that are shown.
+    document: index into the split. start, stop: span of its body tokens; where `bare`, of the
+        positions of the whole document as it is composed.
+    title: title tokens shown. positions: places in the row. text: title and body tokens among its
+        labels.
+    host, country: indices of the document's, so that a loader need not hold these columns.
+    kept: bit mask of the policy's fields that are shown. final: the document ends here.
+    bare: a plain piece of a cut document, without a head of its own.
     """
 
     document: int
     start: int
     stop: int
     title: int
-    final: bool
+    positions: int
+    text: int
+    host: int
+    country: int
     kept: int
+    final: bool
+    bare: bool
+
+
+def fragment_dtype(num_documents: int, seq_length: int) -> np.dtype:
+    """`Fragment` as an element of an array; 27 bytes where rows have fewer than 65,536 tokens."""
+    document = "<u4" if num_documents <= 1 << 32 else "<u8"
+    place = "<u2" if seq_length < 1 << 16 else "<u4"
+    types = (document, "<u4", "<u4", place, place, place, "<u4", "<u2", "u1", "?", "?")
+    return np.dtype(list(zip(Fragment._fields, types, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -48,7 +70,8 @@ class Counts:
     """What packing did; counts add up over windows.
 
     positions: places of rows that hold a token, `rows * seq_length` less the padding.
-    metadata_tokens: those of metadata blocks.
+    metadata_tokens: those of metadata blocks, among labels. text_tokens: those of titles and
+    bodies; later_text_tokens: of them, those in a fragment that is not its document's first.
     """
 
     rows: int = 0
@@ -58,6 +81,8 @@ class Counts:
     cut_titles: int = 0
     positions: int = 0
     metadata_tokens: int = 0
+    text_tokens: int = 0
+    later_text_tokens: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Counts)}
@@ -68,83 +93,107 @@ class Counts:
 class Window:
     """The planned rows of one window.
 
-    columns: the fields of `Fragment`, an array [m] each, ordered by row.
+    fragments: array of `fragment_dtype`, [m], ordered by row. draws: which of the `drawn`
+    documents each is a part of, [m].
     row_starts: int64 [rows + 1]; row r holds the fragments row_starts[r] to row_starts[r + 1].
     """
 
-    epoch: int
-    columns: tuple[np.ndarray, ...]
+    fragments: np.ndarray
+    draws: np.ndarray
     row_starts: np.ndarray
+    drawn: Drawn
     counts: Counts
 
     def __len__(self) -> int:
         return len(self.row_starts) - 1
 
+    def span(self, place: int) -> slice:
+        """Where the fragments of one row stand."""
+        return slice(int(self.row_starts[place]), int(self.row_starts[place + 1]))
+
     def row(self, place: int) -> list[Fragment]:
         """The fragments of one row, in order."""
-        span = slice(self.row_starts[place], self.row_starts[place + 1])
-        return list(map(Fragment, *(column[span].tolist() for column in self.columns)))
+        return fragments_of(self.fragments[self.span(place)])
+
+
+def fragments_of(records: np.ndarray) -> list[Fragment]:
+    """The elements of an array of `fragment_dtype`."""
+    return list(map(Fragment._make, records.tolist()))
 
 
 class Planner:
-    """Plans any window of any epoch of a stage, in any order.
+    """Plans any window of a stage, in any order.
 
-    key: of the stage, `derive_key(seed, stage)`. documents: indices into the split, [n].
+    key: of the stage, `derive_key(seed, stage)`. draws: which documents each window holds.
     """
 
-    def __init__(
-        self,
-        split: Split,
-        composer: Composer,
-        documents: np.ndarray,
-        key: int,
-        seq_length: int,
-        window_documents: int,
-    ):
-        self.documents = documents
-        self.windows_per_epoch = -(-len(documents) // window_documents)
+    def __init__(self, split: Split, composer: Composer, draws: Draws, key: int, data: Data):
+        self.draws = draws
+        self.num_countries = len(split.countries)
+        self.dtype = fragment_dtype(split.num_documents, data.seq_length)
         self._split = split
         self._composer = composer
         self._key = key
-        self._seq_length = seq_length
-        self._window_documents = window_documents
+        self._data = data
         self._metadata_lengths = MetadataLengths(composer, split)
 
     def plan(self, number: int) -> Window:
         """Window `number`, counted over epochs."""
-        epoch, place = divmod(number, self.windows_per_epoch)
-        first = place * self._window_documents
-        last = min(first + self._window_documents, len(self.documents))
-        order = derive_key(self._key, "order", epoch)
-        chosen = self.documents[permute(order, len(self.documents), np.arange(first, last))]
-        kept = kept_fields(self._composer.policy, self._key, epoch, chosen)
+        drawn = self.draws.window(number)
+        chosen = drawn.documents
+        kept = self._kept(drawn)
         metadata = self._metadata_lengths(chosen, kept)
         lengths = self._lengths(chosen, metadata)
-        self._check_heads(chosen, lengths)
-
-        cut = cut_documents(lengths, self._seq_length)
-        row_of, num_rows = best_fit(cut.positions, self._seq_length)
-        shuffle = derive_key(self._key, "rows", epoch, place)
-        row_of = permute(shuffle, num_rows, row_of)
+        cut, row_of, num_rows = self._pack(chosen, lengths)
+        shuffle = derive_key(self._key, "rows", number)
+        row_of = permute(shuffle, num_rows, row_of) if num_rows else row_of
         # Inside a row the order is the window's, which is random: no kind of document comes first.
         by_row = np.argsort(row_of, kind="stable")
 
-        columns = (
-            chosen[cut.document],
-            cut.start,
-            cut.stop,
-            cut.title,
-            cut.final,
-            kept[cut.document],
-        )
+        text, shown = self._shares(lengths, metadata, cut)
+        fragments = np.empty(len(by_row), dtype=self.dtype)
+        for name, column in (
+            ("document", chosen[cut.document]),
+            ("start", cut.start),
+            ("stop", cut.stop),
+            ("title", cut.title),
+            ("positions", cut.positions),
+            ("text", text),
+            ("host", self._split.host[chosen][cut.document]),
+            ("country", self._split.country[chosen][cut.document]),
+            ("kept", kept[cut.document]),
+            ("final", cut.final),
+            ("bare", cut.bare),
+        ):
+            fragments[name] = column[by_row]
         row_starts = np.zeros(num_rows + 1, dtype=np.int64)
         np.cumsum(np.bincount(row_of, minlength=num_rows), out=row_starts[1:])
         return Window(
-            epoch=epoch,
-            columns=tuple(column[by_row] for column in columns),
+            fragments=fragments,
+            draws=cut.document[by_row],
             row_starts=row_starts,
-            counts=self._count(lengths, metadata, cut, num_rows),
+            drawn=drawn,
+            counts=Counts(
+                rows=num_rows,
+                documents=len(chosen),
+                fragments=len(fragments),
+                cut_documents=len(chosen) - int(np.sum(cut.final & (cut.start == 0))),
+                cut_titles=int(
+                    np.sum((cut.title < lengths.title[cut.document])[(cut.start == 0) & ~cut.bare])
+                ),
+                positions=int(cut.positions.sum()),
+                metadata_tokens=int(shown.sum()),
+                text_tokens=int(text.sum()),
+                later_text_tokens=int(text[cut.start > 0].sum()),
+            ),
         )
+
+    def _kept(self, drawn: Drawn) -> np.ndarray:
+        policy, kept = self._composer.policy, np.zeros(len(drawn.documents), dtype=np.uint8)
+        for epoch in np.unique(drawn.epochs).tolist():
+            places = drawn.epochs == epoch
+            kept[places] = kept_fields(policy, self._key, epoch, drawn.documents[places])
+        return kept
 
     def _lengths(self, chosen: np.ndarray, metadata: np.ndarray) -> DocumentLengths:
         composer, split = self._composer, self._split
@@ -160,27 +209,59 @@ class Planner:
             tail=after + 1,
         )
 
+    def _pack(
+        self, chosen: np.ndarray, lengths: DocumentLengths
+    ) -> tuple[Fragments, np.ndarray, int]:
+        """Fragments, the row of each, and the number of rows."""
+        seq_length, joined = self._data.seq_length, self._data.packing == "concat"
+        if not self._data.prefix_fragments:
+            cut, row_of = cut_spans(lengths, seq_length, joined)
+        else:
+            self._check_heads(chosen, lengths)
+            if joined:
+                return concat(lengths, seq_length)
+            cut = cut_documents(lengths, seq_length)
+        if joined:
+            return cut, row_of, int(row_of[-1]) + 1 if len(row_of) else 0
+        return cut, *best_fit(cut.positions, seq_length)
+
     def _check_heads(self, chosen: np.ndarray, lengths: DocumentLengths) -> None:
-        bad = too_long_heads(lengths, self._seq_length)
+        seq_length = self._data.seq_length
+        bad = too_long_heads(lengths, seq_length)
         if len(bad):
             place = bad[0]
             host = self._split.record(int(chosen[place])).host
             needed = lengths.head[place] + lengths.title_label[place] + lengths.tail[place]
             raise UserError(
                 f"metadata and labels of a document of {host} take {needed} tokens and leave no "
-                f"room for text at seq_length {self._seq_length}: raise data.seq_length or give "
+                f"room for text at seq_length {seq_length}: raise data.seq_length or give "
                 f"fewer metadata fields"
             )
 
-    def _count(self, lengths, metadata, cut, num_rows: int) -> Counts:
+    def _shares(
+        self, lengths: DocumentLengths, metadata: np.ndarray, cut: Fragments
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Text tokens and metadata tokens among the labels of each fragment, int64 [m]."""
         append = self._composer.policy.position == "append"
-        shown = cut.final if append else np.ones(len(cut.final), dtype=bool)
-        return Counts(
-            rows=num_rows,
-            documents=len(metadata),
-            fragments=len(cut.document),
-            cut_documents=len(metadata) - int(np.sum(cut.final & (cut.start == 0))),
-            cut_titles=int(np.sum(cut.title[cut.start == 0] < lengths.title)),
-            positions=int(cut.positions.sum()),
-            metadata_tokens=int(metadata[cut.document][shown].sum()),
-        )
+        of = cut.document
+        text = cut.title + cut.stop - cut.start
+        shown = np.where(cut.final | (not append), metadata[of], 0)
+        if cut.bare.any():
+            # Labels of a bare piece are the tokens start + 1 to stop of the whole document.
+            first, last = cut.start + 1, cut.stop + 1
+            content = len(self._composer.content_label)
+            title = (lengths.head + lengths.title_label - content)[of]
+            body = (lengths.head + lengths.title_label + lengths.title)[of]
+            block = (lengths.positions - metadata)[of] if append else np.ones_like(first)
+            inside = _overlap(first, last, title, lengths.title[of])
+            inside += _overlap(first, last, body, lengths.body[of])
+            text = np.where(cut.bare, inside, text)
+            shown = np.where(cut.bare, _overlap(first, last, block, metadata[of]), shown)
+        return text, shown
+
+
+def _overlap(
+    first: np.ndarray, last: np.ndarray, start: np.ndarray, length: np.ndarray
+) -> np.ndarray:
+    """How much of [first, last) lies in the `length` places from `start` on."""
+    return np.maximum(np.minimum(last, start + length) - np.maximum(first, start), 0)

@@ -1,9 +1,19 @@
-"""What a run would take, from its config and its store's manifest alone."""
+"""What a run would take, from its config, its store's columns and one packing window a stage."""
 
 from dataclasses import dataclass
 
-from geo_nemo.data.dataset import stage_documents
+from geo_nemo.data.counter import derive_key
+from geo_nemo.data.dataset import Statistics, all_draws
+from geo_nemo.data.draws import Draws
+from geo_nemo.data.mixing import Groups, check_epochs
+from geo_nemo.data.window import Counts, Planner
+from geo_nemo.metadata.compose import Composer
+from geo_nemo.store import Split
 from geo_nemo.train.setup import SPLIT, Prepared
+from geo_nemo.train.stages import StagePlan
+
+# Windows of few documents may be empty where groups are rare.
+SAMPLED_WINDOWS = 64
 
 _BYTES = {"fp32": 4, "bf16": 2}
 # Activation bytes a token, layer and hidden unit without recompute, in 16-bit types, attention
@@ -12,10 +22,25 @@ _ACTIVATION_BYTES_16_BIT = 34
 
 
 @dataclass(frozen=True, slots=True)
+class GroupOutline:
+    """One country, continent or source of a stage. tokens: of its titles and bodies in the stage.
+
+    share: of the text tokens that the stage takes. epochs: how often its documents are seen.
+    """
+
+    name: str
+    documents: int
+    tokens: int
+    share: float
+    epochs: float
+
+
+@dataclass(frozen=True, slots=True)
 class StageOutline:
     """One stage in numbers.
 
-    epochs: estimate, from the tokens of its documents without metadata and without padding.
+    statistics: of its first packing windows, from which epochs and shares are estimated too.
+    by: what `groups` are: country, continent or source.
     """
 
     name: str
@@ -25,6 +50,9 @@ class StageOutline:
     tokens: int
     documents: int
     epochs: float
+    statistics: Statistics
+    by: str
+    groups: tuple[GroupOutline, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +71,51 @@ class Memory:
 
 
 def outline_stages(prepared: Prepared) -> list[StageOutline]:
-    """Steps, tokens, documents and epochs of each stage."""
-    run, split = prepared.run, prepared.store.split(SPLIT)
-    per_step = run.train.global_batch_size * run.data.seq_length
-    lengths = split.title_lengths + split.body_lengths
-    shares = [run.stages[stage.name].share for stage in prepared.stages]
-    documents = stage_documents(split.num_documents, shares, run.seed)
-    outlines = []
-    for stage, chosen in zip(prepared.stages, documents, strict=True):
-        tokens = stage.steps * per_step
-        outlines.append(
-            StageOutline(
-                name=stage.name,
-                policy_hash=stage.policy.hash(),
-                fields=stage.policy.fields,
-                steps=stage.steps,
-                tokens=tokens,
-                documents=len(chosen),
-                epochs=tokens / max(int(lengths[chosen].sum()), 1),
+    """Steps, tokens, documents and epochs of each stage; plans a window of each and no more."""
+    split = prepared.store.split(SPLIT)
+    draws = all_draws(prepared.run, split)
+    return [_outline(prepared, split, stage, draws[stage.name]) for stage in prepared.stages]
+
+
+def _outline(prepared: Prepared, split: Split, stage: StagePlan, draws: Draws) -> StageOutline:
+    run, sampling = prepared.run, prepared.run.stages[stage.name].sampling
+    samples = stage.steps * run.train.global_batch_size
+    composer = Composer(stage.policy, prepared.tokenizer)
+    planner = Planner(split, composer, draws, derive_key(run.seed, stage.name), run.data)
+    counts = Counts()
+    for number in range(SAMPLED_WINDOWS):
+        counts += planner.plan(number).counts
+        if counts.rows:
+            break
+    documents = len(draws.documents)
+    drawn = samples * counts.documents / counts.rows
+    groups = Groups.count(split, draws.documents, sampling.by)
+    epochs = draws.epochs(groups.documents, drawn)
+    check_epochs(stage.name, sampling, groups, epochs)
+    text = groups.tokens * epochs
+    return StageOutline(
+        name=stage.name,
+        policy_hash=stage.policy.hash(),
+        fields=stage.policy.fields,
+        steps=stage.steps,
+        tokens=samples * run.data.seq_length,
+        documents=documents,
+        epochs=drawn / documents,
+        statistics=Statistics.of(counts, documents, run.data.seq_length),
+        by=sampling.by,
+        groups=tuple(
+            GroupOutline(name, *numbers)
+            for name, *numbers in zip(
+                groups.names,
+                groups.documents.tolist(),
+                groups.tokens.tolist(),
+                (text / max(text.sum(), 1)).tolist(),
+                epochs.tolist(),
+                strict=True,
             )
-        )
-    return outlines
+            if numbers[0]
+        ),
+    )
 
 
 def memory(prepared: Prepared, world_size: int) -> Memory:

@@ -4,13 +4,17 @@ Needs neither torch nor Megatron, so that `--dry-run` and every mistake of the u
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.progress import Progress, no_progress
-from geo_nemo.data.dataset import StageDataset, stage_dataset
+from geo_nemo.data.dataset import StageDataset
+from geo_nemo.data.index import Index, as_table
+from geo_nemo.data.index_cache import wait_for
+from geo_nemo.data.stage import build_stage_index, index_place, indexed_dataset
 from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.model.shape import check_layout, parameter_count
+from geo_nemo.runtime.launcher import rank
 from geo_nemo.store import TokenStore
 from geo_nemo.train.stages import StagePlan, plan_stages
 
@@ -31,25 +35,69 @@ _FREE_KEYS = ("data.store", "data.index_dir", "data.index_workers", "train.micro
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run whose inputs are open and checked."""
+    """A run whose inputs are open and checked. indices: of the stages that were asked for."""
 
     run: Run
     store: TokenStore
     tokenizer: Tokenizer
     stages: list[StagePlan]
     fingerprint: dict[str, str]
+    indices: dict[str, Index] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def parameters(self) -> int:
         """Parameters of the model, without the padding of the vocabulary."""
         return parameter_count(self.run.model, self.tokenizer.vocab_size)
 
+    def index(self, stage: StagePlan, progress: Progress = no_progress) -> Index:
+        """The packing index of a stage: found or built by rank 0, waited for by the others."""
+        if stage.name not in self.indices:
+            split = self.store.split(SPLIT)
+            if rank() == 0:
+                self.indices[stage.name], _ = build_stage_index(
+                    self.run, self.store.hash, split, self.tokenizer, stage.name, progress
+                )
+            else:
+                place = index_place(self.run, self.store.hash, split, stage.name)
+                self.indices[stage.name] = wait_for(place, progress)
+        return self.indices[stage.name]
+
     def dataset(self, stage: StagePlan, progress: Progress = no_progress) -> StageDataset:
-        """The rows of a stage, as many as its steps take."""
-        samples = stage.steps * self.run.train.global_batch_size
-        return stage_dataset(
-            self.run, self.store.split(SPLIT), self.tokenizer, stage.name, samples, progress
+        """The rows of a stage, as many as its steps take; every rank must ask for it.
+
+        Rank 0 has the indices of the later stages built as well, so that none of them waits.
+        """
+        from geo_nemo.train.together import meet
+
+        if rank() == 0:
+            for later in self.stages[stage.index :]:
+                self.index(later, progress)
+        else:
+            # A long build must not be a long collective operation, which would time out.
+            self.index(stage, progress)
+        meet()
+        if rank() != 0:
+            # What was found before rank 0 was here may be what it has replaced since.
+            del self.indices[stage.name]
+        return indexed_dataset(
+            self.run, self.store.split(SPLIT), self.tokenizer, stage.name, self.index(stage)
         )
+
+    def ledger(self, step: int) -> dict[str, dict[str, dict[str, int]]]:
+        """What all ranks have read before `step`: by stage, then by country.
+
+        `{"condition": {"gb": {"documents": 3, "positions": 900, "text_tokens": 800}}}`; from the
+        indices alone, for a checkpoint or a report. Stages that have not begun are left out.
+        """
+        size, countries = self.run.train.global_batch_size, self.store.countries
+        return {
+            stage.name: as_table(
+                self.index(stage).ledger((min(step, stage.last_step) - stage.first_step) * size),
+                countries,
+            )
+            for stage in self.stages
+            if stage.first_step < step
+        }
 
 
 def prepare(run: Run, world_size: int) -> Prepared:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from geo_nemo.config import MetadataPolicy, Run
+from geo_nemo.config.stages import stage_borders
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +24,10 @@ class StagePlan:
 
 def plan_stages(run: Run) -> list[StagePlan]:
     """Stages in their order; borders are rounded so that each has a step and all add up."""
-    names = list(run.stages)
-    borders = [0]
-    share = 0.0
-    for position, name in enumerate(names):
-        share += run.stages[name].share
-        left = len(names) - position - 1
-        border = round(share * run.train.steps)
-        borders.append(min(max(border, borders[-1] + 1), run.train.steps - left))
-    borders[-1] = run.train.steps
+    borders = stage_borders(run)
     return [
         StagePlan(name, index, borders[index], borders[index + 1], run.stages[name].metadata)
-        for index, name in enumerate(names)
+        for index, name in enumerate(run.stages)
     ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from geo_nemo.metadata.record import MetadataRecord
 
-CONTINENT_OF = {"gb": "Europe", "us": "America", "in": "Asia"}
+CONTINENT_OF = {"gb": "Europe", "no": "Europe", "us": "America", "in": "Asia", "ke": "Africa"}
 
 
 class WordTokenizer:
@@ -45,6 +45,9 @@ class Document:
     host: str = "bbc.co.uk"
     country: str = "gb"
     path: str = "/a"
+    source: str = "news"
+    year: int = 0
+    quality: int = 0
 
 
 class MemorySplit:
@@ -61,6 +64,13 @@ class MemorySplit:
         self.body_lengths = np.array([len(d.body) for d in documents], dtype=np.int64)
         self.host = np.array([self.hosts.index(d.host) for d in documents], dtype=np.uint32)
         self.country = np.array([self.countries.index(d.country) for d in documents], np.uint8)
+        continents = [CONTINENT_OF[d.country] for d in documents]
+        self.continents = tuple(sorted(set(continents)))
+        self.continent = np.array([self.continents.index(c) for c in continents], np.uint8)
+        self.sources = tuple(sorted({d.source for d in documents}))
+        self.source = np.array([self.sources.index(d.source) for d in documents], np.uint8)
+        self.year = np.array([d.year for d in documents], np.int16)
+        self.quality = np.array([d.quality for d in documents], np.uint8)
 
     def title(self, index: int) -> np.ndarray:
         return np.array(self._documents[index].title, dtype=np.uint16)

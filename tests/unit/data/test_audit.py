@@ -14,10 +14,11 @@ from tests.unit.data.test_dataset import POLICIES, dataset
 @pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.parametrize("samples", [None, 3, 200])
 def test_honest_rows_break_no_rule(name, samples):
-    audit = audit_stage(dataset(random_documents(2, 50), POLICIES[name], samples=samples))
+    data = dataset(random_documents(2, 50), POLICIES[name], samples=samples)
+    audit = audit_stage(data)
     assert audit.violations == ()
     assert audit.broken == {}
-    assert audit.windows == audit.total_windows
+    assert audit.windows == data.index.num_windows
 
 
 def test_statistics_of_one_document():
@@ -36,7 +37,7 @@ def test_whole_windows_are_checked_until_there_are_rows_enough():
     data = dataset(random_documents(2, 50), window=10)
     audit = audit_stage(data, at_least_rows=1)
     assert (audit.windows, audit.total_windows) == (1, 5)
-    assert audit.rows == len(data.window(0))
+    assert audit.rows == len(data.planner.plan(0))
 
 
 def golden():
@@ -46,8 +47,7 @@ def golden():
         Document(title=[], body=[1003, 1004, 1005, 1006]),
     ]
     data = dataset(documents)
-    window, place = data.locate(0)
-    return data, data[0], window.row(place)
+    return data, data[0], data.fragments(0)
 
 
 def changed(row, name, position, value):
@@ -102,21 +102,21 @@ def test_metadata_of_another_document_is_noticed():
 
 def test_a_lost_piece_is_noticed():
     data = dataset([Document([], list(range(1000, 1100)))])
-    window = data.window(0)
-    assert check_window(data, window, np.zeros(1, bool)) == []
+    window = data.planner.plan(0)
+    assert check_window(data, window, np.zeros(1, int)) == []
     lost = replace(window, row_starts=window.row_starts[:-1])
-    assert [v.rule for v in check_window(data, lost, np.zeros(1, bool))] == ["every token once"]
+    assert [v.rule for v in check_window(data, lost, np.zeros(1, int))] == ["every token once"]
 
 
 def test_a_lost_document_and_a_repeated_one_are_noticed():
     data = dataset([Document([], [1000]), Document([], [1001] * 30)], window=2)
-    window = data.window(0)
-    seen = np.zeros(2, dtype=bool)
+    window = data.planner.plan(0)
+    seen = np.zeros(2, int)
     assert check_window(data, window, seen) == []
     again = check_window(data, window, seen)
     assert [v.rule for v in again] == ["every document once an epoch"] * 2
     lost = replace(window, row_starts=window.row_starts[:-1])
-    found = check_window(data, lost, np.zeros(2, bool))
+    found = check_window(data, lost, np.zeros(2, int))
     assert [(v.rule, v.detail) for v in found] == [
         ("every document once an epoch", "1 of 2 documents in the window")
     ]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_nemo.config import Data, MetadataPolicy, UserError
-from geo_nemo.data.dataset import StageDataset, stage_documents
+from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.rows import Row
 from geo_nemo.metadata.record import Kind
 from tests.unit.data.fakes import Document, MemorySplit, WordTokenizer, random_documents
@@ -221,33 +221,6 @@ def test_packing_wastes_little():
     documents = [Document([], [1000] * length) for length in lengths]
     data = dataset(documents, POLICIES["none"], seq_length=512, window=4000)
     assert data.statistics().fill > 0.997
-
-
-@given(
-    count=st.integers(1, 500),
-    shares=st.lists(st.floats(0.01, 1), min_size=1, max_size=4),
-    seed=st.integers(0, 99),
-)
-def test_stages_share_out_all_documents_without_overlap(count, shares, seed):
-    if count < len(shares):
-        with pytest.raises(UserError, match=f"{count} documents for {len(shares)} stages"):
-            stage_documents(count, shares, seed)
-        return
-    stages = stage_documents(count, shares, seed)
-    together = np.concatenate(stages)
-    assert sorted(together.tolist()) == list(range(count))
-    for stage, share in zip(stages, shares, strict=True):
-        assert len(stage) >= 1
-        assert abs(len(stage) - share / sum(shares) * count) <= len(shares)
-
-
-def test_stages_are_random_subsets_that_follow_the_seed():
-    condition, cooldown = stage_documents(10_000, [0.9, 0.1], seed=1)
-    assert (len(condition), len(cooldown)) == (9000, 1000)
-    assert cooldown.dtype == np.uint32
-    assert abs(cooldown.mean() - 5000) < 4 * 2887 / 1000**0.5
-    assert np.array_equal(cooldown, stage_documents(10_000, [0.9, 0.1], seed=1)[1])
-    assert not np.array_equal(cooldown, stage_documents(10_000, [0.9, 0.1], seed=2)[1])
 
 
 def test_a_token_id_that_the_tokenizer_has_not_names_the_document_and_the_store():

@@ -75,8 +75,7 @@ def content_hashes(dataset) -> set[int]:
     documents = {
         fragment.document
         for sample in range(len(dataset))
-        for window, place in [dataset.locate(sample)]
-        for fragment in window.row(place)
+        for fragment in dataset.fragments(sample)
     }
     return {int(dataset.split.content_hash[document]) for document in documents}
 

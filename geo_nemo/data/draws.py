@@ -1,0 +1,131 @@
+"""Which documents the windows of a stage draw: as they are, epoch after epoch, or mixed by group.
+
+A window's documents follow from its number alone, so that windows can be planned anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from geo_nemo.data.counter import derive_key, hash64, permute
+
+# Documents that a group gives to a window are counted in fixed point, so that no window's border
+# depends on how a machine rounds.
+_FRACTION_BITS = 40
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """documents: indices into the split; epochs: how often each was drawn before; int64 [n]."""
+
+    documents: np.ndarray
+    epochs: np.ndarray
+
+
+class Draws(Protocol):
+    """What a planner asks for documents.
+
+    documents: all that may be drawn, [n]. windows_per_epoch: windows that hold each of them once;
+    None where groups have epochs of their own.
+    """
+
+    documents: np.ndarray
+    windows_per_epoch: int | None
+
+    def window(self, number: int) -> Drawn: ...
+
+    def epochs(self, documents: np.ndarray, drawn: float) -> np.ndarray:
+        """How often each group's `documents` [g] are seen in so many drawn ones, float64 [g]."""
+        ...
+
+
+@dataclass(frozen=True)
+class EpochDraws:
+    """Every document once an epoch, in a new order each time; a window never holds two epochs.
+
+    key: of the stage. size: documents of a window, but for the last of an epoch.
+    """
+
+    documents: np.ndarray
+    key: int
+    size: int
+
+    @property
+    def windows_per_epoch(self) -> int:
+        """Windows that hold each document once."""
+        return -(-len(self.documents) // self.size)
+
+    def window(self, number: int) -> Drawn:
+        """The documents of window `number`, counted over epochs."""
+        epoch, place = divmod(number, self.windows_per_epoch)
+        first = place * self.size
+        places = np.arange(first, min(first + self.size, len(self.documents)))
+        order = derive_key(self.key, "order", epoch)
+        chosen = self.documents[permute(order, len(self.documents), places)].astype(np.int64)
+        return Drawn(chosen, np.full(len(chosen), epoch, dtype=np.int64))
+
+    def epochs(self, documents: np.ndarray, drawn: float) -> np.ndarray:
+        """The same for every group that is there."""
+        return np.where(documents > 0, drawn / len(self.documents), 0.0)
+
+
+@dataclass(frozen=True)
+class MixedDraws:
+    """Groups at given rates; each goes through its documents once, then again in a new order.
+
+    documents: group after group. starts: int64 [g + 1], where each group begins. rates: float64
+    [g], share of the drawn documents; they add up to 1.
+    """
+
+    documents: np.ndarray
+    starts: np.ndarray
+    rates: np.ndarray
+    key: int
+    size: int
+
+    windows_per_epoch = None
+
+    @cached_property
+    def _steps(self) -> list[int]:
+        return [round(rate * self.size * (1 << _FRACTION_BITS)) for rate in self.rates.tolist()]
+
+    @cached_property
+    def _offsets(self) -> list[int]:
+        key = derive_key(self.key, "offsets")
+        # Without them every rare group would first be drawn in the same late window.
+        return (hash64(key, np.arange(len(self.rates))) >> np.uint64(64 - _FRACTION_BITS)).tolist()
+
+    def epochs(self, documents: np.ndarray, drawn: float) -> np.ndarray:
+        """From the groups' rates."""
+        return self.rates * drawn / np.maximum(documents, 1)
+
+    def drawn_before(self, number: int) -> list[int]:
+        """Documents of each group in all windows before `number`."""
+        steps = zip(self._steps, self._offsets, strict=True)
+        return [(number * step + offset) >> _FRACTION_BITS for step, offset in steps]
+
+    def window(self, number: int) -> Drawn:
+        """The documents of window `number`, groups in random order."""
+        documents, epochs = [], []
+        borders = zip(self.drawn_before(number), self.drawn_before(number + 1), strict=True)
+        for group, (first, last) in enumerate(borders):
+            start, size = (int(x) for x in (self.starts[group], np.diff(self.starts)[group]))
+            while first < last:
+                epoch, place = divmod(first, size)
+                count = min(size - place, last - first)
+                order = derive_key(self.key, "order", group, epoch)
+                places = permute(order, size, np.arange(place, place + count))
+                documents.append(self.documents[start + places].astype(np.int64))
+                epochs.append(np.full(count, epoch, dtype=np.int64))
+                first += count
+        if not documents:
+            return Drawn(np.empty(0, np.int64), np.empty(0, np.int64))
+        together = np.concatenate(documents)
+        mixed = permute(
+            derive_key(self.key, "mix", number), len(together), np.arange(len(together))
+        )
+        return Drawn(together[mixed], np.concatenate(epochs)[mixed])

@@ -1,0 +1,306 @@
+"""The packing index: the fragments of every row of a stage, planned once and memory-mapped.
+
+    <folder>/fragments.bin  array of `fragment_dtype`, ordered by row
+    <folder>/rows.bin       int64 [rows + 1]: row r holds fragments rows[r] to rows[r + 1]
+    <folder>/windows.bin    array of `WINDOW`: what each packing window added
+    <folder>/ledger.bin     int64 [windows + 1, countries, 3]: `LEDGER` of all rows before a window
+    <folder>/index.json     written last: what it was made from, counts, sizes and hashes
+
+About 27 bytes a fragment on disk; a process holds only the pages that it reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from geo_nemo.config import UserError
+from geo_nemo.config.files import write_synced
+from geo_nemo.data.window import Counts, Fragment, Window, fragments_of
+
+FORMAT = 1
+NAME = "index.json"
+FILES = ("fragments.bin", "rows.bin", "windows.bin", "ledger.bin")
+# The first row and fragment of a window, and the hash of its rows and fragments.
+WINDOW = np.dtype([("row", "<i8"), ("fragment", "<i8"), ("hash", "<u8")])
+# Documents begun, filled positions, and trained text: title and body tokens among the labels.
+LEDGER = ("documents", "positions", "text_tokens")
+_CHUNK_BYTES = 1 << 24
+
+
+class DamagedIndex(Exception):
+    """An index that cannot be used; the message says why, without the folder."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one window adds. row_sizes: fragments of each row, [rows]; ledger: [countries, 3]."""
+
+    fragments: np.ndarray
+    row_sizes: np.ndarray
+    ledger: np.ndarray
+    counts: Counts
+
+    @classmethod
+    def of(cls, window: Window, num_countries: int) -> Block:
+        """A planned window as a block."""
+        ledger = tally(window.fragments, num_countries)
+        return cls(window.fragments, np.diff(window.row_starts), ledger, window.counts)
+
+
+def tally(fragments: np.ndarray, num_countries: int) -> np.ndarray:
+    """`LEDGER` of some fragments by country, int64 [countries, 3]."""
+    country = fragments["country"]
+    # Sums of one window stay below 2^53, so that bincount's floats are exact.
+    columns = (fragments["start"] == 0, fragments["positions"], fragments["text"])
+    sums = [np.bincount(country, column, minlength=num_countries) for column in columns]
+    return np.stack(sums, axis=1).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The four arrays of an index, as in the files."""
+
+    fragments: np.ndarray
+    rows: np.ndarray
+    windows: np.ndarray
+    ledger: np.ndarray
+
+
+class Index:
+    """Rows of fragments.
+
+    counts: of all windows; the last may hold more rows than are used. documents: distinct ones that
+    the stage draws from.
+    """
+
+    def __init__(self, parts: Parts, counts: Counts, documents: int, folder: Path | None = None):
+        self.counts = counts
+        self.documents = documents
+        self._parts = parts
+        self._folder = folder
+        # A window is compared with its hash when it is first read; in memory there is no need.
+        self._checked = np.full(len(parts.windows), folder is None)
+        self._current = range(0)
+
+    def __len__(self) -> int:
+        return len(self._parts.rows) - 1
+
+    @property
+    def num_windows(self) -> int:
+        """Packing windows that the rows come from."""
+        return len(self._parts.windows)
+
+    def row(self, number: int) -> list[Fragment]:
+        """The fragments of row `number`; `UserError` where the file was changed."""
+        if number not in self._current:
+            self._enter(number)
+        rows = self._parts.rows
+        return fragments_of(self._parts.fragments[int(rows[number]) : int(rows[number + 1])])
+
+    def window_rows(self, window: int) -> range:
+        """The numbers of a window's rows."""
+        starts = self._parts.windows["row"]
+        last = window + 1 == len(starts)
+        return range(int(starts[window]), len(self) if last else int(starts[window + 1]))
+
+    def ledger(self, rows: int) -> np.ndarray:
+        """`LEDGER` of the first `rows` rows by country, int64 [countries, 3]."""
+        if rows == 0 or not len(self):
+            return np.zeros(self._parts.ledger.shape[1:], dtype=np.int64)
+        window = self._window_of(rows - 1)
+        first = self._parts.rows[self.window_rows(window).start]
+        part = self._parts.fragments[int(first) : int(self._parts.rows[rows])]
+        return self._parts.ledger[window] + tally(part, self._parts.ledger.shape[1])
+
+    def _window_of(self, row: int) -> int:
+        return int(np.searchsorted(self._parts.windows["row"], row, side="right")) - 1
+
+    def _enter(self, row: int) -> None:
+        window = self._window_of(row)
+        rows = self.window_rows(window)
+        if not self._checked[window]:
+            first, last = self._parts.rows[rows.start], self._parts.rows[rows.stop]
+            fragments = self._parts.fragments[int(first) : int(last)]
+            sizes = np.diff(self._parts.rows[rows.start : rows.stop + 1])
+            if block_hash(fragments, sizes) != int(self._parts.windows["hash"][window]):
+                raise UserError(
+                    f"{self._folder} was changed after it was made: remove the folder and start "
+                    f"again; the index is then made anew"
+                )
+            self._checked[window] = True
+        self._current = rows
+
+
+def block_hash(fragments: np.ndarray, row_sizes: np.ndarray) -> int:
+    """64-bit hash of a window's rows."""
+    digest = xxhash.xxh3_64(np.ascontiguousarray(fragments).view(np.uint8))
+    digest.update(np.ascontiguousarray(row_sizes, dtype="<i8"))
+    return digest.intdigest()
+
+
+class MemorySink:
+    """Takes blocks into memory."""
+
+    def __init__(self, dtype: np.dtype, num_countries: int):
+        self._blocks: list[Block] = []
+        self._dtype = dtype
+        self._num_countries = num_countries
+
+    def add(self, block: Block) -> None:
+        self._blocks.append(block)
+
+    def finish(self, documents: int) -> Index:
+        """The index of what was added, out of so many documents."""
+        blocks = self._blocks
+        none = [np.empty(0, self._dtype)]
+        fragments = np.concatenate([block.fragments for block in blocks] or none)
+        sizes = np.concatenate([np.zeros(1, np.int64), *(block.row_sizes for block in blocks)])
+        ledger = np.zeros((len(blocks) + 1, self._num_countries, len(LEDGER)), dtype=np.int64)
+        windows = np.zeros(len(blocks), dtype=WINDOW)
+        counts = Counts()
+        for number, block in enumerate(blocks):
+            windows[number] = counts.rows, counts.fragments, 0
+            ledger[number + 1] = ledger[number] + block.ledger
+            counts += block.counts
+        return Index(Parts(fragments, np.cumsum(sizes), windows, ledger), counts, documents)
+
+
+class FileSink:
+    """Appends blocks to the files of a new folder; not an index until `finish`.
+
+    Its errors are the system's: an `OSError` that names the file.
+    """
+
+    def __init__(self, folder: Path, num_countries: int):
+        self.folder = folder
+        folder.mkdir(parents=True)
+        self._files = [(folder / name).open("wb") for name in FILES]
+        self._hashes = [xxhash.xxh3_128() for _ in FILES]
+        self._sizes = [0] * len(FILES)
+        self.counts = Counts()
+        self._ledger = np.zeros((num_countries, len(LEDGER)), dtype="<i8")
+        self._write(1, np.zeros(1, dtype="<i8"))
+        self._write(3, self._ledger)
+
+    def add(self, block: Block) -> None:
+        counts = self.counts
+        ends = counts.fragments + np.cumsum(block.row_sizes, dtype="<i8")
+        check = block_hash(block.fragments, block.row_sizes)
+        self._ledger += block.ledger
+        self._write(0, block.fragments)
+        self._write(1, ends)
+        self._write(2, np.array([(counts.rows, counts.fragments, check)], dtype=WINDOW))
+        self._write(3, self._ledger)
+        self.counts = counts + block.counts
+
+    def finish(self, description: dict[str, Any], documents: int) -> None:
+        """Put everything on disk; `description` is compared by whoever opens the index."""
+        for file in self._files:
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+        files = {
+            name: {"bytes": size, "xxh3_128": digest.hexdigest()}
+            for name, size, digest in zip(FILES, self._sizes, self._hashes, strict=True)
+        }
+        record = {
+            "format": FORMAT,
+            "made_from": description,
+            "documents": documents,
+            "counts": asdict(self.counts),
+            "files": files,
+        }
+        write_synced(self.folder / NAME, json.dumps(record, indent=1, sort_keys=True).encode())
+
+    def close(self) -> None:
+        """Close the files, as after a failure."""
+        for file in self._files:
+            file.close()
+
+    def _write(self, number: int, values: np.ndarray) -> None:
+        content = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
+        self._files[number].write(content)
+        self._hashes[number].update(content)
+        self._sizes[number] += len(content)
+
+
+def open_index(
+    folder: Path,
+    description: dict[str, Any],
+    dtype: np.dtype,
+    num_countries: int,
+    check_content: bool,
+) -> Index | None:
+    """The index in `folder`, mapped; None where there is none.
+
+    check_content: compare every file with its hash; otherwise sizes alone.
+    Raises `DamagedIndex` for one that is not whole, or was made from something else.
+    """
+    try:
+        record = json.loads((folder / NAME).read_bytes())
+    except FileNotFoundError:
+        if folder.exists():
+            raise DamagedIndex(f"{NAME} is missing") from None
+        return None
+    except (OSError, ValueError) as error:
+        raise DamagedIndex(f"{NAME} cannot be read: {error}") from None
+    try:
+        if record["format"] != FORMAT or record["made_from"] != description:
+            raise DamagedIndex("it was made from something else")
+        counts, documents = Counts(**record["counts"]), int(record["documents"])
+        expected = [record["files"][name] for name in FILES]
+        for name, entry in zip(FILES, expected, strict=True):
+            _check_file(folder / name, entry["bytes"], entry["xxh3_128"], check_content)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DamagedIndex(f"{NAME} is no index: {error}") from None
+    fragments, rows, windows, ledger = (
+        _mapped(folder / name, kind)
+        for name, kind in zip(FILES, (dtype, "<i8", WINDOW, "<i8"), strict=True)
+    )
+    if len(rows) != counts.rows + 1 or len(fragments) != counts.fragments:
+        raise DamagedIndex("its files do not agree")
+    ledger = ledger.reshape(len(windows) + 1, num_countries, len(LEDGER))
+    return Index(Parts(fragments, rows, windows, ledger), counts, documents, folder)
+
+
+def _check_file(path: Path, size: int, digest: str, check_content: bool) -> None:
+    try:
+        if path.stat().st_size != size:
+            raise DamagedIndex(f"{path.name} has another size")
+        if not check_content:
+            return
+        found = xxhash.xxh3_128()
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                found.update(chunk)
+    except OSError as error:
+        raise DamagedIndex(f"{path.name} cannot be read: {error.strerror}") from None
+    if found.hexdigest() != digest:
+        raise DamagedIndex(f"{path.name} does not match its hash")
+
+
+def _mapped(path: Path, dtype: Any) -> np.ndarray:
+    if path.stat().st_size == 0:  # an empty file cannot be mapped
+        return np.empty(0, dtype)
+    # A plain view: slices of np.memmap itself cost several times as much to make.
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
+
+
+def as_table(ledger: np.ndarray, countries: Sequence[str]) -> dict[str, dict[str, int]]:
+    """A ledger by the names of countries and of `LEDGER`; countries without anything are left out.
+
+    Plain Python, for a checkpoint or a report.
+    """
+    return {
+        country: dict(zip(LEDGER, sums, strict=True))
+        for country, sums in zip(countries, ledger.tolist(), strict=True)
+        if any(sums)
+    }

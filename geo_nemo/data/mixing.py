@@ -1,0 +1,137 @@
+"""How much of a stage's tokens each country, continent or source gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geo_nemo.config import Sampling, UserError
+from geo_nemo.config.data import Group
+from geo_nemo.data.draws import Draws, EpochDraws, MixedDraws
+from geo_nemo.data.selection import SELECTED, check_names
+
+if TYPE_CHECKING:
+    from geo_nemo.store import Split
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of a stage's documents; arrays have an element a group of `names`.
+
+    documents: number of documents. tokens: their title and body tokens.
+    """
+
+    names: tuple[str, ...]
+    documents: np.ndarray
+    tokens: np.ndarray
+
+    @classmethod
+    def count(cls, split: Split, documents: np.ndarray, by: Group) -> Groups:
+        """Documents and tokens of each group among `documents`."""
+        names = tuple(getattr(split, SELECTED[by]))
+        counts = np.zeros((2, len(names)), dtype=np.int64)
+        for first in range(0, len(documents), _CHUNK):
+            chosen = documents[first : first + _CHUNK]
+            group = getattr(split, by)[chosen]
+            lengths = split.title_lengths[chosen] + split.body_lengths[chosen]
+            counts[0] += np.bincount(group, minlength=len(names))
+            # Exact: sums of a chunk's lengths stay below 2^53.
+            counts[1] += np.bincount(group, lengths, minlength=len(names)).astype(np.int64)
+        return cls(names, *counts)
+
+
+def token_shares(groups: Groups, sampling: Sampling, budget: int, stage: str) -> np.ndarray:
+    """Share of the drawn text tokens of each group, float64 [g]; they add up to 1.
+
+    budget: tokens of the stage's rows. Raises UserError where the rule does not fit the documents.
+    """
+    there = groups.tokens > 0
+    if sampling.weights:
+        shares = _weighted(groups, sampling, stage)
+    elif sampling.unimax_epochs:
+        shares = _unimax(groups, sampling.unimax_epochs, budget, stage)
+    else:
+        # 0 to a power of a group that is not there must stay 0.
+        power = 1 / (sampling.temperature or 1)
+        largest = max(int(groups.tokens.max()), 1)
+        shares = np.where(there, (groups.tokens / largest) ** power, 0.0)
+    return shares / shares.sum()
+
+
+def _weighted(groups: Groups, sampling: Sampling, stage: str) -> np.ndarray:
+    key = f"stages.{stage}.sampling.weights"
+    check_names(key, list(sampling.weights), groups.names)
+    tokens = dict(zip(groups.names, groups.tokens.tolist(), strict=True))
+    absent = [name for name in sampling.weights if not tokens[name]]
+    if absent:
+        raise UserError(
+            f"{key} lists {', '.join(absent)}, of which the stage has no text: remove the weight "
+            f"or widen stages.{stage}.select"
+        )
+    open_ones = [name for name, count in tokens.items() if count and name not in sampling.weights]
+    if open_ones:
+        few = ", ".join(open_ones[:8]) + (f" and {len(open_ones) - 8} more" * (len(open_ones) > 8))
+        raise UserError(
+            f"{key} has no weight for {few}: give one, or leave it out with stages.{stage}.select"
+        )
+    return np.array([sampling.weights.get(name, 0.0) for name in groups.names])
+
+
+def _unimax(groups: Groups, epochs: float, budget: int, stage: str) -> np.ndarray:
+    """Chung et al., arXiv 2304.09151, algorithm 1: from the smallest group to the largest."""
+    most = float(groups.tokens.sum()) * epochs
+    if budget > most:
+        raise UserError(
+            f"stages.{stage}.sampling.unimax_epochs={epochs:g} allows {most:,.0f} tokens of text, "
+            f"and the stage takes {budget:,}: raise it, or train fewer steps"
+        )
+    shares, left = np.zeros(len(groups.tokens)), float(budget)
+    present = [g for g in np.argsort(groups.tokens, kind="stable") if groups.tokens[g]]
+    for place, group in enumerate(present):
+        equal = left / (len(present) - place)
+        shares[group] = min(equal, float(groups.tokens[group]) * epochs)
+        left -= shares[group]
+    return shares
+
+
+def check_epochs(stage: str, sampling: Sampling, groups: Groups, epochs: np.ndarray) -> None:
+    """Raise `UserError` where a group is seen more often than `max_epochs`."""
+    most = sampling.max_epochs
+    if most is None or not (epochs > most).any():
+        return
+    worst = int(np.argmax(epochs))
+    raise UserError(
+        f"stage {stage} would see {groups.names[worst]} {epochs[worst]:.2f} times, above "
+        f"stages.{stage}.sampling.max_epochs={most:g}: it has {groups.tokens[worst]:,} tokens; "
+        f"give it less weight, or train fewer steps"
+    )
+
+
+def stage_draws(
+    split: Split,
+    documents: np.ndarray,
+    sampling: Sampling,
+    key: int,
+    window: int,
+    budget: int,
+    stage: str,
+) -> Draws:
+    """How a stage draws `documents`: as they are, or mixed. budget: tokens of the stage's rows."""
+    if not sampling.mixes:
+        return EpochDraws(documents, key, window)
+    groups = Groups.count(split, documents, sampling.by)
+    shares = token_shares(groups, sampling, budget, stage)
+    lengths = groups.tokens / np.maximum(groups.documents, 1)
+    per_token = np.divide(shares, lengths, out=np.zeros_like(shares), where=groups.tokens > 0)
+    order = np.argsort(getattr(split, sampling.by)[documents], kind="stable")
+    return MixedDraws(
+        documents=documents[order],
+        starts=np.concatenate([[0], np.cumsum(groups.documents)]),
+        rates=per_token / per_token.sum(),
+        key=key,
+        size=window,
+    )

@@ -1,0 +1,163 @@
+"""The label contract of one row, checked against the store and not against the kinds alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from geo_nemo.data.dataset import StageDataset
+from geo_nemo.data.dropout import fields_of
+from geo_nemo.data.rows import NO_SEGMENT, NO_SOURCE, Row
+from geo_nemo.data.window import Fragment
+from geo_nemo.metadata.record import Kind
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A broken rule. sample: index of the row. position: in the row; -1 where it is not one."""
+
+    rule: str
+    sample: int
+    position: int
+    detail: str
+
+
+def check_row(
+    dataset: StageDataset, row: Row, fragments: Sequence[Fragment], sample: int
+) -> list[Violation]:
+    """The rules of one row that holds `fragments`."""
+    wrong = [
+        Violation(rule, sample, int(places[0]), f"{len(places)} positions")
+        for rule, places in _shape_rules(dataset, row, fragments)
+        if len(places)
+    ]
+    # Without whole segments the content of one cannot be told from the next one's.
+    if not wrong:
+        for place, fragment in enumerate(fragments):
+            start, stop = row.cu_seqlens[place : place + 2].tolist()
+            for rule, detail in _content_rules(dataset, row, fragment, start, stop):
+                detail = f"document {fragment.document}: {detail}"
+                wrong.append(Violation(rule, sample, start, detail))
+    return wrong
+
+
+def _shape_rules(dataset: StageDataset, row: Row, fragments: Sequence[Fragment]):
+    """(rule, positions where it is broken) for each rule that needs no document."""
+    num_fragments = len(fragments)
+    tokenizer, length = dataset.tokenizer, dataset.data.seq_length
+    borders = row.cu_seqlens
+    sizes = np.diff(borders)
+    tiles = borders[0] == 0 and borders[-1] == length and (sizes > 0).all()
+    if not tiles or row.max_seqlen != sizes.max() or len(row.tokens) != length:
+        yield "segments tile the row", np.array([0])
+        return
+    segment = np.repeat(np.arange(len(sizes)), sizes)
+    padding = segment >= num_fragments
+    trained = row.loss_mask == 1
+    starts = np.zeros(length, dtype=bool)
+    starts[borders[:-1]] = True
+    first = starts & ~padding
+    inside = ~starts[1:]
+
+    yield (
+        "segments tile the row",
+        np.flatnonzero(row.segment_ids != np.where(padding, NO_SEGMENT, segment)),
+    )
+    yield "at most one padding segment", np.flatnonzero(segment > num_fragments)
+    yield (
+        "positions restart in each segment",
+        np.flatnonzero(row.position_ids != np.arange(length) - borders[:-1][segment]),
+    )
+    yield (
+        "a label is the next token",
+        np.flatnonzero((row.labels[:-1] != row.tokens[1:]) & inside & ~padding[:-1]),
+    )
+    goes_on = [fragment.bare and fragment.start > 0 for fragment in fragments]
+    first[borders[:num_fragments][goes_on]] = False
+    yield "a document starts with BOS", np.flatnonzero(first & (row.tokens != tokenizer.bos_id))
+    yield "mask is 0 or 1", np.flatnonzero((row.loss_mask != 0) & ~trained)
+    never = [Kind.PAD, Kind.BOS]
+    if dataset.policy.mask_loss:
+        never += [Kind.METADATA, Kind.LABEL]
+    yield (
+        "no metadata, label, BOS or padding is trained",
+        np.flatnonzero(trained & (np.isin(row.label_kinds, never) | padding)),
+    )
+    if tokenizer.bos_id not in (tokenizer.eos_id, tokenizer.pad_id):
+        yield "BOS is never a label", np.flatnonzero(row.labels == tokenizer.bos_id)
+    yield "padding has no source", np.flatnonzero(padding != (row.source_ids == NO_SOURCE))
+    yield "padding is padding", np.flatnonzero(padding & (row.tokens != tokenizer.pad_id))
+
+
+def _content_rules(dataset: StageDataset, row: Row, fragment: Fragment, start: int, stop: int):
+    """(rule, detail) for each rule that a segment breaks when it is compared with the store."""
+    split, composer, policy = dataset.split, dataset.composer, dataset.policy
+    document = fragment.document
+    if fragment.bare:
+        yield from _bare_rules(dataset, row, fragment, start, stop)
+        return
+    title = split.title(document)[: fragment.title]
+    body = split.body(document)[fragment.start : fragment.stop]
+    block = composer.prefix_ids(split.record(document), fields_of(policy, fragment.kept))
+    labels = row.labels[start:stop]
+    trained = row.loss_mask[start:stop] == 1
+    eos = [dataset.tokenizer.eos_id] if fragment.final else []
+
+    if not (row.source_ids[start:stop] == split.country[document]).all():
+        yield "source is the document's country", f"country {split.country[document]}"
+    append = policy.position == "append"
+    behind = block if append and fragment.final else block[:0]
+    if not append and not np.array_equal(labels[: len(block)], block):
+        yield "metadata is the document's", f"{len(block)} tokens expected in front"
+    after_text = len(labels) - len(eos)
+    if not np.array_equal(labels[after_text - len(behind) : after_text], behind):
+        yield "metadata is the document's", f"{len(behind)} tokens expected behind the text"
+    if len(body) and not trained[after_text - len(behind) - len(body)]:
+        yield "the first body token is trained", f"body of {len(body)} tokens"
+    text = np.concatenate([title, body, eos])
+    context = np.isin(row.label_kinds[start:stop], [Kind.METADATA, Kind.LABEL])
+    # Where context is trained too, only the kinds tell it from the text.
+    chosen = trained if policy.mask_loss else trained & ~context
+    if not np.array_equal(labels[chosen], text):
+        yield "trained text is the store's", f"{chosen.sum()} labels, {len(text)} expected"
+    expected = len(text) if policy.mask_loss else len(labels)
+    if trained.sum() != expected:
+        yield "nothing else is trained", f"{trained.sum()} labels, {expected} expected"
+
+
+def _bare_rules(dataset: StageDataset, row: Row, fragment: Fragment, start: int, stop: int):
+    """The same for a plain piece, which is compared with the whole document token by token."""
+    ids, is_text = whole_document(dataset, fragment)
+    labels = slice(fragment.start + 1, fragment.stop + 1)
+    if not (row.source_ids[start:stop] == dataset.split.country[fragment.document]).all():
+        yield "source is the document's country", f"country {fragment.country}"
+    if not np.array_equal(row.tokens[start:stop], ids[fragment.start : fragment.stop]):
+        yield "a bare piece is the document's", f"tokens {fragment.start} to {fragment.stop}"
+    if not np.array_equal(row.labels[start:stop], ids[labels]):
+        yield "trained text is the store's", f"labels {fragment.start} to {fragment.stop}"
+    expected = is_text[labels] if dataset.policy.mask_loss else np.ones(stop - start, dtype=bool)
+    if not np.array_equal(row.loss_mask[start:stop] == 1, expected):
+        yield "nothing else is trained", f"{expected.sum()} labels expected"
+
+
+def whole_document(dataset: StageDataset, fragment: Fragment) -> tuple[np.ndarray, np.ndarray]:
+    """All tokens of the document of a bare piece, and which are text or EOS, from the store."""
+    split, composer, tokenizer = dataset.split, dataset.composer, dataset.tokenizer
+    document = fragment.document
+    block = composer.prefix_ids(split.record(document), fields_of(dataset.policy, fragment.kept))
+    append = dataset.policy.position == "append"
+    title = split.title(document)
+    parts = [
+        ([tokenizer.bos_id], False),
+        ([] if append else block, False),
+        (composer.title_label if len(title) else [], False),
+        (title, True),
+        (composer.content_label, False),
+        (split.body(document), True),
+        (block if append else [], False),
+        ([tokenizer.eos_id], True),
+    ]
+    ids = np.concatenate([np.asarray(part, dtype=np.int64) for part, _ in parts])
+    return ids, np.repeat([text for _, text in parts], [len(part) for part, _ in parts])

@@ -1,0 +1,167 @@
+"""Which documents each stage draws from: its selection, and its share of what others select too.
+
+No document is in two stages. Documents that the same stages select are shared out country by
+country, so that a small country is in each of them in its proportion.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geo_nemo.config import Select, Stage, UserError
+from geo_nemo.data.counter import derive_key, permute, uniform
+
+if TYPE_CHECKING:
+    from geo_nemo.store import Split
+
+CHUNK = 1 << 20
+MAX_STAGES = 63
+# Columns of a split that are indices, and the list that each is an index of.
+SELECTED = {"country": "countries", "continent": "continents", "source": "sources"}
+
+
+def stage_documents(split: Split, stages: Mapping[str, Stage], seed: int) -> dict[str, np.ndarray]:
+    """The documents of each stage, sorted; uint32 (int64 from 2^32 documents on).
+
+    Takes 4 bytes a document and the columns that a selection reads. Raises UserError where a
+    selection names what the store does not have, or a stage or a listed country gets no document.
+    """
+    if len(stages) > MAX_STAGES:
+        raise UserError(f"{len(stages)} stages; at most {MAX_STAGES} share out documents")
+    names = list(stages)
+    filters = [_Filter(split, f"stages.{name}.select", stages[name].select) for name in names]
+    sizes = _strata_sizes(split, filters)
+    borders = {
+        stratum: _borders(stratum, size, [stages[name].share for name in names], seed)
+        for stratum, size in sizes.items()
+    }
+    dtype = np.uint32 if split.num_documents <= 1 << 32 else np.int64
+    chunks: list[list[np.ndarray]] = [[] for _ in names]
+    reached = dict.fromkeys(sizes, 0)
+    for first in range(0, split.num_documents, CHUNK):
+        masks, strata = _strata(split, filters, first)
+        stage_of = np.full(len(masks), -1, dtype=np.int8)
+        for stratum, places in strata:
+            start = reached[stratum]
+            reached[stratum] += len(places)
+            ranks = permute(
+                derive_key(seed, "stages", *stratum),
+                sizes[stratum],
+                np.arange(start, reached[stratum]),
+            )
+            stage_of[places] = np.searchsorted(borders[stratum], ranks, side="right")
+        for stage, chunk in enumerate(chunks):
+            chunk.append((np.flatnonzero(stage_of == stage) + first).astype(dtype))
+    found = {name: np.concatenate(chunk) for name, chunk in zip(names, chunks, strict=True)}
+    for name, documents in found.items():
+        _check_countries(split, name, stages[name].select, documents)
+    return found
+
+
+class _Filter:
+    """A stage's selection as tables over the store's countries, continents and sources."""
+
+    def __init__(self, split: Split, key: str, select: Select):
+        self._split = split
+        self._select = select
+        self._tables = []
+        for column, several in SELECTED.items():
+            kept, left_out = getattr(select, several), getattr(select, f"exclude_{several}")
+            if kept or left_out:
+                there = tuple(getattr(split, several))
+                self._tables.append((column, _wanted(key, several, kept, left_out, there)))
+
+    def __call__(self, span: slice) -> np.ndarray:
+        """bool [n]: which documents of the span are kept."""
+        split, select = self._split, self._select
+        kept = np.ones(span.stop - span.start, dtype=bool)
+        for column, table in self._tables:
+            kept &= table[getattr(split, column)[span]]
+        if select.years:
+            year = split.year[span]
+            kept &= (year >= select.years[0]) & (year <= select.years[1]) & (year > 0)
+        if select.min_quality:
+            kept &= split.quality[span] >= select.min_quality
+        return kept
+
+
+def _wanted(
+    key: str, field: str, kept: Sequence[str], left_out: Sequence[str], there: tuple[str, ...]
+) -> np.ndarray:
+    """bool [len(there)]: which names are kept; an unknown one is a `UserError`."""
+    for name, listed in ((field, kept), (f"exclude_{field}", left_out)):
+        check_names(f"{key}.{name}", listed, there)
+    chosen = np.array([not kept or name in kept for name in there], dtype=bool)
+    chosen[[there.index(name) for name in left_out]] = False
+    return chosen
+
+
+def check_names(key: str, listed: Sequence[str], there: Sequence[str]) -> None:
+    """Raise `UserError` where `listed` has a name that the store does not have."""
+    for name in listed:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=1, cutoff=0.6)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            few = ", ".join(there[:12]) + (f" and {len(there) - 12} more" if there[12:] else "")
+            raise UserError(f"{key}: {name} is not in the store, which has {few}{hint}")
+
+
+def _strata(split: Split, filters: Sequence[_Filter], first: int):
+    """Bit masks of the stages that select each document of a chunk, and the strata that are there.
+
+    A stratum is (mask, country), and comes with the places of its documents in the chunk.
+    """
+    span = slice(first, min(first + CHUNK, split.num_documents))
+    country = split.country[span].astype(np.int64)
+    masks = np.zeros(len(country), dtype=np.int64)
+    for bit, keeps in enumerate(filters):
+        masks |= keeps(span).astype(np.int64) << bit
+    values, mask_number = np.unique(masks, return_inverse=True)
+    number = mask_number * len(split.countries) + country
+    order = np.argsort(number, kind="stable")
+    numbers, starts = np.unique(number[order], return_index=True)
+    found = [
+        ((int(values[n // len(split.countries)]), int(n % len(split.countries))), places)
+        for n, places in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True)
+    ]
+    return masks, [(stratum, places) for stratum, places in found if stratum[0]]
+
+
+def _strata_sizes(split: Split, filters: Sequence[_Filter]) -> dict[tuple[int, int], int]:
+    sizes: dict[tuple[int, int], int] = {}
+    for first in range(0, split.num_documents, CHUNK):
+        for stratum, places in _strata(split, filters, first)[1]:
+            sizes[stratum] = sizes.get(stratum, 0) + len(places)
+    return sizes
+
+
+def _borders(stratum: tuple[int, int], size: int, shares: Sequence[float], seed: int) -> np.ndarray:
+    """Where each stage's ranks end, int64 [stages]; a stage that does not select gets none."""
+    mask, _ = stratum
+    wanted = np.array([share * (mask >> bit & 1) for bit, share in enumerate(shares)])
+    # A random offset rounds small strata up for a stage as often as its share says.
+    offset = uniform(derive_key(seed, "borders", *stratum), np.arange(1))[0]
+    borders = np.floor(np.cumsum(wanted) / wanted.sum() * size + offset).astype(np.int64)
+    last = int(np.flatnonzero(wanted)[-1])
+    borders[last:] = size
+    return np.minimum(borders, size)
+
+
+def _check_countries(split: Split, name: str, select: Select, documents: np.ndarray) -> None:
+    if len(documents) == 0:
+        raise UserError(
+            f"stage {name} has no documents in split {split.name}: raise its share, widen "
+            f"stages.{name}.select, or use a larger store"
+        )
+    if select.countries:
+        counts = np.bincount(split.country[documents], minlength=len(split.countries))
+        absent = [c for c in select.countries if not counts[list(split.countries).index(c)]]
+        if absent:
+            raise UserError(
+                f"stages.{name}.select.countries lists {', '.join(absent)}, of which the stage has "
+                f"no document: widen its selection or raise its share"
+            )

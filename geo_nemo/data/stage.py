@@ -1,0 +1,122 @@
+"""A stage's dataset over the index that all processes of a job, and other jobs, share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geo_nemo.config import Run
+from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.config.stages import stage_samples
+from geo_nemo.data.counter import derive_key
+from geo_nemo.data.dataset import StageDataset, all_draws
+from geo_nemo.data.index import FileSink, Index
+from geo_nemo.data.index_build import Extent, WorkerInput, build
+from geo_nemo.data.index_cache import Place, find_or_build
+from geo_nemo.data.mixing import Groups, check_epochs
+from geo_nemo.data.window import Planner, fragment_dtype
+from geo_nemo.metadata.compose import Composer
+
+if TYPE_CHECKING:
+    from geo_nemo.metadata.tokenizer import Tokenizer
+    from geo_nemo.store import Split
+
+# Changes when the same settings plan other rows.
+PLAN_VERSION = 1
+_DOCUMENTS = "documents.tmp"
+
+
+def index_folder(run: Run) -> Path:
+    """Where the run's packing indices lie."""
+    return Path(run.data.index_dir or Path(run.output_dir) / "index")
+
+
+def index_place(run: Run, store_hash: str, split: Split, stage: str) -> Place:
+    """The place of a stage's index, keyed by all that decides which rows it takes."""
+    return Place(
+        folder=index_folder(run),
+        stage=stage,
+        description=_description(run, store_hash, split.name, stage),
+        dtype=fragment_dtype(split.num_documents, run.data.seq_length),
+        num_countries=len(split.countries),
+    )
+
+
+def build_stage_index(
+    run: Run,
+    store_hash: str,
+    split: Split,
+    tokenizer: Tokenizer,
+    stage: str,
+    progress: Progress = no_progress,
+) -> tuple[Index, bool]:
+    """The index of a stage's rows, and whether it was built now; its content is checked."""
+
+    def into(folder: Path) -> None:
+        draws = all_draws(run, split, [stage])[stage]
+        policy, sampling = run.stages[stage].metadata, run.stages[stage].sampling
+        key = derive_key(run.seed, stage)
+        planner = Planner(split, Composer(policy, tokenizer), draws, key, run.data)
+        sink = FileSink(folder, planner.num_countries)
+        workers = None
+        if run.data.index_workers:
+            path = folder / _DOCUMENTS
+            draws.documents.tofile(path)
+            empty = replace(draws, documents=draws.documents[:0])
+            dtype = draws.documents.dtype
+            workers = WorkerInput(split.name, policy, run.data, key, empty, path, dtype)
+        extent = Extent(stage_samples(run, stage), None)
+        try:
+            build(planner, extent, sink, workers, progress, stage)
+            groups = Groups.count(split, draws.documents, sampling.by)
+            epochs = draws.epochs(groups.documents, sink.counts.documents)
+            check_epochs(stage, sampling, groups, epochs)
+            sink.finish(_description(run, store_hash, split.name, stage), len(draws.documents))
+        finally:
+            sink.close()
+        (folder / _DOCUMENTS).unlink(missing_ok=True)
+
+    return find_or_build(index_place(run, store_hash, split, stage), into)
+
+
+def indexed_dataset(
+    run: Run, split: Split, tokenizer: Tokenizer, stage: str, index: Index
+) -> StageDataset:
+    """The rows that a stage takes, over their index."""
+    return StageDataset(
+        split,
+        run.data,
+        run.stages[stage].metadata,
+        tokenizer,
+        np.empty(0, np.int64),
+        run.seed,
+        stage_samples(run, stage),
+        stage=stage,
+        index=index,
+    )
+
+
+def _description(run: Run, store_hash: str, split: str, stage: str) -> dict[str, Any]:
+    data, settings = run.data, run.stages[stage]
+    return {
+        "plan_version": PLAN_VERSION,
+        "store": store_hash,
+        "split": split,
+        "stage": stage,
+        "seed": run.seed,
+        "policy": settings.metadata.hash(),
+        "seq_length": data.seq_length,
+        "packing": data.packing,
+        "prefix_fragments": data.prefix_fragments,
+        "packing_window": data.packing_window,
+        "samples": stage_samples(run, stage),
+        "sampling": settings.sampling.canonical(),
+        # Which documents the stage has depends on what the others may draw.
+        "stages": [
+            {"name": name, "share": each.share, "select": each.select.canonical()}
+            for name, each in run.stages.items()
+        ],
+    }
