@@ -28,7 +28,7 @@ from data_prep.corpus_files import (
     read_lines,
 )
 from data_prep.digests import DigestSet
-from data_prep.lines import Damage, Line, LineReader
+from data_prep.read.lines import Damage, Line, LineReader
 from data_prep.narrow_config import Prep
 from data_prep.quarantine import Quarantine, Rejected
 from data_prep.records import Document, parse_record

@@ -1,0 +1,240 @@
+"""Rows of Arrow record batches as records, whatever the types that a shard gives its columns.
+
+Text may be string or binary, of any width, dictionary-encoded, or stand inside structs; points in
+time become ISO 8601. A dictionary is never written out: that could be far larger than its data.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from data_prep.config import Limits
+from data_prep.read.fields import Fields
+from data_prep.read.jsonl import kind_of
+from data_prep.read.record import Bad, DamagedError, Raw
+from data_prep.read.unpack import FREE_BYTES
+from geo_nemo.metadata.tokenizer import scrub
+
+SLICE_ROWS = 256
+# What a row costs at least: a few bytes can stand for millions of empty ones.
+_ROW_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Where one of our fields is: a column, and the way into its structs."""
+
+    ours: str
+    index: int
+    way: tuple[str, ...]
+
+
+class Columns:
+    """The columns of a file that hold our fields.
+
+    Raises DamagedError: `missing_text`, `wrong_type`, `broken_header`.
+    text_bytes: of the values given out so far.
+    """
+
+    def __init__(self, schema: pa.Schema, fields: Fields, limits: Limits, file_bytes: int):
+        self._fields = fields
+        self.text_bytes = 0
+        self._record_bytes = limits.record_bytes
+        self._most = FREE_BYTES + limits.expansion * file_bytes
+        self._cost = 0
+        self.bind(schema)
+
+    def bind(self, schema: pa.Schema) -> None:
+        """Find our fields in a schema, such as the narrower one of what is read."""
+        self.found = list(_find(schema, self._fields))
+        _check_text(schema, self.found, self._fields)
+
+    def rows(self, batch: pa.RecordBatch, before: int) -> Iterator[Raw | Bad]:
+        """The rows of a batch; `before` rows came before it. DamagedError where it is damaged."""
+        try:
+            arrays = [(column.ours, _array(batch, column)) for column in self.found]
+        except (pa.ArrowException, UnicodeDecodeError, ValueError) as error:
+            raise DamagedError("damaged_file", one_line(error)) from None
+        for start in range(0, batch.num_rows, SLICE_ROWS):
+            yield from self._rows(
+                [(ours, array.slice(start, SLICE_ROWS)) for ours, array in arrays], before + start
+            )
+
+    def _rows(self, arrays: list[tuple[str, pa.Array]], before: int) -> Iterator[Raw | Bad]:
+        count = len(arrays[0][1])
+        bad: dict[int, tuple[str, str]] = {}
+        arrays = self._without_long(arrays, count, bad)
+        names = [ours for ours, _ in arrays]
+        columns = [_values(ours, array, bad) for ours, array in arrays]
+        for at, values in enumerate(zip(*columns, strict=True)):
+            if at in bad:
+                yield Bad(before + at + 1, *bad[at])
+                continue
+            pairs = zip(names, values, strict=True)
+            yield Raw(before + at + 1, {name: v for name, v in pairs if v is not None})
+
+    def _without_long(
+        self, arrays: list[tuple[str, pa.Array]], count: int, bad: dict[int, tuple[str, str]]
+    ) -> list[tuple[str, pa.Array]]:
+        """`arrays` with rows over the limit emptied, and noted in `bad`."""
+        lengths = [0] * count
+        for _, array in arrays:
+            for at, length in enumerate(_lengths(array)):
+                lengths[at] += length or 0
+        self.text_bytes += sum(lengths)
+        self._cost += sum(min(n, self._record_bytes) for n in lengths) + _ROW_BYTES * count
+        if self._cost > self._most:
+            raise DamagedError("decompression_bomb", "its rows hold more than limits.expansion")
+        if max(lengths, default=0) <= self._record_bytes:
+            return arrays
+        bad |= {
+            at: ("record_too_long", f"a row of {n} bytes")
+            for at, n in enumerate(lengths)
+            if n > self._record_bytes
+        }
+        kept = pa.array([None if at in bad else at for at in range(count)], pa.int64())
+        return [(ours, array.take(kept)) for ours, array in arrays]
+
+
+def one_line(error: Exception) -> str:
+    """An error of pyarrow in one short line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _find(schema: pa.Schema, fields: Fields) -> Iterator[Column]:
+    for ours, theirs in fields.names.items():
+        name, *way = [theirs] if theirs in schema.names else theirs.split(".")
+        indices = schema.get_all_field_indices(name)
+        if len(indices) > 1:
+            raise DamagedError("broken_header", f"{len(indices)} columns are called {name!r}")
+        if indices and _leads(schema.field(indices[0]).type, way):
+            yield Column(ours, indices[0], tuple(way))
+
+
+def _leads(kind: pa.DataType, way: list[str]) -> bool:
+    for name in way:
+        if not pt.is_struct(kind) or len(kind.get_all_field_indices(name)) != 1:
+            return False
+        kind = kind.field(name).type
+    return True
+
+
+def _check_text(schema: pa.Schema, found: list[Column], fields: Fields) -> None:
+    text = next((column for column in found if column.ours == "text"), None)
+    if text is None:
+        names = ", ".join(map(repr, schema.names[:20]))
+        raise DamagedError(
+            "missing_text",
+            f"no column {fields.names['text']!r} among {names}: set fields.text"[:300],
+        )
+    kind = schema.field(text.index).type
+    for name in text.way:
+        kind = kind.field(name).type
+    kind = kind.value_type if pt.is_dictionary(kind) else kind
+    if not (_is_text(kind) or pt.is_null(kind)):
+        raise DamagedError(
+            "wrong_type", f"column {fields.names['text']!r} is {kind}, not text"[:300]
+        )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return (
+        pt.is_string(kind) or pt.is_large_string(kind)
+        or pt.is_binary(kind) or pt.is_large_binary(kind)
+    )  # fmt: skip
+
+
+def _array(batch: pa.RecordBatch, column: Column) -> pa.Array:
+    """A column of ours, checked: nothing of it reaches outside its buffers."""
+    array = batch.column(column.index)
+    array.validate()
+    for name in column.way:
+        array = pc.struct_field(array, [name])
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    if pt.is_dictionary(array.type):
+        array.indices.validate(full=True)
+        _as_bytes(array.dictionary).validate(full=True)
+        # Raises where an index has no value.
+        return pa.DictionaryArray.from_arrays(array.indices, array.dictionary)
+    _as_bytes(array).validate(full=True)
+    if pt.is_timestamp(array.type):
+        return array.cast(pa.timestamp(array.type.unit)).cast(pa.string())
+    return array.cast(pa.string()) if pt.is_date(array.type) else array
+
+
+def _as_bytes(array: pa.Array) -> pa.Array:
+    """The same without a claim to be UTF-8, which is checked row by row."""
+    types = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
+    kind = types.get(array.type)
+    if kind is None:
+        return array
+    return pa.Array.from_buffers(kind, len(array), array.buffers(), -1, array.offset)
+
+
+def _lengths(array: pa.Array) -> list[int | None]:
+    """Bytes of each text; nothing for other types."""
+    if pt.is_dictionary(array.type) and _is_text(array.type.value_type):
+        return pc.binary_length(_as_bytes(array.dictionary)).take(array.indices).to_pylist()
+    return pc.binary_length(_as_bytes(array)).to_pylist() if _is_text(array.type) else []
+
+
+def _values(ours: str, array: pa.Array, bad: dict[int, tuple[str, str]]) -> list[Any]:
+    """The values of a column; where one cannot be had, its row is noted in `bad`."""
+    if pt.is_dictionary(array.type):
+        return _dictionary_values(ours, array, bad)
+    try:
+        values = array.to_pylist()
+        if pt.is_string(array.type) or pt.is_large_string(array.type):
+            return values
+        return [_plain(value) for value in values]
+    except (UnicodeDecodeError, ValueError, OverflowError, pa.ArrowException):
+        return [_value(ours, array, at, bad) for at in range(len(array))]
+
+
+def _dictionary_values(
+    ours: str, array: pa.DictionaryArray, bad: dict[int, tuple[str, str]]
+) -> list[Any]:
+    """One object for all rows with the same value."""
+    used = array.indices.unique().drop_null()
+    wrong: dict[int, tuple[str, str]] = {}
+    values = _values(ours, array.dictionary.take(used), wrong)
+    by_index = dict(zip(used.to_pylist(), range(len(values)), strict=True))
+    places = [by_index.get(index) for index in array.indices.to_pylist()]
+    for at, place in enumerate(places if wrong else ()):
+        if place in wrong:
+            bad.setdefault(at, wrong[place])
+    return [None if place is None else values[place] for place in places]
+
+
+def _value(ours: str, array: pa.Array, at: int, bad: dict[int, tuple[str, str]]) -> Any:
+    try:
+        return _plain(array[at].as_py())
+    except UnicodeDecodeError as error:
+        bad.setdefault(at, ("invalid_utf8", f"{ours}: byte {error.start}: {error.reason}"))
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        bad.setdefault(at, ("wrong_type", f"{ours}: {one_line(error)}"))
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """A value in JSON's types."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return str(value) if isinstance(value, Decimal) else f"{kind_of(value)}: {value}"[:300]

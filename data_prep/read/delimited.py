@@ -1,0 +1,148 @@
+"""Records of CSV with a header, UTF-8; newlines may stand in quoted fields.
+
+The delimiter is the one of comma, tab, semicolon and bar that makes the text's field a column. An
+empty value is an absent one.
+"""
+
+import csv
+from collections.abc import Iterator
+
+from data_prep.config import Limits
+from data_prep.read.fields import Fields
+from data_prep.read.lines import split_lines
+from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
+from data_prep.read.unpack import Unpacked
+
+DELIMITERS = ",\t;|"
+
+
+class _TooLongError(Exception):
+    """The record at hand is over the limit. quoted: whether its next line is still of it."""
+
+    def __init__(self, size: int, quoted: bool):
+        super().__init__()
+        self.size = size
+        self.quoted = quoted
+
+
+def read_csv(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
+    """One record a row below the header. DamagedError where the header is not usable."""
+    lines = _Lines(stream, limits.record_bytes)
+    # A field may be as long as a record; the module's own limit is for the whole process.
+    csv.field_size_limit(max(csv.field_size_limit(), 1 << 31))
+    names, delimiter = _header(lines, fields)
+    rows = csv.reader(lines, delimiter=delimiter)
+    number = 0
+    while True:
+        number += 1
+        lines.start()
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except DamagedError as damage:
+            yield Bad(number, damage.reason, damage.detail)
+            return
+        except _TooLongError as long:
+            head = lines.head()
+            size = long.size + lines.skip_record(delimiter, long.quoted)
+            yield Bad(number, "record_too_long", f"a row of {size} bytes", head)
+            continue
+        except csv.Error as error:
+            yield Bad(number, "broken_csv", str(error), lines.head())
+            continue
+        if not row:
+            number -= 1
+        elif len(row) != len(names):
+            detail = f"{len(row)} values under {len(names)} names"
+            yield Bad(number, "broken_csv", detail, lines.head())
+        elif lines.invalid:
+            yield Bad(number, "invalid_utf8", lines.invalid, lines.head())
+        else:
+            pairs = zip(names, row, strict=True)
+            record = {name: value for name, value in pairs if value}
+            yield Raw(number, fields.pick(record), lines.head())
+
+
+def _header(lines: "_Lines", fields: Fields) -> tuple[list[str], str]:
+    lines.start()
+    try:
+        text = next(lines, "")
+    except _TooLongError:
+        raise DamagedError("broken_header", "the header is longer than a record may be") from None
+    wanted = fields.names["text"]
+    seen: list[str] = []
+    for delimiter in DELIMITERS:
+        try:
+            names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter), [])]
+        except csv.Error:
+            continue
+        seen = seen or names
+        if wanted in names:
+            ours = [name for name in names if name in fields.names.values()]
+            if len(ours) > len(set(ours)):
+                raise DamagedError("broken_header", "two columns have the same name")
+            return names, delimiter
+    listed = ", ".join(map(repr, seen[:20]))[:200]
+    detail = f"no column {wanted!r} in the header {listed}: set fields.text"
+    raise DamagedError("missing_text", detail)
+
+
+class _Lines:
+    """Lines of text for csv.reader, which asks for another while a quoted field is open.
+
+    invalid: what is no UTF-8 in the record at hand; empty where all is.
+    """
+
+    def __init__(self, stream: Unpacked, limit: int):
+        self._lines = split_lines(stream.blocks(), limit)
+        self._limit = limit
+        self.start()
+
+    def start(self) -> None:
+        """A record begins."""
+        self.invalid = ""
+        self._size = 0
+        self._head = b""
+
+    def head(self) -> bytes:
+        return self._head[:EXCERPT_BYTES]
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        _, line, too_long = next(self._lines)
+        inside = self._size > 0
+        if len(self._head) < EXCERPT_BYTES:
+            self._head += line[:EXCERPT_BYTES] + b"\n"
+        self._size += (too_long or len(line)) + 1
+        if self._size > self._limit + 1:
+            # Whether a field is open behind a line that is not here whole cannot be known.
+            raise _TooLongError(self._size, inside and not too_long and b'"' not in line)
+        try:
+            return line.decode() + "\n"
+        except UnicodeDecodeError as error:
+            self.invalid = f"byte {error.start} of a line: {error.reason}"
+            return line.decode("utf-8", "replace") + "\n"
+
+    def skip_record(self, delimiter: str, quoted: bool) -> int:
+        """Pass over the rest of a record whose quoted field is open; how many bytes that were."""
+        size = 0
+        while quoted:
+            try:
+                _, line, too_long = next(self._lines)
+            except (StopIteration, DamagedError):
+                break
+            size += (too_long or len(line)) + 1
+            quoted = bool(too_long) or _open_after(line.decode("utf-8", "replace"), delimiter)
+        return size
+
+
+def _open_after(line: str, delimiter: str) -> bool:
+    """Whether a quoted field that is open before a line is, or another one, open behind it."""
+    try:
+        next(csv.reader(['"' + line + "\n"], delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return False

@@ -1,0 +1,45 @@
+"""The fields of a record under our names, wherever they stand in its schema."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from data_prep.config import FieldMap
+
+
+class Fields:
+    """A FieldMap made ready: `pick` takes our fields out of a record.
+
+    A name with dots is first looked for as it is, then as a way into objects.
+    names: name in the source by ours, of the fields that the source has.
+    """
+
+    def __init__(self, fields: FieldMap):
+        self.names: dict[str, str] = {
+            ours: theirs for ours, theirs in fields.model_dump().items() if theirs is not None
+        }
+        self._plain = [(o, t) for o, t in self.names.items() if "." not in t]
+        self._dotted = [(o, t, t.split(".")) for o, t in self.names.items() if "." in t]
+
+    def pick(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Our fields of `record` that are neither absent nor null."""
+        get = record.get
+        found = {}
+        for ours, theirs in self._plain:
+            value = get(theirs)
+            if value is not None:
+                found[ours] = value
+        for ours, theirs, way in self._dotted:
+            value = get(theirs)
+            if value is None:
+                value = _follow(record, way)
+            if value is not None:
+                found[ours] = value
+        return found
+
+
+def _follow(value: Any, way: list[str]) -> Any:
+    for name in way:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    return value

@@ -1,0 +1,105 @@
+"""The files of a source: paths, patterns and folders, here and on `s3://`, in sorted order.
+
+In a folder, names that start with `.` or `_` are passed over, and where the format is `auto` also
+those whose ending is that of none of the formats, such as README.md.
+"""
+
+from collections.abc import Iterator, Sequence
+from glob import has_magic
+
+from data_prep.config import Source
+from data_prep.read.dataset import dataset_entries, is_dataset
+from data_prep.read.detect import format_of_name
+from data_prep.read.places import Entry, LocalFolders, Place
+from data_prep.read.record import InputFile, shown
+from data_prep.read.s3 import SCHEME, S3Buckets
+from geo_nemo.config.errors import UserError
+
+
+def list_files(source: Source) -> list[InputFile]:
+    """The files of `source`, sorted by path.
+
+    UserError where there is none, where one is no regular file or is there under two names.
+    """
+    return list_inputs([source])
+
+
+def list_inputs(sources: Sequence[Source]) -> list[InputFile]:
+    """The files of all sources, source by source. UserError also where two share a file."""
+    files: list[InputFile] = []
+    seen: dict[str, str] = {}
+    for source in sources:
+        found = {entry.path: entry for entry in _expand(source)}
+        for path in sorted(found):
+            entry = found[path]
+            _check(entry)
+            if (other := seen.get(entry.identity)) == path:
+                raise UserError(f"input={shown(path)} is named twice")
+            if other is not None:
+                raise UserError(f"input: {shown(other)} and {shown(path)} are the same file")
+            seen[entry.identity] = path
+            files.append(InputFile(path, entry.size, entry.version, source))
+    return files
+
+
+def _expand(source: Source) -> list[Entry]:
+    path = source.path
+    if "\0" in path:
+        raise UserError(f"input={shown(path)}: a path cannot hold a NUL")
+    place = S3Buckets() if path.startswith(SCHEME) else LocalFolders()
+    entry = place.entry(path)
+    if entry is not None:
+        found = list(_files(place, entry, source, set()))
+        if not found:
+            raise UserError(f"input={shown(path)}: the folder holds no file of records")
+        return found
+    if not has_magic(path):
+        raise UserError(f"input={shown(path)}: no such file or folder")
+    found = []
+    for match in place.matches(path):
+        # `**` matches a folder and what is in it.
+        if match.kind != "folder" or "**" not in path:
+            found += _files(place, match, source, set())
+    if not found:
+        raise UserError(f"input={shown(path)}: no file matches")
+    return found
+
+
+def _files(place: Place, entry: Entry, source: Source, above: set[str]) -> Iterator[Entry]:
+    """`entry`, or the files in it where it is a folder. above: the folders that it stands in."""
+    if entry.kind != "folder":
+        if source.format == "dataset":
+            raise UserError(
+                f"input={shown(entry.path)} is a file, and format=dataset wants a folder"
+            )
+        yield entry
+        return
+    if entry.identity in above:
+        return  # a link to a folder that it stands in
+    inside = place.entries(entry.path)
+    if is_dataset(inside):
+        yield from dataset_entries(place, entry.path, inside)
+        return
+    for other in inside:
+        if other.name.startswith((".", "_")):
+            continue
+        if other.kind == "folder":
+            yield from _files(place, other, source, above | {entry.identity})
+        elif source.format == "dataset":
+            raise UserError(
+                f"input={shown(entry.path)}: no dataset_dict.json, and no state.json with "
+                "dataset_info.json: not what save_to_disk writes"
+            )
+        elif source.format != "auto" or format_of_name(other.name) != "unknown":
+            yield other
+
+
+def _check(entry: Entry) -> None:
+    if entry.kind != "file":
+        raise UserError(f"input={shown(entry.path)} is {entry.kind}, not a file of records")
+    try:
+        entry.path.encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"input={shown(entry.path)}: the file's name is no UTF-8; rename it"
+        ) from None

@@ -1,0 +1,139 @@
+"""A process that turns HTTP responses with HTML into title, date and main text.
+
+It is run as a script, by data_prep.read.html: a page made to hang or to crash the extractor then
+ends this process and not the preparation. On stdin: the length of a response in four bytes, then
+the response; on stdout: the same way, JSON of what was found. Arguments: bytes that a page may
+have, and CPU seconds that it may take.
+
+The text is resiliparse's main content; its parser takes time that grows with the square of how deep
+elements stand in each other, hence the limit of time.
+"""
+
+import io
+import re
+import resource
+import signal
+import struct
+import sys
+from email.utils import parsedate_to_datetime
+
+import orjson
+from fastwarc import ArchiveIterator
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
+from resiliparse.parse.html import HTMLTree
+
+MEMORY_BYTES = 4 << 30
+_RECORD = (
+    b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; msgtype=response\r\n"
+    b"Content-Length: %d\r\n\r\n%b\r\n\r\n"
+)
+_DATE_SELECTORS = (
+    'meta[property="article:published_time"]', 'meta[itemprop="datePublished"]',
+    'meta[name="article:published_time"]', 'meta[property="og:article:published_time"]',
+    'meta[name="pubdate"]', 'meta[name="date"]', 'meta[name="dc.date"]',
+    'meta[name="parsely-pub-date"]', 'time[itemprop="datePublished"]', "article time[datetime]",
+)  # fmt: skip
+_LINKED_DATA = 'script[type="application/ld+json"]'
+_PUBLISHED = re.compile(r'"datePublished"\s*:\s*"([^"]{8,40})"')
+_DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+
+
+def main() -> None:
+    most, seconds = int(sys.argv[1]), float(sys.argv[2])
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    while len(head := source.read(4)) == 4:
+        response = source.read(struct.unpack("<I", head)[0])
+        # CPU time of this process; nothing handles the signal, so that it ends the process.
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        try:
+            found = extract(response, most)
+        except Exception as error:
+            found = {"error": f"{type(error).__name__}: {error}"[:200]}
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        answer = orjson.dumps(found)
+        target.write(struct.pack("<I", len(answer)) + answer)
+        target.flush()
+
+
+def extract(response: bytes, most: int) -> dict[str, str]:
+    """`text`, `title` and `date` (a day; empty where the page tells none) of an HTTP response.
+
+    `error` where its body is damaged or has more than `most` bytes.
+    """
+    records = ArchiveIterator(
+        io.BytesIO(_RECORD % (len(response), response)), parse_http=True, auto_decode="all",
+        strict_mode=False,
+    )  # fmt: skip
+    record = next(iter(records))
+    body = record.reader.read(most + 1)
+    if len(body) > most:
+        return {"error": f"the page has more than {most} bytes"}
+    content_type = record.http_headers.get("Content-Type") or ""
+    tree = HTMLTree.parse(decode(body, content_type))
+    text = extract_plain_text(
+        tree, main_content=True, list_bullets=False, alt_texts=False, comments=False,
+        post_meta=False,
+    )  # fmt: skip
+    return {"text": _sound(text), "title": _sound(_title(tree)), "date": _date(tree)}
+
+
+def decode(body: bytes, content_type: str) -> str:
+    """A page's bytes as text: UTF-8 where they are it, else as header, page or bytes suggest."""
+    if b"\x1b" not in body:
+        try:
+            # Servers name Latin-1 for pages in UTF-8; the other way round the bytes tell.
+            return body.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            pass
+    named = _CHARSET.search(content_type)
+    encoding = map_encoding_to_html5(named[1], fallback_utf8=False) if named else None
+    if encoding in (None, "utf-8"):
+        encoding = detect_encoding(body, from_html_meta=True) or "windows-1252"
+    return bytes_to_str(body, encoding, errors="replace")
+
+
+def _title(tree: HTMLTree) -> str:
+    # The title for sharing has no name of the outlet behind it.
+    meta = tree.head and tree.head.query_selector('meta[property="og:title"]')
+    title = (meta.getattr("content") or "") if meta else ""
+    return " ".join((title or tree.title or "").split())
+
+
+def _date(tree: HTMLTree) -> str:
+    root = tree.document
+    for selector in _DATE_SELECTORS:
+        node = root.query_selector(selector)
+        if node is not None:
+            found = node.getattr("content") or node.getattr("datetime") or ""
+            if day := _day(found):
+                return day
+    for node in root.query_selector_all(_LINKED_DATA)[:5]:
+        if (found := _PUBLISHED.search(node.text or "")) and (day := _day(found[1])):
+            return day
+    return ""
+
+
+def _day(text: str) -> str:
+    text = text.strip()[:40]
+    found = _DAY.match(text)
+    if found is None:
+        try:
+            return parsedate_to_datetime(text).date().isoformat()
+        except (ValueError, TypeError, IndexError):
+            return ""
+    year, month, day = map(int, found.groups())
+    proper = 1990 <= year <= 2100 and 1 <= month <= 12 and 1 <= day <= 31
+    return f"{year}-{month:02}-{day:02}" if proper else ""
+
+
+def _sound(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Records of JSON Lines: an object a line, UTF-8."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from data_prep.config import Limits
+from data_prep.read.fields import Fields
+from data_prep.read.lines import split_lines
+from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
+from data_prep.read.unpack import Unpacked
+from geo_nemo.metadata.tokenizer import scrub
+
+
+def read_jsonl(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
+    """One record a line that is not blank."""
+    loads, pick = orjson.loads, fields.pick
+    number = 0
+    try:
+        for number, line, too_long in split_lines(stream.blocks(), limits.record_bytes):
+            head = line[:EXCERPT_BYTES]
+            if too_long:
+                yield Bad(number, "record_too_long", f"a line of {too_long} bytes", head)
+                continue
+            try:
+                record = loads(line)
+            except orjson.JSONDecodeError:
+                if not line.strip():
+                    continue
+                try:
+                    record = loads_leniently(line)
+                except DamagedError as bad:
+                    yield Bad(number, bad.reason, bad.detail, head)
+                    continue
+            if type(record) is dict:
+                yield Raw(number, pick(record), head)
+            else:
+                yield Bad(number, "wrong_type", f"{kind_of(record)}, not an object", head)
+    except DamagedError as damage:
+        yield Bad(number + 1, damage.reason, damage.detail)
+
+
+def loads_leniently(data: bytes) -> Any:
+    """JSON that orjson may have refused for an escaped lone surrogate, which real crawls have.
+
+    It becomes U+FFFD. DamagedError says what is wrong with anything else.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        reason = str(error)
+    try:
+        decoded = data.decode()
+    except UnicodeDecodeError as error:
+        raise DamagedError("invalid_utf8", f"byte {error.start}: {error.reason}") from None
+    if "\\u" not in decoded:
+        raise DamagedError("broken_json", reason)
+    try:
+        return _scrubbed(json.loads(decoded, parse_constant=_refuse_constant))
+    except (ValueError, RecursionError):
+        raise DamagedError("broken_json", reason) from None
+
+
+def kind_of(value: Any) -> str:
+    """What JSON calls the type of a value, with its article."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a truth value"}
+    return names.get(type(value), "null" if value is None else "a number")
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _scrubbed(value: Any) -> Any:
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, dict):
+        return {scrub(name): _scrubbed(inner) for name, inner in value.items()}
+    return [_scrubbed(inner) for inner in value] if isinstance(value, list) else value

@@ -1,0 +1,98 @@
+"""Where files are listed: this machine's folders, as one kind of place beside `s3://`."""
+
+import glob
+import os
+import stat
+from dataclasses import dataclass
+from typing import Protocol
+
+from data_prep.read.record import shown
+from geo_nemo.config.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What stands under a path. kind: `file`, `folder`, or what else it is.
+
+    size, version: as in InputFile. identity: equal for two paths to the same file.
+    """
+
+    path: str
+    kind: str
+    size: int = 0
+    version: str = ""
+    identity: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.path.rstrip("/").rpartition("/")[2]
+
+
+class Place(Protocol):
+    """A tree of files. All of it raises UserError where it cannot be read."""
+
+    def entry(self, path: str) -> Entry | None:
+        """What stands at `path`; None where nothing does."""
+
+    def entries(self, folder: str) -> list[Entry]:
+        """What stands directly in `folder`, in the order of names."""
+
+    def matches(self, pattern: str) -> list[Entry]:
+        """What matches `pattern`: `*`, `?` and `[...]` in a name, `**` across folders."""
+
+    def content(self, path: str, limit: int) -> bytes:
+        """The first `limit` bytes of a small file."""
+
+
+class LocalFolders:
+    """This machine's files."""
+
+    def entry(self, path: str) -> Entry | None:
+        try:
+            return _entry(path, os.stat(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise _failed(path, error) from None
+
+    def entries(self, folder: str) -> list[Entry]:
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            raise _failed(folder, error) from None
+        paths = [os.path.join(folder, name) for name in names]
+        return [self.entry(path) or Entry(path, "a link to nothing") for path in paths]
+
+    def matches(self, pattern: str) -> list[Entry]:
+        paths = sorted(glob.glob(pattern, recursive=True))
+        return [self.entry(path) or Entry(path, "a link to nothing") for path in paths]
+
+    def content(self, path: str, limit: int) -> bytes:
+        try:
+            with open(path, "rb") as file:
+                return file.read(limit)
+        except OSError as error:
+            raise _failed(path, error) from None
+
+
+def kind_of(mode: int) -> str:
+    """`file`, `folder`, or what else a mode of stat(2) says."""
+    kinds = {
+        stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+    }  # fmt: skip
+    return kinds.get(stat.S_IFMT(mode), "of an unknown kind")
+
+
+def version_of(state: os.stat_result) -> str:
+    return str(state.st_mtime_ns)
+
+
+def _entry(path: str, state: os.stat_result) -> Entry:
+    # Inode and device, so that a hard link counts as the same file too.
+    identity = f"{state.st_dev}:{state.st_ino}"
+    return Entry(path, kind_of(state.st_mode), state.st_size, version_of(state), identity)
+
+
+def _failed(path: str, error: Exception) -> UserError:
+    return UserError(f"cannot read {shown(path)}: {getattr(error, 'strerror', None) or error}")

@@ -1,0 +1,85 @@
+"""What a reader is given and gives: a file of input, a record, a record that cannot be read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from data_prep.config import Source
+
+EXCERPT_BYTES = 300
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file of a source, as it was when it was listed.
+
+    size: bytes of the file itself. version: time of its last change, mtime_ns here and seconds on
+    `s3://`; a file that has another when it is read is a UserError.
+    """
+
+    path: str
+    size: int
+    version: str
+    source: Source
+
+
+class Raw(NamedTuple):
+    """A record whose fields have our names; a field that is absent or null is not in it.
+
+    number: of the line, row, sample or WARC record in its file, from 1.
+    fields: values of JSON's types. head: first bytes of the record where it is text.
+    """
+
+    number: int
+    fields: dict[str, Any]
+    head: bytes = b""
+
+    @property
+    def excerpt(self) -> bytes:
+        """At most 300 bytes to show a person."""
+        return self.head or orjson.dumps(self.fields, default=str)[:EXCERPT_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A record that cannot be read; number 0 is the file itself.
+
+    reason: a key of data_prep.quarantine.REASONS.
+    """
+
+    number: int
+    reason: str
+    detail: str
+    excerpt: bytes = b""
+
+
+class RecordReader(Protocol):
+    """The records of one file, once. Iteration raises UserError for what only the user can mend.
+
+    bytes_read: bytes of the file itself, so far and in the end.
+    text_bytes: bytes after decompression; of the columns that were read, where there are columns.
+    digest: xxh3-128 of the bytes of the file, in hex; after iteration.
+    """
+
+    bytes_read: int
+    text_bytes: int
+    digest: str
+
+    def __iter__(self) -> Iterator[Raw | Bad]: ...
+
+
+class DamagedError(Exception):
+    """Data that cannot be read on; `reason` is a key of data_prep.quarantine.REASONS."""
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def shown(path: str) -> str:
+    """`path` as a message shows it: printable, on one line."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return text if text.isprintable() else repr(text)[1:-1]

@@ -1,0 +1,224 @@
+"""Files on `s3://`, by pyarrow's client, with what the usual AWS variables say.
+
+Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE and the other
+ways of the AWS SDK; AWS_NO_SIGN_REQUEST=1 for public buckets. Region: AWS_REGION or
+AWS_DEFAULT_REGION, else that of the bucket. Another server: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL.
+No message repeats what the server or these variables say, beyond the name of an error.
+"""
+
+import os
+import re
+import tempfile
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from data_prep.read.places import Entry
+from data_prep.read.record import InputFile, shown
+from data_prep.read.storage import ByteSource, SeekableFile
+from geo_nemo.config.errors import UserError
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileInfo, S3FileSystem
+
+SCHEME = "s3://"
+# A request costs some 50 ms whatever it asks for.
+READ_BYTES = 8 << 20
+CONNECT_S, REQUEST_S, ATTEMPTS = 10, 60, 4
+_ERROR = re.compile(r"AWS Error (?:\[code \d+\]|(\w+))")
+_HINTS = {
+    "ACCESS_DENIED": "access denied: check the AWS credentials",
+    "INVALID_ACCESS_KEY_ID": "the AWS credentials are refused",
+    "SIGNATURE_DOES_NOT_MATCH": "the AWS credentials are refused",
+    "NO_SUCH_BUCKET": "no such bucket",
+    "NO_SUCH_KEY": "no such file",
+    "RESOURCE_NOT_FOUND": "no such file or bucket",
+    "NETWORK_CONNECTION": "no connection to the server (AWS_ENDPOINT_URL, network)",
+}
+
+
+class S3Buckets:
+    """Objects of any bucket, seen as files in folders."""
+
+    def entry(self, path: str) -> Entry | None:
+        from pyarrow.fs import FileType
+
+        bare = _bare(path)
+        if "*" in bare.partition("/")[0] or not bare.strip("/"):
+            raise UserError(f"input={shown(path)}: name one bucket, as in s3://bucket/folder")
+        info = _guarded(path, lambda system: system.get_file_info(bare.rstrip("/")))
+        return None if info.type == FileType.NotFound else _entry(info)
+
+    def entries(self, folder: str) -> list[Entry]:
+        return self._under(folder, recursive=False)
+
+    def matches(self, pattern: str) -> list[Entry]:
+        fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
+        wanted = re.compile(_regex(pattern), re.DOTALL)
+        deep = "/" in pattern[len(fixed) + 1 :] or "**" in pattern
+        if self.entry(fixed) is None:
+            return []
+        return [e for e in self._under(fixed, deep) if wanted.fullmatch(e.path)]
+
+    def content(self, path: str, limit: int) -> bytes:
+        def read(system: "S3FileSystem") -> bytes:
+            with system.open_input_stream(_bare(path)) as stream:
+                return stream.read(limit)
+
+        return _guarded(path, read)
+
+    def _under(self, folder: str, recursive: bool) -> list[Entry]:
+        from pyarrow.fs import FileSelector
+
+        selector = FileSelector(_bare(folder).rstrip("/"), recursive=recursive)
+        infos = _guarded(folder, lambda system: system.get_file_info(selector))
+        return sorted((_entry(info) for info in infos), key=lambda entry: entry.path)
+
+
+class S3File(ByteSource):
+    """An object, read in large requests. Its ETag tells whether it was replaced meanwhile."""
+
+    def __init__(self, file: InputFile):
+        self._path = file.path
+        entry = S3Buckets().entry(file.path)
+        if entry is None:
+            raise UserError(f"cannot read {shown(file.path)}: no such file")
+        if (entry.size, entry.version) != (file.size, file.version):
+            raise UserError(f"{shown(file.path)} changed since it was listed: run again")
+        self._stream = _guarded(file.path, lambda s: s.open_input_stream(_bare(file.path)))
+        self._etag = self._stream.metadata().get(b"ETag")
+        self._spool: BinaryIO | None = None
+        self._first = b""
+        super().__init__(shown(file.path), entry.size)
+
+    def failed(self, error: OSError) -> UserError:
+        if self._changed():
+            return UserError(f"{self.name} changed while it was read: run again")
+        return UserError(f"cannot read {self.name}: {_hint(error)}")
+
+    def seekable(self) -> BinaryIO:
+        """A copy in the folder for temporary files, removed when this is closed.
+
+        Ranges of an object would be fetched one by one, and a second time for the digest.
+        """
+        self._spool = tempfile.TemporaryFile(prefix="geo-nemo-")  # noqa: SIM115
+        try:
+            self._spool.write(self._first)
+            self._peeked, self.bytes_read = b"", len(self._first)
+            while data := self.read():
+                self._spool.write(data)
+            self._spool.flush()
+        except OSError as error:
+            raise UserError(
+                f"cannot keep a copy of {self.name} in {tempfile.gettempdir()}: "
+                f"{error.strerror}; set TMPDIR to a folder with more space"
+            ) from None
+        os.lseek(self._spool.fileno(), 0, os.SEEK_SET)
+        return SeekableFile(self._spool.fileno(), self)
+
+    def close(self) -> None:
+        self._stream.close()
+        if self._spool is not None:
+            self._spool.close()
+
+    def _read(self) -> bytes:
+        data = self._stream.read(READ_BYTES)
+        # Looking at the first block tells whether the object is to be copied.
+        self._first = data if self._stream.tell() == len(data) else b""
+        return data
+
+    def _changed(self) -> bool:
+        def etag(system: "S3FileSystem") -> Any:
+            with system.open_input_stream(_bare(self._path)) as stream:
+                return stream.metadata().get(b"ETag")
+
+        return _guarded(self._path, etag) != self._etag
+
+
+def _bare(path: str) -> str:
+    """Bucket and key. UserError where the path holds credentials, which it does not repeat."""
+    bare = path.removeprefix(SCHEME)
+    if "@" in bare.partition("/")[0]:
+        raise UserError("input=s3://...: credentials belong in the environment, not in the path")
+    return bare
+
+
+def _entry(info: "FileInfo") -> Entry:
+    from pyarrow.fs import FileType
+
+    path = SCHEME + info.path
+    if info.type != FileType.File:
+        return Entry(path, "folder", identity=path)
+    # Listings give fractions of the second, the object's own header does not.
+    return Entry(path, "file", info.size, str(int(info.mtime.timestamp())), path)
+
+
+def _guarded(path: str, action) -> Any:
+    """What `action` gives for the file system of a path; its errors as UserErrors."""
+    bucket = _bare(path).partition("/")[0]
+    try:
+        return action(_system(bucket))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {shown(path)}: {_hint(error)}") from None
+
+
+def _hint(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file or bucket"
+    found = _ERROR.search(str(error))
+    code = found.group(1) if found else None
+    return _HINTS.get(code, f"the server answered {code}" if code else "the request failed")
+
+
+_VARIABLES = (
+    "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION",
+    "AWS_NO_SIGN_REQUEST", "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SESSION_TOKEN",
+)  # fmt: skip
+
+
+def _system(bucket: str) -> "S3FileSystem":
+    return _connect(bucket, *(os.environ.get(name, "") for name in _VARIABLES))
+
+
+@lru_cache(64)
+def _connect(
+    bucket: str, s3_endpoint: str, endpoint: str, region: str, default_region: str, unsigned: str,
+    *_: str,
+) -> "S3FileSystem":  # fmt: skip
+    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem, resolve_s3_region
+
+    options: dict[str, Any] = {}
+    endpoint = s3_endpoint or endpoint
+    region = region or default_region
+    if endpoint:
+        scheme, _, host = endpoint.rpartition("://")
+        if "@" in host or scheme not in ("", "http", "https"):
+            raise UserError("AWS_ENDPOINT_URL: give http(s)://host:port, without credentials")
+        options |= {"endpoint_override": host.rstrip("/"), "scheme": scheme or "https"}
+    if not region:
+        region = "us-east-1" if endpoint else resolve_s3_region(bucket)
+    return S3FileSystem(
+        region=region,
+        anonymous=unsigned.lower() in ("1", "true", "yes"),
+        connect_timeout=CONNECT_S,
+        request_timeout=REQUEST_S,
+        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
+        **options,
+    )
+
+
+def _regex(pattern: str) -> str:
+    """A pattern of the shell as a regular expression over whole paths."""
+    out = []
+    for piece in re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.", pattern, re.DOTALL):
+        if piece == "**/":
+            out.append("(?:.*/)?")
+        elif piece == "**":
+            out.append(".*")
+        elif piece in "*?":
+            out.append("[^/]*" if piece == "*" else "[^/]")
+        elif piece.startswith("[") and len(piece) > 2:
+            inner = piece[1:-1].replace("\\", "\\\\")
+            out.append(f"[{'^' + inner[1:] if inner.startswith('!') else inner}]")
+        else:
+            out.append(re.escape(piece))
+    return "".join(out)

@@ -1,0 +1,145 @@
+"""Records of WARC (web pages, as in Common Crawl's CC-NEWS) and WET (their text).
+
+A record becomes `url`, `title`, `text`, `date` (a day: the page's own, else that of the crawl) and
+`id` (WARC-Record-ID). Pages are responses with status 200 and HTML; other responses are `Bad`, and
+what is no response (requests, revisits, descriptions of the crawl) is passed over.
+Format: ISO 28500:2017. After damage the next record is looked for.
+"""
+
+from collections.abc import Iterator
+
+from data_prep.config import Limits
+from data_prep.read.html import extractor
+from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
+from data_prep.read.unpack import Unpacked
+
+MAX_HEADER_BYTES = 32 << 10
+_START = b"WARC/"
+_HTML = ("text/html", "application/xhtml+xml")
+
+
+def read_warc(stream: Unpacked, limits: Limits, kinds: tuple[str, ...]) -> Iterator[Raw | Bad]:
+    """The records whose WARC-Type is in `kinds`: `response`, `conversion`.
+
+    Numbers count the archive's records of all types.
+    """
+    number = 0
+    try:
+        while True:
+            lost = _find_record(stream)
+            if lost:
+                number += 1
+                yield Bad(number, "broken_warc", f"{lost} bytes that are of no record")
+            header = _header(stream)
+            if not header:
+                return
+            number += 1
+            yield from _record(stream, header, number, limits, kinds)
+    except DamagedError as damage:
+        yield Bad(number + 1, damage.reason, damage.detail)
+
+
+def _record(
+    stream: Unpacked, header: bytes, number: int, limits: Limits, kinds: tuple[str, ...]
+) -> Iterator[Raw | Bad]:
+    head = header[:EXCERPT_BYTES]
+    fields = _fields(header)
+    length = fields.get("content-length", "")
+    if not length.isascii() or not length.isdigit() or len(length) > 15:
+        yield Bad(number, "broken_warc", "a record without a proper Content-Length", head)
+        return
+    size = int(length)
+    kind = fields.get("warc-type", "").lower()
+    wanted = kind in kinds and size <= limits.record_bytes
+    block = stream.read(size) if wanted else b""
+    if (len(block) if wanted else stream.skip(size)) < size:
+        yield Bad(number, "truncated_file", "the archive ends inside a record", head)
+    elif kind not in kinds:
+        return
+    elif not wanted:
+        yield Bad(number, "record_too_long", f"a record of {size} bytes", head)
+    else:
+        yield _document(block, fields, number, limits, head)
+
+
+def _document(
+    block: bytes, fields: dict[str, str], number: int, limits: Limits, head: bytes
+) -> Raw | Bad:
+    found = {"url": fields.get("warc-target-uri", "").strip("<>"),
+             "id": fields.get("warc-record-id", "").strip("<>"),
+             "date": fields.get("warc-date", "")[:10]}  # fmt: skip
+    if fields["warc-type"].lower() == "conversion":
+        if not fields.get("content-type", "text/plain").startswith("text/plain"):
+            return Bad(number, "no_html_page", f"type {fields['content-type'][:100]}", head)
+        try:
+            found["text"] = block.decode()
+        except UnicodeDecodeError as error:
+            return Bad(number, "invalid_utf8", f"byte {error.start}: {error.reason}", head)
+    else:
+        http, _, _ = block.partition(b"\r\n\r\n")
+        if why := _no_page(http[:MAX_HEADER_BYTES]):
+            return Bad(number, "no_html_page", why, head)
+        page = extractor(limits.record_bytes).extract(block)
+        if "error" in page:
+            return Bad(number, "no_main_text", page["error"], head)
+        found |= {name: value for name, value in page.items() if value or name == "text"}
+    return Raw(number, {name: value for name, value in found.items() if value or name == "text"},
+               head)  # fmt: skip
+
+
+def _no_page(http: bytes) -> str:
+    """Why the header of a response is not that of a page; empty where it is."""
+    status, _, rest = http.partition(b"\r\n")
+    code = status.split(b" ")[1:2]
+    if not status.startswith(b"HTTP/") or code != [b"200"]:
+        return f"status {status[:60].decode('latin-1')!r}"
+    kind = _fields(b"\r\n" + rest).get("content-type", "")
+    return "" if kind.lower().startswith(_HTML) else f"type {kind[:100]!r}"
+
+
+def _find_record(stream: Unpacked) -> int:
+    """Go to the start of the next record; bytes on the way that are more than line ends."""
+    lost = 0
+    while True:
+        ahead = stream.peek(len(_START))
+        if ahead == _START:
+            return lost
+        if not ahead:
+            # The end; or damage, which is raised here.
+            stream.read(1)
+            return lost
+        if ahead[:1] in b"\r\n":
+            stream.skip(1)
+            continue
+        window = stream.peek(MAX_HEADER_BYTES)
+        at = window.find(b"\n" + _START)
+        # The start may straddle the window's end.
+        passed = at + 1 if at >= 0 else max(len(window) - len(_START), 1)
+        stream.skip(passed)
+        lost += passed
+
+
+def _header(stream: Unpacked) -> bytes:
+    """A record's header with the blank line behind it; empty at the end."""
+    window = stream.peek(MAX_HEADER_BYTES)
+    if not window:
+        return b""
+    end = window.find(b"\r\n\r\n")
+    if end < 0:
+        # Passed over as what is of no record; nothing behind it is lost.
+        if len(window) < MAX_HEADER_BYTES:
+            stream.skip(len(window))
+            stream.read(1)
+            raise DamagedError("truncated_file", "the archive ends inside a header")
+        return stream.read(len(_START)) + b"\r\n\r\n"
+    return stream.read(end + 4)
+
+
+def _fields(header: bytes) -> dict[str, str]:
+    """Fields by name in small letters; the first of two of the same name."""
+    found: dict[str, str] = {}
+    for line in header.decode("utf-8", "replace").split("\r\n")[1:]:
+        name, colon, value = line.partition(":")
+        if colon:
+            found.setdefault(name.strip().lower(), value.strip())
+    return found

@@ -1,0 +1,109 @@
+"""Records of WebDataset shards: tar archives whose members with the same key are one record.
+
+The key is a member's path up to the first dot of its file name; the rest is what it holds:
+    .json                an object; its fields go through the field map
+    .txt                 the text
+    .title .url .id .country .continent .date .language .quality
+                         our field of that name, as text; white space around it is dropped
+A member of its own wins over the same field in `.json`. A record without an id has its key for one.
+Members of other names, such as `.jpg`, are passed over.
+"""
+
+from collections.abc import Iterator
+
+from data_prep.config import FieldMap, Limits
+from data_prep.read.fields import Fields
+from data_prep.read.jsonl import kind_of, loads_leniently
+from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
+from data_prep.read.tar import Member, Tar
+from data_prep.read.unpack import Unpacked
+
+_FIELDS = {"txt": "text"} | {name: name for name in FieldMap.model_fields if name != "text"}
+
+
+def read_webdataset(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
+    """One record a key; members that are refused come as `Bad` with the number of their record."""
+    tar = Tar(stream)
+    sample: _Sample | None = None
+    number = 0
+    try:
+        for member in tar:
+            key, ending = _split(member.name)
+            if sample is None or key != sample.key:
+                if sample is not None:
+                    yield sample.record(fields)
+                number += 1
+                sample = _Sample(number, key)
+            if member.refused:
+                detail = f"member {member.name[:200]!r} is refused: {member.refused}"
+                yield Bad(number, "unsafe_member", detail)
+            elif ending == "json" or ending in _FIELDS:
+                sample.add(tar, member, ending, limits.record_bytes)
+            elif ending.rpartition(".")[2] in ("gz", "zst", "bz2", "xz"):
+                sample.fail("nested_compression", f"member {member.name[:200]!r}: unpack it")
+    except DamagedError as damage:
+        # The record at hand may lack members that were to come.
+        yield Bad(max(number, 1), damage.reason, damage.detail)
+        return
+    if sample is not None:
+        yield sample.record(fields)
+    if tar.trailing is not None:
+        yield Bad(number + 1, tar.trailing.reason, tar.trailing.detail)
+
+
+class _Sample:
+    """The members of one key so far."""
+
+    def __init__(self, number: int, key: str):
+        self.number = number
+        self.key = key
+        self._parts: dict[str, bytes] = {}
+        self._bytes = 0
+        self._bad: tuple[str, str] | None = None
+
+    def fail(self, reason: str, detail: str) -> None:
+        """Make it no record; the first reason counts."""
+        self._bad = self._bad or (reason, detail)
+        self._parts = {}
+
+    def add(self, tar: Tar, member: Member, ending: str, limit: int) -> None:
+        self._bytes += member.size
+        if ending in self._parts:
+            self.fail("duplicate_member", f"two members {member.name[:200]!r}")
+        elif self._bytes > limit:
+            self.fail("record_too_long", f"{self._bytes} bytes up to {member.name[:200]!r}")
+        elif self._bad is None:
+            self._parts[ending] = tar.read()
+
+    def record(self, fields: Fields) -> Raw | Bad:
+        head = next(iter(self._parts.values()), b"")[:EXCERPT_BYTES]
+        if self._bad is not None:
+            return Bad(self.number, *self._bad, head or self.key.encode()[:EXCERPT_BYTES])
+        try:
+            return Raw(self.number, self._fields(fields), head)
+        except DamagedError as bad:
+            return Bad(self.number, bad.reason, bad.detail, head)
+
+    def _fields(self, fields: Fields) -> dict:
+        found = {}
+        if "json" in self._parts:
+            record = loads_leniently(self._parts["json"].removeprefix(b"\xef\xbb\xbf"))
+            if not isinstance(record, dict):
+                raise DamagedError("wrong_type", f"{self.key}.json is {kind_of(record)}"[:300])
+            found = fields.pick(record)
+        for ending, data in self._parts.items():
+            if ending != "json":
+                try:
+                    text = data.decode("utf-8-sig")
+                except UnicodeDecodeError as error:
+                    detail = f".{ending}: byte {error.start}: {error.reason}"
+                    raise DamagedError("invalid_utf8", detail) from None
+                ours = _FIELDS[ending]
+                found[ours] = text if ours == "text" else text.strip()
+        return found if "id" in found else found | {"id": self.key}
+
+
+def _split(name: str) -> tuple[str, str]:
+    folder, slash, file = name.removeprefix("./").rpartition("/")
+    key, _, ending = file.partition(".")
+    return folder + slash + key, ending.lower()
