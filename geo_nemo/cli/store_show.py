@@ -27,6 +27,10 @@ from geo_nemo.metadata.record import Kind
 from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store import TokenStore
 
+PART = "\u22ef"
+REPLACEMENT = "\ufffd"  # what decoders give for bytes that are no character
+# A character has no more bytes.
+MOST_PARTS = 4
 PAGE_STYLE = """\
 .legend{margin:22px 0 10px}
 .tokens span{border-radius:2px}
@@ -49,11 +53,15 @@ class ShownDocument:
 
 @dataclass(frozen=True)
 class ShownToken:
-    """position: in the document, BOS is 0. look: the classes of its colour."""
+    """position: in the document, BOS is 0. look: the classes of its colour.
+
+    text: what it adds to the text; PART where its bytes are no whole character yet.
+    """
 
     position: int
     id: int
     piece: str
+    text: str
     kind: str
     trained: bool
     look: str
@@ -97,12 +105,36 @@ def tokens_of(shown: ShownDocument) -> Iterator[ShownToken]:
     kinds = [Kind.BOS, *map(Kind, row.label_kinds.tolist())]
     mask = [False, *(row.loss_mask == 1).tolist()]
     pieces = shown.tokenizer.pieces(ids)
-    for position, (token, kind, trained, piece) in enumerate(
-        zip(ids, kinds, mask, pieces, strict=True)
+    texts = _texts(ids, pieces, shown.tokenizer)
+    for position, (token, kind, trained, piece, text) in enumerate(
+        zip(ids, kinds, mask, pieces, texts, strict=True)
     ):
         state = "trained" if trained else "masked"
         look = f"{ROLES[kind]} {state}" if kind in ROLES else state
-        yield ShownToken(position, token, piece, kind.name.lower(), trained, look)
+        yield ShownToken(position, token, piece, text, kind.name.lower(), trained, look)
+
+
+def _texts(ids: list[int], pieces: list[str], tokenizer: Tokenizer) -> Iterator[str]:
+    """What each token adds to the text: characters of several tokens come with their last one."""
+    replacement = tokenizer.encode(REPLACEMENT)
+    start = 0
+    while start < len(ids):
+        size, text = 1, tokenizer.decode(ids[start : start + 1])
+        if REPLACEMENT not in text:
+            # Some models drop the first space on decoding, and all of them control tokens.
+            piece = pieces[start]
+            yield piece if text.strip(" ") in ("", piece.strip(" ")) else text
+        else:
+            for more in range(2, MOST_PARTS + 1):
+                some = ids[start : start + more]
+                joined = tokenizer.decode(some)
+                # A text may hold the replacement character itself.
+                if REPLACEMENT not in joined or some == replacement:
+                    size, text = more, joined
+                    break
+            yield from [PART] * (size - 1)
+            yield text
+        start += size
 
 
 def print_document(shown: ShownDocument, console: Console, tokens: bool, ids: bool) -> None:
@@ -120,7 +152,7 @@ def print_document(shown: ShownDocument, console: Console, tokens: bool, ids: bo
         return
     text = Text()
     for token in tokens_of(shown):
-        text.append(token.piece.translate(VISIBLE), style=TERMINAL[token.look])
+        text.append(token.text.translate(VISIBLE), style=TERMINAL[token.look])
         text.append("\u2502", style="dim")
     console.print(text)
 
@@ -132,7 +164,7 @@ def document_page(shown: ShownDocument) -> str:
         f'<span class="{token.look}{" odd" if token.position % 2 else ""}" '
         f'title="{token.position}: id {token.id}, {token.kind}, '
         f'{"trained" if token.trained else "not trained"}">'
-        f"{escape(token.piece.translate(VISIBLE))}</span>"
+        f"{escape(token.text.translate(VISIBLE))}</span>"
         for token in tokens_of(shown)
     )
     rows = "".join(

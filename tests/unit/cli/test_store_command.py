@@ -175,6 +175,17 @@ def test_inspect_finds_by_text_and_hash_and_writes_an_escaped_page(run, stores, 
     assert out.count("\u2502") > 15
 
 
+@pytest.mark.parametrize("kind", ["llama_3", "sentencepiece"])
+def test_characters_of_several_tokens_are_shown_whole(run, tmp_path, kind):
+    path = write_tokenizer(tmp_path, kind)
+    store = write_store(tmp_path / "s", path, {"train": [Text("\u4f60 a\ufffd\u597d", "")]})
+    _, out, _ = run("inspect", store, "--policy", "none", "--tokens")
+    text = out.split("\u2514")[-1]
+    assert "\u22ef\u2502\u22ef\u2502\u4f60\u2502" in text.replace(" \u22ef", "\u22ef")
+    assert text.replace("\u2502", "").replace("\u22ef", "").count("\ufffd") == 1
+    assert "\u597d\u2502" in text
+
+
 def test_export_says_what_it_wrote_and_that_it_was_checked(run, stores, tmp_path):
     status, out, _ = run("export", stores["news"], "--out", tmp_path / "x", "--policy", "none")
     assert status == 0
