@@ -1,0 +1,54 @@
+"""`geo-nemo index`: build the packing index of every stage ahead of the training that reads it."""
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from geo_nemo.cli.options import OVERRIDES
+
+SPLIT = "train"
+
+
+@click.command(
+    epilog="Example: geo-nemo index data.store=S output_dir=runs/a data.index_workers=16"
+)
+@OVERRIDES
+def command(overrides: tuple[str, ...]) -> int:
+    """Plan which documents each row of each stage holds, and write that down.
+
+    Takes the settings of geo-nemo train, and needs no GPU. A training with the same settings finds
+    what is built here; without it, its first process builds it. What is whole is kept.
+    """
+    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.config import Run
+    from geo_nemo.config.load import load_config
+    from geo_nemo.data.dataset import Statistics
+    from geo_nemo.data.stage import build_stage_index, index_place
+    from geo_nemo.store import TokenStore
+
+    run = load_config("train", Run, overrides)
+    store = TokenStore.open(run.data.store)
+    split, tokenizer = store.split(SPLIT), store.tokenizer()
+    table = Table(title="Packing indices", title_justify="left")
+    for name in ("stage", "index"):
+        table.add_column(name, overflow="fold")
+    for name in ("documents", "rows", "epochs", "padding", "cut", "later text", "metadata"):
+        table.add_column(name, justify="right")
+    for stage in run.stages:
+        with progress_bar() as progress:
+            index, built = build_stage_index(run, store.hash, split, tokenizer, stage, progress)
+        found = Statistics.of(index.counts, index.documents, run.data.seq_length)
+        place = index_place(run, store.hash, split, stage).path
+        table.add_row(
+            stage,
+            f"{place} ({'built' if built else 'was there'})",
+            f"{index.documents:,}",
+            f"{found.rows:,}",
+            f"{found.epochs:.2f}",
+            f"{1 - found.fill:.2%}",
+            f"{found.cut_share:.2%}",
+            f"{found.later_share:.2%}",
+            f"{found.metadata_share:.2%}",
+        )
+    Console(highlight=False).print(table)
+    return 0
