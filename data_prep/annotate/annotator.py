@@ -45,8 +45,8 @@ class Annotator:
         """
         get = fields.get
         text, utf8 = self._text(get("text"))
-        address = _string("url", get("url"))
-        if not address:
+        address = get("url")
+        if address is None or not _text_value("url", address).strip():
             raise Rejected("missing_url", "no url")
         url = parse_url(address)
         host = url.host

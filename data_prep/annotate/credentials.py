@@ -9,11 +9,13 @@ import re
 # How a URL's authority begins. The WHATWG's parser takes `https:user:pw@host`, any number of
 # slashes, and backslashes for slashes; in JSON each of them may be escaped.
 _START = r"(?:https?:[\\/]*|ftp:[\\/]*|\\?/\\?/)"
+# A quotation mark that ends a string of JSON, an attribute of HTML or a quotation.
+_QUOTE = r'"(?=\s|[,}\]>]|\Z)'
 _WHOLE = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         # Up to the last @ before a slash; a password may hold spaces and escaped quotes.
-        rf'({_START})(?:\\[^/]|[^/?#"\\])*@',
+        rf'({_START})(?:\\[^/]|[^/?#"\\]|(?!{_QUOTE})")*@',
         # A password with a slash in it: no URL, but somebody's password. `host:8080/@name` stays.
         rf'({_START})[^/?#"\s\\@]*:(?!\d+[/?#\\])[^"\s]*@',
         # Without a scheme: `user:password@host.org`.

@@ -15,7 +15,7 @@ linearly (the length: with its logarithm) to 0 at a bound:
 | repetition  | 0.05   | characters in lines that were there before [G, F]    | 0.2    | 0       |
 | symbols     | 0.05   | # | < > { } \\ ^ ~ … and ... , by word [G]            | 0.1    | 0       |
 
-Of a longer text, the first and last 1,024 characters are looked at, so that it costs no more than
+Of a longer text, the first and last 768 characters are looked at, so that it costs no more than
 a short one, and its foot is seen. Words are runs between white space; word_length, function and
 variety look at the first 600 characters, as variety falls with length. English is meant: where the
 language is known to be another, `function` is 1 for all texts; where it is not known, compare
@@ -32,7 +32,7 @@ nobody has tuned them on a model.
 import math
 from dataclasses import dataclass
 
-WINDOW_CHARACTERS, END_CHARACTERS = 600, 1024
+WINDOW_CHARACTERS, END_CHARACTERS = 600, 768
 FUNCTION_WORDS = frozenset(("the", "be", "to", "of", "and", "that", "have", "with"))
 FLOOR = 0.05
 # With quotation marks and brackets that close after the full stop, and those of other scripts.
@@ -47,7 +47,7 @@ _ELLIPSIS = "…".encode()
 _LONGEST_MEAN_WORD = 15
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen would double the time it takes to make one
 class Signals:
     """What `score` weighs: the measures of the table, before they become signals.
 

@@ -77,7 +77,7 @@ def parse(text: str) -> can_ada.URL:
             text = "https://" + text
     try:
         url = can_ada.parse(text)
-    except ValueError:
+    except (ValueError, TypeError):  # a lone surrogate is no text for can_ada
         raise Rejected("invalid_url", f"cannot be parsed: {_shown(text)}") from None
     if url.protocol not in ("https:", "http:"):
         raise Rejected("refused_url_scheme", f"scheme {url.protocol} of {_shown(text)}")

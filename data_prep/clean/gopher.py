@@ -2,7 +2,8 @@
 
 Thresholds are the paper's; those of repetition are its table A1. A rule drops what is beyond its
 threshold, not what is on it. Stop words are compared in lower case. Lists of bullets are meant, so
-a minus and an asterisk at a line's start count as bullets too.
+a minus and an asterisk at a line's start count as bullets too. An n-gram that occurs once repeats
+nothing (datatrove's filter counts it, and so drops some texts of a line or two).
 """
 
 from collections.abc import Callable

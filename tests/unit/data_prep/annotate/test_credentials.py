@@ -21,6 +21,7 @@ SECRETS = [
     "https://user:a@hunter2@host.org/",
     "https://user:my hunter2@host.org/",
     "https://user:hunter2/x@host.org/",
+    'https://us"er:hunt"hunter2@host.org/',
     "user:hunter2@host.org/path",
     "ftp://user:hunter2@host.org/",
     "https://a.com/?next=https://user:hunter2@host.org/",
@@ -77,7 +78,7 @@ def test_what_is_no_credential_stays(text):
 @settings(max_examples=300, deadline=None)
 @given(
     user=st.text(st.characters(codec="utf-8"), max_size=6),
-    password=st.text(st.characters(codec="utf-8", exclude_characters='"'), max_size=8),
+    password=st.text(st.characters(codec="utf-8"), max_size=8),
 )
 @example(user="a", password="b\\c")
 def test_whatever_the_parser_takes_for_a_password_goes(user, password):
@@ -87,6 +88,7 @@ def test_whatever_the_parser_takes_for_a_password_goes(user, password):
     except ValueError:
         assume(False)
     assume("SeCrEt" in parsed.password + parsed.username)
-    assert "SeCrEt" not in without_credentials(url)
+    if '"' not in user + password:  # outside JSON it may end the URL
+        assert "SeCrEt" not in without_credentials(url)
     assert "SeCrEt" not in without_credentials(json.dumps({"url": url}))
     assert "SeCrEt" not in without_credentials(json.dumps({"url": url}, ensure_ascii=False))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_prep.annotate.origin import OriginRules, load_outlets
+from data_prep.annotate.origin import OriginRules, countries_of, load_outlets
 from data_prep.annotate.urls import host_facts
 from data_prep.quarantine import Rejected
 from geo_nemo.config import UserError
@@ -87,6 +87,43 @@ def test_default_outlets_are_on_domains_that_tell_no_country_themselves():
         assert host_facts(host).country is None, f"{host} needs no row"
 
 
+def test_a_host_is_read_as_a_url_s_host_is(tmp_path):
+    table = tmp_path / "outlets.csv"
+    table.write_text("host,country\nBücher.example.com,de\nwww.A.com.,us\n[2001:DB8::1],ke\n")
+    own = load_outlets(str(table)).items() - load_outlets(None).items()
+    assert own == {
+        ("xn--bcher-kva.example.com", "de"), ("www.a.com", "us"), ("[2001:db8::1]", "ke"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("country", "host", "confidence"),
+    [
+        ("gb", "www.bbc.com", 0.99),
+        ("gb", "example.co.uk", 0.99),
+        ("us", "www.cia.gov", 0.99),
+        ("us", "example.com", 0.90),
+        ("dz", "www.cia.gov", 0.90),
+        (None, "bbc.com", 0.85),
+        (None, "odd.co.ke", 0.85),
+        (None, "nation.co.ke", 0.80),
+        (None, "www.cia.gov", 0.50),
+    ],
+)
+def test_confidence_is_that_of_the_evidence(country, host, confidence):
+    found = OriginRules(OUTLETS).origin(country, None, host_facts(host))
+    assert found.confidence == confidence
+
+
+def test_countries_of_many_urls():
+    urls = ["https://www.bbc.com/a?b#c", "bbc.co.uk/x", "https://u:p@nation.co.ke:8080/",
+            "https://news.io/", "http://8.8.8.8/", "javascript:x", "", "https://", "http://cia.gov",
+            "https://a\ud800.com/", "x" * 10_000]  # fmt: skip
+    expected = ["gb", "gb", "ke", None, None, None, None, None, "us", None, None]
+    assert OriginRules(OUTLETS).countries_of(urls) == expected
+    assert countries_of(urls) == expected
+
+
 def test_the_users_table_goes_before_the_default(tmp_path):
     table = tmp_path / "outlets.csv"
     table.write_text("\ufeffhost,country,note\nBBC.com,us,mine\n\nnew.example.com,KE\n")
@@ -102,6 +139,9 @@ def test_the_users_table_goes_before_the_default(tmp_path):
         (b"host,country\na.com,gb\nb.com,zz\n", "line 3: 'b.com,zz'"),
         (b"host,country\nhttps://a.com/x,gb\n", "line 2"),
         (b"host,country\na.com\n", "line 2"),
+        (b"host,country\nme:pw@a.com,gb\n", "line 2"),
+        (b"host,country\nlocalhost,gb\n", "line 2"),
+        (b"host,country\n\x00,gb\n", "line 2"),
         (b"host,country\na.com,gb\na.com,us\n", "line 3: a.com has another country further up"),
         (b"host,country\n\xff,gb\n", "is not UTF-8"),
     ],

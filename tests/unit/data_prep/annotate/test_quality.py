@@ -126,7 +126,8 @@ def test_the_foot_of_a_long_text_is_seen():
 @pytest.mark.parametrize(
     "junk",
     ["Home | News | Sport | Weather\nSign in\nSubscribe\n" * 10, "click here " * 200,
-     "1 2 3 " * 300, "{a: 1};\nvar x = '#';\n" * 30, "A", "....", "BUY NOW!!! $$$ >>> http://x.y <<<\n" * 20],
+     "1 2 3 " * 300, "{a: 1};\nvar x = '#';\n" * 30, "A", "....",
+     "BUY NOW!!! $$$ >>> http://x.y <<<\n" * 20],
 )  # fmt: skip
 def test_junk_is_far_below_an_article(junk):
     assert quality(ARTICLE) >= 90

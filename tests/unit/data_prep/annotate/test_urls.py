@@ -19,6 +19,11 @@ NORMAL = {
     "https://example.com./x": "https://example.com/x",
     "https://www.cia.gov/f/algeria/#geography": "https://www.cia.gov/f/algeria/",
     "http://0x7f.1/x": "http://127.0.0.1/x",
+    "https://a.com/x\ny": "https://a.com/xy",
+    "http://[2001:DB8:0:0::1]:80/x": "http://[2001:db8::1]/x",
+    "https://a.com/r?u=https://me:pw@b.com/&x=1": "https://a.com/r?u=https://b.com/&x=1",
+    "https://medium.com/@user/post": "https://medium.com/@user/post",
+    "https://a.com/x?u=https://b.com:8080": "https://a.com/x?u=https://b.com:8080",
 }
 
 
@@ -46,6 +51,9 @@ def test_host_and_path():
         ("mailto:a@b.com", "refused_url_scheme"),
         ("ftp://a.com/x", "refused_url_scheme"),
         ("localhost:80/x", "refused_url_scheme"),
+        ("JavaScript:alert(1)", "refused_url_scheme"),
+        (" data:text/html,x", "refused_url_scheme"),
+        ("https://a.com/" + "x" * 4096, "invalid_url"),
         ("/news/1", "invalid_url"),
         ("http://", "invalid_url"),
         ("https:///", "invalid_url"),
