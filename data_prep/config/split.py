@@ -19,7 +19,8 @@ class Splits(Section):
     test_years, validation_years: with by=year, the years that are test and validation; the shares
         are then not used. Documents without a date are in train.
     test_per_continent: with this, test is so many documents of each continent, shared out among
-        its countries as their documents are; `test` is then not used. An error where a continent
+        its countries as their documents are; `test` is then not used. Exactly so many, but for
+        what whole hosts, or clusters that are kept, leave open or add. An error where a continent
         has not twice as many.
     test_min_per_country: a country whose share is smaller gets this many, as far as that is no
         more than a fifth of its documents.

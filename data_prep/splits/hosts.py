@@ -6,6 +6,7 @@ and a host that holds more than it is always in train. Validation has its share 
 the same way.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,10 @@ from data_prep.config import Splits
 from data_prep.splits.draws import TEST_DRAW, VALIDATION_DRAW, contained, uniform_bits
 from data_prep.splits.quotas import first_fit, quota_by_share, quotas_by_continent
 from data_prep.splits.rules import CODES
+from geo_nemo.config.errors import UserError
+from geo_nemo.metadata.geography import continent_of
 
+LEAST_FILLED = 0.9
 _MERGE_AT = 1 << 20
 
 
@@ -82,7 +86,26 @@ def draw_hosts(hosts: Hosts, splits: Splits, seed: int) -> tuple[np.ndarray, np.
             taken.append(chosen)
             left = ~contained(chosen, units)
             units, documents = units[left], documents[left]
-    return _joined(test), _joined(validation)
+    found = _joined(test)
+    if splits.test_per_continent is not None:
+        _check_filled(hosts, found, splits.test_per_continent)
+    return found, _joined(validation)
+
+
+def _check_filled(hosts: Hosts, test: np.ndarray, goal: int) -> None:
+    """UserError where hosts are so large that whole ones leave much of the goal open."""
+    given: Counter[str] = Counter()
+    chosen = contained(test, hosts.unit)
+    by_country = np.bincount(hosts.home, hosts.documents * chosen, len(CODES))
+    for number in np.unique(hosts.home):
+        given[continent_of(CODES[number])] += int(by_country[number])
+    for continent, documents in sorted(given.items()):
+        if documents < LEAST_FILLED * goal:
+            raise UserError(
+                f"splits.by=host: whole hosts give {continent} {documents} test documents of "
+                f"test_per_continent={goal}, for the others hold more than their country's "
+                "share; raise test_per_continent, or split by cluster"
+            )
 
 
 def _summed(

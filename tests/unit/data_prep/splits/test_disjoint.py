@@ -11,6 +11,7 @@ from data_prep.splits.find import find_rules
 from data_prep.splits.hosts import HostTally
 from data_prep.splits.outcomes import OUTCOMES, OVER_CAP, TEST, TRAIN, VALIDATION
 from data_prep.splits.rules import INDEX
+from geo_nemo.config.errors import UserError
 from geo_nemo.store.manifest import SPLITS
 from tests.unit.data_prep.splits.worlds import HASHES, chunked, rows, take
 
@@ -99,6 +100,12 @@ def test_a_host_larger_than_the_quota_is_train():
     for seed in range(5):
         found = outcomes(all_rows, Splits(by="host", test_per_continent=250), seed=seed)
         assert (found[:1000] != TEST).all()
+
+
+def test_hosts_too_large_to_fill_a_continents_test_set_are_an_error():
+    all_rows = rows(["ke"] * 900, np.repeat(HASHES[:3], 300), HASHES[100:1000])
+    with pytest.raises(UserError, match="whole hosts give Africa 0 test documents of"):
+        outcomes(all_rows, Splits(by="host", test_per_continent=200))
 
 
 @given(
