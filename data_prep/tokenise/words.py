@@ -71,7 +71,9 @@ def why_not_by_words(path: Path) -> str:
     ]
     if model.normalize(_UNTOUCHED) != _UNTOUCHED.replace(" ", BLANK):
         return "the model changes white space or characters before it encodes"
-    if any(BLANK in model.id_to_piece(i)[1:] for i in normal):
+    # A user's own symbol has a real space.
+    pieces = [model.id_to_piece(i) for i in normal]
+    if any(BLANK in piece[1:] or " " in piece for piece in pieces):
         return "the model has pieces of more than one word"
     if model.IsUnknown(model.piece_to_id(BLANK)):
         return "the model has no piece for a space"
