@@ -113,8 +113,8 @@ class CardData(Section):
     found: records, readable or not; `found` less what all steps dropped is what the splits hold.
     text_bytes: of the records, after decompression. steps: in order.
     hosts: those with most documents. distinct_hosts: of all splits.
-    masked: what was masked in texts, by kind. settings: of the config, without folders and
-    execution. hashes: that identify what was made, by what they are of.
+    masked: places in titles and texts where something was masked, by kind. settings: of the
+    config, without folders and execution. hashes: that identify what was made, by what they are of.
     """
 
     format_version: Literal[1] = 1

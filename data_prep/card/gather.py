@@ -76,7 +76,7 @@ def gather(config: Prep) -> CardData:
         distinct_hosts=len(hosts),
         clusters=_clusters(config),
         overlap=_overlap(config),
-        masked=dict(sorted(_summed(counts.get("masked", {}) for counts in ingested).items())),
+        masked=dict(sorted(_summed(counts["masked"] for counts in profiles).items())),
         tokenizer=None if manifest is None else _tokenizer(manifest),
         examples=_examples(profiles),
         inputs=inputs,

@@ -5,6 +5,7 @@ In memory: a row group, the counts, and the hosts of the part.
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_prep.card.data import LENGTH_BINS, QUALITY_BINS
+from data_prep.clean.masks import EMAIL_MASK, IP_MASK, PHONE_MASK
 from data_prep.engine import Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from data_prep.ingest import all_parts
@@ -32,6 +34,8 @@ COUNTED = {
     "evidence": "evidence",
 }
 EXAMPLE_CHARACTERS = 240
+# What stands in a text for what was masked. NOW itself withholds ten words at a time.
+MASKS = {"email": EMAIL_MASK, "ip": IP_MASK, "phone": PHONE_MASK, "now": " ".join("@" * 10)}
 _COLUMNS = ["host", "continent", "quality", "title", "text", *COUNTED]
 
 
@@ -41,8 +45,9 @@ class Profile(Stage):
     name = "profile"
 
     def tasks(self) -> list[Task]:
+        base = (PROFILE_VERSION, *self.config.clean.pii)
         return [
-            Task(part.id, task_key(PROFILE_VERSION, part.key, key), part.text_bytes, {})
+            Task(part.id, task_key(*base, part.key, key), part.text_bytes, {})
             for part, key in zip(all_parts(self.config), final_keys(self.config), strict=True)
         ]
 
@@ -50,7 +55,7 @@ class Profile(Stage):
         part = next(part for part in all_parts(self.config) if part.id == task.id)
         outcome = final_outcomes(self.config, part)
         draws = content_draws(self.config, part, np.arange(part.documents))
-        counts = PartProfile()
+        counts = PartProfile(self.config.clean.pii)
         start = done = 0
         for batch in read_part(part.path, _COLUMNS):
             rows = slice(start, start + len(batch))
@@ -63,10 +68,15 @@ class Profile(Stage):
 
 
 class PartProfile:
-    """Counts of the documents that are in a split."""
+    """Counts of the documents that are in a split.
 
-    def __init__(self) -> None:
+    pii: kinds that were masked; NOW's own gaps are always counted.
+    """
+
+    def __init__(self, pii: Iterable[str] = ()) -> None:
         self.hosts: Counter[str] = Counter()
+        self.masked: Counter[str] = Counter()
+        self._masks = {kind: MASKS[kind] for kind in (*pii, "now")}
         self._splits = {split: _SplitProfile() for split in SPLITS}
         # By continent, the train document with the lowest draw.
         self._examples: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -79,14 +89,19 @@ class PartProfile:
             at = np.flatnonzero(outcome == number)
             if len(at):
                 self._splits[split].add(batch, at, sizes[at], lengths[at])
-        inside = np.flatnonzero(outcome < len(SPLITS))
-        self.hosts.update(_value_counts(batch["host"].take(pa.array(inside))))
+        inside = outcome < len(SPLITS)
+        self.hosts.update(_value_counts(batch["host"].take(pa.array(np.flatnonzero(inside)))))
+        for kind, mask in self._masks.items():
+            for column in ("title", "text"):
+                found = pc.count_substring(batch[column], mask).to_numpy(zero_copy_only=False)
+                self.masked[kind] += int(found[inside].sum())
         self._find_examples(batch, np.flatnonzero(outcome == 0), draws)
         return int(sizes.sum())
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
         return {
+            "masked": {kind: number for kind, number in sorted(self.masked.items()) if number},
             "splits": {split: found.to_json() for split, found in self._splits.items()},
             "examples": {
                 continent: {"draw": str(draw), **example}

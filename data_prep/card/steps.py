@@ -31,7 +31,7 @@ _ORIGIN = {
     "missing_url", "invalid_url", "refused_url_scheme", "unknown_country", "unknown_continent",
     "no_country", "country_disagrees", "continent_disagrees", "country_not_listed",
 }  # fmt: skip
-_CLEAN = {"too_short", "too_long", "now_masked", "empty_after_cleaning"}
+_CLEAN = {"too_short", "too_long", "now_mask"}
 
 
 def step_of(reason: str) -> str:

@@ -11,7 +11,12 @@ EVIDENCE = {
     "domain": "the national domain of the host",
     "likely": "likely from the domain (.gov, .edu, .mil), with no other evidence",
 }
-MASKED = {"email": "e-mail addresses", "ip": "IP addresses", "phone": "phone numbers"}
+MASKED = {
+    "email": "e-mail addresses",
+    "ip": "IP addresses",
+    "phone": "phone numbers",
+    "now": "gaps of ten words, by NOW",
+}
 SPLIT_BY = {
     "cluster": "cluster of near-duplicates (a document, where there are none)",
     "host": "host (registrable domain)",

@@ -25,6 +25,7 @@ from data_prep.splits import OUTCOMES, final_outcomes, split_stages
 from data_prep.splits.outcomes import DROPS
 from tests.unit.data_prep.splits.corpora import Corpus, document, make_corpus
 
+MASKED = " [EMAIL] [IP] @ @ @ @ @ @ @ @ @ @"
 INGEST_DROPS = {"broken_json": 4, "no_country": 30, "language_not_listed": 6}
 
 
@@ -37,11 +38,14 @@ def prepared(folder: Path, monkeypatch) -> Corpus:
     documents = [
         document(
             i, ("gb", "ke", "us")[i % 3], source=("a", "b")[i % 2], language=("en", "")[i % 5 == 0],
-            text="x" * (i * 7 + 1), year=0 if i % 4 == 0 else 2000 + i % 9,
+            text="x" * (i * 7 + 1) + MASKED * (i % 3), title="[EMAIL]" * (i % 2),
+            year=0 if i % 4 == 0 else 2000 + i % 9,
         )
         for i in range(300)
     ]  # fmt: skip
-    made = make_corpus(folder, documents, 70, splits={"test_per_continent": 12})
+    made = make_corpus(
+        folder, documents, 70, splits={"test_per_continent": 12}, clean={"pii": ["email"]}
+    )
     made.dropped = {9: ("duplicate_content", 0), 44: ("near_duplicate", 2)}
     made.hits = set(range(100, 120))
     made.install(monkeypatch)
@@ -65,7 +69,7 @@ def prepared(folder: Path, monkeypatch) -> Corpus:
         return {
             # 36 of those read were dropped; 4 could not be read.
             "read": 336, "kept": 300, "text_bytes": 9000, "drops": INGEST_DROPS,
-            "evidence": {}, "countries": {}, "masked": {"email": 3},
+            "evidence": {}, "countries": {},
             "sources": [{"name": "raw.jsonl", "bytes": 5, "xxh3_128": "00"}],
         }  # fmt: skip
 
@@ -133,10 +137,18 @@ def test_examples_are_train_documents_of_each_continent(corpus):
     assert all((e.host, e.title, e.beginning) in train for e in data.examples)
 
 
+def test_masks_are_counted_in_what_was_kept(corpus):
+    data, expected = run(corpus), by_split(corpus)
+    kept = [d for split in ("train", "validation", "test") for d in expected[split]]
+    assert data.masked == {  # addresses were not masked: [IP] is the text's own
+        "email": sum((d.title + d.text).count("[EMAIL]") for d in kept),
+        "now": sum(d.text.count("@ @") // 5 for d in kept),
+    }
+
+
 def test_the_rest_of_the_card(corpus):
     data = run(corpus)
     assert data.title == "raw.jsonl"
-    assert data.masked == {"email": 3}
     assert data.overlap[0].name == "questions"
     assert data.clusters.largest == (2, 2)
     assert data.tokens is None  # there is no store
