@@ -9,15 +9,17 @@ import re
 # How a URL's authority begins. The WHATWG's parser takes `https:user:pw@host`, any number of
 # slashes, and backslashes for slashes; in JSON each of them may be escaped.
 _START = r"(?:https?:[\\/]*|ftp:[\\/]*|\\?/\\?/)"
+# Bounds the work on hostile text; a longer credential is cut off in an excerpt anyway.
+_LONGEST = 300
 # A quotation mark that ends a string of JSON, an attribute of HTML or a quotation.
 _QUOTE = r'"(?=\s|[,}\]>]|\Z)'
 _WHOLE = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         # Up to the last @ before a slash; a password may hold spaces and escaped quotes.
-        rf'({_START})(?:\\[^/]|[^/?#"\\]|(?!{_QUOTE})")*@',
+        rf'({_START})(?:\\[^/]|[^/?#"\\]|(?!{_QUOTE})"){{0,{_LONGEST}}}@',
         # A password with a slash in it: no URL, but somebody's password. `host:8080/@name` stays.
-        rf'({_START})[^/?#"\s\\@]*:(?!\d+[/?#\\])[^"\s]*@',
+        rf'({_START})[^/?#"\s\\@:]{{0,{_LONGEST}}}:(?!\d+[/?#\\])[^"\s]{{0,{_LONGEST}}}@',
         # Without a scheme: `user:password@host.org`.
         r'()(?<![^\s"\'(<=])[^\s/@:"]+:[^\s/@"]+@(?=[\w-]+\.\w)',
         # Percent-encoded, in a parameter that holds a URL.
@@ -25,7 +27,7 @@ _WHOLE = tuple(
     )
 )
 # Cut off before the @.
-_CUT = re.compile(rf'({_START})[^/?#"\s\\@]*:(?!\d+[/?#"\s\\])[^"@]*\Z', re.IGNORECASE)
+_CUT = re.compile(rf'({_START})[^/?#"\s\\@:]*:(?!\d+[/?#"\s\\])[^"@]*\Z', re.IGNORECASE)
 
 
 def without_credentials(text: str, *, cut_off: bool = True) -> str:

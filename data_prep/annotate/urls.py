@@ -124,4 +124,4 @@ def _is_tracking(parameter: str) -> bool:
 
 def _shown(text: str) -> str:
     """`text` as an error may show it."""
-    return repr(without_credentials(text)[:_SHOWN])
+    return repr(without_credentials(text[:_SHOWN]))

@@ -24,9 +24,12 @@ _EMAIL = re.compile(
     r"(?<![\w.%+-])\w[\w.%+'-]{0,63}@(?:[^\W_](?:[^\W_]|-){0,62}\.){1,8}[^\W\d_]{2,24}(?![\w-])"
 )
 _FILE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".css", ".js")  # logo@2x.png
-_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)", re.ASCII)
-_IPV6 = re.compile(r"(?<![\w:.])[0-9a-f:]{2,39}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])",
-                   re.IGNORECASE | re.ASCII)  # fmt: skip
+# Patterns start with a character, and look back after it: such a search is ten times as quick.
+_IPV4 = re.compile(r"\d(?<![\w.]\d)\d{0,2}(?:\.\d{1,3}){3}(?!\w|\.\d)", re.ASCII)
+_IPV6 = re.compile(
+    r"[0-9a-f:](?<![\w:.].)[0-9a-f:]{1,38}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])",
+    re.IGNORECASE | re.ASCII,
+)
 _NUMBERED = re.compile(
     r"(?<![a-z])(?:version|ver|v|release|build|firmware|section|chapter|clause|article|paragraph|§)\.?\s*\Z",
     re.IGNORECASE,
@@ -34,14 +37,19 @@ _NUMBERED = re.compile(
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _GAP = r"[ \u00a0.()/-]"
 _PHONES = (
-    re.compile(rf"(?<![\w+])\+[1-9](?:{_GAP}{{0,2}}\d){{7,14}}(?!\d)"),
-    re.compile(r"(?<![\w.+-])(?:\+?1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d([.-]))"
-               r"[2-9]\d\d(?(1)\1|[ .-])\d{4}(?!\w|[.-]\d)"),
-    re.compile(r"(?<![\w.,+-])0\d{1,4}[ -]\d{3,4}[ -]?\d{3,4}(?!\w|[.,-]\d)"),
-    re.compile(r"(?i:\b(?:tel|telephone|phone|mobile|cell|fax|call|whatsapp|hotline|toll[ -]free)"
-               r"\b[^\w\n+(]{0,4}(?:(?:us|on|at|no|number)\b[^\w\n+(]{0,3}){0,2})"
-               rf"(?P<number>\(?\d(?:{_GAP}{{0,2}}\d){{6,14}})(?!\d)"),
+    re.compile(rf"(?:\(\+|\+(?<![\w+]\+))[1-9](?:{_GAP}{{0,2}}\d){{7,14}}(?!\d)"),
+    re.compile(r"\((?<![\w.+-]\()[2-9]\d\d\) ?[2-9]\d\d[ .-]\d{4}(?!\w|[.-]\d)"),
+    re.compile(r"1(?<![\w.+-]1)([.-])[2-9]\d\d\1[2-9]\d\d\1\d{4}(?!\w|[.-]\d)"),
+    re.compile(r"[2-9](?<![\w.+-].)\d\d([.-])[2-9]\d\d\1\d{4}(?!\w|[.-]\d)"),
+    re.compile(r"0(?<![\w.,+-]0)\d{1,4}[ -]\d{3,4}[ -]?\d{3,4}(?!\w|[.,-]\d)"),
+)
+# Any number of seven digits and more, for one that a word such as `call` goes before.
+_DIGITS = re.compile(rf"\(?\d(?<![\w.].)(?<![\w.]\(.)(?:{_GAP}{{0,2}}\d){{6,14}}(?!\d)")
+_INTRODUCED = re.compile(
+    r"\b(?:tel|telephone|phone|mobile|cell|fax|call|whatsapp|hotline|toll[ -]free)\b"
+    r"[^\w\n+(]{0,4}(?:(?:us|on|at|no|number)\b[^\w\n+(]{0,3}){0,2}\Z", re.IGNORECASE
 )  # fmt: skip
+_INTRODUCTION_CHARACTERS = 40
 _YEARS_OR_DAY = re.compile(
     r"(?:1[6-9]|20)\d\d[/ -](?:1[6-9]|20)\d\d\Z|\d{4}[./-]\d\d?[./-]\d\d?\Z"
     r"|\d\d?[./-]\d\d?[./-]\d{4}\Z"
@@ -58,16 +66,18 @@ def mask_emails(text: str) -> str:
 def mask_ips(text: str) -> str:
     """`text` with each public IP address as `[IP]`; a port or prefix length stays."""
     text = _IPV4.sub(lambda m: IP_MASK if _is_public(m) else m[0], text)
-    if text.count(":") < 2:
+    if "::" not in text and text.count(":") < 7:
         return text
     return _IPV6.sub(lambda m: IP_MASK if m[0].count(":") > 1 and _is_public(m) else m[0], text)
 
 
 def mask_phones(text: str) -> str:
     """`text` with each phone number as `[PHONE]`."""
+    if not _DIGITS.search(text):
+        return text
     for pattern in _PHONES:
         text = pattern.sub(_phone, text)
-    return text
+    return _DIGITS.sub(_introduced_phone, text)
 
 
 MASKS: dict[str, Callable[[str], str]] = {
@@ -93,10 +103,17 @@ def _is_public(match: re.Match[str]) -> bool:
     return in_use and address.is_global and not address.is_multicast
 
 
+def _introduced_phone(match: re.Match[str]) -> str:
+    start = match.start()
+    before = max(0, start - _INTRODUCTION_CHARACTERS)
+    return _phone(match) if _INTRODUCED.search(match.string, before, start) else match[0]
+
+
 def _phone(match: re.Match[str]) -> str:
-    number = match.groupdict().get("number") or match[0]
-    gaps = {c for c in number if not c.isdigit()} - set("+()\u00a0 ")
-    mixed = "." in gaps and (len(gaps) > 1 or " " in number)  # `+1.25 2.50 3.75` are changes
+    number = match[0]
+    gaps = {c for c in number if not c.isdigit()} - set("+()\u00a0")
+    mixed = "." in gaps and len(gaps) > 1  # `+1.25 2.50 3.75` are changes
     if mixed or _YEARS_OR_DAY.match(number):
-        return match[0]
-    return match[0][: len(match[0]) - len(number)] + PHONE_MASK
+        return number
+    opens = number.startswith("(") and ")" not in number  # it closes after the number
+    return "(" + PHONE_MASK if opens else PHONE_MASK
