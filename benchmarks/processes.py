@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
 from geo_nemo.config.errors import RunError
 
 ROOT = Path(__file__).parents[1]
+TAIL = 1 << 20
 # One thread in every library, so that a CPU second is a core's.
 ONE_THREAD = {
     name: "1"
@@ -68,7 +69,7 @@ def run(
         if process.returncode:
             raise RunError(
                 f"{' '.join(map(str, command))[:200]} ended with {process.returncode}: "
-                f"{_last_line(errors) or _last_line(out) or 'it said nothing'}"
+                f"{(_last_line(errors) or _last_line(out) or 'it said nothing')[:500]}"
             )
         said = _last_line(out)
     return Measured(usage.ru_utime + usage.ru_stime, wall, _object(said))
@@ -105,11 +106,11 @@ def said(runs: Sequence[Measured], name: str) -> float:
     return statistics.median(run.said[name] for run in runs)
 
 
-def _last_line(file) -> str:
+def _last_line(file: BinaryIO) -> str:
     file.seek(0, os.SEEK_END)
-    file.seek(max(0, file.tell() - 4096))
+    file.seek(max(0, file.tell() - TAIL))
     lines = file.read().decode(errors="replace").strip().splitlines()
-    return lines[-1][:500] if lines else ""
+    return lines[-1] if lines else ""
 
 
 def _object(line: str) -> dict[str, Any]:

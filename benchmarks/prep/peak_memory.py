@@ -13,29 +13,27 @@ QUICK, FULL, LARGE = (50_000, 200_000), (200_000, 1_000_000), (1_000_000, 10_000
 FILE_DOCUMENTS = 50_000
 # Short texts, so that what grows with the number of documents shows beside the buffers.
 MEDIAN_WORDS, SPREAD = 40, 0.3
-MODULE = "benchmarks.prep.ours.stage"
 
 
 def measure(setting: Setting) -> list[Row]:
     small, big = QUICK if setting.quick else LARGE if setting.large else FULL
-    # Both with the same vocabulary.
     peaks = {count: _peaks(setting, count) for count in (small, big)}
     rows = []
-    for stage, (peak, start) in peaks[big].items():
-        before = peaks[small][stage][0]
+    for stage, found in peaks[big].items():
+        peak, before = found["peak"], peaks[small][stage]["peak"]
         grown = max(0.0, peak - before) / (big - small)
         rows.append(
             compare(
                 "peak_memory", peak / 1e6, "MB", f"itself on {small:,} documents", before / 1e6,
                 "less", f"{stage}, {big:,} documents",
-                f"{grown:.1f} bytes a document more; {start / 1e6:.0f} MB at its start",
+                f"{grown:.1f} bytes a document more; {found['start'] / 1e6:.0f} MB at its start",
             )
         )  # fmt: skip
     return rows
 
 
-def _peaks(setting: Setting, count: int) -> dict[str, tuple[int, int]]:
-    """Peak resident bytes of each stage, and those before it began its tasks."""
+def _peaks(setting: Setting, count: int) -> dict[str, dict[str, int]]:
+    """Resident bytes by stage: `peak`, and `start` before it began."""
     folder = setting.folder / f"memory-{count}"
     folder.mkdir()
     rows = records(count, seed=3, median_words=MEDIAN_WORDS, spread=SPREAD)
@@ -46,9 +44,6 @@ def _peaks(setting: Setting, count: int) -> dict[str, tuple[int, int]]:
     config = store_config(
         files, folder / "out", setting.vocabulary.path, near=True, task_bytes=64_000_000
     ).model_dump_json()
-    found = {}
-    for stage in run_module(MODULE, "names", config).said["names"]:
-        said = run_module(MODULE, stage, config).said
-        found[stage] = (said["peak"], said["start"])
+    found = run_module("benchmarks.prep.ours.stages", config).said["stages"]
     shutil.rmtree(folder)
     return found

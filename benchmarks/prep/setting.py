@@ -52,7 +52,7 @@ class Setting:
         if self.tokenizer is not None:
             path.write_bytes(self.tokenizer.read_bytes())
         else:
-            train_vocabulary(path, self._sample(), self.either(16_000, 64_000))
+            train_vocabulary(path, self._sample(), self.either(16_000, 128_000))
         bos, eos = control_tokens(path)
         config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": bos, "eos_token": eos}
         (folder / "tokenizer_config.json").write_bytes(orjson.dumps(config))

@@ -73,3 +73,8 @@ def test_contenders_take_turns_and_each_round_another_begins():
 def test_medians_are_taken_over_the_rounds():
     runs = [Measured(c, w, {"x": x}) for c, w, x in ((1, 10, 5), (9, 11, 1), (2, 30, 3))]
     assert (cpu(runs), wall(runs), said(runs, "x")) == (2, 11, 3)
+
+
+def test_a_long_line_is_read_whole():
+    code = "import json; print('noise'); print(json.dumps({str(i): i for i in range(5000)}))"
+    assert run(python(code)).said == {str(i): i for i in range(5000)}
