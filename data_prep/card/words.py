@@ -140,7 +140,8 @@ def limits(data: CardData) -> list[str]:
             "Hosts are shared between splits: a test document's host is as a rule known from train."
         )
     if not settings["overlap"]["evaluations"]:
-        found.append("No evaluation was given to check training texts against.")
+        own = ", only this corpus's own test" if settings["overlap"]["held_out"] else ""
+        found.append(f"No evaluation was given to check training texts against{own}.")
     elif settings["overlap"]["action"] == "report":
         found.append("Training texts that overlap with evaluations were reported, not removed.")
     if not settings["clean"]["pii"]:

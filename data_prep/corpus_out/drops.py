@@ -2,13 +2,12 @@
 
 Samples of ingest are those with the lowest hash of their line, those of later stages the rows with
 the lowest draw: fair samples, the same in every run whatever the workers. One task; in memory, the
-arrays of one part (10 bytes a document of the part) and the samples. At most one row group is read
-for each sample.
+arrays of one part (10 bytes a document of the part), a row group and the samples. Each row group
+that holds a sample, or the first of a copy, is read once.
 """
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +33,15 @@ _COLUMNS = ["id", "url", "country", "title", "text"]
 
 
 @dataclass(frozen=True, order=True)
-class Place:
-    """A dropped row; ordered by its draw, then by where it stands."""
+class Dropped:
+    """A dropped document, by its number over all parts; ordered by its draw.
+
+    first: number of the document that it is a copy of; None where there is none in this run.
+    """
 
     draw: int
-    part: int
-    row: int
+    number: int
+    first: int | None
 
 
 class Drops(Stage):
@@ -49,7 +51,7 @@ class Drops(Stage):
 
     def tasks(self) -> list[Task]:
         ingest = Ingest(self.config)
-        keys = [receipt.key for receipt in _receipts(ingest)]
+        keys = [receipt.key for receipt in ingest.receipts()]
         limit = str(self.config.clean.samples_per_reason)
         size = sum(part.documents for part in all_parts(self.config))
         key = task_key(DROPS_VERSION, limit, *keys, *final_keys(self.config))
@@ -62,8 +64,11 @@ class Drops(Stage):
         for reason, lines in _ingest_samples(self.config, limit).items():
             _write(folder, reason, lines)
             counts[reason] = len(lines)
-        for reason, places in self._later(parts, limit, progress).items():
-            lines = list(self._described(reason, places, parts))
+        later = self._later(parts, limit, progress)
+        numbers = {n for found in later.values() for d in found for n in (d.number, d.first)}
+        documents = read_documents(parts, sorted(numbers - {None}))
+        for reason, found in later.items():
+            lines = [_described(reason, dropped, documents) for dropped in found]
             _write(folder, reason, lines)
             counts[reason] = len(lines)
         return {"samples": dict(sorted(counts.items()))}
@@ -78,58 +83,60 @@ class Drops(Stage):
 
     def _later(
         self, parts: list[PartRef], limit: int, progress: TaskProgress
-    ) -> dict[str, list[Place]]:
-        """Rows to show of each reason, from the outcomes of all parts."""
-        found: dict[str, list[Place]] = defaultdict(list)
-        for number, part in enumerate(parts):
+    ) -> dict[str, list[Dropped]]:
+        """Documents to show of each reason, from the outcomes of all parts."""
+        from data_prep.dedup import decisions
+
+        found: dict[str, list[Dropped]] = defaultdict(list)
+        for part in parts:
             outcome = final_outcomes(self.config, part)
             dropped = np.flatnonzero(outcome >= OUTCOMES.index(DROPS[0]))
             draws = content_draws(self.config, part, dropped)
+            leader = decisions(self.config, part).leader[dropped]
             for reason in DROPS:
                 mine = np.flatnonzero(outcome[dropped] == OUTCOMES.index(reason))
                 mine = mine[np.argsort(draws[mine], kind="stable")[:limit]]
-                places = (Place(int(draws[i]), number, int(dropped[i])) for i in mine)
-                found[reason] = heapq.nsmallest(limit, [*found[reason], *places])
+                copies = reason in COPIES
+                new = (
+                    Dropped(
+                        int(draws[i]),
+                        part.start + int(dropped[i]),
+                        int(leader[i]) if copies and leader[i] >= 0 else None,
+                    )
+                    for i in mine
+                )
+                found[reason] = heapq.nsmallest(limit, [*found[reason], *new])
             progress(part.start + part.documents, part.start + part.documents)
-        return {reason: places for reason, places in found.items() if places}
-
-    def _described(
-        self, reason: str, places: list[Place], parts: list[PartRef]
-    ) -> Iterator[dict[str, Any]]:
-        for place in places:
-            part = parts[place.part]
-            entry = {"reason": reason} | _document(part, place.row)
-            if reason in COPIES:
-                leader = _leader(self.config, part, place.row)
-                if leader is not None:
-                    entry["first"] = _named(parts, leader)
-            yield entry
+        return {reason: kept for reason, kept in found.items() if kept}
 
 
-def _leader(config, part: PartRef, row: int) -> int | None:
-    from data_prep.dedup import decisions
+def read_documents(parts: list[PartRef], numbers: list[int]) -> dict[int, dict[str, Any]]:
+    """What a reader of the samples sees of documents, by number; `numbers` ascend."""
+    found = {}
+    for part in parts:
+        mine = [n - part.start for n in numbers if part.start <= n < part.start + part.documents]
+        if not mine:
+            continue
+        with pq.ParquetFile(part.path) as file:
+            start = 0
+            for group in range(file.num_row_groups):
+                stop = start + file.metadata.row_group(group).num_rows
+                rows = [row - start for row in mine if start <= row < stop]
+                if rows:
+                    table = file.read_row_group(group, columns=_COLUMNS, use_threads=False)
+                    for row, document in zip(rows, table.take(rows).to_pylist(), strict=True):
+                        text = document.pop("text")
+                        document |= {"characters": len(text), "excerpt": text[:EXCERPT_CHARACTERS]}
+                        found[part.start + start + row] = document
+                start = stop
+    return found
 
-    leader = int(decisions(config, part).leader[row])
-    return leader if leader >= 0 else None
 
-
-def _named(parts: list[PartRef], number: int) -> dict[str, Any]:
-    """The document with this number over all parts."""
-    part = next((p for p in parts if p.start <= number < p.start + p.documents), None)
-    return {} if part is None else _document(part, number - part.start)
-
-
-def _document(part: PartRef, row: int) -> dict[str, Any]:
-    """What a reader of the sample sees of a row."""
-    with pq.ParquetFile(part.path) as file:
-        group, start = 0, 0
-        while row >= start + file.metadata.row_group(group).num_rows:
-            start += file.metadata.row_group(group).num_rows
-            group += 1
-        table = file.read_row_group(group, columns=_COLUMNS, use_threads=False)
-    found = table.slice(row - start, 1).to_pylist()[0]
-    text = found.pop("text")
-    return found | {"characters": len(text), "excerpt": text[:EXCERPT_CHARACTERS]}
+def _described(
+    reason: str, dropped: Dropped, documents: dict[int, dict[str, Any]]
+) -> dict[str, Any]:
+    entry = {"reason": reason, **documents[dropped.number]}
+    return entry if dropped.first is None else entry | {"first": documents[dropped.first]}
 
 
 def _ingest_samples(config, limit: int) -> dict[str, list[dict[str, Any]]]:
@@ -149,10 +156,6 @@ def _ingest_samples(config, limit: int) -> dict[str, list[dict[str, Any]]]:
         for reason in sorted(found)
         if found[reason]
     }
-
-
-def _receipts(stage: Stage) -> list[Receipt]:
-    return stage.receipts()
 
 
 def _write(folder: Path, reason: str, lines: list[dict[str, Any]]) -> None:

@@ -225,7 +225,7 @@ def test_limits_say_what_was_not_done():
     bare = settings | {
         "clean": {"pii": [], "rules": []},
         "dedup": {"near": {"action": "none"}},
-        "overlap": {"evaluations": [], "action": "remove"},
+        "overlap": {"evaluations": [], "held_out": False, "action": "remove"},
         "annotate": {"languages": []},
     }
     found = " ".join(limits(card(settings=bare)))

@@ -11,10 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
+from data_prep.config import Limits, Source
 from data_prep.corpus_out import CorpusStage, read_corpus
 from data_prep.corpus_out.parquet_out import CORPUS_SCHEMA
 from data_prep.engine import run_stage
 from data_prep.parts import NAMES
+from data_prep.read import list_files, open_reader
 from data_prep.splits import OUTCOMES, final_outcomes, split_stages
 from geo_nemo.config.errors import UserError
 from tests.unit.data_prep.splits.corpora import Corpus, document, make_corpus
@@ -118,6 +120,18 @@ def test_the_webdataset_package_reads_a_shard(tmp_path, monkeypatch):
     assert [sample["txt"] for sample in samples] == [document["text"] for document in wanted]
     assert [s["json"]["cluster"] for s in samples] == [f"{d['cluster']:016x}" for d in wanted]
     assert [s["json"]["host"] for s in samples] == [d["host"] for d in wanted]
+
+
+@pytest.mark.parametrize("format", ["parquet", "webdataset"])
+def test_a_corpus_can_be_the_input_of_another_preparation(tmp_path, monkeypatch, format):
+    corpus = corpus_of(tmp_path, monkeypatch, corpus=format)
+    folder = run(corpus)
+    found = []
+    for file in list_files(Source(path=str(folder / "validation-*"))):
+        found += [record.fields for record in open_reader(file, Limits())]
+    for read, known in zip(found, expected(corpus, "validation"), strict=True):
+        for name in ("id", "url", "country", "continent", "date", "title", "text"):
+            assert read[name] == known[name]
 
 
 @pytest.mark.parametrize("format", ["parquet", "webdataset"])
