@@ -32,6 +32,16 @@ def test_normal_form(value, expected):
     assert normal_text(value) == (expected, expected.encode())
 
 
+def test_every_control_but_tab_and_line_feed_goes():
+    directions = [0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+    line_ends = {0x0A, 0x0B, 0x0C, 0x0D, 0x85}
+    controls = {*range(0x20), *range(0x7F, 0xA0)} - line_ends - {0x09}
+    for code in [*directions, *controls, 0xAD, 0xFEFF, 0xFFFE, 0xFFFF, 0xFDD0]:
+        assert normal_text(f"a{chr(code)}b")[0] == "ab", hex(code)
+    for code in line_ends:
+        assert normal_text(f"a{chr(code)}b")[0] == "a\nb", hex(code)
+
+
 def test_a_line_has_single_spaces():
     assert normal_line(" A\r\n\ttitle\u2028 of\x00 two \n") == "A title of two"
 
