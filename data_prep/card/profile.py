@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from data_prep.card.data import LENGTH_BINS, QUALITY_BINS
-from data_prep.clean.masks import EMAIL_MASK, IP_MASK, PHONE_MASK
 from data_prep.engine import Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from data_prep.ingest import all_parts
@@ -34,8 +32,6 @@ COUNTED = {
     "evidence": "evidence",
 }
 EXAMPLE_CHARACTERS = 240
-# What stands in a text for what was masked. NOW itself withholds ten words at a time.
-MASKS = {"email": EMAIL_MASK, "ip": IP_MASK, "phone": PHONE_MASK, "now": " ".join("@" * 10)}
 _COLUMNS = ["host", "continent", "quality", "title", "text", *COUNTED]
 
 
@@ -76,13 +72,15 @@ class PartProfile:
     def __init__(self, pii: Iterable[str] = ()) -> None:
         self.hosts: Counter[str] = Counter()
         self.masked: Counter[str] = Counter()
-        self._masks = {kind: MASKS[kind] for kind in (*pii, "now")}
+        self._masks = {kind: text for kind, text in mask_texts().items() if kind in (*pii, "now")}
         self._splits = {split: _SplitProfile() for split in SPLITS}
         # By continent, the train document with the lowest draw.
         self._examples: dict[str, tuple[int, dict[str, Any]]] = {}
 
     def add(self, batch: pa.RecordBatch, outcome: np.ndarray, draws: np.ndarray) -> int:
         """Count a batch; outcomes uint8 [n], draws uint64 [n]. UTF-8 bytes of all its texts."""
+        import pyarrow.compute as pc
+
         sizes = pc.binary_length(batch["text"]).to_numpy(zero_copy_only=False)
         lengths = pc.utf8_length(batch["text"]).to_numpy(zero_copy_only=False)
         for number, split in enumerate(SPLITS):
@@ -168,7 +166,14 @@ def length_edge(number: int) -> int:
     return math.ceil(2**half * math.sqrt(2)) if odd else 2**half
 
 
+def mask_texts() -> dict[str, str]:
+    """What stands in a text for what was masked, by kind. NOW itself withholds ten words."""
+    from data_prep.clean.masks import EMAIL_MASK, IP_MASK, PHONE_MASK
+
+    return {"email": EMAIL_MASK, "ip": IP_MASK, "phone": PHONE_MASK, "now": " ".join("@" * 10)}
+
+
 def _value_counts(values: pa.Array) -> dict[str, int]:
-    found = pc.value_counts(values)
+    found = values.value_counts()
     names = map(str, found.field("values").to_pylist())
     return dict(zip(names, found.field("counts").to_pylist(), strict=True))

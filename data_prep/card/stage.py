@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.card.gather import gather, upstream_key
-from data_prep.card.markdown import to_markdown
-from data_prep.card.page import to_html
 from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from geo_nemo.config.files import write_whole
@@ -23,6 +21,10 @@ class Card(Stage):
         return [Task("all", task_key(CARD_VERSION, upstream_key(self.config)), 3, {})]
 
     def run(self, task: Task, folder: Path, progress: TaskProgress) -> dict[str, Any]:
+        # jinja2 is slow to import, and every process makes every stage.
+        from data_prep.card.markdown import to_markdown
+        from data_prep.card.page import to_html
+
         data = gather(self.config)
         (folder / REPORT).write_bytes(data.model_dump_json(indent=1).encode() + b"\n")
         progress(1, data.documents)

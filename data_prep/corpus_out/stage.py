@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from data_prep.corpus_out.parquet_out import ParquetOut
 from data_prep.corpus_out.publish import publish, withdraw
@@ -97,6 +96,8 @@ class PartSplits:
 
         Returns UTF-8 bytes of all its texts.
         """
+        import pyarrow.compute as pc
+
         lengths = pc.binary_length(batch["text"]).to_numpy(zero_copy_only=False)
         for number, split in enumerate(SPLITS):
             at = np.flatnonzero(outcome == number)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 
 from data_prep.config import Prep
@@ -68,6 +67,8 @@ def country_numbers(countries: pa.StringArray) -> np.ndarray:
 
 def host_units(domains: pa.StringArray, hosts: pa.StringArray) -> np.ndarray:
     """uint64 [n]: xxh3-64 of the registrable domain, or of the host where it has none."""
+    import pyarrow.compute as pc
+
     names = pc.if_else(pc.equal(domains, ""), hosts, domains)
     return _by_value(names, lambda name: xxhash.xxh3_64_intdigest(name.encode()), np.uint64)
 
