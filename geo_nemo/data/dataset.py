@@ -22,8 +22,9 @@ from geo_nemo.config.stages import stage_samples
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.draws import Draws, EpochDraws
 from geo_nemo.data.dropout import fields_of
-from geo_nemo.data.index import Index, MemorySink, as_table
+from geo_nemo.data.index import Index, as_table
 from geo_nemo.data.index_build import Extent, build
+from geo_nemo.data.index_write import MemorySink
 from geo_nemo.data.mixing import stage_draws
 from geo_nemo.data.rows import Row, build_row
 from geo_nemo.data.selection import stage_documents

@@ -19,7 +19,7 @@ import numpy as np
 from geo_nemo.config import Data, MetadataPolicy, RunError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.draws import Draws
-from geo_nemo.data.index import Block
+from geo_nemo.data.index_write import Block
 from geo_nemo.data.window import Planner
 from geo_nemo.metadata.compose import Composer
 

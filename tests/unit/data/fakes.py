@@ -56,7 +56,7 @@ class MemorySplit:
     name = "train"
 
     def __init__(self, documents: Sequence[Document]):
-        self._documents = documents
+        self.documents = documents
         self.num_documents = len(documents)
         self.hosts = sorted({d.host for d in documents})
         self.countries = tuple(sorted({d.country for d in documents}))
@@ -73,13 +73,13 @@ class MemorySplit:
         self.quality = np.array([d.quality for d in documents], np.uint8)
 
     def title(self, index: int) -> np.ndarray:
-        return np.array(self._documents[index].title, dtype=np.uint16)
+        return np.array(self.documents[index].title, dtype=np.uint16)
 
     def body(self, index: int) -> np.ndarray:
-        return np.array(self._documents[index].body, dtype=np.uint16)
+        return np.array(self.documents[index].body, dtype=np.uint16)
 
     def record(self, index: int) -> MetadataRecord:
-        document = self._documents[index]
+        document = self.documents[index]
         return MetadataRecord(
             host=document.host,
             country=document.country,

@@ -8,13 +8,14 @@ import pytest
 from geo_nemo.data.audit import audit_stage, check_row, check_window
 from geo_nemo.metadata.record import Kind
 from tests.unit.data.fakes import Document, random_documents
-from tests.unit.data.test_dataset import POLICIES, dataset
+from tests.unit.data.test_dataset import PACKINGS, POLICIES, dataset
 
 
+@pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.parametrize("samples", [None, 3, 200])
-def test_honest_rows_break_no_rule(name, samples):
-    data = dataset(random_documents(2, 50), POLICIES[name], samples=samples)
+def test_honest_rows_break_no_rule(name, samples, packing):
+    data = dataset(random_documents(2, 50), POLICIES[name], samples=samples, packing=packing)
     audit = audit_stage(data)
     assert audit.violations == ()
     assert audit.broken == {}
@@ -120,3 +121,23 @@ def test_a_lost_document_and_a_repeated_one_are_noticed():
     assert [(v.rule, v.detail) for v in found] == [
         ("every document once an epoch", "1 of 2 documents in the window")
     ]
+
+
+@pytest.mark.parametrize(("name", "position", "value", "rule"), [
+    ("tokens", 0, 9, "a bare piece is the document's"),
+    ("labels", 47, 9, "trained text is the store's"),
+    ("loss_mask", 5, 0, "nothing else is trained"),
+])  # fmt: skip
+def test_a_falsified_bare_piece_breaks_the_rule(name, position, value, rule):
+    data = dataset([Document([], list(range(1000, 1100)))], packing="concat, bare")
+    sample = next(i for i in range(len(data)) if data.fragments(i)[0].start == 48)
+    row, fragments = data[sample], data.fragments(sample)
+    assert check_row(data, row, fragments, 0) == []
+    found = check_row(data, changed(row, name, position, value), fragments, 0)
+    assert rule in {violation.rule for violation in found}
+
+
+def test_an_index_of_other_rows_is_noticed():
+    data = dataset(random_documents(2, 50))
+    data.index = dataset(random_documents(2, 50), seed=4).index
+    assert "the index holds the plan" in audit_stage(data).broken

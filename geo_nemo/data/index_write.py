@@ -1,0 +1,130 @@
+"""Writes a packing index a window at a time, into memory or into the files of a new folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from geo_nemo.config.files import write_synced
+from geo_nemo.data.index import (
+    FILES,
+    FORMAT,
+    LEDGER,
+    NAME,
+    WINDOW,
+    Index,
+    Parts,
+    block_hash,
+    record_check,
+    tally,
+)
+from geo_nemo.data.window import Counts, Window
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one window adds. row_sizes: fragments of each row, [rows]; ledger: [countries, 3]."""
+
+    fragments: np.ndarray
+    row_sizes: np.ndarray
+    ledger: np.ndarray
+    counts: Counts
+
+    @classmethod
+    def of(cls, window: Window, num_countries: int) -> Block:
+        """A planned window as a block."""
+        ledger = tally(window.fragments, num_countries)
+        return cls(window.fragments, np.diff(window.row_starts), ledger, window.counts)
+
+
+class MemorySink:
+    """Takes blocks into memory."""
+
+    def __init__(self, dtype: np.dtype, num_countries: int):
+        self._blocks: list[Block] = []
+        self._dtype = dtype
+        self._num_countries = num_countries
+
+    def add(self, block: Block) -> None:
+        self._blocks.append(block)
+
+    def finish(self, documents: int) -> Index:
+        """The index of what was added, out of so many documents."""
+        blocks = self._blocks
+        none = [np.empty(0, self._dtype)]
+        fragments = np.concatenate([block.fragments for block in blocks] or none)
+        sizes = np.concatenate([np.zeros(1, np.int64), *(block.row_sizes for block in blocks)])
+        ledger = np.zeros((len(blocks) + 1, self._num_countries, len(LEDGER)), dtype=np.int64)
+        windows = np.zeros(len(blocks), dtype=WINDOW)
+        counts = Counts()
+        for number, block in enumerate(blocks):
+            windows[number] = counts.rows, counts.fragments, 0
+            ledger[number + 1] = ledger[number] + block.ledger
+            counts += block.counts
+        return Index(Parts(fragments, np.cumsum(sizes), windows, ledger), counts, documents)
+
+
+class FileSink:
+    """Appends blocks to the files of a new folder; not an index until `finish`.
+
+    Its errors are the system's: an `OSError` that names the file.
+    """
+
+    def __init__(self, folder: Path, num_countries: int):
+        self.folder = folder
+        folder.mkdir(parents=True)
+        self._files = [(folder / name).open("wb") for name in FILES]
+        self._hashes = [xxhash.xxh3_128() for _ in FILES]
+        self._sizes = [0] * len(FILES)
+        self.counts = Counts()
+        self._ledger = np.zeros((num_countries, len(LEDGER)), dtype="<i8")
+        self._write(1, np.zeros(1, dtype="<i8"))
+        self._write(3, self._ledger)
+
+    def add(self, block: Block) -> None:
+        counts = self.counts
+        ends = counts.fragments + np.cumsum(block.row_sizes, dtype="<i8")
+        check = block_hash(block.fragments, block.row_sizes)
+        self._ledger += block.ledger
+        self._write(0, block.fragments)
+        self._write(1, ends)
+        self._write(2, np.array([(counts.rows, counts.fragments, check)], dtype=WINDOW))
+        self._write(3, self._ledger)
+        self.counts = counts + block.counts
+
+    def finish(self, description: dict[str, Any], documents: int) -> None:
+        """Put everything on disk; `description` is compared by whoever opens the index."""
+        for file in self._files:
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+        files = {
+            name: {"bytes": size, "xxh3_128": digest.hexdigest()}
+            for name, size, digest in zip(FILES, self._sizes, self._hashes, strict=True)
+        }
+        record = {
+            "format": FORMAT,
+            "made_from": description,
+            "documents": documents,
+            "counts": asdict(self.counts),
+            "files": files,
+        }
+        content = {**record, "check": record_check(record)}
+        write_synced(self.folder / NAME, json.dumps(content, indent=1, sort_keys=True).encode())
+
+    def close(self) -> None:
+        """Close the files, as after a failure."""
+        for file in self._files:
+            file.close()
+
+    def _write(self, number: int, values: np.ndarray) -> None:
+        content = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
+        self._files[number].write(content)
+        self._hashes[number].update(content)
+        self._sizes[number] += len(content)

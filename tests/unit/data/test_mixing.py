@@ -1,0 +1,171 @@
+"""Shares by group: weights, temperature and UniMax, and the documents that follow from them."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geo_nemo.config import Sampling, UserError
+from geo_nemo.data.draws import EpochDraws, MixedDraws
+from geo_nemo.data.mixing import Groups, check_epochs, stage_draws, token_shares
+from tests.unit.data.fakes import Document, MemorySplit
+
+
+def groups(**tokens) -> Groups:
+    counts = np.array(list(tokens.values()))
+    return Groups(tuple(tokens), (counts > 0).astype(int) * 10, counts)
+
+
+def shares(found: Groups, budget=1, **sampling) -> dict[str, float]:
+    values = token_shares(found, Sampling(**sampling), budget, "s")
+    return dict(zip(found.names, values.tolist(), strict=True))
+
+
+def test_weights_are_shares_of_tokens():
+    assert shares(groups(gb=900, no=100), weights={"gb": 1, "no": 3}) == {"gb": 0.25, "no": 0.75}
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"),
+    [(1, 0.8), (2, 2 / 3), (1e9, 0.5)],  # 400 : 100, then their roots 20 : 10, then equal
+)
+def test_temperature(temperature, expected):
+    found = shares(groups(gb=400, no=100, us=0), temperature=temperature)
+    assert found["gb"] == pytest.approx(expected)
+    assert found["us"] == 0
+
+
+def test_unimax_gives_equal_shares_under_the_cap():
+    # 600 tokens: 100 each were 200; ke stops at 2 x 30, and 540 is left for two.
+    found = shares(groups(gb=1000, no=500, ke=30), budget=600, unimax_epochs=2)
+    assert found == pytest.approx({"gb": 0.45, "no": 0.45, "ke": 0.1})
+
+
+def unimax_oracle(tokens, budget, cap):
+    """Water filling: raise a common level until the caps let no more than the budget through."""
+    low, high = 0.0, float(budget)
+    for _ in range(200):
+        level = (low + high) / 2
+        if sum(min(level, cap * t) for t in tokens) < budget:
+            low = level
+        else:
+            high = level
+    return [min(high, cap * t) / budget for t in tokens]
+
+
+@given(st.lists(st.integers(1, 10**6), min_size=1, max_size=8), st.floats(0.5, 8), st.floats(0, 1))
+def test_unimax_is_water_filling(tokens, cap, part):
+    budget = max(1, int(sum(tokens) * cap * part))
+    if budget > sum(tokens) * cap:
+        return
+    found = shares(groups(**{f"c{i}": t for i, t in enumerate(tokens)}), budget, unimax_epochs=cap)
+    assert list(found.values()) == pytest.approx(unimax_oracle(tokens, budget, cap), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "message"),
+    [
+        ({"weights": {"gb": 1}}, "stages.s.sampling.weights has no weight for no: give one, or"),
+        ({"weights": {"gb": 1, "no": 1, "fr": 1}}, "weights: fr is not in the store, which has gb"),
+        ({"weights": {"gb": 1, "no": 1, "us": 1}}, "lists us, of which the stage has no text"),
+        ({"unimax_epochs": 2}, "unimax_epochs=2 allows 1,200 tokens of text, and the stage takes"),
+    ],
+)
+def test_mistakes_are_one_line(sampling, message):
+    with pytest.raises(UserError) as caught:
+        shares(groups(gb=400, no=200, us=0), budget=1201, **sampling)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_more_epochs_than_allowed_name_the_worst():
+    found = groups(gb=400, no=200)
+    check_epochs("s", Sampling(max_epochs=4), found, np.array([1.0, 4.0]))
+    check_epochs("s", Sampling(), found, np.array([1.0, 400.0]))
+    with pytest.raises(UserError, match=r"stage s would see no 4\.10 times, above .*max_epochs=4"):
+        check_epochs("s", Sampling(max_epochs=4), found, np.array([5.0, 4.1])[[1, 1]] * [0.5, 1])
+
+
+def mixed(sizes, rates, window, key=5) -> MixedDraws:
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    documents = np.arange(starts[-1])[::-1].copy()
+    return MixedDraws(documents, starts, np.array(rates) / np.sum(rates), key, window)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.floats(0.01, 1)), min_size=1, max_size=5),
+    st.integers(1, 60),
+    st.integers(0, 10**6),
+)
+def test_each_group_is_drawn_at_its_rate_and_epoch_after_epoch(drawn, window, key):
+    sizes, rates = zip(*drawn, strict=True)
+    draws = mixed(sizes, rates, window, key)
+    windows = [draws.window(number) for number in range(12)]
+    documents = np.concatenate([w.documents for w in windows])
+    epochs = np.concatenate([w.epochs for w in windows])
+    group_of = {d: g for g in range(len(sizes)) for d in group_documents(draws, g)}
+    taken = Counter(group_of[d] for d in documents.tolist())
+    for group, rate in enumerate(draws.rates):
+        assert abs(taken[group] - 12 * window * rate) <= 1
+        assert draws.drawn_before(12)[group] == taken[group]
+    seen: Counter = Counter()
+    for one in windows:
+        # A window may hold the end of an epoch and the start of the next.
+        for document, epoch in sorted(
+            zip(one.documents, one.epochs, strict=True), key=lambda x: x[1]
+        ):
+            assert seen[document] == epoch
+            seen[document] += 1
+    for group in range(len(sizes)):
+        counts = [seen[d] for d in group_documents(draws, group)]
+        assert max(counts) - min(counts) <= 1
+    assert len(epochs) == len(documents)
+
+
+def group_documents(draws: MixedDraws, group: int) -> list[int]:
+    return draws.documents[draws.starts[group] : draws.starts[group + 1]].tolist()
+
+
+def test_a_window_is_the_same_whatever_was_asked_before():
+    draws, other = mixed([30, 7], [3, 1], 16), mixed([30, 7], [3, 1], 16)
+    forward = [draws.window(n).documents.tolist() for n in range(6)]
+    assert [other.window(n).documents.tolist() for n in reversed(range(6))][::-1] == forward
+    assert len({tuple(w) for w in forward}) == 6
+
+
+def test_groups_come_mixed_and_not_one_after_the_other():
+    drawn = mixed([500, 500], [1, 1], 200).window(0).documents
+    # 1000 documents, numbered backwards: below 500 is the second group.
+    second = drawn < 500
+    assert second.sum() == pytest.approx(100, abs=1)
+    assert abs(int(second[:100].sum()) - 50) < 25
+
+
+def test_weights_of_tokens_become_rates_of_documents():
+    """Norway's documents are three times as long: a third as many give the same tokens."""
+    documents = [Document([], [1000] * 30, country="no")] * 50
+    documents += [Document([], [1000] * 10, country="gb")] * 50
+    split = MemorySplit(documents)
+    everything = np.arange(100)
+    sampling = Sampling(weights={"gb": 1, "no": 1})
+    draws = stage_draws(split, everything, sampling, 1, 40, 10_000, "s")
+    assert draws.rates.tolist() == pytest.approx([0.75, 0.25])  # gb, no
+    tokens: Counter = Counter()
+    for number in range(50):
+        for document in draws.window(number).documents:
+            tokens[split.country[document]] += len(documents[document].body)
+    assert tokens[0] / tokens[1] == pytest.approx(1, abs=0.02)
+    assert draws.epochs(np.array([50, 50]), 2000).tolist() == pytest.approx([30, 10])
+
+
+def test_without_a_rule_documents_come_as_they_are():
+    split = MemorySplit([Document([], [1000])] * 10)
+    draws = stage_draws(split, np.arange(10), Sampling(), 1, 4, 100, "s")
+    assert isinstance(draws, EpochDraws)
+    assert draws.windows_per_epoch == 3
+    first = [d for n in range(3) for d in draws.window(n).documents.tolist()]
+    assert sorted(first) == list(range(10))
+    assert draws.window(3).epochs.tolist() == [1] * 4
