@@ -9,7 +9,8 @@ A cluster is a connected component, and is led by its first document in global o
 a near b near c, is one cluster, though a and c may differ more.
 
 In memory: 8 bytes a document of this run (12 beyond 2^32 of them), 40 bytes a document of earlier
-runs that is in an edge or has a copy here, and one part's decisions.
+runs that is in an edge or has a copy here, one part's decisions, and 100 MB for a chunk of edges.
+Ten million random edges over ten million documents took 11 CPU seconds.
 """
 
 from collections.abc import Iterator

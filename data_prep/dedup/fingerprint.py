@@ -9,7 +9,8 @@
 
 On disk 68 bytes a document, and bands x 12 + bands x rows x 2 more with near-duplicates (676 by
 default). In memory as much for the documents of one part, twice while they are sorted, and a row
-group's texts. Measured: 4.5 CPU seconds for 100,000 texts of 3,000 characters.
+group's texts. Measured on one core: 7.5 CPU seconds for all of deduplication of 100,000 texts of
+3.0 KB with near-duplicates, 6.7 of them here; at 0.8 and above, .999 of 3,331 pairs were found.
 """
 
 from pathlib import Path

@@ -17,6 +17,7 @@ from data_prep.dedup.arrays import load, save
 from data_prep.engine import Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from data_prep.ingest import all_parts
+from data_prep.overlap.grams import ItemGrams, prefix_words
 from data_prep.overlap.index import Index, build_index, find_matches
 from data_prep.overlap.texts import NO_FIELD, OverlapTexts
 from data_prep.overlap.upstream import assigned_keys, block_words, part_of, rows_in
@@ -49,7 +50,7 @@ class OverlapIndex(Stage):
         names: list[str] = []
         lengths: set[int] = set()
         arrays: dict[str, list[np.ndarray]] = {
-            name: [] for name in ("texts", "grams", "sets", "records", "fields")
+            name: [] for name in ("texts", "grams", "prefixes", "sets", "records", "fields")
         }
         count = 0
         for before, receipt in zip(stage.tasks(), stage.receipts(), strict=True):
@@ -63,7 +64,13 @@ class OverlapIndex(Stage):
             for name, array in found.items():
                 arrays[name].append(array)
         joined = {name: np.concatenate(parts) for name, parts in arrays.items()}
-        index = build_index(joined["texts"], joined["grams"], count, sorted(lengths))
+        items = ItemGrams(
+            joined["texts"],
+            joined["grams"],
+            joined["prefixes"],
+            np.array(sorted(lengths), np.int64),
+        )
+        index = build_index(items, count, prefix_words(self.config.overlap.ngram))
         index.save(folder)
         for name in ("sets", "records", "fields"):
             save(folder / f"text_{name}.npy", joined[name])

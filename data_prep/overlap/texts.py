@@ -1,7 +1,7 @@
 """Stage `overlap_texts`: the n-grams of evaluation texts.
 
 A task for each evaluation file and, with `held_out`, for the test and validation documents of each
-part. In memory: a row group's texts, and 24 bytes an n-gram of one file or part.
+part. In memory: a row group's texts, and 60 bytes an n-gram of one file or part.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ _BATCH_TEXTS = 4096
 class OverlapTexts(Stage):
     """Puts down what tells the texts.
 
-    texts.npy, grams.npy: int64 [m], uint64 [m], pairs. lengths.npy: int64 [l]. And of each text:
+    texts.npy, grams.npy, prefixes.npy: int64, uint64 and uint64 [m], as in ItemGrams. Of each text:
     sets.npy uint8 [n], into the names that the receipt counts; records.npy int64 [n], numbers of
     records or documents; fields.npy uint16 [n]. Texts that are too short have no n-gram.
     """
@@ -97,6 +97,7 @@ class _Texts:
         self._gathered: dict[str, list[np.ndarray]] = {
             "texts": [np.empty(0, np.int64)],
             "grams": [np.empty(0, np.uint64)],
+            "prefixes": [np.empty(0, np.uint64)],
             "sets": [np.empty(0, np.uint8)],
             "records": [np.empty(0, np.int64)],
             "fields": [np.empty(0, np.uint16)],
@@ -106,10 +107,11 @@ class _Texts:
         """A pyarrow array of texts of set `number`, their records and fields."""
         keep = self._gathered
         for first, words in block_words(strings):
-            text, gram, lengths = item_grams(words, self._ngram)
-            keep["texts"].append(text + self.count + first)
-            keep["grams"].append(gram)
-            self.lengths.update(lengths.tolist())
+            items = item_grams(words, self._ngram)
+            keep["texts"].append(items.texts + self.count + first)
+            keep["grams"].append(items.grams)
+            keep["prefixes"].append(items.prefixes)
+            self.lengths.update(items.lengths.tolist())
         keep["sets"].append(np.full(len(strings), number, np.uint8))
         keep["records"].append(np.asarray(records, np.int64))
         keep["fields"].append(np.asarray(fields, np.uint16))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data_prep.dedup.words import Hashes, text_bytes, word_hashes
 from data_prep.overlap import index as index_module
-from data_prep.overlap.grams import MIN_WORDS, item_grams
+from data_prep.overlap.grams import MIN_WORDS, item_grams, prefix_words
 from data_prep.overlap.index import Index, build_index, find_matches
 
 texts = st.lists(st.text("ab ", max_size=40), max_size=8)
@@ -21,8 +21,7 @@ def words(strings: list[str]) -> Hashes:
 
 
 def index_of(items: list[str], n: int) -> Index:
-    text, gram, lengths = item_grams(words(items), n)
-    return build_index(text, gram, len(items), lengths.tolist())
+    return build_index(item_grams(words(items), n), len(items), prefix_words(n))
 
 
 def found(items: list[str], documents: list[str], n: int) -> dict[tuple[int, int], int]:
