@@ -62,7 +62,7 @@ def _demo(corpus: str | None, folder: Path, steps: int) -> int:
         _step("1/5 synthetic corpus", "synth", f"output={quote(folder / 'corpus')}")
     else:
         input_file = Path(corpus)
-    prep = [f"input={quote(input_file)}", f"output={quote(folder / 'prep')}"]
+    prep = ["run", f"input={quote(input_file)}", f"output={quote(folder / 'prep')}"]
     vocab_size = VOCAB_SIZE if corpus else SYNTHETIC_VOCAB_SIZE
     prep += [f"tokenizer.vocab_size={vocab_size}", "tokenizer.shrink=true"]
     _step("2/5 corpus, tokenizer, token store", "prep", *prep)

@@ -1,4 +1,4 @@
-"""`geo-nemo prep`: raw records to a token store, and a table of what was kept and what was not."""
+"""`geo-nemo prep`: raw records to an annotated corpus, a token store and a data card."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,112 +7,140 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from geo_nemo.cli.options import OVERRIDES, DryRun
+from geo_nemo.cli.options import DryRun
 
 if TYPE_CHECKING:
-    from data_prep.report import PrepReport
+    from data_prep.plan import Plan
 
-EPILOG = "Example: geo-nemo prep input=news.jsonl.gz output=runs/news tokenizer.vocab_size=16000"
+EXAMPLE = (
+    "Example: geo-nemo prep run input=news.jsonl.gz output=runs/news tokenizer.vocab_size=16000"
+)
 
 
-@click.command(epilog=EPILOG)
-@OVERRIDES
+class _Group(click.Group):
+    """Says what to write where the subcommand was forgotten."""
+
+    def resolve_command(self, context: click.Context, args: list[str]):
+        if "=" in args[0]:
+            raise click.UsageError(f"write geo-nemo prep run {args[0]} ...", context)
+        return super().resolve_command(context, args)
+
+
+@click.group(cls=_Group, epilog=EXAMPLE)
+def command() -> None:
+    """Turn raw records into an annotated corpus, a token store and a data card."""
+
+
+@command.command(epilog=EXAMPLE)
+@click.argument("arguments", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
+@click.option("--stage", "only", multiple=True, metavar="NAME", help="Run this stage alone.")
 @DryRun
-@click.option("--verify", metavar="STORE", help="Check every file of a token store, and stop.")
-def command(overrides: tuple[str, ...], dry_run: bool, verify: str | None) -> None:
-    """Turn raw records into an annotated corpus and a token store.
+def run(arguments: tuple[str, ...], only: tuple[str, ...], dry_run: bool) -> None:
+    """Run every stage that is not finished yet.
 
-    Input is JSON Lines (plain, gzip or zstd) with url, text and, where known, title, country,
-    continent, id and date. Settings: input, output, countries, outlets, tokenizer.path,
-    tokenizer.vocab_size, splits.*, seed, max_line_bytes, shard_documents.
+    CONFIG is a YAML file or the name of a recipe; without one, recipes/prep.yaml, which names every
+    setting. Input is JSON Lines, Parquet, Arrow, CSV, WebDataset, WARC, WET or a Hugging Face
+    dataset on disk, of this machine or s3://, with url, text and, where known, title, country,
+    continent, id and date. Stopped at any moment, the same command goes on from there.
     """
-    from data_prep.narrow_config import Prep
-    from data_prep.prepare import plan, prepare
+    from data_prep.config import Prep
+    from data_prep.graph import run_prep
+    from data_prep.plan import make_plan
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.config.load import load_config
 
-    if verify is not None:
-        if overrides or dry_run:
-            raise click.UsageError("--verify STORE goes alone")
-        _verify(verify)
-        return
-    config = load_config("prep", Prep, overrides)
+    name, overrides = "prep", arguments
+    if arguments and "=" not in arguments[0]:
+        name, *overrides = arguments
+    config = load_config(name, Prep, tuple(overrides))
     if dry_run:
-        for topic, line in plan(config).items():
-            click.echo(f"{topic}: {line}")
+        print_plan(make_plan(config), Console())
         return
-    with progress_bar() as progress:
-        report = prepare(config, progress)
-    print_report(report, Console())
+    with progress_bar(unit="bytes") as progress:
+        seconds = run_prep(config, progress, only)
+    print_result(config.output, seconds, Console())
 
 
-def _verify(path: str) -> None:
-    from geo_nemo.cli.progress import progress_bar
-    from geo_nemo.store import TokenStore
-
-    store = TokenStore.open(Path(path))
-    with progress_bar() as progress:
-        size = store.verify(progress)
-    documents = sum(split.documents for split in store.manifest.splits.values())
-    click.echo(f"{path}: whole, {documents:,} documents, {size:,} bytes, hash {store.hash}")
-
-
-def print_report(report: "PrepReport", console: Console) -> None:
-    """The tables of a preparation, then the paths of what it made."""
-    console.print(_records(report))
-    console.print(_countries(report))
-    for name, stage in report.stages.items():
-        console.print(f"{name}: {'kept as it was' if stage.reused else f'{stage.seconds:.1f} s'}")
-    if report.megabytes_per_second is not None:
-        text = report.text_bytes / 1e6
-        console.print(f"{text:.1f} MB of records, {report.megabytes_per_second:.1f} MB/s in all")
-    if report.quarantine:
-        click.echo(f"quarantine: {report.quarantine_file}")
-    click.echo(f"store: {report.store} (hash {report.store_hash})")
-
-
-def _records(report: "PrepReport") -> Table:
-    from data_prep.quarantine import REASONS
-
-    table = Table(title="Records", title_justify="left")
-    table.add_column("")
-    table.add_column("records", justify="right")
-    table.add_column("meaning")
-    table.add_row("read", f"{report.read:,}", "")
-    table.add_row("kept", f"{report.kept:,}", _evidence(report))
-    for reason, count in sorted(report.quarantine.items(), key=lambda item: -item[1]):
-        table.add_row(reason, f"{count:,}", REASONS[reason], style="yellow")
-    return table
-
-
-def _evidence(report: "PrepReport") -> str:
-    names = {
-        "field": "its field",
-        "outlet": "the outlet table",
-        "domain": "its national domain",
-        "likely": "its .gov, .mil or .edu",
-    }
-    parts = [f"{names[key]} {count:,}" for key, count in report.evidence.items()]
-    line = "country by " + ", ".join(parts)
-    if report.continents_replaced:
-        line += f"; {report.continents_replaced:,} named a border country's other continent"
-    return line
+def print_plan(plan: "Plan", console: Console) -> None:
+    """The plan as two tables."""
+    sizes = Table(title="Plan", title_justify="left", show_header=False)
+    sizes.add_column()
+    sizes.add_column(justify="right")
+    sizes.add_column(style="dim")
+    sample = f"from the first {plan.sample.records:,} records"
+    sizes.add_row("input files", f"{plan.files:,}", "")
+    sizes.add_row("their size", f"{plan.bytes / 1e6:,.1f} MB", "")
+    sizes.add_row("records kept", f"{plan.sample.kept:.1%}", f"{sample}, before deduplication")
+    sizes.add_row("documents, about", f"{plan.documents:,}", sample)
+    sizes.add_row("text, about", f"{plan.text_bytes / 1e6:,.1f} MB", sample)
+    sizes.add_row("tokens, about", f"{plan.tokens:,}", "at 4.5 bytes a token")
+    sizes.add_row("tokenizer", "", plan.tokenizer)
+    short = plan.disk_bytes > plan.free_bytes
+    sizes.add_row(
+        "disk, at most about",
+        f"{plan.disk_bytes / 1e6:,.1f} MB",
+        f"{plan.free_bytes / 1e9:,.1f} GB are free" + (": too little" if short else ""),
+        style="red" if short else None,
+    )
+    sizes.add_row("workers", f"{plan.workers}", "")
+    sizes.add_row("time, about", _duration(plan.seconds), "where the tasks share it equally")
+    console.print(sizes)
+    stages = Table(title="Stages", title_justify="left")
+    stages.add_column("stage")
+    for name in ("tasks", "done", "CPU time left, about"):
+        stages.add_column(name, justify="right")
+    for stage in plan.stages:
+        if stage.tasks == 0:
+            continue
+        known = stage.tasks is not None
+        stages.add_row(
+            stage.name,
+            f"{stage.tasks:,}" if known else "known later",
+            f"{stage.done:,}" if known else "",
+            _duration(stage.cpu_seconds) if stage.cpu_seconds else "",
+        )
+    console.print(stages)
 
 
-def _countries(report: "PrepReport") -> Table:
-    table = Table(title="Documents and tokens", title_justify="left")
-    table.add_column("country")
-    table.add_column("continent")
-    for name in report.splits:
-        table.add_column(name, justify="right")
-    table.add_column("tokens", justify="right")
-    for country, continent in sorted(report.continents.items(), key=lambda item: item[::-1]):
-        entries = [split.by_country.get(country) for split in report.splits.values()]
-        tokens = sum(entry.tokens for entry in entries if entry)
-        counts = [f"{entry.documents if entry else 0:,}" for entry in entries]
-        table.add_row(country, continent, *counts, f"{tokens:,}")
-    table.add_section()
-    totals = [f"{split.documents:,}" for split in report.splits.values()]
-    tokens = sum(split.tokens for split in report.splits.values())
-    table.add_row("all", "", *totals, f"{tokens:,}")
-    return table
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:,.1f} h"
+
+
+def print_result(output: str, seconds: dict[str, float], console: Console) -> None:
+    """What was kept, what was not and why, and where everything is."""
+    if "card" not in seconds:
+        for name, value in seconds.items():
+            console.print(f"{name}: {value:.1f} s", highlight=False)
+        return
+    from data_prep.card import CardData
+    from data_prep.card.page import continents, reasons
+    from data_prep.card.words import summary
+
+    folder = Path(output)
+    card = CardData.model_validate_json((folder / "report.json").read_bytes())
+    if any(step.total for step in card.steps):
+        drops = Table(title="Dropped", title_justify="left")
+        drops.add_column("step")
+        drops.add_column("reason", overflow="fold")
+        drops.add_column("records", justify="right")
+        drops.add_column("meaning")
+        for row in reasons(card):
+            drops.add_row(row.step, row.name, row.records, row.meaning)
+        console.print(drops)
+    kept = Table(title="Documents", title_justify="left")
+    kept.add_column("continent")
+    for name in ("train", "validation", "test", "tokens"):
+        kept.add_column(name, justify="right")
+    for place in continents(card):
+        kept.add_row(place.name, *place.splits, place.tokens)
+    console.print(kept)
+    console.print(summary(card), highlight=False)
+    size, spent = card.text_bytes / 1e6, sum(seconds.values())
+    console.print(f"{size:,.1f} MB of records, {spent:.1f} s in this run", highlight=False)
+    click.echo(f"store: {folder / 'store'}")
+    click.echo(f"data card: {folder / 'card.html'}")
+    click.echo(f"samples of what was dropped: {folder / 'drops'}")

@@ -4,15 +4,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 
 from geo_nemo.config.progress import Progress as ProgressCallback
@@ -21,16 +24,22 @@ PLAIN_INTERVAL_S = 5.0
 
 
 @contextmanager
-def progress_bar() -> Iterator[ProgressCallback]:
-    """Yield a progress callback that draws on stderr until the block ends."""
+def progress_bar(unit: Literal["items", "bytes"] = "items") -> Iterator[ProgressCallback]:
+    """Yield a progress callback that draws on stderr until the block ends.
+
+    unit: what `done` and `total` count; bytes are shown as MB, with MB/s.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _plain_lines()
+        yield _plain_lines(unit)
         return
+    counts = (
+        (MofNCompleteColumn(),) if unit == "items" else (DownloadColumn(), TransferSpeedColumn())
+    )
     columns = (
         TextColumn("{task.description:>12}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        *counts,
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
@@ -46,7 +55,7 @@ def progress_bar() -> Iterator[ProgressCallback]:
         yield show
 
 
-def _plain_lines() -> ProgressCallback:
+def _plain_lines(unit: str) -> ProgressCallback:
     """A line per stage at its start, every few seconds, and at its end: for logs and CI."""
     last: dict[str, tuple[float, int]] = {}
     started: dict[str, tuple[float, int]] = {}
@@ -59,11 +68,18 @@ def _plain_lines() -> ProgressCallback:
         if done == before or (now - when < PLAIN_INTERVAL_S and not finished):
             return
         last[stage] = (now, done)
-        of = f"/{total}" if total is not None else ""
-        line = f"{stage}: {done}{of} {note}".rstrip()
-        if total and at_first < done < total:
-            left = (now - begin) / (done - at_first) * (total - done)
-            line += f", {left:.0f} s left"
+        line = f"{stage}: {_amount(done, total, unit)} {note}".rstrip()
+        rate = (done - at_first) / (now - begin) if done > at_first and now > begin else 0.0
+        if unit == "bytes" and rate:
+            line += f", {rate / 1e6:.1f} MB/s"
+        if total and rate and not finished:
+            line += f", {(total - done) / rate:.0f} s left"
         print(line, file=sys.stderr, flush=True)
 
     return show
+
+
+def _amount(done: int, total: int | None, unit: str) -> str:
+    if unit == "bytes":
+        return f"{done / 1e6:.1f}" + (f"/{total / 1e6:.1f}" if total is not None else "") + " MB"
+    return f"{done}" + (f"/{total}" if total is not None else "")

@@ -142,7 +142,7 @@ def test_a_breach_of_the_table_is_seen(tmp_path):
     assert breaches("geo_nemo.export.scorer", path) == []
     path = tmp_path / "another.py"
     path.write_text("from tests.support import tiny\n")
-    assert breaches("data_prep.split", path) == ["data_prep.split imports tests.support"]
+    assert breaches("data_prep.ingest", path) == ["data_prep.ingest imports tests.support"]
 
 
 @pytest.mark.parametrize("part", MAY_IMPORT)

@@ -1,8 +1,8 @@
-"""The config of a preparation: inputs, patterns, and mistakes that name themselves."""
+"""The config of a preparation: the recipe, sources, and mistakes that name themselves."""
 
 import pytest
 
-from data_prep.narrow_config import Prep
+from data_prep.config import Prep
 from geo_nemo.config import UserError
 from geo_nemo.config.load import load_config, validate
 
@@ -10,51 +10,37 @@ BASE = {"input": "a.jsonl", "output": "out"}
 
 
 def test_recipe_gives_the_defaults_of_the_schema():
-    config = load_config("prep", Prep, ["input=a.jsonl", "output=out"])
-    assert config == Prep(**BASE)
+    assert load_config("prep", Prep, ["input=a.jsonl", "output=out"]) == Prep(**BASE)
 
 
-def test_input_is_one_path_or_many():
-    assert load_config("prep", Prep, ["input=[a.jsonl,b.gz]", "output=o"]).input == (
-        "a.jsonl", "b.gz",
-    )  # fmt: skip
+def test_input_is_one_path_or_many_or_sources():
+    config = load_config("prep", Prep, ["input=[a.jsonl,{path: b.gz, name: now}]", "output=o"])
+    assert [(s.path, s.name, s.format) for s in config.input] == [
+        ("a.jsonl", "default", "auto"),
+        ("b.gz", "now", "auto"),
+    ]
 
 
 def test_countries_are_read_as_codes():
-    assert Prep(**BASE, countries=["GB", "uk", "us"][1:]).countries == ("gb", "us")
+    assert Prep(**BASE, annotate={"countries": ["uk", "US"]}).annotate.countries == ("gb", "us")
+    assert Prep(**BASE, balance={"cap": {"UK": 3}}).balance.cap == {"gb": 3}
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"countries": ["zz"]}, "'zz' is no ISO 3166 alpha-2 code"),
-        ({"countries": ["gb", "UK"]}, "is listed twice"),
+        ({"annotate": {"countries": ["zz"]}}, "'zz' is no ISO 3166 alpha-2 code"),
+        ({"annotate": {"countries": ["gb", "UK"]}}, "is listed twice"),
         ({"input": []}, "no input file is named"),
+        ({"input": [{"path": "a", "format": "xml"}]}, r"input\.0\.format='xml'"),
         ({"splits": {"train": 0.5}}, "add up to 0.56, not 1"),
+        ({"splits": {"by": "year"}}, "by=year needs test_years"),
         ({"tokenizer": {"vocab_size": 10}}, "vocab_size"),
-        ({"max_line_bytes": 10}, "max_line_bytes"),
-        ({"outlet": "x.csv"}, "unknown key outlet; did you mean outlets"),
+        ({"limits": {"record_bytes": 10}}, "limits.record_bytes"),
+        ({"outlets": "x.csv"}, "unknown key outlets"),
+        ({"dedup": {"near": {"action": "delete"}}}, "dedup.near.action='delete'"),
     ],
 )
 def test_mistakes(values, message):
     with pytest.raises(UserError, match=message):
         validate("prep", Prep, BASE | values)
-
-
-def test_input_files(tmp_path):
-    for name in ("b.jsonl", "a.jsonl", "with [brackets].jsonl"):
-        (tmp_path / name).write_text("")
-    files = Prep(input=f"{tmp_path}/?.jsonl", output="o").input_files()
-    assert [f.name for f in files] == ["a.jsonl", "b.jsonl"]
-    odd = Prep(input=f"{tmp_path}/with [brackets].jsonl", output="o").input_files()
-    assert [f.name for f in odd] == ["with [brackets].jsonl"]
-    for given, message in [
-        (f"{tmp_path}/*.gz", "no file matches"),
-        (f"{tmp_path}/none", "no such file"),
-        (f"{tmp_path}", "is no file"),
-    ]:
-        with pytest.raises(UserError, match=message):
-            Prep(input=given, output="o").input_files()
-    twice = Prep(input=[f"{tmp_path}/a.jsonl", f"{tmp_path}/./a.jsonl"], output="o")
-    with pytest.raises(UserError, match="is named twice"):
-        twice.input_files()

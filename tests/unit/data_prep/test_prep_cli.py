@@ -1,7 +1,5 @@
-"""`geo-nemo prep`: its tables, its dry run, its check of a store, and its exit codes."""
+"""`geo-nemo prep`: its tables, its plan, its files of settings, and its exit codes."""
 
-import re
-import shutil
 import subprocess
 import sys
 
@@ -21,7 +19,9 @@ def prep(tmp_path, *arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-SETTINGS = ("input=in put.jsonl.gz", "output=out put", "tokenizer.vocab_size=400")
+SETTINGS = (
+    "input=in put.jsonl.gz", "output=out put", "tokenizer.vocab_size=400", "execution.workers=1",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -31,60 +31,65 @@ def folder(tmp_path):
     return tmp_path
 
 
+def row_of(out, name):
+    """Cells of the first line of a table that begins with `name`."""
+    lines = (line.replace("│", " ").split() for line in out.splitlines())
+    return next(cells for cells in lines if cells[: len(name.split())] == name.split())
+
+
 def test_tables_show_what_was_kept_and_why_not(folder):
-    code, out, _ = prep(folder, *SETTINGS)
-    assert code == 0
-    rows = {
-        cells[0]: cells[1:]
-        for line in out.splitlines()
-        if (cells := re.findall(r"[^│\s]+(?: [^│\s]+)*", line))
-    }
-    assert rows["read"][0] == "32"
-    assert rows["kept"] == ["30", "country by its field 30"]
-    assert rows["broken_json"] == ["1", "the line is no JSON"]
-    assert rows["unknown_country"][0] == "1"
-    assert rows["gb"][0] == "Europe"
-    assert [sum(int(rows[c][k]) for c in ("gb", "ke", "us")) for k in (1, 2, 3)] == [
-        int(rows["all"][k]) for k in (0, 1, 2)
-    ]
-    assert sum(int(rows["all"][k]) for k in (0, 1, 2)) == 30
-    assert "store: out put/store (hash " in out
+    code, out, errors = prep(folder, "run", *SETTINGS)
+    assert code == 0, errors
+    assert row_of(out, "Reading broken_json")[2] == "1"
+    assert row_of(out, "Origin unknown_country")[2] == "1"
+    everything = row_of(out, "All")
+    assert sum(map(int, everything[1:4])) == 30
+    assert "30 documents" in out and "of 32 records" in out
+    assert "store: out put/store" in out and "data card: out put/card.html" in out
+    assert "ingest: " in errors and "MB" in errors
 
 
-def test_dry_run_prints_the_plan_and_writes_nothing(folder):
-    code, out, _ = prep(folder, *SETTINGS, "--dry-run")
+def test_the_plan_is_printed_and_nothing_is_written(folder):
+    code, out, _ = prep(folder, "run", *SETTINGS, "--dry-run")
     assert code == 0
-    assert "out put/store: made" in out
+    assert row_of(out, "documents, about")[2] == "30"
+    assert row_of(out, "ingest")[1:3] == ["1", "0"]
+    assert "known later" in out
     assert not (folder / "out put").exists()
 
 
-def test_verify_reads_a_whole_store_and_names_what_is_damaged(folder):
-    assert prep(folder, *SETTINGS)[0] == 0
-    code, out, _ = prep(folder, "--verify", "out put/store")
-    assert (code, out.count("whole, 30 documents")) == (0, 1)
-    victim = folder / "out put/store/train/00000/body.bin"
-    victim.write_bytes(bytes(victim.stat().st_size))
-    code, _, error = prep(folder, "--verify", "out put/store")
-    assert code == 2
-    assert error.splitlines()[-1] == (
-        "geo-nemo: out put/store/train/00000/body.bin does not match the manifest's hash; "
-        "remove the folder out put/store and run geo-nemo prep again"
+def test_settings_may_be_in_a_file_of_the_user_s(folder):
+    (folder / "mine.yaml").write_text(
+        "defaults: [prep, _self_]\n"
+        "output: from file\n"
+        "input:\n  - {path: in put.jsonl.gz, name: now, fields: {title: null}}\n"
+        "tokenizer: {vocab_size: 400}\n"
     )
-    shutil.rmtree(folder / "out put/store")
-    assert prep(folder, *SETTINGS)[0] == 0
-    assert prep(folder, "--verify", "out put/store")[0] == 0
+    code, out, errors = prep(folder, "run", "mine.yaml", "seed=3", "execution.workers=1")
+    assert code == 0, errors
+    assert "store: from file/store" in out
+
+
+def test_one_stage_alone_tells_its_time_only(folder):
+    code, out, _ = prep(folder, "run", *SETTINGS, "--stage", "ingest")
+    assert code == 0
+    assert out.startswith("ingest: ") and out.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "no value for input, output"),
-        (("input=none.jsonl", "output=o"), "input=none.jsonl: no such file"),
-        ((*SETTINGS, "tokeniser.path=x"), "tokeniser"),
-        ((*SETTINGS, "countries=[gb,fr]"), "no document from fr"),
-        ((*SETTINGS, "tokenizer.path=none.model"), "cannot read tokenizer none.model"),
-        ((*SETTINGS, "tokenizer.vocab_size=90000"), "set it to "),
-        (("--verify", "nowhere"), "no token store at nowhere"),
+        (("run",), "no value for input, output"),
+        (("input=a", "output=o"), "write geo-nemo prep run input=a"),
+        (("run", "input=none.jsonl", "output=o"), "input=none.jsonl: no such file"),
+        (("run", *SETTINGS, "tokeniser.path=x"), "did you mean tokenizer?"),
+        (("run", *SETTINGS, "annotate.countries=[gb,fr]"), "no document from fr"),
+        (("run", *SETTINGS, "tokenizer.path=none.model"), "cannot read tokenizer none.model"),
+        (("run", *SETTINGS, "tokenizer.vocab_size=90000"), "set it to "),
+        (("run", *SETTINGS, "--stage", "tokenize"), "no stage 'tokenize'; there are ingest,"),
+        (("run", "none.yaml"), "no config none.yaml"),
+        (("run", *SETTINGS, "clean.except_rules=[c4.sentence]"), "c4.sentences"),
+        (("run", *SETTINGS, "execution.executor=slurm"), "sbatch"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(folder, arguments, message):

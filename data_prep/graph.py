@@ -1,0 +1,89 @@
+"""The whole preparation: its stages in order, run one after another, each task by task.
+
+    <output>/work/<stage>/<task>/   what a stage hands on, with a receipt
+    <output>/corpus/  tokenizer/  store/  drops/  report.json  card.md  card.html
+
+A run with the same config and input takes finished tasks as they are.
+"""
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.config import Prep
+from data_prep.engine import Stage, run_stage
+from data_prep.engine.stage import WORK
+from data_prep.stages import check_replaceable
+from geo_nemo.config.errors import UserError
+from geo_nemo.config.lock import folder_lock
+from geo_nemo.config.progress import Progress, no_progress
+
+PUBLISHED = ("corpus", "tokenizer", "store", "drops")
+
+
+def stages(config: Prep) -> list[Stage]:
+    """Every stage of a preparation with this config, in order."""
+    from data_prep.card import card_stages
+    from data_prep.corpus_out import corpus_stages
+    from data_prep.dedup import dedup_stages
+    from data_prep.ingest import Ingest
+    from data_prep.overlap import overlap_stages
+    from data_prep.splits import split_stages
+    from data_prep.tokenise import tokenise_stages
+
+    classes = [
+        Ingest,
+        *dedup_stages(),
+        *split_stages(),
+        *overlap_stages(),
+        *corpus_stages(),
+        *tokenise_stages(),
+        *card_stages(),
+    ]
+    return [stage(config) for stage in classes]
+
+
+def check_output(config: Prep) -> None:
+    """UserError where a folder that a stage publishes is there and is not ours."""
+    for name in PUBLISHED:
+        check_replaceable(Path(config.output) / name)
+
+
+def check_early(config: Prep) -> None:
+    """Raise before any work what would end it late: a tokenizer or an outlet table that fails."""
+    from data_prep.annotate import annotation_key
+    from geo_nemo.metadata.tokenizer import load_tokenizer
+
+    annotation_key(config.annotate)
+    choice = config.tokenizer
+    if choice.path is not None:
+        load_tokenizer(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
+
+
+def run_prep(
+    config: Prep, progress: Progress = no_progress, only: Sequence[str] = ()
+) -> dict[str, float]:
+    """Run the stages that are not finished, or those of `only`; seconds by stage.
+
+    Raises UserError for input, config or output that cannot be used; what was whole before stays.
+    """
+    chosen = stages(config)
+    names = [stage.name for stage in chosen]
+    for name in only:
+        if name not in names:
+            raise UserError(f"no stage {name!r}; there are {', '.join(names)}")
+    output = Path(config.output)
+    check_output(config)
+    check_early(config)
+    seconds = {}
+    with folder_lock(output):
+        for stage in chosen:
+            if only and stage.name not in only:
+                continue
+            started = time.perf_counter()
+            run_stage(stage, progress)
+            seconds[stage.name] = time.perf_counter() - started
+        if not config.keep_work and not only:
+            shutil.rmtree(output / WORK)
+    return seconds

@@ -1,0 +1,196 @@
+"""What a preparation would do and about how much it takes; writes nothing.
+
+The first records of up to three files are read, annotated and cleaned, so that sizes, the share
+that is kept and the speed of ingest are this input's, on this machine. The speeds of the other
+stages are constants that were measured on one core.
+"""
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from data_prep.config import Prep
+from data_prep.engine import Stage, Task
+from data_prep.ingest import Ingest
+from data_prep.quarantine import Rejected
+from geo_nemo.config.errors import UserError
+
+SAMPLE_FILES, SAMPLE_RECORDS = 3, 3000
+# MB of text a second on one core of a 2-core cloud machine; docs/performance.md.
+MB_PER_SECOND = {"fingerprint": 40.0, "corpus": 90.0, "tokenizer": 3.0}
+TOKENISE_MB_PER_SECOND = {"sentencepiece": 2.7, "huggingface": 60.0, "tiktoken": 6.0}
+TEXT_BYTES_PER_TOKEN = 4.5
+PARQUET_SHARE = 0.45  # bytes of a part for a byte of its text
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the first records told.
+
+    records: how many there were. kept: share of them that is.
+    expansion: bytes of records for a byte of the files.
+    record_bytes, text_bytes: mean size of a record, and of the text of a kept one.
+    mb_per_second: bytes of records through ingest on one core.
+    """
+
+    records: int
+    kept: float
+    expansion: float
+    record_bytes: float
+    text_bytes: float
+    mb_per_second: float
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage: its tasks and those of them that are done, where they are known; CPU seconds."""
+
+    name: str
+    tasks: int | None
+    done: int | None
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Files and their bytes are counted; documents and what follows from them are estimates.
+
+    disk_bytes: of work, corpus and store together, at most; free_bytes: there now.
+    tokenizer: the one in use, in words.
+    """
+
+    files: int
+    bytes: int
+    sample: Sample
+    documents: int
+    text_bytes: int
+    tokens: int
+    disk_bytes: int
+    free_bytes: int
+    workers: int
+    tokenizer: str
+    stages: tuple[StagePlan, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Wall time, where the workers share the work equally."""
+        return sum(stage.cpu_seconds for stage in self.stages) / self.workers
+
+
+def make_plan(config: Prep) -> Plan:
+    """The plan of `run_prep(config)`. Raises the UserErrors that can be known beforehand."""
+    from data_prep.graph import check_output, stages
+
+    check_output(config)
+    tasks = Ingest(config).tasks()
+    size = sum(task.size for task in tasks)
+    sample = _sample(config, tasks)
+    record_bytes = size * sample.expansion
+    documents = int(record_bytes / sample.record_bytes * sample.kept)
+    text_bytes = int(documents * sample.text_bytes)
+    tokenizer, kind, width = _tokenizer(config)
+    tokens = int(text_bytes / TEXT_BYTES_PER_TOKEN)
+    seconds = {
+        "ingest": record_bytes / 1e6 / sample.mb_per_second,
+        "fingerprint": text_bytes / 1e6 / MB_PER_SECOND["fingerprint"],
+        "corpus": text_bytes / 1e6 / MB_PER_SECOND["corpus"],
+        "tokenise": text_bytes / 1e6 / TOKENISE_MB_PER_SECOND[kind],
+    }
+    if config.tokenizer.path is None:
+        sampled = min(text_bytes, config.tokenizer.sample_bytes)
+        seconds["tokenizer"] = sampled / 1e6 / MB_PER_SECOND["tokenizer"]
+    if config.dedup.near.action == "none":
+        del seconds["fingerprint"]
+    copies = config.keep_work + (config.corpus != "none")
+    return Plan(
+        files=sum(len(task.payload["files"]) for task in tasks),
+        bytes=size,
+        sample=sample,
+        documents=documents,
+        text_bytes=text_bytes,
+        tokens=tokens,
+        disk_bytes=int(tokens * width + text_bytes * PARQUET_SHARE * copies),
+        free_bytes=_free_bytes(Path(config.output)),
+        workers=config.execution.workers or len(os.sched_getaffinity(0)),
+        tokenizer=tokenizer,
+        stages=tuple(_stage(stage, seconds.get(stage.name, 0.0)) for stage in stages(config)),
+    )
+
+
+def _sample(config: Prep, tasks: list[Task]) -> Sample:
+    """Ingest the first records of the first, the middle and the last file."""
+    from data_prep.annotate import Annotator
+    from data_prep.clean import Cleaner
+    from data_prep.read import InputFile, open_reader
+
+    files = [file for task in tasks for file in task.payload["files"]]
+    chosen = {files[i * (len(files) - 1) // (SAMPLE_FILES - 1)][1]: i for i in range(SAMPLE_FILES)}
+    annotator, cleaner = Annotator(config.annotate), Cleaner(config.clean)
+    records = kept = read_bytes = record_bytes = text_bytes = 0
+    seconds = 0.0
+    for index, path, size, version in files:
+        if path not in chosen:
+            continue
+        source = config.input[index]
+        reader = open_reader(InputFile(path, size, version, source), config.limits)
+        begin = time.process_time()
+        for record in islice(iter(reader), SAMPLE_RECORDS):
+            records += 1
+            if not hasattr(record, "fields"):
+                continue
+            try:
+                document = cleaner.clean(annotator.document(record.fields, source.name))
+            except Rejected:
+                continue
+            kept += 1
+            text_bytes += len(document.text.encode())
+        seconds += time.process_time() - begin
+        read_bytes += reader.bytes_read
+        record_bytes += reader.text_bytes
+    if not kept:
+        raise UserError(
+            f"none of the first {records} records of {', '.join(chosen)} can be used; a run tells "
+            "why, record by record"
+        )
+    return Sample(
+        records=records,
+        kept=kept / records,
+        expansion=record_bytes / max(read_bytes, 1),
+        # Readers read ahead: what they have decompressed is more than what they have given.
+        record_bytes=record_bytes / records,
+        text_bytes=text_bytes / kept,
+        mb_per_second=record_bytes / 1e6 / max(seconds, 1e-6),
+    )
+
+
+def _tokenizer(config: Prep) -> tuple[str, str, int]:
+    """The tokenizer in words, its kind, and bytes a token."""
+    from geo_nemo.metadata.tokenizer import load_tokenizer
+
+    choice = config.tokenizer
+    if choice.path is None:
+        words = f"sentencepiece BPE of {choice.vocab_size:,} pieces, trained on the train split"
+        return words, "sentencepiece", 2 if choice.vocab_size <= 1 << 16 else 4
+    tokenizer = load_tokenizer(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
+    words = f"{choice.path}, {tokenizer.kind}, {tokenizer.vocab_size:,} tokens"
+    return words, tokenizer.kind, 2 if tokenizer.vocab_size <= 1 << 16 else 4
+
+
+def _stage(stage: Stage, cpu_seconds: float) -> StagePlan:
+    try:
+        tasks = stage.tasks()
+    except (UserError, RuntimeError):  # a stage before it is not finished
+        return StagePlan(stage.name, None, None, cpu_seconds)
+    done = sum(stage.receipt(task) is not None for task in tasks)
+    total = sum(task.size for task in tasks)
+    left = sum(task.size for task in tasks if stage.receipt(task) is None)
+    return StagePlan(stage.name, len(tasks), done, cpu_seconds * left / total if total else 0.0)
+
+
+def _free_bytes(folder: Path) -> int:
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
