@@ -138,9 +138,8 @@ def _check_text(schema: pa.Schema, found: list[Column], fields: Fields) -> None:
         kind = kind.field(name).type
     kind = kind.value_type if pt.is_dictionary(kind) else kind
     if not (_is_text(kind) or pt.is_null(kind)):
-        raise DamagedError(
-            "wrong_type", f"column {fields.names['text']!r} is {kind}, not text"[:300]
-        )
+        detail = f"column {fields.names['text']!r} is {str(kind)!r}, not text"
+        raise DamagedError("wrong_type", detail[:300])
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from data_prep.read.places import Entry, Place
+from data_prep.read.places import FOLDER, Entry, Place
 from data_prep.read.record import shown
 from geo_nemo.config.errors import UserError
 
@@ -30,7 +30,7 @@ def dataset_entries(place: Place, folder: str, inside: Sequence[Entry]) -> Itera
         listed = _load(place, by_name[DICT].path, "splits")
         for name in _names(listed, by_name[DICT].path):
             split = by_name.get(name)
-            below = place.entries(split.path) if split and split.kind == "folder" else []
+            below = place.entries(split.path) if split and split.kind == FOLDER else []
             if DICT in {entry.name for entry in below} or not is_dataset(below):
                 raise UserError(f"{shown(folder)}: {DICT} names {name!r}, which is no dataset")
             yield from dataset_entries(place, split.path, below)

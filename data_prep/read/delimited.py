@@ -53,6 +53,8 @@ def read_csv(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw |
             continue
         if not row:
             number -= 1
+        elif lines.cut:
+            yield Bad(number, "truncated_file", "the file ends in a quoted value", lines.head())
         elif len(row) != len(names):
             detail = f"{len(row)} values under {len(names)} names"
             yield Bad(number, "broken_csv", detail, lines.head())
@@ -92,6 +94,7 @@ class _Lines:
     """Lines of text for csv.reader, which asks for another while a quoted field is open.
 
     invalid: what is no UTF-8 in the record at hand; empty where all is.
+    cut: whether the record at hand asked for a line behind the last one.
     """
 
     def __init__(self, stream: Unpacked, limit: int):
@@ -102,6 +105,7 @@ class _Lines:
     def start(self) -> None:
         """A record begins."""
         self.invalid = ""
+        self.cut = False
         self._size = 0
         self._head = b""
 
@@ -112,8 +116,10 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        _, line, too_long = next(self._lines)
         inside = self._size > 0
+        self.cut = inside
+        _, line, too_long = next(self._lines)
+        self.cut = False
         if len(self._head) < EXCERPT_BYTES:
             self._head += line[:EXCERPT_BYTES] + b"\n"
         self._size += (too_long or len(line)) + 1

@@ -10,7 +10,7 @@ from glob import has_magic
 from data_prep.config import Source
 from data_prep.read.dataset import dataset_entries, is_dataset
 from data_prep.read.detect import format_of_name
-from data_prep.read.places import Entry, LocalFolders, Place
+from data_prep.read.places import FILE, FOLDER, Entry, LocalFolders, Place
 from data_prep.read.record import InputFile, shown
 from data_prep.read.s3 import SCHEME, S3Buckets
 from geo_nemo.config.errors import UserError
@@ -58,7 +58,7 @@ def _expand(source: Source) -> list[Entry]:
     found = []
     for match in place.matches(path):
         # `**` matches a folder and what is in it.
-        if match.kind != "folder" or "**" not in path:
+        if match.kind != FOLDER or "**" not in path:
             found += _files(place, match, source, set())
     if not found:
         raise UserError(f"input={shown(path)}: no file matches")
@@ -67,7 +67,7 @@ def _expand(source: Source) -> list[Entry]:
 
 def _files(place: Place, entry: Entry, source: Source, above: set[str]) -> Iterator[Entry]:
     """`entry`, or the files in it where it is a folder. above: the folders that it stands in."""
-    if entry.kind != "folder":
+    if entry.kind != FOLDER:
         if source.format == "dataset":
             raise UserError(
                 f"input={shown(entry.path)} is a file, and format=dataset wants a folder"
@@ -83,7 +83,7 @@ def _files(place: Place, entry: Entry, source: Source, above: set[str]) -> Itera
     for other in inside:
         if other.name.startswith((".", "_")):
             continue
-        if other.kind == "folder":
+        if other.kind == FOLDER:
             yield from _files(place, other, source, above | {entry.identity})
         elif source.format == "dataset":
             raise UserError(
@@ -95,7 +95,7 @@ def _files(place: Place, entry: Entry, source: Source, above: set[str]) -> Itera
 
 
 def _check(entry: Entry) -> None:
-    if entry.kind != "file":
+    if entry.kind != FILE:
         raise UserError(f"input={shown(entry.path)} is {entry.kind}, not a file of records")
     try:
         entry.path.encode()

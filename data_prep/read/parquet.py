@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 from data_prep.config import Limits
 from data_prep.read.columns import SLICE_ROWS, Columns, one_line
 from data_prep.read.fields import Fields
+from data_prep.read.parquet_footer import Group, read_groups
 from data_prep.read.parquet_pages import largest_value
 from data_prep.read.record import Bad, DamagedError, Raw
 from data_prep.read.storage import ByteSource
 
 BATCH_BYTES = 32 << 20
 BUFFER_BYTES = 1 << 20
-MAX_FOOTER_BYTES = 256 << 20
 # Row groups, columns and the like that a footer may declare; Thrift allocates before it reads.
 _MAX_LISTED = 200_000
 _ERRORS = (OSError, pa.ArrowException, UnicodeDecodeError, ValueError, OverflowError)
@@ -30,31 +30,26 @@ def read_parquet(
 ) -> Iterator[Raw | Bad]:
     """The rows of a file. count[0]: bytes of the values given out."""
     raw = source.seekable()
-    _check_footer(raw, source.size)
+    groups = read_groups(raw, source.size)
     try:
         file = pq.ParquetFile(
             pa.PythonFile(raw, mode="r"), pre_buffer=False, buffer_size=BUFFER_BYTES,
-            thrift_container_size_limit=_MAX_LISTED,
+            thrift_container_size_limit=_MAX_LISTED, page_checksum_verification=True,
         )  # fmt: skip
-        groups = [file.metadata.row_group(n) for n in range(file.num_row_groups)]
-        paths = [group.column(n).path_in_schema for group in groups[:1]
-                 for n in range(group.num_columns)]  # fmt: skip
-        columns = Columns(file.schema_arrow, fields, limits, source.size)
+        schema = file.schema_arrow
     except _ERRORS as error:
         raise DamagedError("damaged_file", one_line(error)) from None
-    if not groups:
+    columns = Columns(schema, fields, limits, source.size)
+    if not any(group.rows for group in groups):
         raise DamagedError("empty_file", "the file holds no rows")
-    schema = file.schema_arrow
     # Only the leaves that are read: of a struct, not the others.
     wanted = [".".join((schema.names[c.index], *c.way)) for c in columns.found]
-    leaves = [n for n, path in enumerate(paths)
-              if any(path == name or path.startswith(name + ".") for name in wanted)]  # fmt: skip
     before = 0
-    total = sum(group.total_byte_size for group in groups) or 1
+    total = sum(group.size for group in groups) or 1
     for number, group in enumerate(groups):
         done = 0
         try:
-            rows = _rows_at_once(raw, group, leaves, limits)
+            rows = _rows_at_once(raw, group, wanted, limits)
             for batch in file.iter_batches(rows, [number], wanted, use_threads=False):
                 columns.bind(batch.schema)
                 yield from columns.rows(batch, before + done)
@@ -65,31 +60,19 @@ def read_parquet(
         except _ERRORS as error:
             detail = _of_group(number, group, one_line(error))
             yield Bad(before + done + 1, "damaged_file", detail)
-        before += max(group.num_rows, 0)
-        source.progress += int(source.size * max(group.total_byte_size, 0) / total)
+        before += group.rows
+        source.progress += source.size * group.size // total
     file.close()
 
 
-def _check_footer(raw: BinaryIO, size: int) -> None:
-    raw.seek(max(size - 8, 0))
-    tail = raw.read(8)
-    if tail[4:] == b"PARE":
-        raise DamagedError("unknown_format", "an encrypted Parquet file")
-    if len(tail) < 8 or tail[4:] != b"PAR1":
-        raise DamagedError("truncated_file", "the footer of a Parquet file is missing")
-    if int.from_bytes(tail[:4], "little") > min(size - 12, MAX_FOOTER_BYTES):
-        raise DamagedError("damaged_file", "the footer is larger than the file, or than 256 MiB")
-
-
-def _rows_at_once(
-    raw: BinaryIO, group: pq.RowGroupMetaData, leaves: list[int], limits: Limits
-) -> int:
+def _rows_at_once(raw: BinaryIO, group: Group, wanted: list[str], limits: Limits) -> int:
     """Rows of which a batch holds about BATCH_BYTES, whatever their pages expand to."""
     longest = 0.0
-    for leaf in leaves:
-        longest += largest_value(raw, group.column(leaf), limits)
+    for chunk in group.chunks:
+        if any(chunk.path == name or chunk.path.startswith(name + ".") for name in wanted):
+            longest += largest_value(raw, chunk, limits)
     return max(1, min(SLICE_ROWS, int(BATCH_BYTES / max(longest, 1))))
 
 
-def _of_group(number: int, group: pq.RowGroupMetaData, detail: str) -> str:
-    return f"row group {number} of {group.num_rows} rows: {detail}"
+def _of_group(number: int, group: Group, detail: str) -> str:
+    return f"row group {number} of {group.rows} rows: {detail}"

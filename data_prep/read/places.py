@@ -9,10 +9,12 @@ from typing import Protocol
 from data_prep.read.record import shown
 from geo_nemo.config.errors import UserError
 
+FILE, FOLDER = "a file", "a folder"
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What stands under a path. kind: `file`, `folder`, or what else it is.
+    """What stands under a path. kind: `a file`, `a folder`, or what else it is.
 
     size, version: as in InputFile. identity: equal for two paths to the same file.
     """
@@ -76,9 +78,9 @@ class LocalFolders:
 
 
 def kind_of(mode: int) -> str:
-    """`file`, `folder`, or what else a mode of stat(2) says."""
+    """FILE, FOLDER, or what else a mode of stat(2) says."""
     kinds = {
-        stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFIFO: "a pipe",
+        stat.S_IFREG: FILE, stat.S_IFDIR: FOLDER, stat.S_IFIFO: "a pipe",
         stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
     }  # fmt: skip
     return kinds.get(stat.S_IFMT(mode), "of an unknown kind")

@@ -12,7 +12,7 @@ import tempfile
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from data_prep.read.places import Entry
+from data_prep.read.places import FILE, FOLDER, Entry
 from data_prep.read.record import InputFile, shown
 from data_prep.read.storage import ByteSource, SeekableFile
 from geo_nemo.config.errors import UserError
@@ -147,9 +147,9 @@ def _entry(info: "FileInfo") -> Entry:
 
     path = SCHEME + info.path
     if info.type != FileType.File:
-        return Entry(path, "folder", identity=path)
+        return Entry(path, FOLDER, identity=path)
     # Listings give fractions of the second, the object's own header does not.
-    return Entry(path, "file", info.size, str(int(info.mtime.timestamp())), path)
+    return Entry(path, FILE, info.size, str(int(info.mtime.timestamp())), path)
 
 
 def _guarded(path: str, action) -> Any:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import xxhash
 
-from data_prep.read.places import kind_of, version_of
+from data_prep.read.places import FILE, kind_of, version_of
 from data_prep.read.record import InputFile, shown
 from geo_nemo.config.errors import UserError
 
@@ -99,7 +99,7 @@ class LocalFile(ByteSource):
         self._opened = os.fstat(self._fd)
         super().__init__(name, self._opened.st_size)
         try:
-            if (kind := kind_of(self._opened.st_mode)) != "file":
+            if (kind := kind_of(self._opened.st_mode)) != FILE:
                 raise UserError(f"{name} is {kind}, not a file of records")
             if listed and (listed.size, listed.version) != (self.size, version_of(self._opened)):
                 raise UserError(f"{name} changed since it was listed: run again")

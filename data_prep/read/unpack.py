@@ -18,7 +18,9 @@ from data_prep.read.storage import ByteSource
 # zstd can blow 4 bytes up to 128 KiB: 1 KiB at a time keeps the worst step below 32 MiB. Larger
 # steps were measured to save 10% of zstd's time, which is not worth it.
 ZSTD_STEP_BYTES = 1 << 10
-GZIP_STEP_BYTES = 1 << 20
+# A step that fails takes its output with it, so that at most so much before the damage is lost;
+# steps of 1 MiB were measured to save 3% of gzip's time.
+GZIP_STEP_BYTES = 1 << 14
 FREE_BYTES = 64 << 20
 GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 # Frames that say how zstd files are to be sought in: 0x184D2A50 to 0x184D2A5F.
@@ -154,16 +156,23 @@ class _GzipMember:
         self.rest = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        while data:
-            try:
-                text = self._decoder.decompress(data, GZIP_STEP_BYTES)
-            except isal_zlib.error as error:
-                raise DamagedError("damaged_file", f"gzip: {error}") from None
-            if text:
-                yield text
-            self.eof = self._decoder.eof
-            data = self._decoder.unconsumed_tail
-        self.rest = self._decoder.unused_data
+        self.rest = b""
+        for start in range(0, len(data), GZIP_STEP_BYTES):
+            piece = data[start : start + GZIP_STEP_BYTES]
+            full = False  # of what one step may give: the decoder may hold more of it
+            while piece or full:
+                try:
+                    text = self._decoder.decompress(piece, GZIP_STEP_BYTES)
+                except isal_zlib.error as error:
+                    raise DamagedError("damaged_file", f"gzip: {error}") from None
+                if text:
+                    yield text
+                full = len(text) == GZIP_STEP_BYTES
+                piece = self._decoder.unconsumed_tail
+            if self._decoder.eof:
+                self.eof = True
+                self.rest = self._decoder.unused_data + data[start + GZIP_STEP_BYTES :]
+                return
 
 
 class _ZstdFrame:

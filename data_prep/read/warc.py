@@ -70,7 +70,7 @@ def _document(
              "date": fields.get("warc-date", "")[:10]}  # fmt: skip
     if fields["warc-type"].lower() == "conversion":
         if not fields.get("content-type", "text/plain").startswith("text/plain"):
-            return Bad(number, "no_html_page", f"type {fields['content-type'][:100]}", head)
+            return Bad(number, "no_html_page", f"type {fields['content-type'][:100]!r}", head)
         try:
             found["text"] = block.decode()
         except UnicodeDecodeError as error:

@@ -89,7 +89,7 @@ class _Sample:
         if "json" in self._parts:
             record = loads_leniently(self._parts["json"].removeprefix(b"\xef\xbb\xbf"))
             if not isinstance(record, dict):
-                raise DamagedError("wrong_type", f"{self.key}.json is {kind_of(record)}"[:300])
+                raise DamagedError("wrong_type", f".json is {kind_of(record)}")
             found = fields.pick(record)
         for ending, data in self._parts.items():
             if ending != "json":

@@ -76,7 +76,8 @@ def test_a_line_of_100_mb_never_stands_in_memory_whole(tmp_path):
         file.write(compressor.compress(b"\nafter") + compressor.flush())
     # The peak of a process never falls, so it is asked of a process of its own.
     code = (
-        "import resource, sys; from pathlib import Path; from data_prep.read.lines import LineReader\n"
+        "import resource, sys; from pathlib import Path\n"
+        "from data_prep.read.lines import LineReader\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak(); lines = list(LineReader(Path(sys.argv[1]), 10**6))\n"
         "print(lines[0].too_long, lines[1].data.decode(), (peak() - before) // 1024)"
