@@ -21,6 +21,8 @@ from rich.progress import (
 from geo_nemo.config.progress import Progress as ProgressCallback
 
 PLAIN_INTERVAL_S = 5.0
+# Below it a step is over before its bytes say anything.
+LEAST_BYTES = 100_000
 
 
 @contextmanager
@@ -68,9 +70,12 @@ def _plain_lines(unit: str) -> ProgressCallback:
         if done == before or (now - when < PLAIN_INTERVAL_S and not finished):
             return
         last[stage] = (now, done)
-        line = f"{stage}: {_amount(done, total, unit)} {note}".rstrip()
+        told = [_amount(done, total, unit), note]
+        if unit == "bytes" and note and (total or 0) < LEAST_BYTES:
+            told = [note]
+        line = f"{stage}: {', '.join(filter(None, told))}"
         rate = (done - at_first) / (now - begin) if done > at_first and now > begin else 0.0
-        if unit == "bytes" and rate:
+        if unit == "bytes" and rate and (total or 0) >= LEAST_BYTES:
             line += f", {rate / 1e6:.1f} MB/s"
         if total and rate and not finished:
             line += f", {(total - done) / rate:.0f} s left"
