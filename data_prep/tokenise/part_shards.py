@@ -55,6 +55,9 @@ def write_part(
     start = done = 0
     try:
         for batch in batches:
+            # Not by `take`, which would copy all texts once more.
+            texts = batch["text"].to_pylist()
+            lean = batch.drop_columns(["text"])
             for number, split in enumerate(SPLITS):
                 at = np.flatnonzero(outcome[start : start + len(batch)] == number)
                 if not len(at):
@@ -63,9 +66,10 @@ def write_part(
                     writers[split] = ShardWriter(folder / split, dtype)
                 for first in range(0, len(at), BATCH):
                     rows = at[first : first + BATCH]
-                    some = batch.take(pa.array(rows))
+                    bodies = [" " + texts[row] for row in rows.tolist()]
+                    some = lean.take(pa.array(rows))
                     rows = rows + start
-                    writers[split].add(_columns(some, cluster[rows], choice, checked[rows]))
+                    writers[split].add(_columns(some, bodies, cluster[rows], choice, checked[rows]))
             start += len(batch)
             done += pc.sum(pc.binary_length(batch["text"])).as_py() or 0
             progress(done, start)
@@ -99,10 +103,13 @@ def read_hosts(folder: Path) -> list[str]:
 
 
 def _columns(
-    batch: pa.RecordBatch, cluster: np.ndarray, choice: Choice, checked: np.ndarray
+    batch: pa.RecordBatch,
+    bodies: list[str],
+    cluster: np.ndarray,
+    choice: Choice,
+    checked: np.ndarray,
 ) -> Columns:
     titles = [f" {title}\n\n" if title else "" for title in batch["title"].to_pylist()]
-    bodies = [" " + text for text in batch["text"].to_pylist()]
     # One call for both: titles alone are too short.
     texts = titles + bodies
     tokens = choice.encoder.encode(texts)
@@ -112,9 +119,9 @@ def _columns(
     return Columns(
         titles=tokens[: len(titles)],
         bodies=tokens[len(titles) :],
-        country=batch["country"].to_pylist(),
-        host=batch["host"].to_pylist(),
-        source=batch["source"].to_pylist(),
+        country=batch["country"],
+        host=batch["host"],
+        source=batch["source"],
         path=[
             with_scheme(schemes[plain], path)
             for plain, path in zip(secure, batch["path"].to_pylist(), strict=True)

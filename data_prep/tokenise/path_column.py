@@ -8,11 +8,11 @@ from geo_nemo.store.paths import BLOCK, MAX_BLOCK_BYTES
 
 # A dictionary of 64 KiB makes news paths a third smaller than blocks alone do, and blocks of 16
 # with it are smaller than blocks of 256 without.
-LEARN_FROM = 8192
+LEARN_FROM = 4096
 DICTIONARY_BYTES, LEAST_DICTIONARY_BYTES = 1 << 16, 1 << 10
 # Bytes of paths that pay for a byte of dictionary: fewer where more paths will follow.
 PAID_BY_FOLLOWING, PAID_BY_ALL = 8, 64
-LEVEL = 9
+LEVEL = 3
 
 
 class PathColumn:

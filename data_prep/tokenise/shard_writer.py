@@ -6,6 +6,7 @@ In memory until then: 40 bytes a document, and the shard's host names.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from data_prep.tokenise.hashed_file import HashedFile, write_column
 from data_prep.tokenise.path_column import PathColumn
 from geo_nemo.store.manifest import ColumnEntry, CountryEntry, ShardEntry
 from geo_nemo.store.shard import index_dtype
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -36,14 +40,15 @@ class Tokens:
 class Columns:
     """n documents in a row, as the store keeps them; see geo_nemo.store.manifest.COLUMNS.
 
+    country, host, source: names, or an Arrow array of them.
     path: as geo_nemo.store.paths.with_scheme makes it.
     """
 
     titles: Tokens
     bodies: Tokens
-    country: Sequence[str]
-    host: Sequence[str]
-    source: Sequence[str]
+    country: "Sequence[str] | pa.Array"
+    host: "Sequence[str] | pa.Array"
+    source: "Sequence[str] | pa.Array"
     path: Sequence[str]
     year: np.ndarray
     quality: np.ndarray
@@ -167,9 +172,14 @@ class _Codes:
     def __init__(self):
         self.names: dict[str, int] = {}
 
-    def of(self, names: Sequence[str]) -> np.ndarray:
+    def of(self, names: "Sequence[str] | pa.Array") -> np.ndarray:
         known = self.names
-        return np.array([known.setdefault(name, len(known)) for name in names], np.uint32)
+        if not hasattr(names, "dictionary_encode"):
+            return np.array([known.setdefault(name, len(known)) for name in names], np.uint32)
+        # A dictionary lists its values in the order in which they come, too.
+        encoded = names.dictionary_encode()
+        codes = self.of(encoded.dictionary.to_pylist())
+        return codes[encoded.indices.to_numpy(zero_copy_only=False)]
 
 
 def _narrow(ends: np.ndarray) -> np.ndarray:
