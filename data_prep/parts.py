@@ -114,7 +114,7 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.R
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=columns, use_threads=False)
-                yield table.combine_chunks().to_batches()[0]
+                yield from table.combine_chunks().to_batches()  # none where the group is empty
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run geo-nemo prep again") from None
     except (OSError, pa.ArrowException) as error:

@@ -20,7 +20,7 @@ from geo_nemo.config.errors import UserError
 
 SAMPLE_FILES, SAMPLE_RECORDS = 3, 3000
 # MB of text a second on one core of a 2-core cloud machine; docs/performance.md.
-MB_PER_SECOND = {"fingerprint": 40.0, "corpus": 90.0, "tokenizer": 3.0}
+MB_PER_SECOND = {"fingerprint": 40.0, "overlap": 30.0, "corpus": 90.0, "tokenizer": 3.0}
 TOKENISE_MB_PER_SECOND = {"sentencepiece": 2.7, "huggingface": 60.0, "tiktoken": 6.0}
 TEXT_BYTES_PER_TOKEN = 4.5
 PARQUET_SHARE = 0.45  # bytes of a part for a byte of its text
@@ -104,6 +104,8 @@ def make_plan(config: Prep) -> Plan:
         seconds["tokenizer"] = sampled / 1e6 / MB_PER_SECOND["tokenizer"]
     if config.dedup.near.action == "none":
         del seconds["fingerprint"]
+    if config.overlap.evaluations or config.overlap.held_out:
+        seconds["overlap"] = text_bytes / 1e6 / MB_PER_SECOND["overlap"]
     copies = config.keep_work + (config.corpus != "none")
     return Plan(
         files=sum(len(task.payload["files"]) for task in tasks),
