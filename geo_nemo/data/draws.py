@@ -5,8 +5,9 @@ A window's documents follow from its number alone, so that windows can be planne
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,8 @@ from geo_nemo.data.counter import derive_key, hash64, permute
 # Documents that a group gives to a window are counted in fixed point, so that no window's border
 # depends on how a machine rounds.
 _FRACTION_BITS = 40
+# Places of a group's order that are found at once.
+_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,16 @@ class MixedDraws:
         # Without them every rare group would first be drawn in the same late window.
         return (hash64(key, np.arange(len(self.rates))) >> np.uint64(64 - _FRACTION_BITS)).tolist()
 
+    @cached_property
+    def _order(self) -> Callable[[int, int, int], np.ndarray]:
+        """A block of a group's order in an epoch; one window takes little of it, the next goes on."""
+        return lru_cache(2 * len(self.rates))(self._permuted)
+
+    def _permuted(self, group: int, epoch: int, block: int) -> np.ndarray:
+        size = int(self.starts[group + 1] - self.starts[group])
+        places = np.arange(block * _BLOCK, min((block + 1) * _BLOCK, size))
+        return permute(derive_key(self.key, "order", group, epoch), size, places)
+
     def epochs(self, documents: np.ndarray, drawn: float) -> np.ndarray:
         """From the groups' rates."""
         return self.rates * drawn / np.maximum(documents, 1)
@@ -113,15 +126,15 @@ class MixedDraws:
         documents, epochs = [], []
         borders = zip(self.drawn_before(number), self.drawn_before(number + 1), strict=True)
         for group, (first, last) in enumerate(borders):
-            start, size = (int(x) for x in (self.starts[group], np.diff(self.starts)[group]))
+            start = int(self.starts[group])
+            size = int(self.starts[group + 1]) - start
             while first < last:
                 epoch, place = divmod(first, size)
-                count = min(size - place, last - first)
-                order = derive_key(self.key, "order", group, epoch)
-                places = permute(order, size, np.arange(place, place + count))
-                documents.append(self.documents[start + places].astype(np.int64))
-                epochs.append(np.full(count, epoch, dtype=np.int64))
-                first += count
+                block, place = divmod(place, _BLOCK)
+                order = self._order(group, epoch, block)[place : place + last - first]
+                documents.append(self.documents[start + order].astype(np.int64))
+                epochs.append(np.full(len(order), epoch, dtype=np.int64))
+                first += len(order)
         if not documents:
             return Drawn(np.empty(0, np.int64), np.empty(0, np.int64))
         together = np.concatenate(documents)

@@ -10,6 +10,7 @@ train, _, _ = BlendedMegatronDatasetBuilder(
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from megatron.core.datasets.blended_megatron_dataset_config import BlendedMegatronDatasetConfig
@@ -32,12 +33,14 @@ class PackedDatasetConfig(BlendedMegatronDatasetConfig):
     """Megatron-Core's dataset config with what the rows depend on.
 
     policy: metadata policy of the stage. stage: its name, part of the seed.
-    packing_window: documents that are packed together. Which documents are train, validation and
+    packing, prefix_fragments, packing_window: as in `geo_nemo.config.Data`. Which documents are train, validation and
     test is the store's to say, so stores are named in `blend_per_split`.
     """
 
     policy: MetadataPolicy = field(default_factory=MetadataPolicy)
     stage: str = ""
+    packing: Literal["best_fit", "concat"] = "best_fit"
+    prefix_fragments: bool = True
     packing_window: int = 16_384
 
     def __post_init__(self) -> None:
@@ -78,6 +81,8 @@ class PackedDataset(MegatronDataset):
             Data(
                 store=dataset_path or "",
                 seq_length=config.sequence_length,
+                packing=config.packing,
+                prefix_fragments=config.prefix_fragments,
                 packing_window=config.packing_window,
             ),
             config.policy,
@@ -103,7 +108,8 @@ class PackedDataset(MegatronDataset):
 
     @staticmethod
     def _key_config_attributes() -> list[str]:
-        return ["random_seed", "sequence_length", "policy_hash", "stage", "packing_window"]
+        packing = ["packing", "prefix_fragments", "packing_window"]
+        return ["random_seed", "sequence_length", "policy_hash", "stage", *packing]
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -129,6 +129,17 @@ def group_documents(draws: MixedDraws, group: int) -> list[int]:
     return draws.documents[draws.starts[group] : draws.starts[group + 1]].tolist()
 
 
+def test_a_large_group_is_gone_through_once_before_it_begins_again():
+    draws = mixed([9_000, 500], [1, 0.5], 3_000)
+    drawn = [draws.window(number) for number in range(10)]
+    documents = np.concatenate([one.documents for one in drawn])
+    epochs = np.concatenate([one.epochs for one in drawn])
+    large = documents >= 500  # numbered backwards
+    first, second = (documents[large & (epochs == epoch)] for epoch in (0, 1))
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(500, 9_500))
+    assert not np.array_equal(first, second)
+
+
 def test_a_window_is_the_same_whatever_was_asked_before():
     draws, other = mixed([30, 7], [3, 1], 16), mixed([30, 7], [3, 1], 16)
     forward = [draws.window(n).documents.tolist() for n in range(6)]

@@ -100,6 +100,8 @@ def test_the_key_of_the_cache_differs_by_everything_that_the_rows_depend_on(
         {"random_seed": 6},
         {"sequence_length": 64},
         {"packing_window": 32},
+        {"packing": "concat"},
+        {"prefix_fragments": False},
         {"stage": "cooldown"},
     ]
     keys = [key_of(tiny_store, **change)[0] for change in changed]
