@@ -1,10 +1,12 @@
 """Facts of the machine that a measurement was made on."""
 
+import importlib.util
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+NOT_INSTALLED = "not installed"
 PACKAGES = ("numpy", "pyarrow", "tokenizers")
 
 
@@ -26,6 +28,11 @@ def installed(distribution: str) -> str | None:
         return version(distribution)
     except PackageNotFoundError:
         return None
+
+
+def reason_against(module: str) -> str:
+    """Why a peer that needs `module` cannot run; empty where it is installed."""
+    return "" if importlib.util.find_spec(module) else NOT_INSTALLED
 
 
 def _cpu() -> str:

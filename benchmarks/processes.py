@@ -20,6 +20,7 @@ from geo_nemo.config.errors import RunError
 
 ROOT = Path(__file__).parents[1]
 TAIL = 1 << 20
+OURS = "ours"
 # One thread in every library, so that a CPU second is a core's.
 ONE_THREAD = {
     name: "1"
@@ -76,18 +77,30 @@ def run(
 
 
 def in_turn(
-    contenders: Mapping[str, Callable[[int], Measured]], rounds: int
+    contenders: Mapping[str, Callable[[int], Measured]],
+    rounds: int,
+    reasons: dict[str, str] | None = None,
 ) -> dict[str, list[Measured]]:
     """Run every contender once a round; the order turns by one each round.
 
-    A contender is called with the number of the round.
+    A contender is called with the number of the round. reasons: receives why a contender other
+    than OURS failed; such a one is run no more and is not in what is returned. Without `reasons`
+    every failure is raised.
     """
     found: dict[str, list[Measured]] = {name: [] for name in contenders}
     names = list(contenders)
     for number in range(rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            found[name].append(contenders[name](number))
+            if name not in found:
+                continue
+            try:
+                found[name].append(contenders[name](number))
+            except RunError as error:
+                if reasons is None or name == OURS:
+                    raise
+                reasons[name] = f"failed: {error}"
+                del found[name]
     return found
 
 

@@ -13,9 +13,8 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import NOT_INSTALLED
 from geo_nemo.config.files import make_folder, write_whole
-
-NOT_INSTALLED = "not installed"
 
 
 @dataclass(frozen=True)
@@ -47,20 +46,18 @@ def compare(
     better: Literal["more", "less"],
     case: str = "",
     note: str = "",
+    reason: str = NOT_INSTALLED,
 ) -> Row:
-    """A row with its ratio. better: whether a larger or a smaller value is the better one."""
-    ratio = None
-    if peer_value is not None:
-        first, second = (value, peer_value) if better == "more" else (peer_value, value)
-        ratio = first / second if second else None
+    """A row with its ratio.
+
+    better: whether a larger or a smaller value is the better one.
+    reason: the note where `peer_value` is None.
+    """
+    if peer_value is None:
+        return Row(metric, case, value, unit, peer, None, None, reason)
+    first, second = (value, peer_value) if better == "more" else (peer_value, value)
+    ratio = first / second if second else None
     return Row(metric, case, value, unit, peer, peer_value, ratio, note)
-
-
-def missing(
-    metric: str, value: float, unit: str, peer: str, case: str = "", why: str = NOT_INSTALLED
-) -> Row:
-    """A row without its peer, and why."""
-    return Row(metric, case, value, unit, peer, None, None, why)
 
 
 def to_json(rows: Sequence[Row], machine: dict[str, Any]) -> bytes:

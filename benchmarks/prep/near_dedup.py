@@ -1,19 +1,20 @@
 """Near-duplicates of documents of about 3 KB: CPU seconds and recall beside the true similarity."""
 
-import importlib.util
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.corpora.duplicates import NGRAM, Pair, duplicated_records
 from benchmarks.corpora.news import write_jsonl
+from benchmarks.machine import reason_against
 from benchmarks.prep.ours.config import store_config
 from benchmarks.prep.setting import Setting
-from benchmarks.processes import Measured, cpu, in_turn, run_module
-from benchmarks.results import Row, compare, missing
+from benchmarks.processes import OURS, Measured, cpu, in_turn, run_module
+from benchmarks.results import Row, compare
 
-QUICK_DOCUMENTS, FULL_DOCUMENTS = 10_000, 100_000
+QUICK_DOCUMENTS, FULL_DOCUMENTS = 5_000, 100_000
 SIMILAR, UNLIKE = 0.8, 0.5
 PEERS = (("rensa RMinHashLSH", "rensa"), ("datasketch MinHashLSH", "datasketch"))
 
@@ -37,30 +38,29 @@ def measure(setting: Setting) -> list[Row]:
         found = run_module("benchmarks.prep.ours.near_dedup", "dedup", given, str(clusters))
         return _with_quality(found, clusters, pairs)
 
-    def peer(module: str):
+    def peer(module: str) -> Callable[[int], Measured]:
         def measured(number: int) -> Measured:
             found = run_module("benchmarks.prep.peers.minhash", module, str(path), str(clusters))
             return _with_quality(found, clusters, pairs)
 
         return measured
 
-    contenders = {"ours": ours}
-    for name, module in PEERS:
-        if importlib.util.find_spec(module) is not None:
-            contenders[name] = peer(module)
-    found = in_turn(contenders, setting.rounds)
+    contenders = {OURS: ours} | {name: peer(module) for name, module in PEERS}
+    reasons = {name: reason for name, module in PEERS if (reason := reason_against(module))}
+    found = in_turn(
+        {n: c for n, c in contenders.items() if n not in reasons}, setting.rounds, reasons
+    )
     shutil.rmtree(folder)
-    value, unit = cpu(found["ours"]), "CPU s"
     case = f"generated, {count:,} documents of {text_bytes / count:,.0f} bytes"
-    result = []
-    for name, _ in PEERS:
-        if name not in found:
-            result.append(missing("near_dedup", value, unit, name, case))
-            continue
-        note = f"{_quality(found['ours'][0])}; peer {_quality(found[name][0])}"
-        peer_value = cpu(found[name])
-        result.append(compare("near_dedup", value, unit, name, peer_value, "less", case, note))
-    return result
+    quality_of = {name: _quality(runs[0]) for name, runs in found.items()}
+    return [
+        compare(
+            "near_dedup", cpu(found[OURS]), "CPU s", name,
+            cpu(found[name]) if name in found else None, "less", case,
+            f"{quality_of[OURS]}; peer {quality_of.get(name)}", reasons.get(name, ""),
+        )
+        for name, _ in PEERS
+    ]  # fmt: skip
 
 
 def quality(clusters: np.ndarray, pairs: list[Pair]) -> dict[str, float]:

@@ -2,14 +2,15 @@
 
 import os
 import shutil
+from collections.abc import Callable
 
 from benchmarks.prep.ours.config import store_config
 from benchmarks.prep.setting import Setting
-from benchmarks.processes import Measured, in_turn, run_module, wall
-from benchmarks.results import Row, compare, missing
+from benchmarks.processes import OURS, Measured, in_turn, run_module, wall
+from benchmarks.results import Row, compare
 
 QUICK_BYTES, FULL_BYTES = 12_000_000, 240_000_000
-FILES, WORKERS = 8, 2
+FILES, WORKERS, PEER = 8, 2, "one worker"
 
 
 def measure(setting: Setting) -> list[Row]:
@@ -26,7 +27,7 @@ def measure(setting: Setting) -> list[Row]:
     corpus.path.unlink()
     vocabulary = setting.vocabulary
 
-    def contender(workers: int):
+    def contender(workers: int) -> Callable[[int], Measured]:
         def measured(number: int) -> Measured:
             output = folder / f"on-{workers}"
             config = store_config(files, output, vocabulary.path, workers, task_bytes=1)
@@ -36,14 +37,13 @@ def measure(setting: Setting) -> list[Row]:
 
         return measured
 
-    case, unit, peer = f"{corpus.case}, {FILES} files", "s", "one worker"
-    if len(os.sched_getaffinity(0)) < WORKERS:
-        alone = wall(in_turn({"one": contender(1)}, 1)["one"])
-        rows = [missing("scaling", alone, unit, peer, case, "not measured: one core here")]
-    else:
-        found = in_turn({"two": contender(WORKERS), "one": contender(1)}, setting.rounds)
-        note = f"{WORKERS} workers; by the clock, with start-up"
-        two, one = wall(found["two"]), wall(found["one"])
-        rows = [compare("scaling", two, unit, peer, one, "less", case, note)]
+    cores = len(os.sched_getaffinity(0))
+    contenders = {OURS: contender(WORKERS)} if cores >= WORKERS else {}
+    found = in_turn({"one": contender(1)} | contenders, setting.either(1, setting.rounds))
     shutil.rmtree(folder)
-    return rows
+    one = wall(found["one"])
+    if OURS not in found:
+        reason = f"not measured: {cores} core here; the value is one worker's"
+        return [compare("scaling", one, "s", PEER, None, "less", corpus.case, reason=reason)]
+    case, note = f"{corpus.case}, {FILES} files", f"{WORKERS} workers; by the clock, with start-up"
+    return [compare("scaling", wall(found[OURS]), "s", PEER, one, "less", case, note)]

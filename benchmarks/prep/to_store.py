@@ -4,26 +4,22 @@ CPU seconds of everything from the start of the process on. The peers tokenise t
 also reads URL, country and title, checks, deduplicates and splits.
 """
 
-import importlib.util
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.machine import reason_against
 from benchmarks.prep.ours.config import store_config
 from benchmarks.prep.peers import megatron
 from benchmarks.prep.setting import Setting
-from benchmarks.processes import Measured, cpu, in_turn, run_module
-from benchmarks.results import Row, compare, missing
-from geo_nemo.config.errors import RunError
+from benchmarks.processes import OURS, Measured, cpu, in_turn, run_module
+from benchmarks.results import Row, compare
 from geo_nemo.store import TokenStore
 
-QUICK_BYTES, FULL_BYTES = 6_000_000, 60_000_000
-NAMES = {
-    "jsonl_to_store_vs_megatron": "Megatron preprocess_data",
-    "jsonl_to_store_vs_datatrove": "datatrove DocumentTokenizer",
-}
+QUICK_BYTES, FULL_BYTES = 4_000_000, 100_000_000
+MEGATRON, DATATROVE = "Megatron preprocess_data", "datatrove DocumentTokenizer"
+PEERS = {"jsonl_to_store_vs_megatron": MEGATRON, "jsonl_to_store_vs_datatrove": DATATROVE}
 
 
 def measure(setting: Setting) -> list[Row]:
@@ -31,11 +27,10 @@ def measure(setting: Setting) -> list[Row]:
     vocabulary = setting.vocabulary
     folder = setting.folder / "to_store"
     against = {
-        "jsonl_to_store_vs_megatron": megatron.reason_against(setting.megatron),
-        "jsonl_to_store_vs_datatrove": (
-            "" if importlib.util.find_spec("datatrove") else "not installed"
-        ),
+        MEGATRON: megatron.reason_against(setting.megatron),
+        DATATROVE: reason_against("datatrove"),
     }
+    reasons = {name: reason for name, reason in against.items() if reason}
 
     def ours(number: int) -> Measured:
         output = folder / f"ours-{number}"
@@ -54,40 +49,22 @@ def measure(setting: Setting) -> list[Row]:
             setting.megatron, corpus, vocabulary, folder / f"megatron-{number}"
         )
 
-    peers = {"jsonl_to_store_vs_megatron": preprocess, "jsonl_to_store_vs_datatrove": datatrove}
-    contenders = {"ours": ours}
-    for metric, peer in peers.items():
-        if not against[metric]:
-            contenders[metric] = _or_reason(peer, against, metric)
-    found = in_turn(contenders, setting.rounds)
-    rows = []
-    for metric, name in NAMES.items():
-        value, unit = cpu(found["ours"]), "CPU s"
-        if against[metric]:
-            rows.append(missing(metric, value, unit, name, corpus.case, against[metric]))
-        else:
-            note = f"{corpus.megabytes / value:.1f} MB/s a core"
-            peer = cpu(found[metric])
-            rows.append(compare(metric, value, unit, name, peer, "less", corpus.case, note))
+    contenders = {OURS: ours, MEGATRON: preprocess, DATATROVE: datatrove}
+    found = in_turn(
+        {n: c for n, c in contenders.items() if n not in reasons}, setting.rounds, reasons
+    )
+    value = cpu(found[OURS])
+    rows = [
+        compare(
+            metric, value, "CPU s", peer, cpu(found[peer]) if peer in found else None, "less",
+            corpus.case, f"with start-up; ours {corpus.megabytes / value:.1f} MB/s a core",
+            reasons.get(peer, ""),
+        )
+        for metric, peer in PEERS.items()
+    ]  # fmt: skip
     rows.append(_store_bytes(folder / "ours-0" / "store", corpus.case))
     shutil.rmtree(folder)
     return rows
-
-
-def _or_reason(
-    peer: Callable[[int], Measured], against: dict[str, str], metric: str
-) -> Callable[[int], Measured]:
-    """`peer`, or the reason why it failed in the first round and is not run again."""
-
-    def measured(number: int) -> Measured:
-        if not against[metric]:
-            try:
-                return peer(number)
-            except RunError as error:
-                against[metric] = f"failed: {error}"
-        return Measured(0, 0, {})
-
-    return measured
 
 
 def _store_bytes(store: Path, case: str) -> Row:

@@ -70,6 +70,29 @@ def test_contenders_take_turns_and_each_round_another_begins():
     assert [run.cpu_seconds for run in found["b"]] == [0, 1, 2, 3]
 
 
+def failing(name: str, calls: list[str]):
+    def measured(number: int) -> Measured:
+        calls.append(f"{name}{number}")
+        raise RunError("no such option")
+
+    return measured
+
+
+def test_a_peer_that_fails_is_run_no_more_and_its_reason_is_kept():
+    calls, reasons = [], {}
+    contenders = {"ours": lambda number: Measured(1, 1, {}), "peer": failing("peer", calls)}
+    found = in_turn(contenders, 3, reasons)
+    assert found.keys() == {"ours"} and len(found["ours"]) == 3
+    assert (calls, reasons) == (["peer0"], {"peer": "failed: no such option"})
+
+
+def test_ours_must_not_fail():
+    with pytest.raises(RunError, match="no such option"):
+        in_turn({"ours": failing("ours", [])}, 1, {})
+    with pytest.raises(RunError, match="no such option"):
+        in_turn({"peer": failing("peer", [])}, 1)
+
+
 def test_medians_are_taken_over_the_rounds():
     runs = [Measured(c, w, {"x": x}) for c, w, x in ((1, 10, 5), (9, 11, 1), (2, 30, 3))]
     assert (cpu(runs), wall(runs), said(runs, "x")) == (2, 11, 3)

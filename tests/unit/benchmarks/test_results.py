@@ -7,12 +7,12 @@ import pytest
 from rich.console import Console
 
 from benchmarks.machine import installed, machine_facts
-from benchmarks.results import compare, figure, missing, print_table, write_json
+from benchmarks.results import compare, figure, print_table, write_json
 from geo_nemo.config.errors import UserError
 
 FAST = compare("tokenise", 90.0, "MB/s", "Slow", 2.0, "more", case="news", note="same ids")
 LEAN = compare("store", 2.0, "s", "Heavy", 5.0, "less")
-ABSENT = missing("urls", 1.5, "s", "Nobody")
+ABSENT = compare("urls", 1.5, "s", "Nobody", None, "less", note="never read")
 MACHINE = {"cpu": "abacus", "cores": 2}
 
 
@@ -31,6 +31,7 @@ def test_a_value_of_nothing_has_no_ratio():
 def test_a_peer_that_is_missing_is_said_to_be():
     assert (ABSENT.peer, ABSENT.peer_value, ABSENT.ratio) == ("Nobody", None, None)
     assert ABSENT.note == "not installed"
+    assert compare("m", 1.0, "s", "p", None, "less", reason="failed: no").note == "failed: no"
 
 
 def test_the_json_is_a_list_of_rows_with_the_machine(tmp_path):

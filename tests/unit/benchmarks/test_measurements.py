@@ -1,0 +1,99 @@
+"""Every metric measures, on corpora too small to tell anything but that it does."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.prep import (
+    near_dedup,
+    peak_memory,
+    scaling,
+    setting,
+    to_store,
+    tokenise,
+    url_to_country,
+)
+from benchmarks.prep.ours.stages import resident
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("vocabulary") / "tokenizer.json"
+    setting.train_vocabulary(path, (row["text"] for row in setting.records(40)), 2000)
+    return path
+
+
+@pytest.fixture
+def given(tmp_path, tokenizer) -> setting.Setting:
+    return setting.Setting(tmp_path, True, False, 1, None, tokenizer, None)
+
+
+def by_peer(rows) -> dict:
+    return {row.peer: row for row in rows}
+
+
+def test_tokenise_compares_speeds_of_the_same_ids(given, monkeypatch):
+    monkeypatch.setattr(tokenise, "QUICK_BYTES", 60_000)
+    rows = tokenise.measure(given)
+    assert {row.metric for row in rows} == {"tokenise"}
+    assert by_peer(rows).keys() == {"Hugging Face encode_batch", "Hugging Face encode_batch_fast"}
+    for row in rows:
+        assert row.ratio == row.value / row.peer_value > 0
+        assert row.note.startswith("same ids, ") and "ours by fastokens" in row.note
+
+
+def test_urls_are_decided_as_often_by_ours_as_by_a_peer(given, monkeypatch):
+    monkeypatch.setattr(url_to_country, "QUICK_URLS", 2000)
+    row = by_peer(url_to_country.measure(given))["urlsplit + publicsuffixlist"]
+    ours, peer = row.note.split(";")[0].removeprefix("decided ").split(", peer ")
+    assert ours == peer
+    assert row.ratio == row.peer_value / row.value
+
+
+def test_near_duplicates_that_are_known_are_found(given, monkeypatch):
+    monkeypatch.setattr(near_dedup, "QUICK_DOCUMENTS", 400)
+    monkeypatch.setattr(near_dedup, "PEERS", (("rensa", "rensa"), ("nobody", "no_such_module")))
+    rows = by_peer(near_dedup.measure(given))
+    recall = float(rows["rensa"].note.split()[1])
+    assert recall >= 0.98
+    assert rows["rensa"].ratio > 0
+    assert (rows["nobody"].ratio, rows["nobody"].note) == (None, "not installed")
+
+
+@pytest.mark.slow
+def test_a_store_is_made_beside_datatrove_and_a_missing_megatron_is_said(given, monkeypatch):
+    monkeypatch.setattr(to_store, "QUICK_BYTES", 300_000)
+    rows = {row.metric: row for row in to_store.measure(given)}
+    assert rows["jsonl_to_store_vs_datatrove"].ratio > 0
+    absent = rows["jsonl_to_store_vs_megatron"]
+    assert (absent.ratio, absent.note[:13]) == (None, "not installed")
+    store = rows["store_bytes"]
+    assert store.ratio == store.peer_value / store.value
+    # 300 KB of text with 2,000 pieces: two bytes for each two or three characters.
+    assert 150_000 < store.peer_value < store.value < 350_000
+
+
+@pytest.mark.slow
+def test_scaling_compares_two_workers_with_one(given, monkeypatch):
+    monkeypatch.setattr(scaling, "QUICK_BYTES", 100_000)
+    (row,) = scaling.measure(given)
+    assert row.unit == "s" and row.value > 0
+    assert row.peer_value is None or row.ratio == row.peer_value / row.value
+
+
+@pytest.mark.slow
+def test_every_stage_has_a_peak_that_is_no_less_than_its_start(given, monkeypatch):
+    monkeypatch.setattr(peak_memory, "QUICK", (200, 400))
+    rows = peak_memory.measure(given)
+    stages = [row.case.split(",")[0] for row in rows]
+    assert {"ingest", "fingerprint", "tokenise", "store"} <= set(stages)
+    for row in rows:
+        assert row.value > 10 and row.peer_value > 10
+        assert row.value >= float(row.note.split("; ")[1].split()[0]) - 1
+
+
+def test_memory_is_read_in_bytes():
+    before = resident("VmRSS")
+    block = bytearray(b"x" * 50_000_000)
+    assert resident("VmHWM") >= resident("VmRSS") >= before + 45_000_000
+    del block
