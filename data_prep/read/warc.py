@@ -14,7 +14,7 @@ from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
 
 MAX_HEADER_BYTES = 32 << 10
-_START = b"WARC/"
+_START = b"WARC/1."
 _HTML = ("text/html", "application/xhtml+xml")
 
 
@@ -23,20 +23,20 @@ def read_warc(stream: Unpacked, limits: Limits, kinds: tuple[str, ...]) -> Itera
 
     Numbers count the archive's records of all types.
     """
-    number = 0
+    number = 1
     try:
         while True:
             lost = _find_record(stream)
             if lost:
-                number += 1
                 yield Bad(number, "broken_warc", f"{lost} bytes that are of no record")
+                number += 1
             header = _header(stream)
             if not header:
                 return
-            number += 1
             yield from _record(stream, header, number, limits, kinds)
+            number += 1
     except DamagedError as damage:
-        yield Bad(number + 1, damage.reason, damage.detail)
+        yield Bad(number, damage.reason, damage.detail)
 
 
 def _record(
@@ -112,9 +112,9 @@ def _find_record(stream: Unpacked) -> int:
             stream.skip(1)
             continue
         window = stream.peek(MAX_HEADER_BYTES)
-        at = window.find(b"\n" + _START)
+        at = window.find(_START)
         # The start may straddle the window's end.
-        passed = at + 1 if at >= 0 else max(len(window) - len(_START), 1)
+        passed = at if at >= 0 else max(len(window) - len(_START), 1)
         stream.skip(passed)
         lost += passed
 
