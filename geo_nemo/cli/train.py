@@ -22,7 +22,7 @@ from geo_nemo.config.load import load_config
 from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import no_progress
 from geo_nemo.config.versions import installed
-from geo_nemo.runtime.launcher import rank, world_size
+from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
 from geo_nemo.train.setup import Prepared, prepare
 
 PACKAGES = ("geo-nemo", "torch", "megatron-core", "transformer-engine", "numpy")
@@ -38,9 +38,10 @@ WATCHDOG_FIRST_MINUTES = 2
 def command(overrides: tuple[str, ...], dry_run: bool) -> int:
     """Pre-train as the recipe says: conditioning stage, then cooldown.
 
-    Run it again with the same settings to go on after a stop or a crash. Under torchrun, each
-    process takes its place in the layout.
+    Run it again with the same settings to go on after a stop or a crash. Under torchrun or srun,
+    each process takes its place in the layout.
     """
+    adopt_slurm_step()
     first = rank() == 0
     try:
         run = load_config("train", Run, overrides)
@@ -86,7 +87,14 @@ def train(prepared: Prepared, processes: int) -> int:
         # Not before: a rank that waits for the others to join must end when the launcher ends it.
         deadline = stop_deadline(run.health)
         stop = stack.enter_context(stop_on_signal(_announce if first else _nothing, deadline))
-        from geo_nemo.train.callbacks import Heartbeat, Metrics, ProgressBar, Watch, make_sinks
+        from geo_nemo.train.callbacks import (
+            Heartbeat,
+            Metrics,
+            ProgressBar,
+            Validate,
+            Watch,
+            make_sinks,
+        )
         from geo_nemo.train.loop import Trainer
 
         steps = run.train.steps
@@ -107,6 +115,10 @@ def train(prepared: Prepared, processes: int) -> int:
             ),
             Heartbeat(output / "heartbeat.json", run.health.heartbeat_seconds, steps),
         ]
+        if run.validation.every_steps is not None:
+            path = output / "validation.jsonl"
+            # Before the metrics, which close the sinks.
+            trainer.callbacks.insert(1, Validate(path, prepared, trainer.engine, sinks))
         finished = trainer.fit()
     if first and not finished:
         print(

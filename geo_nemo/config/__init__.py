@@ -17,6 +17,7 @@ from geo_nemo.config.schema import (
     Stage,
     Train,
 )
+from geo_nemo.config.validation import Validation
 
 __all__ = [
     "BadSteps",
@@ -35,4 +36,5 @@ __all__ = [
     "Stage",
     "Train",
     "UserError",
+    "Validation",
 ]

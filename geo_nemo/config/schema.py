@@ -14,7 +14,9 @@ from geo_nemo.config.bad_steps import BadSteps
 from geo_nemo.config.data import Data, Sampling, Select
 from geo_nemo.config.health import Health
 from geo_nemo.config.logging import Logging
+from geo_nemo.config.parallel import Parallel
 from geo_nemo.config.section import NonNegative, Positive, Probability, Section
+from geo_nemo.config.validation import Validation
 
 MetadataField = Literal["url", "country", "continent"]
 
@@ -118,22 +120,6 @@ class Train(Section):
     z_loss: Annotated[float, Field(ge=0)] = 0.0
 
 
-class Parallel(Section):
-    """How the model is laid over the processes; data-parallel size is what remains."""
-
-    tensor: Positive = 1
-    pipeline: Positive = 1
-    sequence_parallel: bool = False
-    distributed_optimizer: bool = True
-    overlap_grad_reduce: bool = False
-    overlap_param_gather: bool = False
-
-    @property
-    def model_parallel_size(self) -> int:
-        """Processes that hold one copy of the model."""
-        return self.tensor * self.pipeline
-
-
 class Precision(Section):
     """Compute type; parameters and moments are kept in fp32 by the optimizer."""
 
@@ -165,6 +151,7 @@ class Run(Section):
     logging: Logging = Logging()
     health: Health = Health()
     bad_steps: BadSteps = BadSteps()
+    validation: Validation = Validation()
 
     @model_validator(mode="after")
     def _stages_and_layout(self):

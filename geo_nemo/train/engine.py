@@ -136,6 +136,14 @@ class Engine:
         self.schedule.step(1)
         return StepReport(loss, tokens, grad_norm, lr, sums, counts)
 
+    def evaluate(self, batches: Sequence[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Nats and trained tokens by source over the batches of all ranks, [num_sources] each.
+
+        Every rank calls it with as many batches as the others of its model-parallel group.
+        """
+        with self.whole_parameters(), torch.no_grad():
+            return self._reduce(self.forward_backward(batches, forward_only=True))
+
     def skip_step(self) -> None:
         """Let the clock of the learning rate go on, and nothing else."""
         self.schedule.step(1)

@@ -13,7 +13,8 @@ from geo_nemo.data.index import Index, as_table
 from geo_nemo.data.index_cache import wait_for
 from geo_nemo.data.stage import build_stage_index, index_place, indexed_dataset
 from geo_nemo.metadata.tokenizer import Tokenizer
-from geo_nemo.model.shape import check_layout, parameter_count
+from geo_nemo.model.layout import check_layout
+from geo_nemo.model.shape import parameter_count
 from geo_nemo.runtime.launcher import rank
 from geo_nemo.store import TokenStore
 from geo_nemo.train.stages import StagePlan, plan_stages
@@ -29,6 +30,7 @@ _FREE = (
     "checkpoint",
     "logging",
     "health",
+    "validation",
 )
 _FREE_KEYS = ("data.store", "data.index_dir", "data.index_workers", "train.micro_batch_size")
 
@@ -104,8 +106,7 @@ def prepare(run: Run, world_size: int) -> Prepared:
     """Open and check everything that `run` needs; raise `UserError` at the first mistake."""
     store = TokenStore.open(run.data.store)
     tokenizer = store.tokenizer()
-    check_layout(run.model, run.parallel, tokenizer.vocab_size)
-    check_batch(run, world_size)
+    check_layout(run, tokenizer.vocab_size, world_size)
     return Prepared(
         run=run,
         store=store,
@@ -113,25 +114,6 @@ def prepare(run: Run, world_size: int) -> Prepared:
         stages=plan_stages(run),
         fingerprint=fingerprint(run, store, tokenizer),
     )
-
-
-def check_batch(run: Run, world_size: int) -> None:
-    """Raise `UserError` unless the global batch divides over processes and micro-batches."""
-    model_parallel = run.parallel.model_parallel_size
-    if world_size % model_parallel:
-        raise UserError(
-            f"parallel.tensor={run.parallel.tensor} x parallel.pipeline={run.parallel.pipeline} "
-            f"needs a multiple of {model_parallel} processes, and this job has {world_size}: "
-            f"start it with torchrun --nproc-per-node {model_parallel}"
-        )
-    data_parallel = world_size // model_parallel
-    per_step = run.train.micro_batch_size * data_parallel
-    if run.train.global_batch_size % per_step:
-        raise UserError(
-            f"train.global_batch_size={run.train.global_batch_size} is not a multiple of "
-            f"train.micro_batch_size={run.train.micro_batch_size} x {data_parallel} data-parallel "
-            f"ranks = {per_step}; choose a multiple of {per_step}"
-        )
 
 
 def fingerprint(run: Run, store: TokenStore, tokenizer: Tokenizer) -> dict[str, str]:

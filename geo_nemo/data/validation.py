@@ -1,0 +1,112 @@
+"""Rows of validation documents under three arms: told the truth, nothing, a wrong origin.
+
+Each document is cut to what fits under every arm, so that all arms are scored on the same tokens of
+title and body.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.data.counter import derive_key, hash64
+from geo_nemo.data.rows import Row, build_row
+from geo_nemo.metadata.compose import Composed, Composer
+from geo_nemo.metadata.record import MetadataRecord
+from geo_nemo.metadata.tokenizer import Tokenizer
+from geo_nemo.store.reader import Split
+
+WITH, WITHOUT, WRONG = "with", "without", "wrong"
+
+
+def choose_documents(split: Split, count: int, seed: int) -> np.ndarray:
+    """At most `count` documents, in a drawn order; int64 [n]. The same for the same seed."""
+    draws = hash64(derive_key(seed, "validation"), np.arange(len(split)))
+    return np.argsort(draws, kind="stable")[:count]
+
+
+def wrong_documents(countries: np.ndarray) -> np.ndarray:
+    """For each document one of another country, int64 [n]; UserError where there is one alone.
+
+    Documents are sorted by country and turned by the size of the largest one, so that every
+    document lends its metadata once.
+    """
+    order = np.argsort(countries, kind="stable")
+    turned = np.roll(order, -int(np.bincount(countries).max()))
+    wrong = np.empty(len(order), np.int64)
+    wrong[order] = turned
+    same = countries[wrong] == countries
+    if same.all():
+        raise UserError(
+            "validation.every_steps: the validation documents are of one country, so that none "
+            "can be given another's metadata; take more documents, or set it to null"
+        )
+    # Where one country has more than half of the documents, some stay with their own.
+    for i in np.flatnonzero(same):
+        others = np.flatnonzero(countries != countries[i])
+        wrong[i] = others[i % len(others)]
+    return wrong
+
+
+def validation_rows(
+    split: Split,
+    documents: np.ndarray,
+    policy: MetadataPolicy,
+    tokenizer: Tokenizer,
+    seq_length: int,
+) -> dict[str, list[Row]]:
+    """Rows by arm; where `policy` has no fields, of `without` alone.
+
+    policy: what the arms `with` and `wrong` tell, before the text wherever training has it.
+    """
+    composer = Composer(policy.model_copy(update={"position": "prepend"}), tokenizer)
+    records = [split.record(i) for i in documents]
+    arms: dict[str, Sequence[MetadataRecord | None]] = {WITHOUT: [None] * len(records)}
+    if policy.fields:
+        wrong = wrong_documents(np.asarray(split.country)[documents])
+        arms = {WITH: records, **arms, WRONG: [records[i] for i in wrong]}
+    longest = [
+        max(len(composer.prefix_ids(told[i])) for told in arms.values())
+        for i in range(len(records))
+    ]
+    rows = {}
+    for arm, told in arms.items():
+        fragments = [
+            _document(composer, split, int(document), told[i], seq_length - longest[i])
+            for i, document in enumerate(documents)
+        ]
+        sources = np.asarray(split.country)[documents].tolist()
+        rows[arm] = _rows(fragments, sources, seq_length, tokenizer.pad_id)
+    return rows
+
+
+def _document(
+    composer: Composer, split: Split, document: int, record: MetadataRecord | None, room: int
+) -> Composed:
+    """A document whose title, body and labels take at most `room` tokens, BOS and EOS included."""
+    title, body = split.title(document), split.body(document)
+    fixed = 2 + len(composer.content_label) + (len(composer.title_label) if len(title) else 0)
+    if fixed + len(title) >= room:
+        title = title[:0]
+        fixed = 2 + len(composer.content_label)
+    left = room - fixed - len(title)
+    return composer.compose(record, title, body[: max(left, 0)], final=len(body) <= left)
+
+
+def _rows(fragments: list[Composed], sources: list[int], length: int, pad_id: int) -> list[Row]:
+    """Fragments in order, as many to a row as fit."""
+    rows: list[Row] = []
+    held: list[Composed] = []
+    held_sources: list[int] = []
+    used = 0
+    for fragment, source in zip(fragments, sources, strict=True):
+        size = len(fragment.ids) - 1
+        if held and used + size > length:
+            rows.append(build_row(held, held_sources, length, pad_id, mask_loss=True))
+            held, held_sources, used = [], [], 0
+        held.append(fragment)
+        held_sources.append(source)
+        used += size
+    if held:
+        rows.append(build_row(held, held_sources, length, pad_id, mask_loss=True))
+    return rows

@@ -1,0 +1,120 @@
+"""Validation during a run: the loss with, without and with wrong metadata, by country.
+
+The difference between without and with is what the model has from metadata; the one between wrong
+and without shows whether it trusts what it is told.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch.distributed as dist
+from megatron.core import parallel_state
+
+from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.config.files import write_whole, writing
+from geo_nemo.data.batches import Batch, stack_rows
+from geo_nemo.data.rows import Row
+from geo_nemo.data.validation import WITH, WITHOUT, WRONG, choose_documents, validation_rows
+from geo_nemo.train.callbacks.sinks import Sink
+from geo_nemo.train.engine import Engine
+from geo_nemo.train.loop import StepEvent
+from geo_nemo.train.setup import Prepared
+
+
+class Validate:
+    """Writes `validation.jsonl` on rank 0, a line a validation.
+
+    Each line: step (the last one taken), stage, loss (mean nats over titles and bodies, by arm),
+    gap (without - with) and trust (wrong - without), tokens, loss_by_country (by arm and country).
+    """
+
+    def __init__(self, path: Path, prepared: Prepared, engine: Engine, sinks: Sequence[Sink] = ()):
+        self.path = path
+        self.engine = engine
+        self.sinks = sinks
+        self.every_steps = prepared.run.validation.every_steps
+        self.last_step = prepared.run.train.steps
+        self.countries = prepared.store.countries
+        self.latest: dict | None = None
+        self.batches = _batches(prepared)
+
+    def on_start(self, step: int) -> None:
+        if dist.get_rank() == 0 and self.path.exists():
+            lines = self.path.read_bytes().splitlines(keepends=True)
+            kept = [line for line in lines if _step_of(line) < step]
+            write_whole(self.path, b"".join(kept))
+
+    def on_step(self, event: StepEvent) -> None:
+        done = event.step + 1
+        if done % self.every_steps and done != self.last_step:
+            return
+        line = {"step": event.step, "stage": event.stage.name, **self._measure()}
+        self.latest = line
+        if dist.get_rank() == 0:
+            with writing(self.path), self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            values = {f"validation_loss/{arm}": loss for arm, loss in line["loss"].items()}
+            values |= {f"validation_{n}": line[n] for n in ("gap", "trust") if n in line}
+            for sink in self.sinks:
+                sink.write(event.step, values)
+
+    def on_end(self) -> None: ...
+
+    def _measure(self) -> dict:
+        losses, by_country = {}, {}
+        tokens = 0
+        for arm, batches in self.batches.items():
+            sums, counts = self.engine.evaluate(batches)
+            tokens = int(counts.sum())
+            losses[arm] = float(sums.sum()) / tokens
+            by_country[arm] = {
+                country: total / count
+                for country, total, count in zip(
+                    self.countries, sums.tolist(), counts.tolist(), strict=True
+                )
+                if count
+            }
+        measured = {"loss": losses, "tokens": tokens, "loss_by_country": by_country}
+        if WITH in losses:
+            measured["gap"] = losses[WITHOUT] - losses[WITH]
+            measured["trust"] = losses[WRONG] - losses[WITHOUT]
+        return measured
+
+
+def _batches(prepared: Prepared) -> dict[str, list[Batch]]:
+    """This rank's batches by arm, equally many on every rank."""
+    run = prepared.run
+    try:
+        split = prepared.store.split(run.validation.split)
+    except UserError as error:
+        raise UserError(f"validation.every_steps needs held-out documents: {error}") from None
+    documents = choose_documents(split, run.validation.documents, run.seed)
+    policy = _told(prepared)
+    rows = validation_rows(split, documents, policy, prepared.tokenizer, run.data.seq_length)
+    rank = parallel_state.get_data_parallel_rank()
+    size = parallel_state.get_data_parallel_world_size()
+    return {arm: _share(of_arm, rank, size) for arm, of_arm in rows.items()}
+
+
+def _told(prepared: Prepared) -> MetadataPolicy:
+    """The policy of the first stage that tells the model something; that of the first, else."""
+    policies = [stage.policy for stage in prepared.stages]
+    return next((policy for policy in policies if policy.fields), policies[0])
+
+
+def _share(rows: list[Row], rank: int, size: int) -> list[Batch]:
+    """Rows `rank`, `rank + size`, ...; ranks that have one less take one that trains nothing."""
+    mine = rows[rank::size]
+    if len(mine) < -(-len(rows) // size):
+        idle = rows[0]
+        silent = Row(**{**vars(idle), "loss_mask": idle.loss_mask * 0})
+        mine = [*mine, silent]
+    return [stack_rows([row], [0]) for row in mine]
+
+
+def _step_of(line: bytes) -> int:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return 1 << 62  # cut off by a kill

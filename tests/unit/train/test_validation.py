@@ -1,0 +1,136 @@
+"""Validation during a run: the same tokens under every arm, losses as plain PyTorch has them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from geo_nemo.config import MetadataPolicy, UserError, Validation
+from geo_nemo.data.validation import choose_documents, validation_rows, wrong_documents
+from geo_nemo.metadata.record import Kind
+from geo_nemo.train.callbacks import Validate
+from geo_nemo.train.callbacks.validation import _share
+from geo_nemo.train.setup import prepare
+from tests.oracle.llama import batch_loss_and_gradients
+from tests.support.runs import trainer
+from tests.support.tiny import tiny_run
+
+SETTINGS = Validation(every_steps=4, documents=24, split="test")
+CONTENT = (Kind.TITLE, Kind.BODY, Kind.EOS)
+
+
+@pytest.fixture(scope="module")
+def rows(tiny_store, tmp_path_factory):
+    prepared = prepare(tiny_run(tiny_store, tmp_path_factory.mktemp("rows")), world_size=1)
+    split = prepared.store.split("test")
+    documents = choose_documents(split, 24, seed=7)
+    made = validation_rows(split, documents, MetadataPolicy(), prepared.tokenizer, 128)
+    return split, documents, made
+
+
+def content(rows):
+    """Trained labels of every document, in order."""
+    return [
+        row.labels[(row.segment_ids == s) & np.isin(row.label_kinds, CONTENT)].tolist()
+        for row in rows
+        for s in range(row.segment_ids.max() + 1)
+    ]
+
+
+def metadata(rows):
+    return [
+        row.labels[(row.segment_ids == s) & (row.label_kinds == Kind.METADATA)].tolist()
+        for row in rows
+        for s in range(row.segment_ids.max() + 1)
+    ]
+
+
+def test_every_arm_is_scored_on_the_same_tokens(rows):
+    _, documents, made = rows
+    assert set(made) == {"with", "without", "wrong"}
+    scored = {arm: content(of_arm) for arm, of_arm in made.items()}
+    assert len(scored["with"]) == len(documents)
+    assert scored["with"] == scored["without"] == scored["wrong"]
+    for of_arm in made.values():
+        for row in of_arm:
+            assert np.array_equal(row.loss_mask > 0, np.isin(row.label_kinds, CONTENT))
+
+
+def test_wrong_metadata_are_those_of_another_country(rows):
+    _, _, made = rows
+    assert not any(metadata(made["without"]))
+    for right, wrong in zip(metadata(made["with"]), metadata(made["wrong"]), strict=True):
+        assert right and wrong and right != wrong
+
+
+@pytest.mark.parametrize("countries", [[0, 1], [0, 0, 0, 1], [2, 0, 1, 1, 2, 0, 0], [0] * 9 + [3]])
+def test_wrong_documents_are_of_another_country(countries):
+    countries = np.array(countries)
+    wrong = wrong_documents(countries)
+    assert (countries[wrong] != countries).all()
+
+
+def test_documents_of_one_country_can_be_told_no_other():
+    with pytest.raises(UserError, match="are of one country"):
+        wrong_documents(np.array([2, 2, 2]))
+
+
+def test_losses_gap_and_countries_equal_the_oracle_s(tiny_store, tmp_path, single_process):
+    made = trainer(tiny_run(tiny_store, tmp_path, validation=SETTINGS))
+    validate = Validate(tmp_path / "validation.jsonl", made.prepared, made.engine)
+    made.callbacks = [validate]
+    made.fit()
+    lines = [json.loads(line) for line in (tmp_path / "validation.jsonl").open()]
+    assert [(line["step"], line["stage"]) for line in lines] == [(3, "cooldown"), (5, "cooldown")]
+    last = lines[-1]
+    weights = {n: w.detach().double() for n, w in made.engine.module.named_parameters()}
+    for arm, batches in validate.batches.items():
+        loss, _, nll = batch_loss_and_gradients(weights, made.run.model, batches)
+        assert last["loss"][arm] == pytest.approx(loss, rel=1e-6)
+        mask = np.concatenate([b.loss_mask.ravel() for b in batches]) > 0
+        sources = np.concatenate([b.source_ids.ravel() for b in batches])
+        for country, value in last["loss_by_country"][arm].items():
+            index = made.prepared.store.countries.index(country)
+            here = nll.numpy()[mask & (sources == index)]
+            assert value == pytest.approx(here.mean(), rel=1e-6)
+    assert last["gap"] == last["loss"]["without"] - last["loss"]["with"]
+    assert last["trust"] == last["loss"]["wrong"] - last["loss"]["without"]
+
+
+def test_validation_does_not_change_the_run(tiny_store, tmp_path, single_process):
+    import torch
+
+    from tests.support.runs import finished, weights
+
+    plain = weights(finished(tiny_store, tmp_path / "plain"))
+    made = trainer(tiny_run(tiny_store, tmp_path / "validated", validation=SETTINGS))
+    made.callbacks = [Validate(tmp_path / "validation.jsonl", made.prepared, made.engine)]
+    made.fit()
+    for name, weight in weights(made).items():
+        assert torch.equal(weight, plain[name]), name
+
+
+def test_a_resumed_run_has_each_validation_once(tiny_store, tmp_path, single_process):
+    made = trainer(tiny_run(tiny_store, tmp_path, validation=SETTINGS))
+    path = tmp_path / "validation.jsonl"
+    lines = b'{"step": 1}\n{"step": 3}\n{"step": 5, "lo'
+    path.write_bytes(lines)
+    Validate(path, made.prepared, made.engine).on_start(3)
+    assert path.read_bytes() == b'{"step": 1}\n'
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_ranks_share_the_rows_and_the_one_that_has_fewer_trains_nothing(rows, size):
+    _, _, made = rows
+    shares = [_share(made["with"], rank, size) for rank in range(size)]
+    assert len({len(share) for share in shares}) == 1
+    trained = sum(float(b.loss_mask.sum()) for share in shares for b in share)
+    assert trained == sum(float(row.loss_mask.sum()) for row in made["with"])
+
+
+def test_a_store_without_held_out_documents_is_one_line(tiny_store, tmp_path, single_process):
+    made = trainer(tiny_run(tiny_store, tmp_path, validation=Validation(every_steps=2)))
+    with pytest.raises(
+        UserError, match=r"validation.every_steps needs held-out documents: .* is empty"
+    ):
+        Validate(tmp_path / "validation.jsonl", made.prepared, made.engine)
