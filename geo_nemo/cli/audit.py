@@ -73,9 +73,11 @@ def command(overrides: tuple[str, ...], rows: int, check_rows: int, html_path: s
 def _statistics(audit: "StageAudit") -> Table:
     table = Table(title="Rows", title_justify="left", show_header=False)
     found = audit.statistics
-    windows = f"{audit.windows:,} of an epoch's {audit.total_windows:,}"
+    windows = f"{audit.windows:,}"
+    if audit.total_windows:
+        windows += f" of an epoch's {audit.total_windows:,}"
     for name, value in (
-        ("packing windows", windows if audit.total_windows else f"{audit.windows:,}"),
+        ("packing windows", windows),
         ("documents", f"{found.documents:,}"),
         ("rows", f"{found.rows:,}"),
         ("documents and fragments a row", f"{found.documents_per_row:.2f}"),

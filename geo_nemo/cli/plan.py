@@ -79,7 +79,7 @@ def _groups(stage: StageOutline) -> Table:
     table.add_column(stage.by)
     for name in ("documents", "text tokens", "share drawn", "epochs, about"):
         table.add_column(name, justify="right")
-    for group in sorted(stage.groups, key=lambda group: -group.share):
+    for group in sorted(stage.groups, key=lambda group: (-round(group.share, 9), group.name)):
         table.add_row(
             group.name,
             f"{group.documents:,}",

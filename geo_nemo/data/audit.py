@@ -118,7 +118,9 @@ def check_window(
         for draw, fragment in zip(draws, window.row(place), strict=True):
             pieces.setdefault(draw, []).append(fragment)
     wrong = []
-    for draw, fragments in pieces.items():
+    # A window may hold the end of an epoch and the start of the next.
+    for draw in sorted(pieces, key=lambda draw: int(window.drawn.epochs[draw])):
+        fragments = pieces[draw]
         document, epoch = (int(x[draw]) for x in (window.drawn.documents, window.drawn.epochs))
         if not _tiled(dataset, document, fragments):
             spans = sorted((fragment.start, fragment.stop) for fragment in fragments)

@@ -104,7 +104,7 @@ class MixedDraws:
 
     @cached_property
     def _order(self) -> Callable[[int, int, int], np.ndarray]:
-        """A block of a group's order in an epoch; one window takes little of it, the next goes on."""
+        """A block of a group's order in an epoch; a window takes little, and the next goes on."""
         return lru_cache(2 * len(self.rates))(self._permuted)
 
     def _permuted(self, group: int, epoch: int, block: int) -> np.ndarray:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from geo_nemo.store import Split
 
 _CHUNK = 1 << 20
+# Rows of windows of so many documents have about 1% of padding.
+SMALLEST_WINDOW = 256
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,21 @@ def stage_draws(
     lengths = groups.tokens / np.maximum(groups.documents, 1)
     per_token = np.divide(shares, lengths, out=np.zeros_like(shares), where=groups.tokens > 0)
     order = np.argsort(getattr(split, sampling.by)[documents], kind="stable")
+    rates = per_token / per_token.sum()
     return MixedDraws(
         documents=documents[order],
         starts=np.concatenate([[0], np.cumsum(groups.documents)]),
-        rates=per_token / per_token.sum(),
+        rates=rates,
         key=key,
-        size=window,
+        size=_window_size(groups.documents, rates, window),
     )
+
+
+def _window_size(documents: np.ndarray, rates: np.ndarray, most: int) -> int:
+    """Documents of a window: no group twice, where that leaves enough to pack well.
+
+    The rows of a window are shuffled, so that a window of several epochs would end them at random.
+    """
+    drawn = rates > 0
+    once = int((documents[drawn] / rates[drawn]).min())
+    return min(most, max(once, SMALLEST_WINDOW))

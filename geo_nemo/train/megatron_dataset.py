@@ -33,8 +33,8 @@ class PackedDatasetConfig(BlendedMegatronDatasetConfig):
     """Megatron-Core's dataset config with what the rows depend on.
 
     policy: metadata policy of the stage. stage: its name, part of the seed.
-    packing, prefix_fragments, packing_window: as in `geo_nemo.config.Data`. Which documents are train, validation and
-    test is the store's to say, so stores are named in `blend_per_split`.
+    packing, prefix_fragments, packing_window: as in `geo_nemo.config.Data`. Which documents are
+    train, validation and test is the store's to say, so stores are named in `blend_per_split`.
     """
 
     policy: MetadataPolicy = field(default_factory=MetadataPolicy)

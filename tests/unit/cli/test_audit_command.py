@@ -61,6 +61,22 @@ def test_it_shows_rows_statistics_and_the_verdict(run, store):
     assert "every rule holds" in out
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["data=concatenate_and_chunk"],
+        ["data.packing=concat"],
+        ["sampling@stages.condition.sampling=temperature"],
+        ["stages.condition.sampling.by=continent", "stages.condition.sampling.temperature=2"],
+    ],
+)
+def test_every_packing_and_sampling_keeps_the_contract(run, settings):
+    status, out, _ = run("--rows", "0", "train.steps=5", "train.warmup_steps=0", *settings)
+    assert status == 0
+    assert "text without its document's start" in out
+    assert "every rule holds" in out
+
+
 def test_it_writes_an_escaped_page(run, tmp_path):
     page = tmp_path / "a page.html"
     status, out, _ = run("--rows", "2", "--html", str(page))

@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from geo_nemo.config import Data, MetadataPolicy, Sampling
 from geo_nemo.data.audit import audit_stage, check_row, check_window
+from geo_nemo.data.dataset import StageDataset
+from geo_nemo.data.mixing import stage_draws
 from geo_nemo.metadata.record import Kind
-from tests.unit.data.fakes import Document, random_documents
+from tests.unit.data.fakes import Document, MemorySplit, WordTokenizer, random_documents
 from tests.unit.data.test_dataset import PACKINGS, POLICIES, dataset
 
 
@@ -20,6 +23,26 @@ def test_honest_rows_break_no_rule(name, samples, packing):
     assert audit.violations == ()
     assert audit.broken == {}
     assert audit.windows == data.index.num_windows
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_mixed_groups_of_several_epochs_break_no_rule(packing):
+    split = MemorySplit(random_documents(2, 50))
+    sampling = Sampling(weights={country: i + 1 for i, country in enumerate(split.countries)})
+    draws = stage_draws(split, np.arange(50), sampling, 5, 30, 48 * 300, "s")
+    data = StageDataset(
+        split,
+        Data(store="unused", seq_length=48, packing_window=30, **PACKINGS[packing]),
+        MetadataPolicy(dropout=0.3),
+        WordTokenizer(),
+        draws,
+        seed=3,
+        num_samples=300,
+    )
+    audit = audit_stage(data)
+    assert audit.broken == {}
+    assert data.statistics().epochs > 3
+    assert audit.total_windows is None
 
 
 def test_statistics_of_one_document():

@@ -164,12 +164,30 @@ def test_weights_of_tokens_become_rates_of_documents():
     sampling = Sampling(weights={"gb": 1, "no": 1})
     draws = stage_draws(split, everything, sampling, 1, 40, 10_000, "s")
     assert draws.rates.tolist() == pytest.approx([0.75, 0.25])  # gb, no
+    assert draws.size == 40
     tokens: Counter = Counter()
     for number in range(50):
         for document in draws.window(number).documents:
             tokens[split.country[document]] += len(documents[document].body)
     assert tokens[0] / tokens[1] == pytest.approx(1, abs=0.02)
     assert draws.epochs(np.array([50, 50]), 2000).tolist() == pytest.approx([30, 10])
+
+
+@pytest.mark.parametrize(
+    ("counts", "weights", "most", "size"),
+    [
+        ((600, 400), {"gb": 1, "no": 1}, 16_384, 800),  # 400 of no are half of 800
+        ((600, 400), {"gb": 1, "no": 1}, 500, 500),
+        ((600, 4), {"gb": 1, "no": 1}, 16_384, 256),
+    ],
+)
+def test_a_window_holds_no_group_twice_unless_it_would_be_tiny(counts, weights, most, size):
+    documents = [Document([], [1000], country="gb")] * counts[0]
+    documents += [Document([], [1000], country="no")] * counts[1]
+    split = MemorySplit(documents)
+    sampling = Sampling(weights=weights)
+    draws = stage_draws(split, np.arange(sum(counts)), sampling, 1, most, 10_000, "s")
+    assert draws.size == size
 
 
 def test_without_a_rule_documents_come_as_they_are():
