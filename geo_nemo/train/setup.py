@@ -31,6 +31,7 @@ _FREE = (
     "logging",
     "health",
     "validation",
+    "bad_steps",
 )
 _FREE_KEYS = ("data.store", "data.index_dir", "data.index_workers", "train.micro_batch_size")
 
