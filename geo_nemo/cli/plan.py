@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from geo_nemo.model.layout import check_layout
 from geo_nemo.train.plan import StageOutline, memory, outline_stages
 from geo_nemo.train.setup import Prepared
 
@@ -42,16 +43,14 @@ def print_plan(prepared: Prepared, world_size: int) -> None:
     sizes.add_column()
     sizes.add_column(justify="right")
     tokens = run.train.global_batch_size * run.data.seq_length
-    parallel = run.parallel
-    data_parallel = world_size // parallel.model_parallel_size
+    layout = check_layout(run, prepared.tokenizer.vocab_size, world_size)
     need = memory(prepared, world_size)
     sizes.add_row("parameters", f"{prepared.parameters:,}")
     sizes.add_row("tokens a step", f"{tokens:,}")
     sizes.add_row("tokens in all", f"{tokens * run.train.steps:,}")
     sizes.add_row("processes", f"{world_size}")
-    sizes.add_row(
-        "tensor x pipeline x data", f"{parallel.tensor} x {parallel.pipeline} x {data_parallel}"
-    )
+    for row in layout.rows():
+        sizes.add_row(*row)
     for name in ("weights", "gradients", "optimizer", "activations", "total"):
         label = f"memory a rank, {name}" + (" (estimate)" if name == "activations" else "")
         sizes.add_row(label, _bytes(getattr(need, name)))

@@ -122,24 +122,20 @@ def memory(prepared: Prepared, world_size: int) -> Memory:
     """Bytes on one rank for weights, gradients, AdamW and one micro-batch's activations."""
     run = prepared.run
     parallel, model = run.parallel, run.model
-    model_parallel = parallel.model_parallel_size
-    data_parallel = world_size // model_parallel
-    params = prepared.parameters // model_parallel
+    data_parallel = parallel.data_parallel_size(world_size)
+    params = prepared.parameters // (parallel.tensor * parallel.pipeline)
     width = _BYTES[run.precision.dtype]
     moments_and_master = 8 + (4 if run.precision.dtype == "bf16" else 0)
-    shards = data_parallel if parallel.distributed_optimizer else 1
-    tokens = run.train.micro_batch_size * run.data.seq_length
+    shards = data_parallel * parallel.context if parallel.distributed_optimizer else 1
+    tokens = run.train.micro_batch_size * run.data.seq_length // parallel.context
     layers = model.num_layers // parallel.pipeline
-    activations = (
-        _ACTIVATION_BYTES_16_BIT
-        * width
-        // 2
-        * tokens
-        * model.hidden_size
-        * layers
-        # Micro-batches in flight on the first pipeline stage under 1F1B.
-        * parallel.pipeline
-    ) // parallel.tensor
+    # Micro-batches in flight on the first pipeline stage under 1F1B; some chunks of one more where
+    # it is interleaved (Korthikanti et al., arXiv 2205.05198, section 4.2.3).
+    in_flight = parallel.pipeline
+    if parallel.virtual_pipeline > 1:
+        in_flight += (parallel.pipeline - 1) / parallel.virtual_pipeline
+    per_layer = _ACTIVATION_BYTES_16_BIT * width // 2 * tokens * model.hidden_size
+    activations = int(per_layer * layers * in_flight / parallel.tensor)
     logits = 2 * 4 * tokens * prepared.tokenizer.vocab_size // parallel.tensor
     return Memory(
         weights=params * width,

@@ -6,7 +6,7 @@ Needs neither torch nor Megatron, so that `--dry-run` and every mistake of the u
 import hashlib
 from dataclasses import dataclass, field
 
-from geo_nemo.config import Run, UserError
+from geo_nemo.config import Run
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.index import Index, as_table

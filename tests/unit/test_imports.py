@@ -42,6 +42,8 @@ NO_TORCH = (
     "geo_nemo.metadata",
     "geo_nemo.store",
     "geo_nemo.data",
+    "geo_nemo.model.context",
+    "geo_nemo.model.layout",
     "geo_nemo.model.shape",
     "geo_nemo.train.plan",
     "geo_nemo.train.setup",

@@ -1,0 +1,36 @@
+"""How a model is laid over processes.
+
+Which layouts fit a model, a batch and a number of processes: geo_nemo.model.layout.
+"""
+
+from geo_nemo.config.section import Positive, Section
+
+
+class Parallel(Section):
+    """Sizes of the parallel dimensions; the data-parallel size is what remains.
+
+    tensor: ranks over which heads, ffn and vocabulary are divided.
+    pipeline: ranks over which the layers are divided.
+    virtual_pipeline: chunks of layers a pipeline rank holds; above 1 the schedule is interleaved,
+        which makes the pipeline's bubble smaller by that factor and needs more messages.
+    context: ranks over which the tokens of a row are divided.
+    sequence_parallel: norms and residuals, too, are divided over the tensor ranks, by tokens.
+    """
+
+    tensor: Positive = 1
+    pipeline: Positive = 1
+    virtual_pipeline: Positive = 1
+    context: Positive = 1
+    sequence_parallel: bool = False
+    distributed_optimizer: bool = True
+    overlap_grad_reduce: bool = False
+    overlap_param_gather: bool = False
+
+    @property
+    def model_parallel_size(self) -> int:
+        """Processes that work on one micro-batch together."""
+        return self.tensor * self.pipeline * self.context
+
+    def data_parallel_size(self, world_size: int) -> int:
+        """Groups of processes that work on micro-batches of their own."""
+        return world_size // self.model_parallel_size
