@@ -75,8 +75,8 @@ def write_json(path: Path, rows: Sequence[Row], machine: dict[str, Any]) -> None
 def print_table(title: str, rows: Sequence[Row], machine: dict[str, Any], console: Console) -> None:
     """The rows, and their notes by number below."""
     table = Table(title=title)
-    for name in ("metric", "case"):
-        table.add_column(name, overflow="fold")
+    table.add_column("metric", no_wrap=True)
+    table.add_column("case", overflow="fold")
     table.add_column("ours", justify="right", no_wrap=True)
     table.add_column("unit", no_wrap=True)
     table.add_column("peer", overflow="fold")

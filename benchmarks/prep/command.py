@@ -25,7 +25,7 @@ METRICS = {
 }
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
-LOG_WIDTH = 130
+LOG_WIDTH = 150
 TITLE = "ours beside peers; ratio above 1: ours is better"
 
 

@@ -6,7 +6,7 @@ from benchmarks.prep.setting import Setting
 from benchmarks.processes import OURS, in_turn, run_module, said
 from benchmarks.results import Row, compare
 
-QUICK_URLS, FULL_URLS = 100_000, 1_000_000
+QUICK_URLS, FULL_URLS = 200_000, 1_000_000
 # Name, module that it needs, mode of benchmarks.prep.peers.urls.
 PEERS = (
     ("tldextract", "tldextract", "tldextract"),

@@ -98,7 +98,6 @@ def new_attempt(stage: Stage) -> Attempt:
     number = earlier[-1].number + 1 if earlier else 0
     folder = _home(stage) / f"{number:04d}"
     make_folder(folder / FAILED)
-    make_folder(stage.folder)
     return Attempt(folder.resolve())
 
 
@@ -137,7 +136,6 @@ class TaskStep:
     def __call__(self, data: object, rank: int, world_size: int) -> None:
         if world_size != len(self.tasks):
             raise RuntimeError(f"{len(self.tasks)} tasks, but datatrove has {world_size} ranks")
-        os.chdir(self.working_folder)
         if self.own_process:
             _in_child(lambda: self._do(rank))
         else:
@@ -145,10 +143,12 @@ class TaskStep:
 
     def _do(self, rank: int) -> None:
         task = self.tasks[rank]
-        stage = self.stage_type(self.config)
-        if stage.receipt(task) is not None:
-            return
         try:
+            os.chdir(self.working_folder)
+            stage = self.stage_type(self.config)
+            if stage.receipt(task) is not None:
+                return
+            make_folder(stage.folder)
             with reporter(stage.folder, task.id) as report:
                 stage.do(task, report)
         except Exception as error:
@@ -201,6 +201,7 @@ class Unfinished:
         self._finished = 0
         # Folders of an earlier key, by inode: their receipts need not be read again.
         self._old: dict[str, int] = {}
+        make_folder(stage.folder)
         for task in tasks:
             (stage.folder / f"{task.id}.progress").unlink(missing_ok=True)
 

@@ -66,6 +66,16 @@ def test_a_failure_is_kept_in_the_attempt_in_one_line(tmp_path):
     }
 
 
+def test_relative_paths_are_the_launcher_s_wherever_a_worker_starts(tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+    stage = planned(Path("run"), {"a": "finish"})
+    todo = step(stage)
+    monkeypatch.chdir(tmp_path / "there")
+    todo(None, 0, 1)
+    assert (tmp_path / "run" / "out" / "work" / "planned" / "a" / "out.txt").is_file()
+
+
 def test_a_task_that_is_killed_in_its_own_process_is_an_error_and_not_the_end(tmp_path):
     stage = planned(tmp_path, {"a": "be killed", "b": "finish"})
     todo = step(stage, own_process=True)
