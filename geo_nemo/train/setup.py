@@ -4,6 +4,7 @@ Needs neither torch nor Megatron, so that `--dry-run` and every mistake of the u
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from geo_nemo.config import Run
@@ -86,20 +87,18 @@ class Prepared:
             self.run, self.store.split(SPLIT), self.tokenizer, stage.name, self.index(stage)
         )
 
-    def ledger(self, step: int) -> dict[str, dict[str, dict[str, int]]]:
-        """What all ranks have read before `step`: by stage, then by country.
+    def ledger(self, samples: Mapping[str, int]) -> dict[str, dict[str, dict[str, int]]]:
+        """What all ranks have read of so many `samples` of each stage: by stage, then by country.
 
         `{"condition": {"gb": {"documents": 3, "positions": 900, "text_tokens": 800}}}`; from the
-        indices alone, for a checkpoint or a report. Stages that have not begun are left out.
+        indices alone, for a checkpoint or a report. Stages without samples are left out.
         """
-        size, countries = self.run.train.global_batch_size, self.store.countries
         return {
             stage.name: as_table(
-                self.index(stage).ledger((min(step, stage.last_step) - stage.first_step) * size),
-                countries,
+                self.index(stage).ledger(samples[stage.name]), self.store.countries
             )
             for stage in self.stages
-            if stage.first_step < step
+            if samples.get(stage.name)
         }
 
 
