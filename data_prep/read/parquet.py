@@ -1,6 +1,6 @@
 """Records of Parquet files: a row group after another, a few rows at a time.
 
-In memory: the pages of the columns that are read, and rows of about 32 MiB; what a page declares is
+In memory: a page of each column that is read, and rows of about 32 MiB; what a page declares is
 looked at before it is decompressed. A row group that is damaged is passed over with one `Bad`.
 """
 
@@ -14,11 +14,12 @@ from data_prep.config import Limits
 from data_prep.read.columns import SLICE_ROWS, Columns, one_line
 from data_prep.read.fields import Fields
 from data_prep.read.parquet_footer import Group, read_groups
-from data_prep.read.parquet_pages import largest_value
+from data_prep.read.parquet_pages import value_bytes
 from data_prep.read.record import Bad, DamagedError, Raw
 from data_prep.read.storage import ByteSource
 
-BATCH_BYTES = 32 << 20
+# As a rule, and where every value of a batch is the largest of its page's dictionary.
+BATCH_BYTES, MAX_BATCH_BYTES = 32 << 20, 256 << 20
 BUFFER_BYTES = 1 << 20
 # Row groups, columns and the like that a footer may declare; Thrift allocates before it reads.
 _MAX_LISTED = 200_000
@@ -66,12 +67,13 @@ def read_parquet(
 
 
 def _rows_at_once(raw: BinaryIO, group: Group, wanted: list[str], limits: Limits) -> int:
-    """Rows of which a batch holds about BATCH_BYTES, whatever their pages expand to."""
-    longest = 0.0
+    """Rows of which a batch holds about BATCH_BYTES, and never more than MAX_BATCH_BYTES."""
+    mean = longest = 1.0
     for chunk in group.chunks:
         if any(chunk.path == name or chunk.path.startswith(name + ".") for name in wanted):
-            longest += largest_value(raw, chunk, limits)
-    return max(1, min(SLICE_ROWS, int(BATCH_BYTES / max(longest, 1))))
+            chunk_mean, chunk_longest = value_bytes(raw, chunk, limits)
+            mean, longest = mean + chunk_mean, longest + chunk_longest
+    return max(1, min(SLICE_ROWS, int(BATCH_BYTES / mean), int(MAX_BATCH_BYTES / longest)))
 
 
 def _of_group(number: int, group: Group, detail: str) -> str:

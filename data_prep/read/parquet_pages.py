@@ -24,27 +24,31 @@ _INNER = {_DATA: 5, _DICTIONARY: 7, _DATA_V2: 8}
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page. expanded: bytes after decompression. longest: bytes that one value may have."""
+    """A page. expanded: bytes after decompression.
+
+    mean: of the bytes of its values. longest: bytes that one of them may have wherever it is used,
+    as far as that is more than once.
+    """
 
     size: int
     expanded: int
-    values: int
+    mean: float
     longest: float
 
 
-def largest_value(file: BinaryIO, chunk: Chunk, limits: Limits) -> float:
-    """Bytes of a value of a column chunk: the most, or the mean of a page where it says no more.
+def value_bytes(file: BinaryIO, chunk: Chunk, limits: Limits) -> tuple[float, float]:
+    """(largest mean of a page, most that one value may take again and again) of a column chunk.
 
     Raises DamagedError where a page would expand beyond the limits, or has no proper header.
     """
-    most = 0.0
+    mean = longest = 0.0
     for page in _pages(file, chunk):
         if page.expanded > min(FREE_BYTES + limits.expansion * page.size, MAX_PAGE_BYTES):
             raise DamagedError(
                 "decompression_bomb", f"a page of {page.size} bytes expands to {page.expanded}"
             )
-        most = max(most, page.longest)
-    return most
+        mean, longest = max(mean, page.mean), max(longest, page.longest)
+    return mean, longest
 
 
 def _pages(file: BinaryIO, chunk: Chunk) -> Iterator[Page]:
@@ -62,8 +66,9 @@ def _pages(file: BinaryIO, chunk: Chunk) -> Iterator[Page]:
             raise DamagedError("damaged_file", "a page reaches out of its column chunk")
         encoding = inner.get(4 if kind == _DATA_V2 else 2)
         # A dictionary's value, or one that continues the value before it, may be all of its page.
-        whole = kind == _DICTIONARY or encoding == _DELTA_BYTE_ARRAY or values < 1
-        yield Page(size, expanded, values, expanded if whole else expanded / values)
+        whole = kind == _DICTIONARY or encoding == _DELTA_BYTE_ARRAY
+        mean = expanded / max(values, 1)
+        yield Page(size, expanded, mean, expanded if whole else mean)
         start += length + size
 
 

@@ -18,6 +18,7 @@ from data_prep.read.storage import ByteSource, SeekableFile
 from geo_nemo.config.errors import UserError
 
 if TYPE_CHECKING:
+    from pyarrow import NativeFile
     from pyarrow.fs import FileInfo, S3FileSystem
 
 SCHEME = "s3://"
@@ -61,7 +62,7 @@ class S3Buckets:
 
     def content(self, path: str, limit: int) -> bytes:
         def read(system: "S3FileSystem") -> bytes:
-            with system.open_input_stream(_bare(path)) as stream:
+            with _open(system, path) as stream:
                 return stream.read(limit)
 
         return _guarded(path, read)
@@ -84,8 +85,8 @@ class S3File(ByteSource):
             raise UserError(f"cannot read {shown(file.path)}: no such file")
         if (entry.size, entry.version) != (file.size, file.version):
             raise UserError(f"{shown(file.path)} changed since it was listed: run again")
-        self._stream = _guarded(file.path, lambda s: s.open_input_stream(_bare(file.path)))
-        self._etag = self._stream.metadata().get(b"ETag")
+        self._stream = _guarded(file.path, lambda system: _open(system, file.path))
+        self._etag = self._stream.metadata().get("ETag")
         self._spool: BinaryIO | None = None
         self._first = b""
         super().__init__(shown(file.path), entry.size)
@@ -123,13 +124,13 @@ class S3File(ByteSource):
     def _read(self) -> bytes:
         data = self._stream.read(READ_BYTES)
         # Looking at the first block tells whether the object is to be copied.
-        self._first = data if self._stream.tell() == len(data) else b""
+        self._first = b"" if self.bytes_read else data
         return data
 
     def _changed(self) -> bool:
         def etag(system: "S3FileSystem") -> Any:
-            with system.open_input_stream(_bare(self._path)) as stream:
-                return stream.metadata().get(b"ETag")
+            with _open(system, self._path) as stream:
+                return stream.metadata().get("ETag")
 
         return _guarded(self._path, etag) != self._etag
 
@@ -140,6 +141,11 @@ def _bare(path: str) -> str:
     if "@" in bare.partition("/")[0]:
         raise UserError("input=s3://...: credentials belong in the environment, not in the path")
     return bare
+
+
+def _open(system: "S3FileSystem", path: str) -> "NativeFile":
+    # By default pyarrow would decompress what is called .gz.
+    return system.open_input_stream(_bare(path), compression=None)
 
 
 def _entry(info: "FileInfo") -> Entry:
