@@ -225,3 +225,15 @@ def test_a_stage_of_one_region_reads_no_other(tiny_store, tmp_path):
     for by_country in prepared.ledger(samples_before(prepared, 40)).values():
         assert by_country
         assert all(of[country] != continent for country in by_country)
+
+
+def test_a_loader_holds_no_column_of_the_store(tiny_store, tmp_path):
+    """What a process keeps must not grow with the corpus: rows come from the index alone."""
+    run = run_of(tiny_store, tmp_path, steps=40)
+    prepare(run, world_size=1).dataset(prepare(run, world_size=1).stages[0])
+    prepared = prepare(run, world_size=1)
+    dataset = prepared.dataset(prepared.stages[0])
+    assert all(row.tokens.shape == (128,) for row in map(dataset.__getitem__, range(200)))
+    assert dataset.ledger(200)
+    columns = ("title_lengths", "body_lengths", "country", "host", "continent", "source")
+    assert [name for name in columns if name in vars(dataset.split)] == []
