@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from geo_nemo.config.bad_steps import BadSteps
+from geo_nemo.config.checkpoint import Checkpoint
 from geo_nemo.config.data import Data, Sampling, Select
 from geo_nemo.config.health import Health
 from geo_nemo.config.logging import Logging
@@ -126,13 +127,6 @@ class Precision(Section):
     dtype: Literal["fp32", "bf16"] = "bf16"
 
 
-class Checkpoint(Section):
-    """When checkpoints are written and how many whole ones stay."""
-
-    every_steps: Positive = 500
-    keep_last: Positive = 2
-
-
 class Run(Section):
     """A whole training run."""
 
@@ -171,4 +165,17 @@ class Run(Section):
             )
         if self.train.min_lr > self.train.lr:
             raise ValueError(f"train.min_lr {self.train.min_lr:g} is above lr {self.train.lr:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _the_best_are_known(self):
+        if not self.checkpoint.keep_best:
+            return self
+        measured, saved = self.validation.every_steps, self.checkpoint.every_steps
+        if measured is None or saved % measured:
+            raise ValueError(
+                f"checkpoint.keep_best needs a validation at each checkpoint, and "
+                f"validation.every_steps is {measured}: give it a divisor of "
+                f"checkpoint.every_steps={saved}"
+            )
         return self
