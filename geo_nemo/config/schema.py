@@ -6,7 +6,7 @@ nor Megatron. Names are the field's own (Megatron's, where it has one).
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,8 +14,10 @@ from geo_nemo.config.bad_steps import BadSteps
 from geo_nemo.config.checkpoint import Checkpoint
 from geo_nemo.config.data import Data, Sampling, Select
 from geo_nemo.config.health import Health
+from geo_nemo.config.lengths import with_shares
 from geo_nemo.config.logging import Logging
 from geo_nemo.config.parallel import Parallel
+from geo_nemo.config.rates import StageRate
 from geo_nemo.config.section import NonNegative, Positive, Probability, Section
 from geo_nemo.config.validation import Validation
 
@@ -89,23 +91,29 @@ class MetadataPolicy(Section):
 
 
 class Stage(Section):
-    """One part of the run: its share of the steps, its metadata policy and its documents.
+    """One part of the run: its length, its metadata policy, its documents and its learning rate.
 
     Weights, optimizer state and LR clock always carry over; the documents are its own: no document
     of another stage is drawn. A document that several stages select goes to one of them, by share.
 
+    share: of the run's steps. steps, tokens: instead of it, for every stage; they decide
+        train.steps, and the share follows.
+    lr: its piece of the learning rate, for every stage or for none: then one cosine is over all.
     select: which documents of the store it may draw. sampling: how often those of each country,
         continent or source.
     """
 
     share: Annotated[float, Field(gt=0, le=1)]
+    steps: Positive | None = None
+    tokens: Positive | None = None
+    lr: StageRate | None = None
     metadata: MetadataPolicy
     select: Select = Select()
     sampling: Sampling = Sampling()
 
 
 class Train(Section):
-    """Steps, batch sizes, AdamW and its learning-rate schedule (warm-up, then cosine)."""
+    """Steps, batch sizes, AdamW, and its learning rate: warm-up, then a cosine or stages' own."""
 
     steps: Positive
     global_batch_size: Positive
@@ -147,6 +155,11 @@ class Run(Section):
     bad_steps: BadSteps = BadSteps()
     validation: Validation = Validation()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _lengths_of_stages(cls, values: Any) -> Any:
+        return with_shares(values)
+
     @model_validator(mode="after")
     def _stages_and_layout(self):
         if not self.stages:
@@ -163,6 +176,8 @@ class Run(Section):
                 f"train.warmup_steps {self.train.warmup_steps} must be below "
                 f"train.steps {self.train.steps}"
             )
+        if len({stage.lr is None for stage in self.stages.values()}) > 1:
+            raise ValueError("stages: give every stage an lr, or none")
         if self.train.min_lr > self.train.lr:
             raise ValueError(f"train.min_lr {self.train.min_lr:g} is above lr {self.train.lr:g}")
         return self

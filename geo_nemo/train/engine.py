@@ -6,10 +6,11 @@ divided once by the count of trained tokens, finite check, clip, AdamW, learning
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
@@ -19,17 +20,20 @@ from megatron.core.distributed import (
     finalize_model_grads,
 )
 from megatron.core.optimizer import OptimizerConfig, clip_grads, get_megatron_optimizer
-from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 from megatron.core.packed_seq_params import PackedSeqParams
 from megatron.core.pipeline_parallel import get_forward_backward_func
 
 from geo_nemo.config import Run
 from geo_nemo.data.batches import Batch
 from geo_nemo.model.build import DTYPES, build_model, transformer_config
+from geo_nemo.model.context import PADDING, ContextRank
 from geo_nemo.train.bad_steps import BadStepError
 from geo_nemo.train.loss import masked_loss
+from geo_nemo.train.schedule import Schedule
 
 LossCheck = Callable[[float, int], None]
+# What a batch tells of each token, and what padding has in its place.
+_OF_A_TOKEN = {"tokens": 0, "labels": 0, "loss_mask": 0, "position_ids": 0, "source_ids": -1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,42 +66,52 @@ class Engine:
         self.config = transformer_config(
             run.model, run.parallel, run.precision, device, run.deterministic
         )
-        module = build_model(
-            run.model,
-            self.config,
-            vocab_size,
-            run.data.seq_length,
-            device,
-            run.seed,
-            with_z_loss=run.train.z_loss > 0,
+        chunks = run.parallel.virtual_pipeline
+        self.model = [
+            _wrap(
+                build_model(
+                    run.model,
+                    self.config,
+                    vocab_size,
+                    run.data.seq_length,
+                    device,
+                    run.seed,
+                    with_z_loss=run.train.z_loss > 0,
+                    chunk=chunk if chunks > 1 else None,
+                ),
+                run,
+                self.config,
+                chunk,
+            )
+            for chunk in range(chunks)
+        ]
+        self.context = ContextRank(
+            parallel_state.get_context_parallel_rank(),
+            run.parallel.context,
+            multiple=run.parallel.tensor if run.parallel.sequence_parallel else 1,
         )
-        self.model = _wrap(module, run, self.config)
-        self.optimizer = get_megatron_optimizer(_optimizer_config(run), [self.model])
-        self.schedule = OptimizerParamScheduler(
-            self.optimizer,
-            init_lr=0.0,
-            max_lr=run.train.lr,
-            min_lr=run.train.min_lr,
-            lr_warmup_steps=run.train.warmup_steps,
-            lr_decay_steps=run.train.steps,
-            lr_decay_style="cosine",
-            start_wd=run.train.weight_decay,
-            end_wd=run.train.weight_decay,
-            wd_incr_steps=run.train.steps,
-            wd_incr_style="constant",
-        )
+        self.optimizer = get_megatron_optimizer(_optimizer_config(run), self.model)
+        self.schedule = Schedule(self.optimizer, run)
         self.config.finalize_model_grads_func = finalize_model_grads
         self.config.grad_scale_func = self.optimizer.scale_loss
         if run.parallel.overlap_grad_reduce:
-            self.config.no_sync_func = self.model.no_sync
+            self.config.no_sync_func = self._no_sync
+
+    @property
+    def modules(self) -> list[torch.nn.Module]:
+        """The GPTModels without their wrappers: the chunks of an interleaved pipeline, or one."""
+        return [_unwrapped(chunk) for chunk in self.model]
 
     @property
     def module(self) -> torch.nn.Module:
-        """The GPTModel without its wrappers."""
-        module = self.model
-        while hasattr(module, "module"):
-            module = module.module
+        """The only GPTModel, without its wrappers, of a pipeline that is not interleaved."""
+        (module,) = self.modules
         return module
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """Every parameter of this process."""
+        for module in self.modules:
+            yield from module.parameters()
 
     @contextmanager
     def whole_parameters(self) -> Iterator[None]:
@@ -105,12 +119,24 @@ class Engine:
 
         `overlap_param_gather` leaves those that other ranks have updated to the next forward pass.
         """
-        overlaps = self.model.ddp_config.overlap_param_gather
-        if overlaps:
-            self.model.disable_forward_pre_hook()
+        overlapping = [c for c in self.model if c.ddp_config.overlap_param_gather]
+        for chunk in overlapping:
+            chunk.disable_forward_pre_hook()
         yield
-        if overlaps:
-            self.model.enable_forward_pre_hook()
+        for chunk in overlapping:
+            chunk.enable_forward_pre_hook()
+
+    def zero_gradients(self) -> None:
+        """Empty the gradient buffers."""
+        for chunk in self.model:
+            chunk.zero_grad_buffer()
+
+    @contextmanager
+    def _no_sync(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for chunk in self.model:
+                stack.enter_context(chunk.no_sync())
+            yield
 
     def train_step(
         self, batches: Sequence[Batch], step: int, check: LossCheck = _any_loss
@@ -123,7 +149,7 @@ class Engine:
             BadStepError: the loss or the gradient norm is not finite, or `check` refuses the loss,
                 on every rank alike; weights are as before the step.
         """
-        self.model.zero_grad_buffer()
+        self.zero_gradients()
         self.optimizer.zero_grad()
         reports = self.forward_backward(batches)
         sums, counts = self._reduce(reports)
@@ -153,7 +179,7 @@ class Engine:
         squares = torch.zeros((), dtype=torch.float64, device=self.device)
         first_of_tensor = parallel_state.get_tensor_model_parallel_rank() == 0
         with torch.no_grad(), self.whole_parameters():
-            for weight in self.module.parameters():
+            for weight in self.parameters():
                 # Norms are on every tensor-parallel rank; tied embeddings on two pipeline stages.
                 split = getattr(weight, "tensor_model_parallel", False)
                 if (split or first_of_tensor) and not getattr(weight, "shared", False):
@@ -168,8 +194,8 @@ class Engine:
         rows, seq_length = batches[0].tokens.shape
         return get_forward_backward_func()(
             forward_step_func=self._forward_step,
-            data_iterator=iter(batches),
-            model=[self.model],
+            data_iterator=[iter(batches) for _ in self.model],
+            model=self.model,
             num_microbatches=len(batches),
             # A micro-batch of rows is one packed row, as the THD layout wants.
             seq_length=rows * seq_length,
@@ -179,7 +205,7 @@ class Engine:
 
     def _forward_step(self, data_iterator, model):
         batch = next(data_iterator)
-        tensors = to_device(batch, self.device)
+        tensors = to_device(batch, self.device, self.context)
         per_token_loss = forward(model, tensors)
         loss = masked_loss(
             tensors["loss_mask"], tensors["source_ids"], self.num_sources, self.z_loss
@@ -231,15 +257,17 @@ class Engine:
 
         For a step that has failed: it takes the micro-batches again, one by one.
         """
+        pipeline = self.config.pipeline_model_parallel_size
         finalize, no_sync = self.config.finalize_model_grads_func, self.config.no_sync_func
         self.config.finalize_model_grads_func, self.config.no_sync_func = None, nullcontext
         bad = []
         try:
             for index, batch in enumerate(batches):
-                self.model.zero_grad_buffer()
-                with self.model.no_sync():
-                    self.forward_backward([batch])
-                gradients = (weight.main_grad for weight in self.module.parameters())
+                self.zero_gradients()
+                with self._no_sync():
+                    # An interleaved pipeline takes as many at once as it has ranks.
+                    self.forward_backward([batch] * (pipeline if len(self.model) > 1 else 1))
+                gradients = (weight.main_grad for weight in self.parameters())
                 if not all(torch.isfinite(gradient).all() for gradient in gradients):
                     bad.append((index, batch.sample_ids.tolist()))
         finally:
@@ -269,25 +297,44 @@ def forward(model: torch.nn.Module, tensors: dict) -> torch.Tensor:
     )
 
 
-def to_device(batch: Batch, device: torch.device) -> dict:
-    """A batch of [b, s] arrays as tensors of one packed row, [1, b * s], on `device`."""
+def to_device(batch: Batch, device: torch.device, context: ContextRank | None = None) -> dict:
+    """A batch of [b, s] arrays as tensors of one packed row, [1, b * s], on `device`.
+
+    context: takes a rank's part of the row, [1, t], where several share it.
+    """
     move = partial(torch.Tensor.to, device=device, non_blocking=True)
-    tensors = {
-        name: move(torch.from_numpy(getattr(batch, name))).view(1, -1)
-        for name in ("tokens", "labels", "loss_mask", "position_ids", "source_ids")
-    }
-    borders = move(torch.from_numpy(batch.cu_seqlens))
+    arrays = {name: getattr(batch, name).reshape(-1) for name in _OF_A_TOKEN}
+    cu_seqlens, max_seqlen = batch.cu_seqlens, batch.max_seqlen
+    divided = context is not None and context.size > 1
+    if divided:
+        cu_seqlens, origin = context.divide(cu_seqlens)
+        max_seqlen = int(np.diff(cu_seqlens).max())
+        arrays = {
+            name: np.where(origin == PADDING, _OF_A_TOKEN[name], array[origin]).astype(array.dtype)
+            for name, array in arrays.items()
+        }
+    tensors = {name: move(torch.from_numpy(array)).view(1, -1) for name, array in arrays.items()}
+    borders = move(torch.from_numpy(cu_seqlens))
     tensors["packed_seq_params"] = PackedSeqParams(
         qkv_format="thd",
         cu_seqlens_q=borders,
         cu_seqlens_kv=borders,
-        max_seqlen_q=batch.max_seqlen,
-        max_seqlen_kv=batch.max_seqlen,
+        # Transformer Engine asks for these where ranks share a row; the padding is in documents.
+        cu_seqlens_q_padded=borders if divided else None,
+        cu_seqlens_kv_padded=borders if divided else None,
+        max_seqlen_q=max_seqlen,
+        max_seqlen_kv=max_seqlen,
     )
     return tensors
 
 
-def _wrap(module, run: Run, config) -> DistributedDataParallel:
+def _unwrapped(module: torch.nn.Module) -> torch.nn.Module:
+    while hasattr(module, "module"):
+        module = module.module
+    return module
+
+
+def _wrap(module, run: Run, config, chunk: int) -> DistributedDataParallel:
     if run.precision.dtype == "bf16":
         from megatron.core.transformer.module import Float16Module
 
@@ -303,6 +350,8 @@ def _wrap(module, run: Run, config) -> DistributedDataParallel:
             average_in_collective=False,
         ),
         module=module,
+        # The gradients of the first chunk are the last to be ready.
+        disable_bucketing=chunk > 0,
     )
 
 

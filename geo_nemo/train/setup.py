@@ -122,6 +122,7 @@ def fingerprint(run: Run, store: TokenStore, tokenizer: Tokenizer) -> dict[str, 
     flat = {key: value for key, value in _flatten(values) if key not in _FREE_KEYS}
     for name, stage in run.stages.items():
         flat[f"stages.{name}.share"] = f"{stage.share:g}"
+        flat[f"stages.{name}.lr"] = stage.lr.model_dump_json() if stage.lr else "null"
         flat[f"stages.{name}.metadata"] = stage.metadata.hash()
         flat[f"stages.{name}.select"] = stage.select.canonical()
         flat[f"stages.{name}.sampling"] = stage.sampling.canonical()

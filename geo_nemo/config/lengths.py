@@ -1,0 +1,33 @@
+"""Lengths of stages in steps or tokens, told as shares of the run."""
+
+import math
+from typing import Any
+
+
+def with_shares(run: Any) -> Any:
+    """The raw values of a run, where stages that have `steps` or `tokens` get their share.
+
+    train.steps becomes the sum. Tokens are whole global batches, rounded up. ValueError where
+    stages are told in different ways. Whatever is not as expected is left to the schema.
+    """
+    try:
+        stages, train, data = run["stages"], run["train"], run["data"]
+        lengths = {name: stage for name, stage in stages.items() if isinstance(stage, dict)}
+        told = {key for s in lengths.values() for key in ("steps", "tokens") if s.get(key)}
+    except (TypeError, KeyError, AttributeError):
+        return run
+    if not told:
+        return run
+    (key, *more) = sorted(told)
+    if more or len(lengths) < len(stages) or not all(s.get(key) for s in lengths.values()):
+        raise ValueError("stages: tell every length in the same way: share, steps or tokens")
+    try:
+        unit = 1 if key == "steps" else int(train["global_batch_size"]) * int(data["seq_length"])
+        steps = {name: math.ceil(int(stage[key]) / unit) for name, stage in lengths.items()}
+    except (TypeError, KeyError, ValueError, ZeroDivisionError):
+        return run
+    total = sum(steps.values())
+    if min(steps.values()) <= 0:
+        raise ValueError(f"stages: {key} must be above 0")
+    shared = {name: {**stage, "share": steps[name] / total} for name, stage in lengths.items()}
+    return {**run, "stages": shared, "train": {**train, "steps": total}}

@@ -1,0 +1,69 @@
+"""The learning rate of every step: warm-up, then one cosine over the run or a piece a stage."""
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from geo_nemo.config.section import Section
+
+if TYPE_CHECKING:
+    from geo_nemo.config.schema import Run
+
+
+class StageRate(Section):
+    """How the learning rate goes on in a stage, from where the one before left it.
+
+    shape: `constant`; or down to `end` along a `cosine`, a `linear` line, or `sqrt`: 1 - sqrt(x),
+        for the decay of warm-up-stable-decay (Hägele et al., arXiv 2405.18392).
+    end: rate at the end of the stage; train.min_lr where it is not given.
+    """
+
+    shape: Literal["constant", "cosine", "linear", "sqrt"]
+    end: Annotated[float, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _no_end_of_a_constant(self):
+        if self.shape == "constant" and self.end is not None:
+            raise ValueError("shape constant has no end: it stays where it is")
+        return self
+
+
+def learning_rate(run: "Run", step: int) -> float:
+    """The rate of optimizer step `step`, counted from 0.
+
+    In the warm-up, step / warmup_steps of train.lr. After it, where no stage has a piece of its
+    own: a cosine to train.min_lr over the rest of the run. Else the pieces, one after another; the
+    warm-up takes the beginning of the first ones.
+    """
+    from geo_nemo.config.stages import stage_borders
+
+    train = run.train
+    if train.warmup_steps and step <= train.warmup_steps:
+        return train.lr * step / train.warmup_steps
+    pieces = [stage.lr for stage in run.stages.values()]
+    if pieces[0] is None:
+        whole = StageRate(shape="cosine")
+        return _along(whole, train.lr, train.min_lr, train.warmup_steps, train.steps, step)
+    borders = stage_borders(run)
+    rate = train.lr
+    for piece, (first, last) in zip(pieces, pairwise(borders), strict=True):
+        first = max(first, min(train.warmup_steps, last))
+        end = piece.end if piece.end is not None else train.min_lr
+        if step < last:
+            return _along(piece, rate, end, first, last, step)
+        rate = _along(piece, rate, end, first, last, last)
+    return rate
+
+
+def _along(piece: StageRate, start: float, end: float, first: int, last: int, step: int) -> float:
+    if piece.shape == "constant" or last == first:
+        return start
+    done = min((step - first) / (last - first), 1.0)
+    left = {
+        "cosine": 0.5 * (math.cos(math.pi * done) + 1.0),
+        "linear": 1.0 - done,
+        "sqrt": 1.0 - math.sqrt(done),
+    }[piece.shape]
+    return end + left * (start - end)
