@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "one HTML page: corpus, batches, losses, matrix, questions",
     "demo": "the whole way on a synthetic corpus or on your file",
     "doctor": "compare this machine with what geo_nemo needs",
+    "allreduce": "measure the all-reduce of a job's processes",
 }
 EXIT_RUN_ERROR = 1
 EXIT_USER_ERROR = 2

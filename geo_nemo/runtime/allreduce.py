@@ -1,0 +1,91 @@
+"""Measures the all-reduce of a job's processes: inside each node, then over all of them.
+
+A node whose links are slow, or a network that is, shows here in seconds, and in a training as a step
+that takes longer for no reason to be seen. Bandwidths are NCCL's bus bandwidth: bytes * 2 (n - 1) / n
+a second, which does not depend on the number of processes n where every link is used alike.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from geo_nemo.runtime.launcher import rank, world_size
+
+WARM_UP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """GB/s of bus bandwidth. nodes: by name, within each node; of one process there is none.
+
+    whole: over all processes; None where there is one.
+    """
+
+    nodes: dict[str, float]
+    whole: float | None
+
+    def slow(self, least: float) -> list[str]:
+        """Names of the nodes that are below `least` GB/s within themselves."""
+        return sorted(name for name, speed in self.nodes.items() if speed < least)
+
+
+def measure(device: torch.device, megabytes: int, rounds: int) -> Measured:
+    """Run on every rank of joined processes; the same on each.
+
+    Raises RuntimeError where a sum comes out wrong.
+    """
+    name = os.environ.get("SLURMD_NODENAME") or os.uname().nodename
+    names: list[str] = [""] * world_size()
+    dist.all_gather_object(names, name)
+    speeds: dict[str, float] = {}
+    for node in sorted(set(names)):
+        members = [place for place, other in enumerate(names) if other == node]
+        # Every rank takes part in the making of each group.
+        group = dist.new_group(members)
+        if name == node and len(members) > 1:
+            speeds[node] = _bandwidth(device, megabytes, rounds, group, len(members))
+    everyones: list[dict[str, float]] = [{}] * world_size()
+    dist.all_gather_object(everyones, speeds)
+    nodes: dict[str, float] = {}
+    for one in everyones:
+        for node, speed in one.items():
+            nodes[node] = min(speed, nodes.get(node, speed))
+    whole = None
+    if world_size() > 1:
+        whole = _bandwidth(device, megabytes, rounds, dist.group.WORLD, world_size())
+        slowest = torch.tensor([whole], dtype=torch.float64, device=device)
+        dist.all_reduce(slowest, op=dist.ReduceOp.MIN)
+        whole = float(slowest)
+    return Measured(nodes, whole)
+
+
+def _bandwidth(device: torch.device, megabytes: int, rounds: int, group, size: int) -> float:
+    """GB/s of bus bandwidth of `group`, whose sums are checked."""
+    # An upper bound of 2**24 in fp32: sums of small whole numbers are exact.
+    values = torch.empty(megabytes * 2**20 // 4, dtype=torch.float32, device=device)
+    mine = dist.get_rank(group) + 1
+    begin = 0.0
+    for turn in range(WARM_UP + rounds):
+        if turn == WARM_UP:
+            _wait(device)
+            begin = time.perf_counter()
+        if turn in (0, WARM_UP + rounds - 1):
+            values.fill_(mine)
+        dist.all_reduce(values, group=group)
+    _wait(device)
+    seconds = (time.perf_counter() - begin) / rounds
+    expected = size * (size + 1) // 2
+    if not bool((values == expected).all()):
+        wrong = int((values != expected).sum())
+        raise RuntimeError(
+            f"rank {rank()}: {wrong:,} of {values.numel():,} sums of an all-reduce are wrong"
+        )
+    return values.numel() * 4 * 2 * (size - 1) / size / seconds / 1e9
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,83 @@
+#!/bin/bash
+# Checks one node before a run starts on it; one task of it on each node.
+#
+#   srun --ntasks-per-node=1 bash health.sh FOLDER GPUS OUTPUT
+#
+# GPUS: how many the node must have; 0 leaves the checks of GPUs out. OUTPUT: the run's folder.
+# Writes FOLDER/<node>, a finding a line: `fault TEXT` the node is not fit, `note TEXT` worth
+# knowing; then `time SECONDS`, the node's clock, which says that the checks came to their end.
+# GEO_NEMO_MIN_FREE_GB: free space that OUTPUT must have (default 50).
+set -u
+folder=$1 gpus=$2 output=$3
+node=${SLURMD_NODENAME:-$(uname -n)}
+found=$folder/$node.part
+: >"$found"
+
+fault() { printf 'fault %s\n' "$*" >>"$found"; }
+note() { printf 'note %s\n' "$*" >>"$found"; }
+
+# Prints a table of what nvidia-smi knows of each GPU; a field that this driver lacks is left out.
+ask() { timeout 60 nvidia-smi --query-gpu="$1" --format=csv,noheader,nounits 2>/dev/null; }
+
+check_gpus() {
+  if ! command -v nvidia-smi >/dev/null; then
+    fault "no nvidia-smi"
+    return
+  fi
+  local listed count
+  if ! listed=$(timeout 60 nvidia-smi -L 2>&1); then
+    fault "nvidia-smi fails: $(head -n 1 <<<"$listed")"
+    return
+  fi
+  count=$(grep -c '^GPU ' <<<"$listed")
+  [ "$count" -eq "$gpus" ] || fault "$count GPUs, not $gpus"
+  while IFS=', ' read -r index value; do
+    [[ $value =~ ^[1-9][0-9]*$ ]] && fault "GPU $index has $value ECC errors that were not corrected"
+  done < <(ask index,ecc.errors.uncorrected.volatile.total)
+  while IFS=', ' read -r index pending failure; do
+    [ "$failure" = Yes ] && fault "GPU $index could not remap a row of its memory"
+    [ "$pending" = Yes ] && fault "GPU $index must be reset: a row of its memory waits to be remapped"
+  done < <(ask index,remapped_rows.pending,remapped_rows.failure)
+  while IFS=', ' read -r index slow brake; do
+    [ "$slow" = Active ] && fault "GPU $index is slowed down by heat"
+    [ "$brake" = Active ] && fault "GPU $index is slowed down by its power supply"
+  done < <(
+    ask index,clocks_event_reasons.hw_thermal_slowdown,clocks_event_reasons.hw_power_brake_slowdown ||
+      ask index,clocks_throttle_reasons.hw_thermal_slowdown,clocks_throttle_reasons.hw_power_brake_slowdown
+  )
+  while IFS=', ' read -r index used; do
+    [[ $used =~ ^[0-9]+$ ]] && [ "$used" -gt 2048 ] &&
+      note "GPU $index has $used MiB in use before the run"
+  done < <(ask index,memory.used)
+  if command -v dcgmi >/dev/null; then
+    local told code
+    told=$(timeout 300 dcgmi diag -r 1 2>&1)
+    code=$?
+    # 226 and the like say that no host engine runs, which is no fault of a GPU.
+    if grep -q '| Fail' <<<"$told"; then
+      fault "dcgmi diag -r 1: $(grep -m 1 '| Fail' <<<"$told" | tr -s ' |' ' ' | head -c 120)"
+    elif [ "$code" -ne 0 ]; then
+      note "dcgmi diag -r 1 could not be run (exit $code)"
+    fi
+  fi
+}
+
+check_disk() {
+  local probe=$output/slurm/.probe-$node-$$ free
+  if ! { printf geo_nemo >"$probe" && [ "$(cat "$probe")" = geo_nemo ]; } 2>/dev/null; then
+    fault "cannot write in $output"
+  fi
+  rm -f "$probe"
+  free=$(df -P -B 1G "$output" | awk 'NR == 2 { print $4 }')
+  # A full disk is the same on every node: it is for the user, not for the node.
+  [ "${free:-0}" -ge "${GEO_NEMO_MIN_FREE_GB:-50}" ] ||
+    note "only $free GB free in $output (GEO_NEMO_MIN_FREE_GB=${GEO_NEMO_MIN_FREE_GB:-50})"
+  free=$(df -P -B 1M /dev/shm 2>/dev/null | awk 'NR == 2 { print $4 }')
+  [ "$gpus" -eq 0 ] || [ "${free:-0}" -ge 1024 ] ||
+    fault "/dev/shm has ${free:-0} MiB free; NCCL and data workers need 1024"
+}
+
+[ "$gpus" -eq 0 ] || check_gpus
+check_disk
+printf 'time %s\n' "$(date +%s)" >>"$found"
+mv "$found" "$folder/$node"

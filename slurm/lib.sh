@@ -1,0 +1,197 @@
+# What the jobs of this folder share. Sourced by train.sbatch and command.sbatch.
+# shellcheck shell=bash
+# What is set here is used there.
+# shellcheck disable=SC2034
+
+say() { printf 'geo-nemo job %s: %s\n' "${SLURM_JOB_ID:-?}" "$*" >&2; }
+
+# A mistake of the user's: said in one line, and never requeued.
+refuse() {
+  say "$*"
+  exit 2
+}
+
+# The value of key=value among the arguments; empty where there is none. setting KEY ARGUMENT...
+setting() {
+  local key=$1 argument value=""
+  shift
+  for argument in "$@"; do
+    case $argument in "$key="* | "++$key="*) value=${argument#*=} ;; esac
+  done
+  value=${value#\'}
+  printf '%s\n' "${value%\'}"
+}
+
+# Takes secrets and site settings from a file of the cluster's own. Nothing of it is printed.
+read_environment_file() {
+  local file=${GEO_NEMO_ENV_FILE:-} mode
+  [ -n "$file" ] || return 0
+  { set +x; } 2>/dev/null
+  [ -r "$file" ] || refuse "GEO_NEMO_ENV_FILE=$file cannot be read"
+  mode=$(stat -L -c %a "$file")
+  case $mode in
+    *00) ;;
+    *) refuse "GEO_NEMO_ENV_FILE=$file can be read by others (mode $mode): chmod 600 $file" ;;
+  esac
+  set -a
+  # shellcheck source=/dev/null
+  . "$file" >/dev/null 2>&1 || refuse "GEO_NEMO_ENV_FILE=$file does not load as a shell file"
+  set +a
+}
+
+# Sets of_srun and inside: how a step gets into the container. container_start OUTPUT SCRIPTS
+container_start() {
+  local image=${GEO_NEMO_CONTAINER:-} runtime=${GEO_NEMO_RUNTIME:-} mounts mount flags=()
+  of_srun=()
+  inside=()
+  if [ -z "$image" ]; then
+    case $runtime in "" | none) return 0 ;; esac
+    refuse "GEO_NEMO_RUNTIME=$runtime, but GEO_NEMO_CONTAINER names no image"
+  fi
+  # docker://... and registry#name are fetched by the runtime; a path must be there.
+  case $image in
+    *://* | *\#*) ;;
+    *) [ -e "$image" ] || refuse "no container $image: give an image that this node sees" ;;
+  esac
+  if [ -z "$runtime" ]; then
+    case $image in *.sif) runtime=apptainer ;; *) runtime=pyxis ;; esac
+  fi
+  mounts="$1,$2${GEO_NEMO_MOUNTS:+,$GEO_NEMO_MOUNTS}"
+  case $runtime in
+    pyxis)
+      # pyxis wants source:target; a path alone stands for both.
+      local listed=()
+      while IFS= read -r -d , mount; do
+        case $mount in *:*) listed+=("$mount") ;; *) listed+=("$mount:$mount") ;; esac
+      done <<<"$mounts,"
+      mounts=$(IFS=,; printf '%s' "${listed[*]}")
+      of_srun=(--container-image="$image" --container-mounts="$mounts" --no-container-mount-home)
+      ;;
+    apptainer)
+      command -v apptainer >/dev/null || refuse "GEO_NEMO_RUNTIME=apptainer, but there is no apptainer"
+      [ "${GEO_NEMO_GPUS:-0}" -eq 0 ] || flags=(--nv)
+      inside=(apptainer exec "${flags[@]}" --no-home --bind "$mounts" "$image")
+      ;;
+    *) refuse "GEO_NEMO_RUNTIME=$runtime is none of pyxis, apptainer, none" ;;
+  esac
+}
+
+# A signal that SLURM sends before the end of the time (sbatch --signal=B:USR1@600) reaches this
+# shell alone, and srun passes it on. SIGTERM, at preemption or scancel, SLURM sends to every process
+# by itself; srun would kill them at it, and a second signal makes the trainer end without a save.
+step=
+asked=
+pass_on() {
+  asked=USR1
+  [ -z "$step" ] || kill -s USR1 "$step" 2>/dev/null
+}
+
+# Runs a command as the current step; its exit code.
+run_step() {
+  local code again
+  "$@" &
+  step=$!
+  while :; do
+    wait "$step"
+    code=$?
+    kill -0 "$step" 2>/dev/null || break
+  done
+  # A signal may have ended the wait in the moment in which the step ended.
+  wait "$step" 2>/dev/null
+  again=$?
+  [ "$again" -eq 127 ] || code=$again
+  step=
+  return "$code"
+}
+
+# Takes a folder for this job: another job that is still in the queue is an error.
+take_folder() {
+  local file=$1/slurm/job owner
+  if ! (set -C; printf '%s\n' "$SLURM_JOB_ID" >"$file") 2>/dev/null; then
+    owner=$(cat "$file" 2>/dev/null)
+    if [ -n "$owner" ] && [ "$owner" != "$SLURM_JOB_ID" ] &&
+      [ -n "$(squeue --noheader --jobs="$owner" --format=%T 2>/dev/null)" ]; then
+      refuse "job $owner writes in $1: wait for it, cancel it, or give another output_dir"
+    fi
+    printf '%s\n' "$SLURM_JOB_ID" >"$file.$SLURM_JOB_ID"
+    mv "$file.$SLURM_JOB_ID" "$file"
+  fi
+}
+
+leave_folder() {
+  [ "$(cat "$1/slurm/job" 2>/dev/null)" != "$SLURM_JOB_ID" ] || rm -f "$1/slurm/job"
+}
+
+# Steps that the newest whole checkpoint of a run has; 0 without one.
+checkpoint_step() {
+  local path newest=0
+  for path in "$1"/checkpoints/step_*; do
+    [[ ${path##*/} =~ ^step_([0-9]+)$ ]] || continue
+    [ -e "$path/geo_nemo.json" ] || continue
+    [ "$((10#${BASH_REMATCH[1]}))" -gt "$newest" ] && newest=$((10#${BASH_REMATCH[1]}))
+  done
+  printf '%s\n' "$newest"
+}
+
+# The exit code that came first among the ranks of an attempt, and its file; empty where all are 0.
+first_failure() {
+  local file code when _ best=""
+  for file in "$1"/rank_*.exit; do
+    [ -e "$file" ] || continue
+    read -r code when _ <"$file"
+    [ "$code" -eq 0 ] && continue
+    if [ -z "$best" ] || [ "$when" -lt "$best" ]; then
+      best=$when
+      printf '%s %s\n' "$code" "$file"
+    fi
+  done | tail -n 1
+}
+
+# Keeps nodes from this job's next start: drained where this user may, else left out of the job.
+# avoid_nodes REASON NODE...   Sets left_out for requeue.
+left_out=
+avoid_nodes() {
+  local reason=$1 node
+  shift
+  for node in "$@"; do
+    if [ "${GEO_NEMO_DRAIN:-1}" = 1 ] &&
+      scontrol update NodeName="$node" State=DRAIN Reason="geo-nemo: $reason" >/dev/null 2>&1; then
+      say "drained node $node: $reason"
+    else
+      say "leaves out node $node: $reason"
+      left_out="${left_out:+$left_out,}$node"
+    fi
+  done
+}
+
+# Starts this job anew, on other nodes where avoid_nodes said so; does not come back.
+requeue() {
+  local job=$SLURM_JOB_ID state earlier
+  state=$(squeue --noheader --jobs="$job" --format=%T 2>/dev/null)
+  if [ -n "$state" ] && [ "$state" != RUNNING ]; then
+    # Cancelled, or preempted and requeued by SLURM itself: to requeue would bring it back from there.
+    say "is $state: SLURM ends it"
+    exit 75
+  fi
+  # SLURM ends this script while it requeues it; the changes to a waiting job come after that.
+  trap '' TERM USR1 INT CONT
+  if [ -z "$left_out" ]; then
+    if ! scontrol requeue "$job"; then
+      say "cannot be requeued: submit it again, it goes on from its checkpoint"
+      exit 75
+    fi
+  else
+    if ! scontrol requeuehold "$job"; then
+      say "cannot be requeued: submit it again with --exclude=$left_out"
+      exit 75
+    fi
+    earlier=$(scontrol show job "$job" | sed -n 's/.*ExcNodeList=\([^ ]*\).*/\1/p')
+    [ "$earlier" != "(null)" ] || earlier=
+    scontrol update JobId="$job" ExcNodeList="${earlier:+$earlier,}$left_out" ||
+      say "cannot leave out $left_out: it may be given again"
+    scontrol release "$job"
+  fi
+  # What follows is SLURM's: it ends this script.
+  sleep "${GEO_NEMO_REQUEUE_WAIT:-60}"
+  exit 75
+}
