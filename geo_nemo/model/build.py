@@ -42,6 +42,17 @@ def transformer_config(
         attention_dropout=0.0,
         tensor_model_parallel_size=parallel.tensor,
         pipeline_model_parallel_size=parallel.pipeline,
+        virtual_pipeline_model_parallel_size=(
+            parallel.virtual_pipeline if parallel.virtual_pipeline > 1 else None
+        ),
+        # Of two ranks each is the other's next and previous: messages in one batch would be mixed up.
+        overlap_p2p_comm=parallel.virtual_pipeline > 1,
+        batch_p2p_comm=parallel.virtual_pipeline == 1,
+        context_parallel_size=parallel.context,
+        # Documents are padded to what the context's ranks need: rows differ in length.
+        variable_seq_lengths=parallel.context > 1 and parallel.pipeline > 1,
+        # The other dispatcher refuses rows of different lengths, though there is no expert here.
+        moe_token_dispatcher_type="alltoall",
         sequence_parallel=parallel.sequence_parallel,
         params_dtype=dtype,
         pipeline_dtype=dtype,
@@ -73,18 +84,24 @@ def build_model(
     device: torch.device,
     seed: int,
     with_z_loss: bool = False,
+    chunk: int | None = None,
 ) -> GPTModel:
-    """This pipeline stage of the model on `device`, with initial weights drawn from `seed`."""
+    """This pipeline stage of the model on `device`, with initial weights drawn from `seed`.
+
+    chunk: number of the stage's chunk, where the pipeline is interleaved.
+    """
+    place = {"ignore_virtual": False, "vp_stage": chunk}
     stage = (GPTModelWithZLoss if with_z_loss else GPTModel)(
         config=config,
-        transformer_layer_spec=block_spec(device, config),
+        transformer_layer_spec=block_spec(device, config, chunk),
         vocab_size=padded_vocab_size(model, vocab_size),
         max_sequence_length=seq_length,
-        pre_process=parallel_state.is_pipeline_first_stage(),
-        post_process=parallel_state.is_pipeline_last_stage(),
+        pre_process=parallel_state.is_pipeline_first_stage(**place),
+        post_process=parallel_state.is_pipeline_last_stage(**place),
         share_embeddings_and_output_weights=model.share_embeddings_and_output_weights,
         position_embedding_type="rope",
         rotary_base=model.rotary_base,
+        vp_stage=chunk,
     )
     stage.to(device=device)
     initialize(stage, model, seed)

@@ -25,9 +25,9 @@ class RMSNorm(torch.nn.RMSNorm):
 
 
 def block_spec(
-    device: torch.device, config: TransformerConfig
+    device: torch.device, config: TransformerConfig, chunk: int | None = None
 ) -> ModuleSpec | TransformerBlockSubmodules:
-    """Spec of this pipeline stage's decoder block for `device`."""
+    """Spec of this pipeline stage's decoder block for `device`, or of one of its chunks."""
     if device.type == "cuda":
         try:
             import transformer_engine.pytorch  # noqa: F401
@@ -47,5 +47,5 @@ def block_spec(
     layer.submodules.pre_mlp_layernorm = RMSNorm
     layer.submodules.self_attention.submodules.core_attention = DocumentAttention
     return TransformerBlockSubmodules(
-        layer_specs=[layer] * get_num_layers_to_build(config), layer_norm=RMSNorm
+        layer_specs=[layer] * get_num_layers_to_build(config, chunk), layer_norm=RMSNorm
     )

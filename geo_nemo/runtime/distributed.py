@@ -51,6 +51,10 @@ def model_parallel(parallel: Parallel, seed: int) -> Iterator[None]:
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=parallel.tensor,
         pipeline_model_parallel_size=parallel.pipeline,
+        virtual_pipeline_model_parallel_size=(
+            parallel.virtual_pipeline if parallel.virtual_pipeline > 1 else None
+        ),
+        context_parallel_size=parallel.context,
     )
     try:
         tensor_parallel.model_parallel_cuda_manual_seed(seed)

@@ -108,6 +108,13 @@ class Engine:
         (module,) = self.modules
         return module
 
+    @property
+    def parts(self) -> dict[str, torch.nn.Module]:
+        """`modules` by the names that a checkpoint's state has for them."""
+        if len(self.model) == 1:
+            return {"model": self.module}
+        return {f"model{number}": module for number, module in enumerate(self.modules)}
+
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """Every parameter of this process."""
         for module in self.modules:

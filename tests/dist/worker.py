@@ -88,7 +88,7 @@ def errors_against_the_oracle(shares):
     run = tiny_run("store", "out", parallel=LAYOUTS["dp2"])
     with model_parallel(run.parallel, run.seed):
         engine = Engine(run, VOCAB_SIZE, 3, CPU)
-        engine.model.zero_grad_buffer()
+        engine.zero_gradients()
         sums, counts = engine._reduce(engine.forward_backward(whole[rank() :: world_size()]))
         weights = dict(engine.module.named_parameters())
         doubles = {name: weight.detach().double() for name, weight in weights.items()}

@@ -91,7 +91,7 @@ def test_fp32_loss_and_gradients_equal_the_oracle(fp32, shares):
     weights = models.weights_of(fp32)
     loss, gradients, _ = batch_loss_and_gradients(weights, models.MODEL, batches)
 
-    fp32.model.zero_grad_buffer()
+    fp32.zero_gradients()
     reports = fp32.forward_backward(batches)
 
     sums = sum(float(report["sums"].sum()) for report in reports)

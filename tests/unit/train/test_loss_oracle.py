@@ -32,7 +32,7 @@ def gradients_of(engine):
 
 
 def forward_backward(engine, batches):
-    engine.model.zero_grad_buffer()
+    engine.zero_gradients()
     return engine.forward_backward(batches)
 
 

@@ -100,7 +100,7 @@ def test_gradients_that_overflow_only_in_their_sum_are_said_to(engine, monkeypat
 def test_the_search_for_bad_gradients_leaves_the_engine_as_it_was(engine):
     """The next step's gradients are those of an engine that never searched."""
     engine._bad_gradients(batches())
-    engine.model.zero_grad_buffer()
+    engine.zero_gradients()
     engine.forward_backward(batches())
     model = tiny_run("store", "out").model
     exact = {name: w.detach().double() for name, w in engine.module.named_parameters()}
