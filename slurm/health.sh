@@ -55,7 +55,7 @@ check_gpus() {
     code=$?
     # 226 and the like say that no host engine runs, which is no fault of a GPU.
     if grep -q '| Fail' <<<"$told"; then
-      fault "dcgmi diag -r 1: $(grep -m 1 '| Fail' <<<"$told" | tr -s ' |' ' ' | head -c 120)"
+      fault "dcgmi diag -r 1:$(grep -m 1 '| Fail' <<<"$told" | tr -s ' |' ' ' | head -c 120)"
     elif [ "$code" -ne 0 ]; then
       note "dcgmi diag -r 1 could not be run (exit $code)"
     fi

