@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.config import Prep
-from data_prep.engine import Stage, run_stage
+from data_prep.engine import LocalWorkers, Stage, run_stage
 from data_prep.engine.stage import WORK
 from data_prep.stages import check_replaceable
 from geo_nemo.config.errors import UserError
@@ -53,12 +53,12 @@ def check_output(config: Prep) -> None:
 def check_early(config: Prep) -> None:
     """Raise before any work what would end it late: a tokenizer or an outlet table that fails."""
     from data_prep.annotate import annotation_key
-    from geo_nemo.metadata.tokenizer import load_tokenizer
+    from data_prep.tokenise.loaded import tokenizer_at
 
     annotation_key(config.annotate)
     choice = config.tokenizer
     if choice.path is not None:
-        load_tokenizer(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
+        tokenizer_at(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
 
 
 def run_prep(
@@ -77,12 +77,12 @@ def run_prep(
     check_output(config)
     check_early(config)
     seconds = {}
-    with folder_lock(output):
+    with folder_lock(output), LocalWorkers(config.execution) as workers:
         for stage in chosen:
             if only and stage.name not in only:
                 continue
             started = time.perf_counter()
-            run_stage(stage, progress)
+            run_stage(stage, progress, workers)
             seconds[stage.name] = time.perf_counter() - started
         if not config.keep_work and not only:
             shutil.rmtree(output / WORK)

@@ -21,7 +21,7 @@ from geo_nemo.config.errors import UserError
 SAMPLE_FILES, SAMPLE_RECORDS = 3, 3000
 # MB of text a second on one core of a 2-core cloud machine; docs/performance.md.
 MB_PER_SECOND = {"fingerprint": 40.0, "overlap": 30.0, "corpus": 90.0, "tokenizer": 3.0}
-TOKENISE_MB_PER_SECOND = {"sentencepiece": 2.7, "huggingface": 60.0, "tiktoken": 6.0}
+TOKENISE_MB_PER_SECOND = {"sentencepiece": 16.0, "huggingface": 75.0, "tiktoken": 75.0}
 TEXT_BYTES_PER_TOKEN = 4.5
 PARQUET_SHARE = 0.45  # bytes of a part for a byte of its text
 
@@ -170,13 +170,13 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
 
 def _tokenizer(config: Prep) -> tuple[str, str, int]:
     """The tokenizer in words, its kind, and bytes a token."""
-    from geo_nemo.metadata.tokenizer import load_tokenizer
+    from data_prep.tokenise.loaded import tokenizer_at
 
     choice = config.tokenizer
     if choice.path is None:
         words = f"sentencepiece BPE of {choice.vocab_size:,} pieces, trained on the train split"
         return words, "sentencepiece", 2 if choice.vocab_size <= 1 << 16 else 4
-    tokenizer = load_tokenizer(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
+    tokenizer = tokenizer_at(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
     words = f"{choice.path}, {tokenizer.kind}, {tokenizer.vocab_size:,} tokens"
     return words, tokenizer.kind, 2 if tokenizer.vocab_size <= 1 << 16 else 4
 

@@ -17,17 +17,80 @@ from geo_nemo.config.errors import RunError
 from geo_nemo.config.progress import Progress
 
 POLL_S = 0.5
+# Less is done here before a worker, which imports everything anew, has begun.
+SMALL_BYTES = 2 << 20
 _PR_SET_PDEATHSIG = 1
 
 
-def run_local(stage: Stage, tasks: list[Task], execution: Execution, progress: Progress) -> None:
-    """Run `tasks` on `execution.workers` processes; largest first, so that none is left alone."""
-    workers = min(execution.workers or len(os.sched_getaffinity(0)), len(tasks))
-    total = sum(task.size for task in tasks)
-    if workers == 1:
-        _run_here(stage, tasks, total, progress)
-    else:
-        _run_beside(stage, tasks, workers, total, progress)
+class LocalWorkers:
+    """Worker processes of this machine, begun when they are first needed, for several stages.
+
+    A context: at its end, or when a task fails, the workers end.
+    """
+
+    def __init__(self, execution: Execution):
+        self.count = execution.workers or len(os.sched_getaffinity(0))
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "LocalWorkers":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def run(self, stage: Stage, tasks: list[Task], progress: Progress) -> None:
+        """Run `tasks`; the largest first, so that none is left alone at the end.
+
+        Raises what a task raises, and RunError where a worker was killed.
+        """
+        total = sum(task.size for task in tasks)
+        if self.count == 1 or len(tasks) == 1 or total < SMALL_BYTES:
+            _run_here(stage, tasks, total, progress)
+            return
+        try:
+            self._run_beside(stage, tasks, total, progress)
+        except BrokenProcessPool:
+            self.close()
+            raise RunError(
+                f"{stage.name}: a worker process was killed (out of memory, perhaps: try fewer "
+                "execution.workers); what is finished is kept, the same command goes on from there"
+            ) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the workers, whatever they do."""
+        if self._pool is None:
+            return
+        # A mistake in one task ends the others: they would be done again anyway.
+        for process in list((self._pool._processes or {}).values()):
+            process.terminate()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool = None
+
+    def _run_beside(self, stage: Stage, tasks: list[Task], total: int, progress: Progress) -> None:
+        stage.folder.mkdir(parents=True, exist_ok=True)
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(
+                self.count, context, initializer=_start_worker, initargs=(os.getpid(),)
+            )
+        ordered = sorted(tasks, key=lambda task: -task.size)
+        futures: dict[Future, Task] = {
+            self._pool.submit(_work, type(stage), stage.config, task): task for task in ordered
+        }
+        finished = documents = 0
+        while futures:
+            ended, _ = wait(futures, POLL_S, FIRST_COMPLETED)
+            for future in ended:
+                task = futures.pop(future)
+                documents += future.result()
+                finished += task.size
+            running = [reported(stage.folder, task.id) for task in futures.values()]
+            now = finished + sum(report.done for report in running)
+            seen = documents + sum(report.documents for report in running)
+            progress(stage.name, min(now, total), total, _note(seen))
 
 
 def _run_here(stage: Stage, tasks: list[Task], total: int, progress: Progress) -> None:
@@ -43,40 +106,6 @@ def _run_here(stage: Stage, tasks: list[Task], total: int, progress: Progress) -
         done += task.size
         documents += report.documents
         progress(stage.name, done, total, _note(documents))
-
-
-def _run_beside(
-    stage: Stage, tasks: list[Task], workers: int, total: int, progress: Progress
-) -> None:
-    stage.folder.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(os.getpid(),))
-    try:
-        ordered = sorted(tasks, key=lambda task: -task.size)
-        futures: dict[Future, Task] = {
-            pool.submit(_work, type(stage), stage.config, task): task for task in ordered
-        }
-        finished = documents = 0
-        while futures:
-            ended, _ = wait(futures, POLL_S, FIRST_COMPLETED)
-            for future in ended:
-                task = futures.pop(future)
-                documents += future.result()
-                finished += task.size
-            running = [reported(stage.folder, task.id) for task in futures.values()]
-            now = finished + sum(report.done for report in running)
-            seen = documents + sum(report.documents for report in running)
-            progress(stage.name, min(now, total), total, _note(seen))
-    except BrokenProcessPool:
-        raise RunError(
-            f"{stage.name}: a worker process was killed (out of memory, perhaps: try fewer "
-            "execution.workers); what is finished is kept, the same command goes on from there"
-        ) from None
-    finally:
-        # A mistake in one task ends the others: they would be done again anyway.
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _start_worker(parent: int) -> None:

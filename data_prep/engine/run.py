@@ -1,26 +1,24 @@
 """Runs the tasks of a stage that are not done, and says how far they are."""
 
 import shutil
-from collections.abc import Callable
 
-from data_prep.config import Execution
-from data_prep.engine.local import run_local
+from data_prep.engine.local import LocalWorkers
 from data_prep.engine.receipt import Receipt
 from data_prep.engine.stage import Stage, Task
 from geo_nemo.config.errors import RunError
 from geo_nemo.config.progress import Progress, no_progress
-
-# Runs tasks and returns when all have ended; the receipts tell which are done.
-Runner = Callable[[Stage, list[Task], Execution, Progress], None]
 
 
 class StageFailed(RunError):
     """Tasks ended without a receipt; what others finished is kept."""
 
 
-def run_stage(stage: Stage, progress: Progress = no_progress) -> list[Receipt]:
+def run_stage(
+    stage: Stage, progress: Progress = no_progress, workers: LocalWorkers | None = None
+) -> list[Receipt]:
     """Do the tasks of `stage` that are not done; the receipts of all, in order.
 
+    workers: local processes that several stages share; without them the stage has its own.
     Folders of tasks that the stage no longer has are removed.
     Raises UserError or RunError; finished tasks stay finished.
     """
@@ -28,7 +26,7 @@ def run_stage(stage: Stage, progress: Progress = no_progress) -> list[Receipt]:
     _remove_others(stage, tasks)
     pending = [task for task in tasks if stage.receipt(task) is None]
     if pending:
-        _runner(stage.config.execution)(stage, pending, stage.config.execution, progress)
+        _run(stage, pending, progress, workers)
     receipts = [stage.receipt(task) for task in tasks]
     missing = [task.id for task, r in zip(tasks, receipts, strict=True) if r is None]
     if missing:
@@ -41,12 +39,18 @@ def run_stage(stage: Stage, progress: Progress = no_progress) -> list[Receipt]:
     return receipts
 
 
-def _runner(execution: Execution) -> Runner:
-    if execution.executor == "local":
-        return run_local
-    from data_prep.engine.datatrove import run_datatrove
+def _run(stage: Stage, tasks: list[Task], progress: Progress, workers: LocalWorkers | None) -> None:
+    """Run `tasks` and return when all have ended; the receipts tell which are done."""
+    execution = stage.config.execution
+    if execution.executor != "local":
+        from data_prep.engine.datatrove import run_datatrove
 
-    return run_datatrove
+        run_datatrove(stage, tasks, execution, progress)
+    elif workers is not None:
+        workers.run(stage, tasks, progress)
+    else:
+        with LocalWorkers(execution) as own:
+            own.run(stage, tasks, progress)
 
 
 def _remove_others(stage: Stage, tasks: list[Task]) -> None:

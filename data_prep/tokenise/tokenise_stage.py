@@ -6,7 +6,6 @@ would depend on which documents were compared. That is kept in REFERENCE_ONLY, i
 folder, and changes the keys of all tasks; the next run begins again by itself.
 """
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from data_prep.ingest import all_parts
 from data_prep.parts import read_part
 from data_prep.splits import final_keys, final_outcomes
 from data_prep.splits.outcomes import OUTCOMES
-from data_prep.tokenise.encoders import Choice, choose_encoder
+from data_prep.tokenise.encoders import Choice
+from data_prep.tokenise.loaded import encoder_at
 from data_prep.tokenise.part_shards import COLUMNS, EncodersDiffer, save_shard, write_part
 from data_prep.tokenise.tokenizer_stage import MadeTokenizer, TokenizerStage
 from geo_nemo.config.errors import RunError
@@ -92,6 +92,5 @@ class Tokenise(Stage):
         return (self.folder / REFERENCE_ONLY).exists()
 
 
-@lru_cache(1)
 def _encoder(made: MadeTokenizer, reference_only: bool) -> Choice:
-    return choose_encoder(made.path, made.tokenizer, reference_only)
+    return encoder_at(made.path, made.tokenizer, reference_only)

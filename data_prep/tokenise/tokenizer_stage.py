@@ -11,16 +11,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from data_prep.config import Prep
 from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from data_prep.ingest import all_parts
-from data_prep.tokenise.encoders import choose_encoder
+from data_prep.tokenise.loaded import encoder_at, tokenizer_at
 from data_prep.tokenise.publish import publish_tree
 from data_prep.tokenise.sample import sample_train_texts
 from data_prep.tokenise.train import TooFewTexts, train_sentencepiece
 from geo_nemo.config.errors import UserError
-from geo_nemo.metadata.tokenizer import Tokenizer, copy_tokenizer, load_tokenizer
+from geo_nemo.metadata.tokenizer import Tokenizer, copy_tokenizer
 
 TOKENIZER_VERSION = "1"
 TOKENIZER_FOLDER = "tokenizer"
@@ -63,13 +62,13 @@ class TokenizerStage(Stage):
         choice = self.config.tokenizer
         if choice.path:
             # Its names may stand beside the given file: ask that, not the copy.
-            tokenizer = load_tokenizer(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
+            tokenizer = tokenizer_at(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
             path = folder / copy_tokenizer(choice.path, folder)
         else:
             path = folder / "tokenizer.model"
             tokenizer = self._trained(path, progress)
         names = tokenizer.pieces([tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id])
-        chosen = choose_encoder(path, tokenizer)
+        chosen = encoder_at(path, tokenizer)
         return {
             "file": path.name,
             "kind": tokenizer.kind,
@@ -107,16 +106,8 @@ class TokenizerStage(Stage):
             return train_sentencepiece(texts, error.most, path)
 
 
-def check_given(config: Prep) -> None:
-    """UserError where the tokenizer that the config names cannot be used."""
-    choice = config.tokenizer
-    if choice.path:
-        load_tokenizer(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
-
-
-@lru_cache(1)
 def _load(path: Path, names: tuple[tuple[str, str], ...], sha256: str) -> MadeTokenizer:
-    tokenizer = load_tokenizer(path, **dict(names))
+    tokenizer = tokenizer_at(path, **dict(names))
     if tokenizer.sha256 != sha256:
         raise UserError(f"{path} changed since it was made: remove {path.parent} and prepare again")
     return MadeTokenizer(tokenizer, path)

@@ -89,7 +89,7 @@ def test_one_stage_alone_tells_its_time_only(folder):
         (("run", *SETTINGS, "--stage", "tokenize"), "no stage 'tokenize'; there are ingest,"),
         (("run", "none.yaml"), "no config none.yaml"),
         (("run", *SETTINGS, "clean.except_rules=[c4.sentence]"), "c4.sentences"),
-        (("run", *SETTINGS, "execution.executor=slurm"), "sbatch"),
+        (("run", *SETTINGS[:1], "output=o", "execution.executor=slurm"), "sbatch"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(folder, arguments, message):

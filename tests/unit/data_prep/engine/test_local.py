@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from data_prep.engine import StageFailed, run_stage
+from data_prep.config import Execution
+from data_prep.engine import LocalWorkers, StageFailed, local, run_stage
 from data_prep.engine.watch import TaskReport, reported, reporter
 from geo_nemo.config.errors import RunError, UserError
 from tests.unit.data_prep.engine.plans import Planned, planned, results, runs
@@ -129,3 +130,16 @@ def test_a_report_is_read_back_while_the_task_runs_and_gone_after(tmp_path):
 def test_a_report_that_cannot_be_read_counts_as_nothing(tmp_path):
     (tmp_path / "t.progress").write_text("7")
     assert reported(tmp_path, "t") == TaskReport(0, 0)
+
+
+def test_workers_are_begun_once_for_several_stages_and_not_for_what_is_small(tmp_path, monkeypatch):
+    with LocalWorkers(Execution(workers=2)) as workers:
+        run_stage(planned(tmp_path / "a", {"1": "finish", "2": "finish"}), workers=workers)
+        first = set(workers._pool._processes)
+        run_stage(planned(tmp_path / "b", {"1": "finish", "2": "finish"}), workers=workers)
+        assert set(workers._pool._processes) == first
+    assert workers._pool is None
+    monkeypatch.setattr(local, "SMALL_BYTES", 1000)
+    with LocalWorkers(Execution(workers=2)) as workers:
+        run_stage(planned(tmp_path / "c", {"1": "finish", "2": "finish"}), workers=workers)
+        assert workers._pool is None
