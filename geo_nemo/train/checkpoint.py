@@ -100,7 +100,8 @@ def load(engine: Engine, checkpoint: Path) -> Position:
     """Restore model, optimizer and schedule from `checkpoint`; every rank calls it."""
     position = read_position(checkpoint)
     state = read_state(_state(engine, is_loading=True), checkpoint)
-    engine.module.load_state_dict(state["model"])
+    for name, module in engine.parts.items():
+        module.load_state_dict(state[name])
     engine.optimizer.load_state_dict(state["optimizer"])
     engine.schedule.num_steps = 0  # load_state_dict adds the steps to those already counted
     engine.schedule.load_state_dict(state["schedule"])
@@ -163,11 +164,11 @@ def check_fingerprint(saved: dict[str, str], current: dict[str, str], checkpoint
 
 
 def _state(engine: Engine, is_loading: bool) -> dict:
-    model = engine.module.sharded_state_dict()
+    models = {name: module.sharded_state_dict() for name, module in engine.parts.items()}
     return {
-        "model": model,
+        **models,
         "optimizer": engine.optimizer.sharded_state_dict(
-            model, is_loading=is_loading, metadata=_OPTIMIZER_SHARDING
+            models, is_loading=is_loading, metadata=_OPTIMIZER_SHARDING
         ),
         "schedule": engine.schedule.state_dict(),
     }

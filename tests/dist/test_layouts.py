@@ -14,8 +14,8 @@ import torch
 
 from geo_nemo.config import Parallel
 from geo_nemo.train.setup import prepare
-from tests.dist.worker import LAYOUTS, MASKS, Recorder, with_z_loss
-from tests.support.tiny import tiny_run
+from tests.dist.exact import BATCHES, layout_run
+from tests.dist.worker import DETERMINISTIC, GRADIENTS, LAYOUTS, Recorder, with_z_loss
 
 ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-5
@@ -47,21 +47,47 @@ def one_rank(tiny_store, tmp_path_factory, single_process):
     """A finished trainer of one process, and the steps that it saw."""
     recorder = Recorder()
     output = tmp_path_factory.mktemp("one_rank")
-    run = tiny_run(tiny_store, output, parallel=Parallel(distributed_optimizer=False))
+    run = layout_run(tiny_store, output, Parallel(distributed_optimizer=False))
     finished = trainer(run, [recorder])
     recorder.engine = finished.engine
     finished.fit()
     return finished, recorder.steps
 
 
-@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("layout", GRADIENTS)
+@pytest.mark.parametrize("batches", BATCHES)
 @pytest.mark.parametrize("rank", [0, 1])
-def test_loss_and_gradients_of_two_ranks_equal_the_oracle(mask, rank, two_ranks):
-    """Each rank holds the whole batch's loss and gradients; tolerance as for one process."""
-    errors = json.loads((two_ranks / f"oracle-{rank}.json").read_text())[mask]
-    assert errors["loss"] <= 1e-6
-    assert errors["gradient"] <= 1e-6
-    assert errors["smallest_gradient"] > 1e-4
+def test_loss_and_gradients_of_two_ranks_equal_the_oracle(rank, batches, layout, two_ranks):
+    """Each rank has the whole batch's loss, by country too, and the gradients of all its weights.
+
+    Tolerances as for one process (tests/unit/train/test_loss_oracle.py).
+    """
+    told = json.loads((two_ranks / f"oracle-{rank}.json").read_text())[layout][batches]
+    assert told["loss"] <= 1e-6
+    assert told["gradient"] <= 1e-6
+    assert told["by_source"] <= 1e-6
+    assert told["counts_by_source"] == 0
+    assert told["compared"] == told["parameters"]
+    assert min(told["largest_gradients"]) > 1e-4, "no gradient to compare"
+
+
+def test_a_prefix_is_on_one_context_parallel_rank(two_ranks):
+    """The case that the oracle was asked about: one of the ranks trains on no token of its own."""
+    told = [json.loads((two_ranks / f"oracle-{rank}.json").read_text())["cp2"] for rank in (0, 1)]
+    counted = [each["trained tokens on one rank"]["counted"] for each in told]
+    assert counted == [0, 160]
+    assert all(each["ragged"]["counted"] > 0 for each in told)
+
+
+@pytest.mark.parametrize("layout", DETERMINISTIC)
+@pytest.mark.parametrize("rank", [0, 1])
+def test_two_deterministic_runs_are_equal_in_every_bit(rank, layout, two_ranks):
+    first, second = json.loads((two_ranks / f"twice-{rank}.json").read_text())[layout]
+    assert first == second
+    steps, digest = first
+    assert len(steps) == 6
+    assert len(digest) == 64
+    assert steps[0]["loss"] != steps[-1]["loss"]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -84,7 +110,7 @@ def test_the_z_loss_of_a_divided_vocabulary_is_that_of_one_process(
 ):
     seen = json.loads((two_ranks / "z_loss.json").read_text())
     recorder = Recorder()
-    run = tiny_run(tiny_store, tmp_path, parallel=Parallel(distributed_optimizer=False))
+    run = layout_run(tiny_store, tmp_path, Parallel(distributed_optimizer=False))
     whole = trainer(with_z_loss(run), [recorder])
     recorder.engine = whole.engine
     whole.fit()
@@ -100,9 +126,8 @@ def test_a_checkpoint_of_any_layout_loads_in_one_process(
     """Weights, and the state that the next step needs: its loss is that of one process's run."""
     whole, _ = one_rank
     optimizer = LAYOUTS[layout].distributed_optimizer
-    run = tiny_run(
-        tiny_store, two_ranks / layout, parallel=Parallel(distributed_optimizer=optimizer)
-    )
+    one = Parallel(distributed_optimizer=optimizer)
+    run = layout_run(tiny_store, two_ranks / layout, one)
     loaded = trainer(run)
     loaded.resume()
     assert loaded.step == 6
@@ -165,7 +190,7 @@ def test_the_scorer_of_a_run_under_tensor_parallelism_scores_as_one_process_does
 
     whole, _ = one_rank
     run_dir = two_ranks / "tp2"
-    write_record(prepare(tiny_run(tiny_store, run_dir), world_size=1), 2)
+    write_record(prepare(layout_run(tiny_store, run_dir, Parallel()), world_size=1), 2)
     scorer = load_scorer(run_dir, device="cpu")
     reference = type(scorer)(whole.engine.module, whole.run, scorer.vocab_size, CPU)
     rows = whole.prepared.dataset(whole.prepared.stages[0])
