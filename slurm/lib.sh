@@ -168,12 +168,17 @@ avoid_nodes() {
 requeue() {
   local job=$SLURM_JOB_ID state earlier
   state=$(squeue --noheader --jobs="$job" --format=%T 2>/dev/null)
-  if [ -n "$state" ] && [ "$state" != RUNNING ]; then
-    # Cancelled, or preempted and requeued by SLURM itself: to requeue would bring it back from there.
-    say "is $state: SLURM ends it"
-    exit 75
-  fi
-  # SLURM ends this script while it requeues it; the changes to a waiting job come after that.
+  case $state in
+    # SIGNALING is the time of grace of a preemption. COMPLETING: cancelled, out of time, or preempted
+    # and requeued by SLURM itself; to requeue would bring a cancelled job back.
+    "" | RUNNING | SIGNALING) ;;
+    *)
+      say "is $state: SLURM ends it"
+      exit 75
+      ;;
+  esac
+  # SLURM sends SIGTERM to this script while it requeues the job; only a job that waits can be told
+  # what nodes to leave out.
   trap '' TERM USR1 INT CONT
   if [ -z "$left_out" ]; then
     if ! scontrol requeue "$job"; then
@@ -191,7 +196,5 @@ requeue() {
       say "cannot leave out $left_out: it may be given again"
     scontrol release "$job"
   fi
-  # What follows is SLURM's: it ends this script.
-  sleep "${GEO_NEMO_REQUEUE_WAIT:-60}"
   exit 75
 }

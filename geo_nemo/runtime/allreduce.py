@@ -1,8 +1,8 @@
 """Measures the all-reduce of a job's processes: inside each node, then over all of them.
 
-A node whose links are slow, or a network that is, shows here in seconds, and in a training as a step
-that takes longer for no reason to be seen. Bandwidths are NCCL's bus bandwidth: bytes * 2 (n - 1) / n
-a second, which does not depend on the number of processes n where every link is used alike.
+A node whose links are slow, or a network that is, shows here in seconds, and in a training as a
+step that takes longer for no reason to be seen. Bandwidths are NCCL's bus bandwidth, bytes * 2
+(n - 1) / n a second: it does not depend on the number n of processes where links are used alike.
 """
 
 import os
@@ -64,7 +64,6 @@ def measure(device: torch.device, megabytes: int, rounds: int) -> Measured:
 
 def _bandwidth(device: torch.device, megabytes: int, rounds: int, group, size: int) -> float:
     """GB/s of bus bandwidth of `group`, whose sums are checked."""
-    # An upper bound of 2**24 in fp32: sums of small whole numbers are exact.
     values = torch.empty(megabytes * 2**20 // 4, dtype=torch.float32, device=device)
     mine = dist.get_rank(group) + 1
     begin = 0.0

@@ -1,7 +1,7 @@
 """This process's place in its job, as the launcher's environment tells it; needs no torch.
 
-torchrun sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT. A step of srun tells the same
-in SLURM's words; `adopt_slurm_step` says it in torchrun's, before anything else is asked.
+torchrun sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT. A step of srun tells the
+same in SLURM's words; `adopt_slurm_step` says it in torchrun's, before anything else is asked.
 """
 
 import os
