@@ -3,6 +3,7 @@
 #   make demo                      the whole way on synthetic news, about 5 minutes on 2 cores
 #   make demo CORPUS=news.jsonl.gz the same on your file
 #   make test                      every test that runs without a GPU
+#   make test-slow                 and those that take many minutes: layouts of four processes
 #
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the small CPU build of torch from PyTorch's
 # own index, where the default index would bring CUDA.
@@ -17,7 +18,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-gpu lint clean
+.PHONY: help setup demo test test-slow test-gpu lint clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -40,6 +41,9 @@ demo: setup
 
 test: setup
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests
+
+test-slow: setup
+	@GEO_NEMO_SLOW_TESTS=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -m slow
 
 test-gpu: setup
 	@.venv/bin/python -m pytest tests/gpu

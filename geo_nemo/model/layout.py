@@ -1,6 +1,9 @@
 """The rules of a parallel layout, checked before a process group, a GPU or a job exists.
 
 Needs no torch. Every message names the key, the value and the mend.
+
+Key-value heads need not divide by tensor x context: context-parallel ranks pass keys and values on
+(Transformer Engine's p2p) or gather them (DocumentAttention), and never exchange heads.
 """
 
 import math

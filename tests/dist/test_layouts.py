@@ -4,10 +4,6 @@ Losses are fp32 sums in another order; over 6 steps from the same weights they s
 """
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,9 +11,9 @@ import torch
 from geo_nemo.config import Parallel
 from geo_nemo.train.setup import prepare
 from tests.dist.exact import BATCHES, layout_run
+from tests.dist.launch import launch
 from tests.dist.worker import DETERMINISTIC, GRADIENTS, LAYOUTS, Recorder, with_z_loss
 
-ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-5
 CPU = torch.device("cpu")
 
@@ -32,13 +28,7 @@ def trainer(run, callbacks=()):
 def two_ranks(tiny_store, tmp_path_factory):
     """Folder with what two processes saw and saved at every layout."""
     output = tmp_path_factory.mktemp("two_ranks")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launch, "-m", "tests.dist.worker", str(tiny_store), str(output)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    launch(2, "tests.dist.worker", tiny_store, output)
     return output
 
 

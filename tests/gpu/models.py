@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from geo_nemo.config import Model
+from geo_nemo.config import Model, Parallel
 from geo_nemo.data.batches import Batch
 from tests.oracle.llama import document_nll
 from tests.support.batches import ragged_batches
@@ -29,11 +29,18 @@ _FUSED = {
 }
 
 
-def engine(device, dtype):
+def engine(device, dtype, parallel=None):
     """A train engine of the small model on `device`."""
     from geo_nemo.train.engine import Engine
 
-    run = tiny_run("store", "out", device="gpu", model=MODEL, precision={"dtype": dtype})
+    run = tiny_run(
+        "store",
+        "out",
+        device="gpu",
+        model=MODEL,
+        precision={"dtype": dtype},
+        parallel=parallel or Parallel(),
+    )
     return Engine(run, VOCAB_SIZE, 3, device)
 
 

@@ -1,11 +1,15 @@
 """Every rule of a parallel layout, by its message; and layouts that fit."""
 
+from pathlib import Path
+
 import pytest
 
-from geo_nemo.config import Parallel, UserError
+from geo_nemo.config import Parallel, Run, UserError
+from geo_nemo.config.load import load_config
 from geo_nemo.model.layout import check_layout
 from tests.support.tiny import tiny_run
 
+RECIPE_FOLDER = Path(__file__).parents[3] / "recipes" / "parallel"
 VOCAB_SIZE = 640
 # The whole model: 12 heads in 4 groups, 6 layers, ffn of 96, 640 tokens padded to 640; rows of 128
 # tokens, 8 rows a step in micro-batches of 2.
@@ -167,3 +171,18 @@ def test_a_layout_that_fits_is_taken(name):
 def test_the_bubble_of_a_pipeline_shrinks_with_its_chunks(chunks, bubble):
     layout = check_layout(run_of(pipeline=2, virtual_pipeline=chunks), VOCAB_SIZE, 2)
     assert ("pipeline bubble", bubble) in layout.rows()
+
+
+# Recipe: processes that the 1B model can be started with.
+RECIPES = {"single": 8, "overlap": 8, "tensor": 8, "context": 8, "pipeline": 32}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_fits_the_1b_model(name):
+    settings = ["data.store=store", "output_dir=out", f"parallel={name}"]
+    run = load_config("train", Run, settings)
+    assert check_layout(run, 128_256, RECIPES[name]).micro_batches >= 64
+
+
+def test_every_recipe_of_a_layout_is_tried():
+    assert {path.stem for path in RECIPE_FOLDER.glob("*.yaml")} == set(RECIPES)
