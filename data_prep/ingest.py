@@ -51,16 +51,13 @@ class Ingest(Stage):
 
     def tasks(self) -> list[Task]:
         from data_prep.annotate import annotation_key
-        from data_prep.read import list_files
+        from data_prep.read import list_inputs
 
         settings = self.config.canonical("annotate", "clean", "shard_documents")
         record_limits = self.config.limits.model_dump_json(exclude={"task_bytes"})
         base = (INGEST_VERSION, settings, record_limits, annotation_key(self.config.annotate))
-        files = []
-        for index, source in enumerate(self.config.input):
-            for file in list_files(source):
-                files.append((index, file))
-        _refuse_twice(files)
+        sources = self.config.input
+        files = [(sources.index(file.source), file) for file in list_inputs(sources)]
         tasks = []
         for number, group in enumerate(_groups(files, self.config.limits.task_bytes)):
             identity = [f"{f.path} {f.size} {f.version} {self._source_key(i)}" for i, f in group]
@@ -243,11 +240,3 @@ def _groups(files: list, limit: int) -> Iterator[list]:
         size += file.size
     if group:
         yield group
-
-
-def _refuse_twice(files: list) -> None:
-    seen: set[str] = set()
-    for _, file in files:
-        if file.path in seen:
-            raise UserError(f"input={file.path} is named twice")
-        seen.add(file.path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("geo_nemo", "data_prep", "eval")
+PACKAGES = ("geo_nemo", "data_prep", "eval", "benchmarks")
 MAX_LINES = 500
 
 # docs/design.md. A module belongs to the longest name of this table that it starts with; it may
@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "geo_nemo.cli": None,
     "data_prep": STORE,
     "eval": DATA | {"geo_nemo.export"},
+    "benchmarks": None,
 }
 ENGINE = ("megatron", "transformer_engine", "apex", "nemo")
 MAY_IMPORT_ENGINE = ("geo_nemo.model", "geo_nemo.train", "geo_nemo.runtime", "geo_nemo.export")
