@@ -18,6 +18,7 @@ COMMANDS = {
     "audit": "show packed rows of a stage and check the label contract",
     "index": "plan the rows of every stage ahead of a training",
     "train": "pre-train: conditioning stage, then cooldown",
+    "launch": "submit a training to SLURM; it is requeued until it is finished",
     "eval": "perplexity with, without and with wrong metadata; country questions",
     "report": "one HTML page: corpus, batches, losses, matrix, questions",
     "demo": "the whole way on a synthetic corpus or on your file",

@@ -1,0 +1,257 @@
+"""`geo-nemo launch`: submit a training to SLURM, with preparation before and evaluation after it.
+
+Everything that can be known beforehand is checked before anything is submitted.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from geo_nemo.cli.options import DryRun
+from geo_nemo.config import Run, UserError
+from geo_nemo.config.files import make_folder, write_whole
+from geo_nemo.config.launch import Launch, Slurm
+from geo_nemo.config.load import load_config
+
+# Folders that each node has for itself.
+OF_ONE_NODE = ("/tmp", "/dev/shm", "/var/tmp", "/run")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call of sbatch. options: sbatch's. arguments: the script's."""
+
+    name: str
+    script: str
+    options: tuple[str, ...]
+    arguments: tuple[str, ...]
+
+
+@click.command(
+    epilog="Example: geo-nemo launch slurm=nodes4 slurm.partition=gpu "
+    "experiment=localization/1b_global_with data.store=/data/news/store output_dir=/runs/global"
+)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--runs", metavar="FILE", help="An array: a line of settings a run, added to these.")
+@click.option("--after", metavar="JOB", help="Start when this job has ended well.")
+@click.option("--prep", metavar="SETTINGS", help="First a job of geo-nemo prep run SETTINGS.")
+@click.option(
+    "--eval", "evaluate", metavar="SETTINGS", help="Then a job of geo-nemo eval SETTINGS."
+)
+@click.option("--report", metavar="SETTINGS", help="Then a job of geo-nemo report SETTINGS.")
+@DryRun
+def command(
+    overrides: tuple[str, ...],
+    runs: str | None,
+    after: str | None,
+    prep: str | None,
+    evaluate: str | None,
+    report: str | None,
+    dry_run: bool,
+) -> int:
+    """Submit a training to SLURM; it saves, is requeued and goes on until it is finished.
+
+    Settings that begin with slurm are the job's (slurm=node, slurm.time=12:00:00; docs/slurm.md
+    lists them), the others the training's. Prints a line for each job: its name and its number.
+    """
+    own, settings = divide(overrides)
+    slurm = load_config("launch", Launch, own).slurm
+    lines = [shlex.split(line) for line in _lines(runs)] if runs else [[]]
+    trainings = [(*settings, *line) for line in lines]
+    seen: dict[str, int] = {}
+    for number, training in enumerate(trainings):
+        run = check_training(slurm, training, store_is_there=prep is None)
+        if (other := seen.setdefault(run.output_dir, number)) != number:
+            raise UserError(
+                f"{runs}: runs {other} and {number} both have output_dir={run.output_dir}"
+            )
+    check_slurm(slurm)
+    folder = scripts_dir()
+    jobs = []
+    if prep:
+        jobs.append(_other(slurm, "prep", ("prep", "run", *shlex.split(prep))))
+    arguments = trainings[0]
+    options = training_options(slurm, f"geo-nemo-{run.name}" if not runs else "geo-nemo-array")
+    if runs:
+        arguments = ("--runs", f"{Path(runs).resolve()}.d")
+        options = (*options, f"--array=0-{len(trainings) - 1}")
+    jobs.append(Job("train", "train.sbatch", options, arguments))
+    if evaluate:
+        jobs.append(
+            _other(slurm, "eval", ("eval", *shlex.split(evaluate)), slurm.gpus_per_node > 0)
+        )
+    if report:
+        jobs.append(_other(slurm, "report", ("report", *shlex.split(report))))
+    environment = job_environment(slurm, folder)
+    if dry_run:
+        show(jobs, environment, folder, after)
+        return 0
+    if shutil.which("sbatch") is None:
+        raise UserError("there is no sbatch here: run this on a login node of the cluster")
+    if runs:
+        _write_runs(Path(f"{Path(runs).resolve()}.d"), trainings)
+    for job in jobs:
+        after = submit(job, environment, folder, after)
+        click.echo(f"{job.name} {after}")
+    return 0
+
+
+def divide(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The job's settings and the training's."""
+    own = [o for o in overrides if o.lstrip("+").partition("=")[0].split(".")[0] == "slurm"]
+    return own, [override for override in overrides if override not in own]
+
+
+def check_training(slurm: Slurm, settings: Sequence[str], store_is_there: bool = True) -> Run:
+    """Raise UserError for what would make the training fail on the nodes."""
+    from geo_nemo.train.setup import prepare
+
+    run = load_config("train", Run, settings)
+    for key, path in (("output_dir", run.output_dir), ("data.store", run.data.store)):
+        if not path.startswith("/"):
+            raise UserError(f"{key}={path} is not absolute: a job starts in another folder")
+        if slurm.nodes > 1 and path.startswith(tuple(f"{folder}/" for folder in OF_ONE_NODE)):
+            raise UserError(
+                f"{key}={path}: each node has a folder of its own there; give a shared one"
+            )
+    if slurm.container and not _within(run.data.store, [run.output_dir, *slurm.mounts]):
+        raise UserError(
+            f"the container would not see data.store={run.data.store}: add its folder, "
+            f"slurm.mounts=[{Path(run.data.store).parent}]"
+        )
+    if slurm.minutes <= run.health.margin_minutes + slurm.signal_seconds / 600:
+        raise UserError(
+            f"slurm.time={slurm.time} leaves no time to train before the save: the run stops "
+            f"{run.health.margin_minutes:g} minutes (health.margin_minutes) before the end"
+        )
+    if run.device == "gpu" and not slurm.gpus_per_node:
+        raise UserError("device=gpu, but slurm.gpus_per_node=0")
+    if store_is_there:
+        prepare(run, slurm.world_size)
+    return run
+
+
+def check_slurm(slurm: Slurm) -> None:
+    """Raise UserError for files of the job that are not there."""
+    image = slurm.container
+    if image and "://" not in image and "#" not in image and not Path(image).exists():
+        raise UserError(f"slurm.container={image}: no such image")
+    if image and slurm.runtime == "none":
+        raise UserError("slurm.runtime=none, but slurm.container names an image")
+    if slurm.env_file:
+        file = Path(slurm.env_file)
+        if not file.is_file():
+            raise UserError(f"slurm.env_file={file}: no such file")
+        if file.stat().st_mode & 0o077:
+            raise UserError(f"slurm.env_file={file} can be read by others: chmod 600 {file}")
+
+
+def scripts_dir() -> Path:
+    """The folder of job scripts: inside an installed wheel, or beside the package in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "slurm", package.parent / "slurm"):
+        if (folder / "train.sbatch").is_file():
+            return folder
+    raise UserError(f"no folder slurm beside {package}: reinstall geo-nemo")
+
+
+def training_options(slurm: Slurm, name: str) -> tuple[str, ...]:
+    """sbatch's options for a training; they go before those in the script."""
+    options = [
+        f"--job-name={name}",
+        f"--nodes={slurm.nodes}",
+        f"--ntasks-per-node={slurm.tasks_per_node}",
+        f"--gpus-per-node={slurm.gpus_per_node}",
+        f"--cpus-per-task={slurm.cpus_per_task}",
+        f"--time={slurm.time}",
+        f"--signal=B:USR1@{slurm.signal_seconds}",
+    ]
+    # The script asks for the whole node; to share one, its memory must not be asked for whole.
+    options += ["--exclusive"] if slurm.exclusive else ["--oversubscribe", "--mem-per-cpu=4G"]
+    return (*options, *_site(slurm))
+
+
+def job_environment(slurm: Slurm, folder: Path) -> dict[str, str]:
+    """The GEO_NEMO_ variables of a job; secrets are none of them."""
+    given = {
+        "GEO_NEMO_SLURM": str(folder),
+        "GEO_NEMO_COMMAND": slurm.command,
+        "GEO_NEMO_GPUS": str(slurm.gpus_per_node),
+        "GEO_NEMO_CHECKS": " ".join(slurm.checks),
+        "GEO_NEMO_RESTARTS": str(slurm.restarts),
+        "GEO_NEMO_REQUEUES": str(slurm.requeues),
+        "GEO_NEMO_DRAIN": "1" if slurm.drain else "0",
+        "GEO_NEMO_CONTAINER": slurm.container,
+        "GEO_NEMO_RUNTIME": slurm.runtime,
+        "GEO_NEMO_MOUNTS": ",".join(slurm.mounts),
+        "GEO_NEMO_ENV_FILE": slurm.env_file,
+        "GEO_NEMO_MIN_BUSBW": f"{slurm.min_busbw:g}" if slurm.min_busbw else None,
+    }
+    return {key: value for key, value in given.items() if value}
+
+
+def submit(job: Job, environment: dict[str, str], folder: Path, after: str | None) -> str:
+    """The number of the job that sbatch takes."""
+    done = subprocess.run(
+        _call(job, folder, after),
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    number = done.stdout.strip().partition(";")[0]
+    if done.returncode or not number.isdigit():
+        said = " ".join((done.stderr or done.stdout).split())
+        raise UserError(f"sbatch refused the job {job.name}: {said[:300]}")
+    return number
+
+
+def show(jobs: list[Job], environment: dict[str, str], folder: Path, after: str | None) -> None:
+    """Print what would be submitted."""
+    for key, value in environment.items():
+        click.echo(f"export {key}={shlex.quote(value)}")
+    for job in jobs:
+        click.echo(shlex.join(_call(job, folder, after)))
+        after = f"<{job.name}>"
+
+
+def _call(job: Job, folder: Path, after: str | None) -> list[str]:
+    behind = [f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"] if after else []
+    return ["sbatch", "--parsable", *job.options, *behind, str(folder / job.script), *job.arguments]
+
+
+def _other(slurm: Slurm, name: str, arguments: tuple[str, ...], gpu: bool = False) -> Job:
+    options = (f"--job-name=geo-nemo-{name}", *(("--gpus-per-node=1",) if gpu else ()))
+    return Job(name, "command.sbatch", (*options, *_site(slurm)), arguments)
+
+
+def _site(slurm: Slurm) -> tuple[str, ...]:
+    names = (("partition", slurm.partition), ("account", slurm.account), ("qos", slurm.qos))
+    return (*(f"--{key}={value}" for key, value in names if value), *slurm.sbatch)
+
+
+def _within(path: str, mounts: Sequence[str]) -> bool:
+    folders = [Path(mount.partition(":")[2].partition(":")[0] or mount) for mount in mounts]
+    return any(Path(path).is_relative_to(folder) for folder in folders)
+
+
+def _lines(name: str) -> list[str]:
+    try:
+        text = Path(name).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read --runs {name}: {error}") from None
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise UserError(f"--runs {name} has no run: write the settings of each in a line")
+    return lines
+
+
+def _write_runs(folder: Path, trainings: Sequence[Sequence[str]]) -> None:
+    make_folder(folder)
+    for number, training in enumerate(trainings):
+        write_whole(folder / f"{number}.args", "".join(f"{s}\n" for s in training).encode())

@@ -1,0 +1,83 @@
+"""What a training asks of SLURM."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from geo_nemo.config.section import NonNegative, Positive, Section
+
+Check = Literal["node", "doctor", "allreduce"]
+# Minutes, hours or days, as sbatch(1) has them.
+Walltime = Annotated[str, Field(pattern=r"^(\d+|\d+:\d{2}|\d+:\d{2}:\d{2}|\d+-\d+(:\d{2}){0,2})$")]
+
+
+class Slurm(Section):
+    """A job of one process a GPU.
+
+    processes_per_node: where there are no GPUs. time: sbatch's, as 24:00:00 or 2-00:00:00.
+    signal_seconds: how long before the end the run is told to save; `health.margin_minutes` is
+        the trainer's own clock.
+    container: image, by path (.sqsh, .sif) or name (registry#name). mounts: further folders that it
+        sees. env_file: shell file with secrets and site settings, readable by its owner alone.
+    command: how geo-nemo is started on a node. checks: before the start.
+    min_busbw: GB/s of an all-reduce within a node, below which the node is at fault.
+    restarts: starts without a newer checkpoint before the job gives up. requeues: starts in all.
+    drain: drain a faulty node where you may; otherwise the job leaves it out.
+    sbatch: further options of sbatch, word by word.
+    """
+
+    nodes: Positive = 1
+    gpus_per_node: NonNegative = 8
+    processes_per_node: Positive = 1
+    cpus_per_task: Positive = 12
+    time: Walltime = "24:00:00"
+    signal_seconds: Positive = 600
+    exclusive: bool = True
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    container: str | None = None
+    runtime: Literal["pyxis", "apptainer", "none"] | None = None
+    mounts: tuple[str, ...] = ()
+    env_file: str | None = None
+    command: str = "geo-nemo"
+    checks: tuple[Check, ...] = ("node", "doctor", "allreduce")
+    min_busbw: Annotated[float, Field(gt=0)] | None = None
+    restarts: Positive = 3
+    requeues: Positive = 100
+    drain: bool = True
+    sbatch: tuple[str, ...] = ()
+
+    @field_validator("time", mode="before")
+    @classmethod
+    def _minutes_alone(cls, value: Any) -> Any:
+        return str(value) if type(value) is int else value
+
+    @property
+    def tasks_per_node(self) -> int:
+        """Processes of a node: one a GPU."""
+        return self.gpus_per_node or self.processes_per_node
+
+    @property
+    def world_size(self) -> int:
+        """Processes of the job."""
+        return self.nodes * self.tasks_per_node
+
+    @property
+    def minutes(self) -> float:
+        """`time` in minutes."""
+        days, _, clock = self.time.rpartition("-")
+        parts = [int(part) for part in clock.split(":")]
+        if days:
+            hours, minutes, seconds = (*parts, 0, 0)[:3]
+        elif len(parts) == 3:
+            hours, minutes, seconds = parts
+        else:
+            hours, minutes, seconds = (0, *parts, 0)[:3]
+        return 1440 * int(days or 0) + 60 * hours + minutes + seconds / 60
+
+
+class Launch(Section):
+    """Settings of `geo-nemo launch` that begin with slurm."""
+
+    slurm: Slurm
