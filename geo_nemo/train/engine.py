@@ -8,9 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
@@ -20,20 +18,18 @@ from megatron.core.distributed import (
     finalize_model_grads,
 )
 from megatron.core.optimizer import OptimizerConfig, clip_grads, get_megatron_optimizer
-from megatron.core.packed_seq_params import PackedSeqParams
 from megatron.core.pipeline_parallel import get_forward_backward_func
 
 from geo_nemo.config import Run
 from geo_nemo.data.batches import Batch
 from geo_nemo.model.build import DTYPES, build_model, transformer_config
-from geo_nemo.model.context import PADDING, ContextRank
+from geo_nemo.model.context import ContextRank
 from geo_nemo.train.bad_steps import BadStepError
 from geo_nemo.train.loss import masked_loss
+from geo_nemo.train.micro_batch import forward, in_groups, to_device
 from geo_nemo.train.schedule import Schedule
 
 LossCheck = Callable[[float, int], None]
-# What a batch tells of each token, and what padding has in its place.
-_OF_A_TOKEN = {"tokens": 0, "labels": 0, "loss_mask": 0, "position_ids": 0, "source_ids": -1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +195,8 @@ class Engine:
     ) -> list[dict[str, torch.Tensor]]:
         """Gradients of the summed loss in the buffers; the micro-batches' reports (last stage)."""
         rows, seq_length = batches[0].tokens.shape
+        if len(self.model) > 1:
+            batches = in_groups(batches, self.config.pipeline_model_parallel_size)
         return get_forward_backward_func()(
             forward_step_func=self._forward_step,
             data_iterator=[iter(batches) for _ in self.model],
@@ -264,7 +262,6 @@ class Engine:
 
         For a step that has failed: it takes the micro-batches again, one by one.
         """
-        pipeline = self.config.pipeline_model_parallel_size
         finalize, no_sync = self.config.finalize_model_grads_func, self.config.no_sync_func
         self.config.finalize_model_grads_func, self.config.no_sync_func = None, nullcontext
         bad = []
@@ -272,8 +269,7 @@ class Engine:
             for index, batch in enumerate(batches):
                 self.zero_gradients()
                 with self._no_sync():
-                    # An interleaved pipeline takes as many at once as it has ranks.
-                    self.forward_backward([batch] * (pipeline if len(self.model) > 1 else 1))
+                    self.forward_backward([batch])
                 gradients = (weight.main_grad for weight in self.parameters())
                 if not all(torch.isfinite(gradient).all() for gradient in gradients):
                     bad.append((index, batch.sample_ids.tolist()))
@@ -291,48 +287,6 @@ def _first_of(bad: list[tuple[int, list[int]]]) -> str:
         return "in no micro-batch alone, but in their sum"
     rank, micro_batch, samples = found[0]
     return f"rank {rank}, micro-batch {micro_batch} (samples {samples})"
-
-
-def forward(model: torch.nn.Module, tensors: dict) -> torch.Tensor:
-    """What a pipeline stage gives for a packed row: on the last, -log p(label), [1, b * s]."""
-    return model(
-        tensors["tokens"],
-        tensors["position_ids"],
-        None,
-        labels=tensors["labels"],
-        packed_seq_params=tensors["packed_seq_params"],
-    )
-
-
-def to_device(batch: Batch, device: torch.device, context: ContextRank | None = None) -> dict:
-    """A batch of [b, s] arrays as tensors of one packed row, [1, b * s], on `device`.
-
-    context: takes a rank's part of the row, [1, t], where several share it.
-    """
-    move = partial(torch.Tensor.to, device=device, non_blocking=True)
-    arrays = {name: getattr(batch, name).reshape(-1) for name in _OF_A_TOKEN}
-    cu_seqlens, max_seqlen = batch.cu_seqlens, batch.max_seqlen
-    divided = context is not None and context.size > 1
-    if divided:
-        cu_seqlens, origin = context.divide(cu_seqlens)
-        max_seqlen = int(np.diff(cu_seqlens).max())
-        arrays = {
-            name: np.where(origin == PADDING, _OF_A_TOKEN[name], array[origin]).astype(array.dtype)
-            for name, array in arrays.items()
-        }
-    tensors = {name: move(torch.from_numpy(array)).view(1, -1) for name, array in arrays.items()}
-    borders = move(torch.from_numpy(cu_seqlens))
-    tensors["packed_seq_params"] = PackedSeqParams(
-        qkv_format="thd",
-        cu_seqlens_q=borders,
-        cu_seqlens_kv=borders,
-        # Transformer Engine asks for these where ranks share a row; the padding is in documents.
-        cu_seqlens_q_padded=borders if divided else None,
-        cu_seqlens_kv_padded=borders if divided else None,
-        max_seqlen_q=max_seqlen,
-        max_seqlen_kv=max_seqlen,
-    )
-    return tensors
 
 
 def _unwrapped(module: torch.nn.Module) -> torch.nn.Module:

@@ -90,7 +90,7 @@ class Oracle:
         with model_parallel(run.parallel, run.seed):
             engine = Engine(run, VOCAB_SIZE, NUM_SOURCES, CPU)
             weights = {n: w.detach().double() for n, w in engine.module.named_parameters()}
-        self.found = {}
+        self.found, self.nats = {}, {}
         for name, make in BATCHES.items():
             batches = make()
             loss, gradients, nll = batch_loss_and_gradients(weights, run.model, batches)
@@ -101,6 +101,9 @@ class Oracle:
             counts = torch.zeros(NUM_SOURCES, dtype=torch.float64)
             counts.index_add_(0, sources, mask.double())
             self.found[name] = (loss, gradients, sums, counts)
+            self.nats[name] = [
+                float(part.sum()) for part in (nll * mask).split(batches[0].tokens.size)
+            ]
 
 
 def errors(parallel, oracle):
@@ -123,6 +126,8 @@ def errors(parallel, oracle):
                 weight.data.copy_(initial)
             engine.zero_gradients()
             mine = make()[parallel_state.get_data_parallel_rank() :: replicas]
+            # One micro-batch a rank, which is no group of an interleaved pipeline.
+            evaluated, _ = engine.evaluate(mine[:1])
             reports = engine.forward_backward(mine)
             sums, counts = engine._reduce(reports)
             loss, gradients, source_sums, source_counts = oracle.found[name]
@@ -135,6 +140,7 @@ def errors(parallel, oracle):
                 "loss": abs(float(sums.sum() / counts.sum()) - loss) / loss,
                 "gradient": max(differences),
                 "largest_gradients": sizes,
+                "evaluated": abs(float(evaluated.sum()) - sum(oracle.nats[name][:replicas])),
                 "by_source": float((sums - source_sums).abs().max() / source_sums.sum()),
                 "counts_by_source": (counts - source_counts).abs().max().item(),
                 "counted": sum(float(report["counts"].sum()) for report in reports),

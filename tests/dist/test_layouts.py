@@ -56,6 +56,7 @@ def test_loss_and_gradients_of_two_ranks_equal_the_oracle(rank, batches, layout,
     assert told["loss"] <= 1e-6
     assert told["gradient"] <= 1e-6
     assert told["by_source"] <= 1e-6
+    assert told["evaluated"] <= 1e-3  # of up to some hundred nats in fp32
     assert told["counts_by_source"] == 0
     assert told["compared"] == told["parameters"]
     assert min(told["largest_gradients"]) > 1e-4, "no gradient to compare"
@@ -67,6 +68,21 @@ def test_a_prefix_is_on_one_context_parallel_rank(two_ranks):
     counted = [each["trained tokens on one rank"]["counted"] for each in told]
     assert counted == [0, 160]
     assert all(each["ragged"]["counted"] > 0 for each in told)
+
+
+# Under PP the last stage, rank 1, knows the loss; the embedding's gradient is on the first. Of two
+# ranks that share a row, the first is named.
+BAD_BATCHES = {"pp2_vpp2": (1, 0), "cp2": (0, 0)}
+
+
+@pytest.mark.parametrize("layout", BAD_BATCHES)
+def test_a_bad_batch_is_found_by_every_rank(layout, two_ranks):
+    loss_at, gradient_at = BAD_BATCHES[layout]
+    for rank in (0, 1):
+        said = json.loads((two_ranks / f"bad-{rank}.json").read_text())[layout]
+        place = "micro-batch 1 (samples [2, 3]); look at the batch"
+        assert f"the loss is not finite at step 3, rank {loss_at}, {place}" in said[0]
+        assert f"though the loss is finite: rank {gradient_at}, {place}" in said[1]
 
 
 @pytest.mark.parametrize("layout", DETERMINISTIC)

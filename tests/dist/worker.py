@@ -15,7 +15,8 @@ from geo_nemo.runtime.device import allow_only_deterministic
 from geo_nemo.runtime.distributed import model_parallel, world
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.train.setup import prepare
-from tests.dist.exact import Oracle, errors, layout_run
+from tests.dist.exact import NUM_SOURCES, VOCAB_SIZE, Oracle, errors, layout_run
+from tests.support.batches import ragged_batches
 
 CPU = torch.device("cpu")
 Z_LOSS = 0.01
@@ -98,6 +99,34 @@ def twice(store, output, parallel):
         torch.use_deterministic_algorithms(was)
 
 
+def said_of_a_bad_batch(parallel, trained):
+    """The error of a step whose micro-batch 1 has a document of a token without a finite weight.
+
+    trained: share of that document's labels; with 0, the loss is finite and a gradient is not.
+    """
+    from geo_nemo.train.bad_steps import BadStepError
+    from geo_nemo.train.engine import Engine
+
+    run = layout_run("store", "out", parallel)
+    with model_parallel(parallel, run.seed):
+        engine = Engine(run, VOCAB_SIZE, NUM_SOURCES, CPU)
+        batches = ragged_batches(seed=0, vocab_size=VOCAB_SIZE, shares=(0.5,) * 4)
+        for batch in batches:
+            batch.tokens[batch.tokens == 77] = 78
+        document = slice(0, batches[1].cu_seqlens[1])
+        batches[1].tokens[0, document] = 77
+        batches[1].loss_mask[0, document] = trained
+        for module in engine.modules:
+            for name, weight in module.named_parameters():
+                if name.endswith("word_embeddings.weight"):
+                    weight.data[77] = float("nan")
+        try:
+            engine.train_step(batches, step=3)
+        except BadStepError as error:
+            return str(error)
+        return "nothing"
+
+
 def main():
     store, output = sys.argv[1], Path(sys.argv[2])
     with world(CPU):
@@ -111,6 +140,11 @@ def main():
         oracle = Oracle(LAYOUTS["dp2"])
         found = {name: errors(parallel, oracle) for name, parallel in GRADIENTS.items()}
         (output / f"oracle-{rank()}.json").write_text(json.dumps(found))
+        bad = {
+            name: [said_of_a_bad_batch(LAYOUTS[name], trained) for trained in (1.0, 0.0)]
+            for name in ("pp2_vpp2", "cp2")
+        }
+        (output / f"bad-{rank()}.json").write_text(json.dumps(bad))
         runs = {
             name: twice(store, output / f"twice_{name}", LAYOUTS[name]) for name in DETERMINISTIC
         }
