@@ -22,6 +22,7 @@ COMMANDS = {
     "eval": "perplexity with, without and with wrong metadata; country questions",
     "report": "one HTML page: corpus, batches, losses, matrix, questions",
     "demo": "the whole way on a synthetic corpus or on your file",
+    "recipes": "list the recipes, show one as a whole config, compare two",
     "doctor": "compare this machine with what geo_nemo needs",
     "allreduce": "measure the all-reduce of a job's processes",
 }

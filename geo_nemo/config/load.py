@@ -19,6 +19,8 @@ from geo_nemo.config.errors import UserError
 from geo_nemo.config.schema import Section
 
 S = TypeVar("S", bound=Section)
+# Recipes of a group that an error still names one by one.
+MANY = 20
 
 
 def recipes_dir() -> Path:
@@ -146,10 +148,14 @@ def _hydra_line(error: Exception) -> str:
     from hydra.errors import MissingConfigException, OverrideParseException
 
     if isinstance(error, MissingConfigException) and error.options:
-        group, _, choice = error.missing_cfg_file.rpartition("/")
-        near = difflib.get_close_matches(choice, error.options, n=1)
+        # Hydra lists what stands beside the missing file, not what stands in folders below.
+        group, _, choice = error.missing_cfg_file.partition("/")
+        root = recipes_dir() / group
+        files = (path.relative_to(root).with_suffix("") for path in root.rglob("*.yaml"))
+        options = sorted({*(file.as_posix() for file in files), *error.options})
+        near = difflib.get_close_matches(choice, options, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        there = ", ".join(sorted(error.options))
+        there = ", ".join(options) if len(options) <= MANY else f"geo-nemo recipes list {group}"
         return f"{group}={choice} is not a recipe; there is {there}{hint}"
     if isinstance(error, OverrideParseException):
         key, _, value = error.override.lstrip("+").partition("=")

@@ -1,9 +1,9 @@
 """A cluster of pretended nodes on this machine, on which slurm/*.sbatch run as real processes.
 
 `Cluster` makes a folder with commands srun, scontrol, squeue and sbatch, all of them this file,
-and starts jobs. srun starts its tasks as real processes with SLURM's variables, passes SIGUSR1 on, kills
-its tasks at SIGTERM as the real one does, and ends with the largest exit code. A node may have
-commands of its own, such as nvidia-smi or date. `calls.jsonl` keeps how each command was called.
+and starts jobs. srun starts its tasks as real processes with SLURM's variables, passes SIGUSR1 on,
+kills its tasks at SIGTERM as the real one does, and ends with the largest exit code. A node may
+have commands of its own, such as nvidia-smi or date. `calls.jsonl` keeps how each was called.
 """
 
 import json

@@ -1,0 +1,138 @@
+"""Every recipe is a valid run, and the papers' runs are what the papers say."""
+
+import json
+
+import pytest
+
+from geo_nemo.cli.recipes import all_recipes, flatten
+from geo_nemo.config import Run
+from geo_nemo.config.launch import Launch
+from geo_nemo.config.load import load_config
+from geo_nemo.model.shape import parameter_count
+
+VOCABULARY = 128_256
+FULL = ("url", "country", "continent")
+REGIONS = ("africa", "america", "asia", "europe")
+# The 31 models of arXiv 2601.15236: name, layers, fields, documents.
+PAPER = {
+    **{
+        f"{size}_{region}_{arm}": (layers, fields, {"continents": [region.capitalize()]})
+        for size, layers in (("0.5b", 24), ("1b", 16))
+        for region in REGIONS
+        for arm, fields in (("with", FULL), ("without", ()))
+    },
+    **{
+        f"{size}_global_{arm}": (layers, fields, {})
+        for size, layers in (("0.5b", 24), ("1b", 16))
+        for arm, fields in (("with", FULL), ("without", ()))
+    },
+    **{
+        f"1b_without_{region}_{arm}": (16, fields, {"exclude_continents": [region.capitalize()]})
+        for region in REGIONS
+        for arm, fields in (("with", FULL), ("without", ()))
+    },
+    "1b_global_url": (16, ("url",), {}),
+    "1b_global_url_country": (16, ("url", "country"), {}),
+    "1b_global_url_continent": (16, ("url", "continent"), {}),
+}
+LATER = {
+    "1b_global_country": (16, ("country",), {}),
+    "1b_global_continent": (16, ("continent",), {}),
+    "3b_global_with": (28, FULL, {}),
+    "3b_global_without": (28, (), {}),
+}
+
+
+def run(experiment: str) -> Run:
+    return load_config("train", Run, [f"experiment={experiment}", "output_dir=/r", "data.store=/s"])
+
+
+def names(group: str, folder: str = "") -> list[str]:
+    start = f"{folder}/" if folder else ""
+    return [name.removeprefix(start) for name, _ in all_recipes()[group] if name.startswith(start)]
+
+
+def test_the_matrix_has_31_models_and_those_that_came_later():
+    assert len(PAPER) == 31
+    assert sorted(names("experiment", "paper")) == sorted(PAPER | LATER)
+    assert sorted(names("experiment", "localization")) == sorted(PAPER | LATER)
+
+
+@pytest.mark.parametrize("name", PAPER | LATER)
+def test_a_run_of_the_paper_is_as_it_was(name):
+    layers, fields, select = (PAPER | LATER)[name]
+    made = run(f"paper/{name}")
+    assert made.name == f"paper-{name}"
+    assert made.model.num_layers == layers
+    (stage,) = made.stages.values()
+    assert stage.metadata.fields == fields
+    assert stage.metadata.url_form == "full" and not stage.metadata.mask_loss
+    assert json.loads(stage.select.canonical()) == select
+    assert stage.sampling.by == ("continent" if "_global_" in name else "country")
+    assert made.data.packing == "concat" and not made.data.prefix_fragments
+    train = made.train
+    assert train.global_batch_size * made.data.seq_length == 4_194_304 and train.steps == 10_000
+    assert (train.lr, train.min_lr, train.warmup_steps) == (3e-3, 3e-4, 500)
+    assert (train.weight_decay, train.clip_grad) == (0.033, 0.1)
+
+
+@pytest.mark.parametrize("name", PAPER | LATER)
+def test_the_same_run_with_our_defaults_cools_down_on_the_same_documents(name):
+    _, fields, select = (PAPER | LATER)[name]
+    made = run(f"localization/{name}")
+    condition, cooldown = made.stages["condition"], made.stages["cooldown"]
+    assert condition.metadata.fields == fields and cooldown.metadata.fields == ()
+    assert condition.metadata.url_form == "host" and condition.metadata.mask_loss
+    for stage in (condition, cooldown):
+        assert json.loads(stage.select.canonical()) == select
+        assert stage.sampling.by == ("continent" if "_global_" in name else "country")
+    assert (condition.share, cooldown.share) == (0.9, 0.1)
+    assert made.data.packing == "best_fit" and made.data.prefix_fragments
+
+
+@pytest.mark.parametrize("size", ["600m", "1.6b", "3b", "8b"])
+@pytest.mark.parametrize("arm", ["with", "without"])
+def test_a_run_of_meco_conditions_for_36_000_steps_of_40_000(size, arm):
+    made = run(f"meco/{size}_{arm}")
+    assert made.train.steps * made.stages["condition"].share == 36_000
+    assert made.stages["condition"].metadata.fields == (("url",) if arm == "with" else ())
+    assert made.data.seq_length == 8192
+    assert made.train.global_batch_size * made.data.seq_length == 4_194_304
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [
+        ("1b", 1_347_487_744),  # published with arXiv 2601.15236
+        ("8b", 8_030_261_248),  # published with Llama 3.1
+        # 3,606,752,256 is Llama-3.2-3B's published 3,212,749,824 and an output layer of its own.
+        ("3b", 3_212_749_824 + 128_256 * 3072),
+    ],
+)
+def test_parameters_are_those_that_were_published(model, parameters):
+    made = load_config("train", Run, [f"model={model}", "output_dir=/r", "data.store=/s"])
+    assert parameter_count(made.model, VOCABULARY) == parameters
+
+
+def test_the_05b_has_403_million_parameters_without_embeddings():
+    model = run("paper/0.5b_africa_with").model
+    without = parameter_count(model, VOCABULARY) - 2 * VOCABULARY * model.hidden_size
+    assert round(without / 1e6) == 403
+
+
+def test_every_recipe_says_what_it_is_for():
+    silent = [
+        (g, n) for g, recipes in all_recipes().items() for n, purpose in recipes if not purpose
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("layout", "processes"), [("gpu", 1), ("node", 8), ("nodes4", 32), ("nodes64", 512), ("cpu", 1)]
+)
+def test_layouts_of_jobs(layout, processes):
+    assert load_config("launch", Launch, [f"slurm={layout}"]).slurm.world_size == processes
+
+
+def test_keys_of_a_nested_config():
+    assert flatten({"a": {"b": 1, "c": {}}, "d": [2]}) == {"a.b": 1, "a.c": {}, "d": [2]}

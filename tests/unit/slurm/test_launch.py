@@ -1,0 +1,120 @@
+"""geo-nemo launch: mistakes are said before anything is submitted, and jobs wait for each other."""
+
+import sys
+
+import pytest
+
+from geo_nemo.cli import main as cli
+from geo_nemo.config.launch import Slurm
+from tests.unit.slurm.fake_cluster import ROOT, Cluster
+
+RUN = ("experiment=demo", "device=cpu", "output_dir=/runs/a")
+PREP = ("--prep", "input=/raw/a.jsonl output=/data/news")
+
+
+@pytest.fixture
+def launch(tmp_path, monkeypatch, capsys):
+    cluster = Cluster(tmp_path / "cluster")
+    for key, value in cluster.environment().items():
+        if key in ("PATH", "FAKE_CLUSTER"):
+            monkeypatch.setenv(key, value)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["geo-nemo", "launch", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        return (stopped.value.code, *capsys.readouterr())
+
+    call.cluster = cluster
+    return call
+
+
+def test_preparation_training_evaluation_and_report_wait_for_each_other(launch):
+    code, out, err = launch(
+        "slurm=nodes4", "slurm.partition=gpu", *RUN, "data.store=/data/news/store", *PREP,
+        "--eval", "runs.a=/runs/a store=/data/news/store output=/runs/e",
+        "--report", "eval=/runs/e output=/runs/r.html",
+    )  # fmt: skip
+    assert code == 0, err
+    assert out.split() == ["prep", "1001", "train", "1002", "eval", "1003", "report", "1004"]
+    prep, train, evaluate, report = launch.cluster.calls("sbatch")
+    assert not any("--dependency" in word for word in prep)
+    assert "--dependency=afterok:1001" in train and "--nodes=4" in train
+    assert "--ntasks-per-node=8" in train and "--partition=gpu" in train
+    place = train.index(str(ROOT / "slurm/train.sbatch"))
+    assert train[place + 1 :] == [*RUN, "data.store=/data/news/store"]
+    assert "--dependency=afterok:1002" in evaluate and "--gpus-per-node=1" in evaluate
+    assert "--dependency=afterok:1003" in report
+
+
+def test_a_dry_run_shows_the_calls_and_submits_nothing(launch):
+    code, out, _ = launch(*RUN, "data.store=/data/news/store", *PREP, "--dry-run")
+    assert code == 0
+    assert "export GEO_NEMO_CHECKS='node doctor allreduce'" in out
+    assert "--dependency=afterok:<prep>" in out and "--signal=B:USR1@600" in out
+    assert launch.cluster.calls("sbatch") == []
+
+
+def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
+    runs = tmp_path / "matrix"
+    runs.write_text(
+        "# two\nexperiment=demo output_dir='/runs/the first'\nexperiment=demo output_dir=/runs/b\n"
+    )
+    code, _, err = launch("device=cpu", "data.store=/d/store", "--runs", str(runs), *PREP)
+    assert code == 0, err
+    (_, train) = launch.cluster.calls("sbatch")
+    assert "--array=0-1" in train and train[-2:] == ["--runs", f"{runs}.d"]
+    assert (tmp_path / "matrix.d/0.args").read_text().splitlines() == [
+        "device=cpu", "data.store=/d/store", "experiment=demo", "output_dir=/runs/the first",
+    ]  # fmt: skip
+    runs.write_text("experiment=demo output_dir=/r\nexperiment=demo output_dir=/r\n")
+    code, _, err = launch("device=cpu", "data.store=/d/store", "--runs", str(runs), *PREP)
+    assert code == 2 and "runs 0 and 1 both have output_dir=/r" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("slurm=nodes5",), "slurm=nodes5 is not a recipe; there is cpu, gpu, node, nodes4, nodes"),
+        (("slurm.partitions=a",), "unknown key slurm.partitions; did you mean slurm.partition?"),
+        (("slurm.time=tomorrow",), "slurm.time"),
+        (("slurm.time=5",), "leaves no time to train before the save: the run stops 10 minutes"),
+        (("output_dir=runs/a",), "output_dir=runs/a is not absolute"),
+        (("slurm.nodes=2", "data.store=/tmp/s"), "each node has a folder of its own there"),
+        (("slurm.container=/none.sqsh", "slurm.mounts=[/data]"), "/none.sqsh: no such image"),
+        (("slurm.container=/none.sqsh",), "add its folder, slurm.mounts=[/data/news]"),
+        (("slurm.env_file=/none",), "slurm.env_file=/none: no such file"),
+        (("slurm=cpu", "device=gpu"), "device=gpu, but slurm.gpus_per_node=0"),
+        (("train.leanring_rate=1",), "unknown key train.leanring_rate"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_submitted(launch, arguments, message):
+    code, _, err = launch(*RUN, "data.store=/data/news/store", *PREP, *arguments)
+    assert code == 2
+    assert message in err and err.count("\n") == 1
+    assert launch.cluster.calls("sbatch") == []
+
+
+def test_a_layout_that_does_not_fit_the_nodes_is_one_line(launch, tiny_store):
+    code, _, err = launch(*RUN, f"data.store={tiny_store}", "parallel.tensor=3")
+    assert code == 2 and "parallel.tensor=3" in err and err.count("\n") == 1
+    assert launch.cluster.calls("sbatch") == []
+
+
+def test_no_slurm_and_a_refusal_are_one_line(launch, monkeypatch):
+    (launch.cluster.folder / "refuse").touch()
+    code, _, err = launch(*RUN, "data.store=/data/s", *PREP)
+    assert code == 2
+    assert "sbatch refused the job prep: sbatch: error: Batch job submission failed" in err
+    monkeypatch.setenv("PATH", "/nowhere")
+    code, _, err = launch(*RUN, "data.store=/data/s", *PREP)
+    assert code == 2 and "there is no sbatch here: run this on a login node" in err
+
+
+@pytest.mark.parametrize(
+    ("time", "minutes"),
+    [("90", 90), ("90:30", 90.5), ("2:00:00", 120), ("1-00", 1440), ("1-2:30", 1590),
+     ("1-2:30:30", 1590.5)],
+)  # fmt: skip
+def test_walltimes_are_read_as_sbatch_reads_them(time, minutes):
+    assert Slurm(time=time).minutes == minutes
