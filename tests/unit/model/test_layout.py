@@ -121,7 +121,8 @@ BAD = {
         run_of(train={"global_batch_size": 12}, pipeline=2, virtual_pipeline=3),
         4,
         "parallel.virtual_pipeline=3 takes micro-batches in groups of parallel.pipeline=2, and "
-        "train.global_batch_size=12 gives 3 a rank; choose a multiple of 8",
+        "train.global_batch_size=12 gives 3 a rank; choose a multiple of 8, or a smaller "
+        "train.micro_batch_size",
     ),
 }
 
