@@ -473,3 +473,17 @@ def test_shellcheck_has_nothing_to_say():
         text=True,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_another_command_runs_as_one_task_and_its_exit_code_is_the_job_s(cluster, tmp_path):
+    seen = tmp_path / "seen"
+    environment = stub(cluster, f'printf "%s|" "$@" > {seen}; exit 3')
+    settings = ("report", "eval=/e", f"output={tmp_path}/of/a report.html")
+    process = cluster.start(*settings, script="command.sbatch", **environment)
+    log, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, log
+    assert seen.read_text() == "|".join(settings) + "|"
+    assert (tmp_path / "of").is_dir() and not (tmp_path / "of/a report.html").exists()
+    process = cluster.start(script="command.sbatch", **environment)
+    log, _ = process.communicate(timeout=60)
+    assert process.returncode == 2 and "no command: sbatch command.sbatch eval" in log
