@@ -45,7 +45,7 @@ def transformer_config(
         virtual_pipeline_model_parallel_size=(
             parallel.virtual_pipeline if parallel.virtual_pipeline > 1 else None
         ),
-        # Of two ranks each is the other's next and previous: messages in one batch would be mixed up.
+        # Of two ranks each is the other's next and previous: a batch of messages mixes them up.
         overlap_p2p_comm=parallel.virtual_pipeline > 1,
         batch_p2p_comm=parallel.virtual_pipeline == 1,
         context_parallel_size=parallel.context,
