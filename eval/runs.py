@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from geo_nemo.config import MetadataPolicy, Run, UserError
-from geo_nemo.config.files import PARTIAL, read_json
+from geo_nemo.config.files import read_json
+from geo_nemo.export.checkpoints import newest_whole
 
 CHECKPOINT_RECORD = "geo_nemo.json"
 
@@ -55,16 +56,11 @@ def read_run(name: str, folder: Path) -> TrainedRun:
     except (KeyError, TypeError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{folder / 'run.json'}: no valid config in it ({reason})") from None
-    checkpoints = sorted(
-        path.parent
-        for path in (folder / "checkpoints").glob(f"step_*/{CHECKPOINT_RECORD}")
-        if path.parent.suffix != PARTIAL
-    )
-    if not checkpoints:
+    newest = newest_whole(folder / "checkpoints")
+    if newest is None:
         raise UserError(
             f"runs.{name}={folder} has no whole checkpoint in checkpoints/: train it to its end"
         )
-    newest = checkpoints[-1]
     state = read_json(newest / CHECKPOINT_RECORD, "train the run again")
     try:
         step = int(state["step"])

@@ -117,8 +117,10 @@ def train(prepared: Prepared, processes: int) -> int:
         ]
         if run.validation.every_steps is not None:
             path = output / "validation.jsonl"
+            validate = Validate(path, prepared, trainer.engine, sinks)
             # Before the metrics, which close the sinks.
-            trainer.callbacks.insert(1, Validate(path, prepared, trainer.engine, sinks))
+            trainer.callbacks.insert(1, validate)
+            trainer.score = validate.score
         finished = trainer.fit()
     if first and not finished:
         print(

@@ -5,8 +5,8 @@ for each stage: its rows, its policy
 """
 
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,12 +15,13 @@ import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
 
-from geo_nemo.config import RunError
+from geo_nemo.config import RunError, UserError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.batches import Batch, BatchStream
 from geo_nemo.runtime.signals import StopRequest
 from geo_nemo.train import checkpoint
 from geo_nemo.train.bad_steps import BadStepError, BadStepRule, BadStepState, keep_batches, note
+from geo_nemo.train.checkpoint_manager import Checkpoints
 from geo_nemo.train.engine import Engine, StepReport
 from geo_nemo.train.setup import Prepared
 from geo_nemo.train.stages import StagePlan, stage_of
@@ -57,7 +58,12 @@ class Callback(Protocol):
 
 
 class Trainer:
-    """One process of a run."""
+    """One process of a run.
+
+    score: the validation loss at a step, None where it was not measured there; the best stay.
+    """
+
+    score: Callable[[int], float | None] | None = None
 
     def __init__(
         self,
@@ -77,6 +83,7 @@ class Trainer:
         self.engine = Engine(
             self.run, prepared.tokenizer.vocab_size, len(prepared.store.countries), device
         )
+        self.checkpoints = Checkpoints(self.engine, self.directory, self.run.checkpoint)
         self.bad = BadStepRule(self.run.bad_steps)
         self.step = 0
 
@@ -90,6 +97,7 @@ class Trainer:
                 if not self._train_stage(stage_of(self.prepared.stages, self.step)):
                     return False
         finally:
+            self.checkpoints.abandon()
             for callback in self.callbacks:
                 callback.on_end()
         return True
@@ -97,31 +105,41 @@ class Trainer:
     def resume(self) -> None:
         """Load the newest whole checkpoint, if there is one.
 
-        Raises `UserError` where it is of another run, or does not load.
+        Raises `UserError` where it is of another run, or does not load, or none is whole.
         """
-        whole = checkpoint.whole_checkpoints(self.directory)
-        if not whole:
+        newest = self.checkpoints.newest()
+        if newest is None:
             return
-        position = checkpoint.read_position(whole[-1])
-        checkpoint.check_fingerprint(position.fingerprint, self.prepared.fingerprint, whole[-1])
-        self._restore(checkpoint.load(self.engine, whole[-1]))
+        position = checkpoint.read_position(newest)
+        checkpoint.check_fingerprint(position.fingerprint, self.prepared.fingerprint, newest)
+        self._restore(self.checkpoints.load(newest))
 
     def _restore(self, position: checkpoint.Position) -> None:
         self.step = position.step
         self.bad.load_state(BadStepState(position.skipped, position.losses))
 
     def save(self) -> None:
-        """Write a checkpoint of where the run stands."""
+        """Write a checkpoint of where the run stands; with `async_save`, begin to."""
+        self.checkpoints.save(self._position())
+
+    def _position(self) -> checkpoint.Position:
         size = self.run.train.global_batch_size
         samples = {
             stage.name: size * min(max(self.step - stage.first_step, 0), stage.steps)
             for stage in self.prepared.stages
         }
         bad = self.bad.state()
-        position = checkpoint.Position(
-            self.step, samples, self.prepared.fingerprint, bad.skipped, bad.losses
+        return checkpoint.Position(
+            self.step,
+            samples,
+            self.prepared.fingerprint,
+            bad.skipped,
+            bad.losses,
+            score=self.score(self.step) if self.score is not None else None,
+            # On rank 0, which writes it and has the indices open.
+            ledger=self.prepared.ledger(samples) if dist.get_rank() == 0 else {},
+            config=self.run.model_dump(mode="json"),
         )
-        checkpoint.save(self.engine, position, self.directory, self.run.checkpoint.keep_last)
 
     def _train_stage(self, stage: StagePlan) -> bool:
         """The stage's remaining steps, or those to a rewind. False when a stop was asked for."""
@@ -159,10 +177,12 @@ class Trainer:
                     )
                     for callback in self.callbacks:
                         callback.on_step(event)
-                stopping = self._stop_requested()
+                stopping = self._agree()
                 last = self.step == train.steps
                 if last or stopping or self.step % self.run.checkpoint.every_steps == 0:
                     self.save()
+                if last or stopping:
+                    self.checkpoints.finish()
                 if stopping and not last:
                     return False
         return True
@@ -188,11 +208,12 @@ class Trainer:
         action = settings.policy if self.bad.found <= settings.limit else "raise"
         rewind_to = None
         if action == "rewind":
-            whole = checkpoint.whole_checkpoints(self.directory)
-            rewind_to = whole[-1] if whole else None
+            rewind_to = self.checkpoints.newest()
             action = "rewind" if rewind_to else "raise"
         note(output / "bad_steps.jsonl", self.step, stage.name, str(error), action)
         if action == "raise":
+            with suppress(UserError, RunError):  # the bad step is what to tell
+                self.checkpoints.finish()
             why = f" ({settings.limit} bad steps are the limit)" * (self.bad.found > settings.limit)
             raise RunError(f"{error}{why}; its batch is in {folder}") from None
         bad_step = self.step
@@ -201,7 +222,7 @@ class Trainer:
             self.engine.skip_step()
             return False
         skipped = self.bad.state().skipped
-        self._restore(checkpoint.load(self.engine, rewind_to))
+        self._restore(self.checkpoints.load(rewind_to))
         for step in skipped:
             self.bad.leave_out(step, step)
         self.bad.leave_out(bad_step - settings.rewind_steps, bad_step)
@@ -209,10 +230,16 @@ class Trainer:
             callback.on_start(self.step)
         return True
 
-    def _stop_requested(self) -> bool:
-        """Whether any rank was asked to stop; every rank gets the same answer."""
-        if self.stop is None:
+    def _agree(self) -> bool:
+        """Exchange what every rank must know: whether a save is done, or a rank was asked to stop.
+
+        True when any rank was asked to stop. Raises where a save has failed.
+        """
+        if self.stop is None and not self.checkpoints.is_saving:
             return False
-        flag = torch.tensor([float(bool(self.stop))], device=self.device)
-        dist.all_reduce(flag)
-        return bool(flag)
+        mine = (float(bool(self.stop)), *self.checkpoints.flags())
+        flags = torch.tensor(mine, device=self.device)
+        dist.all_reduce(flags)
+        stop, *saving = flags.tolist()
+        self.checkpoints.advance(*saving)
+        return bool(stop)

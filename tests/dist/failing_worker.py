@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -68,33 +69,63 @@ def bad_batch(parallel, trained, data_parallel):
     return {"said": said, "unchanged": same}
 
 
-def full_disk(store, output):
+def full_disk(store, output, async_save):
     """Rank 1 alone may not write; the checkpoint before stays, and the run can go on."""
     from geo_nemo.train.loop import Trainer
 
-    trainer = Trainer(prepare(tiny_run(store, output, parallel=LAYOUTS["tp"]), world_size()), CPU)
+    run = tiny_run(
+        store, output, parallel=LAYOUTS["tp"],
+        checkpoint={"every_steps": 3, "async_save": async_save},
+    )  # fmt: skip
+    trainer = Trainer(prepare(run, world_size()), CPU)
     trainer.fit()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     if rank() == 1:
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     trainer.step = 9
-    said = outcome(trainer.save)
+    said = outcome(lambda: (trainer.save(), polled(trainer)))
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     dist.barrier()
     left = sorted(os.listdir(trainer.directory))
     dist.barrier()
-    again = outcome(trainer.save)
-    return {"said": said, "left": left, "again": again}
+    again = outcome(lambda: (trainer.save(), polled(trainer)))
+    whole = str(trainer.checkpoints.newest())
+    return {"said": said, "left": left, "again": again, "whole": whole}
+
+
+def polled(trainer):
+    """Ask after each step, as the loop does, until no save is under way."""
+    while trainer.checkpoints.is_saving:
+        trainer._agree()
+        time.sleep(0.01)
 
 
 def torn_shard(store, output):
-    """A shard that rank 1 wrote is cut off."""
+    """A shard that rank 1 wrote is cut off: what each rank goes on from, and rank 0's line."""
     from geo_nemo.train.loop import Trainer
 
+    lines = []
     dist.barrier()
     if rank() == 0:
         shard = output / "checkpoints" / "step_00000009" / "__1_0.distcp"
         shard.write_bytes(shard.read_bytes()[:500])
+    dist.barrier()
+    trainer = Trainer(prepare(tiny_run(store, output, parallel=LAYOUTS["tp"]), world_size()), CPU)
+    trainer.checkpoints.tell = lines.append
+    said = outcome(trainer.resume)
+    return {"said": said, "step": trainer.step, "lines": lines}
+
+
+def changed_shards(store, output):
+    """A byte of every shard of every checkpoint is another: each rank reads a part of them."""
+    from geo_nemo.train.loop import Trainer
+
+    dist.barrier()
+    if rank() == 0:
+        for shard in output.glob("checkpoints/step_*/__*_0.distcp"):
+            content = bytearray(shard.read_bytes())
+            content[len(content) // 2] ^= 1
+            shard.write_bytes(bytes(content))
     dist.barrier()
     trainer = Trainer(prepare(tiny_run(store, output, parallel=LAYOUTS["tp"]), world_size()), CPU)
     return {"said": outcome(trainer.resume)}
@@ -130,8 +161,10 @@ def main():
                     found[f"{kind}_{name}"] = bad_batch(parallel, trained, name == "dp")
                     dist.barrier()
         with model_parallel(LAYOUTS["tp"], SEED):  # both ranks write shards
-            found["full_disk"] = full_disk(store, output / "run")
-            found["torn_shard"] = torn_shard(store, output / "run")
+            for name, async_save in (("blocking", False), ("async", True)):
+                found[f"full_disk_{name}"] = full_disk(store, output / name, async_save)
+            found["torn_shard"] = torn_shard(store, output / "async")
+            found["changed_shards"] = changed_shards(store, output / "async")
             dist.barrier()
         (output / f"said_{rank()}.json").write_text(json.dumps(found))
         for name, parallel in INITIAL.items():

@@ -62,23 +62,35 @@ def test_a_gradient_that_is_not_finite_is_named_alike_on_every_rank(said, layout
         assert said[rank][f"gradient_{layout}"]["unchanged"]
 
 
-def test_a_disk_that_is_full_for_one_rank_stops_both_and_spoils_nothing(said, output):
-    here, there = (said[rank]["full_disk"] for rank in range(2))
+@pytest.mark.parametrize("kind", ["blocking", "async"])
+def test_a_disk_that_is_full_for_one_rank_stops_both_and_spoils_nothing(said, output, kind):
+    here, there = (said[rank][f"full_disk_{kind}"] for rank in range(2))
     assert here == there
     assert here["said"].startswith(
-        f"UserError: cannot write the checkpoint {output}/run/checkpoints/step_00000009: "
-        "the system refused to write a file to its end"
+        f"UserError: cannot write the checkpoint {output}/{kind}/checkpoints/step_00000009: "
+        "File too large, with "
     )
-    assert here["left"] == ["step_00000003", "step_00000006"]
+    assert here["left"] == ["latest", "step_00000003", "step_00000006"]
     assert here["again"] == "nothing"
+    assert here["whole"] == f"{output}/{kind}/checkpoints/step_00000009"
 
 
-def test_a_torn_shard_is_named_on_every_rank(said, output):
-    here, there = (said[rank]["torn_shard"]["said"] for rank in range(2))
+def test_a_torn_shard_is_named_once_and_both_ranks_go_on_from_the_one_before(said, output):
+    here, there = (said[rank]["torn_shard"] for rank in range(2))
+    assert here["said"] == there["said"] == "nothing"
+    assert here["step"] == there["step"] == 6
+    path = f"{output}/async/checkpoints/step_00000009"
+    (line,) = here["lines"]
+    assert line.startswith(f"the checkpoint {path} is not whole: __1_0.distcp has 500 bytes of ")
+    assert line.endswith("; step_00000006 is used")
+    assert there["lines"] == []
+
+
+def test_where_every_checkpoint_is_damaged_both_ranks_say_the_same(said, output):
+    here, there = (said[rank]["changed_shards"]["said"] for rank in range(2))
     assert here == there
-    path = f"{output}/run/checkpoints/step_00000009"
-    assert here.startswith(f"UserError: the checkpoint {path} does not load: ")
-    assert "\n" not in here
+    assert here.startswith(f"UserError: no checkpoint in {output}/async/checkpoints is whole: ")
+    assert "step_00000006 (__0_0.distcp was changed since it was written)" in here
 
 
 @pytest.mark.parametrize("layout", INITIAL)

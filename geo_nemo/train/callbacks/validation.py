@@ -61,6 +61,13 @@ class Validate:
 
     def on_end(self) -> None: ...
 
+    def score(self, step: int) -> float | None:
+        """Mean of the losses with and without metadata after `step` steps; None: not measured."""
+        if self.latest is None or self.latest["step"] != step - 1:
+            return None
+        losses = self.latest["loss"]
+        return (losses[WITHOUT] + losses.get(WITH, losses[WITHOUT])) / 2
+
     def _measure(self) -> dict:
         losses, by_country = {}, {}
         tokens = 0

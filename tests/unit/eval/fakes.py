@@ -13,6 +13,7 @@ from geo_nemo.config import Data, MetadataPolicy, Model, Run, Stage, Train
 from geo_nemo.data.rows import Row
 from geo_nemo.metadata.tokenizer import Tokenizer, load_tokenizer
 from geo_nemo.store import TokenStore
+from geo_nemo.train.checkpoint_files import read_record, write_record
 
 CONTINENTS = {"gb": "Europe", "ie": "Europe", "ke": "Africa", "ng": "Africa", "jm": "America"}
 COUNTRIES = tuple(sorted(CONTINENTS))
@@ -88,10 +89,8 @@ def make_run(
     )  # fmt: skip
     checkpoint = folder / "checkpoints" / f"step_{step:08d}"
     checkpoint.mkdir(parents=True)
-    (checkpoint / "geo_nemo.json").write_text(json.dumps({
-        "format": 1, "step": step, "stage_samples": {},
-        "fingerprint": {"store": store.hash, "tokenizer": store.manifest.tokenizer.sha256},
-    }))  # fmt: skip
+    fingerprint = {"store": store.hash, "tokenizer": store.manifest.tokenizer.sha256}
+    write_record(checkpoint, {"step": step, "stage_samples": {}, "fingerprint": fingerprint}, {})
     (folder / "run.json").write_text(json.dumps({
         "name": folder.name, "command": ["geo-nemo", "train"], "parameters": 12_345,
         "config": run.model_dump(mode="json"), "store_hash": store.hash, "vocab_size": VOCAB,
@@ -107,6 +106,13 @@ def make_run(
         })  # fmt: skip
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
+
+
+def rewrite_record(checkpoint: Path, **changes) -> None:
+    """A record with other content, whole."""
+    content = read_record(checkpoint) | changes
+    del content["format"], content["files"]
+    write_record(checkpoint, content, {})
 
 
 def log_table(country: str | None) -> np.ndarray:

@@ -11,7 +11,8 @@ import pytest
 from eval.config import EvalConfig
 from eval.runner import evaluate
 from geo_nemo.config import UserError
-from tests.unit.eval.fakes import byte_tokenizer, make_run, make_store, texts
+from geo_nemo.train.checkpoint_files import read_record
+from tests.unit.eval.fakes import byte_tokenizer, make_run, make_store, rewrite_record, texts
 from tests.unit.eval.test_questions import question, write
 
 
@@ -111,11 +112,26 @@ def test_a_newer_checkpoint_scores_again(config, world, loader, tmp_path):
     newer = shutil.copytree(
         run / "checkpoints" / "step_00000100", run / "checkpoints" / "step_00000200"
     )
-    record = json.loads((newer / "geo_nemo.json").read_text())
-    (newer / "geo_nemo.json").write_text(json.dumps(record | {"step": 200}))
+    rewrite_record(newer, step=200)
     loaded = []
     result = evaluate(config, lambda folder: loaded.append(folder) or loader(folder))
     assert loaded and result["runs"]["with"]["step"] == 200
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_scored(
+    config, world, loader, tmp_path, capsys
+):
+    run = shutil.copytree(world.runs["with"], tmp_path / "with")
+    newer = run / "checkpoints" / "step_00000200"
+    shutil.copytree(run / "checkpoints" / "step_00000100", newer)
+    rewrite_record(newer, step=200)
+    (newer / "__9_0.distcp").write_bytes(b"foreign")
+    result = evaluate(config.model_copy(update={"runs": {"with": str(run)}}), loader)
+    assert result["runs"]["with"]["step"] == 100
+    assert (
+        f"the checkpoint {newer} is not whole: __9_0.distcp does not belong to it; "
+        "step_00000100 is used"
+    ) in capsys.readouterr().err
 
 
 def test_a_damaged_cache_file_is_scored_again(config, loader):
@@ -188,10 +204,9 @@ def test_mistakes_are_one_clear_line(config, world, loader, tmp_path):
 
 def test_a_run_of_another_tokenizer_is_an_error(config, world, loader, tmp_path):
     run = make_run(tmp_path / "other", world.store, fields=())
-    record = run / "checkpoints" / "step_00000100" / "geo_nemo.json"
-    state = json.loads(record.read_text())
-    state["fingerprint"]["tokenizer"] = "0" * 64
-    record.write_text(json.dumps(state))
+    checkpoint = run / "checkpoints" / "step_00000100"
+    fingerprint = read_record(checkpoint)["fingerprint"]
+    rewrite_record(checkpoint, fingerprint=fingerprint | {"tokenizer": "0" * 64})
     with pytest.raises(UserError, match=r"runs\.other=.* another tokenizer"):
         evaluate(config.model_copy(update={"runs": {"other": str(run)}}), loader)
 

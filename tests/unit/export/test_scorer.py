@@ -135,8 +135,8 @@ DAMAGE = {
     damage_record_kind: "is not a training run",
     damage_record_config: "unknown key model.hiden_size; did you mean model.hidden_size",
     damage_no_checkpoint: "no whole checkpoint in",
-    damage_shard: "step_00000006 does not load: ",
-    damage_index: "is not a checkpoint index",
+    damage_shard: r"is whole: step_00000006 \(__0_1.distcp has 1,000 bytes of ",
+    damage_index: r"is whole: step_00000006 \(.metadata has 0 bytes of ",
     damage_shape: "step_00000006 does not load: ",
 }
 
@@ -145,8 +145,24 @@ DAMAGE = {
 def test_what_is_missing_or_broken_is_one_line_that_names_it(run_dir, tmp_path, damage):
     broken = tmp_path / "broken"
     shutil.copytree(run_dir, broken)
+    shutil.rmtree(broken / "checkpoints" / "step_00000003")
     damage(broken)
     with pytest.raises(UserError, match=DAMAGE[damage]) as refused:
         load_scorer(broken)
     assert str(broken) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_scores(
+    run_dir, rows, tmp_path, capsys
+):
+    broken = tmp_path / "broken"
+    shutil.copytree(run_dir, broken)
+    damage_shard(broken)
+    scored = load_scorer(broken).nll(rows[0])
+    (line,) = capsys.readouterr().err.splitlines()
+    path = broken / "checkpoints" / "step_00000006"
+    assert line.startswith(f"geo-nemo: the checkpoint {path} is not whole: __0_1.distcp has 1,000 ")
+    assert line.endswith("step_00000003 is used")
+    shutil.rmtree(path)
+    assert np.array_equal(load_scorer(broken).nll(rows[0]), scored)

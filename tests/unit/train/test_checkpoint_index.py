@@ -11,6 +11,7 @@ import torch.distributed.checkpoint.filesystem as torch_filesystem
 from torch.distributed.checkpoint import FileSystemReader, metadata, planner
 
 from geo_nemo.config import UserError
+from geo_nemo.train.checkpoint_files import RECORD, file_record, read_record, write_record
 from geo_nemo.train.safe_pickle import check_index, weights_only
 from tests.support.runs import finished, trainer
 from tests.support.tiny import tiny_run
@@ -159,6 +160,7 @@ def test_a_pickle_inside_a_shard_does_not_run(checkpoint, tiny_store, tmp_path, 
         )
     (planted / "evil.distcp").write_bytes(evil.getvalue())
     (planted / ".metadata").write_bytes(pickle.dumps(index))
+    seal(planted)
 
     with pytest.raises(
         UserError, match=f"the checkpoint {planted} does not load: an entry holds posix.system,"
@@ -166,6 +168,15 @@ def test_a_pickle_inside_a_shard_does_not_run(checkpoint, tiny_store, tmp_path, 
         trainer(tiny_run(tiny_store, tmp_path)).resume()
 
     assert not target.exists()
+
+
+def seal(checkpoint):
+    """A record that lists what lies there, as whoever plants a file would write it."""
+    content = read_record(checkpoint)
+    content.pop("files")
+    content.pop("format")
+    (checkpoint / RECORD).unlink()
+    write_record(checkpoint, content, {p.name: file_record(p) for p in checkpoint.iterdir()})
 
 
 def test_torch_loads_as_before_once_the_checkpoint_is_read(monkeypatch):

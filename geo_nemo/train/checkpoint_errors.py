@@ -1,0 +1,100 @@
+"""What a failed save or load says: one line, and the same one on every rank."""
+
+import errno
+import pickle
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch.distributed as dist
+from torch.distributed.checkpoint import CheckpointException
+
+from geo_nemo.config import RunError, UserError
+
+# What a failed save or load raises; torch's own is no Exception.
+FAILURES = (Exception, CheckpointException)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def everywhere(value, on_rank_zero_only: bool = False) -> list | None:
+    """The values of all ranks, on each of them or on rank 0 only (None elsewhere)."""
+    size = dist.get_world_size()
+    if not on_rank_zero_only:
+        values: list = [None] * size
+        dist.all_gather_object(values, value)
+        return values
+    first = [None] * size if dist.get_rank() == 0 else None
+    dist.gather_object(value, first)
+    return first
+
+
+@contextmanager
+def rank_zero_does(failure: str) -> Iterator[bool]:
+    """Run the block's work on rank 0; where it fails there, every rank raises the same error.
+
+    failure: what could not be done, before a reason of the system's.
+    """
+    problem = ""
+    try:
+        yield dist.get_rank() == 0
+    except OSError as error:
+        problem = f"{failure}: {error.strerror or error}"
+    except UserError as error:
+        problem = str(error)
+    shared = [problem]
+    dist.broadcast_object_list(shared, src=0)
+    if shared[0]:
+        raise UserError(shared[0])
+
+
+def raise_first(error: BaseException | None, final: Path, partial: Path) -> None:
+    """Where any rank has an error, raise the first rank's on all; `partial` goes.
+
+    Every rank calls it, once it has stopped to write.
+    """
+    told = everywhere(None if error is None else why_not_saved(error, final.parent))
+    first = next((reason for reason in told if reason), None)
+    if first is None:
+        return
+    if dist.get_rank() == 0:
+        shutil.rmtree(partial, ignore_errors=True)
+    mendable, reason = first
+    kind = UserError if mendable else RunError
+    raise kind(f"cannot write the checkpoint {final}: {reason}") from error
+
+
+def why_not_saved(error: BaseException, directory: Path) -> tuple[bool, str]:
+    """Whether the user can mend what made a save fail, and the reason."""
+    root = _root(error)
+    if not isinstance(root, OSError) or not root.strerror:
+        return isinstance(root, OSError), root_cause(error)
+    if root.errno not in _NO_ROOM:
+        return True, root.strerror
+    free = shutil.disk_usage(directory).free / 1e9
+    return True, (
+        f"{root.strerror}, with {free:.1f} GB free: mend the disk, quota or limit on file sizes"
+    )
+
+
+def root_cause(error: BaseException) -> str:
+    """The message of the innermost of a chain of exceptions, on one line."""
+    root = _root(error)
+    if isinstance(root, pickle.UnpicklingError):  # torch's text tells how to load it all the same
+        named = re.search(r"GLOBAL (\S+)", str(root))
+        return "an entry is cut off" if not named else f"an entry holds {named[1]}, not weights"
+    if not str(root):
+        return f"a file is cut off ({type(root).__name__})"
+    return " ".join(f"{type(root).__name__}: {root}".split())[:300]
+
+
+def _root(error: BaseException) -> BaseException:
+    """The innermost of a chain of exceptions; of several ranks', the first rank's."""
+    while True:
+        if isinstance(error, CheckpointException) and error.failures:
+            error = error.failures[min(error.failures)][0]
+        elif error.__cause__ or error.__context__:
+            error = error.__cause__ or error.__context__
+        else:
+            return error
