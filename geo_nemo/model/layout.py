@@ -161,7 +161,7 @@ def _check_batch(run: Run, data: int) -> int:
         raise UserError(
             f"parallel.virtual_pipeline={parallel.virtual_pipeline} takes micro-batches in groups "
             f"of parallel.pipeline={parallel.pipeline}, and train.global_batch_size="
-            f"{train.global_batch_size} gives {micro_batches} a rank; choose a multiple of {needed}, "
-            "or a smaller train.micro_batch_size"
+            f"{train.global_batch_size} gives {micro_batches} a rank; "
+            f"choose a multiple of {needed}, or a smaller train.micro_batch_size"
         )
     return micro_batches
