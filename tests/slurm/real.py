@@ -115,7 +115,7 @@ class Slurm:
             )
 
     @staticmethod
-    def _wait(true, otherwise: str, seconds: float = 60) -> None:
+    def _wait(true, otherwise: str, seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds
         while not true():
             if time.monotonic() > deadline:
@@ -129,7 +129,7 @@ class Slurm:
             env={**self.environment, **environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         if check and done.returncode:
             raise AssertionError(f"{command}: {done.stderr}")
@@ -140,7 +140,7 @@ class Slurm:
         text = self("scontrol", "--oneliner", "show", "job", number)
         return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
-    def wait_for(self, number: str, true, what: str, seconds: float = 300) -> dict[str, str]:
+    def wait_for(self, number: str, true, what: str, seconds: float = 900) -> dict[str, str]:
         """The job's record once `true` of it."""
         self._wait(lambda: true(self.job(number)), f"job {number}: not {what}", seconds)
         return self.job(number)

@@ -96,7 +96,7 @@ class Cluster:
         """Exit code and log of one run of the job."""
         process = self.start(*settings, **environment)
         try:
-            log, _ = process.communicate(timeout=200)
+            log, _ = process.communicate(timeout=900)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
