@@ -10,6 +10,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
+# Processes of the unit tests. Tests of several ranks and whole runs come after them, one by one.
+TEST_WORKERS ?= 2
 OUT ?= $(if $(CORPUS),runs/demo-$(basename $(basename $(notdir $(subst $(space),-,$(CORPUS))))),runs/demo)
 empty :=
 space := $(empty) $(empty)
@@ -40,7 +42,8 @@ demo: setup
 	@.venv/bin/python -m geo_nemo demo --out "$(OUT)" $(if $(CORPUS),--corpus "$(CORPUS)")
 
 test: setup
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/unit -n $(TEST_WORKERS) --dist loadfile
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests --ignore tests/unit
 
 test-slow: setup
 	@GEO_NEMO_SLOW_TESTS=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -m slow
