@@ -50,5 +50,5 @@ def test_a_process_that_is_touched_goes_on_and_leaves_no_file(tmp_path):
 
 def test_stacks_that_cannot_be_written_are_one_line(tmp_path):
     (tmp_path / "stacks").write_text("a file")
-    with pytest.raises(UserError, match="cannot write .*stacks"):
+    with pytest.raises(UserError, match=r"cannot write .*stacks"):
         Watchdog(5.0, tmp_path / "stacks" / "rank.txt", "rank 0").start()
