@@ -27,7 +27,7 @@ class Cluster:
         self.nodes, self.tasks = tuple(nodes), tasks
         (folder / "bin").mkdir(parents=True)
         for name in COMMANDS:
-            self.everywhere(name, f'exec {sys.executable} {__file__} {name} "$@"')
+            self.everywhere(name, f'exec "{sys.executable}" "{__file__}" {name} "$@"')
 
     @staticmethod
     def command(path: Path, text: str) -> Path:

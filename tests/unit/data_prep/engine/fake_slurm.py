@@ -20,7 +20,7 @@ def install(folder: Path) -> dict[str, str]:
     folder.mkdir()
     for name in COMMANDS:
         script = folder / name
-        script.write_text(f'#!/bin/sh\nexec {sys.executable} -S {__file__} {name} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{__file__}" {name} "$@"\n')
         script.chmod(0o755)
     (folder / "state").mkdir()
     return {
