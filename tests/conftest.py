@@ -15,6 +15,15 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(items):
+    """Tests that take minutes are for `make test-slow`: CI has to end in time on two cores."""
+    if os.environ.get("GEO_NEMO_SLOW_TESTS") == "1":
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="for make test-slow"))
+
+
 @pytest.fixture(scope="session")
 def tiny_store(tmp_path_factory):
     """Path of a small store of synthetic news."""

@@ -65,6 +65,7 @@ def test_a_run_of_one_task_is_checked_trained_and_finished(cluster, tiny_store, 
     assert not (output / "slurm/job").exists()
 
 
+@pytest.mark.slow
 def test_two_tasks_on_two_nodes_stopped_by_the_signal_before_the_limit_go_on_after_the_requeue(
     tmp_path, tiny_store
 ):
