@@ -187,4 +187,4 @@ def test_no_other_file_sets_an_attribute_of_a_megatron_or_torch_module():
                         root = root.value
                     if isinstance(root, ast.Name) and root.id in modules:
                         found.add((path.name, f"{ast.unparse(target.value)}.{target.attr}"))
-    assert found == {("checkpoint.py", "filesystem_async._results_queue")}
+    assert found == set()

@@ -163,7 +163,7 @@ def test_a_run_that_ends_in_the_cooldown_resumes_in_the_cooldown(
             if event.step == 4:
                 raise KeyboardInterrupt
 
-    changes = {"checkpoint": Checkpoint(every_steps=1)}
+    changes = {"checkpoint": Checkpoint(every_steps=1, async_save=False)}
     with pytest.raises(KeyboardInterrupt):
         trainer(tiny_run(tiny_store, tmp_path, **changes), [Killed()]).fit()
     rest = Events()
