@@ -8,8 +8,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def launch(processes: int, module: str, *arguments, timeout: float = 590) -> None:
-    """Run `module` to its end; AssertionError with its last words where it fails."""
+def launch(processes: int, module: str, *arguments, timeout: float = 1500) -> None:
+    """Run `module` to its end; AssertionError with its last words where it fails.
+
+    timeout: seconds, for a machine that others keep busy; what hangs ends by itself before it.
+    """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={processes}", "-m", module, *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
