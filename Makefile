@@ -46,7 +46,7 @@ test: setup
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests --ignore tests/unit
 
 test-slow: setup
-	@GEO_NEMO_SLOW_TESTS=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -m slow
+	@GEO_NEMO_SLOW_TESTS=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -m "slow or very_slow"
 
 test-gpu: setup
 	@.venv/bin/python -m pytest tests/gpu

@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items):
     if os.environ.get("GEO_NEMO_SLOW_TESTS") == "1":
         return
     for item in items:
-        if item.get_closest_marker("slow"):
+        if item.get_closest_marker("very_slow"):
             item.add_marker(pytest.mark.skip(reason="for make test-slow"))
 
 

@@ -60,7 +60,7 @@ def test_near_duplicates_that_are_known_are_found(given, monkeypatch):
     assert (rows["nobody"].ratio, rows["nobody"].note) == (None, "not installed")
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_a_store_is_made_beside_datatrove_and_a_missing_megatron_is_said(given, monkeypatch):
     monkeypatch.setattr(to_store, "QUICK_BYTES", 300_000)
     rows = {row.metric: row for row in to_store.measure(given)}
@@ -73,7 +73,7 @@ def test_a_store_is_made_beside_datatrove_and_a_missing_megatron_is_said(given, 
     assert 150_000 < store.peer_value < store.value < 350_000
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_scaling_compares_two_workers_with_one(given, monkeypatch):
     monkeypatch.setattr(scaling, "QUICK_BYTES", 100_000)
     (row,) = scaling.measure(given)
@@ -81,7 +81,7 @@ def test_scaling_compares_two_workers_with_one(given, monkeypatch):
     assert row.peer_value is None or row.ratio == row.peer_value / row.value
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_every_stage_has_a_peak_that_is_no_less_than_its_start(given, monkeypatch):
     monkeypatch.setattr(peak_memory, "QUICK", (200, 400))
     rows = peak_memory.measure(given)

@@ -52,7 +52,7 @@ def metrics(output: Path) -> list[dict]:
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_a_run_of_one_task_is_checked_trained_and_finished(cluster, tiny_store, tmp_path):
     output = tmp_path / "run"
     code, log = cluster.run(*TINY, f"data.store={tiny_store}", f"output_dir={output}")
@@ -66,7 +66,7 @@ def test_a_run_of_one_task_is_checked_trained_and_finished(cluster, tiny_store, 
     assert not (output / "slurm/job").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_two_tasks_on_two_nodes_stopped_by_the_signal_before_the_limit_go_on_after_the_requeue(
     tmp_path, tiny_store
 ):
@@ -96,7 +96,7 @@ def test_two_tasks_on_two_nodes_stopped_by_the_signal_before_the_limit_go_on_aft
     assert [session["world_size"] for session in record["sessions"]] == [2, 2]
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_a_mistake_of_the_user_s_ends_with_2_and_is_not_requeued(cluster, tiny_store, tmp_path):
     output = tmp_path / "run"
     settings = (*TINY, "train.learning_rate=1", f"data.store={tiny_store}", f"output_dir={output}")
