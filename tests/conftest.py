@@ -15,6 +15,11 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
+def pytest_make_parametrize_id(config, val, argname):
+    """Bytes go by their number: compressed ones hold the time, and every process names tests alike."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items):
     """Tests that take minutes are for `make test-slow`: CI has to end in time on two cores."""
     if os.environ.get("GEO_NEMO_SLOW_TESTS") == "1":
