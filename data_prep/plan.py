@@ -118,7 +118,7 @@ def make_plan(config: Prep) -> Plan:
         free_bytes=_free_bytes(Path(config.output)),
         workers=config.execution.workers or len(os.sched_getaffinity(0)),
         tokenizer=tokenizer,
-        stages=tuple(_stage(stage, seconds.get(stage.name, 0.0)) for stage in stages(config)),
+        stages=_stages(stages(config), seconds),
     )
 
 
@@ -179,6 +179,18 @@ def _tokenizer(config: Prep) -> tuple[str, str, int]:
     tokenizer = tokenizer_at(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
     words = f"{choice.path}, {tokenizer.kind}, {tokenizer.vocab_size:,} tokens"
     return words, tokenizer.kind, 2 if tokenizer.vocab_size <= 1 << 16 else 4
+
+
+def _stages(chain: list[Stage], seconds: dict[str, float]) -> tuple[StagePlan, ...]:
+    plans = []
+    for stage in chain:
+        # Receipts behind work that is to be done are those of an earlier input or setting.
+        ready = all(plan.tasks is not None and plan.tasks == plan.done for plan in plans)
+        cpu_seconds = seconds.get(stage.name, 0.0)
+        plans.append(
+            _stage(stage, cpu_seconds) if ready else StagePlan(stage.name, None, None, cpu_seconds)
+        )
+    return tuple(plans)
 
 
 def _stage(stage: Stage, cpu_seconds: float) -> StagePlan:

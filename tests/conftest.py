@@ -16,7 +16,7 @@ hypothesis.settings.load_profile("untimed")
 
 
 def pytest_make_parametrize_id(config, val, argname):
-    """Bytes go by their number: compressed ones hold the time, and every process names tests alike."""
+    """Bytes go by their number: compressed ones hold the time, and names must be the same twice."""
     return f"{len(val)} bytes" if isinstance(val, bytes) else None
 
 

@@ -12,6 +12,7 @@ from data_prep.card.words import (
     MASKED,
     count,
     limits,
+    plural,
     share,
     size,
     split_rule,
@@ -63,7 +64,7 @@ def to_markdown(data: CardData) -> str:
             [(text(h.host), count(h.documents), share(h.documents, data.documents))
              for h in data.hosts],
         ),
-        f"Of {count(data.distinct_hosts)} hosts.",
+        f"Of {plural(data.distinct_hosts, 'host')}.",
         "## Copies",
         _clusters(data),
         "## Overlap with evaluations",

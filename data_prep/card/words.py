@@ -22,6 +22,11 @@ SPLIT_BY = {
     "host": "host (registrable domain)",
     "year": "year",
 }
+EMPTY_BY = {
+    "cluster": "there are too few documents",
+    "host": "every host has more documents than the split may hold",
+    "year": "none is of its years",
+}
 FEW_TEST_DOCUMENTS = 100
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
@@ -119,6 +124,9 @@ def split_rule(settings: dict[str, Any]) -> str:
 def limits(data: CardData) -> list[str]:
     """What a user of the data should know that they are not."""
     settings, found = data.settings, []
+    empty = empty_splits(data)
+    if empty:
+        found.append(empty)
     evidence = total(data, "evidence")
     inferred = sum(number for name, number in evidence.items() if name in ("domain", "likely"))
     if inferred:
@@ -155,6 +163,17 @@ def limits(data: CardData) -> list[str]:
             f"{FEW_TEST_DOCUMENTS} test documents: results for them alone are uncertain."
         )
     return found
+
+
+def empty_splits(data: CardData) -> str:
+    """A sentence where a split that was asked for has no document, with the cause; "" elsewhere."""
+    splits = data.settings["splits"]
+    by = splits["by"]
+    key = {"validation": "validation", "test": "test"}
+    if by == "year":
+        key = {name: f"{name}_years" for name in key}
+    empty = [name for name in key if splits[key[name]] and not data.splits[name].documents]
+    return f"There is no {' and no '.join(empty)} document: {EMPTY_BY[by]}." if empty else ""
 
 
 def few_tests(data: CardData) -> list[str]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from geo_nemo.cli.options import DryRun
@@ -74,7 +75,7 @@ def print_plan(plan: "Plan", console: Console) -> None:
     sizes.add_row("documents, about", f"{plan.documents:,}", sample)
     sizes.add_row("text, about", f"{plan.text_bytes / 1e6:,.1f} MB", sample)
     sizes.add_row("tokens, about", f"{plan.tokens:,}", "at 4.5 bytes a token")
-    sizes.add_row("tokenizer", "", plan.tokenizer)
+    sizes.add_row("tokenizer", "", escape(plan.tokenizer))
     short = plan.disk_bytes > plan.free_bytes
     sizes.add_row(
         "disk, at most about",
@@ -118,7 +119,7 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
         return
     from data_prep.card import CardData
     from data_prep.card.page import continents, reasons
-    from data_prep.card.words import summary
+    from data_prep.card.words import empty_splits, summary
 
     folder = Path(output)
     card = CardData.model_validate_json((folder / "report.json").read_bytes())
@@ -139,6 +140,8 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
         kept.add_row(place.name, *place.splits, place.tokens)
     console.print(kept)
     console.print(summary(card), highlight=False)
+    if empty_splits(card):
+        console.print(empty_splits(card), style="yellow", highlight=False)
     size, spent = card.text_bytes / 1e6, sum(seconds.values())
     console.print(f"{size:,.1f} MB of records, {spent:.1f} s in this run", highlight=False)
     click.echo(f"store: {folder / 'store'}")

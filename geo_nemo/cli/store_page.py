@@ -152,7 +152,7 @@ def _years_plot(years: Sequence[Count]) -> str:
         figure, axes = plt.subplots(figsize=(WIDTHS[width], 2.5), layout="constrained")
         axes.bar([int(c.name) for c in years], [c.tokens for c in years], color=colour(0),
                  width=0.8)  # fmt: skip
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         _counted(axes, "tokens")
         return figure
 

@@ -139,7 +139,7 @@ def _texts(ids: list[int], pieces: list[str], tokenizer: Tokenizer) -> Iterator[
 
 def print_document(shown: ShownDocument, console: Console, tokens: bool, ids: bool) -> None:
     """tokens: mark where each token ends. ids: a table of all tokens instead of the text."""
-    table = Table(title=shown.title, title_justify="left", show_header=False)
+    table = Table(title=Text(shown.title), title_justify="left", show_header=False)
     for name, value in shown.columns:
         table.add_row(name, Text(value))
     console.print(table)

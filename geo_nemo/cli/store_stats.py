@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from data_prep.store_tools.stats import Bin, Count, StoreStats
@@ -42,7 +43,7 @@ def octaves(bins: Sequence[Bin]) -> list[Bin]:
 
 
 def _summary(stats: StoreStats) -> Table:
-    table = Table(title=stats.store, title_justify="left", show_header=False)
+    table = Table(title=escape(stats.store), title_justify="left", show_header=False)
     lengths = stats.length_quantiles
     for name, value in (
         ("documents", f"{stats.documents:,}"),
@@ -54,7 +55,7 @@ def _summary(stats: StoreStats) -> Table:
         ("tokenizer", f"{stats.tokenizer}, {stats.vocab_size:,} pieces"),
         ("bytes, hash", f"{stats.bytes:,}, {stats.hash}"),
     ):  # fmt: skip
-        table.add_row(name, value)
+        table.add_row(name, escape(value))
     return table
 
 
@@ -62,7 +63,7 @@ def _counts(title: str, column: str, counts: Sequence[Count], of: int | None = N
     table = _table(title, column)
     total = of if of is not None else sum(count.tokens for count in counts)
     for count in counts:
-        table.add_row(count.name, *_cells(count, total))
+        table.add_row(escape(count.name), *_cells(count, total))
     return table
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from data_prep.store_tools.duplicates import REASONS
@@ -43,7 +44,7 @@ def print_merge(merged: Merged, console: Console) -> None:
         table.add_column(name, justify="right")
     for line in merged.splits:
         dropped = [f"{line.dropped.get(name, 0):,}" for name in REASONS.values()]
-        table.add_row(line.store, line.split, f"{line.kept:,}", *dropped)
+        table.add_row(escape(line.store), line.split, f"{line.kept:,}", *dropped)
     table.add_section()
     totals = [sum(line.dropped.get(name, 0) for line in merged.splits) for name in REASONS.values()]
     kept = sum(line.kept for line in merged.splits)

@@ -160,13 +160,17 @@ def read_manifest(root: Path) -> tuple[Manifest, str]:
     """The manifest of the store in `root`, and the 16 hex digits that identify the store."""
     path = root / MANIFEST_NAME
     if not root.is_dir():
-        raise UserError(f"no token store at {root}: make one with geo-nemo prep output=...")
+        raise UserError(
+            f"no token store at {root}: make one with geo-nemo prep run input=... output=..."
+        )
     try:
         content = path.read_bytes()
     except FileNotFoundError:
+        inner = root / "store"
+        found = (inner / MANIFEST_NAME).is_file()
         raise UserError(
-            f"{root} is not a whole token store ({MANIFEST_NAME} is missing): give the folder that "
-            "geo-nemo prep wrote, or prepare it again"
+            f"{root} is not a whole token store ({MANIFEST_NAME} is missing): "
+            + (f"give {inner}" if found else "give the folder store/ that geo-nemo prep run wrote")
         ) from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None

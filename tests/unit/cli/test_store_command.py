@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -109,6 +110,29 @@ def test_stats_prints_tables_and_writes_json_and_a_page(run, stores, tmp_path):
     assert not re.search(r"""(src|href)=["'](?!#)""", html)
     assert "http" not in html
     assert "prefers-color-scheme: dark" in html
+
+
+def test_brackets_in_a_path_and_a_source_are_no_markup(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # short names: none is cut to fit its column
+    texts = [Text("One", "A", "gb", source="[/now]"), Text("Two", "B", "us", source="[red]web")]
+    tokenizer = write_tokenizer(tmp_path, "sentencepiece")
+    store = write_store(tmp_path / "[bold]a", tokenizer, {"train": texts})
+    write_store(tmp_path / "b[red]", tokenizer, {"train": texts[:1]})
+    status, out, _ = run("stats", store)
+    assert status == 0
+    assert "[bold]a" in out and "[/now]" in out and "[red]web" in out
+    status, out, _ = run("inspect", store)
+    assert status == 0 and "[bold]a" in out
+    status, out, _ = run("merge", "[bold]a", "b[red]", "--out", "c")
+    assert status == 0 and "b[red]" in "".join("".join(row) for row in cells(out))
+
+
+def test_a_page_of_one_year_has_no_parts_of_a_year(run, stores, tmp_path):
+    from geo_nemo.cli.store_page import _years_plot
+
+    year = SimpleNamespace(name="2026", tokens=1_340_000, documents=1223)
+    labels = re.findall(r">\s*(20\d\d[^<]*?)\s*<", _years_plot([year]))
+    assert labels == ["2026", "2026"]  # wide and narrow
 
 
 def test_the_page_of_a_store_without_years_and_quality_leaves_them_out(run, stores, tmp_path):

@@ -295,6 +295,15 @@ def test_the_plan_writes_nothing_and_tells_what_is_done(tmp_path):
     assert again.seconds == 0
 
 
+def test_the_plan_takes_nothing_as_done_that_stands_behind_new_input(tmp_path):
+    config = config_of(tmp_path, count=90)
+    run_prep(config)
+    write_jsonl(tmp_path / "in-1.jsonl", records(120)[90:])
+    ingest, *others = make_plan(config).stages
+    assert ingest.done < ingest.tasks
+    assert [stage.done for stage in others] == [None] * len(others)
+
+
 RUN = """
 import os, signal, sys, resource
 from data_prep.config import Prep

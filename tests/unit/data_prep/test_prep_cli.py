@@ -1,5 +1,6 @@
 """`geo-nemo prep`: its tables, its plan, its files of settings, and its exit codes."""
 
+import shutil
 import subprocess
 import sys
 
@@ -49,6 +50,13 @@ def test_tables_show_what_was_kept_and_why_not(folder):
     assert "ingest: " in errors and "MB" in errors
 
 
+def test_one_host_and_whole_hosts_leave_no_test_and_that_is_said(folder):
+    write_jsonl(folder / "one.jsonl", [record(n, url=f"https://a.co.uk/{n}") for n in range(20)])
+    code, out, errors = prep(folder, "run", "input=one.jsonl", *SETTINGS[1:], "splits.by=host")
+    assert code == 0, errors
+    assert "There is no validation and no test document: every host has more" in out
+
+
 def test_the_plan_is_printed_and_nothing_is_written(folder):
     code, out, _ = prep(folder, "run", *SETTINGS, "--dry-run")
     assert code == 0
@@ -56,6 +64,20 @@ def test_the_plan_is_printed_and_nothing_is_written(folder):
     assert row_of(out, "ingest")[1:3] == ["1", "0"]
     assert "known later" in out
     assert not (folder / "out put").exists()
+
+
+def test_brackets_in_the_tokenizer_s_path_are_no_markup(folder):
+    code, _, errors = prep(folder, "run", *SETTINGS)
+    assert code == 0, errors
+    (folder / "[red]t[/x]").mkdir(parents=True)
+    shutil.copy(folder / "out put/tokenizer/tokenizer.model", folder / "[red]t[/x]/t.model")
+    (folder / "mine.yaml").write_text(
+        "defaults: [prep, _self_]\noutput: o\ninput: in put.jsonl.gz\n"
+        "tokenizer: {path: '[red]t[/x]/t.model'}\n"
+    )
+    code, out, errors = prep(folder, "run", "mine.yaml", "--dry-run")
+    assert code == 0, errors
+    assert "[red]t[/x]/t.model" in out
 
 
 def test_settings_may_be_in_a_file_of_the_user_s(folder):

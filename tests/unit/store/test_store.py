@@ -135,7 +135,13 @@ def test_unknown_and_empty_splits_are_user_errors(pristine):
 def test_a_folder_that_is_no_store(tmp_path):
     with pytest.raises(UserError, match="no token store at"):
         TokenStore.open(tmp_path / "nowhere")
-    with pytest.raises(UserError, match=r"manifest\.json is missing"):
+    with pytest.raises(UserError, match=r"manifest\.json is missing.*give the folder store/"):
+        TokenStore.open(tmp_path)
+
+
+def test_the_output_of_a_preparation_leads_to_the_store_in_it(tmp_path, pristine):
+    shutil.copytree(pristine, tmp_path / "store")
+    with pytest.raises(UserError, match=f"is missing\\): give {tmp_path / 'store'}$"):
         TokenStore.open(tmp_path)
 
 

@@ -11,7 +11,7 @@ from data_prep.card.figures import year_columns as columns_of_years
 from data_prep.card.markdown import text, to_markdown
 from data_prep.card.page import to_html
 from data_prep.card.words import limits, share, short, size, split_rule, visible
-from tests.unit.data_prep.card.cards import card, split
+from tests.unit.data_prep.card.cards import DROPPED, card, split
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>\u202ecba</style>|`*_[x](y)'
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -233,6 +233,30 @@ def test_limits_say_what_was_not_done():
                   "No evaluation was given", "may be in any", "18.2% of the documents have no date",
                   "20.0% of the documents is inferred"):  # fmt: skip
         assert known in found
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"by": "host"}, "There is no validation and no test document: every host has more"),
+        ({"by": "host", "test": 0}, "There is no validation document: every host has more"),
+        ({"by": "cluster"}, "There is no validation and no test document: there are too few"),
+        ({"by": "year", "test_years": [1999]}, "There is no test document: none is of its years"),
+    ],
+)
+def test_a_split_that_was_asked_for_and_is_empty_is_told_first(changes, words):
+    settings = card().settings
+    nothing = {"documents": 0, "countries": {}}
+    splits = {name: split(name, **nothing) for name in ("validation", "test")}
+    train = split("train")
+    data = card(
+        found=train["documents"] + sum(DROPPED.values()),
+        splits={"train": train, **splits},
+        settings=settings | {"splits": settings["splits"] | changes},
+    )
+    assert limits(data)[0].startswith(words)
+    assert words in to_markdown(data)
+    assert not any("There is no" in line for line in limits(card()))
 
 
 def test_the_rule_of_the_split_in_words():
