@@ -1,5 +1,6 @@
 """Typed, frozen config and its loading. Imports nothing of the project, torch or Megatron."""
 
+from geo_nemo.config.average import Average
 from geo_nemo.config.bad_steps import BadSteps
 from geo_nemo.config.errors import RunError, UserError
 from geo_nemo.config.health import Health
@@ -20,6 +21,7 @@ from geo_nemo.config.schema import (
 from geo_nemo.config.validation import Validation
 
 __all__ = [
+    "Average",
     "BadSteps",
     "Checkpoint",
     "Data",

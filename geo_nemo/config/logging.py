@@ -4,7 +4,19 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from geo_nemo.config.section import Positive, Section
+from geo_nemo.config.section import NonNegative, Positive, Section
+
+
+class Profile(Section):
+    """A window of steps that torch's profiler watches, into `<output_dir>/profile`.
+
+    start_step: the first of them, counted from 0. ranks: of which each writes a Chrome trace, with
+    the ranges data, forward, backward, gradient sync and optimizer, and a table of operators.
+    """
+
+    start_step: NonNegative
+    steps: Positive = 3
+    ranks: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (0,)
 
 
 class Logging(Section):
@@ -18,6 +30,7 @@ class Logging(Section):
     prometheus_port: rank 0 serves metrics on it.
     prometheus_textfile: a file for node_exporter's textfile collector, renewed at each line.
     peak_tflops: dense peak of one device, for MFU, where the chip is not a known one.
+    profile: steps that are profiled; null: none.
     """
 
     every_steps: Positive = 10
@@ -30,6 +43,7 @@ class Logging(Section):
     prometheus_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     prometheus_textfile: str | None = None
     peak_tflops: Annotated[float, Field(gt=0)] | None = None
+    profile: Profile | None = None
 
     @model_validator(mode="after")
     def _complete(self):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from geo_nemo.config.average import Average
 from geo_nemo.config.bad_steps import BadSteps
 from geo_nemo.config.checkpoint import Checkpoint
 from geo_nemo.config.data import Data, Sampling, Select
@@ -153,6 +154,7 @@ class Run(Section):
     logging: Logging = Logging()
     health: Health = Health()
     bad_steps: BadSteps = BadSteps()
+    average: Average = Average()
     validation: Validation = Validation()
 
     @model_validator(mode="before")
@@ -180,6 +182,26 @@ class Run(Section):
             raise ValueError("stages: give every stage an lr, or none")
         if self.train.min_lr > self.train.lr:
             raise ValueError(f"train.min_lr {self.train.min_lr:g} is above lr {self.train.lr:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _average_begins(self):
+        if self.average.is_kept and self.average.start >= self.train.steps:
+            raise ValueError(
+                f"average.start {self.average.start} must be below train.steps {self.train.steps}"
+            )
+        if self.validation.weights == "average" and not self.average.is_kept:
+            raise ValueError("validation.weights=average needs an average: give average.kind=ema")
+        return self
+
+    @model_validator(mode="after")
+    def _profile_within_the_run(self):
+        profile = self.logging.profile
+        if profile is not None and profile.start_step >= self.train.steps:
+            raise ValueError(
+                f"logging.profile.start_step {profile.start_step} must be below "
+                f"train.steps {self.train.steps}"
+            )
         return self
 
     @model_validator(mode="after")
