@@ -53,11 +53,12 @@ def measure(setting: Setting) -> list[Row]:
     shutil.rmtree(folder)
     case = f"generated, {count:,} documents of {text_bytes / count:,.0f} bytes"
     quality_of = {name: _quality(runs[0]) for name, runs in found.items()}
+    ours_is = f"ours: {quality_of[OURS]}"
     return [
         compare(
             "near_dedup", cpu(found[OURS]), "CPU s", name,
             cpu(found[name]) if name in found else None, "less", case,
-            f"{quality_of[OURS]}; peer {quality_of.get(name)}", reasons.get(name, ""),
+            f"{ours_is}; peer: {quality_of.get(name)}", f"{reasons.get(name)}; {ours_is}",
         )
         for name, _ in PEERS
     ]  # fmt: skip

@@ -143,11 +143,14 @@ def test_progress_between_the_failures_keeps_it_going_up_to_the_limit_of_starts(
 def test_starts_that_end_without_a_word_count_too(cluster, tmp_path):
     # A run that takes its node down: SLURM requeues it by itself, and no verdict is left.
     output = tmp_path / "run"
-    settings, environment = f"output_dir={output}", stub(cluster, "sleep 60")
+    runs = tmp_path / "runs"
+    environment = stub(cluster, f'touch "{runs}-$SLURM_RESTART_COUNT"; exec sleep 600')
+    settings = f"output_dir={output}"
     for restart in range(2):
         process = cluster.start(settings, restart=restart, **environment)
         deadline = time.monotonic() + 300
-        while not cluster.calls("srun")[restart:] and time.monotonic() < deadline:
+        # All its processes are there to be killed: one left over would hold the log open.
+        while not Path(f"{runs}-{restart}").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         for child in descendants(process.pid):
             os.kill(child, signal.SIGKILL)
