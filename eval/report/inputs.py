@@ -1,11 +1,12 @@
 """What the report is made of, read and checked: evaluation, runs and store."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from eval.config import ReportConfig
+from eval.report.ledger import read_ledger
 from eval.runner import FORMAT
 from geo_nemo.config import UserError
 from geo_nemo.config.files import read_json
@@ -15,12 +16,16 @@ from geo_nemo.store.manifest import Manifest
 
 @dataclass(frozen=True)
 class RunInput:
-    """One training run: `run.json`, and the lines of `metrics.jsonl`; empty where it has none."""
+    """One training run: `run.json`, and the lines of `metrics.jsonl`; empty where it has none.
+
+    ledger: of the step that was evaluated, None where the run has none of it.
+    """
 
     name: str
     folder: Path
     record: dict[str, Any]
     metrics: list[dict[str, Any]]
+    ledger: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,12 @@ def read_inputs(config: ReportConfig) -> Inputs:
             f"runs: {', '.join(unknown)} is not in both the report and the evaluation of "
             f"{', '.join(evaluation['runs'])}"
         )
-    runs = {name: read_run(name, Path(folders[name])) for name in evaluation["runs"]}
+    runs = {
+        name: replace(
+            read_run(name, Path(folders[name])), ledger=read_ledger(Path(folders[name]), about)
+        )
+        for name, about in evaluation["runs"].items()
+    }
     store = TokenStore.open(config.store or evaluation["documents"]["store"])
     if store.hash != evaluation["documents"]["store_hash"]:
         raise UserError(

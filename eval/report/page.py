@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from eval.config import ReportConfig
-from eval.report import about, headline, plots, tables
+from eval.report import about, headline, ledger, plots, tables
 from eval.report.inputs import Inputs, read_inputs
 from eval.report.words import PART_NAMES, key_name, sure
 from geo_nemo.config.files import make_folder, write_whole
@@ -62,6 +62,10 @@ def render(inputs: Inputs) -> str:
         quarantine=about.quarantine(inputs),
         training=about.training(inputs),
         training_by_country=about.training_by_country(inputs),
+        ledger=ledger.by_stage(inputs),
+        ledger_by_country=ledger.by_country(inputs),
+        ledger_notes=ledger.notes(inputs),
+        ledger_plot=ledger.plot(inputs),
         commands=about.commands(inputs),
         configs=about.configs(inputs),
         hashes=about.hashes(inputs),

@@ -16,6 +16,7 @@ COMMANDS = {
     "store": "verify, merge, sample, inspect, count and export token stores",
     "outlets": "check a table of outlets, see what it changes, ask about a host",
     "audit": "show packed rows of a stage and check the label contract",
+    "plan": "sizes, memory, epochs by country, FLOPs and time of a run, without it",
     "index": "plan the rows of every stage ahead of a training",
     "train": "pre-train: conditioning stage, then cooldown",
     "launch": "submit a training to SLURM; it is requeued until it is finished",

@@ -1,98 +1,125 @@
-"""The plan of a run as tables, for `--dry-run`."""
+"""`geo-nemo plan`: what a run would take, without running it."""
 
-from rich.console import Console
-from rich.table import Table
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from geo_nemo.model.layout import check_layout
-from geo_nemo.train.plan import StageOutline, memory, outline_stages
-from geo_nemo.train.setup import Prepared
+import click
+from pydantic import BaseModel
 
+from geo_nemo.cli.options import OVERRIDES
+from geo_nemo.model.flops import MEMORY_GIB, peak_flops
 
-def print_plan(prepared: Prepared, world_size: int) -> None:
-    """Print stages, sizes and memory of a run that would start with `world_size` processes."""
-    run = prepared.run
-    console = Console()
-    stages = Table(title=f"Plan of {run.name}: stages", title_justify="left")
-    for name, justify in (
-        ("stage", "left"),
-        ("metadata", "left"),
-        ("policy", "left"),
-        ("steps", "right"),
-        ("tokens", "right"),
-        ("documents", "right"),
-        ("epochs, about", "right"),
-    ):
-        stages.add_column(name, justify=justify)
-    outlines = outline_stages(prepared)
-    for stage in outlines:
-        stages.add_row(
-            stage.name,
-            ", ".join(stage.fields) or "none",
-            stage.policy_hash,
-            f"{stage.steps:,}",
-            f"{stage.tokens:,}",
-            f"{stage.documents:,}",
-            f"{stage.epochs:.2f}",
-        )
-    console.print(stages)
-    for stage in outlines:
-        console.print(_rows(stage))
-        console.print(_groups(stage))
+if TYPE_CHECKING:
+    from geo_nemo.config import Run
+    from geo_nemo.train.plan import Assumptions
 
-    sizes = Table(title="Sizes", title_justify="left", show_header=False)
-    sizes.add_column()
-    sizes.add_column(justify="right")
-    tokens = run.train.global_batch_size * run.data.seq_length
-    layout = check_layout(run, prepared.tokenizer.vocab_size, world_size)
-    need = memory(prepared, world_size)
-    sizes.add_row("parameters", f"{prepared.parameters:,}")
-    sizes.add_row("tokens a step", f"{tokens:,}")
-    sizes.add_row("tokens in all", f"{tokens * run.train.steps:,}")
-    sizes.add_row("processes", f"{world_size}")
-    for row in layout.rows():
-        sizes.add_row(*row)
-    for name in ("weights", "gradients", "optimizer", "activations", "total"):
-        label = f"memory a rank, {name}" + (" (estimate)" if name == "activations" else "")
-        sizes.add_row(label, _bytes(getattr(need, name)))
-    console.print(sizes)
+DEFAULT_CHIP = "H100"
+# Llama 3's, which the published sizes of the recipes' models go with.
+VOCAB_SIZE = 128_256
 
 
-def _rows(stage: StageOutline) -> Table:
-    found = stage.statistics
-    table = Table(title=f"Stage {stage.name}: rows, estimated", title_justify="left")
-    values = {
-        "documents a row": f"{found.documents_per_row:.2f}",
-        "padding": f"{1 - found.fill:.2%}",
-        "documents cut": f"{found.cut_share:.2%}",
-        "text without its document's start": f"{found.later_share:.2%}",
-        "metadata": f"{found.metadata_share:.2%}",
-    }
-    for name in values:
-        table.add_column(name, justify="right")
-    table.add_row(*values.values())
-    return table
+@click.command(epilog="Example: geo-nemo plan localization/1b_global_with --gpus 64 --mfu 0.45")
+@OVERRIDES
+@click.option(
+    "--gpus",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processes, a GPU each; default: as many as hold the model once.",
+)
+@click.option(
+    "--chip",
+    type=click.Choice([name.lower() for name in MEMORY_GIB], case_sensitive=False),
+    help=f"Whose peak and memory are taken; default: {DEFAULT_CHIP.lower()}.",
+)
+@click.option(
+    "--tflops",
+    type=click.FloatRange(0, min_open=True),
+    metavar="T",
+    help="Dense peak of one chip, instead of its own.",
+)
+@click.option(
+    "--mfu",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.4,
+    show_default=True,
+    help="Share of the peak that is reached: an assumption, measure it.",
+)
+@click.option("--no-store", is_flag=True, help="Sizes alone: no documents, no epochs.")
+@click.option(
+    "--vocab-size",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"Without a store; default: {VOCAB_SIZE:,}, Llama 3's.",
+)
+@click.option("--json", "json_path", metavar="FILE", help="Write the plan as JSON as well.")
+def command(
+    overrides: tuple[str, ...],
+    gpus: int | None,
+    chip: str | None,
+    tflops: float | None,
+    mfu: float,
+    no_store: bool,
+    vocab_size: int | None,
+    json_path: str | None,
+) -> None:
+    """Parameters, memory a rank, checkpoints, tokens and epochs by country, FLOPs and time.
+
+    Takes the settings of geo-nemo train; a word alone is an experiment. Needs no GPU. Where the
+    store is not there yet, the plan is of the sizes alone. Exits with 2 where the layout cannot be,
+    or needs more memory than the chip has.
+    """
+    from geo_nemo.cli.plan_tables import print_plan
+    from geo_nemo.config.files import write_whole
+    from geo_nemo.train.plan import check_fit, make_plan, plan_prepared
+    from geo_nemo.train.setup import prepare
+
+    run, has_store = _run(overrides, no_store)
+    assumed = _assumptions(run, chip, tflops, mfu)
+    processes = gpus or run.parallel.model_parallel_size
+    if has_store:
+        if vocab_size is not None:
+            raise click.UsageError("the store has a vocabulary: leave out --vocab-size")
+        plan = plan_prepared(prepare(run, processes), processes, assumed)
+    else:
+        plan = make_plan(run, vocab_size or VOCAB_SIZE, processes, assumed)
+    if json_path:
+        content = json.dumps(asdict(plan), indent=1, default=_plain)
+        write_whole(Path(json_path), content.encode())
+    print_plan(plan)
+    check_fit(plan, run)
 
 
-def _groups(stage: StageOutline) -> Table:
-    table = Table(title=f"Stage {stage.name}: by {stage.by}", title_justify="left")
-    table.add_column(stage.by)
-    for name in ("documents", "text tokens", "share drawn", "epochs, about"):
-        table.add_column(name, justify="right")
-    for group in sorted(stage.groups, key=lambda group: (-round(group.share, 9), group.name)):
-        table.add_row(
-            group.name,
-            f"{group.documents:,}",
-            f"{group.tokens:,}",
-            f"{group.share:.2%}",
-            f"{group.epochs:.2f}",
-        )
-    return table
+def _run(overrides: tuple[str, ...], no_store: bool) -> tuple["Run", bool]:
+    """The run's config, and whether its store is there."""
+    from geo_nemo.config import Run
+    from geo_nemo.config.load import compose, validate
+    from geo_nemo.config.remote import is_remote
+
+    settings = [text if "=" in text else f"experiment={text}" for text in overrides]
+    values = compose("train", settings)
+    values.setdefault("output_dir", ".")  # the run's; nothing is written there
+    data = values.setdefault("data", {})
+    store = data.setdefault("store", "")
+    there = bool(store) and (is_remote(store) or Path(str(store)).exists())
+    if store and not there and not no_store:
+        click.echo(f"geo-nemo: no store at {store}: sizes alone", err=True)
+    return validate("train", Run, values), there and not no_store
 
 
-def _bytes(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:,.1f} GiB"
+def _assumptions(run: "Run", chip: str | None, tflops: float | None, mfu: float) -> "Assumptions":
+    from geo_nemo.train.plan import Assumptions
+
+    dtype = run.precision.dtype
+    if chip and not tflops and peak_flops(chip.upper(), dtype) is None:
+        raise click.UsageError(f"the peak of {chip} in {dtype} is not known: add --tflops")
+    named = chip.upper() if chip else None
+    return Assumptions(named or (None if tflops else DEFAULT_CHIP), tflops, mfu)
+
+
+def _plain(value: object) -> object:
+    """Sections of the config as JSON has them."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"no JSON for {type(value).__name__}")

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from geo_nemo.cli.options import OVERRIDES, DryRun, quiet_libraries
-from geo_nemo.cli.plan import print_plan
+from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.cli.progress import progress_bar
 from geo_nemo.config import Run, RunError, UserError
 from geo_nemo.config.files import check_folder, write_whole
@@ -23,6 +23,7 @@ from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import no_progress
 from geo_nemo.config.versions import installed
 from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
+from geo_nemo.train.plan import Assumptions, plan_prepared
 from geo_nemo.train.setup import Prepared, prepare
 
 PACKAGES = ("geo-nemo", "torch", "megatron-core", "transformer-engine", "numpy")
@@ -53,7 +54,7 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> int:
         check_folder(Path(run.output_dir))
         resolve_device(run.device)
         if first:
-            print_plan(prepared, world_size())
+            print_plan(plan_prepared(prepared, world_size(), Assumptions()))
         return 0
     except (UserError, RunError):
         if not first:

@@ -3,10 +3,10 @@
     <folder>/fragments.bin  array of `fragment_dtype`, ordered by row
     <folder>/rows.bin       int64 [rows + 1]: row r holds fragments rows[r] to rows[r + 1]
     <folder>/windows.bin    array of `WINDOW`: what each packing window added
-    <folder>/ledger.bin     int64 [windows + 1, countries, 3]: `LEDGER` of all rows before a window
+    <folder>/ledger.bin     int64 [windows + 1, countries, 4]: `LEDGER` of all rows before a window
     <folder>/index.json     written last: what it was made from, counts, sizes and hashes
 
-About 27 bytes a fragment on disk; a process holds only the pages that it reads.
+About 29 bytes a fragment on disk; a process holds only the pages that it reads.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import xxhash
 from geo_nemo.config import UserError
 from geo_nemo.data.window import Counts, Fragment, fragments_of
 
-FORMAT = 1
+FORMAT = 2
 NAME = "index.json"
 FILES = ("fragments.bin", "rows.bin", "windows.bin", "ledger.bin")
 # The first row and fragment of a window, and the hash of its rows and fragments.
 WINDOW = np.dtype([("row", "<i8"), ("fragment", "<i8"), ("hash", "<u8")])
-# Documents begun, filled positions, and trained text: title and body tokens among the labels.
-LEDGER = ("documents", "positions", "text_tokens")
+# Documents begun, filled positions, and what their labels are: title and body tokens, metadata.
+LEDGER = ("documents", "positions", "text_tokens", "metadata_tokens")
 _CHUNK_BYTES = 1 << 24
 
 
@@ -38,10 +38,11 @@ class DamagedIndex(Exception):
 
 
 def tally(fragments: np.ndarray, num_countries: int) -> np.ndarray:
-    """`LEDGER` of some fragments by country, int64 [countries, 3]."""
+    """`LEDGER` of some fragments by country, int64 [countries, 4]."""
     country = fragments["country"]
     # Sums of one window stay below 2^53, so that bincount's floats are exact.
-    columns = (fragments["start"] == 0, fragments["positions"], fragments["text"])
+    begun = fragments["start"] == 0
+    columns = (begun, *(fragments[name] for name in ("positions", "text", "metadata")))
     sums = [np.bincount(country, column, minlength=num_countries) for column in columns]
     return np.stack(sums, axis=1).astype(np.int64)
 
@@ -94,7 +95,7 @@ class Index:
         return range(int(starts[window]), len(self) if last else int(starts[window + 1]))
 
     def ledger(self, rows: int) -> np.ndarray:
-        """`LEDGER` of the first `rows` rows by country, int64 [countries, 3]."""
+        """`LEDGER` of the first `rows` rows by country, int64 [countries, 4]."""
         if rows == 0 or not len(self):
             return np.zeros(self._parts.ledger.shape[1:], dtype=np.int64)
         window = self._window_of(rows - 1)

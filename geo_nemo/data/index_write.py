@@ -29,7 +29,7 @@ from geo_nemo.data.window import Counts, Window
 
 @dataclass(frozen=True)
 class Block:
-    """What one window adds. row_sizes: fragments of each row, [rows]; ledger: [countries, 3]."""
+    """What one window adds. row_sizes: fragments of each row, [rows]; ledger: [countries, 4]."""
 
     fragments: np.ndarray
     row_sizes: np.ndarray

@@ -37,8 +37,8 @@ class Fragment(NamedTuple):
 
     document: index into the split. start, stop: span of its body tokens; where `bare`, of the
         positions of the whole document as it is composed.
-    title: title tokens shown. positions: places in the row. text: title and body tokens among its
-        labels.
+    title: title tokens shown. positions: places in the row. text, metadata: title and body tokens,
+        and those of the metadata block, among its labels.
     host, country: indices of the document's, so that a loader need not hold these columns.
     kept: bit mask of the policy's fields that are shown. final: the document ends here.
     bare: a plain piece of a cut document, without a head of its own.
@@ -50,6 +50,7 @@ class Fragment(NamedTuple):
     title: int
     positions: int
     text: int
+    metadata: int
     host: int
     country: int
     kept: int
@@ -58,10 +59,10 @@ class Fragment(NamedTuple):
 
 
 def fragment_dtype(num_documents: int, seq_length: int) -> np.dtype:
-    """`Fragment` as an element of an array; 27 bytes where rows have fewer than 65,536 tokens."""
+    """`Fragment` as an element of an array; 29 bytes where rows have fewer than 65,536 tokens."""
     document = "<u4" if num_documents <= 1 << 32 else "<u8"
     place = "<u2" if seq_length < 1 << 16 else "<u4"
-    types = (document, "<u4", "<u4", place, place, place, "<u4", "<u2", "u1", "?", "?")
+    types = (document, "<u4", "<u4", *[place] * 4, "<u4", "<u2", "u1", "?", "?")
     return np.dtype(list(zip(Fragment._fields, types, strict=True)))
 
 
@@ -159,6 +160,7 @@ class Planner:
             ("title", cut.title),
             ("positions", cut.positions),
             ("text", text),
+            ("metadata", shown),
             ("host", self._split.host[chosen][cut.document]),
             ("country", self._split.country[chosen][cut.document]),
             ("kept", kept[cut.document]),

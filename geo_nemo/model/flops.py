@@ -18,6 +18,8 @@ PEAK_TFLOPS = {
     "B200": {"bf16": 2250.0, "fp8": 4500.0},
     "A100": {"bf16": 312.0},
 }
+# Memory in GiB that their drivers show, rounded down.
+MEMORY_GIB = {"H100": 79, "H200": 140, "B200": 178, "A100": 79}
 
 
 def matmul_parameters(model: Model, vocab_size: int) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -23,6 +23,7 @@ from geo_nemo.train import checkpoint
 from geo_nemo.train.bad_steps import BadStepError, BadStepRule, BadStepState, keep_batches, note
 from geo_nemo.train.checkpoint_manager import Checkpoints
 from geo_nemo.train.engine import Engine, StepReport
+from geo_nemo.train.ledger import Ledger, write_ledger
 from geo_nemo.train.setup import Prepared
 from geo_nemo.train.stages import StagePlan, stage_of
 
@@ -85,22 +86,25 @@ class Trainer:
         )
         self.checkpoints = Checkpoints(self.engine, self.directory, self.run.checkpoint)
         self.bad = BadStepRule(self.run.bad_steps)
+        self.ledger = Ledger(prepared)
         self.step = 0
 
     def fit(self) -> bool:
         """Train to the end, or to a stop request. True when the run is finished."""
         self.resume()
+        finished = True
         try:
             for callback in self.callbacks:
                 callback.on_start(self.step)
-            while self.step < self.run.train.steps:
-                if not self._train_stage(stage_of(self.prepared.stages, self.step)):
-                    return False
+            while finished and self.step < self.run.train.steps:
+                finished = self._train_stage(stage_of(self.prepared.stages, self.step))
+            if dist.get_rank() == 0:
+                write_ledger(Path(self.run.output_dir), self._ledger())
         finally:
             self.checkpoints.abandon()
             for callback in self.callbacks:
                 callback.on_end()
-        return True
+        return finished
 
     def resume(self) -> None:
         """Load the newest whole checkpoint, if there is one.
@@ -117,6 +121,7 @@ class Trainer:
     def _restore(self, position: checkpoint.Position) -> None:
         self.step = position.step
         self.bad.load_state(BadStepState(position.skipped, position.losses))
+        self.ledger.restore(position.ledger)
 
     def save(self) -> None:
         """Write a checkpoint of where the run stands; with `async_save`, begin to."""
@@ -137,9 +142,12 @@ class Trainer:
             bad.losses,
             score=self.score(self.step) if self.score is not None else None,
             # On rank 0, which writes it and has the indices open.
-            ledger=self.prepared.ledger(samples) if dist.get_rank() == 0 else {},
+            ledger=self._ledger() if dist.get_rank() == 0 else {},
             config=self.run.model_dump(mode="json"),
         )
+
+    def _ledger(self) -> dict[str, Any]:
+        return self.ledger.at(self.step, self.bad.state().skipped)
 
     def _train_stage(self, stage: StagePlan) -> bool:
         """The stage's remaining steps, or those to a rewind. False when a stop was asked for."""
@@ -217,15 +225,25 @@ class Trainer:
             why = f" ({settings.limit} bad steps are the limit)" * (self.bad.found > settings.limit)
             raise RunError(f"{error}{why}; its batch is in {folder}") from None
         bad_step = self.step
+        first = max(bad_step - settings.rewind_steps, 0)
+        noted = {
+            "step": bad_step,
+            "stage": stage.name,
+            "reason": str(error),
+            "action": action,
+            "left_out": list(range(first, bad_step + 1)),
+        }
         if rewind_to is None:
             self.bad.leave_out(bad_step, bad_step)
+            self.ledger.notes.append(noted)
             self.engine.skip_step()
             return False
-        skipped = self.bad.state().skipped
+        skipped, notes = self.bad.state().skipped, self.ledger.notes
         self._restore(self.checkpoints.load(rewind_to))
         for step in skipped:
             self.bad.leave_out(step, step)
-        self.bad.leave_out(bad_step - settings.rewind_steps, bad_step)
+        self.bad.leave_out(first, bad_step)
+        self.ledger.notes = [*notes, noted | {"back_to_step": self.step}]
         for callback in self.callbacks:
             callback.on_start(self.step)
         return True

@@ -1,145 +1,239 @@
-"""What a run would take, from its config, its store's columns and one packing window a stage."""
+"""What a run would take, before it is run: sizes, memory, checkpoints, stages and time.
 
+From the config alone, and, where there is a store, from its columns and one packing window a stage.
+Needs no torch.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from geo_nemo.data.counter import derive_key
-from geo_nemo.data.dataset import Statistics, all_draws
-from geo_nemo.data.draws import Draws
-from geo_nemo.data.mixing import Groups, check_epochs
-from geo_nemo.data.window import Counts, Planner
-from geo_nemo.metadata.compose import Composer
-from geo_nemo.store import Split
+import numpy as np
+
+from geo_nemo.config import Parallel, Run, UserError
+from geo_nemo.data.dataset import Statistics
+from geo_nemo.data.outline import GroupOutline, Outline, outline_stages
+from geo_nemo.model.flops import MEMORY_GIB, peak_flops, train_flops
+from geo_nemo.model.layout import Layout, check_layout
+from geo_nemo.model.memory import CheckpointSize, Memory, checkpoint_size, worst_rank
+from geo_nemo.model.shape import padded_vocab_size, parameter_count
 from geo_nemo.train.setup import SPLIT, Prepared
-from geo_nemo.train.stages import StagePlan
+from geo_nemo.train.stages import plan_stages
 
-# Windows of few documents may be empty where groups are rare.
-SAMPLED_WINDOWS = 64
-
-_BYTES = {"fp32": 4, "bf16": 2}
-# Activation bytes a token, layer and hidden unit without recompute, in 16-bit types, attention
-# scores not stored (Korthikanti et al., arXiv 2205.05198, eq. 1 without the attention term).
-_ACTIVATION_BYTES_16_BIT = 34
+GIB = 1 << 30
+# Of a chip's memory; CUDA's context, NCCL's buffers and fragmentation take the rest.
+USABLE = 0.9
+# Ways to make a run fit, in the order in which they are tried: sizes of tensor and pipeline.
+_LAYOUTS = ((1, 1), (2, 1), (4, 1), (8, 1), (8, 2), (8, 4), (8, 8))
 
 
 @dataclass(frozen=True, slots=True)
-class GroupOutline:
-    """One country, continent or source of a stage. tokens: of its titles and bodies in the stage.
+class Assumptions:
+    """chip: whose peak and memory are taken, a key of MEMORY_GIB; None where only tflops is known.
 
-    share: of the text tokens that the stage takes. epochs: how often its documents are seen.
+    tflops: dense peak of one chip, instead of the chip's own. mfu: share of it that is reached.
     """
 
-    name: str
-    documents: int
-    tokens: int
-    share: float
-    epochs: float
+    chip: str | None = "H100"
+    tflops: float | None = None
+    mfu: float = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class StageOutline:
-    """One stage in numbers.
+class StageLine:
+    """A stage. What follows from the store is None, or empty, where there is none.
 
-    statistics: of its first packing windows, from which epochs and shares are estimated too.
-    by: what `groups` are: country, continent or source.
+    flops_per_token: by the formula of the MFU metric, over the segments of real rows; without a
+    store every row is taken for one document, which is the most that attention can cost.
     """
 
     name: str
-    policy_hash: str
     fields: tuple[str, ...]
+    policy_hash: str
     steps: int
     tokens: int
-    documents: int
-    epochs: float
-    statistics: Statistics
-    by: str
-    groups: tuple[GroupOutline, ...]
+    flops_per_token: float
+    documents: int | None = None
+    epochs: float | None = None
+    statistics: Statistics | None = None
+    countries: tuple[GroupOutline, ...] = ()
+    by: str = "country"
+    groups: tuple[GroupOutline, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """Bytes on one rank; activations are an estimate for one micro-batch."""
+class Time:
+    """What `mfu` of `peak_tflops` on every GPU comes to."""
 
-    weights: int
-    gradients: int
-    optimizer: int
-    activations: int
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.weights + self.gradients + self.optimizer + self.activations
+    chip: str | None
+    peak_tflops: float
+    mfu: float
+    tokens_per_second: float
+    seconds_per_step: float
+    seconds: float
+    gpu_hours: float
 
 
-def outline_stages(prepared: Prepared) -> list[StageOutline]:
-    """Steps, tokens, documents and epochs of each stage; plans a window of each and no more."""
-    split = prepared.store.split(SPLIT)
-    draws = all_draws(prepared.run, split)
-    return [_outline(prepared, split, stage, draws[stage.name]) for stage in prepared.stages]
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run in numbers; plain values all the way down.
+
+    parameters: without the padding of the vocabulary; padded_parameters: with it.
+    memory: of the rank that needs most. chip_bytes: what a chip has, where one is named.
+    kept_checkpoints: how many stay at once. time: None where the chip's peak is not known.
+    """
+
+    name: str
+    store: str | None
+    vocab_size: int
+    parameters: int
+    padded_parameters: int
+    gpus: int
+    layout: Layout
+    bubble: float
+    tokens_per_step: int
+    steps: int
+    tokens: int
+    flops_per_token: float
+    flops: float
+    memory: Memory
+    memory_total: int
+    chip: str | None
+    chip_bytes: int | None
+    checkpoint: CheckpointSize
+    kept_checkpoints: int
+    time: Time | None
+    stages: tuple[StageLine, ...]
 
 
-def _outline(prepared: Prepared, split: Split, stage: StagePlan, draws: Draws) -> StageOutline:
-    run, sampling = prepared.run, prepared.run.stages[stage.name].sampling
-    samples = stage.steps * run.train.global_batch_size
-    composer = Composer(stage.policy, prepared.tokenizer)
-    planner = Planner(split, composer, draws, derive_key(run.seed, stage.name), run.data)
-    counts = Counts()
-    for number in range(SAMPLED_WINDOWS):
-        counts += planner.plan(number).counts
-        if counts.rows:
-            break
-    documents = len(draws.documents)
-    drawn = samples * counts.documents / counts.rows
-    groups = Groups.count(split, draws.documents, sampling.by)
-    epochs = draws.epochs(groups.documents, drawn)
-    check_epochs(stage.name, sampling, groups, epochs)
-    text = groups.tokens * epochs
-    return StageOutline(
-        name=stage.name,
-        policy_hash=stage.policy.hash(),
-        fields=stage.policy.fields,
-        steps=stage.steps,
-        tokens=samples * run.data.seq_length,
-        documents=documents,
-        epochs=drawn / documents,
-        statistics=Statistics.of(counts, documents, run.data.seq_length),
-        by=sampling.by,
-        groups=tuple(
-            GroupOutline(name, *numbers)
-            for name, *numbers in zip(
-                groups.names,
-                groups.documents.tolist(),
-                groups.tokens.tolist(),
-                (text / max(text.sum(), 1)).tolist(),
-                epochs.tolist(),
-                strict=True,
+def plan_prepared(prepared: Prepared, world_size: int, assumed: Assumptions) -> Plan:
+    """The plan of a run whose store is open."""
+    run, tokenizer = prepared.run, prepared.tokenizer
+    outlines = outline_stages(run, prepared.store.split(SPLIT), tokenizer)
+    return make_plan(run, tokenizer.vocab_size, world_size, assumed, outlines, run.data.store)
+
+
+def make_plan(
+    run: Run,
+    vocab_size: int,
+    world_size: int,
+    assumed: Assumptions,
+    outlines: Mapping[str, Outline] | None = None,
+    store: str | None = None,
+) -> Plan:
+    """The plan of a run; without `outlines` of its stages, of the sizes alone.
+
+    Raises `UserError` where the layout cannot be.
+    """
+    layout = check_layout(run, vocab_size, world_size)
+    stages = tuple(_stage_lines(run, vocab_size, outlines or {}))
+    memory = worst_rank(run, vocab_size, layout)
+    tokens = sum(stage.tokens for stage in stages)
+    flops = sum(stage.tokens * stage.flops_per_token for stage in stages)
+    return Plan(
+        name=run.name,
+        store=store,
+        vocab_size=vocab_size,
+        parameters=parameter_count(run.model, vocab_size),
+        padded_parameters=parameter_count(run.model, padded_vocab_size(run.model, vocab_size)),
+        gpus=world_size,
+        layout=layout,
+        bubble=layout.bubble,
+        tokens_per_step=run.train.global_batch_size * run.data.seq_length,
+        steps=run.train.steps,
+        tokens=tokens,
+        flops_per_token=flops / tokens,
+        flops=flops,
+        memory=memory,
+        memory_total=memory.total,
+        chip=assumed.chip,
+        chip_bytes=MEMORY_GIB[assumed.chip] * GIB if assumed.chip else None,
+        checkpoint=checkpoint_size(run, vocab_size),
+        kept_checkpoints=run.checkpoint.keep_last + run.checkpoint.keep_best,
+        time=_time(run, world_size, assumed, tokens, flops),
+        stages=stages,
+    )
+
+
+def _stage_lines(run: Run, vocab_size: int, outlines: Mapping[str, Outline]):
+    length = run.data.seq_length
+    for stage in plan_stages(run):
+        outline, found = outlines.get(stage.name), {}
+        lengths = np.array([length])
+        if outline is not None:
+            lengths = outline.lengths
+            names = ("documents", "epochs", "statistics", "countries", "by", "groups")
+            found = {name: getattr(outline, name) for name in names}
+        positions = int(lengths.sum())
+        yield StageLine(
+            name=stage.name,
+            fields=stage.policy.fields,
+            policy_hash=stage.policy.hash(),
+            steps=stage.steps,
+            tokens=stage.steps * run.train.global_batch_size * length,
+            flops_per_token=train_flops(run.model, vocab_size, positions, lengths) / positions,
+            **found,
+        )
+
+
+def _time(
+    run: Run, world_size: int, assumed: Assumptions, tokens: int, flops: float
+) -> Time | None:
+    peak = assumed.tflops * 1e12 if assumed.tflops else None
+    if peak is None and assumed.chip:
+        peak = peak_flops(assumed.chip, run.precision.dtype)
+    if peak is None:
+        return None
+    seconds = flops / (world_size * peak * assumed.mfu)
+    return Time(
+        chip=None if assumed.tflops else assumed.chip,
+        peak_tflops=peak / 1e12,
+        mfu=assumed.mfu,
+        tokens_per_second=tokens / seconds,
+        seconds_per_step=seconds / run.train.steps,
+        seconds=seconds,
+        gpu_hours=seconds * world_size / 3600,
+    )
+
+
+def check_fit(plan: Plan, run: Run) -> None:
+    """Raise `UserError` with a way out where a rank needs more than a chip has."""
+    if plan.chip_bytes is None or plan.memory_total <= USABLE * plan.chip_bytes:
+        return
+    raise UserError(
+        f"a rank needs {plan.memory_total / GIB:,.1f} GiB, and of the {plan.chip}'s "
+        f"{plan.chip_bytes / GIB:.0f} GiB {USABLE:.0%} can be used: "
+        f"{_way_out(plan, run) or 'choose a smaller model, or a chip with more memory'}"
+    )
+
+
+def _way_out(plan: Plan, run: Run) -> str | None:
+    """Settings, as they are typed, under which the run fits; the least parallel ones first."""
+    for tensor, pipeline in _LAYOUTS:
+        for micro_batch_size in sorted({run.train.micro_batch_size, 1}, reverse=True):
+            changes = {"tensor": tensor, "pipeline": pipeline}
+            changes |= {"sequence_parallel": tensor > 1, "virtual_pipeline": 1}
+            other = run.model_copy(
+                update={
+                    "parallel": Parallel(**{**run.parallel.model_dump(), **changes}),
+                    "train": run.train.model_copy(update={"micro_batch_size": micro_batch_size}),
+                }
             )
-            if numbers[0]
-        ),
-    )
+            size = other.parallel.model_parallel_size
+            gpus = -(-plan.gpus // size) * size
+            need = _need(other, plan.vocab_size, gpus)
+            if need is not None and need <= USABLE * plan.chip_bytes:
+                settings = [f"parallel.{key}={str(value).lower()}" for key, value in changes.items()
+                            if value != getattr(run.parallel, key)]  # fmt: skip
+                if micro_batch_size != run.train.micro_batch_size:
+                    settings.append(f"train.micro_batch_size={micro_batch_size}")
+                if gpus != plan.gpus:
+                    settings.append(f"--gpus {gpus}")
+                return f"{need / GIB:,.1f} GiB with {' '.join(settings)}"
+    return None
 
 
-def memory(prepared: Prepared, world_size: int) -> Memory:
-    """Bytes on one rank for weights, gradients, AdamW and one micro-batch's activations."""
-    run = prepared.run
-    parallel, model = run.parallel, run.model
-    data_parallel = parallel.data_parallel_size(world_size)
-    params = prepared.parameters // (parallel.tensor * parallel.pipeline)
-    width = _BYTES[run.precision.dtype]
-    moments_and_master = 8 + (4 if run.precision.dtype == "bf16" else 0)
-    shards = data_parallel * parallel.context if parallel.distributed_optimizer else 1
-    tokens = run.train.micro_batch_size * run.data.seq_length // parallel.context
-    layers = model.num_layers // parallel.pipeline
-    # Micro-batches in flight on the first pipeline stage under 1F1B; some chunks of one more where
-    # it is interleaved (Korthikanti et al., arXiv 2205.05198, section 4.2.3).
-    in_flight = parallel.pipeline
-    if parallel.virtual_pipeline > 1:
-        in_flight += (parallel.pipeline - 1) / parallel.virtual_pipeline
-    per_layer = _ACTIVATION_BYTES_16_BIT * width // 2 * tokens * model.hidden_size
-    activations = int(per_layer * layers * in_flight / parallel.tensor)
-    logits = 2 * 4 * tokens * prepared.tokenizer.vocab_size // parallel.tensor
-    return Memory(
-        weights=params * width,
-        gradients=params * 4,
-        optimizer=params * moments_and_master // shards,
-        activations=activations + logits,
-    )
+def _need(run: Run, vocab_size: int, gpus: int) -> int | None:
+    try:
+        return worst_rank(run, vocab_size, check_layout(run, vocab_size, gpus)).total
+    except UserError:
+        return None

@@ -4,13 +4,12 @@ Needs neither torch nor Megatron, so that `--dry-run` and every mistake of the u
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from geo_nemo.config import Run
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.dataset import StageDataset
-from geo_nemo.data.index import Index, as_table
+from geo_nemo.data.index import Index
 from geo_nemo.data.index_cache import wait_for
 from geo_nemo.data.stage import build_stage_index, index_place, indexed_dataset
 from geo_nemo.metadata.tokenizer import Tokenizer
@@ -86,20 +85,6 @@ class Prepared:
         return indexed_dataset(
             self.run, self.store.split(SPLIT), self.tokenizer, stage.name, self.index(stage)
         )
-
-    def ledger(self, samples: Mapping[str, int]) -> dict[str, dict[str, dict[str, int]]]:
-        """What all ranks have read of so many `samples` of each stage: by stage, then by country.
-
-        `{"condition": {"gb": {"documents": 3, "positions": 900, "text_tokens": 800}}}`; from the
-        indices alone, for a checkpoint or a report. Stages without samples are left out.
-        """
-        return {
-            stage.name: as_table(
-                self.index(stage).ledger(samples[stage.name]), self.store.countries
-            )
-            for stage in self.stages
-            if samples.get(stage.name)
-        }
 
 
 def prepare(run: Run, world_size: int) -> Prepared:

@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import torch
+from megatron.core import parallel_state
 
 from geo_nemo.config import Parallel
+from geo_nemo.model.layout import check_layout
+from geo_nemo.model.memory import rank_parameters
 from geo_nemo.runtime.device import allow_only_deterministic
 from geo_nemo.runtime.distributed import model_parallel, world
 from geo_nemo.runtime.launcher import rank, world_size
@@ -84,9 +87,19 @@ def train(store, output, parallel, z_loss=False, deterministic=False):
     with model_parallel(parallel, run.seed):
         trainer = Trainer(prepare(run, world_size()), CPU, [recorder])
         recorder.engine = trainer.engine
+        check_size(trainer)
         trainer.fit()
         weights = b"".join(w.detach().numpy().tobytes() for w in trainer.engine.parameters())
     return recorder.steps, hashlib.sha256(weights).hexdigest()
+
+
+def check_size(trainer):
+    """The plan's count of a rank's parameters, against those that Megatron-Core has made."""
+    run, vocab_size = trainer.run, trainer.prepared.tokenizer.vocab_size
+    layout = check_layout(run, vocab_size, world_size())
+    stage = parallel_state.get_pipeline_model_parallel_rank()
+    held = sum(weight.numel() for weight in trainer.engine.parameters())
+    assert held == rank_parameters(run.model, vocab_size, layout, stage)
 
 
 def twice(store, output, parallel):

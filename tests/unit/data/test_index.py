@@ -16,13 +16,13 @@ from geo_nemo.data.index_cache import Place, find_or_build, wait_for
 from geo_nemo.data.index_write import FileSink, MemorySink
 from geo_nemo.metadata.record import Kind
 from tests.unit.data.fakes import random_documents
-from tests.unit.data.test_dataset import PACKINGS, dataset
+from tests.unit.data.test_dataset import PACKINGS, POLICIES, dataset
 
 ROWS = 90
 
 
-def planned(packing="best fit"):
-    return dataset(random_documents(6, 60), samples=ROWS, packing=packing)
+def planned(packing="best fit", policy="default"):
+    return dataset(random_documents(6, 60), POLICIES[policy], samples=ROWS, packing=packing)
 
 
 def place_of(folder, data, **changes) -> Place:
@@ -58,12 +58,13 @@ def test_an_index_on_disk_holds_the_rows_of_one_in_memory(tmp_path, packing):
         assert (found.documents, found.num_windows) == (60, data.index.num_windows)
 
 
+@pytest.mark.parametrize("policy", ["default", "none", "dropout", "append"])
 @pytest.mark.parametrize("packing", PACKINGS)
-def test_the_ledger_counts_what_the_rows_hold(tmp_path, packing):
-    data = planned(packing)
+def test_the_ledger_counts_what_the_rows_hold(tmp_path, packing, policy):
+    data = planned(packing, policy)
     index, _ = cached(tmp_path, data)
     countries = data.split.countries
-    expected = {country: [0, 0, 0] for country in countries}
+    expected = {country: [0, 0, 0, 0] for country in countries}
     for consumed in range(ROWS + 1):
         table = {c: list(sums.values()) for c, sums in data.ledger(consumed).items()}
         assert table == {c: sums for c, sums in expected.items() if any(sums)}
@@ -79,12 +80,13 @@ def test_the_ledger_counts_what_the_rows_hold(tmp_path, packing):
             expected[country][0] += int(begins)
             expected[country][1] += span.stop - span.start
             expected[country][2] += int(text.sum())
+            expected[country][3] += int(np.sum(row.label_kinds[span] == Kind.METADATA))
 
 
 def test_a_ledger_names_countries_and_leaves_out_the_unseen():
-    ledger = np.array([[0, 0, 0], [2, 30, 20]])
+    ledger = np.array([[0, 0, 0, 0], [2, 30, 20, 5]])
     assert as_table(ledger, ("gb", "no")) == {
-        "no": {"documents": 2, "positions": 30, "text_tokens": 20}
+        "no": {"documents": 2, "positions": 30, "text_tokens": 20, "metadata_tokens": 5}
     }
 
 
@@ -269,4 +271,4 @@ def test_a_window_of_few_rare_groups_may_add_no_row():
     data = planned()
     sink = MemorySink(data.planner.dtype, data.planner.num_countries)
     assert len(sink.finish(0)) == 0
-    assert sink.finish(0).ledger(0).tolist() == [[0, 0, 0]] * 3
+    assert sink.finish(0).ledger(0).tolist() == [[0, 0, 0, 0]] * 3

@@ -7,10 +7,11 @@ import pytest
 
 from geo_nemo.config import Data, MetadataPolicy, Run, Sampling, Select, Stage, Train, UserError
 from geo_nemo.data.batches import BatchStream
+from geo_nemo.data.outline import outline_stages
 from geo_nemo.data.stage import build_stage_index, index_place
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
-from geo_nemo.train.plan import outline_stages
+from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import prepare
 from tests.support.tiny import NO_METADATA, tiny_run
 
@@ -123,7 +124,7 @@ def test_the_ledger_is_what_all_ranks_have_read(tiny_store, tmp_path, name, dp_s
     stop = 33
     expected = {}
     for stage in prepared.stages:
-        counted = defaultdict(lambda: [0, 0, 0])
+        counted = defaultdict(lambda: [0, 0, 0, 0])
         dataset = prepared.dataset(stage)
         for rank in range(dp_size):
             stream = BatchStream(dataset, 8, 1, rank, dp_size, prefetch=0)
@@ -132,26 +133,27 @@ def test_the_ledger_is_what_all_ranks_have_read(tiny_store, tmp_path, name, dp_s
                 for batch in batches:
                     count(counted, batch, prepared.store.countries)
         expected[stage.name] = dict(counted)
-    ledger = prepared.ledger(samples_before(prepared, stop))
     found = {
         stage: {country: list(sums.values()) for country, sums in by_country.items()}
-        for stage, by_country in ledger.items()
+        for stage, by_country in trained(prepared, stop).items()
     }
     assert found == expected
 
 
-def samples_before(prepared, step):
-    """Samples of each stage before a step, as a checkpoint has them."""
-    return {s.name: 8 * min(max(step - s.first_step, 0), s.steps) for s in prepared.stages}
+def trained(prepared, step):
+    """What a run without bad steps has trained on, by stage and country."""
+    stages = Ledger(prepared).at(step)["stages"]
+    return {name: entry["trained"]["by_country"] for name, entry in stages.items()}
 
 
 def count(counted, batch, countries):
-    """Add a batch: documents by their BOS, positions by their country, text by its kind."""
+    """Add a batch: documents by their title, positions by country, text and metadata by kind."""
     for row in range(len(batch.tokens)):
         for position in np.flatnonzero(batch.source_ids[row] >= 0):
             sums = counted[countries[batch.source_ids[row, position]]]
             sums[1] += 1
             sums[2] += batch.label_kinds[row, position] in (Kind.TITLE, Kind.BODY)
+            sums[3] += batch.label_kinds[row, position] == Kind.METADATA
         titles = batch.label_kinds[row] == Kind.TITLE
         starts = batch.segment_ids[row][titles]
         for segment in set(starts.tolist()):
@@ -163,9 +165,9 @@ def count(counted, batch, countries):
 def test_the_ledger_starts_empty_and_ends_with_the_run(tiny_store, tmp_path):
     run = run_of(tiny_store, tmp_path, steps=40)
     prepared = prepare(run, world_size=1)
-    assert prepared.ledger(samples_before(prepared, 0)) == {}
-    assert list(prepared.ledger(samples_before(prepared, 30))) == ["condition"]
-    whole = prepared.ledger(samples_before(prepared, 40))
+    assert trained(prepared, 0) == {}
+    assert list(trained(prepared, 30)) == ["condition"]
+    whole = trained(prepared, 40)
     assert list(whole) == ["condition", "cooldown"]
     for stage in prepared.stages:
         dataset = prepared.dataset(stage)
@@ -206,7 +208,9 @@ def test_the_order_of_samples_is_the_same_when_the_number_of_ranks_changes(
 def test_the_plan_foresees_epochs_and_shares(tiny_store, tmp_path):
     run = run_of(tiny_store, tmp_path, Sampling(temperature=3))
     prepared = prepare(run, world_size=1)
-    for stage, outline in zip(prepared.stages, outline_stages(prepared), strict=True):
+    outlines = outline_stages(run, prepared.store.split("train"), prepared.tokenizer)
+    for stage in prepared.stages:
+        outline = outlines[stage.name]
         dataset = prepared.dataset(stage)
         ledger = dataset.ledger(len(dataset))
         text = sum(sums["text_tokens"] for sums in ledger.values())
@@ -222,7 +226,7 @@ def test_a_stage_of_one_region_reads_no_other(tiny_store, tmp_path):
     run = run_of(tiny_store, tmp_path, steps=40, select=Select(exclude_continents=[continent]))
     prepared = prepare(run, world_size=1)
     of = prepared.store.continent_of
-    for by_country in prepared.ledger(samples_before(prepared, 40)).values():
+    for by_country in trained(prepared, 40).values():
         assert by_country
         assert all(of[country] != continent for country in by_country)
 

@@ -16,7 +16,8 @@ from eval.report.page import write_report
 from eval.report.plots import stage_borders
 from eval.runner import evaluate
 from geo_nemo.config import UserError
-from tests.unit.eval.fakes import make_run, make_store, texts
+from geo_nemo.data.index import LEDGER
+from tests.unit.eval.fakes import make_run, make_store, rewrite_record, texts
 from tests.unit.eval.test_questions import question, write
 from tests.unit.eval.test_runner import floors_of
 
@@ -204,6 +205,65 @@ def test_a_metrics_line_that_a_kill_cut_off_is_left_out(world, tmp_path):
         read_run("with", run)
 
 
+def entry(steps, by_country, padding=10):
+    """A stage of a ledger; by_country: documents, positions, text and metadata tokens."""
+    totals = [sum(column) for column in zip(*by_country.values(), strict=True)]
+    sums = dict(zip(LEDGER, totals, strict=True))
+    found = {country: dict(zip(LEDGER, n, strict=True)) for country, n in by_country.items()}
+    trained = {"rows": steps * 4, "padding": padding, **sums, "by_country": found}
+    return {"steps": steps, "trained": trained, "left_out": {"rows": 4}}
+
+
+LEDGER_OF_A_RUN = {
+    "step": 100,
+    "stages": {
+        "condition": entry(90, {"gb": (31, 3_790, 2_711, 901), "ke": (7, 900, 600, 199)}),
+        "cooldown": entry(10, {"gb": (3, 400, 317, 0)}),
+    },
+    "notes": [{"step": 5, "stage": "condition", "reason": "<b>the loss spikes</b>",
+               "action": "rewind", "left_out": [4, 5], "back_to_step": 3}],
+}  # fmt: skip
+
+
+def with_ledger(world, folder, ledger) -> dict[str, str]:
+    """The runs, of which the first has a ledger."""
+    run = shutil.copytree(world.runs["with"], folder / "with")
+    (run / "ledger.json").write_text(json.dumps(ledger))
+    return {"with": str(run), "without": str(world.runs["without"])}
+
+
+def test_what_a_run_was_trained_on_is_told_by_stage_and_country(evaluated, world, tmp_path):
+    runs = with_ledger(world, tmp_path, LEDGER_OF_A_RUN)
+    page = page_of(evaluated, tmp_path / "report.html", runs=runs)
+    structure = Structure(page)
+    assert structure.tags.count("svg") == 10
+    assert "b" not in structure.tags
+    for text in ("3,311", "1,100<small>23.4%", "2,711", "rewind to step 3", "4, 5", "4 rows left",
+                 "Text tokens that run with was trained on, by country and stage"):  # fmt: skip
+        assert text in page, text
+    cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", page)
+    kenya = next(i for i, cell in enumerate(cells) if cell.startswith("ke<small>Africa"))
+    line = [place for place in range(kenya, len(cells)) if cells[place : place + 7] ==
+            ["ke<small>Africa</small>", "7", "600", "199", "0", "0", "0"]]  # fmt: skip
+    assert len(line) == 1
+
+
+def test_a_ledger_of_another_step_is_not_shown(evaluated, world, tmp_path):
+    runs = with_ledger(world, tmp_path, LEDGER_OF_A_RUN | {"step": 90})
+    page = page_of(evaluated, tmp_path / "report.html", runs=runs)
+    assert "No run has a ledger.json" in page
+
+
+def test_without_the_file_it_is_that_of_the_checkpoint(evaluated, world, tmp_path):
+    run = shutil.copytree(world.runs["with"], tmp_path / "with")
+    rewrite_record(run / "checkpoints" / "step_00000100", ledger=LEDGER_OF_A_RUN)
+    runs = {"with": str(run), "without": str(world.runs["without"])}
+    assert "3,311" in page_of(evaluated, tmp_path / "report.html", runs=runs)
+    (run / "ledger.json").write_text("{")
+    with pytest.raises(UserError, match=r"ledger\.json is not JSON; train the run again"):
+        page_of(evaluated, tmp_path / "again.html", runs=runs)
+
+
 def test_stage_borders_are_where_the_stage_changes():
     lines = [{"step": s, "stage": stage} for s, stage in ((1, "a"), (2, "a"), (3, "b"), (4, "c"))]
     assert stage_borders(lines) == [(3, "b"), (4, "c")]
@@ -231,7 +291,7 @@ def test_commands_print_matrix_headline_and_paths(world, tmp_path, monkeypatch):
     from geo_nemo.cli.report import command as report_command
     from tests.unit.eval.conftest import load
 
-    monkeypatch.setattr(scorer, "load_scorer", lambda folder, device="auto": load(folder))
+    monkeypatch.setattr(scorer, "load_scorer", lambda folder, *unused: load(folder))
     arguments = [
         *(f"runs.{name}={run}" for name, run in world.runs.items()),
         f"store={world.store.root}", f"output={tmp_path / 'eval'}", "bootstrap_samples=100",

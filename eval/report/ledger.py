@@ -1,0 +1,138 @@
+"""What each run was trained on, from its ledger: tables by stage and country, and a figure."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from eval.report.svg import WIDTHS, bare, colour, inline
+from eval.report.tables import Cell, Table
+from geo_nemo.config.files import read_json
+
+if TYPE_CHECKING:
+    from eval.report.inputs import Inputs
+
+NAME = "ledger.json"
+RECORD = "geo_nemo.json"
+MOST_COUNTRIES = 40
+COUNTED = {
+    "documents": "documents",
+    "text_tokens": "text tokens",
+    "metadata_tokens": "metadata tokens",
+}
+
+
+def read_ledger(folder: Path, about: dict[str, Any]) -> dict[str, Any] | None:
+    """The ledger of the checkpoint that was evaluated: of the run's end, or of the checkpoint.
+
+    None where the run kept none at that step. Raises `UserError` for a file that is damaged.
+    """
+    paths = (folder / NAME, folder / "checkpoints" / str(about.get("checkpoint")) / RECORD)
+    for path in paths:
+        if not path.exists():
+            continue
+        found = read_json(path, "train the run again, or move the file away")
+        found = found.get("ledger", {}) if path.name == RECORD else found
+        if found.get("step") == about["step"] and "stages" in found:
+            return found
+    return None
+
+
+def by_stage(inputs: "Inputs") -> Table | None:
+    """Documents, tokens and padding that each run was trained on: a line a run and stage."""
+    rows = []
+    for name, run in inputs.runs.items():
+        for stage, entry in (run.ledger or {}).get("stages", {}).items():
+            trained, left_out = entry["trained"], entry["left_out"]["rows"]
+            places = trained["positions"] + trained["padding"]
+            shares = (trained["metadata_tokens"], trained["padding"])
+            rows.append([
+                Cell(name, stage),
+                Cell(f"{entry['steps']:,}", f"{left_out:,} rows left out" if left_out else ""),
+                Cell(f"{trained['documents']:,}"),
+                Cell(f"{trained['text_tokens']:,}"),
+                *(Cell(f"{n:,}", f"{n / places:.1%}" if places else "") for n in shares),
+            ])  # fmt: skip
+    head = ("run and stage", "steps", "documents", "text tokens", "metadata tokens", "padding")
+    return Table(head, rows) if rows else None
+
+
+def by_country(inputs: "Inputs") -> list[tuple[str, Table]]:
+    """(run, what it was trained on by country and stage)."""
+    found = []
+    for name, run in inputs.runs.items():
+        stages = (run.ledger or {}).get("stages", {})
+        trained = {stage: entry["trained"]["by_country"] for stage, entry in stages.items()}
+        countries = sorted({country for sums in trained.values() for country in sums})
+        if not countries:
+            continue
+        rows = [
+            [Cell(country, inputs.manifest.continents.get(country, "")),
+             *(Cell(f"{sums.get(country, {}).get(key, 0):,}")
+               for sums in trained.values() for key in COUNTED)]
+            for country in countries
+        ]  # fmt: skip
+        head = ("country", *(f"{stage}, {what}" for stage in trained for what in COUNTED.values()))
+        found.append((name, Table(head, rows)))
+    return found
+
+
+def notes(inputs: "Inputs") -> Table | None:
+    """Steps that a run skipped, or went back from."""
+    rows = []
+    for name, run in inputs.runs.items():
+        for note in (run.ledger or {}).get("notes", []):
+            back = f" to step {note['back_to_step']:,}" if "back_to_step" in note else ""
+            left_out = ", ".join(f"{step:,}" for step in note["left_out"])
+            rows.append([Cell(name, note["stage"]), Cell(note["action"] + back),
+                         Cell(note["reason"]), Cell(left_out)])  # fmt: skip
+    return Table(("run and stage", "done", "because", "steps left out"), rows, 3) if rows else None
+
+
+def plot(inputs: "Inputs") -> tuple[str, str] | None:
+    """(figure, caption): text tokens of the first run that has a ledger, by place and stage."""
+    name, run = next(((n, r) for n, r in inputs.runs.items() if r.ledger), (None, None))
+    if run is None:
+        return None
+    trained = {s: entry["trained"]["by_country"] for s, entry in run.ledger["stages"].items()}
+    places, what = _places(trained, inputs.manifest.continents)
+    if len(places) < 2:
+        return None
+
+    def draw(width: str) -> Figure:
+        size = (WIDTHS[width], 0.95 + 0.21 * len(places))
+        figure, axes = plt.subplots(figsize=size, layout="constrained")
+        before = [0] * len(places)
+        for number, stage in enumerate(trained):
+            tokens = [of[stage] for of in places.values()]
+            axes.barh(range(len(places)), tokens, 0.66, before, color=colour(number), label=stage)
+            before = [a + b for a, b in zip(before, tokens, strict=True)]
+        axes.set_yticks(range(len(places)), list(places))
+        axes.set_ylim(len(places) - 0.4, -0.6)
+        axes.set_xlabel("text tokens trained on")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_major_locator(MaxNLocator(8 if width == "wide" else 4))
+        bare(axes, grid="x")
+        figure.legend(loc="outside upper left", ncols=4, borderaxespad=0.2)
+        return figure
+
+    label = f"Text tokens that run {name} was trained on, by {what} and stage"
+    return inline("ledger", label, draw), f"{label}, titles and bodies, as its ledger has them."
+
+
+def _places(
+    trained: dict[str, dict[str, dict[str, int]]], continents: dict[str, str]
+) -> tuple[dict[str, dict[str, int]], str]:
+    """Text tokens by place and stage, the largest first: countries where they are few enough."""
+    countries = {country for sums in trained.values() for country in sums}
+    few = len(countries) <= MOST_COUNTRIES
+    found: dict[str, dict[str, int]] = {}
+    for stage, by_name in trained.items():
+        for country, sums in by_name.items():
+            place = country if few else continents.get(country, country)
+            of = found.setdefault(place, dict.fromkeys(trained, 0))
+            of[stage] += sums["text_tokens"]
+    order = sorted(found, key=lambda place: (-sum(found[place].values()), place))
+    return {place: found[place] for place in order}, "country" if few else "continent"

@@ -1,0 +1,94 @@
+"""The ledger: what the weights were trained on, by stage and country, and what was left out.
+
+    {"step": 6, "stages": {"condition": {"steps": 3, "trained": {...}, "left_out": {...}}},
+     "notes": [{"step": 1, "action": "skip", "left_out": [1], ...}]}
+
+`trained` and `left_out` each hold rows, padding, documents, positions, text_tokens and
+metadata_tokens, and the last four `by_country`. Padding belongs to rows, not to a country. Steps
+that a rewind undoes count once, as they were taken in the end. All of it follows from the packing
+index, the step and the steps that were left out, so it is the same for any number of ranks.
+Needs no torch.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geo_nemo.config.files import write_whole
+from geo_nemo.data.index import LEDGER, Index, as_table
+from geo_nemo.train.setup import Prepared
+from geo_nemo.train.stages import StagePlan
+
+NAME = "ledger.json"
+
+
+class Ledger:
+    """Counts on the rank that has the indices open, in milliseconds; keeps the notes on every rank.
+
+    notes: of bad steps, in the order in which they were found; plain JSON.
+    """
+
+    def __init__(self, prepared: Prepared):
+        self.notes: list[dict[str, Any]] = []
+        self._prepared = prepared
+        self._finished: dict[str, dict[str, Any]] = {}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on from the ledger of a checkpoint."""
+        self.notes = list(saved.get("notes", []))
+        stages = saved.get("stages", {})
+        # What is over stays as it is; its index may be gone, or long to read.
+        self._finished = {
+            stage.name: stages[stage.name]
+            for stage in self._prepared.stages
+            if stage.name in stages and stages[stage.name]["steps"] == stage.steps
+        }
+
+    def at(self, step: int, left_out: Collection[int] = ()) -> dict[str, Any]:
+        """The ledger after so many steps, of which `left_out` were not taken; rank 0 asks."""
+        begun = [stage for stage in self._prepared.stages if stage.first_step < step]
+        stages = {
+            stage.name: self._finished.get(stage.name)
+            or self._counted(stage, min(step, stage.last_step), left_out)
+            for stage in begun
+        }
+        # A copy: a checkpoint is written in a thread, while the run may find another bad step.
+        return {"step": step, "stages": stages, "notes": list(self.notes)}
+
+    def _counted(self, stage: StagePlan, last: int, left_out: Collection[int]) -> dict[str, Any]:
+        run, first = self._prepared.run, stage.first_step
+        index, size = self._prepared.index(stage), run.train.global_batch_size
+        gone = sorted(step - first for step in left_out if first <= step < last)
+        away = _of_steps(index, gone, size)
+        kept = index.ledger((last - first) * size) - away
+        countries, length = self._prepared.store.countries, run.data.seq_length
+        rows = len(gone) * size
+        return {
+            "steps": last - first,
+            "trained": _entry(kept, (last - first) * size - rows, length, countries),
+            "left_out": _entry(away, rows, length, countries),
+        }
+
+
+def write_ledger(folder: Path, ledger: Mapping[str, Any]) -> None:
+    """Write `ledger.json` into `folder`; it is whole or as before."""
+    write_whole(folder / NAME, json.dumps(ledger, indent=1).encode())
+
+
+def _of_steps(index: Index, steps: Sequence[int], size: int) -> np.ndarray:
+    """`LEDGER` by country of the rows of some steps of a stage, sorted; int64 [countries, 4]."""
+    total = np.zeros_like(index.ledger(0))
+    for _, run in groupby(enumerate(steps), lambda pair: pair[1] - pair[0]):
+        together = [step for _, step in run]
+        total += index.ledger((together[-1] + 1) * size) - index.ledger(together[0] * size)
+    return total
+
+
+def _entry(tally: np.ndarray, rows: int, length: int, countries: Sequence[str]) -> dict[str, Any]:
+    sums = dict(zip(LEDGER, tally.sum(axis=0).tolist(), strict=True))
+    padding = rows * length - sums["positions"]
+    return {"rows": rows, "padding": padding, **sums, "by_country": as_table(tally, countries)}
