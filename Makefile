@@ -4,14 +4,17 @@
 #   make demo CORPUS=news.jsonl.gz the same on your file
 #   make test                      every test that runs without a GPU
 #   make test-slow                 and those that take many minutes: layouts of four processes
+#   make test-kills                100 SIGKILLs over one run, 15 minutes; KILLS=10 is a taste of it
 #
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the small CPU build of torch from PyTorch's
 # own index, where the default index would bring CUDA.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
-# Processes of the unit tests. Tests of several ranks and whole runs come after them, one by one.
+# Processes of the tests; a file of tests is one process's, and those that take minutes come first.
 TEST_WORKERS ?= 2
+# SIGKILLs of test-kills.
+KILLS ?= 100
 OUT ?= $(if $(CORPUS),runs/demo-$(basename $(basename $(notdir $(subst $(space),-,$(CORPUS))))),runs/demo)
 empty :=
 space := $(empty) $(empty)
@@ -20,10 +23,10 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu lint clean
+.PHONY: help setup demo test test-slow test-kills test-gpu lint clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 setup: .venv/installed
 
@@ -42,11 +45,15 @@ demo: setup
 	@.venv/bin/python -m geo_nemo demo --out "$(OUT)" $(if $(CORPUS),--corpus "$(CORPUS)")
 
 test: setup
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/unit -n $(TEST_WORKERS) --dist loadfile
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests --ignore tests/unit
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -n $(TEST_WORKERS) --dist loadfile \
+	  --no-loadscope-reorder
 
 test-slow: setup
 	@GEO_NEMO_SLOW_TESTS=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -m "slow or very_slow"
+
+test-kills: setup
+	@GEO_NEMO_SLOW_TESTS=1 GEO_NEMO_KILLS=$(KILLS) OMP_NUM_THREADS=1 \
+	  .venv/bin/python -m pytest tests/e2e/test_hundred_kills.py -s
 
 test-gpu: setup
 	@.venv/bin/python -m pytest tests/gpu

@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share."""
 
 import os
+from pathlib import Path
 
 # Two cores serve several processes in some tests; numbers must not depend on how many there are.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,13 +16,24 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
+FIRST = ("e2e", "dist", "slurm")  # of the folders of tests, those with the longest ones
+
+
+def _folder(item):
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
 def pytest_make_parametrize_id(config, val, argname):
     """Bytes go by their number: compressed ones hold the time, and names must be the same twice."""
     return f"{len(val)} bytes" if isinstance(val, bytes) else None
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that take minutes are for `make test-slow`: CI has to end in time on two cores."""
+    """Whole runs go first, so that none is left alone at the end of two processes' tests.
+
+    Those that take minutes are for `make test-slow`: CI has to end in time on two cores.
+    """
+    items.sort(key=lambda item: FIRST.index(folder) if (folder := _folder(item)) in FIRST else 9)
     if os.environ.get("GEO_NEMO_SLOW_TESTS") == "1":
         return
     for item in items:
@@ -45,3 +57,23 @@ def single_process():
 
     with process_groups(Parallel(), torch.device("cpu"), seed=0):
         yield
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """The address of a server of `s3://` on this machine."""
+    pytest.importorskip("moto")
+    pytest.importorskip("flask_cors")
+    from tests.support.buckets import serving
+
+    with serving() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(s3_server, monkeypatch):
+    """An empty bucket of that server, which the environment leads to."""
+    from tests.support.buckets import new_bucket
+
+    with new_bucket(s3_server, "news", monkeypatch) as made:
+        yield made
