@@ -70,11 +70,16 @@ class Plan:
 
 def make_plan(config: EvalConfig) -> Plan:
     """Open and check everything; raise UserError at the first mistake."""
-    store = TokenStore.open(config.store)
+    store = TokenStore.open(config.store, cache_dir=config.cache_dir)
     split = store.split(config.split)
     tokenizer = store.tokenizer()
     runs = {name: read_run(name, Path(folder)) for name, folder in config.runs.items()}
     for run in runs.values():
+        if config.weights == "average" and not run.config.average.is_kept:
+            raise UserError(
+                f"runs.{run.name}={run.folder} was trained without an average: leave out "
+                "weights=average, or train it with average.kind=ema"
+            )
         if run.tokenizer_sha256 != tokenizer.sha256:
             raise UserError(
                 f"runs.{run.name}={run.folder} was trained with another tokenizer than that of "

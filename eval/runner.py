@@ -170,6 +170,7 @@ def _key(plan: Plan, run: str, arm: Arm, kind: str) -> str:
     values: dict[str, Any] = {
         "kind": kind,
         "run": plan.runs[run].identity,
+        "weights": plan.config.weights,
         "policy": plan.policies[run].hash(),
         "tokenizer": plan.store.manifest.tokenizer.sha256,
         "arm": arm,

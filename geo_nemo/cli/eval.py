@@ -8,7 +8,9 @@ import click
 from rich.console import Console
 
 from geo_nemo.cli.options import OVERRIDES, DryRun, quiet_libraries
+from geo_nemo.cli.progress import fetch_bar
 from geo_nemo.config.files import check_folder
+from geo_nemo.config.remote import is_remote
 
 if TYPE_CHECKING:
     from eval.config import EvalConfig
@@ -25,15 +27,20 @@ EPILOG = (
 def command(overrides: tuple[str, ...], dry_run: bool) -> None:
     """Score test documents and questions with, without and with wrong metadata.
 
-    Settings: runs.NAME=DIR (any number), store, output, split, questions, questions_title, floors,
-    arms, metadata, num_documents, max_tokens, bootstrap_samples, confidence, seed, device. Stopped
-    and started again, it goes on with the arms that are not finished.
+    Settings: runs.NAME=DIR (any number), weights, store, output, split, questions, questions_title,
+    floors, arms, metadata, num_documents, max_tokens, bootstrap_samples, confidence, seed, device.
+    Stopped and started again, it goes on with the arms that are not finished.
     """
     from eval.config import EvalConfig
     from eval.plan import make_plan
     from geo_nemo.config.load import load_config
 
     config = load_config("eval", EvalConfig, overrides)
+    if is_remote(config.store):
+        from geo_nemo.store.remote import fetch_store
+
+        with fetch_bar(config.store) as fetching:
+            fetch_store(config.store, config.cache_dir, fetching)
     if dry_run:
         check_folder(Path(config.output))
         for topic, line in _describe(make_plan(config)).items():
@@ -53,7 +60,7 @@ def evaluate(config: "EvalConfig") -> None:
     def load(folder: Path):
         from geo_nemo.export.scorer import load_scorer
 
-        return load_scorer(folder, config.device)
+        return load_scorer(folder, config.device, config.weights)
 
     with folder_lock(Path(config.output)), progress_bar() as progress:
         result = run(config, load, progress, ["geo-nemo", *sys.argv[1:]])

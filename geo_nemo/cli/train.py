@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -92,6 +92,7 @@ def train(prepared: Prepared, processes: int) -> int:
             Heartbeat,
             Metrics,
             ProgressBar,
+            Profile,
             Validate,
             Watch,
             make_sinks,
@@ -118,11 +119,18 @@ def train(prepared: Prepared, processes: int) -> int:
         ]
         if run.validation.every_steps is not None:
             path = output / "validation.jsonl"
-            validate = Validate(path, prepared, trainer.engine, sinks)
+            measured = nullcontext
+            if run.validation.weights == "average":
+                measured = trainer.average.applied
+            validate = Validate(path, prepared, trainer.engine, sinks, measured)
             # Before the metrics, which close the sinks.
             trainer.callbacks.insert(1, validate)
             trainer.score = validate.score
         finished = trainer.fit()
+        if run.logging.profile is not None:
+            # The last, so that the others' work in these steps is in the trace.
+            profile = Profile(output / "profile", run.logging.profile, trainer.engine)
+            trainer.callbacks.append(profile)
     if first and not finished:
         print(
             f"geo-nemo: stopped by {stop.reason} at step "

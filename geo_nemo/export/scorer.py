@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from geo_nemo.config import Parallel, Precision, Run, UserError
+from geo_nemo.config.average import Weights
 from geo_nemo.config.load import validate
 from geo_nemo.data.batches import stack_rows
 from geo_nemo.data.rows import Row
@@ -33,8 +34,13 @@ class CheckpointScorer:
         return losses.float().flatten().cpu().numpy()
 
 
-def load_scorer(run_dir: str | Path, device: str = "auto") -> CheckpointScorer:
-    """The model of a run's newest checkpoint, in this process, whatever layout trained it."""
+def load_scorer(
+    run_dir: str | Path, device: str = "auto", weights: Weights = "trained"
+) -> CheckpointScorer:
+    """The model of a run's newest checkpoint, in this process, whatever layout trained it.
+
+    weights: those of the last step, or their average; `UserError` where the run kept none.
+    """
     folder = Path(run_dir)
     run, vocab_size = _described(folder)
     # Megatron-Core is imported after the runtime is ready for it.
@@ -44,13 +50,17 @@ def load_scorer(run_dir: str | Path, device: str = "auto") -> CheckpointScorer:
     target = resolve_device(device)
     ensure_single_process(target, run.seed)
     from geo_nemo.model.build import build_model, transformer_config
+    from geo_nemo.train.average import average_of
     from geo_nemo.train.checkpoint import newest, read_state
 
     single, precision = Parallel(), Precision(dtype="fp32")
     config = transformer_config(run.model, single, precision, target, run.deterministic)
     model = build_model(run.model, config, vocab_size, run.data.seq_length, target, run.seed)
     checkpoint = newest(folder / "checkpoints")
-    state = read_state({"model": model.sharded_state_dict()}, checkpoint)
+    wanted = model.sharded_state_dict()
+    if weights == "average":
+        wanted = average_of(wanted, run, folder)
+    state = read_state({"model": wanted}, checkpoint)
     model.load_state_dict(state["model"])
     model.eval()
     return CheckpointScorer(model, run, vocab_size, target)

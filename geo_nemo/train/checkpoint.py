@@ -18,6 +18,7 @@ from megatron.core import dist_checkpointing
 from megatron.core.dist_checkpointing.strategies import filesystem_async
 
 from geo_nemo.config import UserError
+from geo_nemo.train.average import WeightAverage
 from geo_nemo.train.checkpoint_errors import FAILURES, root_cause
 from geo_nemo.train.checkpoint_files import newest_whole, read_record
 from geo_nemo.train.checkpoint_state import sharded_state
@@ -51,15 +52,17 @@ class Position:
     config: dict[str, Any] = field(default_factory=dict)
 
 
-def load(engine: Engine, checkpoint: Path) -> Position:
-    """Restore model, optimizer and schedule from `checkpoint`; every rank calls it."""
+def load(engine: Engine, checkpoint: Path, average: WeightAverage | None = None) -> Position:
+    """Restore model, optimizer, schedule and average from `checkpoint`; every rank calls it."""
     position = read_position(checkpoint)
-    state = read_state(sharded_state(engine, is_loading=True), checkpoint)
+    state = read_state(sharded_state(engine, is_loading=True, average=average), checkpoint)
     for name, module in engine.parts.items():
         module.load_state_dict(state[name])
     engine.optimizer.load_state_dict(state["optimizer"])
     engine.schedule.num_steps = 0  # load_state_dict adds the steps to those already counted
     engine.schedule.load_state_dict(state["schedule"])
+    if average is not None:
+        average.load_state(state["average"])
     return position
 
 

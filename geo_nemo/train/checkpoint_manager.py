@@ -23,6 +23,7 @@ import torch.distributed as dist
 from geo_nemo.config import Checkpoint
 from geo_nemo.config.files import PARTIAL, partial_of
 from geo_nemo.train import checkpoint
+from geo_nemo.train.average import WeightAverage
 from geo_nemo.train.checkpoint_commit import commit
 from geo_nemo.train.checkpoint_errors import FAILURES, everywhere, raise_first, rank_zero_does
 from geo_nemo.train.checkpoint_files import (
@@ -44,7 +45,8 @@ from geo_nemo.train.engine import Engine
 class Checkpoints:
     """Every rank holds one, and calls its methods alike.
 
-    tell: receives a line for each checkpoint that is refused, on rank 0.
+    tell: receives a line for each checkpoint that is refused, on rank 0. average: is saved with the
+    engine.
     """
 
     def __init__(
@@ -54,11 +56,13 @@ class Checkpoints:
         settings: Checkpoint,
         tell: Callable[[str], None] = say,
     ):
+        average: WeightAverage | None = None,
         self.engine = engine
         self.directory = directory
         self.settings = settings
         self.tell = tell
         self._staging = Staging() if settings.async_save else None
+        self.average = average
         self._save: _Save | None = None
         self._validated = False
         self._damaged: set[str] = set()
@@ -85,7 +89,7 @@ class Checkpoints:
     def _begin(self, final: Path, partial: Path, position: checkpoint.Position) -> "_Save":
         problem = None
         try:
-            state = sharded_state(self.engine, is_loading=False)
+            state = sharded_state(self.engine, is_loading=False, average=self.average)
             share = plan_share(state, partial, self._staging, not self._validated)
         except FAILURES as error:
             problem = error
@@ -162,8 +166,8 @@ class Checkpoints:
         return refused.in_favour_of(None)
 
     def load(self, path: Path) -> checkpoint.Position:
-        """Restore the engine and the random states from `path`."""
-        position = checkpoint.load(self.engine, path)
+        """Restore the engine, the average and the random states from `path`."""
+        position = checkpoint.load(self.engine, path, self.average)
         restore_random_states(path)
         return position
 

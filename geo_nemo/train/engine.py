@@ -6,7 +6,7 @@ divided once by the count of trained tokens, finite check, clip, AdamW, learning
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -18,6 +18,7 @@ from megatron.core.distributed import (
     finalize_model_grads,
 )
 from megatron.core.optimizer import OptimizerConfig, clip_grads, get_megatron_optimizer
+from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 from megatron.core.pipeline_parallel import get_forward_backward_func
 
 from geo_nemo.config import Run
@@ -27,6 +28,7 @@ from geo_nemo.model.context import ContextRank
 from geo_nemo.train.bad_steps import BadStepError
 from geo_nemo.train.loss import masked_loss
 from geo_nemo.train.micro_batch import forward, in_groups, to_device
+from geo_nemo.train.ranges import Ranges, span
 from geo_nemo.train.schedule import Schedule
 
 LossCheck = Callable[[float, int], None]
@@ -122,12 +124,29 @@ class Engine:
 
         `overlap_param_gather` leaves those that other ranks have updated to the next forward pass.
         """
-        overlapping = [c for c in self.model if c.ddp_config.overlap_param_gather]
+        overlapping = [
+            chunk
+            for chunk in self.model
+            # Within another such block it has no hooks.
+            if chunk.ddp_config.overlap_param_gather and chunk.remove_forward_pre_hook_handles
+        ]
         for chunk in overlapping:
             chunk.disable_forward_pre_hook()
         yield
         for chunk in overlapping:
             chunk.enable_forward_pre_hook()
+
+    def gather_parameters(self) -> None:
+        """Let every rank have each other's parts of the parameters, within `whole_parameters`."""
+        for chunk in self.model:
+            if chunk.ddp_config.use_distributed_optimizer:
+                chunk.start_param_sync(force_sync=True)
+
+    @property
+    def distributed_optimizers(self) -> list[DistributedOptimizer]:
+        """The distributed optimizers that `optimizer` consists of; none where it is another."""
+        inner = getattr(self.optimizer, "chained_optimizers", [self.optimizer])
+        return [each for each in inner if isinstance(each, DistributedOptimizer)]
 
     def zero_gradients(self) -> None:
         """Empty the gradient buffers."""
@@ -160,10 +179,21 @@ class Engine:
         tokens = int(counts.sum())
         loss = float(sums.sum()) / tokens if tokens else 0.0
         check(loss, step)
-        grad_norm = self._update(batches, step)
+        with self.span("optimizer"):
+            grad_norm = self._update(batches, step)
         lr = self.optimizer.param_groups[0]["lr"]
         self.schedule.step(1)
         return StepReport(loss, tokens, grad_norm, lr, sums, counts)
+
+    def name_ranges(self, ranges: Ranges | None) -> None:
+        """Name the parts of a step for a profiler; None: no more."""
+        self.config.timers = ranges
+        for optimizer in getattr(self.optimizer, "chained_optimizers", [self.optimizer]):
+            optimizer.config.timers = ranges
+
+    def span(self, name: str) -> AbstractContextManager[None]:
+        """A range of this name, while ranges are named."""
+        return span(self.config.timers, name)
 
     def evaluate(self, batches: Sequence[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
         """Nats and trained tokens by source over the batches of all ranks, [num_sources] each.

@@ -20,6 +20,7 @@ from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.batches import Batch, BatchStream
 from geo_nemo.runtime.signals import StopRequest
 from geo_nemo.train import checkpoint
+from geo_nemo.train.average import WeightAverage
 from geo_nemo.train.bad_steps import BadStepError, BadStepRule, BadStepState, keep_batches, note
 from geo_nemo.train.checkpoint_manager import Checkpoints
 from geo_nemo.train.engine import Engine, StepReport
@@ -84,7 +85,12 @@ class Trainer:
         self.engine = Engine(
             self.run, prepared.tokenizer.vocab_size, len(prepared.store.countries), device
         )
-        self.checkpoints = Checkpoints(self.engine, self.directory, self.run.checkpoint)
+        self.average: WeightAverage | None = None
+        if self.run.average.is_kept:
+            self.average = WeightAverage(self.engine, self.run.average)
+        self.checkpoints = Checkpoints(
+            self.engine, self.directory, self.run.checkpoint, average=self.average
+        )
         self.bad = BadStepRule(self.run.bad_steps)
         self.ledger = Ledger(prepared)
         self.step = 0
@@ -165,7 +171,8 @@ class Trainer:
         with closing(stream):
             while self.step < stage.last_step:
                 begin = time.perf_counter()
-                batches = next(stream)
+                with self.engine.span("data"):
+                    batches = next(stream)
                 try:
                     report = self._step(batches)
                 except BadStepError as error:
@@ -189,6 +196,8 @@ class Trainer:
                 last = self.step == train.steps
                 if last or stopping or self.step % self.run.checkpoint.every_steps == 0:
                     self.save()
+                    if self.average is not None:
+                        self.average.update(self.step)
                 if last or stopping:
                     self.checkpoints.finish()
                 if stopping and not last:

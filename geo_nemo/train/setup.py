@@ -6,7 +6,7 @@ Needs neither torch nor Megatron, so that `--dry-run` and every mistake of the u
 import hashlib
 from dataclasses import dataclass, field
 
-from geo_nemo.config import Run
+from geo_nemo.config import Run, UserError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.index import Index
@@ -32,6 +32,7 @@ _FREE = (
     "health",
     "validation",
     "bad_steps",
+    "average",
 )
 _FREE_KEYS = ("data.store", "data.index_dir", "data.index_workers", "train.micro_batch_size")
 
@@ -101,6 +102,12 @@ def prepare(run: Run, world_size: int) -> Prepared:
     )
 
 
+    profile = run.logging.profile
+    if profile is not None and max(profile.ranks) >= world_size:
+        raise UserError(
+            f"logging.profile.ranks {list(profile.ranks)}: there are {world_size} processes, "
+            f"ranks 0 to {world_size - 1}; name some of these"
+        )
 def fingerprint(run: Run, store: TokenStore, tokenizer: Tokenizer) -> dict[str, str]:
     """Everything that the weights at a step depend on, by the name that the user knows."""
     values = run.model_dump(mode="json", exclude=set(_FREE) | {"stages"})
@@ -122,6 +129,8 @@ def fingerprint(run: Run, store: TokenStore, tokenizer: Tokenizer) -> dict[str, 
 def _flatten(values: dict, prefix: str = "") -> list[tuple[str, str]]:
     flat = []
     for key, value in values.items():
+    if run.average.is_kept:  # without one, nothing depends on its settings
+        flat["average"] = run.average.model_dump_json()
         if isinstance(value, dict):
             flat += _flatten(value, f"{prefix}{key}.")
         else:

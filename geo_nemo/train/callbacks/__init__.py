@@ -2,8 +2,18 @@
 
 from geo_nemo.train.callbacks.health import Heartbeat, Watch
 from geo_nemo.train.callbacks.metrics import Metrics, digest
+from geo_nemo.train.callbacks.profile import Profile
 from geo_nemo.train.callbacks.progress import ProgressBar
 from geo_nemo.train.callbacks.sinks import make_sinks
 from geo_nemo.train.callbacks.validation import Validate
 
-__all__ = ["Heartbeat", "Metrics", "ProgressBar", "Validate", "Watch", "digest", "make_sinks"]
+__all__ = [
+    "Heartbeat",
+    "Metrics",
+    "Profile",
+    "ProgressBar",
+    "Validate",
+    "Watch",
+    "digest",
+    "make_sinks",
+]

@@ -5,7 +5,8 @@ and without shows whether it trusts what it is told.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch.distributed as dist
@@ -27,12 +28,22 @@ class Validate:
 
     Each line: step (the last one taken), stage, loss (mean nats over titles and bodies, by arm),
     gap (without - with) and trust (wrong - without), tokens, loss_by_country (by arm and country).
+
+    weights: opens a block in which the engine has the weights to be measured.
     """
 
-    def __init__(self, path: Path, prepared: Prepared, engine: Engine, sinks: Sequence[Sink] = ()):
+    def __init__(
+        self,
+        path: Path,
+        prepared: Prepared,
+        engine: Engine,
+        sinks: Sequence[Sink] = (),
+        weights: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ):
         self.path = path
         self.engine = engine
         self.sinks = sinks
+        self.weights = weights
         self.every_steps = prepared.run.validation.every_steps
         self.last_step = prepared.run.train.steps
         self.countries = prepared.store.countries
@@ -72,7 +83,8 @@ class Validate:
         losses, by_country = {}, {}
         tokens = 0
         for arm, batches in self.batches.items():
-            sums, counts = self.engine.evaluate(batches)
+            with self.weights():
+                sums, counts = self.engine.evaluate(batches)
             tokens = int(counts.sum())
             losses[arm] = float(sums.sum()) / tokens
             by_country[arm] = {

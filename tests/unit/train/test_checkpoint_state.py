@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo_nemo.train.checkpoint_state import boxes, sharded_state
+from geo_nemo.train.checkpoint_state import sharded_state
+from geo_nemo.train.masters import boxes
 from tests.support.runs import finished
 
 SHAPES = st.lists(st.integers(1, 5), max_size=4).map(tuple)
