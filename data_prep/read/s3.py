@@ -1,40 +1,26 @@
-"""Files on `s3://`, by pyarrow's client, with what the usual AWS variables say.
+"""Input files on `s3://`, by the client of geo_nemo.remote, which tells how it is set up.
 
-Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE and the other
-ways of the AWS SDK; AWS_NO_SIGN_REQUEST=1 for public buckets. Region: AWS_REGION or
-AWS_DEFAULT_REGION, else that of the bucket. Another server: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL.
-No message repeats what the server or these variables say, beyond the name of an error.
+No message repeats what the server or the AWS variables say, beyond the name of an error.
 """
 
 import os
 import re
 import tempfile
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from data_prep.read.places import FILE, FOLDER, Entry
 from data_prep.read.record import InputFile, shown
 from data_prep.read.storage import ByteSource, SeekableFile
 from geo_nemo.config.errors import UserError
+from geo_nemo.config.remote import SCHEME
+from geo_nemo.remote.client import connect, hint
 
 if TYPE_CHECKING:
     from pyarrow import NativeFile
     from pyarrow.fs import FileInfo, S3FileSystem
 
-SCHEME = "s3://"
 # A request costs some 50 ms whatever it asks for.
 READ_BYTES = 8 << 20
-CONNECT_S, REQUEST_S, ATTEMPTS = 10, 60, 4
-_ERROR = re.compile(r"AWS Error (?:\[code \d+\]|(\w+))")
-_HINTS = {
-    "ACCESS_DENIED": "access denied: check the AWS credentials",
-    "INVALID_ACCESS_KEY_ID": "the AWS credentials are refused",
-    "SIGNATURE_DOES_NOT_MATCH": "the AWS credentials are refused",
-    "NO_SUCH_BUCKET": "no such bucket",
-    "NO_SUCH_KEY": "no such file",
-    "RESOURCE_NOT_FOUND": "no such file or bucket",
-    "NETWORK_CONNECTION": "no connection to the server (AWS_ENDPOINT_URL, network)",
-}
 
 
 class S3Buckets:
@@ -94,7 +80,7 @@ class S3File(ByteSource):
     def failed(self, error: OSError) -> UserError:
         if self._changed():
             return UserError(f"{self.name} changed while it was read: run again")
-        return UserError(f"cannot read {self.name}: {_hint(error)}")
+        return UserError(f"cannot read {self.name}: {hint(error)}")
 
     def seekable(self) -> BinaryIO:
         """A copy in the folder for temporary files, removed when this is closed.
@@ -162,54 +148,9 @@ def _guarded(path: str, action) -> Any:
     """What `action` gives for the file system of a path; its errors as UserErrors."""
     bucket = _bare(path).partition("/")[0]
     try:
-        return action(_system(bucket))
+        return action(connect(bucket))
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {shown(path)}: {_hint(error)}") from None
-
-
-def _hint(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no such file or bucket"
-    found = _ERROR.search(str(error))
-    code = found.group(1) if found else None
-    return _HINTS.get(code, f"the server answered {code}" if code else "the request failed")
-
-
-_VARIABLES = (
-    "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION",
-    "AWS_NO_SIGN_REQUEST", "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SESSION_TOKEN",
-)  # fmt: skip
-
-
-def _system(bucket: str) -> "S3FileSystem":
-    return _connect(bucket, *(os.environ.get(name, "") for name in _VARIABLES))
-
-
-@lru_cache(64)
-def _connect(
-    bucket: str, s3_endpoint: str, endpoint: str, region: str, default_region: str, unsigned: str,
-    *_: str,
-) -> "S3FileSystem":  # fmt: skip
-    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem, resolve_s3_region
-
-    options: dict[str, Any] = {}
-    endpoint = s3_endpoint or endpoint
-    region = region or default_region
-    if endpoint:
-        scheme, _, host = endpoint.rpartition("://")
-        if "@" in host or scheme not in ("", "http", "https"):
-            raise UserError("AWS_ENDPOINT_URL: give http(s)://host:port, without credentials")
-        options |= {"endpoint_override": host.rstrip("/"), "scheme": scheme or "https"}
-    if not region:
-        region = "us-east-1" if endpoint else resolve_s3_region(bucket)
-    return S3FileSystem(
-        region=region,
-        anonymous=unsigned.lower() in ("1", "true", "yes"),
-        connect_timeout=CONNECT_S,
-        request_timeout=REQUEST_S,
-        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
-        **options,
-    )
+        raise UserError(f"cannot read {shown(path)}: {hint(error)}") from None
 
 
 def _regex(pattern: str) -> str:

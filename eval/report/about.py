@@ -178,7 +178,7 @@ def _shown_documents(row: Row) -> tuple[int, int]:
 def _training_store(inputs: Inputs, name: str, config: Run) -> TokenStore:
     if inputs.evaluation["runs"][name]["same_store"]:
         return inputs.store
-    store = TokenStore.open(config.data.store)
+    store = TokenStore.open(config.data.store, cache_dir=config.data.cache_dir)
     if store.hash != inputs.runs[name].record.get("store_hash"):
         raise UserError(f"{config.data.store} is no longer the store that {name} trained on")
     return store

@@ -31,7 +31,7 @@ def command(overrides: tuple[str, ...], rows: int, check_rows: int, html_path: s
 
     Takes the settings of geo-nemo train. Exits with 1 when a rule is broken.
     """
-    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.cli.progress import fetch_bar, progress_bar
     from geo_nemo.config import Run
     from geo_nemo.config.load import load_config
     from geo_nemo.data.audit import audit_stage
@@ -42,7 +42,8 @@ def command(overrides: tuple[str, ...], rows: int, check_rows: int, html_path: s
     if not any(override.lstrip("+").startswith("output_dir=") for override in overrides):
         overrides = (*overrides, "output_dir=.")  # the run's; nothing is written there
     run = load_config("train", Run, overrides)
-    store = TokenStore.open(run.data.store)
+    with fetch_bar(run.data.store) as fetching:
+        store = TokenStore.open(run.data.store, cache_dir=run.data.cache_dir, progress=fetching)
     split, tokenizer = store.split(SPLIT), store.tokenizer()
     console = Console(highlight=False)
     audits, fragments = [], []

@@ -27,7 +27,7 @@ def command(output: str, store: str | None, as_json: bool) -> int:
     Looks at Python, packages, Megatron-Core, GPUs, cores, memory, the output's disk and the
     loopback address. Exits with 1 when something will not work.
     """
-    findings = list(diagnose(Path(output), Path(store) if store else None))
+    findings = list(diagnose(Path(output), store))
     clean = all(finding.level != "problem" for finding in findings)
     if as_json:
         shown = {"ok": clean, "findings": [asdict(finding) for finding in findings]}
@@ -37,7 +37,7 @@ def command(output: str, store: str | None, as_json: bool) -> int:
     return 0 if clean else EXIT_PROBLEM
 
 
-def diagnose(output: Path, store: Path | None = None) -> Iterator[Finding]:
+def diagnose(output: Path, store: str | Path | None = None) -> Iterator[Finding]:
     """Every finding, one after the other."""
     from geo_nemo.runtime.doctor import check_software
     from geo_nemo.runtime.machine import check_machine
@@ -48,7 +48,7 @@ def diagnose(output: Path, store: Path | None = None) -> Iterator[Finding]:
         yield check_store(store)
 
 
-def check_store(path: Path) -> Finding:
+def check_store(path: str | Path) -> Finding:
     """Whether a token store opens, its files have their sizes, and its tokenizer is its own."""
     from geo_nemo.config import UserError
     from geo_nemo.store import TokenStore

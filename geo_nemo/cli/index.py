@@ -19,7 +19,7 @@ def command(overrides: tuple[str, ...]) -> int:
     Takes the settings of geo-nemo train, and needs no GPU. A training with the same settings finds
     what is built here; without it, its first process builds it. What is whole is kept.
     """
-    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.cli.progress import fetch_bar, progress_bar
     from geo_nemo.config import Run
     from geo_nemo.config.load import load_config
     from geo_nemo.data.dataset import Statistics
@@ -27,7 +27,8 @@ def command(overrides: tuple[str, ...]) -> int:
     from geo_nemo.store import TokenStore
 
     run = load_config("train", Run, overrides)
-    store = TokenStore.open(run.data.store)
+    with fetch_bar(run.data.store) as fetching:
+        store = TokenStore.open(run.data.store, cache_dir=run.data.cache_dir, progress=fetching)
     split, tokenizer = store.split(SPLIT), store.tokenizer()
     table = Table(title="Packing indices", title_justify="left")
     for name in ("stage", "index"):

@@ -18,6 +18,7 @@ from geo_nemo.config import Run, UserError
 from geo_nemo.config.files import make_folder, write_whole
 from geo_nemo.config.launch import Launch, Slurm
 from geo_nemo.config.load import load_config
+from geo_nemo.config.remote import is_remote
 
 # Folders that each node has for itself.
 OF_ONE_NODE = ("/tmp", "/dev/shm", "/var/tmp", "/run")
@@ -110,17 +111,22 @@ def divide(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def check_training(slurm: Slurm, settings: Sequence[str], store_is_there: bool = True) -> Run:
     """Raise UserError for what would make the training fail on the nodes."""
+    from geo_nemo.model.layout import check_layout
+    from geo_nemo.store.remote import read_remote_manifest
     from geo_nemo.train.setup import prepare
 
     run = load_config("train", Run, settings)
-    for key, path in (("output_dir", run.output_dir), ("data.store", run.data.store)):
+    remote = is_remote(run.data.store)
+    folders = [("output_dir", run.output_dir)] + [("data.store", run.data.store)] * (not remote)
+    for key, path in folders:
         if not path.startswith("/"):
             raise UserError(f"{key}={path} is not absolute: a job starts in another folder")
         if slurm.nodes > 1 and path.startswith(tuple(f"{folder}/" for folder in OF_ONE_NODE)):
             raise UserError(
                 f"{key}={path}: each node has a folder of its own there; give a shared one"
             )
-    if slurm.container and not _within(run.data.store, [run.output_dir, *slurm.mounts]):
+    seen = remote or _within(run.data.store, [run.output_dir, *slurm.mounts])
+    if slurm.container and not seen:
         raise UserError(
             f"the container would not see data.store={run.data.store}: add its folder, "
             f"slurm.mounts=[{Path(run.data.store).parent}]"
@@ -132,7 +138,11 @@ def check_training(slurm: Slurm, settings: Sequence[str], store_is_there: bool =
         )
     if run.device == "gpu" and not slurm.gpus_per_node:
         raise UserError("device=gpu, but slurm.gpus_per_node=0")
-    if store_is_there:
+    if remote and store_is_there:
+        # Its nodes fetch it; here its manifest tells what the layout must fit.
+        manifest, _ = read_remote_manifest(run.data.store)
+        check_layout(run, manifest.tokenizer.vocab_size, slurm.world_size)
+    elif store_is_there:
         prepare(run, slurm.world_size)
     return run
 

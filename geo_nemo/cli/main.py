@@ -13,7 +13,7 @@ from geo_nemo.config import RunError, UserError
 COMMANDS = {
     "synth": "generate a synthetic geo-news corpus with known truth",
     "prep": "turn raw records into an annotated corpus and a token store",
-    "store": "verify, merge, sample, inspect, count and export token stores",
+    "store": "verify, merge, sample, inspect, count, export and move token stores",
     "outlets": "check a table of outlets, see what it changes, ask about a host",
     "audit": "show packed rows of a stage and check the label contract",
     "plan": "sizes, memory, epochs by country, FLOPs and time of a run, without it",

@@ -19,6 +19,8 @@ from rich.progress import (
 )
 
 from geo_nemo.config.progress import Progress as ProgressCallback
+from geo_nemo.config.progress import no_progress
+from geo_nemo.config.remote import is_remote
 
 PLAIN_INTERVAL_S = 5.0
 # Below it a step is over before its bytes say anything.
@@ -55,6 +57,16 @@ def progress_bar(unit: Literal["items", "bytes"] = "items") -> Iterator[Progress
             bar.update(tasks[stage], completed=done, total=total, note=note)
 
         yield show
+
+
+@contextmanager
+def fetch_bar(store: object, shown: bool = True) -> Iterator[ProgressCallback]:
+    """A progress callback for opening `store`: in bytes where it comes from `s3://`, else none."""
+    if shown and is_remote(store):
+        with progress_bar("bytes") as progress:
+            yield progress
+    else:
+        yield no_progress
 
 
 def _plain_lines(unit: str) -> ProgressCallback:

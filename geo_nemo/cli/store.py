@@ -1,4 +1,4 @@
-"""`geo-nemo store`: verify, merge, sample, inspect, count and export token stores."""
+"""`geo-nemo store`: verify, merge, sample, inspect, count, export and move token stores."""
 
 import difflib
 from pathlib import Path
@@ -6,8 +6,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from geo_nemo.cli.store_move import StorePlace, here, pull, push
+
 EXIT_BROKEN = 2
-STORE = click.argument("store", metavar="STORE", type=click.Path(path_type=Path))
+
+STORE = click.argument("store", metavar="STORE", type=StorePlace())
 POLICY = click.option(
     "--policy",
     default="all",
@@ -53,7 +56,11 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, epilog="Example: geo-nemo store stats runs/news/store --html stats.html")
 def command() -> None:
-    """Look at token stores, check them, and make new ones of them."""
+    """Look at token stores, check them, make new ones of them, and move them.
+
+    A STORE is a folder, or s3://bucket/folder: then it is fetched first, once, to the folder
+    $XDG_CACHE_HOME/geo-nemo, else ~/.cache/geo-nemo.
+    """
 
 
 @command.command(
@@ -62,7 +69,7 @@ def command() -> None:
 )
 @STORE
 @click.option("--workers", default=0, metavar="N", help="Shards at the same time; 0: one a core.")
-def verify(store: Path, workers: int) -> int:
+def verify(store: Path | str, workers: int) -> int:
     """Read a whole store and say that it is whole, or name each broken shard.
 
     Exits with 2 when something is broken.
@@ -72,6 +79,7 @@ def verify(store: Path, workers: int) -> int:
     from geo_nemo.store.manifest import read_manifest
     from geo_nemo.store.verify import find_damage
 
+    store = here(store)
     manifest, content_hash = read_manifest(store)
     with progress_bar("bytes") as progress:
         damage = find_damage(store, manifest, progress, workers)
@@ -100,7 +108,7 @@ def verify(store: Path, workers: int) -> int:
 @click.option("--json", "json_path", metavar="FILE", help="Write the counts as JSON.")
 @click.option("--html", "html_path", metavar="FILE", help="Write one HTML page with plots.")
 def stats(
-    store: Path,
+    store: Path | str,
     splits: tuple[str, ...],
     top: int,
     json_path: str | None,
@@ -113,7 +121,7 @@ def stats(
     from geo_nemo.config.files import write_whole
     from geo_nemo.store import TokenStore
 
-    opened = TokenStore.open(store)
+    opened = TokenStore.open(here(store))
     with progress_bar() as progress:
         found = store_stats(opened, splits, max(0, top), progress)
     print_stats(found, Console(highlight=False), max(0, top))
@@ -143,7 +151,7 @@ def stats(
 @click.option("--ids", is_flag=True, help="List each token with its id, kind and mask.")
 @click.option("--html", "html_path", metavar="FILE", help="Write the document to an HTML page.")
 def inspect(
-    store: Path,
+    store: Path | str,
     index: int | None,
     content_hash: str | None,
     text: str | None,
@@ -167,7 +175,7 @@ def inspect(
     from geo_nemo.store import TokenStore
 
     chosen = parse_policy(policy, url_form, position)
-    opened = TokenStore.open(store)
+    opened = TokenStore.open(here(store))
     with progress_bar() as progress:
         number = find_document(opened, split, index, content_hash, text, progress)
     shown = show_document(opened, split, number, chosen)
@@ -198,7 +206,7 @@ def inspect(
     "geo-nemo trains on, whose parts are tokenised apart.",
 )
 def export(
-    store: Path,
+    store: Path | str,
     out: str,
     policy: str,
     url_form: str,
@@ -220,7 +228,7 @@ def export(
     from geo_nemo.store import TokenStore
 
     chosen, conditions = parse_policy(policy, url_form, position), parse_where(where)
-    opened = TokenStore.open(store)
+    opened = TokenStore.open(here(store))
     with progress_bar() as progress:
         done = export_megatron(
             opened, Path(out), chosen, split, conditions, tokens == "trained", progress
@@ -238,9 +246,9 @@ def export(
     short_help="one store of several, without texts twice",
     epilog="Example: geo-nemo store merge runs/a/store runs/b/store --out runs/ab",
 )
-@click.argument("stores", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("stores", nargs=-1, required=True, type=StorePlace())
 @click.option("--out", required=True, metavar="STORE", type=click.Path(path_type=Path))
-def merge(stores: tuple[Path, ...], out: Path) -> None:
+def merge(stores: tuple[Path | str, ...], out: Path) -> None:
     """Make one store of several that have the same tokenizer.
 
     A text stays once: in the split that holds out most (test, validation, train), and there from
@@ -251,8 +259,9 @@ def merge(stores: tuple[Path, ...], out: Path) -> None:
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.cli.store_words import print_merge
 
+    folders = [here(store) for store in stores]
     with progress_bar() as progress:
-        merged = merge_stores(stores, out, progress)
+        merged = merge_stores(folders, out, progress)
     print_merge(merged, Console(highlight=False))
     click.echo(f"store: {out} (hash {merged.hash})")
 
@@ -270,7 +279,7 @@ def merge(stores: tuple[Path, ...], out: Path) -> None:
 @click.option("--split", "splits", multiple=True, metavar="NAME", help="Draw from this split only.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 def sample(
-    store: Path,
+    store: Path | str,
     out: Path,
     documents: int,
     per_country: bool,
@@ -287,9 +296,11 @@ def sample(
     from data_prep.store_tools.where import parse_where
     from geo_nemo.cli.progress import progress_bar
 
-    conditions = parse_where(where)
+    conditions, folder = parse_where(where), here(store)
     with progress_bar() as progress:
-        drawn = sample_store(store, out, documents, seed, per_country, conditions, splits, progress)
+        drawn = sample_store(
+            folder, out, documents, seed, per_country, conditions, splits, progress
+        )
     by_split = ", ".join(f"{name} {count:,}" for name, count in drawn.by_split.items())
     click.echo(
         f"{drawn.documents:,} of {drawn.matching:,} documents, {drawn.countries:,} countries; "
@@ -298,3 +309,7 @@ def sample(
     if drawn.documents < documents:
         click.echo(f"fewer than {documents:,}: no more match")
     click.echo(f"store: {out} (hash {drawn.hash})")
+
+
+command.add_command(push)
+command.add_command(pull)

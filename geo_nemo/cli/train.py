@@ -15,7 +15,7 @@ import click
 
 from geo_nemo.cli.options import OVERRIDES, DryRun, quiet_libraries
 from geo_nemo.cli.plan_tables import print_plan
-from geo_nemo.cli.progress import progress_bar
+from geo_nemo.cli.progress import fetch_bar, progress_bar
 from geo_nemo.config import Run, RunError, UserError
 from geo_nemo.config.files import check_folder, write_whole
 from geo_nemo.config.load import load_config
@@ -46,7 +46,8 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> int:
     first = rank() == 0
     try:
         run = load_config("train", Run, overrides)
-        prepared = prepare(run, world_size())
+        with fetch_bar(run.data.store, first) as fetching:
+            prepared = prepare(run, world_size(), fetching)
         if not dry_run:
             return train(prepared, world_size())
         from geo_nemo.runtime.device import resolve_device

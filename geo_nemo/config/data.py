@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from geo_nemo.config.remote import check_address, is_remote
 from geo_nemo.config.section import NonNegative, Positive, Section
 
 Weight = Annotated[float, Field(gt=0)]
@@ -21,6 +22,8 @@ class Data(Section):
     packing_window: documents that are packed together.
     index_dir: folder of packing indices, which runs may share; <output_dir>/index where it is not
         given. index_workers: processes that build one; 0 builds in the training process.
+    cache_dir: folder of this node that receives a copy of a store on `s3://`;
+        $XDG_CACHE_HOME/geo-nemo, else ~/.cache/geo-nemo, where it is not given.
     """
 
     store: str
@@ -30,6 +33,12 @@ class Data(Section):
     packing_window: Positive = 16_384
     index_dir: str | None = None
     index_workers: NonNegative = 0
+    cache_dir: str | None = None
+
+    @field_validator("store")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        return check_address("data.store", value) if is_remote(value) else value
 
 
 class Select(Section):

@@ -1,7 +1,8 @@
 """One process at a time in an output folder."""
 
 import fcntl
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from geo_nemo.config.errors import UserError
 from geo_nemo.config.files import make_folder, writing
 
 LOCK_NAME = ".lock"
+POLL_S = 0.2
 
 
 @contextmanager
@@ -32,4 +34,29 @@ def folder_lock(folder: Path) -> Iterator[None]:
             raise UserError(
                 f"cannot lock {folder}: {error.strerror}; give a folder on a file system with locks"
             ) from None
+        yield
+
+
+@contextmanager
+def waiting_lock(path: Path, waits: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of the file `path`, after whoever holds it now; `UserError` without locks.
+
+    waits: called again and again while another process holds it.
+    """
+    make_folder(path.parent)
+    with writing(path):
+        file = path.open("a")
+    with file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waits()
+                time.sleep(POLL_S)
+            except OSError as error:
+                raise UserError(
+                    f"cannot lock {path}: {error.strerror}; give a folder on a file system with "
+                    "locks"
+                ) from None
         yield

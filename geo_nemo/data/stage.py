@@ -68,7 +68,9 @@ def build_stage_index(
             draws.documents.tofile(path)
             empty = replace(draws, documents=draws.documents[:0])
             dtype = draws.documents.dtype
-            workers = WorkerInput(split.name, policy, run.data, key, empty, path, dtype)
+            # This very copy: a store on s3:// may have changed since.
+            here = run.data.model_copy(update={"store": str(split.root)})
+            workers = WorkerInput(split.name, policy, here, key, empty, path, dtype)
         extent = Extent(stage_samples(run, stage), None)
         try:
             build(planner, extent, sink, workers, progress, stage)

@@ -24,6 +24,8 @@ FORMAT_VERSION = 2
 SPLITS = ("train", "validation", "test")
 MANIFEST_NAME = "manifest.json"
 HOSTS_NAME = "hosts.txt"
+# Stands in a copy of a store on `s3://`: the address that it was fetched from.
+FETCHED_NAME = "fetched_from"
 Dtype = Literal["uint8", "uint16", "uint32", "uint64", "int16"]
 
 _INDEX: tuple[Dtype, ...] = ("uint8", "uint16", "uint32")
@@ -153,7 +155,11 @@ def token_dtype(vocab_size: int) -> Literal["uint16", "uint32"]:
 
 def mend(root: Path) -> str:
     """What to do about a damaged store. Prep keeps a store whose sizes hold: it must go first."""
-    return f"remove the folder {root} and run geo-nemo prep again"
+    try:
+        address = (root / FETCHED_NAME).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return f"remove the folder {root} and run geo-nemo prep again"
+    return f"remove the folder {root} and fetch it again from {address}"
 
 
 def read_manifest(root: Path) -> tuple[Manifest, str]:
@@ -174,20 +180,28 @@ def read_manifest(root: Path) -> tuple[Manifest, str]:
         ) from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
+    return parse_manifest(content, str(root), mend(root))
+
+
+def parse_manifest(content: bytes, store: str, mending: str) -> tuple[Manifest, str]:
+    """The manifest in `content`, and the 16 hex digits that identify the store.
+
+    store: where it is, and mending: what to do about a damaged one, for the `UserError`.
+    """
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         version = _format_version(content)
         if version not in (None, FORMAT_VERSION):
             raise UserError(
-                f"{root} is a token store of format {version}, and this geo-nemo reads format "
-                f"{FORMAT_VERSION}: {mend(root)}"
+                f"{store} is a token store of format {version}, and this geo-nemo reads format "
+                f"{FORMAT_VERSION}: {mending}"
             ) from None
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise UserError(
-            f"{path} is no manifest of format {FORMAT_VERSION}: {where}: {first['msg']}; "
-            f"{mend(root)}"
+            f"{store}/{MANIFEST_NAME} is no manifest of format {FORMAT_VERSION}: {where}: "
+            f"{first['msg']}; {mending}"
         ) from None
     return manifest, hashlib.sha256(content).hexdigest()[:16]
 

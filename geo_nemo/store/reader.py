@@ -7,10 +7,12 @@ import numpy as np
 
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.config.remote import is_remote
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store.manifest import HOSTS_NAME, Manifest, SplitEntry, read_manifest
 from geo_nemo.store.paths import split_scheme
+from geo_nemo.store.remote import fetch_store
 from geo_nemo.store.shard import Shard
 from geo_nemo.store.tokenizer import open_tokenizer
 from geo_nemo.store.verify import check_content, check_sizes
@@ -25,6 +27,7 @@ class Split:
 
     def __init__(self, store: "TokenStore", name: str, entry: SplitEntry):
         self.name = name
+        self.root = store.root
         self.num_documents = entry.documents
         self.countries = store.countries
         self.continents = store.continents
@@ -124,10 +127,14 @@ class Split:
 
 
 class TokenStore:
-    """A token store on disk. `hash` identifies its content: 16 hex digits of the manifest's."""
+    """A token store on disk. `hash` identifies its content: 16 hex digits of the manifest's.
 
-    def __init__(self, root: Path, manifest: Manifest, content_hash: str):
+    root: its folder here. address: what it was opened by, that folder or one on `s3://`.
+    """
+
+    def __init__(self, root: Path, manifest: Manifest, content_hash: str, address: str = ""):
         self.root = root
+        self.address = address or str(root)
         self.manifest = manifest
         self.hash = content_hash
         self.countries = manifest.countries
@@ -136,16 +143,25 @@ class TokenStore:
         self.sources = manifest.source_names
 
     @classmethod
-    def open(cls, path: str | Path, *, check_hashes: bool = False) -> "TokenStore":
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        check_hashes: bool = False,
+        cache_dir: str | Path | None = None,
+        progress: Progress = no_progress,
+    ) -> "TokenStore":
         """The store in folder `path`. File sizes are always compared with the manifest.
 
+        A `path` on `s3://` is copied first, where that was not done, to a folder of `cache_dir`
+        (see geo_nemo.store.remote), which `progress` shows.
         check_hashes: read every file and compare its hash too.
         Raises UserError that names the file which is missing or does not match.
         """
-        root = Path(path)
+        root = fetch_store(str(path), cache_dir, progress) if is_remote(path) else Path(path)
         manifest, content_hash = read_manifest(root)
         check_sizes(root, manifest)
-        store = cls(root, manifest, content_hash)
+        store = cls(root, manifest, content_hash, str(path))
         if check_hashes:
             store.verify()
         return store

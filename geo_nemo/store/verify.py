@@ -53,15 +53,20 @@ class _ShardCheck:
 
 def check_sizes(root: Path, manifest: Manifest) -> None:
     """Every file exists with the size the manifest gives, and the manifest agrees with itself."""
+    check_manifest(root, manifest)
+    for path, entry in listed_files(root, manifest):
+        problem = _size_problem(path, entry)
+        if problem:
+            raise UserError(f"{path} {problem}; {mend(root)}")
+
+
+def check_manifest(root: Path, manifest: Manifest) -> None:
+    """The manifest agrees with itself, and names files inside the store `root` only."""
     for name, split in manifest.splits.items():
         _check_totals(root, name, split)
         for shard in split.shards:
             _check_entry(root, manifest, shard)
     _inside(root, manifest.tokenizer.file)
-    for path, entry in _files(root, manifest):
-        problem = _size_problem(path, entry)
-        if problem:
-            raise UserError(f"{path} {problem}; {mend(root)}")
 
 
 def check_content(
@@ -76,7 +81,7 @@ def check_content(
         named = "; ".join(str(root / str(each)) for each in damage[:NAMED_IN_ERROR])
         more = len(damage) - NAMED_IN_ERROR
         raise UserError(f"{named}{f' and {more} files more' if more > 0 else ''}; {mend(root)}")
-    return sum(entry.bytes for _, entry in _files(root, manifest))
+    return sum(entry.bytes for _, entry in listed_files(root, manifest))
 
 
 def find_damage(
@@ -87,16 +92,13 @@ def find_damage(
     workers: shards checked at the same time; 0 is one a core.
     Raises UserError where the manifest does not agree with itself.
     """
-    for name, split in manifest.splits.items():
-        _check_totals(root, name, split)
-        for shard in split.shards:
-            _check_entry(root, manifest, shard)
+    check_manifest(root, manifest)
     damage = []
     try:
         open_tokenizer(root, manifest.tokenizer)
     except UserError as error:
         damage.append(Damage(manifest.tokenizer.file, f"cannot be used: {error}"))
-    total = sum(entry.bytes for _, entry in _files(root, manifest))
+    total = sum(entry.bytes for _, entry in listed_files(root, manifest))
     done = _Done()
     problem = _content_problem(root / HOSTS_NAME, manifest.hosts, done.add)
     if problem:
@@ -233,7 +235,8 @@ def _check_entry(root: Path, manifest: Manifest, shard: ShardEntry) -> None:
         raise UserError(f"{folder}: the manifest does not list its sources; {mend(root)}")
 
 
-def _files(root: Path, manifest: Manifest) -> list[tuple[Path, FileEntry]]:
+def listed_files(root: Path, manifest: Manifest) -> list[tuple[Path, FileEntry]]:
+    """Path and entry of every file whose size and hash the manifest gives."""
     files: list[tuple[Path, FileEntry]] = [(root / HOSTS_NAME, manifest.hosts)]
     for split in manifest.splits.values():
         for shard in split.shards:

@@ -27,10 +27,12 @@ def commit(
     written: Sequence[Written],
     settings: Checkpoint,
     damaged: Collection[str] = (),
+    in_use: Collection[str] = (),
 ) -> None:
     """Make `partial`, whose shards are on disk, the whole checkpoint `final`.
 
-    written: of each rank. damaged: names of checkpoints that count as none.
+    written: of each rank. damaged: names of checkpoints that count as none. in_use: names
+    of those that are being copied, and stay until the next commit.
     """
     share.writer.finish(share.metadata, [part.results for part in written])
     save_config(CheckpointingConfig("torch_dist", 1), str(partial))
@@ -48,6 +50,7 @@ def commit(
     point_latest(directory, final)
     still_damaged = [name for name in damaged if name != final.name]
     for old in to_drop(directory, final, settings.keep_last, settings.keep_best, still_damaged):
-        os.replace(old, partial_of(old))
+        if old.name not in in_use:
+            os.replace(old, partial_of(old))
     for old in directory.glob(f"step_*{PARTIAL}"):
         shutil.rmtree(old)

@@ -62,11 +62,20 @@ def read_record(checkpoint: Path) -> dict[str, Any]:
         UserError: another version of geo_nemo wrote it.
     """
     try:
-        record = json.loads((checkpoint / RECORD).read_bytes())
-        version = record["format"]
+        content = (checkpoint / RECORD).read_bytes()
     except FileNotFoundError:
         raise ValueError(f"{RECORD} is missing") from None
-    except (OSError, ValueError, KeyError, TypeError):
+    except OSError:
+        raise ValueError(f"{RECORD} is cut off or no record") from None
+    return parse_record(content, str(checkpoint))
+
+
+def parse_record(content: bytes, checkpoint: str) -> dict[str, Any]:
+    """The same of a record that was read already; `checkpoint` is where, for the error."""
+    try:
+        record = json.loads(content)
+        version = record["format"]
+    except (ValueError, KeyError, TypeError):
         raise ValueError(f"{RECORD} is cut off or no record") from None
     if version != FORMAT:
         raise UserError(f"{checkpoint} has format {version}; this version reads {FORMAT}")

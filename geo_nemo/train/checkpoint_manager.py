@@ -25,6 +25,7 @@ from geo_nemo.config.files import PARTIAL, partial_of
 from geo_nemo.train import checkpoint
 from geo_nemo.train.average import WeightAverage
 from geo_nemo.train.checkpoint_commit import commit
+from geo_nemo.train.checkpoint_copies import Copies
 from geo_nemo.train.checkpoint_errors import FAILURES, everywhere, raise_first, rank_zero_does
 from geo_nemo.train.checkpoint_files import (
     Refused,
@@ -61,6 +62,7 @@ class Checkpoints:
         self.directory = directory
         self.settings = settings
         self.tell = tell
+        self.copies: Copies | None = None  # is told of each checkpoint that is whole
         self._staging = Staging() if settings.async_save else None
         self.average = average
         self._save: _Save | None = None
@@ -99,7 +101,8 @@ class Checkpoints:
         job = WriteJob(partial, share.writer, small)
 
         def committed(written: list) -> None:
-            commit(final, partial, position, share, written, self.settings, self._damaged)
+            in_use = self.copies.in_use() if self.copies else ()
+            commit(final, partial, position, share, written, self.settings, self._damaged, in_use)
 
         return _Save(final, partial, job, committed)
 
@@ -127,6 +130,8 @@ class Checkpoints:
             raise_first(save.error, save.final, save.partial)
         if save.committing:
             self._save = None
+            if self.copies:
+                self.copies.begin(save.final)
             return
         written = everywhere(save.job.written, on_rank_zero_only=True)
         save.begin_commit(written)

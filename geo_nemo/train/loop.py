@@ -22,6 +22,7 @@ from geo_nemo.runtime.signals import StopRequest
 from geo_nemo.train import checkpoint
 from geo_nemo.train.average import WeightAverage
 from geo_nemo.train.bad_steps import BadStepError, BadStepRule, BadStepState, keep_batches, note
+from geo_nemo.train.checkpoint_copies import Copies
 from geo_nemo.train.checkpoint_manager import Checkpoints
 from geo_nemo.train.engine import Engine, StepReport
 from geo_nemo.train.ledger import Ledger, write_ledger
@@ -91,6 +92,7 @@ class Trainer:
         self.checkpoints = Checkpoints(
             self.engine, self.directory, self.run.checkpoint, average=self.average
         )
+        self.copies = self.checkpoints.copies = Copies(self.run.checkpoint, device)
         self.bad = BadStepRule(self.run.bad_steps)
         self.ledger = Ledger(prepared)
         self.step = 0
@@ -106,18 +108,22 @@ class Trainer:
                 finished = self._train_stage(stage_of(self.prepared.stages, self.step))
             if dist.get_rank() == 0:
                 write_ledger(Path(self.run.output_dir), self._ledger())
+            self.copies.finish(self.progress, is_last=finished)
         finally:
             self.checkpoints.abandon()
+            self.copies.abandon()
             for callback in self.callbacks:
                 callback.on_end()
         return finished
 
     def resume(self) -> None:
-        """Load the newest whole checkpoint, if there is one.
+        """Load the newest whole checkpoint, on disk or in `checkpoint.remote`, if there is one.
 
         Raises `UserError` where it is of another run, or does not load, or none is whole.
         """
-        newest = self.checkpoints.newest()
+        newest = self.copies.newest(
+            self.checkpoints, self.run.name, self.prepared.fingerprint, self.progress
+        )
         if newest is None:
             return
         position = checkpoint.read_position(newest)
@@ -258,15 +264,16 @@ class Trainer:
         return True
 
     def _agree(self) -> bool:
-        """Exchange what every rank must know: whether a save is done, or a rank was asked to stop.
+        """Exchange what every rank must know: whether a save or copy is done, or a stop asked for.
 
         True when any rank was asked to stop. Raises where a save has failed.
         """
-        if self.stop is None and not self.checkpoints.is_saving:
+        if self.stop is None and not self.checkpoints.is_saving and not self.copies.is_copying:
             return False
-        mine = (float(bool(self.stop)), *self.checkpoints.flags())
+        mine = (float(bool(self.stop)), *self.checkpoints.flags(), *self.copies.flags())
         flags = torch.tensor(mine, device=self.device)
         dist.all_reduce(flags)
-        stop, *saving = flags.tolist()
-        self.checkpoints.advance(*saving)
+        stop, saves, failed_saves, *copying = flags.tolist()
+        self.copies.advance(*copying)
+        self.checkpoints.advance(saves, failed_saves)
         return bool(stop)

@@ -34,7 +34,13 @@ _FREE = (
     "bad_steps",
     "average",
 )
-_FREE_KEYS = ("data.store", "data.index_dir", "data.index_workers", "train.micro_batch_size")
+_FREE_KEYS = (
+    "data.store",
+    "data.cache_dir",
+    "data.index_dir",
+    "data.index_workers",
+    "train.micro_batch_size",
+)
 
 
 @dataclass(frozen=True)
@@ -88,9 +94,12 @@ class Prepared:
         )
 
 
-def prepare(run: Run, world_size: int) -> Prepared:
-    """Open and check everything that `run` needs; raise `UserError` at the first mistake."""
-    store = TokenStore.open(run.data.store)
+def prepare(run: Run, world_size: int, progress: Progress = no_progress) -> Prepared:
+    """Open and check everything that `run` needs; raise `UserError` at the first mistake.
+
+    progress: of fetching a store from `s3://`.
+    """
+    store = TokenStore.open(run.data.store, cache_dir=run.data.cache_dir, progress=progress)
     tokenizer = store.tokenizer()
     check_layout(run, tokenizer.vocab_size, world_size)
     return Prepared(

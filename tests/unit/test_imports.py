@@ -15,7 +15,7 @@ MAX_LINES = 500
 # docs/design.md. A module belongs to the longest name of this table that it starts with; it may
 # import its own part and those listed. None: all of them.
 BASE = {"geo_nemo.config"}
-STORE = BASE | {"geo_nemo.metadata", "geo_nemo.store"}
+STORE = BASE | {"geo_nemo.metadata", "geo_nemo.remote", "geo_nemo.store"}
 DATA = STORE | {"geo_nemo.data"}
 TRAIN = DATA | {"geo_nemo.model", "geo_nemo.runtime", "geo_nemo.train"}
 MAY_IMPORT = {
@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "geo_nemo.__main__": {"geo_nemo.cli"},
     "geo_nemo.config": set(),
     "geo_nemo.metadata": BASE,
-    "geo_nemo.store": BASE | {"geo_nemo.metadata"},
+    "geo_nemo.remote": BASE,
+    "geo_nemo.store": BASE | {"geo_nemo.metadata", "geo_nemo.remote"},
     "geo_nemo.data": STORE,
     "geo_nemo.model": BASE,
     "geo_nemo.runtime": BASE,
@@ -41,6 +42,7 @@ NO_TORCH = (
     "eval",
     "geo_nemo.config",
     "geo_nemo.metadata",
+    "geo_nemo.remote",
     "geo_nemo.store",
     "geo_nemo.data",
     "geo_nemo.model.context",
@@ -48,6 +50,7 @@ NO_TORCH = (
     "geo_nemo.model.flops",
     "geo_nemo.model.memory",
     "geo_nemo.model.shape",
+    "geo_nemo.train.checkpoint_bucket",
     "geo_nemo.train.ledger",
     "geo_nemo.train.plan",
     "geo_nemo.train.setup",

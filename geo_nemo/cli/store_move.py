@@ -1,0 +1,81 @@
+"""Stores on `s3://` for the command line: `geo-nemo store push` and `pull`, and a STORE there."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from geo_nemo.config.remote import check_address, is_remote
+
+if TYPE_CHECKING:
+    from geo_nemo.store.remote import Moved
+
+
+class StorePlace(click.ParamType):
+    """A folder of this machine, or an address on `s3://`, which stays as it is."""
+
+    name = "store"
+
+    def convert(self, value: str, param, context) -> Path | str:
+        return check_address("STORE", value) if is_remote(value) else Path(value)
+
+
+def here(store: Path | str) -> Path:
+    """The folder of a store, which is fetched where it is on `s3://`."""
+    from geo_nemo.cli.progress import fetch_bar
+    from geo_nemo.store.remote import fetch_store
+
+    if isinstance(store, Path):
+        return store
+    with fetch_bar(store) as progress:
+        return fetch_store(store, progress=progress)
+
+
+@click.command(
+    short_help="copy a store to s3://",
+    epilog="Example: geo-nemo store push runs/news/store s3://news/store",
+)
+@click.argument("store", metavar="STORE", type=click.Path(path_type=Path))
+@click.argument("address", metavar="S3_ADDRESS")
+def push(store: Path, address: str) -> None:
+    """Copy a store to object storage, as s3://bucket/folder.
+
+    Each file is compared with the manifest, which goes last: what has one is whole. Stopped and
+    started again, it goes on with the files that are not there. AWS's usual variables tell the
+    credentials and, as AWS_ENDPOINT_URL, the server.
+    """
+    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.store.remote import push_store
+
+    address = check_address("S3_ADDRESS", address)
+    with progress_bar("bytes") as progress:
+        moved = push_store(store, address, progress)
+    _say_moved(moved, address)
+
+
+@click.command(
+    short_help="copy a store from s3:// to a folder",
+    epilog="Example: geo-nemo store pull s3://news/store runs/news/store",
+)
+@click.argument("address", metavar="S3_ADDRESS")
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+def pull(address: str, folder: Path) -> None:
+    """Copy a store from object storage to a folder, which is there when it is whole.
+
+    Training and the other commands need no pull: they take s3://bucket/folder as a store, and keep
+    a copy of it. Stopped and started again, it goes on with the files that are missing.
+    """
+    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.store.remote import pull_store
+
+    address = check_address("S3_ADDRESS", address)
+    with progress_bar("bytes") as progress:
+        moved = pull_store(address, folder, progress)
+    _say_moved(moved, str(folder))
+
+
+def _say_moved(moved: "Moved", where: str) -> None:
+    told = "was there already" if moved.was_there else "whole"
+    click.echo(
+        f"{where}: {told}, {moved.documents:,} documents, {moved.bytes:,} bytes, hash {moved.hash}"
+    )
