@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from geo_nemo.config.average import Weights
+from geo_nemo.config.remote import check_address, is_remote
 from geo_nemo.config.schema import MetadataPolicy, NonNegative, Positive, Section
 
 Arm = Literal["with", "without", "shuffled", "wrong_country"]
@@ -21,8 +22,9 @@ class EvalConfig(Section):
     """What is evaluated, on which documents, and how sure the figures are.
 
     runs: trained arms, name -> directory of the training run.
-    store: token store; its tokenizer must be the one the runs were trained with.
     weights: of the runs: the `trained` ones, or their `average`, where every run keeps one.
+    store: token store, here or on `s3://`; its tokenizer must be the one the runs were trained
+        with. cache_dir: folder that receives a copy of one on `s3://`, as data.cache_dir does.
     output: folder that receives `eval.json`, `documents.npz` and the cache of finished arms.
     split: split of the store that is scored.
     questions: JSONL of country questions; null for none.
@@ -39,9 +41,10 @@ class EvalConfig(Section):
     """
 
     runs: Annotated[dict[RunName, Path], Field(min_length=1)]
-    store: Path
-    output: Path
     weights: Weights = "trained"
+    store: Path
+    cache_dir: Path | None = None
+    output: Path
     split: Path = "test"
     questions: Path | None = None
     questions_title: str | None = None
@@ -60,6 +63,11 @@ class EvalConfig(Section):
     def question_arms(self) -> tuple[Arm, ...]:
         """The arms in which questions are asked."""
         return tuple(arm for arm in self.arms if arm in QUESTION_ARMS)
+
+    @field_validator("store")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        return check_address("store", value) if is_remote(value) else value
 
     @model_validator(mode="after")
     def _arms_once(self):

@@ -70,7 +70,7 @@ class Plan:
 
 def make_plan(config: EvalConfig) -> Plan:
     """Open and check everything; raise UserError at the first mistake."""
-    store = TokenStore.open(config.store)
+    store = TokenStore.open(config.store, cache_dir=config.cache_dir)
     split = store.split(config.split)
     tokenizer = store.tokenizer()
     runs = {name: read_run(name, Path(folder)) for name, folder in config.runs.items()}

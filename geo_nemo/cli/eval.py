@@ -8,7 +8,9 @@ import click
 from rich.console import Console
 
 from geo_nemo.cli.options import OVERRIDES, DryRun, quiet_libraries
+from geo_nemo.cli.progress import fetch_bar
 from geo_nemo.config.files import check_folder
+from geo_nemo.config.remote import is_remote
 
 if TYPE_CHECKING:
     from eval.config import EvalConfig
@@ -34,6 +36,11 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> None:
     from geo_nemo.config.load import load_config
 
     config = load_config("eval", EvalConfig, overrides)
+    if is_remote(config.store):
+        from geo_nemo.store.remote import fetch_store
+
+        with fetch_bar(config.store) as fetching:
+            fetch_store(config.store, config.cache_dir, fetching)
     if dry_run:
         check_folder(Path(config.output))
         for topic, line in _describe(make_plan(config)).items():
