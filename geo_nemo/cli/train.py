@@ -92,8 +92,8 @@ def train(prepared: Prepared, processes: int) -> int:
         from geo_nemo.train.callbacks import (
             Heartbeat,
             Metrics,
-            ProgressBar,
             Profile,
+            ProgressBar,
             Validate,
             Watch,
             make_sinks,
@@ -127,11 +127,11 @@ def train(prepared: Prepared, processes: int) -> int:
             # Before the metrics, which close the sinks.
             trainer.callbacks.insert(1, validate)
             trainer.score = validate.score
-        finished = trainer.fit()
         if run.logging.profile is not None:
             # The last, so that the others' work in these steps is in the trace.
             profile = Profile(output / "profile", run.logging.profile, trainer.engine)
             trainer.callbacks.append(profile)
+        finished = trainer.fit()
     if first and not finished:
         print(
             f"geo-nemo: stopped by {stop.reason} at step "

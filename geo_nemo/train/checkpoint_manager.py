@@ -56,15 +56,15 @@ class Checkpoints:
         directory: Path,
         settings: Checkpoint,
         tell: Callable[[str], None] = say,
-    ):
         average: WeightAverage | None = None,
+    ):
         self.engine = engine
         self.directory = directory
         self.settings = settings
         self.tell = tell
+        self.average = average
         self.copies: Copies | None = None  # is told of each checkpoint that is whole
         self._staging = Staging() if settings.async_save else None
-        self.average = average
         self._save: _Save | None = None
         self._validated = False
         self._damaged: set[str] = set()

@@ -196,14 +196,14 @@ class Trainer:
                         consumed_samples=stream.consumed_samples,
                         positions=train.global_batch_size * self.run.data.seq_length,
                     )
+                    if self.average is not None:
+                        self.average.update(self.step)
                     for callback in self.callbacks:
                         callback.on_step(event)
                 stopping = self._agree()
                 last = self.step == train.steps
                 if last or stopping or self.step % self.run.checkpoint.every_steps == 0:
                     self.save()
-                    if self.average is not None:
-                        self.average.update(self.step)
                 if last or stopping:
                     self.checkpoints.finish()
                 if stopping and not last:

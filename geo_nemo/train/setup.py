@@ -102,6 +102,12 @@ def prepare(run: Run, world_size: int, progress: Progress = no_progress) -> Prep
     store = TokenStore.open(run.data.store, cache_dir=run.data.cache_dir, progress=progress)
     tokenizer = store.tokenizer()
     check_layout(run, tokenizer.vocab_size, world_size)
+    profile = run.logging.profile
+    if profile is not None and max(profile.ranks) >= world_size:
+        raise UserError(
+            f"logging.profile.ranks {list(profile.ranks)}: there are {world_size} processes, "
+            f"ranks 0 to {world_size - 1}; name some of these"
+        )
     return Prepared(
         run=run,
         store=store,
@@ -111,12 +117,6 @@ def prepare(run: Run, world_size: int, progress: Progress = no_progress) -> Prep
     )
 
 
-    profile = run.logging.profile
-    if profile is not None and max(profile.ranks) >= world_size:
-        raise UserError(
-            f"logging.profile.ranks {list(profile.ranks)}: there are {world_size} processes, "
-            f"ranks 0 to {world_size - 1}; name some of these"
-        )
 def fingerprint(run: Run, store: TokenStore, tokenizer: Tokenizer) -> dict[str, str]:
     """Everything that the weights at a step depend on, by the name that the user knows."""
     values = run.model_dump(mode="json", exclude=set(_FREE) | {"stages"})
@@ -129,6 +129,8 @@ def fingerprint(run: Run, store: TokenStore, tokenizer: Tokenizer) -> dict[str, 
         flat[f"stages.{name}.sampling"] = stage.sampling.canonical()
     # Its state is laid out in another way, which the checkpoint of the other does not fill.
     flat["parallel.distributed_optimizer"] = str(run.parallel.distributed_optimizer)
+    if run.average.is_kept:  # without one, nothing depends on its settings
+        flat["average"] = run.average.model_dump_json()
     flat["store"] = store.hash
     flat["tokenizer"] = tokenizer.sha256
     flat["stages"] = hashlib.sha256("/".join(run.stages).encode()).hexdigest()[:16]
@@ -138,8 +140,6 @@ def fingerprint(run: Run, store: TokenStore, tokenizer: Tokenizer) -> dict[str, 
 def _flatten(values: dict, prefix: str = "") -> list[tuple[str, str]]:
     flat = []
     for key, value in values.items():
-    if run.average.is_kept:  # without one, nothing depends on its settings
-        flat["average"] = run.average.model_dump_json()
         if isinstance(value, dict):
             flat += _flatten(value, f"{prefix}{key}.")
         else:
