@@ -44,7 +44,7 @@ def train(tiny_store, tmp_path, monkeypatch, capsys):
 def test_a_dry_run_prints_the_plan_and_creates_nothing(train, tmp_path):
     code, printed, errors = train("--dry-run", COLUMNS="120")
     assert (code, errors) == (0, "")
-    for text in ("condition", "cooldown", "url, country, continent", "parameters", "memory a rank"):
+    for text in ("condition", "cooldown", "url, country, continent", "parameters", "Memory a rank"):
         assert text in printed
     # 4 steps of 8 rows of 128 tokens: 3.6 and 0.4 of them, rounded so that each stage has one.
     lines = [line.split() for line in printed.splitlines()]
