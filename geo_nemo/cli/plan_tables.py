@@ -104,7 +104,10 @@ def _sizes(plan: Plan) -> list[tuple[str, str]]:
         ("tokens in all", f"{plan.tokens:,}"),
         ("processes, a GPU each", f"{plan.gpus:,}"),
     ]
-    return rows + plan.layout.rows()
+    rows += plan.layout.rows()
+    if plan.layout.parallel.recompute == "full":
+        rows.append(("computed again for gradients", "every layer"))
+    return rows
 
 
 def _memory_title(plan: Plan) -> str:

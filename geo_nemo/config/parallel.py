@@ -1,7 +1,9 @@
-"""How a model is laid over processes.
+"""How a model is laid over processes, and what each keeps.
 
 Which layouts fit a model, a batch and a number of processes: geo_nemo.model.layout.
 """
+
+from typing import Literal
 
 from geo_nemo.config.section import Positive, Section
 
@@ -15,6 +17,8 @@ class Parallel(Section):
         which makes the pipeline's bubble smaller by that factor and needs more messages.
     context: ranks over which the tokens of a row are divided.
     sequence_parallel: norms and residuals, too, are divided over the tensor ranks, by tokens.
+    recompute: `full` keeps the input of each layer alone, and computes the layer again for its
+        gradients: far less memory, for about a third more work. Losses are the same.
     """
 
     tensor: Positive = 1
@@ -22,6 +26,7 @@ class Parallel(Section):
     virtual_pipeline: Positive = 1
     context: Positive = 1
     sequence_parallel: bool = False
+    recompute: Literal["none", "full"] = "none"
     distributed_optimizer: bool = True
     overlap_grad_reduce: bool = False
     overlap_param_gather: bool = False

@@ -54,6 +54,10 @@ def transformer_config(
         # The other dispatcher refuses rows of different lengths, though there is no expert here.
         moe_token_dispatcher_type="alltoall",
         sequence_parallel=parallel.sequence_parallel,
+        # A layer at a time: groups of layers would be computed again together.
+        recompute_granularity="full" if parallel.recompute == "full" else None,
+        recompute_method="uniform" if parallel.recompute == "full" else None,
+        recompute_num_layers=1 if parallel.recompute == "full" else None,
         params_dtype=dtype,
         pipeline_dtype=dtype,
         bf16=dtype is torch.bfloat16,

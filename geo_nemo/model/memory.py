@@ -2,8 +2,8 @@
 
 Weights, gradients and optimizer state are counted; activations are an estimate: what the backward
 pass needs of the forward pass, tensor by tensor, in the manner of Korthikanti et al. (arXiv
-2205.05198) for this model: grouped queries, SwiGLU without fusion, no attention scores, no
-recomputation. CUDA's context, NCCL's buffers and fragmentation come on top.
+2205.05198) for this model: grouped queries, SwiGLU without fusion, no attention scores. CUDA's
+context, NCCL's buffers and fragmentation come on top.
 """
 
 from dataclasses import dataclass
@@ -58,6 +58,10 @@ def rank_memory(run: Run, vocab_size: int, layout: Layout, pipeline_rank: int) -
     tokens = -(-run.train.micro_batch_size * run.data.seq_length // parallel.context)
     last = pipeline_rank == parallel.pipeline - 1
     layers = layout.layers * chunks_in_flight(layout, pipeline_rank)
+    kept = layers * layer_bytes(run)
+    if parallel.recompute == "full":  # the layers' inputs, and the layer that is computed again
+        kept = layers * _input_bytes(run) + layer_bytes(run)
+    kept += _norm_bytes(run) if last else 0
     matrices = [model.hidden_size * model.ffn_hidden_size * 2]  # gate and up are one
     if last or pipeline_rank == 0:
         matrices.append(padded_vocab_size(model, vocab_size) * model.hidden_size)
@@ -68,7 +72,7 @@ def rank_memory(run: Run, vocab_size: int, layout: Layout, pipeline_rank: int) -
         gradients=parameters * _FP32,
         optimizer=-(-parameters * optimizer_width(run) // shards),
         average=-(-parameters * _FP32 // shards) if run.average.is_kept else 0,
-        activations=tokens * layers * layer_bytes(run) + (tokens * _norm_bytes(run) if last else 0),
+        activations=tokens * kept,
         loss=tokens * loss_bytes(run, vocab_size) if last else 0,
         weight_gradient=max(matrices) * width // parallel.tensor,
     )
@@ -106,10 +110,10 @@ def chunks_in_flight(layout: Layout, pipeline_rank: int) -> int:
 
 
 def layer_bytes(run: Run) -> int:
-    """Bytes a token that a layer keeps for its backward pass, on one rank.
+    """Bytes a token that a layer keeps for its backward pass, on one rank, without recomputation.
 
     Each of two norms: its input, its output as the input of the projections, and a factor in fp32.
-    Attention: query, key and value in one, query and key rotated, with sine and cosine for each, the
+    Attention: query, key and value in one, query and key rotated, sine and cosine for each, the
     output, and log-sum-exp in fp32. MLP: gate and up in one, silu of the gate, up, their product.
     """
     model, tensor = run.model, run.parallel.tensor
@@ -155,6 +159,11 @@ def checkpoint_size(run: Run, vocab_size: int) -> CheckpointSize:
     state = 3 * _FP32 if run.parallel.distributed_optimizer else optimizer_width(run)
     state += _FP32 if run.average.is_kept else 0
     return CheckpointSize(weights, weights + parameters * state)
+
+
+def _input_bytes(run: Run) -> int:
+    """Bytes a token of a layer's input."""
+    return _around(run, WIDTHS[run.precision.dtype] * run.model.hidden_size)
 
 
 def _norm_bytes(run: Run) -> int:

@@ -6,6 +6,7 @@ Needs no torch.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -208,27 +209,29 @@ def check_fit(plan: Plan, run: Run) -> None:
 
 def _way_out(plan: Plan, run: Run) -> str | None:
     """Settings, as they are typed, under which the run fits; the least parallel ones first."""
-    for tensor, pipeline in _LAYOUTS:
-        for micro_batch_size in sorted({run.train.micro_batch_size, 1}, reverse=True):
-            changes = {"tensor": tensor, "pipeline": pipeline}
-            changes |= {"sequence_parallel": tensor > 1, "virtual_pipeline": 1}
-            other = run.model_copy(
-                update={
-                    "parallel": Parallel(**{**run.parallel.model_dump(), **changes}),
-                    "train": run.train.model_copy(update={"micro_batch_size": micro_batch_size}),
-                }
-            )
-            size = other.parallel.model_parallel_size
-            gpus = -(-plan.gpus // size) * size
-            need = _need(other, plan.vocab_size, gpus)
-            if need is not None and need <= USABLE * plan.chip_bytes:
-                settings = [f"parallel.{key}={str(value).lower()}" for key, value in changes.items()
-                            if value != getattr(run.parallel, key)]  # fmt: skip
-                if micro_batch_size != run.train.micro_batch_size:
-                    settings.append(f"train.micro_batch_size={micro_batch_size}")
-                if gpus != plan.gpus:
-                    settings.append(f"--gpus {gpus}")
-                return f"{need / GIB:,.1f} GiB with {' '.join(settings)}"
+    micro_batches = sorted({run.train.micro_batch_size, 1}, reverse=True)
+    for recompute, (tensor, pipeline), micro_batch_size in product(
+        ("none", "full"), _LAYOUTS, micro_batches
+    ):
+        changes = {"tensor": tensor, "pipeline": pipeline, "sequence_parallel": tensor > 1}
+        changes |= {"virtual_pipeline": 1, "recompute": recompute}
+        other = run.model_copy(
+            update={
+                "parallel": Parallel(**{**run.parallel.model_dump(), **changes}),
+                "train": run.train.model_copy(update={"micro_batch_size": micro_batch_size}),
+            }
+        )
+        size = other.parallel.model_parallel_size
+        gpus = -(-plan.gpus // size) * size
+        need = _need(other, plan.vocab_size, gpus)
+        if need is not None and need <= USABLE * plan.chip_bytes:
+            settings = [f"parallel.{key}={str(value).lower()}" for key, value in changes.items()
+                        if value != getattr(run.parallel, key)]  # fmt: skip
+            if micro_batch_size != run.train.micro_batch_size:
+                settings.append(f"train.micro_batch_size={micro_batch_size}")
+            if gpus != plan.gpus:
+                settings.append(f"--gpus {gpus}")
+            return f"{need / GIB:,.1f} GiB with {' '.join(settings)}"
     return None
 
 

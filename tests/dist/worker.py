@@ -42,6 +42,7 @@ GRADIENTS = {
     "pp2": Parallel(pipeline=2, distributed_optimizer=False),
     "pp2_vpp2": Parallel(pipeline=2, virtual_pipeline=2, distributed_optimizer=False),
     "cp2": Parallel(context=2, distributed_optimizer=False),
+    "cp2_recompute": Parallel(context=2, distributed_optimizer=False, recompute="full"),
 }
 DETERMINISTIC = ("tp2_sp", "cp2")
 
