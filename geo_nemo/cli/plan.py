@@ -71,6 +71,7 @@ def command(
     or needs more memory than the chip has.
     """
     from geo_nemo.cli.plan_tables import print_plan
+    from geo_nemo.cli.progress import fetch_bar
     from geo_nemo.config.files import write_whole
     from geo_nemo.train.plan import check_fit, make_plan, plan_prepared
     from geo_nemo.train.setup import prepare
@@ -81,7 +82,9 @@ def command(
     if has_store:
         if vocab_size is not None:
             raise click.UsageError("the store has a vocabulary: leave out --vocab-size")
-        plan = plan_prepared(prepare(run, processes), processes, assumed)
+        with fetch_bar(run.data.store) as fetching:
+            prepared = prepare(run, processes, fetching)
+        plan = plan_prepared(prepared, processes, assumed)
     else:
         plan = make_plan(run, vocab_size or VOCAB_SIZE, processes, assumed)
     if json_path:

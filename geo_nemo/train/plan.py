@@ -201,8 +201,8 @@ def check_fit(plan: Plan, run: Run) -> None:
     if plan.chip_bytes is None or plan.memory_total <= USABLE * plan.chip_bytes:
         return
     raise UserError(
-        f"a rank needs {plan.memory_total / GIB:,.1f} GiB, and of the {plan.chip}'s "
-        f"{plan.chip_bytes / GIB:.0f} GiB {USABLE:.0%} can be used: "
+        f"a rank needs {plan.memory_total / GIB:,.1f} GiB, more than {USABLE:.0%} of the "
+        f"{plan.chip_bytes / GIB:.0f} GiB of the {plan.chip}; "
         f"{_way_out(plan, run) or 'choose a smaller model, or a chip with more memory'}"
     )
 
@@ -231,7 +231,7 @@ def _way_out(plan: Plan, run: Run) -> str | None:
                 settings.append(f"train.micro_batch_size={micro_batch_size}")
             if gpus != plan.gpus:
                 settings.append(f"--gpus {gpus}")
-            return f"{need / GIB:,.1f} GiB with {' '.join(settings)}"
+            return f"it is {need / GIB:,.1f} GiB with {' '.join(settings)}"
     return None
 
 

@@ -88,6 +88,7 @@ def assert_same_run(output, undisturbed):
     assert [line["step"] for line in seen] == list(range(STEPS))
     for here, there in zip(seen, expected, strict=True):
         assert timeless(here) == timeless(there)
+    assert (output / "ledger.json").read_bytes() == (undisturbed / "ledger.json").read_bytes()
     reference = weights(undisturbed)
     for name, weight in weights(output).items():
         assert torch.equal(weight, reference[name]), name

@@ -223,8 +223,15 @@ def test_what_does_not_fit_is_told_with_a_way_that_does(plan):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.5, "0.5 s"), (59.4, "59.4 s"), (90, "90 s"), (150, "2 min"), (3599, "1 h 0 min"), (3600, "1 h 0 min"),
-     (86_399, "1 d 0 h"), (100_000, "1 d 4 h"), (10 * 86_400, "10 d 0 h")],
-)  # fmt: skip
+    [
+        (0.5, "0.5 s"),
+        (90, "90 s"),
+        (150, "2 min"),
+        (3599, "1 h 0 min"),
+        (86_399, "1 d 0 h"),
+        (100_000, "1 d 4 h"),
+        (10 * 86_400, "10 d 0 h"),
+    ],
+)
 def test_a_duration_is_read_at_a_glance(seconds, text):
     assert duration(seconds) == text
