@@ -1,7 +1,9 @@
 """`geo-nemo plan`: its figures against the run itself, its JSON, and its mistakes."""
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from geo_nemo.model.flops import train_flops
 from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import prepare
 
+ROOT = Path(__file__).parents[3]
 DEMO = (
     "experiment=demo",
     "data.seq_length=128",
@@ -182,6 +185,19 @@ def test_without_a_known_peak_there_is_no_time(plan, demo):
     *_, found = plan(*demo, "--tflops", "100", "--mfu", "0.5")
     assert found["time"]["seconds"] == pytest.approx(found["flops"] / 50e12)
     assert found["chip_bytes"] is None
+
+
+def test_a_plan_needs_no_torch(demo):
+    code = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from geo_nemo.cli.plan import command\n"
+        f"done = CliRunner().invoke(command, {list(demo)!r}, catch_exceptions=False)\n"
+        "assert done.exit_code == 0, done.output\n"
+        "assert not {'torch', 'megatron'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 MISTAKES = {
