@@ -7,7 +7,10 @@ import click
 
 from geo_nemo.config.errors import RunError, UserError
 
-BENCHMARKS = {"prep": "data preparation: tokenising, JSONL to store, deduplication, URLs, memory"}
+BENCHMARKS = {
+    "prep": "data preparation: tokenising, JSONL to store, deduplication, URLs, memory",
+    "train_step": "training: the cost of a save, the train step beside Hugging Face's on a CPU",
+}
 
 
 class Benchmarks(click.Group):

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 NOT_INSTALLED = "not installed"
-PACKAGES = ("numpy", "pyarrow", "tokenizers")
+PACKAGES = ("numpy", "pyarrow", "tokenizers", "torch", "transformers")
 
 
 def machine_facts() -> dict[str, str | int]:

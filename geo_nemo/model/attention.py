@@ -1,7 +1,7 @@
 """Causal attention inside documents on a CPU, or in fp32: torch's SDPA, once a document.
 
-Legend: T tokens of the packed row, or of this rank's part of it, N query heads, G key-value groups,
-D head size.
+Legend: T tokens of the packed row, or of this rank's part of it, t of those a block, N query heads,
+G key-value groups, D head size.
 """
 
 import math
@@ -65,15 +65,17 @@ class DocumentAttention(torch.nn.Module):
         q_NTD, k_GTD, v_GTD = (x.transpose(0, 1) for x in (q_TND, k_TGD, v_TGD))
         context = [
             F.scaled_dot_product_attention(
-                q_NTD[None, :, queries],
-                k_GTD[None, :, keys],
-                v_GTD[None, :, keys],
-                **_causal(queries, keys, q_TND.device),
+                q_NtD[None],
+                k_GtD[None],
+                v_GtD[None],
+                **_causal(q_NtD.shape[1], k_GtD.shape[1], q_TND.device),
                 scale=self.scale,
                 enable_gqa=q_NTD.shape[0] != k_GTD.shape[0],
             )[0]
-            for queries, keys in self._blocks(borders)
+            for q_NtD, k_GtD, v_GtD in self._blocks(q_NTD, k_GTD, v_GTD, borders)
         ]
+        if len(context) == 1:
+            return context[0].transpose(0, 1).flatten(1)
         return torch.cat(context, dim=1).transpose(0, 1).flatten(1)
 
     def _of_all_ranks(
@@ -86,24 +88,27 @@ class DocumentAttention(torch.nn.Module):
         k, v = gathered.index_select(0, order.to(both.device)).chunk(2, dim=-1)
         return k, v
 
-    def _blocks(self, borders: list[int]) -> Iterator[tuple[slice, slice]]:
-        """Queries of this rank, and the keys of the row up to the last of them."""
+    def _blocks(
+        self, q_NTD: torch.Tensor, k_GTD: torch.Tensor, v_GTD: torch.Tensor, borders: list[int]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Queries of this rank, and keys and values of the row up to the last of them."""
         if self.context_size == 1:
-            for start, end in pairwise(borders):
-                yield slice(start, end), slice(start, end)
+            # Split in one go: the gradient of a slice is as long as the row, for every document.
+            lengths = [end - start for start, end in pairwise(borders)]
+            yield from zip(*(x.split(lengths, dim=1) for x in (q_NTD, k_GTD, v_GTD)), strict=True)
             return
         rank, size = self.context_group.rank(), self.context_size
         here = 0
         for start, end in pairwise(borders):
             chunk = (end - start) // (2 * size)
             for place in (rank, 2 * size - 1 - rank):
-                yield slice(here, here + chunk), slice(start, start + (place + 1) * chunk)
+                keys = slice(start, start + (place + 1) * chunk)
+                yield q_NTD[:, here : here + chunk], k_GTD[:, keys], v_GTD[:, keys]
                 here += chunk
 
 
-def _causal(queries: slice, keys: slice, device: torch.device) -> dict:
-    """SDPA's arguments where the last query stands at the last key."""
-    q, k = queries.stop - queries.start, keys.stop - keys.start
+def _causal(q: int, k: int, device: torch.device) -> dict:
+    """SDPA's arguments where the last of q queries stands at the last of k keys."""
     if q == k:
         return {"is_causal": True}
     return {"attn_mask": torch.ones(q, k, dtype=torch.bool, device=device).tril(k - q)}

@@ -12,7 +12,8 @@ inside the loaded `megatron.core` modules, four things are rebound:
    Transformer Engine's FusedAdam do. Megatron-Core's path for torch's own AdamW cannot load a
    distributed optimizer, and lets all parameters share one step tensor when it does.
 
-`install()` may be called again after later Megatron imports; it touches only what is new.
+What is merely slow there is seen to by `cpu_speed`. `install()` may be called again after later
+Megatron imports; it touches only what is new.
 """
 
 import contextlib
@@ -26,6 +27,8 @@ from typing import Any
 import torch
 from torch.optim.adamw import adamw
 from torch.overrides import TorchFunctionMode
+
+from geo_nemo.runtime import cpu_speed
 
 _CPU = torch.device("cpu")
 _NEEDED = (
@@ -69,6 +72,7 @@ def install() -> None:
             module.torch = _PROXY
     _use_cpu_random_state()
     _use_group_step_adam()
+    cpu_speed.install()
     for module_name, class_name, name in _USE_CUDA_METHODS:
         owner = sys.modules[module_name]
         owner = getattr(owner, class_name) if class_name else owner

@@ -64,6 +64,8 @@ class Engine:
         self.config = transformer_config(
             run.model, run.parallel, run.precision, device, run.deterministic
         )
+        if device.type == "cpu":  # by BLAS (geo_nemo.runtime.cpu_speed), in fp32 alone
+            self.config.gradient_accumulation_fusion = run.precision.dtype == "fp32"
         chunks = run.parallel.virtual_pipeline
         self.model = [
             _wrap(

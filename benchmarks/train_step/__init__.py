@@ -1,0 +1,1 @@
+"""Training beside other tools; `command.py` lists the metrics."""

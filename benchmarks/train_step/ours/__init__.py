@@ -1,0 +1,1 @@
+"""Our train step and our saves as contenders: each module runs in a process and prints JSON."""

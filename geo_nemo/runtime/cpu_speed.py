@@ -1,0 +1,73 @@
+"""What Megatron-Core does on a CPU with more passes over memory than the work needs, with fewer.
+
+1. gloo copies a buffer through memory of its own also for a group of one process, where a gather or
+   a reduction has nothing to exchange.
+2. Without Apex, gradients are scaled into a copy that is then copied back.
+3. The largest logit of a position is found with its place, which nobody asks for.
+4. Without Apex's kernel, a weight's gradient is made apart and then added to the buffer: BLAS adds
+   while it multiplies, where Megatron-Core's `gradient_accumulation_fusion` asks for that.
+
+1 to 3 are the same to the bit; 4 rounds a sum of micro-batches in another order.
+"""
+
+import functools
+import importlib
+import types
+
+import torch
+import torch.distributed as dist
+
+
+def install() -> None:
+    """Rebind the functions above in the loaded `megatron.core` modules."""
+    buffers = importlib.import_module("megatron.core.distributed.param_and_grad_buffer")
+    for name in ("dist_all_gather_func", "dist_reduce_scatter_func"):
+        collective = getattr(buffers, name)
+        if not hasattr(collective, "skips_groups_of_one"):
+            setattr(buffers, name, _skipped_alone(collective))
+    clipping = importlib.import_module("megatron.core.optimizer.clip_grads")
+    clipping.multi_tensor_scale_impl = scale_in_place
+    loss = importlib.import_module("megatron.core.tensor_parallel.cross_entropy")
+    loss.VocabParallelCrossEntropy.calculate_logits_max = staticmethod(_largest_logits)
+    layers = importlib.import_module("megatron.core.tensor_parallel.layers")
+    layers.fused_weight_gradient_mlp_cuda = types.SimpleNamespace(
+        wgrad_gemm_accum_fp32=accumulate_weight_gradient
+    )
+    layers._grad_accum_fusion_available = True
+
+
+def _skipped_alone(collective):
+    """`collective(output, input, group=...)`, done by a copy at most where the group is of one.
+
+    It is called within torch's coalescing manager, which takes what it returns for done.
+    """
+
+    @functools.wraps(collective)
+    def call(output, given, *args, group=None, **kwargs):
+        if dist.get_world_size(group) > 1:
+            return collective(output, given, *args, group=group, **kwargs)
+        if output.data_ptr() != given.data_ptr():
+            output.copy_(given)
+        return None
+
+    call.skips_groups_of_one = True
+    return call
+
+
+def scale_in_place(chunk_size, noop_flag, tensor_lists, scale) -> None:
+    """As amp_C.multi_tensor_scale: the first list by `scale` into the second, often the same."""
+    for source, target in zip(*tensor_lists, strict=True):
+        torch.mul(source, scale, out=target)
+
+
+def _largest_logits(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits [..., v] in fp32, and the largest of each position, [...]."""
+    logits = logits.float()
+    return logits, torch.amax(logits, dim=-1)
+
+
+def accumulate_weight_gradient(
+    inputs: torch.Tensor, output_gradient: torch.Tensor, main_gradient: torch.Tensor
+) -> None:
+    """main_gradient [o, i] += output_gradient.T [t, o] @ inputs [t, i], all in fp32."""
+    main_gradient.addmm_(output_gradient.t(), inputs)
