@@ -124,7 +124,8 @@ class S3File(ByteSource):
 def _bare(path: str) -> str:
     """Bucket and key. UserError where the path holds credentials, which it does not repeat."""
     bare = path.removeprefix(SCHEME)
-    if "@" in bare.partition("/")[0]:
+    # Secrets of AWS may hold slashes, so the @ may stand later; no bucket has a colon.
+    if {"@", ":"} & set(bare.partition("/")[0]):
         raise UserError("input=s3://...: credentials belong in the environment, not in the path")
     return bare
 

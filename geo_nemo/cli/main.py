@@ -9,6 +9,7 @@ import click
 
 from geo_nemo import __version__
 from geo_nemo.config import RunError, UserError
+from geo_nemo.remote.stuck import end_process
 
 COMMANDS = {
     "synth": "generate a synthetic geo-news corpus with known truth",
@@ -79,22 +80,22 @@ def main() -> None:
         _fail(str(error), EXIT_RUN_ERROR)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
-        sys.exit(EXIT_USER_ERROR)
+        end_process(EXIT_USER_ERROR)
     except click.ClickException as error:
         _fail(error.format_message(), EXIT_USER_ERROR)
     except click.exceptions.Abort:
         line = "interrupted; what is finished is kept, and the same command goes on from there"
         print(f"geo-nemo: {line}", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        end_process(EXIT_INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    sys.exit(status if isinstance(status, int) else 0)
+        end_process(1)
+    end_process(status if isinstance(status, int) else 0)
 
 
 def _fail(message: str, code: int) -> None:
     print(f"geo-nemo: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(code)
+    end_process(code)
 
 
 if __name__ == "__main__":

@@ -21,11 +21,11 @@ def check_address(name: str, address: str) -> str:
     """
     bare = address.removeprefix(SCHEME).rstrip("/")
     bucket, _, folder = bare.partition("/")
-    # Keys may hold `@`, buckets never do; what stands behind `?` in a signed URL is a secret.
-    if "@" in bucket or "?" in bare:
+    # Secrets of AWS may hold slashes, and what stands behind `?` in a signed URL is one.
+    if "@" in bucket or ":" in bucket or "?" in bare:
         raise UserError(
-            f"{name}: credentials belong in the environment, not in the address: give "
-            "s3://bucket/folder"
+            f"{name}: credentials belong in the environment, as does a server (AWS_ENDPOINT_URL), "
+            "not in the address: give s3://bucket/folder"
         )
     if not is_remote(address) or not _BUCKET.fullmatch(bucket) or not folder:
         raise UserError(f"{name}={address}: give a bucket and a folder in it: s3://bucket/folder")

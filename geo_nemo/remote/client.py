@@ -16,7 +16,7 @@ from geo_nemo.config.errors import UserError
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
 
-CONNECT_S, REQUEST_S, ATTEMPTS = 10, 60, 4
+CONNECT_S, REQUEST_S, ATTEMPTS = 10, 30, 4
 _ERROR = re.compile(r"AWS Error (?:\[code \d+\]|(\w+))")
 _HINTS = {
     "ACCESS_DENIED": "access denied: check the AWS credentials",

@@ -51,19 +51,6 @@ class RemoteFolder:
         start = len(self._bare) + 1
         return {info.path[start:]: info.size for info in infos if info.type == FileType.File}
 
-    def check_bucket(self) -> None:
-        """Raise `RemoteError` where the bucket is not there or may not be listed."""
-        from pyarrow.fs import FileSelector
-
-        # Not recursive, and below the bucket's top: a large bucket answers with a page.
-        selector = FileSelector(self._bare, allow_not_found=True)
-        self._guarded("read", "", lambda system: system.get_file_info(selector))
-        from pyarrow.fs import FileType
-
-        found = self._guarded("read", "", lambda system: system.get_file_info(self.bucket))
-        if found.type == FileType.NotFound:
-            raise RemoteError(f"cannot read {self.address}: no such bucket", lasting=True)
-
     def read(self, name: str) -> bytes | None:
         """A small object; None where there is none of this name."""
 
@@ -73,6 +60,7 @@ class RemoteFolder:
                 with system.open_input_stream(f"{self._bare}/{name}", compression=None) as stream:
                     return stream.read()
             except FileNotFoundError:
+                self._check_bucket(system)
                 return None
 
         return self._guarded("read", name, whole)
@@ -131,6 +119,14 @@ class RemoteFolder:
                 stream.close()
             raise
         self._guarded("write", name, lambda system: stream.close())
+
+    def _check_bucket(self, system) -> None:
+        """Raise `RemoteError` where the bucket is not there; one that may not be asked for may."""
+        from pyarrow.fs import FileType
+
+        with suppress(OSError):
+            if system.get_file_info(self.bucket).type == FileType.NotFound:
+                raise RemoteError(f"cannot read {self.address}: no such bucket", lasting=True)
 
     def _guarded(self, verb: str, name: str, action: Callable[[Any], T]) -> T:
         where = f"{self.address}/{name}" if name else self.address

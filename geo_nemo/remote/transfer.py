@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from geo_nemo.config.errors import UserError
 from geo_nemo.config.files import make_folder, partial_of, sync_folder, writing
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.remote.folder import RemoteError, RemoteFolder, Stopped, retried
+from geo_nemo.remote.stuck import give_up
 
 # A request costs some 50 ms whatever it asks for; a connection gives some 100 MB/s.
 RANGE_BYTES = 8 << 20
@@ -64,7 +65,7 @@ def download(
 
     Raises `Damaged`, `RemoteError`, `UserError` for the disk, or `Stopped`.
     """
-    with ThreadPoolExecutor(RANGES, "fetch") as ranges:
+    with _pool(RANGES, "fetch") as ranges:
 
         def one(item: Item, told: Callable[[int], None], halt: threading.Event) -> None:
             _download(source, folder, item, ranges, told, halt)
@@ -112,7 +113,7 @@ def _all(
         if halt.is_set():
             raise Stopped
 
-    with ThreadPoolExecutor(FILES, "files") as pool:
+    with _pool(FILES, "files") as pool:
         futures = [pool.submit(one, item, told, halt) for item in items]
         try:
             waiting: set[Future] = set(futures)
@@ -125,8 +126,20 @@ def _all(
                 progress(name, done, total, f"{len(futures) - len(waiting)}/{len(futures)} files")
         except BaseException:
             halt.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+            give_up(lambda: not all(future.done() for future in futures))
             raise
+
+
+@contextmanager
+def _pool(size: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    """Threads that have ended when the block has, unless the user interrupts it."""
+    pool = ThreadPoolExecutor(size, name)
+    try:
+        yield pool
+    except BaseException as error:
+        pool.shutdown(wait=not isinstance(error, KeyboardInterrupt), cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def _download(

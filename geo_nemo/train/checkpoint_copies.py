@@ -21,14 +21,15 @@ from geo_nemo.config import Checkpoint, RunError, UserError
 from geo_nemo.config.files import PARTIAL, partial_of, sync_folder, write_synced
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.remote.folder import Stopped
+from geo_nemo.remote.stuck import give_up
 from geo_nemo.remote.transfer import Damaged
 from geo_nemo.train.checkpoint_bucket import Bucket, checked_files
 from geo_nemo.train.checkpoint_errors import everywhere, rank_zero_does
 from geo_nemo.train.checkpoint_files import RECORD, parse_record, say, step_of
 
 POLL_S = 0.1
-# So long a copy that is given up may take to notice.
-ABANDONED_S = 5.0
+# So long a copy that is given up may take to notice, before it is left to itself.
+ABANDONED_S = 1.0
 
 
 class Local(Protocol):
@@ -160,7 +161,7 @@ class Copies:
                 self._failed(last, f"not done in checkpoint.remote_wait_minutes={minutes}")
                 break
             self.advance(working, failed)
-            progress("copy checkpoint", *copy.job.moved, copy.checkpoint.name)
+            progress(f"copy {copy.checkpoint.name}, MB", *copy.job.megabytes)
             if working:
                 time.sleep(POLL_S)
         if is_last and self.problem:
@@ -214,13 +215,17 @@ class Copies:
     def _wait_for(self, job: "_Job", name: str, progress: Progress) -> tuple[bool, str] | None:
         """Until the jobs of all ranks are done: (whether a file is damaged, why) of the first."""
         working = 1.0
-        while working:
-            working, failed = self._sum(float(job.is_working), float(job.error is not None))
-            if failed:
-                job.stop.set()
-            progress(name, *job.moved)
-            if working:
-                time.sleep(POLL_S)
+        try:
+            while working:
+                working, failed = self._sum(float(job.is_working), float(job.error is not None))
+                if failed:
+                    job.stop.set()
+                progress(f"{name}, MB", *job.megabytes)
+                if working:
+                    time.sleep(POLL_S)
+        except BaseException:
+            job.abandon()
+            raise
         mine = None
         if job.error is not None and not isinstance(job.error, Stopped):
             mine = isinstance(job.error, Damaged), _reason(job.error)
@@ -237,11 +242,14 @@ class Copies:
 
 
 class _Job:
-    """Work in a thread. error: valid once it does not work any more. moved: bytes, of how many."""
+    """Work in a thread. error: valid once it does not work any more.
+
+    megabytes: how much is moved, of how much.
+    """
 
     def __init__(self, work: Callable[[Progress, threading.Event], None]):
         self.error: BaseException | None = None
-        self.moved: tuple[int, int | None] = (0, None)
+        self.megabytes: tuple[int, int | None] = (0, None)
         self.stop = threading.Event()
         self._work = work
         self._thread = threading.Thread(target=self._run, name="copies", daemon=True)
@@ -254,6 +262,7 @@ class _Job:
     def abandon(self) -> None:
         self.stop.set()
         self._thread.join(ABANDONED_S)
+        give_up(self._thread.is_alive)
 
     def _run(self) -> None:
         try:
@@ -262,7 +271,7 @@ class _Job:
             self.error = error
 
     def _progress(self, stage: str, done: int, total: int | None = None, note: str = "") -> None:
-        self.moved = done, total
+        self.megabytes = done // 10**6, None if total is None else total // 10**6
 
 
 class _Copy:

@@ -30,7 +30,12 @@ def test_what_is_no_folder_of_a_bucket_is_named(address, message):
     assert str(error.value).startswith(f"data.store={address}: ")
 
 
-SECRETS = ["s3://KEY:hidden@bucket/a", "s3://bucket/a?X-Amz-Signature=hidden", "s3://hidden@b/a"]
+SECRETS = [
+    "s3://KEY:hidden@bucket/a",
+    "s3://KEY:half/hidden@bucket/a",
+    "s3://hidden@b/a",
+    "s3://bucket/a?X-Amz-Signature=hidden",
+]
 
 
 @pytest.mark.parametrize("address", SECRETS)

@@ -145,7 +145,8 @@ def test_a_stop_ends_a_transfer(bucket, contents, tmp_path):
 def test_a_bucket_that_is_not_there_is_a_line(bucket, contents, tmp_path):
     remote = RemoteFolder("s3://nobodys-bucket/f")
     write(tmp_path, contents)
-    assert remote.read("x") is None
+    with pytest.raises(RemoteError, match="cannot read s3://nobodys-bucket/f: no such bucket"):
+        remote.read("x")
     with pytest.raises(RemoteError, match="cannot write s3://nobodys-bucket/f/one: no such"):
         upload(tmp_path, remote, [item("one", contents["one"])])
     with pytest.raises(RemoteError, match="cannot read s3://nobodys-bucket/f/one: no such"):

@@ -167,7 +167,7 @@ def test_a_manifest_may_name_no_file_outside_the_store(store, address, bucket, t
     ("address", "message"),
     [
         ("s3://news/data/none", "no whole token store at s3://news/data/none"),
-        ("s3://nobodys-bucket/news", "no whole token store at s3://nobodys-bucket/news"),
+        ("s3://nobodys-bucket/news", "cannot read s3://nobodys-bucket/news: no such bucket"),
         ("s3://news", "give a bucket and a folder"),
         ("s3://KEY:hidden@news/data", "credentials belong in the environment"),
     ],

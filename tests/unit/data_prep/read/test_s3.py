@@ -126,6 +126,7 @@ def test_an_object_that_changed_since_it_was_listed_is_a_user_error(bucket):
         ("s3://", "name one bucket"),
         ("s3://*/a", "name one bucket"),
         ("s3://AKIAEXAMPLEKEY:example@news/a", "credentials belong in the environment"),
+        ("s3://AKIAEXAMPLEKEY:half/example@news/a", "credentials belong in the environment"),
     ],
 )
 def test_what_is_not_there_is_a_user_error_without_secrets(bucket, path, message):
