@@ -1,0 +1,1 @@
+"""Packed rows beside Megatron-Core's dataset; `command.py` lists the metrics."""

@@ -1,0 +1,1 @@
+"""Ours, each in a process of its own."""

@@ -1,0 +1,1 @@
+"""Other loaders, each in a process of its own."""

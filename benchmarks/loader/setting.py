@@ -1,0 +1,17 @@
+"""What the measurements of one call share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Options of a call. rounds: of each comparison. folder: for everything that is written.
+
+    large: indices of 1 and 10 million documents, instead of 100 thousand and 1 million.
+    """
+
+    folder: Path
+    quick: bool
+    large: bool
+    rounds: int
