@@ -71,6 +71,7 @@ def train(prepared: Prepared, processes: int) -> int:
     from geo_nemo.runtime.device import allow_only_deterministic, resolve_device
     from geo_nemo.runtime.distributed import process_groups
     from geo_nemo.runtime.signals import stop_deadline, stop_on_signal
+    from geo_nemo.train.together import check_same
 
     run = prepared.run
     device = resolve_device(run.device)
@@ -86,6 +87,8 @@ def train(prepared: Prepared, processes: int) -> int:
         # The watchdog speaks first: it knows where each thread stands.
         patience = timedelta(minutes=run.health.hang_minutes + WATCHDOG_FIRST_MINUTES)
         stack.enter_context(process_groups(run.parallel, device, run.seed, patience))
+        # Each has asked for it: one on s3:// may have changed in between.
+        check_same("the hash of data.store", prepared.store.hash)
         # Not before: a rank that waits for the others to join must end when the launcher ends it.
         deadline = stop_deadline(run.health)
         stop = stack.enter_context(stop_on_signal(_announce if first else _nothing, deadline))

@@ -17,6 +17,7 @@ from geo_nemo.config import Parallel, RunError, UserError
 from geo_nemo.runtime.distributed import process_groups
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.train.setup import prepare
+from geo_nemo.train.together import check_same
 from tests.support.tiny import tiny_run
 
 CPU = torch.device("cpu")
@@ -98,6 +99,8 @@ def main():
     with process_groups(Parallel(tensor=2), CPU, seed=7):
         found = {
             "lost_disk": lost_disk(store, output / "a", f"{address}/a"),
+            "same": outcome(lambda: check_same("it", "a")),
+            "other": outcome(lambda: check_same("the store", f"{rank()}f")),
             "one_rank_fails": one_rank_fails(store, output / "b", f"{address}/b"),
         }
         (output / f"found_{rank()}.json").write_text(json.dumps(found))

@@ -52,3 +52,11 @@ def test_what_fails_on_one_rank_is_known_to_both_and_told_once(found):
     assert first["fetch"] == second["fetch"]
     assert first["fetch"].startswith("UserError: cannot reach it from rank 1; the same command")
     assert (first["step"], second["step"]) == (6, 6)
+
+
+def test_what_is_not_the_same_on_all_ranks_is_said_by_all(found):
+    for seen in found[0]:
+        assert seen["same"] == "nothing"
+        assert seen["other"].startswith(
+            "UserError: the store is 0f for rank 0 and 1f for rank 1: it changed while"
+        )

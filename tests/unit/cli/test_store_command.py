@@ -60,7 +60,9 @@ def cells(out: str) -> list[list[str]]:
     return [[cell.strip() for cell in line[1:-1]] for line in lines if len(line) > 2]
 
 
-@pytest.mark.parametrize("name", ["verify", "stats", "inspect", "export", "merge", "sample"])
+@pytest.mark.parametrize(
+    "name", ["verify", "stats", "inspect", "export", "merge", "sample", "push", "pull"]
+)
 def test_help_has_an_example_that_the_command_takes(run, name):
     status, out, _ = run(name, "--help")
     assert status == 0
