@@ -52,9 +52,24 @@ class Staging:
 
     def __init__(self) -> None:
         self._held: dict[MetadataIndex, torch.Tensor] = {}
+        self._copied: dict[tuple, torch.Tensor] = {}
+
+    def begin(self) -> None:
+        """A new save: everything is to be copied again."""
+        self._copied.clear()
 
     def copy(self, index: MetadataIndex, tensor: torch.Tensor) -> torch.Tensor:
-        """A copy of `tensor` on the CPU; of one on a GPU, once the device is synchronised."""
+        """A copy of `tensor` on the CPU; of one on a GPU, once the device is synchronised.
+
+        What a save has under two names is copied once: in fp32 the optimizer's main parameters are
+        the weights themselves.
+        """
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+        if place not in self._copied:
+            self._copied[place] = self._copy(index, tensor)
+        return self._copied[place]
+
+    def _copy(self, index: MetadataIndex, tensor: torch.Tensor) -> torch.Tensor:
         held = self._held.get(index)
         if held is None or (held.shape, held.dtype) != (tensor.shape, tensor.dtype):
             held = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
@@ -79,6 +94,8 @@ class ShareWriter(FileSystemWriterAsync):
         self.buckets: list[Bucket] = []
 
     def prepare_write_data(self, plan: SavePlan, planner: SavePlanner) -> None:
+        if self.staging is not None:
+            self.staging.begin()
         groups = _split_by_size_and_type(self.thread_count, plan.items)
         filled = [group for group in groups if group]
         self.buckets = [
@@ -174,22 +191,27 @@ class WriteJob:
             threading.Thread(target=self._guarded, args=target, name="checkpoint", daemon=True)
             for target in targets
         ]
-        for thread in self._threads:
-            thread.start()
+        # Who starts a thread waits until it runs, which may take a while beside those at work.
+        self._starter = threading.Thread(target=self._run, name="checkpoint", daemon=True)
+        self._starter.start()
 
     @property
     def done(self) -> bool:
-        return not any(thread.is_alive() for thread in self._threads)
+        return not self._starter.is_alive()
 
     def join(self) -> None:
-        for thread in self._threads:
-            thread.join()
+        self._starter.join()
 
     def abandon(self) -> None:
         """Give up: the threads end at the next tensor."""
         self._abandoned.set()
+        self._starter.join(_ABANDONED_S)
+
+    def _run(self) -> None:
         for thread in self._threads:
-            thread.join(_ABANDONED_S)
+            thread.start()
+        for thread in self._threads:
+            thread.join()
 
     def _guarded(self, write, what) -> None:
         try:

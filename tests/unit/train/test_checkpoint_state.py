@@ -67,3 +67,19 @@ def by_place(state: dict) -> dict[tuple, torch.Tensor]:
     state = {"state": state}
     apply_factories(state)
     return {(each.key, tuple(each.global_offset)): each.data for each in nested_values(state)}
+
+
+def test_what_a_save_has_twice_is_copied_once_and_anew_in_the_next_save():
+    from geo_nemo.train.checkpoint_write import Staging
+
+    weight, staging = torch.ones(4, 3), Staging()
+    staging.begin()
+    first, again = staging.copy("model", weight), staging.copy("optimizer", weight.detach())
+    turned = staging.copy("turned", weight.t())
+    assert first is again and torch.equal(first, weight)
+    assert turned is not first and turned.shape == (3, 4)
+    weight.fill_(2.0)
+    assert torch.equal(first, torch.ones(4, 3))
+    staging.begin()
+    assert staging.copy("optimizer", weight).tolist() == weight.tolist()
+    assert staging.copy("model", weight).tolist() == weight.tolist()
