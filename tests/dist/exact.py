@@ -20,8 +20,9 @@ LENGTH = 64
 
 
 def layout_run(store, output, parallel, **changes):
-    """A small run of four layers, so that two ranks can hold two chunks each."""
-    run = tiny_run(store, output, parallel=parallel, **changes)
+    """A small run of four layers, so that two ranks can hold two chunks each; keeps an average."""
+    average = {"kind": "ema", "decay": 0.5, "start": 1}
+    run = tiny_run(store, output, parallel=parallel, average=average, **changes)
     return run.model_copy(update={"model": run.model.model_copy(update={"num_layers": 4})})
 
 

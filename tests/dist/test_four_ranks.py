@@ -37,8 +37,7 @@ def one_rank(tiny_store, tmp_path_factory, single_process):
     recorder = Recorder()
     output = tmp_path_factory.mktemp("one_rank")
     run = layout_run(tiny_store, output, Parallel(distributed_optimizer=False))
-    finished = trainer(run, [recorder])
-    recorder.engine = finished.engine
+    recorder.trainer = finished = trainer(run, [recorder])
     finished.fit()
     return recorder.steps
 

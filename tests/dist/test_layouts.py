@@ -38,8 +38,7 @@ def one_rank(tiny_store, tmp_path_factory, single_process):
     recorder = Recorder()
     output = tmp_path_factory.mktemp("one_rank")
     run = layout_run(tiny_store, output, Parallel(distributed_optimizer=False))
-    finished = trainer(run, [recorder])
-    recorder.engine = finished.engine
+    recorder.trainer = finished = trainer(run, [recorder])
     finished.fit()
     return finished, recorder.steps
 
@@ -105,7 +104,7 @@ def test_losses_equal_those_of_one_process(layout, two_ranks, one_rank):
         assert here["trained_tokens"] == there["trained_tokens"] > 0, step
         assert here["counts"] == there["counts"], step
         assert here["loss"] == pytest.approx(there["loss"], rel=TOLERANCE), step
-        for norm in ("grad_norm", "param_norm"):
+        for norm in ("grad_norm", "param_norm", "average_norm"):
             assert here[norm] == pytest.approx(there[norm], rel=TOLERANCE), (step, norm)
         assert here["sums"] == pytest.approx(there["sums"], rel=TOLERANCE), step
     assert expected[-1]["loss"] < expected[0]["loss"]
@@ -117,8 +116,7 @@ def test_the_z_loss_of_a_divided_vocabulary_is_that_of_one_process(
     seen = json.loads((two_ranks / "z_loss.json").read_text())
     recorder = Recorder()
     run = layout_run(tiny_store, tmp_path, Parallel(distributed_optimizer=False))
-    whole = trainer(with_z_loss(run), [recorder])
-    recorder.engine = whole.engine
+    recorder.trainer = whole = trainer(with_z_loss(run), [recorder])
     whole.fit()
     for here, there in zip(seen, recorder.steps, strict=True):
         for number in ("loss", "grad_norm", "param_norm"):
@@ -129,7 +127,7 @@ def test_the_z_loss_of_a_divided_vocabulary_is_that_of_one_process(
 def test_a_checkpoint_of_any_layout_loads_in_one_process(
     layout, two_ranks, one_rank, tiny_store, single_process
 ):
-    """Weights, and the state that the next step needs: its loss is that of one process's run."""
+    """Weights, their average, and what the next step needs: its loss is that of one process."""
     whole, _ = one_rank
     optimizer = LAYOUTS[layout].distributed_optimizer
     one = Parallel(distributed_optimizer=optimizer)
@@ -142,6 +140,10 @@ def test_a_checkpoint_of_any_layout_loads_in_one_process(
     # move a weight by a share of the learning rate (1e-3); 2% of one step bounds it here.
     for name, weight in loaded.engine.module.named_parameters():
         assert (weight - expected[name]).abs().max() < 2e-5, name
+    average = averaged(whole)
+    for name, weight in averaged(loaded).items():
+        assert (weight - average[name]).abs().max() < 2e-5, name
+        assert "norm" in name or not torch.equal(weight, expected[name]), name
     batches = next_batches(whole)
     again = loaded.engine.forward_backward(batches)
     reference = whole.engine.forward_backward(batches)
@@ -166,6 +168,11 @@ def test_a_checkpoint_s_weights_are_right_without_its_optimizer(
     for name, weight in expected.items():
         assert (state[name] - weight).abs().max() < 2e-5, name
     module.load_state_dict(expected, strict=False)
+
+
+def averaged(made):
+    with made.average.applied():
+        return {n: w.detach().clone() for n, w in made.engine.module.named_parameters()}
 
 
 def next_batches(finished):

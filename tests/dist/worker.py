@@ -48,18 +48,21 @@ DETERMINISTIC = ("tp2_sp", "cp2")
 
 
 class Recorder:
-    """Keeps the losses and norms of each step."""
+    """Keeps the losses and norms of each step. trainer: to be set before its run."""
 
     def on_start(self, step):
         self.steps = []
 
     def on_step(self, event):
-        report = event.report
+        report, engine = event.report, self.trainer.engine
+        with self.trainer.average.applied():
+            average_norm = engine.parameter_norm()
         self.steps.append(
             {
                 "loss": report.loss,
                 "grad_norm": report.grad_norm,
-                "param_norm": self.engine.parameter_norm(),
+                "param_norm": engine.parameter_norm(),
+                "average_norm": average_norm,
                 "trained_tokens": report.trained_tokens,
                 "sums": report.sums.tolist(),
                 "counts": report.counts.tolist(),
@@ -87,7 +90,7 @@ def train(store, output, parallel, z_loss=False, deterministic=False):
     recorder = Recorder()
     with model_parallel(parallel, run.seed):
         trainer = Trainer(prepare(run, world_size()), CPU, [recorder])
-        recorder.engine = trainer.engine
+        recorder.trainer = trainer
         check_size(trainer)
         trainer.fit()
         weights = b"".join(w.detach().numpy().tobytes() for w in trainer.engine.parameters())
