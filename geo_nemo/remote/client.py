@@ -89,5 +89,7 @@ def _connect(
         retry_strategy=AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
         # A small object is one request then, not three.
         allow_delayed_open=True,
+        # Else what is written waits in memory, without bound, for a network that is slower.
+        background_writes=False,
         **options,
     )

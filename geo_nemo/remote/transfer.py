@@ -24,6 +24,7 @@ from geo_nemo.remote.stuck import give_up
 # A request costs some 50 ms whatever it asks for; a connection gives some 100 MB/s.
 RANGE_BYTES = 8 << 20
 RANGES, FILES = 16, 4
+UPLOADS = 8  # files, each over a connection
 POLL_S = 0.2
 
 
@@ -70,7 +71,7 @@ def download(
         def one(item: Item, told: Callable[[int], None], halt: threading.Event) -> None:
             _download(source, folder, item, ranges, told, halt)
 
-        _all(items, one, progress, name, stop or threading.Event())
+        _all(items, one, FILES, progress, name, stop or threading.Event())
     with writing(folder):
         for parent in {(folder / item.name).parent for item in items}:
             sync_folder(parent)
@@ -92,17 +93,18 @@ def upload(
     def one(item: Item, told: Callable[[int], None], halt: threading.Event) -> None:
         _upload(folder, target, item, told, halt)
 
-    _all(items, one, progress, name, stop or threading.Event())
+    _all(items, one, UPLOADS, progress, name, stop or threading.Event())
 
 
 def _all(
     items: list[Item],
     one: Callable[[Item, Callable[[int], None], threading.Event], None],
+    at_once: int,
     progress: Progress,
     name: str,
     stop: threading.Event,
 ) -> None:
-    """Do `one` for each item, several at a time; the first error, or `stop`, ends all."""
+    """Do `one` for each item, `at_once` of them at a time; the first error, or `stop`, ends all."""
     done, total, lock = 0, sum(item.size for item in items), threading.Lock()
     halt = threading.Event()
 
@@ -113,7 +115,7 @@ def _all(
         if halt.is_set():
             raise Stopped
 
-    with _pool(FILES, "files") as pool:
+    with _pool(at_once, "files") as pool:
         futures = [pool.submit(one, item, told, halt) for item in items]
         try:
             waiting: set[Future] = set(futures)

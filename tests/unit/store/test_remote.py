@@ -204,7 +204,7 @@ from pathlib import Path
 from geo_nemo.remote import transfer
 from geo_nemo.store import remote
 left = int(sys.argv[4])
-transfer.FILES, transfer.RANGE_BYTES = 1, 16
+transfer.FILES, transfer.UPLOADS, transfer.RANGE_BYTES = 1, 1, 16
 def killed(name):
     original = getattr(transfer, name)
     def call(*arguments):

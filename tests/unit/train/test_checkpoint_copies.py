@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,29 @@ def test_a_damaged_copy_is_named_and_the_one_before_is_used(make, bucket, tmp_pa
     line = capsys.readouterr().err.splitlines()[1]
     assert line.startswith(f"geo-nemo: the copy {ADDRESS}/{STEP_6} is not whole: ")
     assert on_disk(tmp_path / "b") == [STEP_3]
+
+
+def test_a_fetch_that_was_killed_goes_on_with_what_is_missing(make, bucket, tmp_path, monkeypatch):
+    make(tmp_path / "a").fit()
+    whole = tmp_path / "a" / "checkpoints" / STEP_6
+    left = tmp_path / "b" / "checkpoints" / f"{STEP_6}.fetched.partial"
+    left.mkdir(parents=True)
+    shutil.copy(whole / "__0_0.distcp", left)
+    (left / "common.pt.partial").write_bytes(b"half")
+    reading, asked = folder_module.RemoteFolder.reading, []
+
+    def noted(self, name):
+        asked.append(name)
+        return reading(self, name)
+
+    monkeypatch.setattr(folder_module.RemoteFolder, "reading", noted)
+    second = make(tmp_path / "b")
+    second.resume()
+    assert second.step == 6
+    fetched = {path.name: path.read_bytes() for path in left.with_name(STEP_6).iterdir()}
+    assert fetched == {path.name: path.read_bytes() for path in whole.iterdir()}
+    assert sorted(asked) == sorted(fetched.keys() - {"__0_0.distcp", "geo_nemo.json"})
+    assert on_disk(tmp_path / "b") == [STEP_6]
 
 
 def test_what_has_no_record_is_no_checkpoint(make, bucket, tmp_path):
