@@ -101,6 +101,23 @@ def test_a_layout_that_does_not_fit_the_nodes_is_one_line(launch, tiny_store):
     assert launch.cluster.calls("sbatch") == []
 
 
+def test_of_a_store_on_s3_the_manifest_alone_is_read(
+    launch, tiny_store, bucket, tmp_path, monkeypatch
+):
+    from geo_nemo.store.remote import push_store
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    store = "data.store=s3://news/data/store"
+    code, _, err = launch(*RUN, store)
+    assert code == 2 and "no whole token store at s3://news/data/store" in err
+    push_store(tiny_store, "s3://news/data/store")
+    code, _, err = launch(*RUN, store, "parallel.tensor=3")
+    assert code == 2 and "parallel.tensor=3" in err and err.count("\n") == 1
+    code, out, err = launch("slurm.container=docker://x", *RUN, store)
+    assert (code, out.split()) == (0, ["train", "1001"]), err
+    assert not (tmp_path / "cache").exists()
+
+
 def test_no_slurm_and_a_refusal_are_one_line(launch, monkeypatch):
     (launch.cluster.folder / "refuse").touch()
     code, _, err = launch(*RUN, "data.store=/data/s", *PREP)

@@ -290,6 +290,29 @@ def test_a_bucket_that_cannot_be_used_is_an_error_before_training(make, bucket, 
     assert not (tmp_path / "checkpoints").exists()
 
 
+def test_a_bucket_that_cannot_be_written_is_too(make, bucket, tmp_path, monkeypatch):
+    refuse(monkeypatch, "run.json", times=1)
+    with pytest.raises(UserError, match=r"cannot write .*/run.json: access denied: check") as error:
+        make(tmp_path).fit()
+    assert "secret" not in str(error.value)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_stop_waits_for_the_copy_of_what_it_saved(make, bucket, tmp_path):
+    made = make(tmp_path, every_steps=100)
+
+    class AfterStepTwo:
+        def __bool__(self):
+            return made.step >= 2
+
+    made.stop = AfterStepTwo()
+    assert not made.fit()
+    assert list(steps(bucket)) == ["step_00000002"]
+    elsewhere = make(tmp_path / "elsewhere", every_steps=100)
+    elsewhere.resume()
+    assert elsewhere.step == 2
+
+
 @pytest.mark.parametrize("name", ["../../x", "a/b", "geo_nemo.json", ".."])
 def test_a_record_may_name_no_file_elsewhere(name):
     with pytest.raises(ValueError, match="lists"):
