@@ -113,7 +113,7 @@ def test_of_a_store_on_s3_the_manifest_alone_is_read(
     push_store(tiny_store, "s3://news/data/store")
     code, _, err = launch(*RUN, store, "parallel.tensor=3")
     assert code == 2 and "parallel.tensor=3" in err and err.count("\n") == 1
-    code, out, err = launch("slurm.container=docker://x", *RUN, store)
+    code, out, err = launch("slurm.container=docker://x", *RUN, store, "train.micro_batch_size=1")
     assert (code, out.split()) == (0, ["train", "1001"]), err
     assert not (tmp_path / "cache").exists()
 
