@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -316,6 +317,7 @@ def test_of_two_processes_one_fetches_and_the_other_waits(store, address, tmp_pa
     try:
         while not (notes / "first fetches").exists():
             assert first.poll() is None
+            time.sleep(0.01)
         second = start("second")
         paths = {process.communicate(timeout=100)[0].strip() for process in (first, second)}
     finally:
