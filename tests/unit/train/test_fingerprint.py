@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from geo_nemo.config import (
+    Average,
     Checkpoint,
     Data,
     Logging,
@@ -48,6 +49,7 @@ MUST_STAY = {
     "seed": {"seed": 8},
     "parallel.distributed_optimizer": {"parallel": Parallel(distributed_optimizer=False)},
     "precision.dtype": {"precision": Precision(dtype="bf16")},
+    "average": {"average": Average(kind="ema")},
     "model.num_layers": {"model": changed(BASE.model, num_layers=4)},
     "stages.condition.metadata": {
         "stages": {
@@ -136,6 +138,7 @@ FREE = {
     "checkpoint": {"checkpoint": Checkpoint(every_steps=1, keep_last=5)},
     "logging": {"logging": Logging(every_steps=7)},
     "deterministic": {"deterministic": True},
+    "an average that is not kept": {"average": Average(decay=0.5, start=3)},
     "device": {"device": "auto"},
 }
 
@@ -160,12 +163,13 @@ def test_every_setting_of_a_run_is_either_kept_or_free(tiny_store):
     names = set(prepare(run, world_size=1).fingerprint)
     sections = {"model": Model, "train": Train, "precision": Precision, "data": Data}
     expected = {f"{name}.{key}" for name, kind in sections.items() for key in kind.model_fields}
-    expected -= {"data.store", "data.index_dir", "data.index_workers", "train.micro_batch_size"}
+    expected -= {"data.store", "data.cache_dir", "data.index_dir", "data.index_workers"}
+    expected.remove("train.micro_batch_size")
     expected |= {"seed", "store", "tokenizer", "stages", "parallel.distributed_optimizer"}
     of_stages = set(Stage.model_fields) - {"steps", "tokens"}  # which the share follows from
     expected |= {f"stages.{s}.{k}" for s in run.stages for k in of_stages}
     assert names == expected
     assert set(Run.model_fields) == set(sections) | {
         *("name", "output_dir", "seed", "device", "deterministic", "stages", "parallel"),
-        *("checkpoint", "logging", "health", "validation", "bad_steps"),
+        *("checkpoint", "logging", "health", "validation", "bad_steps", "average"),
     }
