@@ -9,6 +9,7 @@ from geo_nemo.config.errors import RunError, UserError
 
 BENCHMARKS = {
     "prep": "data preparation: tokenising, JSONL to store, deduplication, URLs, memory",
+    "loader": "packed rows beside Megatron-Core's dataset; time and memory of the packing index",
     "train_step": "training: the cost of a save, the train step beside Hugging Face's on a CPU",
 }
 

@@ -30,13 +30,12 @@ from geo_nemo.data.rows import Row, build_row
 from geo_nemo.data.selection import stage_documents
 from geo_nemo.data.window import Counts, Fragment, Planner
 from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
-from geo_nemo.metadata.record import MetadataRecord
 
 if TYPE_CHECKING:
     from geo_nemo.metadata.tokenizer import Tokenizer
     from geo_nemo.store import Split
 
-CACHED_RECORDS = 65_536
+CACHED_BLOCKS = 65_536
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,8 @@ class StageDataset:
         self._key = key
         self.index = self._plan(num_samples, extent, progress) if index is None else index
         self._length = len(self.index) if num_samples is None else num_samples
-        self._records: dict[tuple[int, int], MetadataRecord] = {}
+        # By host, country and fields.
+        self._blocks: dict[tuple[int, int, int], np.ndarray] = {}
 
     def __len__(self) -> int:
         return self._length
@@ -161,7 +161,10 @@ class StageDataset:
             self.tokenizer.pad_id,
             self.policy.mask_loss,
         )
-        if max(row.tokens.max(), row.labels.max()) >= self.tokenizer.vocab_size:
+        # Of a fragment that is bare, the first token is no label; of others it is BOS.
+        known = self.tokenizer.vocab_size
+        bare = any(fragment.bare for fragment in fragments)
+        if row.labels.max() >= known or (bare and row.tokens.max() >= known):
             documents = sorted({fragment.document for fragment in fragments})
             raise UserError(
                 f"documents {documents} of split {self.split.name} hold token ids above the "
@@ -172,17 +175,13 @@ class StageDataset:
 
     def compose(self, fragment: Fragment) -> Composed:
         """The tokens and kinds of a planned fragment."""
-        document = fragment.document
-        record = self._record(fragment) if fragment.kept else None
-        fields = fields_of(self.policy, fragment.kept)
-        body = self.split.body(document)
+        title, body = self.split.tokens(fragment.document)
+        block = self._block(fragment) if fragment.kept else NO_TOKENS
         if fragment.bare:
-            whole = self.composer.compose(record, self.split.title(document), body, fields=fields)
-            span = slice(fragment.start, fragment.stop + 1)
-            return Composed(whole.ids[span], whole.kinds[span])
-        title = self.split.title(document)[: fragment.title] if fragment.title else NO_TOKENS
+            whole = self.composer.join(block, title, body, final=True)
+            return whole.cut(fragment.start, fragment.stop + 1)
         piece = body[fragment.start : fragment.stop]
-        return self.composer.compose(record, title, piece, fields=fields, final=fragment.final)
+        return self.composer.join(block, title[: fragment.title], piece, fragment.final)
 
     def statistics(self) -> Statistics:
         """Fill, cuts and share of metadata over all windows that the rows come from."""
@@ -217,16 +216,21 @@ class StageDataset:
         build(self.planner, extent, sink, progress=progress, name=self.stage)
         return sink.finish(documents)
 
-    def _record(self, fragment: Fragment) -> MetadataRecord:
+    def _block(self, fragment: Fragment) -> np.ndarray:
+        """The metadata block that the fragment shows."""
         if self.policy.url_form != "host":
-            return self.split.record(fragment.document)
-        key = (fragment.host, fragment.country)
-        record = self._records.get(key)
-        if record is None:
-            if len(self._records) >= CACHED_RECORDS:
-                self._records.clear()
-            record = self._records[key] = self.split.record(fragment.document)
-        return record
+            return self._encoded_block(fragment)
+        key = (fragment.host, fragment.country, fragment.kept)
+        block = self._blocks.get(key)
+        if block is None:
+            if len(self._blocks) >= CACHED_BLOCKS:
+                self._blocks.clear()
+            block = self._blocks[key] = self._encoded_block(fragment)
+        return block
+
+    def _encoded_block(self, fragment: Fragment) -> np.ndarray:
+        record = self.split.record(fragment.document)
+        return self.composer.prefix_ids(record, fields_of(self.policy, fragment.kept))
 
 
 def all_draws(run: Run, split: Split, stages: Collection[str] | None = None) -> dict[str, Draws]:

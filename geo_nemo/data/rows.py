@@ -7,6 +7,7 @@ crosses from one document to the next and BOS is never a label.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from geo_nemo.metadata.record import Kind
 
 NO_SOURCE = -1
 NO_SEGMENT = -1
+_PAD = int(Kind.PAD)
 
 
 @dataclass(frozen=True)
@@ -65,43 +67,67 @@ def build_row(
 
     sources: index of each fragment's country. Raises ValueError when the fragments do not fit.
     """
-    ids = np.concatenate([fragment.ids for fragment in fragments])
-    kinds = np.concatenate([fragment.kinds for fragment in fragments])
-    sizes = np.array([len(fragment.ids) for fragment in fragments])
-    segment_lengths = sizes - 1
-    used = len(ids) - len(sizes)
+    parts: list[np.ndarray] = []
+    kinds: list[int] = []
+    lengths: list[int] = []
+    firsts, starts = [], []
+    used = 0
+    for fragment in fragments:
+        # Labels are all tokens but the first; tokens are all but the last, and follow from them.
+        first, *others = fragment.parts
+        starts.append(used)
+        firsts.append(first[0])
+        if len(first) > 1:
+            others.insert(0, first[1:])
+            kinds += fragment.part_kinds
+        else:
+            kinds += fragment.part_kinds[1:]
+        sizes = [len(part) for part in others]
+        parts += others
+        lengths += sizes
+        used += sum(sizes)
     if used > length:
-        raise ValueError(f"{len(sizes)} fragments take {used} positions of {length}")
+        raise ValueError(f"{len(starts)} fragments take {used} positions of {length}")
 
-    ends = np.cumsum(sizes)
-    is_token = np.ones(len(ids), dtype=bool)
-    is_token[ends - 1] = False
-    is_label = np.ones(len(ids), dtype=bool)
-    is_label[ends - sizes] = False
+    labels = np.empty(length, np.int64)
+    np.concatenate(parts, out=labels[:used])
+    labels[used:] = pad_id
+    tokens = np.empty(length, np.int64)
+    tokens[1:] = labels[:-1]
+    tokens[starts] = firsts
+    tokens[used:] = pad_id
 
-    starts = np.cumsum(segment_lengths) - segment_lengths
-    boundaries = [*starts.tolist(), used] if used < length else starts.tolist()
-    cu_seqlens = np.array([*boundaries, length], dtype=np.int32)
-    all_lengths = np.diff(cu_seqlens)
-
-    label_kinds = _padded(kinds[is_label], length, Kind.PAD, np.uint8)
+    padding = length - used
+    bounds = [*starts, used, length] if padding else [*starts, length]
+    cu_seqlens = np.array(bounds, np.int32)
+    segment_lengths = [stop - start for start, stop in pairwise(bounds)]
+    positions = np.empty(length, np.int64)
+    counted = _numbers(length)
+    for start, stop in pairwise(bounds):
+        positions[start:stop] = counted[: stop - start]
+    kinds.append(_PAD)
+    lengths.append(padding)
+    runs, run_lengths = np.array(kinds, np.uint8), np.array(lengths)
+    segments = np.arange(len(segment_lengths), dtype=np.int32)
+    countries = np.array([*sources, NO_SOURCE] if padding else sources, np.int64)
+    if padding:
+        segments[-1] = NO_SEGMENT
     return Row(
-        tokens=_padded(ids[is_token], length, pad_id, np.int64),
-        labels=_padded(ids[is_label], length, pad_id, np.int64),
-        position_ids=np.arange(length) - np.repeat(cu_seqlens[:-1], all_lengths),
-        loss_mask=trained_kinds(mask_loss)[label_kinds],
-        source_ids=_padded(np.repeat(sources, segment_lengths), length, NO_SOURCE, np.int64),
-        label_kinds=label_kinds,
-        segment_ids=_padded(
-            np.repeat(np.arange(len(sizes)), segment_lengths), length, NO_SEGMENT, np.int32
-        ),
+        tokens=tokens,
+        labels=labels,
+        position_ids=positions,
+        loss_mask=trained_kinds(mask_loss)[runs].repeat(run_lengths),
+        source_ids=countries.repeat(segment_lengths),
+        label_kinds=runs.repeat(run_lengths),
+        segment_ids=segments.repeat(segment_lengths),
         cu_seqlens=cu_seqlens,
-        max_seqlen=int(all_lengths.max()),
+        max_seqlen=max(segment_lengths),
     )
 
 
-def _padded(values: np.ndarray, length: int, fill: int, dtype: type) -> np.ndarray:
-    out = np.empty(length, dtype=dtype)
-    out[: len(values)] = values
-    out[len(values) :] = fill
-    return out
+@cache
+def _numbers(length: int) -> np.ndarray:
+    """int64 [length], read-only: 0, 1, 2, ..."""
+    numbers = np.arange(length)
+    numbers.flags.writeable = False
+    return numbers

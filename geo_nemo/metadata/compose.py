@@ -11,7 +11,6 @@ separator: "\\n\\n" "URL: host" "\\nCOUNTRY: gb" ...
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -35,18 +34,47 @@ CONTENT_LABEL = "CONTENT:"
 # Hosts of a large corpus outgrow any memory; the frequent ones fit here.
 CACHED_VALUES = 65_536
 NO_TOKENS = np.empty(0, dtype=np.int32)
+# Plain numbers, which lists and arrays of kinds are made of many times a row.
+_BOS, _METADATA, _LABEL = int(Kind.BOS), int(Kind.METADATA), int(Kind.LABEL)
+_BODY, _EOS = int(Kind.BODY), int(Kind.EOS)
+_TITLED = (_LABEL, int(Kind.TITLE), _LABEL)
 
 
-@dataclass(frozen=True)
 class Composed:
-    """A document, or a fragment of one, as it is trained on.
+    """A document, or a fragment of one, as it is trained on: parts in a row, each of one `Kind`.
 
-    ids: int32 [n], from BOS on.
-    kinds: uint8 [n], the `Kind` of each token.
+    parts: token ids, integer arrays of at least one id each, from BOS on. part_kinds: `Kind` of the
+    tokens of each part. Arrays of all tokens are made when they are asked for: rows are built of
+    the parts.
     """
 
-    ids: np.ndarray
-    kinds: np.ndarray
+    __slots__ = ("part_kinds", "parts")
+
+    def __init__(self, parts: Sequence[np.ndarray], part_kinds: Sequence[int]):
+        self.parts = parts
+        self.part_kinds = part_kinds
+
+    @property
+    def ids(self) -> np.ndarray:
+        """int32 [n]."""
+        return np.concatenate(self.parts, dtype=np.int32, casting="same_kind")
+
+    @property
+    def kinds(self) -> np.ndarray:
+        """uint8 [n], the `Kind` of each token."""
+        return np.repeat(np.array(self.part_kinds, np.uint8), [len(part) for part in self.parts])
+
+    def cut(self, start: int, stop: int) -> Composed:
+        """The tokens from `start` to before `stop`."""
+        parts, kinds = [], []
+        for part, kind in zip(self.parts, self.part_kinds, strict=True):
+            piece = part[max(start, 0) : max(stop, 0)]
+            if len(piece):
+                parts.append(piece)
+                kinds.append(kind)
+            start -= len(part)
+            stop -= len(part)
+        return Composed(parts, kinds)
 
 
 class Composer:
@@ -55,6 +83,7 @@ class Composer:
     def __init__(self, policy: MetadataPolicy, tokenizer: Tokenizer):
         self.policy = policy
         self.tokenizer = tokenizer
+        self._appends = policy.position == "append"
         self.title_label = self._encode(TITLE_LABEL)
         self.content_label = self._encode(CONTENT_LABEL)
         self.separator = self._encode(SEPARATOR)
@@ -97,31 +126,38 @@ class Composer:
         final: the body ends here. An appended metadata block follows the end of the body only, so
         that it is a target once a document.
         """
-        block = self.prefix_ids(record, fields)
-        append = self.policy.position == "append"
-        parts = [self._bos]
-        kinds = [Kind.BOS]
+        title, body = (np.asarray(ids, np.int32) for ids in (title_ids, body_ids))
+        return self.join(self.prefix_ids(record, fields), title, body, final)
+
+    def join(
+        self,
+        block: np.ndarray,
+        title_ids: np.ndarray,
+        body_ids: np.ndarray,
+        final: bool,
+    ) -> Composed:
+        """`compose` of arrays, with a metadata block that `prefix_ids` gave."""
+        append = self._appends
+        parts, kinds = [self._bos], [_BOS]
         if len(block) and not append:
             parts.append(block)
-            kinds.append(Kind.METADATA)
+            kinds.append(_METADATA)
         if len(title_ids):
-            parts += [self.title_label, title_ids]
-            kinds += [Kind.LABEL, Kind.TITLE]
-        parts += [self.content_label, body_ids]
-        kinds += [Kind.LABEL, Kind.BODY]
+            parts += (self.title_label, title_ids, self.content_label)
+            kinds += _TITLED
+        else:
+            parts.append(self.content_label)
+            kinds.append(_LABEL)
+        if len(body_ids):
+            parts.append(body_ids)
+            kinds.append(_BODY)
         if final:
             if len(block) and append:
                 parts.append(block)
-                kinds.append(Kind.METADATA)
+                kinds.append(_METADATA)
             parts.append(self._eos)
-            kinds.append(Kind.EOS)
-        lengths = [len(part) for part in parts]
-        # An empty list would make NumPy choose float64.
-        parts = [part for part in parts if len(part)]
-        return Composed(
-            ids=np.concatenate(parts, dtype=np.int32, casting="same_kind"),
-            kinds=np.repeat(np.array(kinds, dtype=np.uint8), lengths),
-        )
+            kinds.append(_EOS)
+        return Composed(parts, kinds)
 
     def _value(self, field: MetadataField, record: MetadataRecord) -> str:
         if field == "country":
@@ -149,7 +185,8 @@ class Composer:
         if not lines:
             return NO_TOKENS
         parts = [self._line_ids(line) for line in lines]
-        append = self.policy.position == "append"
-        block = np.concatenate([self.separator, *parts] if append else [*parts, self.separator])
+        block = np.concatenate(
+            [self.separator, *parts] if self._appends else [*parts, self.separator]
+        )
         block.flags.writeable = False
         return block

@@ -1,6 +1,8 @@
 """Reading a token store: memory maps over the columns of each shard, and their checks."""
 
+from bisect import bisect_right
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +38,7 @@ class Split:
         self._continent_of = store.continent_of
         self._shards = store.shards(name)
         counts = [shard.num_documents for shard in self._shards]
-        self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        self._starts = [0, *accumulate(counts)]
 
     def __len__(self) -> int:
         return self.num_documents
@@ -102,6 +104,14 @@ class Split:
         shard, i = self._locate(index)
         return _slice(shard.body_tokens, shard.body_end, i)
 
+    def tokens(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Title and body tokens of document `index`; views of the memory map."""
+        shard, i = self._locate(index)
+        return (
+            _slice(shard.title_tokens, shard.title_end, i),
+            _slice(shard.body_tokens, shard.body_end, i),
+        )
+
     def record(self, index: int) -> MetadataRecord:
         """Metadata of document `index`."""
         shard, i = self._locate(index)
@@ -122,8 +132,8 @@ class Split:
         index = int(index)
         if not 0 <= index < self.num_documents:
             raise IndexError(f"{self.name} has {self.num_documents} documents, not {index}")
-        shard = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self._shards[shard], index - int(self._starts[shard])
+        shard = bisect_right(self._starts, index) - 1
+        return self._shards[shard], index - self._starts[shard]
 
 
 class TokenStore:

@@ -15,8 +15,6 @@ from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
 from benchmarks.prep.contender import say
 
-WARM_ROWS = 100
-
 
 def main() -> None:
     torch.set_num_threads(1)
@@ -29,14 +27,12 @@ def main() -> None:
             create_attention_mask=False, path_to_cache=cache,
             tokenizer=SimpleNamespace(eod=3, vocab_size=4000, unique_identifiers={"name": "ids"}),
         )  # fmt: skip
-        builder = BlendedMegatronDatasetBuilder(
-            GPTDataset, [rows + WARM_ROWS, 0, 0], lambda: True, config
-        )
+        builder = BlendedMegatronDatasetBuilder(GPTDataset, [2 * rows, 0, 0], lambda: True, config)
         dataset = builder.build()[0]
-        for number in range(WARM_ROWS):
+        for number in range(rows):
             dataset[number]
         started = time.process_time()
-        for number in range(WARM_ROWS, WARM_ROWS + rows):
+        for number in range(rows, 2 * rows):
             dataset[number]
         seconds = time.process_time() - started
     say(rows_seconds=seconds, tokens=rows * seq_length)

@@ -78,6 +78,9 @@ class MemorySplit:
     def body(self, index: int) -> np.ndarray:
         return np.array(self.documents[index].body, dtype=np.uint16)
 
+    def tokens(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.title(index), self.body(index)
+
     def record(self, index: int) -> MetadataRecord:
         document = self.documents[index]
         return MetadataRecord(

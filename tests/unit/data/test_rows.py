@@ -1,5 +1,8 @@
 """Rows: literal arrays, and a plain loop over tokens as an oracle."""
 
+from itertools import groupby
+from operator import itemgetter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,8 +16,9 @@ PAD, BOS, META, LABEL, TITLE, BODY, EOS = Kind
 
 
 def composed(*tokens: tuple[int, Kind]) -> Composed:
-    ids, kinds = zip(*tokens, strict=True)
-    return Composed(np.array(ids, dtype=np.int32), np.array(kinds, dtype=np.uint8))
+    runs = [(kind, list(run)) for kind, run in groupby(tokens, key=itemgetter(1))]
+    parts = [np.array([number for number, _ in run], np.int32) for _, run in runs]
+    return Composed(parts, [kind for kind, _ in runs])
 
 
 FIRST = composed(
