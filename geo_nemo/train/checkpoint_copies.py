@@ -8,7 +8,6 @@ stands; that of a finished run's last checkpoint is an error.
 
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,15 +20,13 @@ from geo_nemo.config import Checkpoint, RunError, UserError
 from geo_nemo.config.files import PARTIAL, partial_of, sync_folder, write_synced
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.remote.folder import Stopped
-from geo_nemo.remote.stuck import give_up
+from geo_nemo.remote.job import Job
 from geo_nemo.remote.transfer import Damaged
 from geo_nemo.train.checkpoint_bucket import Bucket, checked_files
 from geo_nemo.train.checkpoint_errors import everywhere, rank_zero_does
 from geo_nemo.train.checkpoint_files import RECORD, parse_record, say, step_of
 
 POLL_S = 0.1
-# So long a copy that is given up may take to notice, before it is left to itself.
-ABANDONED_S = 1.0
 
 
 class Local(Protocol):
@@ -114,7 +111,7 @@ class Copies:
         part = dist.get_rank(), dist.get_world_size()
         self._copy = _Copy(
             checkpoint,
-            _Job(lambda progress, stop: self.bucket.copy_files(checkpoint, part, progress, stop)),
+            Job(lambda progress, stop: self.bucket.copy_files(checkpoint, part, progress, stop)),
         )
 
     def flags(self) -> tuple[float, float]:
@@ -136,7 +133,7 @@ class Copies:
             copy.recording = True
             keep, rank = self.settings.remote_keep_last, dist.get_rank()
             if rank == 0:
-                copy.job = _Job(lambda *_: self.bucket.copy_record(copy.checkpoint, keep))
+                copy.job = Job(lambda *_: self.bucket.copy_record(copy.checkpoint, keep))
             return
         else:
             self.problem = ""
@@ -195,7 +192,7 @@ class Copies:
                 partial.mkdir(parents=True, exist_ok=True)
                 self.bucket.check_room(name, files, partial)
         part = dist.get_rank(), dist.get_world_size()
-        job = _Job(
+        job = Job(
             lambda told, stop: self.bucket.fetch_files(name, files, partial, part, told, stop)
         )
         error = self._wait_for(job, f"fetch {name}", progress)
@@ -212,7 +209,7 @@ class Copies:
             return reason
         raise UserError(f"{reason}; the same command goes on with what was fetched")
 
-    def _wait_for(self, job: "_Job", name: str, progress: Progress) -> tuple[bool, str] | None:
+    def _wait_for(self, job: Job, name: str, progress: Progress) -> tuple[bool, str] | None:
         """Until the jobs of all ranks are done: (whether a file is damaged, why) of the first."""
         working = 1.0
         try:
@@ -241,43 +238,10 @@ class Copies:
             self.tell(line)
 
 
-class _Job:
-    """Work in a thread. error: valid once it does not work any more.
-
-    megabytes: how much is moved, of how much.
-    """
-
-    def __init__(self, work: Callable[[Progress, threading.Event], None]):
-        self.error: BaseException | None = None
-        self.megabytes: tuple[int, int | None] = (0, None)
-        self.stop = threading.Event()
-        self._work = work
-        self._thread = threading.Thread(target=self._run, name="copies", daemon=True)
-        self._thread.start()
-
-    @property
-    def is_working(self) -> bool:
-        return self._thread.is_alive()
-
-    def abandon(self) -> None:
-        self.stop.set()
-        self._thread.join(ABANDONED_S)
-        give_up(self._thread.is_alive)
-
-    def _run(self) -> None:
-        try:
-            self._work(self._progress, self.stop)
-        except BaseException as error:
-            self.error = error
-
-    def _progress(self, stage: str, done: int, total: int | None = None, note: str = "") -> None:
-        self.megabytes = done // 10**6, None if total is None else total // 10**6
-
-
 class _Copy:
     """A copy that is under way on this rank."""
 
-    def __init__(self, checkpoint: Path, job: _Job):
+    def __init__(self, checkpoint: Path, job: Job):
         self.checkpoint = checkpoint
         self.job = job
         self.recording = False

@@ -1,0 +1,35 @@
+"""Arguments and options that several commands of `geo-nemo store` have."""
+
+import click
+
+from geo_nemo.cli.store_move import StorePlace
+
+STORE = click.argument("store", metavar="STORE", type=StorePlace())
+POLICY = click.option(
+    "--policy",
+    default="all",
+    show_default=True,
+    metavar="FIELDS",
+    help="Metadata fields in their order, as in url,country; or all, or none.",
+)
+URL_FORM = click.option(
+    "--url-form",
+    type=click.Choice(("host", "path", "full")),
+    default="host",
+    show_default=True,
+    help="What of the URL is shown.",
+)
+POSITION = click.option(
+    "--position",
+    type=click.Choice(("prepend", "append")),
+    default="prepend",
+    show_default=True,
+    help="Metadata before the text, or after it.",
+)
+WHERE = click.option(
+    "--where",
+    multiple=True,
+    metavar="CONDITIONS",
+    help="Only documents such as 'country=gb|ie,year>=2020' (quoted); all conditions must hold. "
+    "Columns: country, continent, host (host=*.co.uk), source, year, quality, tokens.",
+)
