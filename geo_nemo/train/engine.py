@@ -12,22 +12,19 @@ from dataclasses import dataclass, field
 import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
-from megatron.core.distributed import (
-    DistributedDataParallel,
-    DistributedDataParallelConfig,
-    finalize_model_grads,
-)
-from megatron.core.optimizer import OptimizerConfig, clip_grads, get_megatron_optimizer
+from megatron.core.distributed import finalize_model_grads
+from megatron.core.optimizer import clip_grads, get_megatron_optimizer
 from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 from megatron.core.pipeline_parallel import get_forward_backward_func
 
 from geo_nemo.config import Run
 from geo_nemo.data.batches import Batch
-from geo_nemo.model.build import DTYPES, build_model, transformer_config
+from geo_nemo.model.build import transformer_config
 from geo_nemo.model.context import ContextRank
 from geo_nemo.train.bad_steps import BadStepError
 from geo_nemo.train.loss import masked_loss
 from geo_nemo.train.micro_batch import forward, in_groups, to_device
+from geo_nemo.train.parts import model_chunks, optimizer_config, unwrapped
 from geo_nemo.train.ranges import Ranges, span
 from geo_nemo.train.schedule import Schedule
 
@@ -66,31 +63,13 @@ class Engine:
         )
         if device.type == "cpu":  # by BLAS (geo_nemo.runtime.cpu_speed), in fp32 alone
             self.config.gradient_accumulation_fusion = run.precision.dtype == "fp32"
-        chunks = run.parallel.virtual_pipeline
-        self.model = [
-            _wrap(
-                build_model(
-                    run.model,
-                    self.config,
-                    vocab_size,
-                    run.data.seq_length,
-                    device,
-                    run.seed,
-                    with_z_loss=run.train.z_loss > 0,
-                    chunk=chunk if chunks > 1 else None,
-                ),
-                run,
-                self.config,
-                chunk,
-            )
-            for chunk in range(chunks)
-        ]
+        self.model = model_chunks(run, self.config, vocab_size, device)
         self.context = ContextRank(
             parallel_state.get_context_parallel_rank(),
             run.parallel.context,
             multiple=run.parallel.tensor if run.parallel.sequence_parallel else 1,
         )
-        self.optimizer = get_megatron_optimizer(_optimizer_config(run), self.model)
+        self.optimizer = get_megatron_optimizer(optimizer_config(run), self.model)
         self.schedule = Schedule(self.optimizer, run)
         self.config.finalize_model_grads_func = finalize_model_grads
         self.config.grad_scale_func = self.optimizer.scale_loss
@@ -100,7 +79,7 @@ class Engine:
     @property
     def modules(self) -> list[torch.nn.Module]:
         """The GPTModels without their wrappers: the chunks of an interleaved pipeline, or one."""
-        return [_unwrapped(chunk) for chunk in self.model]
+        return [unwrapped(chunk) for chunk in self.model]
 
     @property
     def module(self) -> torch.nn.Module:
@@ -319,48 +298,3 @@ def _first_of(bad: list[tuple[int, list[int]]]) -> str:
         return "in no micro-batch alone, but in their sum"
     rank, micro_batch, samples = found[0]
     return f"rank {rank}, micro-batch {micro_batch} (samples {samples})"
-
-
-def _unwrapped(module: torch.nn.Module) -> torch.nn.Module:
-    while hasattr(module, "module"):
-        module = module.module
-    return module
-
-
-def _wrap(module, run: Run, config, chunk: int) -> DistributedDataParallel:
-    if run.precision.dtype == "bf16":
-        from megatron.core.transformer.module import Float16Module
-
-        module = Float16Module(config, module)
-    return DistributedDataParallel(
-        config=config,
-        ddp_config=DistributedDataParallelConfig(
-            grad_reduce_in_fp32=True,
-            use_distributed_optimizer=run.parallel.distributed_optimizer,
-            overlap_grad_reduce=run.parallel.overlap_grad_reduce,
-            overlap_param_gather=run.parallel.overlap_param_gather,
-            # Sums over ranks; the division by the token count comes once, at the end.
-            average_in_collective=False,
-        ),
-        module=module,
-        # The gradients of the first chunk are the last to be ready.
-        disable_bucketing=chunk > 0,
-    )
-
-
-def _optimizer_config(run: Run) -> OptimizerConfig:
-    train = run.train
-    return OptimizerConfig(
-        optimizer="adam",
-        lr=train.lr,
-        min_lr=train.min_lr,
-        adam_beta1=train.adam_beta1,
-        adam_beta2=train.adam_beta2,
-        adam_eps=train.adam_eps,
-        weight_decay=train.weight_decay,
-        clip_grad=train.clip_grad,
-        bf16=run.precision.dtype == "bf16",
-        params_dtype=DTYPES[run.precision.dtype],
-        use_distributed_optimizer=run.parallel.distributed_optimizer,
-        overlap_param_gather=run.parallel.overlap_param_gather,
-    )
