@@ -36,7 +36,13 @@ MAY_IMPORT = {
     "benchmarks": None,
 }
 ENGINE = ("megatron", "transformer_engine", "apex", "nemo")
-MAY_IMPORT_ENGINE = ("geo_nemo.model", "geo_nemo.train", "geo_nemo.runtime", "geo_nemo.export")
+MAY_IMPORT_ENGINE = (
+    "geo_nemo.model",
+    "geo_nemo.train",
+    "geo_nemo.runtime",
+    "geo_nemo.export",
+    "benchmarks.loader.peers",
+)
 NO_TORCH = (
     "data_prep",
     "eval",
