@@ -1,5 +1,7 @@
 """Megatron-Core's GPTModel in the shape of Llama, for this process's place in the layout."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from megatron.core import parallel_state
@@ -23,9 +25,22 @@ def transformer_config(
     deterministic: bool = False,
 ) -> TransformerConfig:
     """Megatron-Core's config of the model, with the loss rule that this project holds to."""
+    return TransformerConfig(
+        **transformer_settings(model, parallel, precision, device, deterministic)
+    )
+
+
+def transformer_settings(
+    model: Model,
+    parallel: Parallel,
+    precision: Precision,
+    device: torch.device,
+    deterministic: bool = False,
+) -> dict[str, Any]:
+    """What `transformer_config` is made of, also for the subclasses of other trainers."""
     dtype = DTYPES[precision.dtype]
     on_gpu = device.type == "cuda"
-    return TransformerConfig(
+    return dict(
         num_layers=model.num_layers,
         hidden_size=model.hidden_size,
         num_attention_heads=model.num_attention_heads,

@@ -30,6 +30,8 @@ _RECORDS = {
     ),
     "planner": ("BytesIOWriteData", "SavePlan", "TensorWriteData", "WriteItem"),
 }
+# The index of megatron-core 0.15, which has subclasses of torch's records.
+_MEGATRON = "megatron.core.dist_checkpointing.strategies.torch"
 _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 _FORCE_NOT = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
@@ -83,6 +85,8 @@ class _Plain:
 _STAND_INS = {
     (_CHECKPOINT + module, name): _Record for module, names in _RECORDS.items() for name in names
 } | {
+    (_MEGATRON, "MCoreMetadata"): _Record,
+    (_MEGATRON, "MCoreSavePlan"): _Record,
     (_CHECKPOINT + "filesystem", "_StorageInfo"): _Place,
     (_CHECKPOINT + "metadata", "TensorProperties"): _Properties,
     (_CHECKPOINT + "metadata", "_MEM_FORMAT_ENCODING"): _Plain(int),
