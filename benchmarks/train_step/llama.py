@@ -1,7 +1,6 @@
 """What contenders share: a Llama's shape, its first weights, tokens and rates. Needs no torch."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -13,7 +12,6 @@ VOCAB_SIZE = 16_000
 HEAD_SIZE = 64
 STD = 0.02
 LEARNING_RATE = 1e-3
-WARM_STEPS = 2
 
 
 @dataclass(frozen=True)
@@ -87,17 +85,3 @@ def weights(shape: Shape) -> Iterator[tuple[str, np.ndarray]]:
         yield f"{name}.mlp.down_proj.weight", matrix(hidden, shape.ffn)
     yield "model.norm.weight", norm
     yield "lm_head.weight", matrix(VOCAB_SIZE, hidden)
-
-
-def time_steps(step: Callable[[int], float], count: int) -> dict[str, list[float]]:
-    """CPU and wall seconds of `count` steps after the first ones, and the losses of all.
-
-    step: takes an optimizer step of a number, and returns its loss.
-    """
-    losses, cpu, wall = [], [], []
-    for number in range(WARM_STEPS + count):
-        begin = time.process_time(), time.perf_counter()
-        losses.append(step(number))
-        cpu.append(time.process_time() - begin[0])
-        wall.append(time.perf_counter() - begin[1])
-    return {"losses": losses, "cpu": cpu[WARM_STEPS:], "wall": wall[WARM_STEPS:]}

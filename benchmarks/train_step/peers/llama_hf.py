@@ -1,4 +1,4 @@
-"""Hugging Face's LlamaForCausalLM with torch's fused AdamW: SHAPE STEPS, and JSON at the end.
+"""Hugging Face's LlamaForCausalLM with torch's fused AdamW: SHAPE, and a step for each line.
 
 The step is the one that we take: forward, backward, gradients clipped by their norm, AdamW without
 decay of norms' weights.
@@ -6,15 +6,15 @@ decay of norms' weights.
 
 import sys
 
-import orjson
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.train_step.llama import VOCAB_SIZE, Shape, run_of, time_steps, tokens, weights
+from benchmarks.train_step.llama import VOCAB_SIZE, Shape, run_of, tokens, weights
+from benchmarks.train_step.stepping import answer
 
 
 def main() -> None:
-    shape, count = Shape.from_json(sys.argv[1]), int(sys.argv[2])
+    shape = Shape.from_json(sys.argv[1])
     run = run_of(shape)
     train = run.train
     model = make_model(shape, run.model.norm_epsilon, run.model.rotary_base)
@@ -37,7 +37,7 @@ def main() -> None:
         optimizer.zero_grad()
         return loss.item()
 
-    print(orjson.dumps(time_steps(step, count)).decode())
+    answer(step)
 
 
 def make_model(shape: Shape, norm_epsilon: float, rotary_base: int) -> LlamaForCausalLM:

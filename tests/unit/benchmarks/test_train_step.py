@@ -9,9 +9,10 @@ import torch
 
 from benchmarks.processes import Measured
 from benchmarks.train_step import async_save, command, step_vs_hf
-from benchmarks.train_step.llama import VOCAB_SIZE, Shape, time_steps, tokens
+from benchmarks.train_step.llama import VOCAB_SIZE, Shape, run_of, tokens
 from benchmarks.train_step.setting import Setting
-from geo_nemo.config import Checkpoint
+from benchmarks.train_step.stepping import Stepper, median_cpu, steps_in_turn
+from geo_nemo.config import Checkpoint, RunError
 
 ROOT = Path(__file__).parents[3]
 TINY = Shape(hidden=128, layers=2, groups=1, seq_length=32)
@@ -69,51 +70,95 @@ def test_our_model_with_the_peer_s_weights_has_plain_pytorch_s_losses(single_pro
     engine = make_engine(TINY)
     named = {n: w.detach().double() for n, w in engine.module.named_parameters()}
     drawn = torch.from_numpy(tokens(TINY, 0))
-    from benchmarks.train_step.llama import run_of
-
     expected = float(document_nll(named, run_of(TINY).model, drawn[:-1], drawn[1:]).mean())
-    losses = time_steps(lambda n: engine.train_step([batch(TINY, n)], n).loss, 1)["losses"]
-    assert losses[0] == pytest.approx(expected, rel=1e-6)
-    assert len(losses) == 3 and losses[1] != losses[0]
+    assert engine.train_step([batch(TINY, 0)], 0).loss == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_peer_takes_the_same_steps(single_process):
+def test_the_peer_takes_the_same_steps():
     """Of fp32 in another order: three steps of AdamW part them by a few 1e-6."""
     pytest.importorskip("transformers")
-    found = step_vs_hf.in_turn(
-        {
-            name: lambda number, name=name: step_vs_hf.run_module(
-                f"benchmarks.train_step.{name}", TINY.to_json(), "1"
-            )
-            for name in ("ours.step", "peers.llama_hf")
-        },
-        rounds=1,
-    )
-    ours, theirs = (found[name][0].said["losses"] for name in ("ours.step", "peers.llama_hf"))
+    contenders = {
+        name: lambda module=module: Stepper(module, TINY.to_json())
+        for name, module in step_vs_hf.MODULES.items()
+    }
+    found = steps_in_turn(contenders, 1, {})
+    ours, theirs = ([step["loss"] for step in found[name]] for name in step_vs_hf.MODULES)
+    assert len(ours) == 3
     assert ours == pytest.approx(theirs, rel=2e-5)
 
 
-def said(cpu: list[float], losses: list[float]) -> Measured:
-    return Measured(9.0, 9.0, {"cpu": cpu, "wall": cpu, "losses": losses})
+class Told:
+    """A stepper with given CPU seconds."""
+
+    def __init__(self, name, cpu, order):
+        self.name, self.cpu, self.order = name, iter(cpu), order
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error): ...
+
+    def step(self):
+        self.order.append(self.name)
+        try:
+            return {"cpu": next(self.cpu), "wall": 1.0, "loss": 8.0}
+        except StopIteration:
+            raise RunError("it ended") from None
 
 
-def test_the_median_step_of_all_rounds_is_compared_and_the_losses_are_held_together(
-    tmp_path, monkeypatch
-):
-    answers = {
-        "benchmarks.train_step.ours.step": said([1.0, 2.0, 9.0], [8.0, 7.0]),
-        "benchmarks.train_step.peers.llama_hf": said([4.0, 4.0, 4.0], [8.0, 7.0007]),
+def test_steps_are_taken_in_turn_and_the_first_ones_do_not_count():
+    order = []
+    contenders = {
+        "ours": lambda: Told("ours", [99, 99, 1, 2, 9], order),
+        "peer": lambda: Told("peer", [99, 99, 4, 4, 4], order),
     }
-    monkeypatch.setattr(step_vs_hf, "run_module", lambda module, *given: answers[module])
+    found = steps_in_turn(contenders, 3, {})
+    assert order == ["ours", "peer", "peer", "ours"] * 2 + ["ours", "peer"]
+    assert {name: median_cpu(steps) for name, steps in found.items()} == {"ours": 2, "peer": 4}
+
+
+def test_a_peer_that_fails_is_told_and_ours_goes_on():
+    order, reasons = [], {}
+    contenders = {
+        "ours": lambda: Told("ours", [1] * 5, order),
+        "peer": lambda: Told("peer", [1], order),
+    }
+    found = steps_in_turn(contenders, 3, reasons)
+    assert found.keys() == {"ours"} and len(found["ours"]) == 5
+    assert reasons == {"peer": "failed: it ended"}
+
+
+def test_a_process_that_ends_is_named_with_its_last_words():
+    told = pytest.raises(RunError, match=r"ours.step ended: .*JSON")
+    with Stepper("benchmarks.train_step.ours.step", "no shape") as stepper, told:
+        stepper.step()
+
+
+def test_losses_and_speeds_are_in_the_row(tmp_path, monkeypatch):
+    def given(contenders, count, reasons):
+        assert count == 16
+        return {
+            name: [{"cpu": cpu, "wall": 1.0, "loss": loss} for loss in losses]
+            for name, cpu, losses in (
+                (step_vs_hf.OURS, 2.0, [8.0, 7.0, 6.0]),
+                (step_vs_hf.PEER, 4.0, [8.0, 7.0007, 6.0]),
+            )
+        }
+
+    monkeypatch.setattr(step_vs_hf, "steps_in_turn", given)
     monkeypatch.setattr(step_vs_hf, "reason_against", lambda module: "")
     (row,) = step_vs_hf.measure(Setting(tmp_path, quick=True, rounds=2))
     assert (row.metric, row.value, row.peer_value, row.ratio) == ("step_vs_hf", 128, 64, 2)
-    assert row.note.endswith("the losses of 2 steps from the same weights differ by 1e-04 of "
+    assert row.note.endswith("the losses of 3 steps from the same weights differ by 1e-04 of "
                              "their size")  # fmt: skip
 
 
 def test_without_transformers_the_row_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(step_vs_hf, "run_module", lambda *given: said([1.0], [8.0]))
+    def given(contenders, count, reasons):
+        assert list(contenders) == [step_vs_hf.OURS]
+        return {step_vs_hf.OURS: [{"cpu": 1.0, "wall": 1.0, "loss": 8.0}] * 3}
+
+    monkeypatch.setattr(step_vs_hf, "steps_in_turn", given)
     monkeypatch.setattr(step_vs_hf, "reason_against", lambda module: "not installed")
     (row,) = step_vs_hf.measure(Setting(tmp_path, quick=True, rounds=1))
     assert (row.value, row.peer_value, row.ratio, row.note) == (256, None, None, "not installed")
