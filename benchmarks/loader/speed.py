@@ -35,8 +35,8 @@ def measure(setting: Setting) -> list[Row]:
     fill = found[OURS][0].said["fill"]
     case = f"{documents:,} documents, sequence {SEQ_LENGTH}, {rows:,} rows"
     note = (
-        f"best_fit, metadata before each fragment, {fill:.2%} filled; rows to tensors, in order, "
-        "after as many others"
+        f"best_fit, metadata before each fragment, {fill:.2%} filled; micro-batches of 4 as "
+        "tensors, after as many others"
     )
     return [
         compare("tokens_per_second", speed[OURS], "tokens/s a core", name, speed[mode], "more",

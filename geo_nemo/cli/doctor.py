@@ -64,7 +64,7 @@ def check_store(path: str | Path) -> Finding:
         topic,
         "ok",
         f"{documents:,} documents, {len(store.countries)} countries, {tokenizer.kind} tokenizer of "
-        f"{tokenizer.vocab_size:,} pieces; sizes match (geo-nemo prep --verify reads every byte)",
+        f"{tokenizer.vocab_size:,} pieces; sizes match (geo-nemo store verify reads every byte)",
     )
 
 

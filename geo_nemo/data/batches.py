@@ -8,25 +8,18 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from geo_nemo.config import UserError
-from geo_nemo.data.rows import Row
+from geo_nemo.data.rows import ROW_ARRAYS, Block, Row, longest
 
-ROW_ARRAYS = (
-    "tokens",
-    "labels",
-    "position_ids",
-    "loss_mask",
-    "source_ids",
-    "label_kinds",
-    "segment_ids",
-)
 PREFETCHED_STEPS = 2
+# Rows that are built at once: more are no quicker, and their arrays leave a processor's cache.
+ROWS_TOGETHER = 16
 _POLL_S = 0.1
 
 
@@ -55,7 +48,7 @@ class Rows(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, sample: int) -> Row: ...
+    def block(self, samples: Sequence[int]) -> Block: ...
 
     def fingerprint(self) -> dict[str, int | str]: ...
 
@@ -70,6 +63,25 @@ def stack_rows(rows: list[Row], sample_ids: list[int]) -> Batch:
         max_seqlen=max(row.max_seqlen for row in rows),
         sample_ids=np.array(sample_ids, dtype=np.int64),
     )
+
+
+def micro_batches(block: Block, sample_ids: Sequence[int], size: int) -> list[Batch]:
+    """The rows of a block, `size` in each micro-batch; arrays are views of the block's."""
+    length = block.tokens.shape[1]
+    batches = []
+    for first in range(0, len(sample_ids), size):
+        rows = slice(first, first + size)
+        bounds = block.bounds[rows]
+        joined = [at + place * length for place, row in enumerate(bounds) for at in row[:-1]]
+        batches.append(
+            Batch(
+                **{name: getattr(block, name)[rows] for name in ROW_ARRAYS},
+                cu_seqlens=np.array([*joined, len(bounds) * length], np.int32),
+                max_seqlen=max(map(longest, bounds)),
+                sample_ids=np.array(sample_ids[rows], np.int64),
+            )
+        )
+    return batches
 
 
 @dataclass(frozen=True)
@@ -87,8 +99,13 @@ class _Layout:
             consumed + self.global_batch_size,
             self.dp_size * self.micro_batch_size,
         )
-        samples = [list(range(first, first + self.micro_batch_size)) for first in firsts]
-        return [stack_rows([dataset[i] for i in chosen], chosen) for chosen in samples]
+        together = max(1, ROWS_TOGETHER // self.micro_batch_size)
+        batches = []
+        for start in range(0, len(firsts), together):
+            some = firsts[start : start + together]
+            samples = [i for first in some for i in range(first, first + self.micro_batch_size)]
+            batches += micro_batches(dataset.block(samples), samples, self.micro_batch_size)
+        return batches
 
     def steps(self, dataset: Rows, consumed: int) -> Iterator[list[Batch]]:
         while consumed + self.global_batch_size <= len(dataset):

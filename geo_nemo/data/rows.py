@@ -1,4 +1,4 @@
-"""Builds one row of `seq_length` positions from the fragments that were packed into it.
+"""Builds rows of `seq_length` positions from the fragments that were packed into them.
 
 A fragment of n tokens takes n - 1 positions: `tokens = ids[:-1]`, `labels = ids[1:]`. So no label
 crosses from one document to the next and BOS is never a label.
@@ -14,6 +14,16 @@ import numpy as np
 from geo_nemo.metadata.compose import Composed
 from geo_nemo.metadata.record import Kind
 
+# What a row has for each of its positions.
+ROW_ARRAYS = (
+    "tokens",
+    "labels",
+    "position_ids",
+    "loss_mask",
+    "source_ids",
+    "label_kinds",
+    "segment_ids",
+)
 NO_SOURCE = -1
 NO_SEGMENT = -1
 _PAD = int(Kind.PAD)
@@ -56,6 +66,37 @@ def trained_kinds(mask_loss: bool) -> np.ndarray:
     return weights
 
 
+@dataclass(frozen=True)
+class Block:
+    """n rows built together: the arrays of `Row`, [n, s].
+
+    bounds: of each row, starts of its segments and s.
+    """
+
+    tokens: np.ndarray
+    labels: np.ndarray
+    position_ids: np.ndarray
+    loss_mask: np.ndarray
+    source_ids: np.ndarray
+    label_kinds: np.ndarray
+    segment_ids: np.ndarray
+    bounds: list[list[int]]
+
+    def row(self, number: int) -> Row:
+        """One of the rows; its arrays are views."""
+        bounds = self.bounds[number]
+        return Row(
+            **{name: getattr(self, name)[number] for name in ROW_ARRAYS},
+            cu_seqlens=np.array(bounds, np.int32),
+            max_seqlen=longest(bounds),
+        )
+
+
+def longest(bounds: Sequence[int]) -> int:
+    """The longest stretch between two bounds."""
+    return max(stop - start for start, stop in pairwise(bounds))
+
+
 def build_row(
     fragments: Sequence[Composed],
     sources: Sequence[int],
@@ -67,67 +108,83 @@ def build_row(
 
     sources: index of each fragment's country. Raises ValueError when the fragments do not fit.
     """
+    return build_rows([(fragments, sources)], length, pad_id, mask_loss).row(0)
+
+
+def build_rows(
+    rows: Sequence[tuple[Sequence[Composed], Sequence[int]]],
+    length: int,
+    pad_id: int,
+    mask_loss: bool,
+) -> Block:
+    """Rows as `build_row` makes them, of (fragments, sources) each; quicker than one by one."""
+    # Labels are all tokens of a fragment but the first; tokens follow from them.
     parts: list[np.ndarray] = []
     kinds: list[int] = []
     lengths: list[int] = []
-    firsts, starts = [], []
-    used = 0
-    for fragment in fragments:
-        # Labels are all tokens but the first; tokens are all but the last, and follow from them.
-        first, *others = fragment.parts
-        starts.append(used)
-        firsts.append(first[0])
-        if len(first) > 1:
-            others.insert(0, first[1:])
-            kinds += fragment.part_kinds
-        else:
-            kinds += fragment.part_kinds[1:]
-        sizes = [len(part) for part in others]
-        parts += others
-        lengths += sizes
-        used += sum(sizes)
-    if used > length:
-        raise ValueError(f"{len(starts)} fragments take {used} positions of {length}")
+    firsts: list[int] = []
+    starts: list[int] = []
+    segments: list[int] = []
+    countries: list[int] = []
+    bounds: list[list[int]] = []
+    padding = _padding(length, pad_id)
+    for place, (fragments, sources) in enumerate(rows):
+        base, used = place * length, 0
+        of_row = []
+        for fragment in fragments:
+            first, *others = fragment.parts
+            of_row.append(used)
+            starts.append(base + used)
+            firsts.append(first[0])
+            if len(first) > 1:
+                others.insert(0, first[1:])
+                kinds += fragment.part_kinds
+            else:
+                kinds += fragment.part_kinds[1:]
+            sizes = [len(part) for part in others]
+            parts += others
+            lengths += sizes
+            used += sum(sizes)
+        if used > length:
+            raise ValueError(f"{len(fragments)} fragments take {used} positions of {length}")
+        segments += range(len(fragments))
+        countries += sources
+        if used < length:
+            of_row.append(used)
+            starts.append(base + used)
+            firsts.append(pad_id)
+            segments.append(NO_SEGMENT)
+            countries.append(NO_SOURCE)
+            parts.append(padding[: length - used])
+            kinds.append(_PAD)
+            lengths.append(length - used)
+        of_row.append(length)
+        bounds.append(of_row)
 
-    labels = np.empty(length, np.int64)
-    np.concatenate(parts, out=labels[:used])
-    labels[used:] = pad_id
-    tokens = np.empty(length, np.int64)
+    size, shape = len(rows) * length, (len(rows), length)
+    labels = np.empty(size, np.int64)
+    np.concatenate(parts, out=labels)
+    tokens = np.empty(size, np.int64)
     tokens[1:] = labels[:-1]
     tokens[starts] = firsts
-    tokens[used:] = pad_id
-
-    padding = length - used
-    bounds = [*starts, used, length] if padding else [*starts, length]
-    cu_seqlens = np.array(bounds, np.int32)
-    segment_lengths = [stop - start for start, stop in pairwise(bounds)]
-    positions = np.empty(length, np.int64)
-    counted = _numbers(length)
-    for start, stop in pairwise(bounds):
-        positions[start:stop] = counted[: stop - start]
-    kinds.append(_PAD)
-    lengths.append(padding)
+    begins = np.array(starts)
+    segment_lengths = np.diff(begins, append=size)
     runs, run_lengths = np.array(kinds, np.uint8), np.array(lengths)
-    segments = np.arange(len(segment_lengths), dtype=np.int32)
-    countries = np.array([*sources, NO_SOURCE] if padding else sources, np.int64)
-    if padding:
-        segments[-1] = NO_SEGMENT
-    return Row(
-        tokens=tokens,
-        labels=labels,
-        position_ids=positions,
-        loss_mask=trained_kinds(mask_loss)[runs].repeat(run_lengths),
-        source_ids=countries.repeat(segment_lengths),
-        label_kinds=runs.repeat(run_lengths),
-        segment_ids=segments.repeat(segment_lengths),
-        cu_seqlens=cu_seqlens,
-        max_seqlen=max(segment_lengths),
-    )
+    arrays = {
+        "tokens": tokens,
+        "labels": labels,
+        "position_ids": np.arange(size) - begins.repeat(segment_lengths),
+        "loss_mask": trained_kinds(mask_loss)[runs].repeat(run_lengths),
+        "source_ids": np.array(countries, np.int64).repeat(segment_lengths),
+        "label_kinds": runs.repeat(run_lengths),
+        "segment_ids": np.array(segments, np.int32).repeat(segment_lengths),
+    }
+    return Block(**{name: array.reshape(shape) for name, array in arrays.items()}, bounds=bounds)
 
 
 @cache
-def _numbers(length: int) -> np.ndarray:
-    """int64 [length], read-only: 0, 1, 2, ..."""
-    numbers = np.arange(length)
-    numbers.flags.writeable = False
-    return numbers
+def _padding(length: int, pad_id: int) -> np.ndarray:
+    """int32 [length], read-only."""
+    padding = np.full(length, pad_id, np.int32)
+    padding.flags.writeable = False
+    return padding

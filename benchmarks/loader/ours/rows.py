@@ -12,9 +12,11 @@ import numpy as np
 import torch
 
 from benchmarks.loader.ours.memory import Peak, own_bytes
-from benchmarks.loader.ours.run import SEQ_LENGTH, STAGE, run_of
+from benchmarks.loader.ours.run import MICRO_BATCH, SEQ_LENGTH, STAGE, run_of
 from benchmarks.prep.contender import say
-from geo_nemo.data.batches import ROW_ARRAYS
+from geo_nemo.data.batches import ROWS_TOGETHER, micro_batches
+from geo_nemo.data.dataset import StageDataset
+from geo_nemo.data.rows import ROW_ARRAYS
 from geo_nemo.data.stage import build_stage_index, indexed_dataset
 from geo_nemo.store import TokenStore
 
@@ -34,22 +36,27 @@ def main() -> None:
     dataset = indexed_dataset(run, split, store.tokenizer(), STAGE, index)
     count = min(rows, len(dataset) // 2)
     # A long training has met its hosts, and this one too by now; each row is read once.
-    for number in range(count):
-        dataset[number]
+    read_rows(dataset, 0, count)
     started = time.process_time()
-    for number in range(count, 2 * count):
-        row = dataset[number]
-        arrays = [torch.from_numpy(getattr(row, name)) for name in ROW_ARRAYS]
+    read_rows(dataset, count, 2 * count)
     rows_seconds = time.process_time() - started
     for number in np.linspace(0, len(dataset) - 1, 2000).astype(int):
         dataset[int(number)]
-    del arrays
     say(
         index_seconds=index_seconds, rows_seconds=rows_seconds, rows=count, built=built,
         tokens=count * SEQ_LENGTH, documents=index.counts.documents, before=before,
         fill=index.counts.positions / index.counts.rows / SEQ_LENGTH,
         planned=peak.bytes, read=own_bytes(),
     )  # fmt: skip
+
+
+def read_rows(dataset: StageDataset, start: int, stop: int) -> None:
+    """Rows in micro-batches of tensors, as the training loop has them."""
+    for first in range(start, stop, ROWS_TOGETHER):
+        samples = range(first, min(first + ROWS_TOGETHER, stop))
+        for batch in micro_batches(dataset.block(samples), samples, MICRO_BATCH):
+            for name in ROW_ARRAYS:
+                torch.from_numpy(getattr(batch, name))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from geo_nemo.config import Data, MetadataPolicy, Model, Run, Stage, Train
 
-SEQ_LENGTH, BATCH_ROWS = 2048, 64
+SEQ_LENGTH, BATCH_ROWS, MICRO_BATCH = 2048, 64, 4
 STAGE = "all"
 
 

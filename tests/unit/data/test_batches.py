@@ -36,6 +36,14 @@ def test_golden_batch_of_two_rows():
     assert batch.loss_mask.shape == (2, 8)
 
 
+@pytest.mark.parametrize("micro_batch_size", [1, 3, 8])
+def test_a_step_s_micro_batches_are_its_rows_stacked(micro_batch_size):
+    data = rows()
+    (step,) = BatchStream(data, 24, micro_batch_size, 0, 1, prefetch=0)
+    ids = [list(range(i, i + micro_batch_size)) for i in range(0, 24, micro_batch_size)]
+    assert equal(step, [stack_rows([data[i] for i in some], some) for some in ids])
+
+
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_samples_of_each_rank_and_micro_batch(prefetch):
     data = rows()
@@ -110,10 +118,10 @@ class Broken:
     def __len__(self):
         return len(self._rows)
 
-    def __getitem__(self, sample):
-        if sample == 4:
+    def block(self, samples):
+        if 4 in samples:
             raise OSError("disk gone")
-        return self._rows[sample]
+        return self._rows.block(samples)
 
     def fingerprint(self):
         return {}

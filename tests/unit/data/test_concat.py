@@ -1,7 +1,7 @@
 """Packing that joins documents, and pieces without a head, against plain loops."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from geo_nemo.data.concat import concat
@@ -35,7 +35,7 @@ def joined_with_heads(rows, seq_length):
             needs = head + label + title  # and one body token, less the last token's position
             if room < seq_length and (needs > room or body < 2):
                 row, room = row + 1, seq_length
-            if room == seq_length:
+            if room == seq_length < head + label + title + body + tail - 1:
                 title = min(title, seq_length + 1 - head - label - tail - 1)
         start, shown, front = 0, title, head + label + title
         while True:
@@ -54,6 +54,7 @@ def joined_with_heads(rows, seq_length):
 
 @settings(max_examples=400)
 @given(documents())
+@example((16, [(2, 0, 0, 0, 1), (2, 2, 9, 0, 4)]))  # a title alone that fills a row
 def test_concat_equals_a_plain_loop(case):
     seq_length, rows = case
     lengths = lengths_of(rows)
