@@ -105,8 +105,8 @@ def prepare(run: Run, world_size: int, progress: Progress = no_progress) -> Prep
     profile = run.logging.profile
     if profile is not None and max(profile.ranks) >= world_size:
         raise UserError(
-            f"logging.profile.ranks {list(profile.ranks)}: there are {world_size} processes, "
-            f"ranks 0 to {world_size - 1}; name some of these"
+            f"logging.profile.ranks {list(profile.ranks)}: the last rank of this run is "
+            f"{world_size - 1}; name some up to it"
         )
     return Prepared(
         run=run,

@@ -55,6 +55,8 @@ class Profile:
         if self.engine.device.type == "cuda":
             activities.append(ProfilerActivity.CUDA)
         self._begun = step
+        # It would tell of its phases on the error output, through the progress bar.
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")
         self._profiler = profile(activities=activities)
         self._profiler.start()
         self.engine.name_ranges(Ranges())

@@ -104,7 +104,7 @@ def test_ranges_of_one_name_may_stand_in_each_other():
 
 def test_a_rank_that_there_is_not_or_a_step_after_the_last_is_a_line(tiny_store, tmp_path):
     run = tiny_run(tiny_store, tmp_path, logging=Logging(profile={"start_step": 1, "ranks": [2]}))
-    with pytest.raises(UserError, match=r"^logging.profile.ranks \[2\]: there are 2 processes"):
+    with pytest.raises(UserError, match=r"profile.ranks \[2\]: the last rank of this run is 1"):
         prepare(run, world_size=2)
     with pytest.raises(ValidationError, match=r"start_step 6 must be below train.steps 6"):
         tiny_run(tiny_store, tmp_path, logging=Logging(profile={"start_step": 6}))
