@@ -57,6 +57,8 @@ _USE_CUDA_METHODS = (
         "get_parameter_state_dp_zero",
     ),
     ("megatron.core.optimizer.optimizer", "Float16OptimizerWithFloat16Params", "__init__"),
+    # Its own name for the function, which it may have taken before the one above was wrapped.
+    ("megatron.core.optimizer.optimizer", None, "clip_grad_by_total_norm_fp32"),
 )
 
 
@@ -162,7 +164,7 @@ class _CudaNamespace(types.ModuleType):
         return getattr(torch.cuda, name)
 
 
-class _TorchProxy(types.ModuleType):
+class TorchProxy(types.ModuleType):
     """`torch` as the Megatron modules see it."""
 
     def __init__(self) -> None:
@@ -188,7 +190,7 @@ def _on_cpu(factory):
     return make
 
 
-_PROXY = _TorchProxy()
+_PROXY = TorchProxy()
 
 
 class _CudaTensorMethods(TorchFunctionMode):

@@ -1,0 +1,60 @@
+"""A training as its settings tell it, for adapters whose configs must be plain values.
+
+NeMo and NeMo-Run write their configs down and read them back in another process. Settings are what
+`geo-nemo train` takes (experiment=..., key=value), so nothing else needs to be written.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from geo_nemo.config import Run, UserError
+from geo_nemo.config.load import load_config
+from geo_nemo.runtime.launcher import world_size
+from geo_nemo.train.setup import Prepared, prepare
+
+
+def load_run(settings: Sequence[str]) -> Run:
+    """The run that `geo-nemo train SETTINGS` would train."""
+    return load_config("train", Run, tuple(settings))
+
+
+@lru_cache(maxsize=4)
+def _prepared(settings: tuple[str, ...], processes: int) -> Prepared:
+    return prepare(load_run(settings), processes)
+
+
+def load_job(settings: Sequence[str]) -> Prepared:
+    """The run with its store open and everything checked; opened once in a process."""
+    return _prepared(tuple(settings), world_size())
+
+
+def refuse_inexact(per_token: object, average_in_collective: object) -> None:
+    """Raise `UserError` unless gradients are sums, divided once by the count of trained tokens.
+
+    per_token: calculate_per_token_loss of the model's config. average_in_collective: of DDP's.
+    """
+    if per_token is not True:
+        raise UserError(
+            f"calculate_per_token_loss is {per_token}: with masked metadata the default is a mean "
+            "of means, which trains another objective; set calculate_per_token_loss=True in the "
+            "model's config"
+        )
+    if average_in_collective:
+        raise UserError(
+            "average_in_collective is True in the DDP config: it divides sums of gradients by the "
+            "ranks before they are divided by the tokens; set average_in_collective=False"
+        )
+
+
+def refuse_unserved(run: Run, trainer: str) -> None:
+    """Raise `UserError` for settings that only this project's own trainer keeps to."""
+    own = {
+        "parallel.virtual_pipeline": run.parallel.virtual_pipeline > 1,
+        "average.kind": run.average.is_kept,
+        "validation.every_steps": run.validation.every_steps is not None,
+    }
+    for key, given in own.items():
+        if given:
+            raise UserError(
+                f"{key} is served by geo-nemo train alone, not by {trainer}: leave it out"
+            )
