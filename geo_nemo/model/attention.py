@@ -93,6 +93,9 @@ class DocumentAttention(torch.nn.Module):
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Queries of this rank, and keys and values of the row up to the last of them."""
         if self.context_size == 1:
+            if len(borders) == 2:
+                yield q_NTD, k_GTD, v_GTD
+                return
             # Split in one go: the gradient of a slice is as long as the row, for every document.
             lengths = [end - start for start, end in pairwise(borders)]
             yield from zip(*(x.split(lengths, dim=1) for x in (q_NTD, k_GTD, v_GTD)), strict=True)

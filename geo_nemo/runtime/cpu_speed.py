@@ -4,10 +4,12 @@
    a reduction has nothing to exchange.
 2. Without Apex, gradients are scaled into a copy that is then copied back.
 3. The largest logit of a position is found with its place, which nobody asks for.
-4. Without Apex's kernel, a weight's gradient is made apart and then added to the buffer: BLAS adds
+4. Rotated queries and keys are copied to stand before the part of a head that is not rotated, also
+   where there is none.
+5. Without Apex's kernel, a weight's gradient is made apart and then added to the buffer: BLAS adds
    while it multiplies, where Megatron-Core's `gradient_accumulation_fusion` asks for that.
 
-1 to 3 are the same to the bit; 4 rounds a sum of micro-batches in another order.
+1 to 4 are the same to the bit; 5 rounds a sum of micro-batches in another order.
 """
 
 import functools
@@ -29,6 +31,9 @@ def install() -> None:
     clipping.multi_tensor_scale_impl = scale_in_place
     loss = importlib.import_module("megatron.core.tensor_parallel.cross_entropy")
     loss.VocabParallelCrossEntropy.calculate_logits_max = staticmethod(_largest_logits)
+    rope = importlib.import_module("megatron.core.models.common.embeddings.rope_utils")
+    if not hasattr(rope._apply_rotary_pos_emb_bshd, "rotates_whole_heads"):
+        rope._apply_rotary_pos_emb_bshd = _rotated(rope)
     layers = importlib.import_module("megatron.core.tensor_parallel.layers")
     layers.fused_weight_gradient_mlp_cuda = types.SimpleNamespace(
         wgrad_gemm_accum_fp32=accumulate_weight_gradient
@@ -64,6 +69,21 @@ def _largest_logits(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits [..., v] in fp32, and the largest of each position, [...]."""
     logits = logits.float()
     return logits, torch.amax(logits, dim=-1)
+
+
+def _rotated(rope: types.ModuleType):
+    """`rope._apply_rotary_pos_emb_bshd`, without a copy where whole heads are rotated."""
+    original = rope._apply_rotary_pos_emb_bshd
+
+    @functools.wraps(original)
+    def apply(t, freqs, rotary_interleaved=False, multi_latent_attention=False, mscale=1.0):
+        if multi_latent_attention or freqs.shape[-1] != t.shape[-1]:
+            return original(t, freqs, rotary_interleaved, multi_latent_attention, mscale)
+        cos, sin = ((f(freqs) * mscale).to(t.dtype) for f in (torch.cos, torch.sin))
+        return (t * cos) + (rope._rotate_half(t, rotary_interleaved) * sin)
+
+    apply.rotates_whole_heads = True
+    return apply
 
 
 def accumulate_weight_gradient(

@@ -47,6 +47,16 @@ def test_a_group_of_one_exchanges_nothing_and_a_larger_one_does(monkeypatch):
     assert calls == [("two", True)]
 
 
+@pytest.mark.parametrize("rotated", [8, 6], ids=["whole heads", "a part of each"])
+def test_heads_are_rotated_to_the_same_bits(single_process, rotated):
+    from megatron.core.models.common.embeddings import rope_utils
+
+    heads, angles = torch.randn(5, 2, 3, 8), torch.randn(5, 1, 1, rotated)
+    ours = rope_utils._apply_rotary_pos_emb_bshd
+    assert ours.rotates_whole_heads
+    assert torch.equal(ours(heads, angles), ours.__wrapped__(heads, angles))
+
+
 @pytest.mark.parametrize("tied", [False, True], ids=["two matrices", "tied embeddings"])
 def test_gradients_added_while_multiplied_are_those_made_apart(single_process, tied):
     """Gradients of at most 1, summed over four micro-batches in fp32 in another order."""
