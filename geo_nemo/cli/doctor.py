@@ -20,14 +20,16 @@ COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
     "--output", default=".", show_default=True, metavar="DIR", help="Folder that runs write to."
 )
 @click.option("--store", metavar="DIR", help="A token store to open and check.")
+@click.option("--tokenizer", metavar="FILE", help="A tokenizer file to load and check.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def command(output: str, store: str | None, as_json: bool) -> int:
+def command(output: str, store: str | None, tokenizer: str | None, as_json: bool) -> int:
     """Compare this machine with what geo_nemo needs.
 
-    Looks at Python, packages, Megatron-Core, GPUs, cores, memory, the output's disk and the
-    loopback address. Exits with 1 when something will not work.
+    Looks at Python, packages, Megatron-Core, GPUs with driver and NCCL, cores, memory, the output's
+    disk (rights, locks, speed, clock) and the loopback address. Exits with 1 when something will
+    not work.
     """
-    findings = list(diagnose(Path(output), store))
+    findings = list(diagnose(Path(output), store, tokenizer))
     clean = all(finding.level != "problem" for finding in findings)
     if as_json:
         shown = {"ok": clean, "findings": [asdict(finding) for finding in findings]}
@@ -37,7 +39,9 @@ def command(output: str, store: str | None, as_json: bool) -> int:
     return 0 if clean else EXIT_PROBLEM
 
 
-def diagnose(output: Path, store: str | Path | None = None) -> Iterator[Finding]:
+def diagnose(
+    output: Path, store: str | Path | None = None, tokenizer: str | Path | None = None
+) -> Iterator[Finding]:
     """Every finding, one after the other."""
     from geo_nemo.runtime.doctor import check_software
     from geo_nemo.runtime.machine import check_machine
@@ -46,6 +50,26 @@ def diagnose(output: Path, store: str | Path | None = None) -> Iterator[Finding]
     yield from check_machine(output)
     if store is not None:
         yield check_store(store)
+    if tokenizer is not None:
+        yield check_tokenizer(tokenizer)
+
+
+def check_tokenizer(path: str | Path) -> Finding:
+    """Whether a tokenizer loads and gives a text back."""
+    from geo_nemo.config import UserError
+    from geo_nemo.metadata.tokenizer import load_tokenizer
+
+    topic = f"tokenizer {path}"
+    try:
+        tokenizer = load_tokenizer(path)
+    except UserError as error:
+        return Finding(topic, "problem", str(error), "give a file that geo-nemo prep takes")
+    text = " It rains in Kisumu."
+    if tokenizer.decode(tokenizer.encode(text)).strip() != text.strip():
+        return Finding(
+            topic, "problem", f"does not give {text.strip()!r} back", "use another vocabulary"
+        )
+    return Finding(topic, "ok", f"{tokenizer.kind}, {tokenizer.vocab_size:,} pieces")
 
 
 def check_store(path: str | Path) -> Finding:

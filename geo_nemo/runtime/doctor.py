@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from collections.abc import Callable, Iterator
 from importlib import metadata
 
@@ -24,6 +25,8 @@ OPTIONAL = (
 # 8.9 is Ada, 9.0 Hopper: the first with FP8 tensor cores. 8.0 is Ampere, the first with bf16.
 FP8_CAPABILITY = (8, 9)
 BF16_CAPABILITY = (8, 0)
+# The first branch for CUDA 12 (release notes of CUDA 12.0).
+LEAST_DRIVER = 525
 
 
 def check_software() -> Iterator[Finding]:
@@ -103,6 +106,8 @@ def check_torch() -> Iterator[Finding]:
             properties.total_memory,
         )
     if count:
+        yield check_driver()
+        yield _nccl()
         yield _engine_imports()
 
 
@@ -118,6 +123,54 @@ def gpu_finding(index: int, name: str, capability: tuple[int, int], memory: int)
             f"gpu {index}", "note", text, "give precision=fp32: bf16 is emulated before 8.0"
         )
     return Finding(f"gpu {index}", "ok", text)
+
+
+def check_driver(version_of: Callable[[], str] | None = None) -> Finding:
+    """The driver's version.
+
+    version_of: tells it, or raises OSError or SubprocessError; nvidia-smi by default.
+    """
+    try:
+        version = (version_of or _driver_version)()
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding(
+            "driver",
+            "note",
+            f"nvidia-smi tells no version: {_line(error)}",
+            "check the driver: nvidia-smi",
+        )
+    branch = version.partition(".")[0]
+    if branch.isdecimal() and int(branch) < LEAST_DRIVER:
+        return Finding(
+            "driver",
+            "note",
+            f"{version}: CUDA 12 needs {LEAST_DRIVER} or newer, or NVIDIA's compatibility package",
+            "update the driver, or use a container of its time (docs/containers.md)",
+        )
+    return Finding("driver", "ok", version)
+
+
+def _driver_version() -> str:
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.split()[0] if done.stdout.split() else "?"
+
+
+def _nccl() -> Finding:
+    import torch
+
+    try:
+        found = torch.cuda.nccl.version()
+    except Exception as error:
+        return Finding(
+            "nccl",
+            "problem",
+            f"torch has none: {_line(error)}",
+            "install a CUDA build of torch from PyTorch or NVIDIA",
+        )
+    return Finding(
+        "nccl", "ok", f"{'.'.join(map(str, found))} (geo-nemo allreduce measures a job's links)"
+    )
 
 
 def check_megatron() -> Iterator[Finding]:

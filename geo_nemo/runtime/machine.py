@@ -1,4 +1,4 @@
-"""Checks of the machine itself: cores, memory, an output folder, a loopback port."""
+"""Checks of the machine itself: cores, memory, an output folder and its disk, a loopback port."""
 
 import fcntl
 import mmap
@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,6 +20,10 @@ LOW_MEMORY = 3 * GIB
 # A checkpoint of a 1B model with fp32 moments takes 16 GB; the demo's whole output a tenth of one.
 LOW_DISK = 20 * GIB
 NO_DISK = GIB
+PROBE_BYTES = 64 << 20
+SLOW_WRITE = 100e6  # bytes a second
+MOST_SKEW_S = 2.0
+TICK_S = 0.01
 
 
 def check_machine(output: Path) -> Iterator[Finding]:
@@ -91,6 +96,7 @@ def check_output(folder: Path) -> Iterator[Finding]:
     try:
         with tempfile.TemporaryDirectory(prefix=".geo-nemo-doctor-", dir=place) as scratch:
             failed = _failing_step(Path(scratch))
+            rate, ahead = (0.0, 0.0) if failed else _rate_and_clock(Path(scratch))
     except OSError as error:
         yield Finding(
             topic,
@@ -108,6 +114,8 @@ def check_output(folder: Path) -> Iterator[Finding]:
         )
     else:
         yield Finding(topic, "ok", f"{place}: write, sync, rename, lock and memory map work")
+        yield throughput_finding(rate)
+        yield clock_finding(ahead)
     yield disk_finding(shutil.disk_usage(place).free)
 
 
@@ -120,6 +128,28 @@ def disk_finding(free: int) -> Finding:
     if free < LOW_DISK:
         return Finding("disk", "note", f"{text}: enough for the demo, not for a 1B model", mend)
     return Finding("disk", "ok", text)
+
+
+def throughput_finding(rate: float) -> Finding:
+    """Bytes a second that the output's disk takes, synced."""
+    text = f"writes {rate / 1e6:,.0f} MB/s, synced, by one process"
+    if rate < SLOW_WRITE:
+        slow = f"{text}: a checkpoint of a 1B model (18 GB) takes {18e9 / rate / 60:.0f} minutes"
+        return Finding("throughput", "note", slow, "give an --output on a faster file system")
+    return Finding("throughput", "ok", text)
+
+
+def clock_finding(ahead: float) -> Finding:
+    """Seconds by which the clock of the output's file system is before this machine's."""
+    if abs(ahead) > MOST_SKEW_S:
+        return Finding(
+            "clock",
+            "problem",
+            f"the file system of the output is {ahead:+.1f} s from this machine's clock",
+            "have the clocks of nodes and file server set (chronyd, ntpd): heartbeats and time "
+            "limits go by them",
+        )
+    return Finding("clock", "ok", f"within {MOST_SKEW_S:.0f} s of the output's file system")
 
 
 def check_port() -> Finding:
@@ -140,6 +170,25 @@ def check_port() -> Finding:
             "bring the loopback interface up: ip link set lo up",
         )
     return Finding("port", "ok", f"127.0.0.1:{port} was free and took a connection")
+
+
+def _rate_and_clock(scratch: Path) -> tuple[float, float]:
+    """Bytes a second of a synced write, and seconds that the file system's clock is ahead."""
+    path, block = scratch / "throughput", os.urandom(1 << 20)
+    started = time.perf_counter()
+    with path.open("wb") as file:
+        for _ in range(PROBE_BYTES // len(block)):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    seconds = time.perf_counter() - started
+    before = time.time()
+    touched = scratch / "clock"
+    touched.touch()
+    written, after = touched.stat().st_mtime, time.time()
+    # Times of files are as coarse as the kernel's tick.
+    ahead = written - after if written > after else min(0.0, written - before + TICK_S)
+    return PROBE_BYTES / seconds, ahead
 
 
 def _failing_step(scratch: Path) -> str:

@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 import sys
+import time
 from importlib import metadata
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from geo_nemo.cli import main as cli
 from geo_nemo.cli.doctor import check_store, diagnose
 from geo_nemo.runtime import doctor, machine
 from geo_nemo.runtime.findings import Finding
+from tests.unit.data_prep.store_tools.worlds import write_tokenizer
 
 GIB = 2**30
 
@@ -249,3 +251,56 @@ def test_a_machine_whose_gpu_torch_cannot_see_is_told(monkeypatch):
 
 def test_nothing_but_the_asked_for_is_looked_at(tmp_path):
     assert not [f for f in diagnose(tmp_path) if f.topic.startswith("store")]
+
+
+@pytest.mark.parametrize(("rate", "level"), [(99e6, "note"), (101e6, "ok")])
+def test_a_slow_disk_is_told_with_the_time_of_a_checkpoint(rate, level):
+    finding = machine.throughput_finding(rate)
+    assert finding.level == level
+    assert ("takes 3 minutes" in finding.text) == (level == "note")
+
+
+@pytest.mark.parametrize(
+    ("ahead", "level"), [(0.0, "ok"), (1.9, "ok"), (-3.0, "problem"), (2.5, "problem")]
+)
+def test_the_clock_of_the_output_s_file_system_is_compared(ahead, level):
+    finding = machine.clock_finding(ahead)
+    assert finding.level == level
+    assert (f"{ahead:+.1f} s" in finding.text) == (level == "problem")
+
+
+def test_a_file_server_whose_clock_is_behind_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "PROBE_BYTES", 1 << 20)
+    rate, ahead = machine._rate_and_clock(tmp_path)
+    assert rate > 0 and abs(ahead) < machine.MOST_SKEW_S
+    ours = time.time
+    monkeypatch.setattr(machine.time, "time", lambda: ours() + 60)
+    _, ahead = machine._rate_and_clock(tmp_path)
+    assert -61 < ahead < -59
+
+
+def driver(version):
+    def tell():
+        if isinstance(version, Exception):
+            raise version
+        return version
+
+    return doctor.check_driver(tell)
+
+
+def test_drivers_by_their_branch():
+    assert driver("580.65.06").level == "ok"
+    assert driver("470.199.02").level == "note"
+    absent = driver(FileNotFoundError(2, "No such file or directory", "nvidia-smi"))
+    assert absent.level == "note" and "nvidia-smi" in absent.text
+
+
+def test_a_tokenizer_is_loaded_and_a_file_that_is_none_is_a_problem(tmp_path):
+    from geo_nemo.cli.doctor import check_tokenizer
+
+    path = write_tokenizer(tmp_path, "sentencepiece")
+    assert check_tokenizer(path).level == "ok"
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    found = check_tokenizer(broken)
+    assert found.level == "problem" and "broken.json" in found.text
