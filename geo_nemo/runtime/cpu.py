@@ -44,6 +44,12 @@ _NEEDED = (
     "megatron.core.pipeline_parallel.schedules",
 )
 _USE_CUDA_METHODS = (
+    # Tied embeddings under a pipeline: the last stage's copy is filled by an all-reduce.
+    (
+        "megatron.core.models.common.language_module.language_module",
+        "LanguageModule",
+        "setup_embeddings_and_output_layer",
+    ),
     ("megatron.core.optimizer.clip_grads", None, "clip_grad_by_total_norm_fp32"),
     ("megatron.core.optimizer.distrib_optimizer", "DistributedOptimizer", "__init__"),
     (

@@ -12,7 +12,7 @@ from geo_nemo.config import Parallel
 from geo_nemo.train.setup import prepare
 from tests.dist.exact import BATCHES, layout_run
 from tests.dist.launch import launch
-from tests.dist.worker import DETERMINISTIC, GRADIENTS, LAYOUTS, Recorder, with_z_loss
+from tests.dist.worker import DETERMINISTIC, GRADIENTS, LAYOUTS, VARIANTS, Recorder
 
 TOLERANCE = 1e-5
 CPU = torch.device("cpu")
@@ -110,13 +110,14 @@ def test_losses_equal_those_of_one_process(layout, two_ranks, one_rank):
     assert expected[-1]["loss"] < expected[0]["loss"]
 
 
-def test_the_z_loss_of_a_divided_vocabulary_is_that_of_one_process(
-    two_ranks, tiny_store, tmp_path, single_process
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_z_loss_and_tied_embeddings_are_those_of_one_process(
+    variant, two_ranks, tiny_store, tmp_path, single_process
 ):
-    seen = json.loads((two_ranks / "z_loss.json").read_text())
+    seen = json.loads((two_ranks / f"{variant}.json").read_text())
     recorder = Recorder()
     run = layout_run(tiny_store, tmp_path, Parallel(distributed_optimizer=False))
-    recorder.trainer = whole = trainer(with_z_loss(run), [recorder])
+    recorder.trainer = whole = trainer(VARIANTS[variant][1](run), [recorder])
     whole.fit()
     for here, there in zip(seen, recorder.steps, strict=True):
         for number in ("loss", "grad_norm", "param_norm"):

@@ -77,7 +77,17 @@ def with_z_loss(run):
     return run.model_copy(update={"train": run.train.model_copy(update={"z_loss": Z_LOSS})})
 
 
-def train(store, output, parallel, z_loss=False, deterministic=False):
+def tied(run):
+    """The same run with one matrix for embedding and output layer."""
+    update = {"share_embeddings_and_output_weights": True}
+    return run.model_copy(update={"model": run.model.model_copy(update=update)})
+
+
+# What else a run may have: the layout that it is tried under, and the change.
+VARIANTS = {"z_loss": ("tp2", with_z_loss), "tied": ("pp2", tied), "tied_vpp2": ("pp2_vpp2", tied)}
+
+
+def train(store, output, parallel, change=None, deterministic=False):
     """Train a small run under `parallel`, in joined processes.
 
     Returns the recorded steps and a digest of this rank's weights.
@@ -85,8 +95,8 @@ def train(store, output, parallel, z_loss=False, deterministic=False):
     from geo_nemo.train.loop import Trainer
 
     run = layout_run(store, output, parallel, deterministic=deterministic)
-    if z_loss:
-        run = with_z_loss(run)
+    if change is not None:
+        run = change(run)
     recorder = Recorder()
     with model_parallel(parallel, run.seed):
         trainer = Trainer(prepare(run, world_size()), CPU, [recorder])
@@ -151,9 +161,10 @@ def main():
             steps, _ = train(store, output / name, parallel)
             if rank() == 0:
                 (output / f"{name}.json").write_text(json.dumps(steps))
-        steps, _ = train(store, output / "z_loss", LAYOUTS["tp2"], z_loss=True)
-        if rank() == 0:
-            (output / "z_loss.json").write_text(json.dumps(steps))
+        for name, (layout, change) in VARIANTS.items():
+            steps, _ = train(store, output / name, LAYOUTS[layout], change)
+            if rank() == 0:
+                (output / f"{name}.json").write_text(json.dumps(steps))
         oracle = Oracle(LAYOUTS["dp2"])
         found = {name: errors(parallel, oracle) for name, parallel in GRADIENTS.items()}
         (output / f"oracle-{rank()}.json").write_text(json.dumps(found))
