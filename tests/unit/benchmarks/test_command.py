@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import orjson
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 
+from benchmarks import calling
 from benchmarks.prep import command as prep
 from benchmarks.prep import near_dedup, setting
 from benchmarks.prep.peers import megatron
@@ -60,8 +60,9 @@ def test_a_module_that_measures_several_metrics_runs_once_and_only_those_wanted_
 
         return SimpleNamespace(measure=measure)
 
-    monkeypatch.setattr(prep.importlib, "import_module", module)
-    rows = prep.measure(None, ("store_bytes", "jsonl_to_store_vs_megatron"), Console(quiet=True))
+    monkeypatch.setattr(calling.importlib, "import_module", module)
+    only = ("store_bytes", "jsonl_to_store_vs_megatron")
+    rows = calling.measure("benchmarks.prep", prep.METRICS, only, None)
     assert calls == ["benchmarks.prep.to_store"]
     assert [row.metric for row in rows] == ["jsonl_to_store_vs_megatron", "store_bytes"]
 
@@ -69,11 +70,11 @@ def test_a_module_that_measures_several_metrics_runs_once_and_only_those_wanted_
 def test_options_reach_the_measurement_and_rows_the_file(tmp_path, monkeypatch):
     given = []
 
-    def measure(options, only, console):
+    def measure(package, metrics, only, options):
         given.append((options, only))
         return [compare("scaling", 1.0, "s", "one worker", 2.0, "less")]
 
-    monkeypatch.setattr(prep, "measure", measure)
+    monkeypatch.setattr(calling, "measure", measure)
     arguments = ["--quick", "--only", "scaling", "--json", str(tmp_path / "rows.json")]
     result = CliRunner().invoke(prep.command, [*arguments, "--work", str(tmp_path / "w")])
     assert result.exit_code == 0, result.output
