@@ -14,7 +14,7 @@ from typing import Any
 from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from data_prep.ingest import all_parts
-from data_prep.tokenise.loaded import encoder_at, tokenizer_at
+from data_prep.tokenise.loaded import tokenizer_at
 from data_prep.tokenise.publish import publish_tree
 from data_prep.tokenise.sample import sample_train_texts
 from data_prep.tokenise.train import TooFewTexts, train_sentencepiece
@@ -68,15 +68,12 @@ class TokenizerStage(Stage):
             path = folder / "tokenizer.model"
             tokenizer = self._trained(path, progress)
         names = tokenizer.pieces([tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id])
-        chosen = encoder_at(path, tokenizer)
         return {
             "file": path.name,
             "kind": tokenizer.kind,
             "sha256": tokenizer.sha256,
             "vocab_size": tokenizer.vocab_size,
             **dict(zip(("bos", "eos", "pad"), names, strict=True)),
-            "encoder": chosen.encoder.name,
-            "why_not_faster": chosen.reason,
         }
 
     def finish(self, tasks: list[Task], receipts: list[Receipt]) -> None:
