@@ -9,7 +9,7 @@ from benchmarks.prep.setting import Setting
 from benchmarks.processes import OURS, Measured, in_turn, run_module, wall
 from benchmarks.results import Row, compare
 
-QUICK_BYTES, FULL_BYTES = 12_000_000, 240_000_000
+QUICK_BYTES, FULL_BYTES = 12_000_000, 480_000_000
 FILES, WORKERS, PEER = 8, 2, "one worker"
 
 
