@@ -4,6 +4,7 @@
 #   make demo CORPUS=news.jsonl.gz the same on your file
 #   make test                      every test that runs without a GPU
 #   make test-slow                 and those that take many minutes: layouts of four processes
+#   make test-nemo                 those of NeMo 2, NeMo-Run and Megatron-Bridge, in .venv-nemo
 #   make test-kills                100 SIGKILLs over one run, 15 minutes; KILLS=10 is a taste of it
 #
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the small CPU build of torch from PyTorch's
@@ -23,7 +24,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-kills test-gpu lint clean
+.PHONY: help setup demo test test-slow test-kills test-nemo test-gpu lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -55,6 +56,25 @@ test-kills: setup
 	@GEO_NEMO_SLOW_TESTS=1 GEO_NEMO_KILLS=$(KILLS) OMP_NUM_THREADS=1 \
 	  .venv/bin/python -m pytest tests/e2e/test_hundred_kills.py -s
 
+# Their pins agree with nobody's solver: each package by its version, without its dependencies.
+# Megatron-Bridge goes with another megatron-core, which stands before NeMo's in its tests alone.
+NEMO_PIP = .venv-nemo/bin/python -m pip --disable-pip-version-check --quiet
+.venv-nemo/installed: pyproject.toml constraints-nemo.txt
+	@echo "== setting up .venv-nemo (once, several minutes)"
+	@"$(PYTHON)" -m venv .venv-nemo
+	@$(NEMO_PIP) install $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") \
+	  "$$(sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints-nemo.txt)"
+	@$(NEMO_PIP) install --no-deps --requirement constraints-nemo.txt
+	@$(NEMO_PIP) install --no-deps --no-build-isolation --editable .
+	@$(NEMO_PIP) install --no-deps --upgrade --target .venv-nemo/bridge \
+	  megatron-bridge==0.3.1 megatron-core==0.16.1 triton==3.9.0
+	@touch .venv-nemo/installed
+
+test-nemo: .venv-nemo/installed
+	@OMP_NUM_THREADS=1 GEO_NEMO_BRIDGE=.venv-nemo/bridge .venv-nemo/bin/python -m pytest \
+	  tests/nemo tests/unit/integrations tests/unit/model tests/unit/train/test_loss_oracle.py \
+	  tests/unit/train/test_not_finite.py tests/unit/train/test_checkpoint.py
+
 test-gpu: setup
 	@.venv/bin/python -m pytest tests/gpu
 
@@ -62,4 +82,4 @@ lint: setup
 	@.venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check .
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-nemo runs

@@ -52,9 +52,18 @@ def refuse_unserved(run: Run, trainer: str) -> None:
         "parallel.virtual_pipeline": run.parallel.virtual_pipeline > 1,
         "average.kind": run.average.is_kept,
         "validation.every_steps": run.validation.every_steps is not None,
+        "init": getattr(run, "init", None) is not None,
+        # Whatever it has beside the type: FP8, moments.
+        "precision": run.precision != type(run.precision)(dtype=run.precision.dtype),
     }
     for key, given in own.items():
         if given:
             raise UserError(
-                f"{key} is served by geo-nemo train alone, not by {trainer}: leave it out"
+                f"what {key} asks for is served by geo-nemo train alone, not by {trainer}: leave "
+                "it out"
             )
+    if run.parallel.pipeline > 1 and run.train.micro_batch_size > 1:
+        raise UserError(
+            f"train.micro_batch_size {run.train.micro_batch_size} under parallel.pipeline: "
+            f"{trainer} sends rows apart, and a micro-batch is one packed row; give 1"
+        )

@@ -77,7 +77,7 @@ def install() -> None:
             importlib.import_module(name)
     for name, module in list(sys.modules.items()):
         if name.startswith("megatron.core") and getattr(module, "torch", None) is torch:
-            module.torch = _PROXY
+            module.torch = PROXY
     _use_cpu_random_state()
     _use_group_step_adam()
     cpu_speed.install()
@@ -196,7 +196,7 @@ def _on_cpu(factory):
     return make
 
 
-_PROXY = TorchProxy()
+PROXY = TorchProxy()
 
 
 class _CudaTensorMethods(TorchFunctionMode):

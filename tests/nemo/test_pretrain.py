@@ -1,8 +1,10 @@
 """NeMo's llm.pretrain with our data module, loss, learning rate and cooldown equals our trainer."""
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,20 +14,28 @@ from tests.nemo.small import STEPS, small_run
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(find_spec("nemo") is None, reason="NeMo 2: make test-nemo")
-# NeMo is given the mean as fp32, so it is rounded once, by half an ulp at most; the rest is the same
-# arithmetic in the same order.
+# NeMo is given the mean as fp32, so it is rounded once, by half an ulp at most; the rest is the
+# same arithmetic in the same order.
 ROUNDING = 2.0**-24
 
 
-def pretrain(losses: Path, settings: list[str], die_at: int = -1) -> subprocess.CompletedProcess:
-    """Run pretrain_worker.py, which imports for half a minute."""
-    return subprocess.run(
-        [sys.executable, "-m", "tests.nemo.pretrain_worker", str(losses), str(die_at), *settings],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+def pretrain(losses: Path, settings: list[str], die_at: int = -1) -> tuple[int, str]:
+    """Run pretrain_worker.py, which imports for half a minute; exit code and end of its output."""
+    output = losses.with_suffix(".log")
+    with output.open("w") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "tests.nemo.pretrain_worker", losses, str(die_at), *settings],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        code = worker.wait()
+    # The process that writes checkpoints outlives one that dies.
+    with suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
+    return code, output.read_text()[-3000:]
 
 
 def read(losses: Path) -> list[tuple[int, float]]:
@@ -34,8 +44,8 @@ def read(losses: Path) -> list[tuple[int, float]]:
 
 
 def test_losses_are_our_trainer_s_through_the_cooldown(small_store, own_losses, tmp_path):
-    done = pretrain(tmp_path / "losses", small_run(small_store, tmp_path / "run"))
-    assert done.returncode == 0, done.stderr[-3000:]
+    code, said = pretrain(tmp_path / "losses", small_run(small_store, tmp_path / "run"))
+    assert code == 0, said
     seen = read(tmp_path / "losses")
     assert [step for step, _ in seen] == list(range(STEPS))
     assert [loss for _, loss in seen] == pytest.approx(own_losses, rel=ROUNDING, abs=0)
@@ -44,10 +54,11 @@ def test_losses_are_our_trainer_s_through_the_cooldown(small_store, own_losses, 
 
 def test_a_killed_run_goes_on_from_nemo_s_checkpoint(small_store, own_losses, tmp_path):
     settings = small_run(small_store, tmp_path / "run")
-    assert pretrain(tmp_path / "first", settings, die_at=6).returncode == 9
+    code, said = pretrain(tmp_path / "first", settings, die_at=6)
+    assert code == 9, said
     assert [step for step, _ in read(tmp_path / "first")] == list(range(6))
-    done = pretrain(tmp_path / "second", settings)
-    assert done.returncode == 0, done.stderr[-3000:]
+    code, said = pretrain(tmp_path / "second", settings)
+    assert code == 0, said
     seen = read(tmp_path / "second")
     assert [step for step, _ in seen] == [4, 5, 6, 7]
     assert [loss for _, loss in seen] == pytest.approx(own_losses[4:], rel=ROUNDING, abs=0)

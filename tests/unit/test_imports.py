@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "geo_nemo.runtime": BASE,
     "geo_nemo.train": TRAIN,
     "geo_nemo.export": TRAIN,
+    "geo_nemo.integrations": TRAIN | {"geo_nemo.export"},
     "geo_nemo.cli": None,
     "data_prep": STORE,
     "eval": DATA | {"geo_nemo.export"},
@@ -41,6 +42,7 @@ MAY_IMPORT_ENGINE = (
     "geo_nemo.train",
     "geo_nemo.runtime",
     "geo_nemo.export",
+    "geo_nemo.integrations",
     "benchmarks.loader.peers",
 )
 NO_TORCH = (
@@ -52,6 +54,7 @@ NO_TORCH = (
     "geo_nemo.store",
     "geo_nemo.data",
     "geo_nemo.model.context",
+    "geo_nemo.model.fp8",
     "geo_nemo.model.layout",
     "geo_nemo.model.flops",
     "geo_nemo.model.memory",

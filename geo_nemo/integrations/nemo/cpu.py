@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import torch
+from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 
 from geo_nemo.runtime import cpu
 
@@ -47,3 +48,8 @@ def install() -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("nemo.lightning") and getattr(module, "torch", None) is torch:
             module.torch = _PROXY
+    # After a load it moves what lies on another GPU to this one, and asserts that there is one.
+    sys.modules["nemo.lightning.io.pl"]._fix_tensors_device = lambda checkpoint: checkpoint
+    # In fp32 the optimizer's parameters are the model's own, which autograd lets no load write to.
+    load = DistributedOptimizer._set_main_param_and_optimizer_states
+    DistributedOptimizer._set_main_param_and_optimizer_states = torch.no_grad()(load)

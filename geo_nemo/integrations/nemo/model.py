@@ -151,6 +151,10 @@ class RunRate(torch.optim.lr_scheduler.LRScheduler):
         self.run = run
         super().__init__(optimizer)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values alone: a checkpoint is read without running pickled code."""
+        return {key: value for key, value in super().state_dict().items() if key != "run"}
+
     def get_lr(self) -> list[float]:
         """The rate of every parameter group at this step."""
         rate = learning_rate(self.run, min(self.last_epoch, self.run.train.steps))

@@ -1,0 +1,68 @@
+"""Megatron-Bridge's pretrain with our dataset provider, model and forward step equals our trainer.
+
+GEO_NEMO_BRIDGE is a folder with megatron-bridge 0.3.1, megatron-core 0.16.1 and triton, which stand
+before those of the environment: NeMo's megatron-core is another.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.nemo.small import STEPS, small_run
+
+ROOT = Path(__file__).parents[2]
+FOLDER = os.environ.get("GEO_NEMO_BRIDGE")
+pytestmark = pytest.mark.skipif(not FOLDER, reason="Megatron-Bridge: make test-nemo")
+# Bridge prints seven digits of a loss between 1 and 10.
+PRINTED = 0.5e-6
+
+
+def pretrain(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.nemo.bridge_worker", *words],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(FOLDER).resolve()),
+            "PYTHONWARNINGS": "ignore",
+            "OMP_NUM_THREADS": "1",
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+def losses(done: subprocess.CompletedProcess) -> dict[int, float]:
+    found = re.findall(r"iteration +(\d+)/.*?lm loss: (\S+)", done.stdout + done.stderr)
+    return {int(step): float(loss) for step, loss in found}
+
+
+def test_losses_are_our_trainer_s_through_the_cooldown_and_after_a_restart(
+    small_store, own_losses, tmp_path
+):
+    done = pretrain(*small_run(small_store, tmp_path / "run"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = losses(done)
+    assert list(seen) == list(range(1, STEPS + 1))
+    assert list(seen.values()) == pytest.approx(own_losses, rel=0, abs=PRINTED + 1e-9)
+    newest = tmp_path / "run" / "bridge" / "latest_checkpointed_iteration.txt"
+    newest.write_text("4")
+    (tmp_path / "run" / "bridge" / "latest_train_state.pt").unlink()
+    earlier = tmp_path / "run" / "bridge" / "iter_0000004" / "train_state.pt"
+    newest.with_name("latest_train_state.pt").write_bytes(earlier.read_bytes())
+    done = pretrain(*small_run(small_store, tmp_path / "run"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    again = losses(done)
+    assert list(again) == [5, 6, 7, 8]
+    assert list(again.values()) == pytest.approx(own_losses[4:], rel=0, abs=PRINTED + 1e-9)
+
+
+def test_another_loss_rule_is_refused(small_store, tmp_path):
+    done = pretrain("--inexact", *small_run(small_store, tmp_path / "run"))
+    assert done.returncode != 0
+    assert "UserError: calculate_per_token_loss is False" in done.stderr

@@ -1,0 +1,147 @@
+"""NeMo-Run's command line and executors run every experiment of the recipes."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from geo_nemo.config import UserError
+from tests.nemo.small import STEPS, small_run
+
+pytestmark = pytest.mark.skipif(find_spec("nemo_run") is None, reason="NeMo-Run: make test-nemo")
+SETTINGS = ["experiment=meco/8b_with", "data.store=/data/s", "output_dir=/r/a b"]
+
+
+def nemo(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    """`nemo WORDS` beside this Python, with its records in `folder`."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("nemo")), *words],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "NEMORUN_HOME": str(folder),
+            "COLUMNS": "500",
+            "OMP_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+    )
+
+
+def as_word(settings: list[str]) -> str:
+    return f"settings={json.dumps(settings)}"
+
+
+def dryrun(executor, task, folder, monkeypatch, capsys) -> str:
+    import nemo_run as run
+
+    monkeypatch.setenv("NEMORUN_HOME", str(folder))
+    monkeypatch.setenv("COLUMNS", "500")
+    with (folder / "stdin").open("w+") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)  # its tunnel reads it, and pytest's refuses
+        with run.Experiment("dry", executor=executor, base_dir=str(folder)) as made:
+            made.add(task, name="train")
+            made.dryrun()
+    return capsys.readouterr().out
+
+
+def test_every_experiment_has_a_factory():
+    import nemo_run as run
+
+    from geo_nemo.integrations import nemo_run
+
+    names = nemo_run.experiments()
+    assert {"demo", "paper/1b_africa_with", "localization/0.5b_asia_with", "meco/8b_with"} <= {
+        *names
+    }
+    assert not [name for name in names if name.endswith("base")]
+    assert len({nemo_run.factory_name(name) for name in names}) == len(names)
+    for name in names:
+        made = run.cli.resolve_factory(nemo_run.train, nemo_run.factory_name(name))()
+        assert made.experiment == name
+
+
+def test_a_slurm_job_is_shown_and_its_words_reach_the_shell_whole(tmp_path, monkeypatch, capsys):
+    from geo_nemo.integrations import nemo_run
+
+    executor = nemo_run.slurm(
+        ["slurm.nodes=4", "slurm.account=a", "slurm.container=/i.sqsh", "slurm.mounts=[/data]"]
+    )
+    task = nemo_run.task(SETTINGS, quoted=True)
+    shown = dryrun(executor, task, tmp_path, monkeypatch, capsys)
+    for line in (
+        "#SBATCH --nodes=4",
+        "#SBATCH --ntasks-per-node=8",
+        "#SBATCH --account=a",
+        "#SBATCH --signal=TERM@600",
+        "--container-image /i.sqsh",
+        "python -m geo_nemo train experiment=meco/8b_with data.store=/data/s 'output_dir=/r/a b'",
+    ):
+        assert line in shown, line
+
+
+def test_a_container_is_shown(tmp_path, monkeypatch, capsys):
+    from geo_nemo.integrations import nemo_run
+
+    executor = nemo_run.docker("geo-nemo:gpu", gpus=8, volumes=["/data:/data"])
+    shown = dryrun(executor, nemo_run.task(SETTINGS), tmp_path, monkeypatch, capsys)
+    assert "container_image: geo-nemo:gpu" in shown
+    assert "- experiment=meco/8b_with" in shown
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda m: m.task(["experiment=none"]), "experiment=none"),
+        (lambda m: m.task(["experiment=meco/8b_with"]), "data.store"),
+        (lambda m: m.task(SETTINGS, trainer="other"), "trainer=other"),
+        (lambda m: m.slurm(["slurm.env_file=/e"]), "slurm.env_file"),
+        (lambda m: m.slurm([]), "slurm.account"),
+    ],
+)
+def test_a_mistake_is_one_line(call, named):
+    from geo_nemo.integrations import nemo_run
+
+    with pytest.raises(UserError) as caught:
+        call(nemo_run)
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_nemo_shows_a_job(tmp_path):
+    words = ("run.executor=geo_slurm", "run.executor.account=a", "run.executor.nodes=4")
+    settings = as_word(["data.store=/data/s", "output_dir=/runs/a"])
+    done = nemo(
+        tmp_path,
+        "geo",
+        "train",
+        "--factory",
+        "meco__8b_with",
+        settings,
+        *words,
+        "--dryrun",
+        "--yes",
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert "#SBATCH --nodes=4" in done.stdout
+    assert "python -m geo_nemo train experiment=meco/8b_with data.store=/data/s" in done.stdout
+
+
+@pytest.mark.parametrize("trainer", ["geo_nemo", "nemo"])
+def test_the_command_nemo_trains(small_store, tmp_path, trainer):
+    _, *settings = small_run(small_store, tmp_path / "run")
+    done = nemo(
+        tmp_path, "geo", "train", "--factory", "demo", as_word(settings), f"trainer={trainer}", "-y"
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    if trainer == "geo_nemo":
+        lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+        assert len(lines) == STEPS
+    else:
+        saved = tmp_path / "run" / "demo" / "checkpoints"
+        assert any("consumed_samples=64" in path.name for path in saved.iterdir())
