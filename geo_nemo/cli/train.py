@@ -50,10 +50,11 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> int:
             prepared = prepare(run, world_size(), fetching)
         if not dry_run:
             return train(prepared, world_size())
+        from geo_nemo.runtime.chip import check_chip, chip_of
         from geo_nemo.runtime.device import resolve_device
 
         check_folder(Path(run.output_dir))
-        resolve_device(run.device)
+        check_chip(run.precision, run.parallel, chip_of(resolve_device(run.device)))
         if first:
             print_plan(plan_prepared(prepared, world_size(), Assumptions()))
         return 0
@@ -68,6 +69,7 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> int:
 def train(prepared: Prepared, processes: int) -> int:
     """Train in this process; 0 when the run is finished, `EXIT_STOPPED` after a stop request."""
     quiet_libraries()
+    from geo_nemo.runtime.chip import check_chip, chip_of
     from geo_nemo.runtime.device import allow_only_deterministic, resolve_device
     from geo_nemo.runtime.distributed import process_groups
     from geo_nemo.runtime.signals import stop_deadline, stop_on_signal
@@ -75,6 +77,7 @@ def train(prepared: Prepared, processes: int) -> int:
 
     run = prepared.run
     device = resolve_device(run.device)
+    check_chip(run.precision, run.parallel, chip_of(device))
     if run.deterministic:
         allow_only_deterministic(device)
     first = rank() == 0

@@ -3,7 +3,9 @@
 Which layouts fit a model, a batch and a number of processes: geo_nemo.model.layout.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from geo_nemo.config.section import Positive, Section
 
@@ -18,7 +20,13 @@ class Parallel(Section):
     context: ranks over which the tokens of a row are divided.
     sequence_parallel: norms and residuals, too, are divided over the tensor ranks, by tokens.
     recompute: `full` keeps the input of each layer alone, and computes the layer again for its
-        gradients: far less memory, for about a third more work. Losses are the same.
+        gradients: far less memory, for about a third more work. Losses are the same. `selective`
+        does so with `recompute_modules` of each layer alone.
+    recompute_modules: `mlp`: gate, up and their product, most of a layer's memory, for about a
+        fifth more work. `core_attn`: queries against keys, of use only where attention is not
+        fused.
+    gradient_accumulation_fusion: on a GPU, weight gradients are added to their buffer where they
+        are made, by Transformer Engine's layers; on a CPU in fp32 they always are.
     """
 
     tensor: Positive = 1
@@ -26,7 +34,11 @@ class Parallel(Section):
     virtual_pipeline: Positive = 1
     context: Positive = 1
     sequence_parallel: bool = False
-    recompute: Literal["none", "full"] = "none"
+    recompute: Literal["none", "full", "selective"] = "none"
+    recompute_modules: Annotated[tuple[Literal["core_attn", "mlp"], ...], Field(min_length=1)] = (
+        "mlp",
+    )
+    gradient_accumulation_fusion: bool = False
     distributed_optimizer: bool = True
     overlap_grad_reduce: bool = False
     overlap_param_gather: bool = False

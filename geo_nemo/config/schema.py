@@ -18,6 +18,7 @@ from geo_nemo.config.health import Health
 from geo_nemo.config.lengths import with_shares
 from geo_nemo.config.logging import Logging
 from geo_nemo.config.parallel import Parallel
+from geo_nemo.config.precision import Precision
 from geo_nemo.config.rates import StageRate
 from geo_nemo.config.section import NonNegative, Positive, Probability, Section
 from geo_nemo.config.validation import Validation
@@ -128,12 +129,6 @@ class Train(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.033
     clip_grad: Annotated[float, Field(ge=0)] = 0.1
     z_loss: Annotated[float, Field(ge=0)] = 0.0
-
-
-class Precision(Section):
-    """Compute type; parameters and moments are kept in fp32 by the optimizer."""
-
-    dtype: Literal["fp32", "bf16"] = "bf16"
 
 
 class Run(Section):

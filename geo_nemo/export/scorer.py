@@ -52,16 +52,17 @@ def load_scorer(
     from geo_nemo.model.build import build_model, transformer_config
     from geo_nemo.train.average import average_of
     from geo_nemo.train.checkpoint import newest, read_state
+    from geo_nemo.train.fp8_state import load_weights, sharded_weights
 
     single, precision = Parallel(), Precision(dtype="fp32")
     config = transformer_config(run.model, single, precision, target, run.deterministic)
     model = build_model(run.model, config, vocab_size, run.data.seq_length, target, run.seed)
     checkpoint = newest(folder / "checkpoints")
-    wanted = model.sharded_state_dict()
+    wanted = sharded_weights(model, is_loading=True)
     if weights == "average":
         wanted = average_of(wanted, run, folder)
     state = read_state({"model": wanted}, checkpoint)
-    model.load_state_dict(state["model"])
+    load_weights(model, state["model"])
     model.eval()
     return CheckpointScorer(model, run, vocab_size, target)
 

@@ -9,6 +9,7 @@ from megatron.core.models.gpt import GPTModel
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from geo_nemo.config import Model, Parallel, Precision
+from geo_nemo.model.fp8 import transformer_fp8
 from geo_nemo.model.initialize import initialize
 from geo_nemo.model.shape import padded_vocab_size
 from geo_nemo.model.spec import block_spec
@@ -70,7 +71,8 @@ def transformer_settings(
         moe_token_dispatcher_type="alltoall",
         sequence_parallel=parallel.sequence_parallel,
         # A layer at a time: groups of layers would be computed again together.
-        recompute_granularity="full" if parallel.recompute == "full" else None,
+        recompute_granularity=parallel.recompute if parallel.recompute != "none" else None,
+        recompute_modules=list(parallel.recompute_modules),
         recompute_method="uniform" if parallel.recompute == "full" else None,
         recompute_num_layers=1 if parallel.recompute == "full" else None,
         params_dtype=dtype,
@@ -85,6 +87,7 @@ def transformer_settings(
         perform_initialization=True,
         use_cpu_initialization=not on_gpu,
         deterministic_mode=deterministic,
+        **transformer_fp8(precision),
         # Kernels that exist on a GPU only. Fused cross-entropy would cast gradients to bf16.
         gradient_accumulation_fusion=False,
         apply_rope_fusion=False,

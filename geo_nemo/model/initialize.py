@@ -10,6 +10,7 @@ import math
 
 import torch
 from megatron.core.dist_checkpointing.mapping import ShardedTensor, ShardedTensorFactory
+from megatron.core.fp8_utils import is_float8tensor
 
 from geo_nemo.config import Model
 
@@ -20,7 +21,26 @@ _INTO_RESIDUAL = ("linear_proj.weight", "linear_fc2.weight")
 @torch.no_grad()
 def initialize(module: torch.nn.Module, model: Model, seed: int) -> None:
     """Fill every weight of `module` in place: normal matrices, norms of ones."""
-    for shard in _shards(module.sharded_state_dict()):
+    state = module.sharded_state_dict()
+    for key in [key for key, entry in state.items() if _is_fp8(entry)]:
+        entry = state.pop(key)
+        # Parts of a weight in FP8 cannot be written, as gate and up are: the whole is cast at once.
+        weight, entry.data = entry.data, torch.empty(entry.data.shape, dtype=entry.data.dtype)
+        _fill({key: entry}, model, seed)
+        weight.copy_(entry.data)
+        if hasattr(weight, "get_high_precision_init_val"):
+            # The optimizer takes its fp32 weights from what Megatron-Core drew, unless told.
+            weight.get_high_precision_init_val().copy_(entry.data)
+    _fill(state, model, seed)
+
+
+def _is_fp8(entry) -> bool:
+    data = getattr(entry, "data", None)
+    return isinstance(data, torch.Tensor) and is_float8tensor(data)
+
+
+def _fill(state: dict, model: Model, seed: int) -> None:
+    for shard in _shards(state):
         if shard.key.endswith("_extra_state") or "norm" in shard.key:
             if "norm" in shard.key and shard.key.endswith("weight"):
                 shard.data.fill_(1.0)

@@ -17,12 +17,13 @@ from typing import Any
 from megatron.core import dist_checkpointing
 from megatron.core.dist_checkpointing.strategies import filesystem_async
 
-from geo_nemo.config import UserError
+from geo_nemo.config import Precision, UserError
 from geo_nemo.train.average import WeightAverage
 from geo_nemo.train.checkpoint_errors import FAILURES, root_cause
 from geo_nemo.train.checkpoint_files import newest_whole, read_record
 from geo_nemo.train.checkpoint_state import sharded_state
 from geo_nemo.train.engine import Engine
+from geo_nemo.train.fp8_state import load_weights, restore_scales
 from geo_nemo.train.safe_pickle import check_index, weights_only
 
 # Megatron-Core logs what it then raises, which is told once, by the error.
@@ -57,12 +58,16 @@ def load(engine: Engine, checkpoint: Path, average: WeightAverage | None = None)
     position = read_position(checkpoint)
     state = read_state(sharded_state(engine, is_loading=True, average=average), checkpoint)
     for name, module in engine.parts.items():
-        module.load_state_dict(state[name])
+        load_weights(module, state[name])
     engine.optimizer.load_state_dict(state["optimizer"])
     engine.schedule.num_steps = 0  # load_state_dict adds the steps to those already counted
     engine.schedule.load_state_dict(state["schedule"])
     if average is not None:
         average.load_state(state["average"])
+    if engine.config.fp8 and engine.config.fp8_recipe == "delayed":
+        from megatron.core.fp8_utils import get_fp8_recipe
+
+        restore_scales(engine.modules, checkpoint, get_fp8_recipe(engine.config))
     return position
 
 
@@ -111,3 +116,20 @@ def check_fingerprint(saved: dict[str, str], current: dict[str, str], checkpoint
             f"{', '.join(changed)} changed since the checkpoint {checkpoint}: "
             "restore what it was, or give another output_dir to start anew"
         )
+
+
+def precision_note(saved: dict[str, Any], current: Precision) -> str:
+    """What a run goes on with that its checkpoint was not trained with; empty: nothing.
+
+    saved: the settings that the checkpoint records.
+    """
+    before = saved.get("precision", {})
+    was, now = before.get("fp8", {}).get("recipe", "none"), current.fp8.recipe
+    parts = [] if was == now else [f"{_shown(was)} before, {_shown(now)} from here"]
+    was, now = before.get("moments", "fp32"), current.moments
+    parts += [] if was == now else [f"moments in {was} before, in {now} from here"]
+    return "; ".join(parts)
+
+
+def _shown(recipe: str) -> str:
+    return "BF16" if recipe == "none" else f"FP8 ({recipe})"

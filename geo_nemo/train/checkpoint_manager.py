@@ -41,6 +41,7 @@ from geo_nemo.train.checkpoint_random import file_name, random_states, restore_r
 from geo_nemo.train.checkpoint_state import sharded_state
 from geo_nemo.train.checkpoint_write import Staging, WriteJob, plan_share
 from geo_nemo.train.engine import Engine
+from geo_nemo.train.fp8_state import delayed_scales
 
 
 class Checkpoints:
@@ -98,6 +99,7 @@ class Checkpoints:
         raise_first(problem, final, partial)
         self._validated = True
         small = {**share.common, file_name(dist.get_rank()): random_states()}
+        small |= delayed_scales(self.engine.modules)
         job = WriteJob(partial, share.writer, small)
 
         def committed(written: list) -> None:

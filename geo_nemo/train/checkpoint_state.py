@@ -14,6 +14,7 @@ from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 
 from geo_nemo.train.average import WeightAverage
 from geo_nemo.train.engine import Engine
+from geo_nemo.train.fp8_state import in_bf16, sharded_weights
 from geo_nemo.train.masters import boxes_of, owned, wholes_of
 
 _SHARDING = "fully_reshardable"
@@ -25,9 +26,9 @@ def sharded_state(engine: Engine, is_loading: bool, average: WeightAverage | Non
 
     average: goes with it, where the run keeps one.
     """
-    models = {name: module.sharded_state_dict() for name, module in engine.parts.items()}
+    models = {name: sharded_weights(module, is_loading) for name, module in engine.parts.items()}
     state = {
-        **models,
+        **{name: in_bf16(weights) for name, weights in models.items()},
         "optimizer": _optimizer_state(engine, models, is_loading),
         "schedule": engine.schedule.state_dict(),
     }

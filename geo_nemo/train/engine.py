@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
 from megatron.core.distributed import finalize_model_grads
-from megatron.core.optimizer import clip_grads, get_megatron_optimizer
+from megatron.core.optimizer import clip_grads
 from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 from megatron.core.pipeline_parallel import get_forward_backward_func
 
@@ -21,10 +21,11 @@ from geo_nemo.config import Run
 from geo_nemo.data.batches import Batch
 from geo_nemo.model.build import transformer_config
 from geo_nemo.model.context import ContextRank
+from geo_nemo.model.fp8 import token_multiple
 from geo_nemo.train.bad_steps import BadStepError
 from geo_nemo.train.loss import masked_loss
 from geo_nemo.train.micro_batch import forward, in_groups, to_device
-from geo_nemo.train.parts import model_chunks, optimizer_config, unwrapped
+from geo_nemo.train.parts import make_optimizer, model_chunks, unwrapped
 from geo_nemo.train.ranges import Ranges, span
 from geo_nemo.train.schedule import Schedule
 
@@ -67,9 +68,9 @@ class Engine:
         self.context = ContextRank(
             parallel_state.get_context_parallel_rank(),
             run.parallel.context,
-            multiple=run.parallel.tensor if run.parallel.sequence_parallel else 1,
+            multiple=token_multiple(run.precision, run.parallel),
         )
-        self.optimizer = get_megatron_optimizer(optimizer_config(run), self.model)
+        self.optimizer = make_optimizer(run, self.model)
         self.schedule = Schedule(self.optimizer, run)
         self.config.finalize_model_grads_func = finalize_model_grads
         self.config.grad_scale_func = self.optimizer.scale_loss

@@ -23,6 +23,7 @@ from geo_nemo.train import checkpoint
 from geo_nemo.train.average import WeightAverage
 from geo_nemo.train.bad_steps import BadStepError, BadStepRule, BadStepState, keep_batches, note
 from geo_nemo.train.checkpoint_copies import Copies
+from geo_nemo.train.checkpoint_files import say
 from geo_nemo.train.checkpoint_manager import Checkpoints
 from geo_nemo.train.engine import Engine, StepReport
 from geo_nemo.train.ledger import Ledger, write_ledger
@@ -128,6 +129,9 @@ class Trainer:
             return
         position = checkpoint.read_position(newest)
         checkpoint.check_fingerprint(position.fingerprint, self.prepared.fingerprint, newest)
+        changed = checkpoint.precision_note(position.config, self.run.precision)
+        if changed and dist.get_rank() == 0:
+            say(f"{newest.name}: {changed}")
         self._restore(self.checkpoints.load(newest))
 
     def _restore(self, position: checkpoint.Position) -> None:

@@ -14,6 +14,7 @@ import torch
 from megatron.core.dist_checkpointing.dict_utils import nested_values
 from megatron.core.dist_checkpointing.mapping import ShardedTensor, ShardedTensorFactory
 from megatron.core.dist_checkpointing.utils import extract_sharded_tensors_and_factories
+from megatron.core.fp8_utils import is_float8tensor
 from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 
 from geo_nemo.train.engine import Engine
@@ -67,6 +68,8 @@ def boxes_of(
 
     prefix: goes before the parameter's name.
     """
+    if is_float8tensor(whole.data):  # has no flat storage; places follow from its shape alone
+        whole = replace(whole, data=torch.empty(whole.data.shape, device="meta"))
     leaves = whole.build() if isinstance(whole, ShardedTensorFactory) else [whole]
     for leaf in nested_values({"leaves": leaves}):
         if not leaf.data.is_contiguous():

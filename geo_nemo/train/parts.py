@@ -1,20 +1,25 @@
 """What an engine consists of, from a run's settings: wrapped chunks, the optimizer's config."""
 
+from typing import Any
+
 import torch
 from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig
-from megatron.core.optimizer import OptimizerConfig
+from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, get_megatron_optimizer
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from geo_nemo.config import Run
 from geo_nemo.model.build import DTYPES, build_model
+from geo_nemo.model.fp8 import ddp_fp8, optimizer_fp8
+from geo_nemo.runtime.chip import check_chip, chip_of
 
 
 def model_chunks(
     run: Run, config: TransformerConfig, vocab_size: int, device: torch.device
 ) -> list[DistributedDataParallel]:
     """The chunks of an interleaved pipeline's stage, or the whole stage, with gradient buffers."""
+    check_chip(run.precision, run.parallel, chip_of(device))
     chunks = run.parallel.virtual_pipeline
-    return [
+    wrapped = [
         _wrap(
             build_model(
                 run.model,
@@ -32,6 +37,9 @@ def model_chunks(
         )
         for chunk in range(chunks)
     ]
+    if device.type == "cuda" and run.parallel.gradient_accumulation_fusion:
+        fuse_gradient_accumulation(wrapped)
+    return wrapped
 
 
 def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
@@ -57,7 +65,62 @@ def optimizer_config(run: Run) -> OptimizerConfig:
         params_dtype=DTYPES[run.precision.dtype],
         use_distributed_optimizer=run.parallel.distributed_optimizer,
         overlap_param_gather=run.parallel.overlap_param_gather,
+        **optimizer_fp8(run.precision),
+        **_moments(run),
     )
+
+
+def _moments(run: Run) -> dict[str, Any]:
+    """Moments in bf16, by Transformer Engine's FusedAdam."""
+    if run.precision.moments == "fp32":
+        return {}
+    return dict(
+        use_precision_aware_optimizer=True,
+        exp_avg_dtype=torch.bfloat16,
+        exp_avg_sq_dtype=torch.bfloat16,
+        store_param_remainders=False,
+    )
+
+
+def make_optimizer(run: Run, chunks: list[DistributedDataParallel]) -> MegatronOptimizer:
+    """AdamW over the chunks' parameters, whose fp32 weights Megatron-Core keeps itself.
+
+    With low-precision moments it would leave them to FusedAdam unless the weights are in FP8 by
+    another recipe than the delayed one. Then `.grad`, clipping, averages and checkpoints all differ
+    between settings: here the one way is taken for every recipe.
+    """
+    config = optimizer_config(run)
+    config.use_precision_aware_optimizer_no_fp8_or_ds_fp8 = False
+    optimizer = get_megatron_optimizer(config, chunks)
+    if config.use_precision_aware_optimizer:
+        for each in getattr(optimizer, "chained_optimizers", [optimizer]):
+            begin_moments(each.optimizer)
+    return optimizer
+
+
+def begin_moments(adam: torch.optim.Optimizer) -> None:
+    """Give FusedAdam its moments now.
+
+    Megatron-Core 0.16.1 would do it at the first save or load, without the second argument that
+    Transformer Engine 2.9 to 2.12 asks for.
+    """
+    for group in adam.param_groups:
+        for parameter in group["params"]:
+            if not adam.state[parameter]:
+                adam.initialize_state(parameter, False)
+
+
+def fuse_gradient_accumulation(chunks: list[torch.nn.Module]) -> int:
+    """Let the layers that can do so add weight gradients to their buffers; how many can.
+
+    These are Transformer Engine's. The output layer is Megatron-Core's own and needs Apex for it:
+    a config that asks every layer is refused where Apex is missing.
+    """
+    able = [layer for chunk in chunks for layer in chunk.modules()
+            if hasattr(layer, "fuse_wgrad_accumulation")]  # fmt: skip
+    for layer in able:
+        layer.fuse_wgrad_accumulation = True
+    return len(able)
 
 
 def _wrap(module, run: Run, config: TransformerConfig, chunk: int) -> DistributedDataParallel:
@@ -74,6 +137,7 @@ def _wrap(module, run: Run, config: TransformerConfig, chunk: int) -> Distribute
             overlap_param_gather=run.parallel.overlap_param_gather,
             # Sums over ranks; the division by the token count comes once, at the end.
             average_in_collective=False,
+            **ddp_fp8(run.precision),
         ),
         module=module,
         # The gradients of the first chunk are the last to be ready.

@@ -13,6 +13,7 @@ from geo_nemo.data.index import Index
 from geo_nemo.data.index_cache import wait_for
 from geo_nemo.data.stage import build_stage_index, index_place, indexed_dataset
 from geo_nemo.metadata.tokenizer import Tokenizer
+from geo_nemo.model.fp8 import check_fp8
 from geo_nemo.model.layout import check_layout
 from geo_nemo.model.shape import parameter_count
 from geo_nemo.runtime.launcher import rank
@@ -40,7 +41,10 @@ _FREE_KEYS = (
     "data.index_dir",
     "data.index_workers",
     "train.micro_batch_size",
+    # Weights, fp32 weights and moments are saved alike with and without it: a run may change over.
+    "precision.moments",
 )
+_FREE_GROUPS = ("precision.fp8.",)
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ def prepare(run: Run, world_size: int, progress: Progress = no_progress) -> Prep
     store = TokenStore.open(run.data.store, cache_dir=run.data.cache_dir, progress=progress)
     tokenizer = store.tokenizer()
     check_layout(run, tokenizer.vocab_size, world_size)
+    check_fp8(run, tokenizer.vocab_size)
     profile = run.logging.profile
     if profile is not None and max(profile.ranks) >= world_size:
         raise UserError(
@@ -120,7 +125,11 @@ def prepare(run: Run, world_size: int, progress: Progress = no_progress) -> Prep
 def fingerprint(run: Run, store: TokenStore, tokenizer: Tokenizer) -> dict[str, str]:
     """Everything that the weights at a step depend on, by the name that the user knows."""
     values = run.model_dump(mode="json", exclude=set(_FREE) | {"stages"})
-    flat = {key: value for key, value in _flatten(values) if key not in _FREE_KEYS}
+    flat = {
+        key: value
+        for key, value in _flatten(values)
+        if key not in _FREE_KEYS and not key.startswith(_FREE_GROUPS)
+    }
     for name, stage in run.stages.items():
         flat[f"stages.{name}.share"] = f"{stage.share:g}"
         flat[f"stages.{name}.lr"] = stage.lr.model_dump_json() if stage.lr else "null"

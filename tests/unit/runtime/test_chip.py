@@ -1,0 +1,67 @@
+"""Precision against the facts of a device, without having it."""
+
+import pytest
+
+from geo_nemo.config import Parallel, Precision, UserError
+from geo_nemo.config.precision import FP8
+from geo_nemo.runtime.chip import Chip, check_chip
+
+CPU = Chip("cpu")
+H100 = Chip("cuda", "NVIDIA H100", (9, 0), (12, 9), "2.9.0")
+FUSED = Parallel(gradient_accumulation_fusion=True)
+
+
+def other(**facts) -> Chip:
+    """An H100 with other facts."""
+    known = {name: getattr(H100, name) for name in Chip.__slots__}
+    return Chip(**known | facts)
+
+
+def fp8(recipe: str) -> Precision:
+    return Precision(fp8=FP8(recipe=recipe))
+
+
+@pytest.mark.parametrize("recipe", ["none", "delayed", "tensorwise", "blockwise"])
+def test_hopper_has_all_but_mxfp8(recipe):
+    check_chip(fp8(recipe), Parallel(), H100)
+
+
+@pytest.mark.parametrize("version", ["2.9.0", "2.12.0+abc", "3.0"])
+def test_later_transformer_engines_are_taken(version):
+    check_chip(fp8("tensorwise"), FUSED, other(transformer_engine=version))
+
+
+def test_blackwell_has_mxfp8():
+    check_chip(fp8("mxfp8"), Parallel(), other(capability=(10, 0)))
+
+
+def test_without_fp8_any_device_will_do():
+    for chip in (CPU, other(capability=(8, 0), transformer_engine=None)):
+        check_chip(Precision(), Parallel(), chip)
+    check_chip(Precision(), FUSED, CPU)
+
+
+@pytest.mark.parametrize(
+    ("precision", "chip", "told"),
+    [
+        (fp8("delayed"), CPU, "recipe=delayed needs a GPU.*give precision=bf16"),
+        (Precision(moments="bf16"), CPU, "moments=bf16 needs a GPU"),
+        (fp8("delayed"), other(capability=(8, 0)), r"needs compute capability 8\.9.* has .*8\.0"),
+        (fp8("blockwise"), other(capability=(8, 9)), r"needs compute capability 9\.0"),
+        (fp8("blockwise"), other(cuda=(12, 8)), r"CUDA 12\.9, and this one is for 12\.8"),
+        (fp8("mxfp8"), H100, r"needs Blackwell.*has compute capability 9\.0.*tensorwise"),
+        (fp8("mxfp8"), other(capability=(12, 0)), "needs Blackwell"),
+        (fp8("delayed"), other(transformer_engine=None), "Transformer Engine, which is not inst"),
+        (fp8("delayed"), other(transformer_engine="2.8.1"), r"2\.9 or later, and this is 2\.8\.1"),
+        (Precision(moments="bf16"), other(transformer_engine=None), "moments=bf16 needs Transf"),
+    ],
+)  # fmt: skip
+def test_what_the_device_cannot_do_is_one_line_with_a_way_out(precision, chip, told):
+    with pytest.raises(UserError, match=told) as error:
+        check_chip(precision, Parallel(), chip)
+    assert "\n" not in str(error.value)
+
+
+def test_fused_accumulation_wants_transformer_engine_on_a_gpu():
+    with pytest.raises(UserError, match="gradient_accumulation_fusion needs Transformer Engine"):
+        check_chip(Precision(), FUSED, other(transformer_engine=None))
