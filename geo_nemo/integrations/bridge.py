@@ -182,6 +182,9 @@ def recipe(settings: Sequence[str], num_workers: int = 0) -> ConfigContainer:
             load=f"{run.output_dir}/bridge",
             save_interval=run.checkpoint.every_steps,
             ckpt_format="torch_dist",
+            # Nothing in a step is random: rows come from the seed, and there is no dropout.
+            save_rng=False,
+            load_rng=False,
         ),
         dist=DistributedInitConfig(distributed_backend="nccl" if device.type == "cuda" else "gloo"),
     )

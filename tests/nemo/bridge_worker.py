@@ -1,4 +1,4 @@
-"""Trains by Megatron-Bridge's pretrain in a process of its own: SETTINGS...; it prints its losses.
+"""Trains by Megatron-Bridge's pretrain in a process of its own, which prints its losses.
 
 Bridge imports Transformer Engine wherever it stands, and there is none for a CPU. What it names at
 import gets an empty stand-in, after Megatron-Core has found that there is no Transformer Engine;
@@ -53,9 +53,11 @@ def main(*settings: str) -> None:
     config = recipe(settings)
     if "--inexact" in sys.argv:
         config.model.calculate_per_token_loss = False
+    if "--stop-after-3" in sys.argv:
+        config.train.exit_interval = 3
     with world(torch.device("cpu")):
         pretrain(config, forward_step)
 
 
 if __name__ == "__main__":
-    main(*[word for word in sys.argv[1:] if word != "--inexact"])
+    main(*[word for word in sys.argv[1:] if not word.startswith("--")])

@@ -42,24 +42,16 @@ def losses(done: subprocess.CompletedProcess) -> dict[int, float]:
     return {int(step): float(loss) for step, loss in found}
 
 
-def test_losses_are_our_trainer_s_through_the_cooldown_and_after_a_restart(
+def test_losses_are_our_trainer_s_after_a_restart_and_through_the_cooldown(
     small_store, own_losses, tmp_path
 ):
-    done = pretrain(*small_run(small_store, tmp_path / "run"))
-    assert done.returncode == 0, done.stderr[-3000:]
-    seen = losses(done)
-    assert list(seen) == list(range(1, STEPS + 1))
-    assert list(seen.values()) == pytest.approx(own_losses, rel=0, abs=PRINTED + 1e-9)
-    newest = tmp_path / "run" / "bridge" / "latest_checkpointed_iteration.txt"
-    newest.write_text("4")
-    (tmp_path / "run" / "bridge" / "latest_train_state.pt").unlink()
-    earlier = tmp_path / "run" / "bridge" / "iter_0000004" / "train_state.pt"
-    newest.with_name("latest_train_state.pt").write_bytes(earlier.read_bytes())
-    done = pretrain(*small_run(small_store, tmp_path / "run"))
-    assert done.returncode == 0, done.stderr[-3000:]
-    again = losses(done)
-    assert list(again) == [5, 6, 7, 8]
-    assert list(again.values()) == pytest.approx(own_losses[4:], rel=0, abs=PRINTED + 1e-9)
+    settings = small_run(small_store, tmp_path / "run")
+    stopped, done = pretrain("--stop-after-3", *settings), pretrain(*settings)
+    assert (stopped.returncode, done.returncode) == (0, 0), stopped.stderr + done.stderr
+    first, second = losses(stopped), losses(done)
+    assert (list(first), list(second)) == ([1, 2, 3], list(range(4, STEPS + 1)))
+    seen = [*first.values(), *second.values()]
+    assert seen == pytest.approx(own_losses, rel=0, abs=PRINTED + 1e-9)
 
 
 def test_another_loss_rule_is_refused(small_store, tmp_path):
