@@ -105,8 +105,12 @@ def _sizes(plan: Plan) -> list[tuple[str, str]]:
         ("processes, a GPU each", f"{plan.gpus:,}"),
     ]
     rows += plan.layout.rows()
-    if plan.layout.parallel.recompute == "full":
-        rows.append(("computed again for gradients", "every layer"))
+    parallel = plan.layout.parallel
+    if parallel.recompute != "none":
+        of_all = "every layer"
+        modules = " and ".join(parallel.recompute_modules)
+        again = of_all if parallel.recompute == "full" else f"{modules} of {of_all}"
+        rows.append(("computed again for gradients", again))
     return rows
 
 

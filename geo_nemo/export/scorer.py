@@ -28,7 +28,7 @@ class CheckpointScorer:
     @torch.no_grad()
     def nll(self, row: Row) -> np.ndarray:
         """-log p(label) in nats at each position of `row`, float32 [s]."""
-        from geo_nemo.train.engine import forward, to_device
+        from geo_nemo.train.micro_batch import forward, to_device
 
         losses = forward(self.model, to_device(stack_rows([row], [0]), self.device))
         return losses.float().flatten().cpu().numpy()

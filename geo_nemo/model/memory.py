@@ -2,13 +2,15 @@
 
 Weights, gradients and optimizer state are counted; activations are an estimate: what the backward
 pass needs of the forward pass, tensor by tensor, in the manner of Korthikanti et al. (arXiv
-2205.05198) for this model: grouped queries, SwiGLU without fusion, no attention scores. CUDA's
-context, NCCL's buffers and fragmentation come on top.
+2205.05198) for this model: grouped queries, SwiGLU without fusion, no attention scores; under FP8
+they are counted as in BF16, which is more. CUDA's context, NCCL's buffers and fragmentation come on
+top.
 """
 
 from dataclasses import dataclass
 
 from geo_nemo.config import Model, Run
+from geo_nemo.model.fp8 import fp8_layers
 from geo_nemo.model.layout import Layout
 from geo_nemo.model.shape import padded_vocab_size, parameter_count
 
@@ -58,9 +60,9 @@ def rank_memory(run: Run, vocab_size: int, layout: Layout, pipeline_rank: int) -
     tokens = -(-run.train.micro_batch_size * run.data.seq_length // parallel.context)
     last = pipeline_rank == parallel.pipeline - 1
     layers = layout.layers * chunks_in_flight(layout, pipeline_rank)
-    kept = layers * layer_bytes(run)
-    if parallel.recompute == "full":  # the layers' inputs, and the layer that is computed again
-        kept = layers * _input_bytes(run) + layer_bytes(run)
+    # What is kept of every layer, and what the one that is computed again makes besides.
+    again = layer_bytes(run) - (kept_bytes(run) if parallel.recompute != "full" else 0)
+    kept = layers * kept_bytes(run) + again
     kept += _norm_bytes(run) if last else 0
     matrices = [model.hidden_size * model.ffn_hidden_size * 2]  # gate and up are one
     if last or pipeline_rank == 0:
@@ -68,7 +70,7 @@ def rank_memory(run: Run, vocab_size: int, layout: Layout, pipeline_rank: int) -
     return Memory(
         pipeline_rank=pipeline_rank,
         parameters=parameters,
-        weights=parameters * width,
+        weights=parameters * width + _fp8_copies(run, layout),
         gradients=parameters * _FP32,
         optimizer=-(-parameters * optimizer_width(run) // shards),
         average=-(-parameters * _FP32 // shards) if run.average.is_kept else 0,
@@ -78,12 +80,47 @@ def rank_memory(run: Run, vocab_size: int, layout: Layout, pipeline_rank: int) -
     )
 
 
+def kept_bytes(run: Run) -> int:
+    """Bytes a token that a layer keeps from its forward to its backward pass, on one rank.
+
+    Under recomputation less than `layer_bytes`: its input alone (`full`), or all but what the
+    chosen modules make (`selective`). A norm's output, which Transformer Engine makes again where
+    it is fused with the MLP, is counted.
+    """
+    parallel, model = run.parallel, run.model
+    if parallel.recompute == "full":
+        return _input_bytes(run)
+    again = 0
+    if parallel.recompute == "selective":
+        if "mlp" in parallel.recompute_modules:  # gate and up in one, silu, up, their product
+            again += WIDTHS[run.precision.dtype] * 5 * model.ffn_hidden_size
+        if "core_attn" in parallel.recompute_modules:  # log-sum-exp
+            again += _FP32 * model.num_attention_heads
+    return layer_bytes(run) - again // parallel.tensor
+
+
+def _fp8_copies(run: Run, layout: Layout) -> int:
+    """Bytes of FP8 weights beside those in BF16, each once by rows and once by columns.
+
+    Weights that are kept in FP8 are these two, in the place of BF16.
+    """
+    if not run.precision.fp8.on or run.precision.fp8.parameters:
+        return 0
+    layers = min(layout.layers * layout.parallel.virtual_pipeline, fp8_layers(run))
+    return 2 * layers * _layer_matrices(run.model) // layout.parallel.tensor
+
+
+def _layer_matrices(model: Model) -> int:
+    """Elements of a layer's weight matrices."""
+    hidden = model.hidden_size
+    return 2 * hidden * hidden + 2 * hidden * _kv(model) + 3 * hidden * model.ffn_hidden_size
+
+
 def rank_parameters(model: Model, vocab_size: int, layout: Layout, pipeline_rank: int) -> int:
     """Parameters that a rank holds, padding of the vocabulary included."""
     parallel, hidden = layout.parallel, model.hidden_size
     layers = layout.layers * parallel.virtual_pipeline
-    matrices = 2 * hidden * hidden + 2 * hidden * _kv(model) + 3 * hidden * model.ffn_hidden_size
-    count = layers * (matrices // parallel.tensor + 2 * hidden)
+    count = layers * (_layer_matrices(model) // parallel.tensor + 2 * hidden)
     embedding = padded_vocab_size(model, vocab_size) * hidden // parallel.tensor
     first, last = pipeline_rank == 0, pipeline_rank == parallel.pipeline - 1
     if first:
@@ -138,7 +175,7 @@ def loss_bytes(run: Run, vocab_size: int) -> int:
 
 def optimizer_width(run: Run) -> int:
     """Bytes of AdamW's state a parameter: two moments, and the fp32 weights beside bf16 ones."""
-    return 2 * _FP32 + (_FP32 if run.precision.dtype != "fp32" else 0)
+    return 2 * WIDTHS[run.precision.moments] + (_FP32 if run.precision.dtype != "fp32" else 0)
 
 
 @dataclass(frozen=True, slots=True)

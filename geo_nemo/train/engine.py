@@ -24,7 +24,7 @@ from geo_nemo.model.context import ContextRank
 from geo_nemo.model.fp8 import token_multiple
 from geo_nemo.train.bad_steps import BadStepError
 from geo_nemo.train.loss import masked_loss
-from geo_nemo.train.micro_batch import forward, in_groups, to_device
+from geo_nemo.train.micro_batch import forward, in_groups, on_device
 from geo_nemo.train.parts import make_optimizer, model_chunks, unwrapped
 from geo_nemo.train.ranges import Ranges, span
 from geo_nemo.train.schedule import Schedule
@@ -211,7 +211,7 @@ class Engine:
             batches = in_groups(batches, self.config.pipeline_model_parallel_size)
         return get_forward_backward_func()(
             forward_step_func=self._forward_step,
-            data_iterator=[iter(batches) for _ in self.model],
+            data_iterator=[on_device(batches, self.device, self.context) for _ in self.model],
             model=self.model,
             num_microbatches=len(batches),
             # A micro-batch of rows is one packed row, as the THD layout wants.
@@ -221,8 +221,7 @@ class Engine:
         )
 
     def _forward_step(self, data_iterator, model):
-        batch = next(data_iterator)
-        tensors = to_device(batch, self.device, self.context)
+        tensors = next(data_iterator)
         per_token_loss = forward(model, tensors)
         loss = masked_loss(
             tensors["loss_mask"], tensors["source_ids"], self.num_sources, self.z_loss

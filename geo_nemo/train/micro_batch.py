@@ -1,8 +1,12 @@
-"""A micro-batch as tensors on the device: the part of a packed row that a rank works on."""
+"""A micro-batch as tensors on the device: the part of a packed row that a rank works on.
 
-from collections.abc import Sequence
+To a GPU the next one is copied while the one before is computed: from pinned memory, which the
+GPU's copy engine reads without the processor, on a stream of its own.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +17,9 @@ from geo_nemo.model.context import PADDING, ContextRank
 
 # What a batch tells of each token, and what padding has in its place.
 _OF_A_TOKEN = {"tokens": 0, "labels": 0, "loss_mask": 0, "position_ids": 0, "source_ids": -1}
+
+
+Item, Begun = TypeVar("Item"), TypeVar("Begun")
 
 
 def forward(model: torch.nn.Module, tensors: dict) -> torch.Tensor:
@@ -31,7 +38,13 @@ def to_device(batch: Batch, device: torch.device, context: ContextRank | None = 
 
     context: takes a rank's part of the row, [1, t], where several share it.
     """
-    move = partial(torch.Tensor.to, device=device, non_blocking=True)
+
+    def move(array: np.ndarray) -> torch.Tensor:
+        tensor = torch.from_numpy(array)
+        if device.type == "cuda":  # torch holds the memory back until the copy has been made
+            tensor = tensor.pin_memory()
+        return tensor.to(device, non_blocking=True)
+
     arrays = {name: getattr(batch, name).reshape(-1) for name in _OF_A_TOKEN}
     cu_seqlens, max_seqlen = batch.cu_seqlens, batch.max_seqlen
     divided = context is not None and context.size > 1
@@ -42,8 +55,8 @@ def to_device(batch: Batch, device: torch.device, context: ContextRank | None = 
             name: np.where(origin == PADDING, _OF_A_TOKEN[name], array[origin]).astype(array.dtype)
             for name, array in arrays.items()
         }
-    tensors = {name: move(torch.from_numpy(array)).view(1, -1) for name, array in arrays.items()}
-    borders = move(torch.from_numpy(cu_seqlens))
+    tensors = {name: move(array).view(1, -1) for name, array in arrays.items()}
+    borders = move(cu_seqlens)
     tensors["packed_seq_params"] = PackedSeqParams(
         qkv_format="thd",
         cu_seqlens_q=borders,
@@ -55,6 +68,46 @@ def to_device(batch: Batch, device: torch.device, context: ContextRank | None = 
         max_seqlen_kv=max_seqlen,
     )
     return tensors
+
+
+def on_device(
+    batches: Iterable[Batch], device: torch.device, context: ContextRank | None = None
+) -> Iterator[dict]:
+    """`to_device` of each batch; on a GPU the copy of the next has begun when one is given."""
+    if device.type != "cuda":
+        yield from (to_device(batch, device, context) for batch in batches)
+        return
+    stream = torch.cuda.Stream(device)
+
+    def begin(batch: Batch) -> tuple[dict, torch.cuda.Event]:
+        with torch.cuda.stream(stream):
+            tensors = to_device(batch, device, context)
+        return tensors, stream.record_event()
+
+    for tensors, copied in one_ahead(batches, begin):
+        computing = torch.cuda.current_stream(device)
+        computing.wait_event(copied)
+        for tensor in tensors_of(tensors):
+            tensor.record_stream(computing)  # or the copies' stream might fill its memory anew
+        yield tensors
+
+
+def one_ahead(items: Iterable[Item], begin: Callable[[Item], Begun]) -> Iterator[Begun]:
+    """`begin` of each item in order, called for the next one before one is given."""
+    begun: list[Begun] = []
+    for item in items:
+        begun.append(begin(item))
+        if len(begun) > 1:
+            yield begun.pop(0)
+    yield from begun
+
+
+def tensors_of(micro_batch: dict) -> Iterator[torch.Tensor]:
+    """Every tensor of what `to_device` gives, each once."""
+    for value in micro_batch.values():
+        if isinstance(value, torch.Tensor):
+            yield value
+    yield micro_batch["packed_seq_params"].cu_seqlens_q
 
 
 def in_groups(batches: Sequence[Batch], size: int) -> list[Batch]:

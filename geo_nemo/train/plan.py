@@ -211,7 +211,7 @@ def _way_out(plan: Plan, run: Run) -> str | None:
     """Settings, as they are typed, under which the run fits; the least parallel ones first."""
     micro_batches = sorted({run.train.micro_batch_size, 1}, reverse=True)
     for recompute, (tensor, pipeline), micro_batch_size in product(
-        ("none", "full"), _LAYOUTS, micro_batches
+        ("none", "selective", "full"), _LAYOUTS, micro_batches
     ):
         changes = {"tensor": tensor, "pipeline": pipeline, "sequence_parallel": tensor > 1}
         changes |= {"virtual_pipeline": 1, "recompute": recompute}

@@ -5,12 +5,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from geo_nemo.config import Parallel, Run
+from geo_nemo.config import Parallel, Precision, Run
 from geo_nemo.config.load import load_config
 from geo_nemo.model.layout import check_layout
 from geo_nemo.model.memory import (
     checkpoint_size,
     chunks_in_flight,
+    kept_bytes,
     layer_bytes,
     loss_bytes,
     optimizer_width,
@@ -33,12 +34,13 @@ LAYOUTS = {
 }
 
 
-def run_of(layers=8, model=(), train=(), **parallel) -> Run:
+def run_of(layers=8, model=(), train=(), precision=None, **parallel) -> Run:
     base = tiny_run("store", "out")
     changed = {
         "model": base.model.model_copy(update={"num_layers": layers, **dict(model)}),
         "parallel": Parallel(**parallel),
         "train": base.train.model_copy(update={"micro_batch_size": 1, **dict(train)}),
+        "precision": base.precision if precision is None else Precision(**precision),
     }
     return base.model_copy(update=changed)
 
@@ -173,6 +175,58 @@ def test_recomputation_keeps_the_inputs_of_layers_and_changes_no_gradient(
     run = run_of(train={"micro_batch_size": 2}, recompute="full")
     need = worst_rank(run, VOCAB_SIZE, check_layout(run, VOCAB_SIZE, 1))
     assert need.activations == 256 * (8 * 4 * 64 + layer_bytes(run) + 4 * 2 * 64 + 4)
+
+
+@pytest.mark.parametrize("modules", [("mlp",), ("core_attn",), ("core_attn", "mlp")])
+def test_selective_recomputation_keeps_all_but_its_modules_and_changes_no_gradient(
+    tiny_store, tmp_path, single_process, modules
+):
+    batches = ragged_batches(0, VOCAB_SIZE, shares=(0.5,), rows=2, length=128)
+    chosen = {"recompute": "selective", "recompute_modules": modules}
+    kept, gradients = {}, {}
+    for layers in (2, 4):
+        engine = engine_of(tiny_store, tmp_path, layers, **chosen)
+        kept[layers] = kept_for_backward(engine, batches)
+    for settings in ({}, chosen):
+        engine = engine_of(tiny_store, tmp_path, 4, **settings)
+        engine.zero_gradients()
+        engine.forward_backward(batches)
+        gradients[len(settings)] = [weight.main_grad.clone() for weight in engine.parameters()]
+    assert all(map(torch.equal, gradients[0], gradients[2]))
+
+    run = run_of(model={"ffn_hidden_size": 224}, **chosen)
+    a_layer = (kept[4] - kept[2]) / 2 / 256
+    print(f"a layer keeps {a_layer:.0f} bytes a token, and {kept_bytes(run)} are foreseen")
+    # As above, three more of the hidden size on a CPU; one fewer where attention is made again,
+    # whose documents' outputs are then not kept beside their joint.
+    more = 2 if "core_attn" in modules else 3
+    assert a_layer == pytest.approx(kept_bytes(run) + more * 4 * 64, rel=0.02)
+
+
+def test_bytes_of_a_recomputed_layer_counted_by_hand():
+    run = run_of(recompute="selective", train={"micro_batch_size": 2})
+    assert layer_bytes(run) - kept_bytes(run) == 4 * 5 * 96  # of the MLP
+    need = worst_rank(run, VOCAB_SIZE, check_layout(run, VOCAB_SIZE, 1))
+    last_norm = 4 * 2 * 64 + 4
+    assert need.activations == 256 * (8 * kept_bytes(run) + 4 * 5 * 96 + last_norm)
+
+
+def test_bytes_of_fp8_weights_and_bf16_moments_counted_by_hand():
+    layer = 2 * 4096 + 2 * 2048 + 3 * 6144
+    plain = run_of(precision={"dtype": "bf16"})
+    parameters = rank_parameters(plain.model, VOCAB_SIZE, check_layout(plain, VOCAB_SIZE, 1), 0)
+
+    def need(**precision):
+        run = run_of(precision={"dtype": "bf16", **precision})
+        return worst_rank(run, VOCAB_SIZE, check_layout(run, VOCAB_SIZE, 1))
+
+    assert need().weights == 2 * parameters
+    assert need(fp8={"recipe": "delayed"}).weights == 2 * parameters + 2 * 8 * layer
+    ends = {"recipe": "tensorwise", "first_layers_in_bf16": 1, "last_layers_in_bf16": 2}
+    assert need(fp8=ends).weights == 2 * parameters + 2 * 5 * layer
+    assert need(fp8={"recipe": "delayed", "parameters": True}).weights == 2 * parameters
+    assert need().optimizer == 12 * parameters
+    assert need(moments="bf16").optimizer == 8 * parameters
 
 
 @pytest.mark.parametrize(

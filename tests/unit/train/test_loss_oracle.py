@@ -100,7 +100,7 @@ def test_a_packed_row_gives_each_document_the_loss_it_has_alone(engine):
     batches = ragged_batches(seed=3, vocab_size=VOCAB_SIZE, shares=(1.0,), rows=1, length=128)
     model = tiny_run("store", "out").model
     _, _, alone = batch_loss_and_gradients(weights_of(engine), model, batches)
-    from geo_nemo.train.engine import to_device
+    from geo_nemo.train.micro_batch import to_device
 
     tensors = to_device(batches[0], torch.device("cpu"))
     with torch.no_grad():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from geo_nemo.config import Precision
-from geo_nemo.train.engine import to_device
+from geo_nemo.train.micro_batch import to_device
 from tests.support.runs import CPU, Events, finished, trainer, weights
 from tests.support.tiny import tiny_run
 
