@@ -13,7 +13,11 @@ from geo_nemo.config.load import compose, recipes_dir, validate
 
 EXIT_DIFFERENT = 1
 # What a recipe leaves to its user; a whole config needs some value.
-OPEN = {"output_dir": "<output_dir>", "store": "<data.store>"}
+OPEN = {
+    "output_dir": "<output_dir>",
+    "store": "<data.store>",
+    "checkpoint": "<init.checkpoint>",
+}
 
 
 @click.group(invoke_without_command=True, epilog="Example: geo-nemo recipes list experiment")
@@ -91,6 +95,8 @@ def _config(overrides: tuple[str, ...]) -> dict[str, Any]:
     values = compose("train", overrides)
     values.setdefault("output_dir", OPEN["output_dir"])
     values.setdefault("data", {}).setdefault("store", OPEN["store"])
+    if values.get("init") is not None:
+        values["init"].setdefault("checkpoint", OPEN["checkpoint"])
     return validate("train", Run, values).model_dump(mode="json")
 
 

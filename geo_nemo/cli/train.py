@@ -23,6 +23,7 @@ from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import no_progress
 from geo_nemo.config.versions import installed
 from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
+from geo_nemo.train.origin import as_record
 from geo_nemo.train.plan import Assumptions, plan_prepared
 from geo_nemo.train.setup import Prepared, prepare
 
@@ -192,6 +193,7 @@ def write_record(prepared: Prepared, world_size: int) -> None:
         "parameters": prepared.parameters,
         "vocab_size": prepared.tokenizer.vocab_size,
         "policy_hashes": {stage.name: stage.policy.hash() for stage in prepared.stages},
+        "init": as_record(prepared.origin),
         "store_hash": prepared.store.hash,
         "tokenizer_sha256": prepared.tokenizer.sha256,
         "versions": session["versions"],

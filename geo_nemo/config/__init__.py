@@ -4,6 +4,7 @@ from geo_nemo.config.average import Average
 from geo_nemo.config.bad_steps import BadSteps
 from geo_nemo.config.errors import RunError, UserError
 from geo_nemo.config.health import Health
+from geo_nemo.config.init import Init
 from geo_nemo.config.logging import Logging
 from geo_nemo.config.schema import (
     Checkpoint,
@@ -26,6 +27,7 @@ __all__ = [
     "Checkpoint",
     "Data",
     "Health",
+    "Init",
     "Logging",
     "MetadataPolicy",
     "Model",

@@ -15,6 +15,7 @@ from geo_nemo.config.bad_steps import BadSteps
 from geo_nemo.config.checkpoint import Checkpoint
 from geo_nemo.config.data import Data, Sampling, Select
 from geo_nemo.config.health import Health
+from geo_nemo.config.init import Init
 from geo_nemo.config.lengths import with_shares
 from geo_nemo.config.logging import Logging
 from geo_nemo.config.parallel import Parallel
@@ -143,6 +144,7 @@ class Run(Section):
     data: Data
     stages: dict[str, Stage]
     train: Train
+    init: Init | None = None
     parallel: Parallel = Parallel()
     precision: Precision = Precision()
     checkpoint: Checkpoint = Checkpoint()

@@ -30,6 +30,10 @@ class WeightAverage:
         self.updates = 0
         self._shadows = [master.values.detach().clone() for master in self._masters()]
 
+    def restart(self) -> None:
+        """Begin at the weights as they are now."""
+        self._copy()
+
     @torch.no_grad()
     def update(self, steps: int) -> None:
         """Take up the weights that `steps` optimizer steps made, if it is time to."""

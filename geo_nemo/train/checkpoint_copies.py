@@ -78,7 +78,7 @@ class Copies:
             if here is not None and step_of(Path(name)) <= step_of(here):
                 break
             self._tell(f"the newest checkpoint is {self.bucket.address}/{name}: it is fetched")
-            damage = self._fetch(name, local.directory, progress)
+            damage = self.fetch(name, local.directory, progress)
             if not damage:
                 return local.newest()
             self._tell(f"the copy {self.bucket.address}/{name} is not whole: {damage}")
@@ -176,7 +176,7 @@ class Copies:
         self.problem = f"{checkpoint} is not copied to {self.bucket.address}: {reason}"
         self._tell(f"warning: {self.problem}; the one on disk stands")
 
-    def _fetch(self, name: str, directory: Path, progress: Progress) -> str:
+    def fetch(self, name: str, directory: Path, progress: Progress) -> str:
         """Fetch a checkpoint, each rank a share; what is damaged of it, on every rank alike."""
         content, partial = b"", partial_of(directory / f"{name}.fetched")
         with rank_zero_does(f"cannot write {directory}") as mine:

@@ -26,6 +26,7 @@ from geo_nemo.train.checkpoint_copies import Copies
 from geo_nemo.train.checkpoint_files import say
 from geo_nemo.train.checkpoint_manager import Checkpoints
 from geo_nemo.train.engine import Engine, StepReport
+from geo_nemo.train.initial import load_initial
 from geo_nemo.train.ledger import Ledger, write_ledger
 from geo_nemo.train.setup import Prepared
 from geo_nemo.train.stages import StagePlan, stage_of
@@ -120,12 +121,18 @@ class Trainer:
     def resume(self) -> None:
         """Load the newest whole checkpoint, on disk or in `checkpoint.remote`, if there is one.
 
+        Before the first one, the weights that `init` names.
+
         Raises `UserError` where it is of another run, or does not load, or none is whole.
         """
         newest = self.copies.newest(
             self.checkpoints, self.run.name, self.prepared.fingerprint, self.progress
         )
         if newest is None:
+            if self.prepared.origin is not None:
+                load_initial(self.engine, self.prepared, self.progress)
+                if self.average is not None:
+                    self.average.restart()
             return
         position = checkpoint.read_position(newest)
         checkpoint.check_fingerprint(position.fingerprint, self.prepared.fingerprint, newest)

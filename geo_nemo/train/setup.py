@@ -18,6 +18,7 @@ from geo_nemo.model.layout import check_layout
 from geo_nemo.model.shape import parameter_count
 from geo_nemo.runtime.launcher import rank
 from geo_nemo.store import TokenStore
+from geo_nemo.train.origin import Origin, find_origin
 from geo_nemo.train.stages import StagePlan, plan_stages
 
 SPLIT = "train"
@@ -49,13 +50,17 @@ _FREE_GROUPS = ("precision.fp8.",)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run whose inputs are open and checked. indices: of the stages that were asked for."""
+    """A run whose inputs are open and checked.
+
+    indices: of the stages that were asked for. origin: of the first weights; None: the seed.
+    """
 
     run: Run
     store: TokenStore
     tokenizer: Tokenizer
     stages: list[StagePlan]
     fingerprint: dict[str, str]
+    origin: Origin | None = None
     indices: dict[str, Index] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -113,18 +118,22 @@ def prepare(run: Run, world_size: int, progress: Progress = no_progress) -> Prep
             f"logging.profile.ranks {list(profile.ranks)}: the last rank of this run is "
             f"{world_size - 1}; name some up to it"
         )
+    origin = find_origin(run, tokenizer)
     return Prepared(
         run=run,
         store=store,
         tokenizer=tokenizer,
         stages=plan_stages(run),
-        fingerprint=fingerprint(run, store, tokenizer),
+        fingerprint=fingerprint(run, store, tokenizer, origin),
+        origin=origin,
     )
 
 
-def fingerprint(run: Run, store: TokenStore, tokenizer: Tokenizer) -> dict[str, str]:
+def fingerprint(
+    run: Run, store: TokenStore, tokenizer: Tokenizer, origin: Origin | None = None
+) -> dict[str, str]:
     """Everything that the weights at a step depend on, by the name that the user knows."""
-    values = run.model_dump(mode="json", exclude=set(_FREE) | {"stages"})
+    values = run.model_dump(mode="json", exclude=set(_FREE) | {"stages", "init"})
     flat = {
         key: value
         for key, value in _flatten(values)
@@ -140,6 +149,9 @@ def fingerprint(run: Run, store: TokenStore, tokenizer: Tokenizer) -> dict[str, 
     flat["parallel.distributed_optimizer"] = str(run.parallel.distributed_optimizer)
     if run.average.is_kept:  # without one, nothing depends on its settings
         flat["average"] = run.average.model_dump_json()
+    if origin is not None:
+        # Not its path: the same weights may lie elsewhere.
+        flat["init"] = f"{origin.identity} {origin.weights}"
     flat["store"] = store.hash
     flat["tokenizer"] = tokenizer.sha256
     flat["stages"] = hashlib.sha256("/".join(run.stages).encode()).hexdigest()[:16]

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from geo_nemo.cli.recipes import all_recipes, flatten
-from geo_nemo.config import Run
+from geo_nemo.config import Run, UserError
 from geo_nemo.config.launch import Launch
 from geo_nemo.config.load import load_config
+from geo_nemo.config.rates import learning_rate
 from geo_nemo.model.shape import parameter_count
 
 VOCABULARY = 128_256
@@ -132,6 +133,20 @@ def test_every_recipe_says_what_it_is_for():
 )
 def test_layouts_of_jobs(layout, processes):
     assert load_config("launch", Launch, [f"slurm={layout}"]).slurm.world_size == processes
+
+
+def test_a_cooldown_from_a_checkpoint_asks_for_it_and_tells_no_metadata():
+    settings = ["experiment=cooldown_from", "model=3b", "output_dir=/r", "data.store=/s"]
+    with pytest.raises(UserError, match=r"no value for init\.checkpoint: add init\.checkpoint="):
+        load_config("train", Run, settings)
+    made = load_config("train", Run, [*settings, "init.checkpoint=/runs/a"])
+    (stage,) = made.stages.values()
+    assert stage.metadata.fields == () and made.model.num_layers == 28
+    # It ends where it says, and never rises above the rate that it begins with.
+    rates = [learning_rate(made, step) for step in range(made.train.steps + 1)]
+    assert max(rates) == rates[made.train.warmup_steps] == made.train.lr and rates[-1] == 0.0
+    (cosine,) = {learning_rate(run(f"localization/1b_{r}_with"), 9000) for r in REGIONS}
+    assert made.train.lr == pytest.approx(cosine, rel=0.02)
 
 
 def test_keys_of_a_nested_config():

@@ -1,0 +1,192 @@
+"""Where a run's first weights come from: found and checked before any process group exists.
+
+A run keeps what it found in its `run.json`, so that it goes on from its own checkpoints when the
+source has moved on, or is gone. Needs no torch.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from geo_nemo.config import Model, Run, UserError
+from geo_nemo.config.average import Weights
+from geo_nemo.config.load import validate
+from geo_nemo.config.remote import is_remote
+from geo_nemo.metadata.tokenizer import Tokenizer
+from geo_nemo.model.hugging_face import HuggingFaceLlama, is_hugging_face
+from geo_nemo.model.shape import padded_vocab_size
+from geo_nemo.train.checkpoint_bucket import Bucket
+from geo_nemo.train.checkpoint_files import (
+    RECORD,
+    Refused,
+    checkpoints,
+    parse_record,
+    read_record,
+    say,
+    shape_problem,
+)
+
+CHECKPOINT, HUGGING_FACE = "checkpoint", "hugging_face"
+# What a model's weights do not depend on once they are trained.
+_NOT_OF_THE_SHAPE = ("init_method_std", "make_vocab_size_divisible_by")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The source of a run's first weights.
+
+    given: init.checkpoint as the user wrote it. place: the checkpoint or folder that it led to.
+    kind: `checkpoint` of ours or `hugging_face`. identity: sixteen hex digits of its weights.
+    run, step: name and step of the run that made a checkpoint of ours.
+    """
+
+    given: str
+    place: str
+    kind: str
+    identity: str
+    weights: Weights = "trained"
+    run: str | None = None
+    step: int | None = None
+
+
+def find_origin(run: Run, tokenizer: Tokenizer) -> Origin | None:
+    """The source that `run.init` names, or that the run has already begun from; None: its seed.
+
+    Raises `UserError` where there is none, or it is of another shape or tokenizer.
+    """
+    if run.init is None:
+        return None
+    return _begun_from(run) or look_up(run, tokenizer)
+
+
+def look_up(run: Run, tokenizer: Tokenizer) -> Origin:
+    """The source as it is now."""
+    given = run.init.checkpoint
+    if is_remote(given):
+        place, record = _remote(given)
+        return _ours(run, tokenizer, place, record)
+    folder = Path(given)
+    if (folder / RECORD).is_file():
+        return _ours(run, tokenizer, str(folder.resolve()), _record(folder))
+    for parent in (folder / "checkpoints", folder):
+        if checkpoints(parent):
+            newest = _newest(parent)
+            return _ours(run, tokenizer, str(newest.resolve()), _record(newest))
+    if is_hugging_face(folder):
+        return _hugging_face(run, tokenizer, folder)
+    raise UserError(
+        f"init.checkpoint={given}: neither a checkpoint of geo_nemo ({RECORD}), nor a run with "
+        "checkpoints, nor a Hugging Face folder (config.json and *.safetensors)"
+    )
+
+
+def _begun_from(run: Run) -> Origin | None:
+    """What the run's own record tells, where it is of the same settings."""
+    path = Path(run.output_dir) / "run.json"
+    try:
+        origin = Origin(**json.loads(path.read_text())["init"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    same = (origin.given, origin.weights) == (run.init.checkpoint, run.init.weights)
+    return origin if same else None
+
+
+def as_record(origin: Origin | None) -> dict[str, Any] | None:
+    """For `run.json`."""
+    return None if origin is None else asdict(origin)
+
+
+def _newest(parent: Path) -> Path:
+    refused = Refused(parent, say)
+    for path in reversed(checkpoints(parent)):
+        problem = shape_problem(path)
+        if not problem:
+            return path
+        refused.add(path, problem)
+    return refused.in_favour_of(None)
+
+
+def _record(checkpoint: Path) -> dict[str, Any]:
+    try:
+        return read_record(checkpoint)
+    except ValueError as error:
+        raise UserError(f"init.checkpoint={checkpoint} is not whole: {error}") from None
+
+
+def _remote(address: str) -> tuple[str, dict[str, Any]]:
+    """Address and record of the checkpoint at `address`, or of the newest one below it."""
+    parent, _, name = address.rpartition("/")
+    if name.startswith("step_"):
+        bucket, names = Bucket(parent), [name]
+    else:
+        bucket = Bucket(address)
+        names = bucket.whole()
+    content = bucket.record(names[-1]) if names else b""
+    if not content:
+        raise UserError(
+            f"init.checkpoint={address}: no whole checkpoint of geo_nemo there; a Hugging Face "
+            "folder must lie on a disk"
+        )
+    place = f"{bucket.address}/{names[-1]}"
+    try:
+        return place, parse_record(content, place)
+    except ValueError as error:
+        raise UserError(f"init.checkpoint={place} is not whole: {error}") from None
+
+
+def _ours(run: Run, tokenizer: Tokenizer, place: str, record: dict[str, Any]) -> Origin:
+    where = f"init.checkpoint={place}"
+    try:
+        config, fingerprint, files = record["config"], record["fingerprint"], record["files"]
+        shape = validate(where, Model, config["model"])
+        sha256, is_averaged = fingerprint["tokenizer"], config["average"]["kind"] != "none"
+        name, step = str(config["name"]), int(record["step"])
+    except (KeyError, TypeError):
+        raise UserError(f"{where}: its record does not tell which run made it") from None
+    _check_shape(where, run.model, shape, tokenizer.vocab_size)
+    if sha256 != tokenizer.sha256:
+        raise UserError(
+            f"{where} was trained with another tokenizer ({sha256[:16]}) than the store's "
+            f"({tokenizer.sha256[:16]}): its token ids mean other words"
+        )
+    if run.init.weights == "average" and not is_averaged:
+        raise UserError(f"{where} has no average of the weights: leave out init.weights=average")
+    identity = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
+    init = run.init
+    return Origin(init.checkpoint, place, CHECKPOINT, identity, init.weights, name, step)
+
+
+def _check_shape(where: str, ours: Model, theirs: Model, vocab_size: int) -> None:
+    wrong = [
+        f"model.{key}={value}"
+        for key, value in theirs.model_dump().items()
+        if key not in _NOT_OF_THE_SHAPE and value != getattr(ours, key)
+    ]
+    if padded_vocab_size(ours, vocab_size) != padded_vocab_size(theirs, vocab_size):
+        multiple = theirs.make_vocab_size_divisible_by
+        wrong.append(f"model.make_vocab_size_divisible_by={multiple}")
+    if wrong:
+        raise UserError(f"{where} is of another shape than the run: it has {' '.join(wrong)}")
+
+
+def _hugging_face(run: Run, tokenizer: Tokenizer, folder: Path) -> Origin:
+    init = run.init
+    if init.weights == "average":
+        raise UserError(
+            f"init.checkpoint={folder} is a Hugging Face folder, which has one set of weights: "
+            "leave out init.weights=average"
+        )
+    source = HuggingFaceLlama(folder, run.model, tokenizer.vocab_size)
+    hashes = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in source.tokenizers
+    }
+    if tokenizer.sha256 not in hashes.values() and not init.same_tokenizer:
+        found = " and ".join(f"{name} {sha[:16]}" for name, sha in hashes.items())
+        raise UserError(
+            f"init.checkpoint={folder}: {found or 'no file of a tokenizer'}, but the store's "
+            f"tokenizer is {tokenizer.sha256[:16]}; where it is the same in another form, give "
+            "init.same_tokenizer=true"
+        )
+    return Origin(init.checkpoint, str(folder.resolve()), HUGGING_FACE, source.identity)

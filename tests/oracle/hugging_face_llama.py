@@ -1,0 +1,49 @@
+"""A Llama decoder over Hugging Face's names, in plain PyTorch, for one document.
+
+Written from the published description of the format: separate projections, key-value heads repeated
+for the queries that share them, halves of a head rotated together. Shares nothing with the mapping
+under test.
+"""
+
+import math
+
+import torch
+
+
+def logits(weights, config, tokens):
+    """[n, vocab] of tokens int64 [n], in the weights' precision; config: config.json's settings."""
+    heads, groups = config["num_attention_heads"], config["num_key_value_heads"]
+    size, n = config["hidden_size"] // heads, len(tokens)
+    x = weights["model.embed_tokens.weight"][tokens]
+    inverse = config["rope_theta"] ** -(torch.arange(0, size, 2, dtype=torch.float64) / size)
+    angles = torch.arange(n, dtype=torch.float64)[:, None] * inverse
+    cos, sin = (f(torch.cat([angles, angles], -1)).to(x.dtype) for f in (torch.cos, torch.sin))
+    hidden = torch.full((n, n), -math.inf, dtype=x.dtype).triu(1)
+
+    def normed(x, name):
+        scale = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config["rms_norm_eps"])
+        return x * scale * weights[name]
+
+    def rotated(x):
+        turned = torch.cat([-x[..., size // 2 :], x[..., : size // 2]], -1)
+        return x * cos + turned * sin
+
+    for layer in range(config["num_hidden_layers"]):
+        prefix = f"model.layers.{layer}."
+
+        def project(x, name, prefix=prefix):
+            return x @ weights[f"{prefix}{name}.weight"].T
+
+        h = normed(x, f"{prefix}input_layernorm.weight")
+        q, k, v = (
+            project(h, f"self_attn.{name}_proj").view(n, count, size).transpose(0, 1)
+            for name, count in (("q", heads), ("k", groups), ("v", groups))
+        )
+        k, v = (each.repeat_interleave(heads // groups, dim=0) for each in (rotated(k), v))
+        scores = rotated(q) @ k.transpose(1, 2) / math.sqrt(size) + hidden
+        mixed = (torch.softmax(scores, -1) @ v).transpose(0, 1).reshape(n, -1)
+        x = x + project(mixed, "self_attn.o_proj")
+        h = normed(x, f"{prefix}post_attention_layernorm.weight")
+        gate = torch.nn.functional.silu(project(h, "mlp.gate_proj"))
+        x = x + project(gate * project(h, "mlp.up_proj"), "mlp.down_proj")
+    return normed(x, "model.norm.weight") @ weights["lm_head.weight"].T
