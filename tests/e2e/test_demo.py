@@ -17,7 +17,7 @@ def demo(tmp_path_factory):
     """Folder of a finished demo, and what it printed. Its path has a space."""
     folder = tmp_path_factory.mktemp("demo") / "my news"
     command = [sys.executable, "-m", "geo_nemo", "demo", "--out", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2400)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return folder, done.stdout
 
@@ -92,7 +92,7 @@ def test_run_again_it_keeps_all_that_is_done(demo):
     times = [path.stat().st_mtime_ns for path in checkpoints]
     command = [sys.executable, "-m", "geo_nemo", "demo", "--out", str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     assert [path.read_bytes() for path in kept] == before
     assert sorted((folder / "with" / "checkpoints").iterdir()) == checkpoints

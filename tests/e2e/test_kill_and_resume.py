@@ -39,7 +39,7 @@ def start(store, output, *changes):
 
 def finish(store, output):
     process = start(store, output)
-    _, errors = process.communicate(timeout=200)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors[-2000:]
 
 
@@ -60,7 +60,7 @@ def signal_at_step(process, output, step, number):
             break
         time.sleep(0.005)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     return process.returncode, errors
 
 
@@ -131,7 +131,7 @@ def test_a_second_process_in_the_same_folder_is_refused(tiny_store, tmp_path):
         first.send_signal(signal.SIGSTOP)
         assert first.poll() is None
         second = start(tiny_store, tmp_path)
-        _, errors = second.communicate(timeout=60)
+        _, errors = second.communicate(timeout=300)
         assert second.returncode == 2
         assert (
             errors.strip()
@@ -152,7 +152,7 @@ def test_a_finished_run_is_left_as_it_is(tiny_store, undisturbed):
 def test_a_training_that_the_checkpoint_refuses_leaves_the_run_s_record(tiny_store, undisturbed):
     before = (undisturbed / "run.json").read_bytes()
     process = start(tiny_store, undisturbed, "train.lr=0.5")
-    _, errors = process.communicate(timeout=200)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 2
     assert errors.strip().splitlines()[-1].startswith("geo-nemo: train.lr changed since")
     assert (undisturbed / "run.json").read_bytes() == before
