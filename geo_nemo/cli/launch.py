@@ -3,6 +3,7 @@
 Everything that can be known beforehand is checked before anything is submitted.
 """
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -13,15 +14,13 @@ from pathlib import Path
 
 import click
 
+from geo_nemo.cli.launch_checks import check_others, check_slurm, check_training
 from geo_nemo.cli.options import DryRun
-from geo_nemo.config import Run, UserError
+from geo_nemo.config import UserError
 from geo_nemo.config.files import make_folder, write_whole
 from geo_nemo.config.launch import Launch, Slurm
 from geo_nemo.config.load import load_config
-from geo_nemo.config.remote import is_remote
-
-# Folders that each node has for itself.
-OF_ONE_NODE = ("/tmp", "/dev/shm", "/var/tmp", "/run")
+from geo_nemo.config.sweep import expand
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,11 @@ class Job:
 )
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--runs", metavar="FILE", help="An array: a line of settings a run, added to these.")
+@click.option(
+    "--multirun",
+    is_flag=True,
+    help="An array: a run for each combination of KEY=A,B, below output_dir.",
+)
 @click.option("--after", metavar="JOB", help="Start when this job has ended well.")
 @click.option("--prep", metavar="SETTINGS", help="First a job of geo-nemo prep run SETTINGS.")
 @click.option(
@@ -50,6 +54,7 @@ class Job:
 def command(
     overrides: tuple[str, ...],
     runs: str | None,
+    multirun: bool,
     after: str | None,
     prep: str | None,
     evaluate: str | None,
@@ -63,24 +68,28 @@ def command(
     """
     own, settings = divide(overrides)
     slurm = load_config("launch", Launch, own).slurm
+    if multirun and runs:
+        raise click.UsageError("give --multirun or --runs")
     lines = [shlex.split(line) for line in _lines(runs)] if runs else [[]]
-    trainings = [(*settings, *line) for line in lines]
+    trainings = expand(settings) if multirun else [(*settings, *line) for line in lines]
     seen: dict[str, int] = {}
     for number, training in enumerate(trainings):
         run = check_training(slurm, training, store_is_there=prep is None)
         if (other := seen.setdefault(run.output_dir, number)) != number:
-            raise UserError(
-                f"{runs}: runs {other} and {number} both have output_dir={run.output_dir}"
-            )
+            both = f"runs {other} and {number} both have output_dir={run.output_dir}"
+            raise UserError(f"{runs or '--multirun'}: {both}")
     check_slurm(slurm)
+    check_others(prep, evaluate, report)
     folder = scripts_dir()
     jobs = []
     if prep:
         jobs.append(_other(slurm, "prep", ("prep", "run", *shlex.split(prep))))
+    is_array = runs is not None or multirun
+    array = Path(f"{Path(runs).resolve()}.d") if runs else _folder_of(run.output_dir, trainings)
     arguments = trainings[0]
-    options = training_options(slurm, f"geo-nemo-{run.name}" if not runs else "geo-nemo-array")
-    if runs:
-        arguments = ("--runs", f"{Path(runs).resolve()}.d")
+    options = training_options(slurm, f"geo-nemo-{'array' if is_array else run.name}")
+    if is_array:
+        arguments = ("--runs", str(array))
         options = (*options, f"--array=0-{len(trainings) - 1}")
     jobs.append(Job("train", "train.sbatch", options, arguments))
     if evaluate:
@@ -95,8 +104,8 @@ def command(
         return 0
     if shutil.which("sbatch") is None:
         raise UserError("there is no sbatch here: run this on a login node of the cluster")
-    if runs:
-        _write_runs(Path(f"{Path(runs).resolve()}.d"), trainings)
+    if is_array:
+        _write_runs(array, trainings)
     for job in jobs:
         after = submit(job, environment, folder, after)
         click.echo(f"{job.name} {after}")
@@ -107,59 +116,6 @@ def divide(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """The job's settings and the training's."""
     own = [o for o in overrides if o.lstrip("+").partition("=")[0].split(".")[0] == "slurm"]
     return own, [override for override in overrides if override not in own]
-
-
-def check_training(slurm: Slurm, settings: Sequence[str], store_is_there: bool = True) -> Run:
-    """Raise UserError for what would make the training fail on the nodes."""
-    from geo_nemo.model.layout import check_layout
-    from geo_nemo.store.remote import read_remote_manifest
-    from geo_nemo.train.setup import prepare
-
-    run = load_config("train", Run, settings)
-    remote = is_remote(run.data.store)
-    folders = [("output_dir", run.output_dir)] + [("data.store", run.data.store)] * (not remote)
-    for key, path in folders:
-        if not path.startswith("/"):
-            raise UserError(f"{key}={path} is not absolute: a job starts in another folder")
-        if slurm.nodes > 1 and path.startswith(tuple(f"{folder}/" for folder in OF_ONE_NODE)):
-            raise UserError(
-                f"{key}={path}: each node has a folder of its own there; give a shared one"
-            )
-    seen = remote or _within(run.data.store, [run.output_dir, *slurm.mounts])
-    if slurm.container and not seen:
-        raise UserError(
-            f"the container would not see data.store={run.data.store}: add its folder, "
-            f"slurm.mounts=[{Path(run.data.store).parent}]"
-        )
-    if slurm.minutes <= run.health.margin_minutes + slurm.signal_seconds / 600:
-        raise UserError(
-            f"slurm.time={slurm.time} leaves no time to train before the save: the run stops "
-            f"{run.health.margin_minutes:g} minutes (health.margin_minutes) before the end"
-        )
-    if run.device == "gpu" and not slurm.gpus_per_node:
-        raise UserError("device=gpu, but slurm.gpus_per_node=0")
-    if remote and store_is_there:
-        # Its nodes fetch it; here its manifest tells what the layout must fit.
-        manifest, _ = read_remote_manifest(run.data.store)
-        check_layout(run, manifest.tokenizer.vocab_size, slurm.world_size)
-    elif store_is_there:
-        prepare(run, slurm.world_size)
-    return run
-
-
-def check_slurm(slurm: Slurm) -> None:
-    """Raise UserError for files of the job that are not there."""
-    image = slurm.container
-    if image and "://" not in image and "#" not in image and not Path(image).exists():
-        raise UserError(f"slurm.container={image}: no such image")
-    if image and slurm.runtime == "none":
-        raise UserError("slurm.runtime=none, but slurm.container names an image")
-    if slurm.env_file:
-        file = Path(slurm.env_file)
-        if not file.is_file():
-            raise UserError(f"slurm.env_file={file}: no such file")
-        if file.stat().st_mode & 0o077:
-            raise UserError(f"slurm.env_file={file} can be read by others: chmod 600 {file}")
 
 
 def scripts_dir() -> Path:
@@ -245,11 +201,6 @@ def _site(slurm: Slurm) -> tuple[str, ...]:
     return (*(f"--{key}={value}" for key, value in names if value), *slurm.sbatch)
 
 
-def _within(path: str, mounts: Sequence[str]) -> bool:
-    folders = [Path(mount.partition(":")[2].partition(":")[0] or mount) for mount in mounts]
-    return any(Path(path).is_relative_to(folder) for folder in folders)
-
-
 def _lines(name: str) -> list[str]:
     try:
         text = Path(name).read_text()
@@ -259,6 +210,12 @@ def _lines(name: str) -> list[str]:
     if not lines:
         raise UserError(f"--runs {name} has no run: write the settings of each in a line")
     return lines
+
+
+def _folder_of(output: str, trainings: Sequence[Sequence[str]]) -> Path:
+    """Beside the runs of a sweep; another sweep into the same folder has a name of its own."""
+    told = hashlib.sha256(repr(trainings).encode()).hexdigest()[:8]
+    return Path(output).parent / f"sweep-{told}.d"
 
 
 def _write_runs(folder: Path, trainings: Sequence[Sequence[str]]) -> None:

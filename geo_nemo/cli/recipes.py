@@ -49,7 +49,7 @@ def list_recipes(groups: tuple[str, ...]) -> None:
 @OVERRIDES
 def show(overrides: tuple[str, ...]) -> None:
     """The whole config of a training, defaults included, as YAML."""
-    click.echo(yaml.safe_dump(_config(overrides), sort_keys=False), nl=False)
+    click.echo(as_yaml(whole_config(overrides)), nl=False)
 
 
 @command.command(
@@ -63,7 +63,9 @@ def diff(first: str, second: str, overrides: tuple[str, ...]) -> int:
 
     Exits with 1 where they differ, and with 0 where they do not.
     """
-    here, there = (flatten(_config((f"experiment={name}", *overrides))) for name in (first, second))
+    here, there = (
+        flatten(whole_config((f"experiment={name}", *overrides))) for name in (first, second)
+    )
     keys = [key for key in (here | there) if here.get(key) != there.get(key)]
     for key in keys:
         click.echo(f"{key}: {here.get(key, '-')} | {there.get(key, '-')}")
@@ -81,6 +83,11 @@ def all_recipes() -> dict[str, list[tuple[str, str]]]:
     return found
 
 
+def as_yaml(values: dict[str, Any]) -> str:
+    """A config as a file has it, in the order of its sections."""
+    return yaml.safe_dump(values, sort_keys=False)
+
+
 def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
     """Values of a nested config by their keys, as they are written on the command line."""
     if not isinstance(values, dict) or not values:
@@ -91,7 +98,8 @@ def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _config(overrides: tuple[str, ...]) -> dict[str, Any]:
+def whole_config(overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Every setting of a training, defaults included; what it leaves open is named in `<>`."""
     values = compose("train", overrides)
     values.setdefault("output_dir", OPEN["output_dir"])
     values.setdefault("data", {}).setdefault("store", OPEN["store"])

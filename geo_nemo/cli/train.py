@@ -16,6 +16,7 @@ import click
 from geo_nemo.cli.options import OVERRIDES, DryRun, quiet_libraries
 from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.cli.progress import fetch_bar, progress_bar
+from geo_nemo.cli.recipes import as_yaml, whole_config
 from geo_nemo.config import Run, RunError, UserError
 from geo_nemo.config.files import check_folder, write_whole
 from geo_nemo.config.load import load_config
@@ -37,12 +38,16 @@ WATCHDOG_FIRST_MINUTES = 2
 @click.command(epilog="Example: geo-nemo train experiment=demo data.store=S output_dir=runs/a")
 @OVERRIDES
 @DryRun
-def command(overrides: tuple[str, ...], dry_run: bool) -> int:
+@click.option("--cfg", type=click.Choice(["job"]), help="Print the whole config as YAML, no more.")
+def command(overrides: tuple[str, ...], dry_run: bool, cfg: str | None) -> int:
     """Pre-train as the recipe says: conditioning stage, then cooldown.
 
     Run it again with the same settings to go on after a stop or a crash. Under torchrun or srun,
     each process takes its place in the layout.
     """
+    if cfg:
+        click.echo(as_yaml(whole_config(overrides)), nl=False)
+        return 0
     adopt_slurm_step()
     first = rank() == 0
     try:

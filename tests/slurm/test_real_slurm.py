@@ -1,6 +1,6 @@
 """slurm/train.sbatch under a real SLURM: preempted, requeued, resumed, cancelled, a node left out.
 
-GEO_NEMO_REAL_SLURM=1 python -m pytest tests/slurm     (as root; see tests/slurm/real.py)
+make test-slurm     (as root; see tests/slurm/real.py)
 """
 
 import json

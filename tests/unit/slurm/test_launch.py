@@ -1,14 +1,18 @@
 """geo-nemo launch: mistakes are said before anything is submitted, and jobs wait for each other."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from geo_nemo.cli import main as cli
+from geo_nemo.config import Run
 from geo_nemo.config.launch import Slurm
+from geo_nemo.config.load import load_config
 from tests.unit.slurm.fake_cluster import ROOT, Cluster
 
-RUN = ("experiment=demo", "device=cpu", "output_dir=/runs/a")
+# As large a batch as 32 processes share.
+RUN = ("experiment=demo", "device=cpu", "output_dir=/runs/a", "train.global_batch_size=256")
 PREP = ("--prep", "input=/raw/a.jsonl output=/data/news")
 
 
@@ -60,15 +64,16 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
     runs.write_text(
         "# two\nexperiment=demo output_dir='/runs/the first'\nexperiment=demo output_dir=/runs/b\n"
     )
-    code, _, err = launch("device=cpu", "data.store=/d/store", "--runs", str(runs), *PREP)
+    code, _, err = launch("device=cpu", RUN[-1], "data.store=/d/store", "--runs", str(runs), *PREP)
     assert code == 0, err
     (_, train) = launch.cluster.calls("sbatch")
     assert "--array=0-1" in train and train[-2:] == ["--runs", f"{runs}.d"]
     assert (tmp_path / "matrix.d/0.args").read_text().splitlines() == [
-        "device=cpu", "data.store=/d/store", "experiment=demo", "output_dir=/runs/the first",
+        "device=cpu", RUN[-1], "data.store=/d/store", "experiment=demo",
+        "output_dir=/runs/the first",
     ]  # fmt: skip
     runs.write_text("experiment=demo output_dir=/r\nexperiment=demo output_dir=/r\n")
-    code, _, err = launch("device=cpu", "data.store=/d/store", "--runs", str(runs), *PREP)
+    code, _, err = launch("device=cpu", RUN[-1], "data.store=/d/store", "--runs", str(runs), *PREP)
     assert code == 2 and "runs 0 and 1 both have output_dir=/r" in err
 
 
@@ -86,6 +91,40 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
         (("slurm.env_file=/none",), "slurm.env_file=/none: no such file"),
         (("slurm=cpu", "device=gpu"), "device=gpu, but slurm.gpus_per_node=0"),
         (("train.leanring_rate=1",), "unknown key train.leanring_rate"),
+        (
+            ("slurm.container=images/a.sqsh", "slurm.mounts=[/data]"),
+            "slurm.container=images/a.sqsh is not absolute",
+        ),
+        (
+            ("slurm.nodes=2", "slurm.env_file=/tmp/env"),
+            "slurm.env_file=/tmp/env: each node has a folder of its own there",
+        ),
+        (("init.checkpoint=runs/b",), "init.checkpoint=runs/b is not absolute"),
+        (
+            (
+                "slurm.container=docker://x",
+                "slurm.mounts=[/data]",
+                "init.checkpoint=/models/llama",
+            ),
+            "add its folder, slurm.mounts=[/models]",
+        ),
+        (("parallel.tensor=3",), "parallel.tensor=3"),  # though its store is yet to be made
+        (("parallel.pipeline=16",), "parallel.pipeline=16"),
+        (("--eval", "runs.a=/r stroe=/s output=/o"), "unknown key stroe; did you mean store?"),
+        (("--report", "eval=/e outptu=/o"), "unknown key outptu; did you mean output?"),
+        (
+            (
+                "model=8b",
+                "train.global_batch_size=16384",
+                "data.seq_length=8192",
+                "slurm=gpu",
+                "slurm.time=12",
+                "device=gpu",
+                "precision=bf16",
+            ),
+            "slurm.time=12 leaves 2.0 minutes before the save (health.margin_minutes=10), and a",
+        ),
+        (("--multirun",), "--multirun, but no setting has several values: KEY=A,B"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_submitted(launch, arguments, message):
@@ -93,6 +132,33 @@ def test_a_mistake_is_one_line_and_nothing_is_submitted(launch, arguments, messa
     assert code == 2
     assert message in err and err.count("\n") == 1
     assert launch.cluster.calls("sbatch") == []
+
+
+def test_a_mistake_in_the_preparation_s_settings_is_one_line(launch):
+    given = ("--prep", "inptu=/raw/a.jsonl output=/data/news")
+    code, _, err = launch(*RUN, "data.store=/data/news/store", *given)
+    assert code == 2 and "unknown key inptu; did you mean input?" in err
+    assert err.count("\n") == 1 and launch.cluster.calls("sbatch") == []
+
+
+def test_a_sweep_is_an_array_of_every_combination(launch, tmp_path):
+    store = "data.store=/data/news/store"
+    output = tmp_path / "sweep"
+    code, _, err = launch(
+        "experiment=demo", "device=cpu", f"output_dir={output}", store, *PREP, RUN[-1],
+        "train.lr=1e-3,2e-3", "seed=range(1,3)", "--multirun",
+    )  # fmt: skip
+    assert code == 0, err
+    (_, train) = launch.cluster.calls("sbatch")
+    assert "--array=0-3" in train
+    folder = Path(train[-1])
+    assert folder.parent == output and folder.name.startswith("sweep-")
+    names = [f"train.lr={lr},seed={seed}" for lr in ("0.001", "0.002") for seed in (1, 2)]
+    for number, name in enumerate(names):
+        lines = (folder / f"{number}.args").read_text().splitlines()
+        run = load_config("train", Run, lines)
+        assert run.output_dir == f"{output}/{name}"
+        assert f"train.lr={run.train.lr},seed={run.seed}" == name
 
 
 def test_a_layout_that_does_not_fit_the_nodes_is_one_line(launch, tiny_store):

@@ -1,0 +1,50 @@
+"""Sweeps: settings with several values become a run for each combination, as Hydra's --multirun."""
+
+from collections.abc import Sequence
+from itertools import product
+
+from geo_nemo.config.errors import UserError
+
+OUTPUT = "output_dir"
+# A combination is a folder's name.
+_LONGEST = 200
+
+
+def expand(settings: Sequence[str]) -> list[tuple[str, ...]]:
+    """The settings of each run, in the order of the values, the last key's first.
+
+    `train.lr=1e-3,3e-3`, `seed=choice(1,2)` and `range(1,4)` are several; `[1,2]` is one. Each run
+    has the folder `output_dir/train.lr=0.001,seed=1`, named by what differs. Raises `UserError`
+    where nothing has several values, or there is no output_dir.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    choices: list[list[str]] = []
+    swept: list[int] = []
+    for place, text in enumerate(settings):
+        try:
+            parsed = parser.parse_override(text)
+        except HydraException:
+            raise UserError(f"cannot read {text}: quote its value") from None
+        if not parsed.is_sweep_override():
+            choices.append([text])
+            continue
+        swept.append(place)
+        key = text.partition("=")[0]
+        choices.append([f"{key}={value}" for value in parsed.sweep_string_iterator()])
+    outputs = [place for place, text in enumerate(settings) if text.startswith(f"{OUTPUT}=")]
+    if not swept:
+        raise UserError("--multirun, but no setting has several values: KEY=A,B")
+    if len(outputs) != 1 or outputs[0] in swept:
+        raise UserError("--multirun needs one output_dir=FOLDER, in which each run has its own")
+    runs = []
+    for chosen in product(*choices):
+        name = ",".join(chosen[place].lstrip("+").replace("/", "-") for place in swept)
+        if len(name) > _LONGEST:
+            raise UserError(f"a run of {len(swept)} settings has too long a name: use --runs FILE")
+        folder = chosen[outputs[0]].partition("=")[2].strip("'\"").rstrip("/")
+        own = f"{OUTPUT}='{folder}/{name}'"
+        runs.append((*chosen[: outputs[0]], own, *chosen[outputs[0] + 1 :]))
+    return runs
