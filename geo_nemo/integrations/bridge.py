@@ -38,7 +38,7 @@ from geo_nemo.integrations.job import (  # noqa: E402
     refuse_unserved,
 )
 from geo_nemo.integrations.rows import RunRows, as_batch  # noqa: E402
-from geo_nemo.model.build import DTYPES, build_model, transformer_settings  # noqa: E402
+from geo_nemo.model.build import build_model, transformer_settings  # noqa: E402
 from geo_nemo.model.context import ContextRank  # noqa: E402
 from geo_nemo.model.shape import padded_vocab_size  # noqa: E402
 from geo_nemo.runtime.device import resolve_device  # noqa: E402
@@ -198,5 +198,4 @@ def _optimizer(run: Run) -> OptimizerConfig:
         "optimizer lr min_lr adam_beta1 adam_beta2 adam_eps weight_decay clip_grad bf16 "
         "params_dtype use_distributed_optimizer overlap_param_gather"
     )
-    assert ours["params_dtype"] is DTYPES[run.precision.dtype]
     return OptimizerConfig(**{name: ours[name] for name in names.split()})

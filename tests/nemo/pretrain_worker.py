@@ -1,7 +1,7 @@
 """Trains by NeMo's llm.pretrain in a process of its own: LOSSES DIE_AT SETTINGS...
 
-Writes a line "STEP LOSS SAMPLE_IDS" for each step to the file LOSSES, and dies where step DIE_AT
-would begin.
+Writes a line "STEP LOSS" for each step to the file LOSSES, and dies where step DIE_AT would begin.
+Under torchrun it takes its place among the processes.
 """
 
 import os
@@ -22,6 +22,8 @@ class Keep(pl.Callback):
             os._exit(9)
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        if trainer.global_rank:
+            return
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         with open(self.path, "a") as file:
             file.write(f"{trainer.global_step - 1} {float(loss)!r}\n")
@@ -30,7 +32,8 @@ class Keep(pl.Callback):
 def main(path: str, die_at: str, *settings: str) -> None:
     from geo_nemo.integrations.nemo import pretrain
 
-    pretrain(settings, callbacks=[Keep(path, int(die_at))])
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    pretrain(settings, devices=devices, callbacks=[Keep(path, int(die_at))])
 
 
 if __name__ == "__main__":
