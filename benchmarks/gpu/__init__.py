@@ -1,0 +1,1 @@
+"""Training on one GPU, by model, row and precision; `command.py` lists the metrics."""
