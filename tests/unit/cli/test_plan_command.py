@@ -57,6 +57,36 @@ def demo(tiny_store, tmp_path):
     return (*DEMO, f"data.store={tiny_store}", f"output_dir={tmp_path / 'out'}")
 
 
+def layouts_of_the_docs():
+    """Experiment, GPUs, what is said of it: from the table of docs/recipes.md."""
+    text = (ROOT / "docs" / "recipes.md").read_text().partition("## On how many GPUs")[2]
+    lines = [line for line in text.partition("\n## ")[0].splitlines() if line.startswith("| `")]
+    for line in lines:
+        experiment, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        for gpus, cell in zip((1, 8, 32, 512), cells, strict=True):
+            yield experiment.strip("`"), gpus, cell
+
+
+@pytest.mark.parametrize(("experiment", "gpus", "cell"), list(layouts_of_the_docs()))
+def test_a_layout_of_the_docs_needs_what_they_say(plan, experiment, gpus, cell):
+    single = ["parallel=single"] if gpus == 1 else []
+    gibibytes, _, setting = cell.partition(" ")
+    fits = cell != "does not fit"
+    settings = [setting.strip("`")] if fits and setting else []
+    code, _, errors, found = plan(experiment, *single, *settings, "--gpus", str(gpus))
+    assert code == (0 if fits else 2), errors
+    if fits:
+        assert round(found["memory_total"] / 2**30) == int(gibibytes)
+    if settings:  # it would not fit without
+        assert plan(experiment, *single, "--gpus", str(gpus))[0] == 2
+
+
+def test_every_size_has_layouts_for_a_gpu_a_node_four_and_64():
+    sizes = {name.rpartition("_")[0].split("_")[0] for name, _, _ in layouts_of_the_docs()}
+    recipes = {path.stem for path in (ROOT / "recipes" / "model").glob("*.yaml")} - {"demo"}
+    assert {name.partition("/")[2] for name in sizes} == recipes
+
+
 def test_1b_on_512_gpus_is_what_a_calculation_by_hand_gives(plan):
     code, printed, errors, found = plan(
         "localization/1b_global_with", "parallel=overlap", "--gpus", "512", "--mfu", "0.45"
