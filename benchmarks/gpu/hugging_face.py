@@ -18,7 +18,7 @@ class Loss(torch.nn.Module):
         self.llama = llama
 
     def forward(self, drawn: torch.Tensor) -> torch.Tensor:
-        labels = drawn[:, 1:]
+        labels = drawn[:, 1:].contiguous()  # its loss views them flat
         return self.llama(input_ids=drawn[:, :-1], labels=labels, shift_labels=labels).loss
 
 

@@ -113,7 +113,7 @@ def test_the_plain_llama_is_hugging_faces():
     for loss in losses:
         loss.backward()
     # Sums of some hundred products in fp32: 1e-7 of their size, a few roots of that many.
-    assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-5)
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
     ours_, theirs_ = mine.embedding.weight.grad, copies["model.embed_tokens.weight"].grad
     assert float((ours_ - theirs_).norm() / theirs_.norm()) < 1e-4
 
