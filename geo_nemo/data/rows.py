@@ -148,7 +148,7 @@ def build_rows(
         if used > length:
             raise ValueError(f"{len(fragments)} fragments take {used} positions of {length}")
         segments += range(len(fragments))
-        countries += sources
+        countries.extend(sources)  # which may be an array
         if used < length:
             of_row.append(used)
             starts.append(base + used)
