@@ -64,22 +64,19 @@ def check_chip(precision: Precision, parallel: Parallel, chip: Chip) -> None:
     fp8 = precision.fp8
     if fp8.on:
         what = f"precision.fp8.recipe={fp8.recipe}"
-        _check_gpu(what, chip)
+        _check_gpu(what, "Megatron-Core computes in BF16 without a word on a CPU", chip)
         _check_capability(fp8.recipe, what, chip)
         _check_transformer_engine(what, chip)
     if precision.moments == "bf16":
-        _check_gpu("precision.moments=bf16", chip)
+        _check_gpu("precision.moments=bf16", "the optimizer that has them has no other", chip)
         _check_transformer_engine("precision.moments=bf16", chip)
     if parallel.gradient_accumulation_fusion and chip.kind == "cuda":
         _check_transformer_engine("parallel.gradient_accumulation_fusion", chip)
 
 
-def _check_gpu(what: str, chip: Chip) -> None:
+def _check_gpu(what: str, why: str, chip: Chip) -> None:
     if chip.kind != "cuda":
-        raise UserError(
-            f"{what} needs a GPU: Megatron-Core computes in BF16 without a word on a CPU; "
-            "give precision=bf16 or precision=fp32"
-        )
+        raise UserError(f"{what} needs a GPU: {why}; give precision=bf16 or precision=fp32")
 
 
 def _check_capability(recipe: str, what: str, chip: Chip) -> None:
