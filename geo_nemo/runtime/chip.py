@@ -68,7 +68,7 @@ def check_chip(precision: Precision, parallel: Parallel, chip: Chip) -> None:
         _check_capability(fp8.recipe, what, chip)
         _check_transformer_engine(what, chip)
     if precision.moments == "bf16":
-        _check_gpu("precision.moments=bf16", "the optimizer that has them has no other", chip)
+        _check_gpu("precision.moments=bf16", "Transformer Engine's AdamW has them alone", chip)
         _check_transformer_engine("precision.moments=bf16", chip)
     if parallel.gradient_accumulation_fusion and chip.kind == "cuda":
         _check_transformer_engine("parallel.gradient_accumulation_fusion", chip)
