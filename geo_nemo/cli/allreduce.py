@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from geo_nemo.cli.options import quiet_libraries
 from geo_nemo.config import RunError
 from geo_nemo.config.files import write_whole
 from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
+
+if TYPE_CHECKING:
+    from geo_nemo.runtime.allreduce import Measured
 
 EXIT_SLOW = 1
 
@@ -38,6 +42,8 @@ def command(
     """
     quiet_libraries()
     adopt_slurm_step()
+    import torch.distributed as dist
+
     from geo_nemo.runtime.allreduce import measure
     from geo_nemo.runtime.device import resolve_device
     from geo_nemo.runtime.distributed import world
@@ -46,21 +52,28 @@ def command(
     try:
         with world(place, timedelta(seconds=timeout_s)):
             measured = measure(place, megabytes, rounds)
+            slow = measured.slow(min_busbw) if min_busbw else []
+            if rank() == 0:
+                _tell(measured, megabytes, slow, output)
+            # srun ends the other ranks when the first of them ends with an error.
+            dist.barrier()
     except RuntimeError as error:
         raise RunError(f"the all-reduce failed: {' '.join(str(error).split())[:300]}") from error
-    slow = measured.slow(min_busbw) if min_busbw else []
-    if rank() == 0:
-        shown = {
-            "processes": world_size(),
-            "megabytes": megabytes,
-            "busbw_gb_per_s": {"nodes": measured.nodes, "all": measured.whole},
-            "slow": slow,
-        }
-        if output:
-            write_whole(Path(output), json.dumps(shown, indent=1).encode())
-            write_whole(Path(f"{output}.slow"), "".join(f"{name}\n" for name in slow).encode())
-        for name, speed in sorted(measured.nodes.items()):
-            click.echo(f"all-reduce in {name}: {speed:.1f} GB/s{' SLOW' * (name in slow)}")
-        if measured.whole is not None:
-            click.echo(f"all-reduce of {world_size()} processes: {measured.whole:.1f} GB/s")
     return EXIT_SLOW if slow else 0
+
+
+def _tell(measured: "Measured", megabytes: int, slow: list[str], output: str | None) -> None:
+    """Print what was measured, and write it to `output` and `output`.slow."""
+    shown = {
+        "processes": world_size(),
+        "megabytes": megabytes,
+        "busbw_gb_per_s": {"nodes": measured.nodes, "all": measured.whole},
+        "slow": slow,
+    }
+    if output:
+        write_whole(Path(output), json.dumps(shown, indent=1).encode())
+        write_whole(Path(f"{output}.slow"), "".join(f"{name}\n" for name in slow).encode())
+    for name, speed in sorted(measured.nodes.items()):
+        click.echo(f"all-reduce in {name}: {speed:.1f} GB/s{' SLOW' * (name in slow)}")
+    if measured.whole is not None:
+        click.echo(f"all-reduce of {world_size()} processes: {measured.whole:.1f} GB/s")

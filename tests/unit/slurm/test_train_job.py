@@ -304,7 +304,9 @@ def test_a_node_whose_all_reduce_is_slow_is_drained(tmp_path):
     cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"), tasks=2)
     text = """[ "$1" = allreduce ] || exit 0
     while [ "$1" != --output ]; do shift; done
-    [ "$SLURM_PROCID" = 0 ] && echo n2 > "$2.slow"; exit 1"""
+    [ "$SLURM_PROCID" = 0 ] && echo n2 > "$2.slow"
+    until [ -s "$2.slow" ]; do sleep 0.05; done  # as ranks wait for the first one's file
+    exit 1"""
     code, log = cluster.run(
         f"output_dir={tmp_path / 'run'}",
         **stub(cluster, text) | {"GEO_NEMO_CHECKS": "allreduce", "GEO_NEMO_MIN_BUSBW": "300"},
