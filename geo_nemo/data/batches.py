@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from geo_nemo.config import UserError
-from geo_nemo.data.rows import ROW_ARRAYS, Block, Row, longest
+from geo_nemo.data.rows import ROW_ARRAYS, Arrays, Block, Row, longest
 
 PREFETCHED_STEPS = 2
 # Rows that are built at once: more are no quicker, and their arrays leave a processor's cache.
@@ -24,20 +24,13 @@ _POLL_S = 0.1
 
 
 @dataclass(frozen=True)
-class Batch:
-    """A micro-batch: the arrays of `Row`, stacked to [b, s].
+class Batch(Arrays):
+    """A micro-batch of b rows.
 
     cu_seqlens: int32 [k + 1], starts of the segments in the flattened b * s tokens, and b * s.
     max_seqlen: the longest segment. sample_ids: int64 [b], index of each row in the dataset.
     """
 
-    tokens: np.ndarray
-    labels: np.ndarray
-    position_ids: np.ndarray
-    loss_mask: np.ndarray
-    source_ids: np.ndarray
-    label_kinds: np.ndarray
-    segment_ids: np.ndarray
     cu_seqlens: np.ndarray
     max_seqlen: int
     sample_ids: np.ndarray

@@ -26,7 +26,7 @@ from geo_nemo.data.index import Index, as_table
 from geo_nemo.data.index_build import Extent, build
 from geo_nemo.data.index_write import MemorySink
 from geo_nemo.data.mixing import stage_draws
-from geo_nemo.data.rows import Block, Row, build_row, build_rows
+from geo_nemo.data.rows import Block, Row, build_rows
 from geo_nemo.data.selection import stage_documents
 from geo_nemo.data.window import Counts, Fragment, Planner
 from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
@@ -154,41 +154,33 @@ class StageDataset:
 
     def block(self, samples: Sequence[int]) -> Block:
         """The rows of `samples`, together; errors as `build`."""
-        rows = [self.fragments(sample) for sample in samples]
-        block = build_rows(
-            [self._composed(fragments) for fragments in rows],
-            self.data.seq_length,
-            self.tokenizer.pad_id,
-            self.policy.mask_loss,
-        )
-        self._check(block.tokens, block.labels, [each for row in rows for each in row])
-        return block
+        return self._build([self.fragments(sample) for sample in samples])
 
     def build(self, fragments: Sequence[Fragment]) -> Row:
         """The row of planned fragments; `UserError` where a token id is none of the tokenizer."""
-        row = build_row(
-            *self._composed(fragments),
+        return self._build([fragments]).row(0)
+
+    def _build(self, rows: Sequence[Sequence[Fragment]]) -> Block:
+        block = build_rows(
+            [
+                ([self.compose(each) for each in row], [each.country for each in row])
+                for row in rows
+            ],
             self.data.seq_length,
             self.tokenizer.pad_id,
             self.policy.mask_loss,
         )
-        self._check(row.tokens, row.labels, fragments)
-        return row
-
-    def _composed(self, fragments: Sequence[Fragment]) -> tuple[list[Composed], list[int]]:
-        return [self.compose(each) for each in fragments], [each.country for each in fragments]
-
-    def _check(self, tokens: np.ndarray, labels: np.ndarray, fragments: Sequence[Fragment]) -> None:
         # Of a fragment that is bare, the first token is no label; of others it is BOS.
         known = self.tokenizer.vocab_size
-        bare = any(fragment.bare for fragment in fragments)
-        if labels.max() >= known or (bare and tokens.max() >= known):
-            documents = sorted({fragment.document for fragment in fragments})
+        bare = any(fragment.bare for row in rows for fragment in row)
+        if block.labels.max() >= known or (bare and block.tokens.max() >= known):
+            documents = sorted({fragment.document for row in rows for fragment in row})
             raise UserError(
                 f"documents {documents} of split {self.split.name} hold token ids above the "
                 f"tokenizer's {self.tokenizer.vocab_size}: the store is damaged; "
                 f"geo-nemo store verify {self.data.store} names the file"
             )
+        return block
 
     def compose(self, fragment: Fragment) -> Composed:
         """The tokens and kinds of a planned fragment."""

@@ -5,7 +5,7 @@ crosses from one document to the next and BOS is never a label.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from itertools import pairwise
 
@@ -14,24 +14,14 @@ import numpy as np
 from geo_nemo.metadata.compose import Composed
 from geo_nemo.metadata.record import Kind
 
-# What a row has for each of its positions.
-ROW_ARRAYS = (
-    "tokens",
-    "labels",
-    "position_ids",
-    "loss_mask",
-    "source_ids",
-    "label_kinds",
-    "segment_ids",
-)
 NO_SOURCE = -1
 NO_SEGMENT = -1
 _PAD = int(Kind.PAD)
 
 
 @dataclass(frozen=True)
-class Row:
-    """One training sequence; every array but the last two has shape [s].
+class Arrays:
+    """What rows have for each position; [s] of one row, [n, s] of several.
 
     tokens, labels: int64. labels[t] is the token that follows tokens[t] in its document.
     position_ids: int64, from 0 in each segment.
@@ -39,8 +29,6 @@ class Row:
     source_ids: int64, country of the document as an index into the store's countries; -1: padding.
     label_kinds: uint8, `Kind` of labels[t].
     segment_ids: int32, number of the fragment in the row; -1: padding.
-    cu_seqlens: int32 [k + 1], starts of the segments and s; padding, if any, is the last segment.
-    max_seqlen: int, the longest segment.
     """
 
     tokens: np.ndarray
@@ -50,6 +38,19 @@ class Row:
     source_ids: np.ndarray
     label_kinds: np.ndarray
     segment_ids: np.ndarray
+
+
+ROW_ARRAYS = tuple(field.name for field in fields(Arrays))
+
+
+@dataclass(frozen=True)
+class Row(Arrays):
+    """One training sequence.
+
+    cu_seqlens: int32 [k + 1], starts of the segments and s; padding, if any, is the last segment.
+    max_seqlen: int, the longest segment.
+    """
+
     cu_seqlens: np.ndarray
     max_seqlen: int
 
@@ -67,19 +68,12 @@ def trained_kinds(mask_loss: bool) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Block:
-    """n rows built together: the arrays of `Row`, [n, s].
+class Block(Arrays):
+    """n rows built together.
 
     bounds: of each row, starts of its segments and s.
     """
 
-    tokens: np.ndarray
-    labels: np.ndarray
-    position_ids: np.ndarray
-    loss_mask: np.ndarray
-    source_ids: np.ndarray
-    label_kinds: np.ndarray
-    segment_ids: np.ndarray
     bounds: list[list[int]]
 
     def row(self, number: int) -> Row:

@@ -38,7 +38,7 @@ from geo_nemo.integrations.job import (  # noqa: E402
     refuse_unserved,
 )
 from geo_nemo.integrations.rows import RunRows, as_batch  # noqa: E402
-from geo_nemo.model.build import build_model, transformer_settings  # noqa: E402
+from geo_nemo.model.build import build_model, ddp_settings, transformer_settings  # noqa: E402
 from geo_nemo.model.context import ContextRank  # noqa: E402
 from geo_nemo.model.shape import padded_vocab_size  # noqa: E402
 from geo_nemo.runtime.device import resolve_device  # noqa: E402
@@ -163,13 +163,7 @@ def recipe(settings: Sequence[str], num_workers: int = 0) -> ConfigContainer:
             end_weight_decay=train.weight_decay,
             weight_decay_incr_style="constant",
         ),
-        ddp=DistributedDataParallelConfig(
-            grad_reduce_in_fp32=True,
-            use_distributed_optimizer=run.parallel.distributed_optimizer,
-            overlap_grad_reduce=run.parallel.overlap_grad_reduce,
-            overlap_param_gather=run.parallel.overlap_param_gather,
-            average_in_collective=False,
-        ),
+        ddp=DistributedDataParallelConfig(**ddp_settings(run.parallel, run.precision)),
         dataset=PackedDatasetProvider(
             settings=settings, num_workers=num_workers, pin_memory=device.type == "cuda"
         ),

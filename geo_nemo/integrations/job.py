@@ -52,7 +52,7 @@ def refuse_unserved(run: Run, trainer: str) -> None:
         "parallel.virtual_pipeline": run.parallel.virtual_pipeline > 1,
         "average.kind": run.average.is_kept,
         "validation.every_steps": run.validation.every_steps is not None,
-        "init": getattr(run, "init", None) is not None,
+        "init": run.init is not None,
         # Whatever it has beside the type: FP8, moments.
         "precision": run.precision != type(run.precision)(dtype=run.precision.dtype),
     }

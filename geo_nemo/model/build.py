@@ -9,7 +9,7 @@ from megatron.core.models.gpt import GPTModel
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from geo_nemo.config import Model, Parallel, Precision
-from geo_nemo.model.fp8 import transformer_fp8
+from geo_nemo.model.fp8 import ddp_fp8, transformer_fp8
 from geo_nemo.model.initialize import initialize
 from geo_nemo.model.shape import padded_vocab_size
 from geo_nemo.model.spec import block_spec
@@ -28,6 +28,21 @@ def transformer_config(
     """Megatron-Core's config of the model, with the loss rule that this project holds to."""
     return TransformerConfig(
         **transformer_settings(model, parallel, precision, device, deterministic)
+    )
+
+
+def ddp_settings(parallel: Parallel, precision: Precision) -> dict[str, Any]:
+    """What DistributedDataParallelConfig is made of, here and under other trainers.
+
+    Gradients are sums over ranks; the division by the token count comes once, at the end.
+    """
+    return dict(
+        grad_reduce_in_fp32=True,
+        use_distributed_optimizer=parallel.distributed_optimizer,
+        overlap_grad_reduce=parallel.overlap_grad_reduce,
+        overlap_param_gather=parallel.overlap_param_gather,
+        average_in_collective=False,
+        **ddp_fp8(precision),
     )
 
 

@@ -6,6 +6,7 @@ Up: a file is hashed as it is read, and its last piece is held back until the ha
 """
 
 import os
+import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -52,6 +53,16 @@ class Damaged(UserError):
 def missing_bytes(folder: Path, items: Iterable[Item]) -> int:
     """Bytes that a download into `folder` has still to fetch."""
     return sum(item.size for item in items if not _is_there(folder, item))
+
+
+def check_room(address: str, folder: Path, items: Iterable[Item], mend: str = "") -> None:
+    """Raise `UserError` where the disk has no room for what is still to come into `folder`."""
+    needed, free = missing_bytes(folder, items), shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{address} needs {needed / 1e9:.1f} GB more in {folder.parent}, where "
+            f"{free / 1e9:.1f} GB are free" + (f": {mend}" if mend else "")
+        )
 
 
 def download(

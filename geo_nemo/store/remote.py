@@ -12,7 +12,6 @@ looks whole, and the next process goes on from the files that are.
 
 import hashlib
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from geo_nemo.config.files import make_folder, partial_of, sync_folder, write_sy
 from geo_nemo.config.lock import waiting_lock
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.remote.folder import RemoteFolder, retried
-from geo_nemo.remote.transfer import Damaged, Item, download, missing_bytes, upload
+from geo_nemo.remote.transfer import Damaged, Item, check_room, download, upload
 from geo_nemo.store.manifest import (
     FETCHED_NAME,
     MANIFEST_NAME,
@@ -144,12 +143,7 @@ def _pull(
     partial = partial_of(folder)
     make_folder(partial)
     items = _items(manifest)
-    needed, free = missing_bytes(partial, items), shutil.disk_usage(partial).free
-    if needed > free:
-        raise UserError(
-            f"{source.address} needs {needed / 1e9:.1f} GB more in {folder.parent}, where "
-            f"{free / 1e9:.1f} GB are free: {no_room}"
-        )
+    check_room(source.address, partial, items, no_room)
     try:
         for name in _tokenizer_names(manifest):
             tokenizer = retried(lambda name=name: source.read(name))

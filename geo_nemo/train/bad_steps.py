@@ -17,9 +17,9 @@ from megatron.core import parallel_state
 
 from geo_nemo.config import BadSteps, RunError
 from geo_nemo.config.files import make_folder, write_whole, writing
-from geo_nemo.data.batches import ROW_ARRAYS, Batch
+from geo_nemo.data.batches import Batch
 from geo_nemo.data.render import STYLE, legend_html, row_html
-from geo_nemo.data.rows import Row
+from geo_nemo.data.rows import ROW_ARRAYS, Row
 from geo_nemo.metadata.tokenizer import Tokenizer
 
 # Fewer losses say too little of what is usual.

@@ -9,7 +9,6 @@ Names and content are those on disk, so that any tool which copies a folder of t
 
 import json
 import re
-import shutil
 import threading
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import xxhash
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.remote.folder import RemoteFolder, retried
-from geo_nemo.remote.transfer import Item, download, missing_bytes, upload
+from geo_nemo.remote.transfer import Item, check_room, download, upload
 from geo_nemo.train.checkpoint_files import RECORD, Files, listed_files, read_record
 
 RUN = "run.json"
@@ -110,12 +109,7 @@ class Bucket:
 
     def check_room(self, name: str, files: Files, folder: Path) -> None:
         """Raise `UserError` where the disk of `folder` has no room for what is still to come."""
-        needed, free = missing_bytes(folder, _share(files, (0, 1))), shutil.disk_usage(folder).free
-        if needed > free:
-            raise UserError(
-                f"{self.address}/{name} needs {needed / 1e9:.1f} GB more in {folder.parent}, where "
-                f"{free / 1e9:.1f} GB are free"
-            )
+        check_room(f"{self.address}/{name}", folder, _share(files, (0, 1)))
 
     def _thin(self, newest: str, keep_last: int) -> None:
         sizes = retried(self.folder.sizes)

@@ -8,8 +8,8 @@ from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, get_mega
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from geo_nemo.config import Run
-from geo_nemo.model.build import DTYPES, build_model
-from geo_nemo.model.fp8 import ddp_fp8, optimizer_fp8
+from geo_nemo.model.build import DTYPES, build_model, ddp_settings
+from geo_nemo.model.fp8 import optimizer_fp8
 from geo_nemo.runtime.chip import check_chip, chip_of
 
 
@@ -130,15 +130,7 @@ def _wrap(module, run: Run, config: TransformerConfig, chunk: int) -> Distribute
         module = Float16Module(config, module)
     return DistributedDataParallel(
         config=config,
-        ddp_config=DistributedDataParallelConfig(
-            grad_reduce_in_fp32=True,
-            use_distributed_optimizer=run.parallel.distributed_optimizer,
-            overlap_grad_reduce=run.parallel.overlap_grad_reduce,
-            overlap_param_gather=run.parallel.overlap_param_gather,
-            # Sums over ranks; the division by the token count comes once, at the end.
-            average_in_collective=False,
-            **ddp_fp8(run.precision),
-        ),
+        ddp_config=DistributedDataParallelConfig(**ddp_settings(run.parallel, run.precision)),
         module=module,
         # The gradients of the first chunk are the last to be ready.
         disable_bucketing=chunk > 0,

@@ -18,6 +18,7 @@ from geo_nemo.runtime.distributed import process_groups
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.train.setup import prepare
 from geo_nemo.train.together import check_same
+from tests.dist.failing_worker import outcome
 from tests.support.tiny import tiny_run
 
 CPU = torch.device("cpu")
@@ -84,14 +85,6 @@ def one_rank_fails(store, output, remote) -> dict:
     last = trainer(store, output, remote)
     last.resume()
     return {"said": said, "lines": made.lines, "mended": mended, "fetch": fetch, "step": last.step}
-
-
-def outcome(action) -> str:
-    try:
-        action()
-    except (RunError, UserError) as error:
-        return f"{type(error).__name__}: {error}"
-    return "nothing"
 
 
 def main():

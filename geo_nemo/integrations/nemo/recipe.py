@@ -14,7 +14,7 @@ from geo_nemo.config import Run, UserError
 from geo_nemo.integrations.job import load_run, refuse_unserved
 from geo_nemo.integrations.nemo.data import PackedDataModule
 from geo_nemo.integrations.nemo.model import ExactGPTModel
-from geo_nemo.model.build import DTYPES
+from geo_nemo.model.build import DTYPES, ddp_settings
 from geo_nemo.runtime.device import resolve_device
 
 
@@ -93,12 +93,7 @@ def _trainer(run: Run, num_nodes: int, devices: int, callbacks: Sequence) -> nem
             ckpt_async_save=False,
             gradient_as_bucket_view=True,
             ddp=nemo_run.Config(
-                DistributedDataParallelConfig,
-                grad_reduce_in_fp32=True,
-                use_distributed_optimizer=parallel.distributed_optimizer,
-                overlap_grad_reduce=parallel.overlap_grad_reduce,
-                overlap_param_gather=parallel.overlap_param_gather,
-                average_in_collective=False,
+                DistributedDataParallelConfig, **ddp_settings(parallel, run.precision)
             ),
         ),
     )

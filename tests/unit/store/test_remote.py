@@ -183,7 +183,7 @@ def test_what_is_no_store_is_a_line(bucket, tmp_path, address, message):
 def test_a_disk_without_room_is_said_before_the_first_byte(store, address, tmp_path, monkeypatch):
     push_store(store, address)
     usage = SimpleNamespace(free=10)
-    monkeypatch.setattr(remote_module.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(UserError, match=r"0.0 GB are free: give data.cache_dir"):
         fetch_store(address, tmp_path)
     with pytest.raises(UserError, match="give a folder on another disk"):

@@ -1,50 +1,23 @@
 """`s3://` against a server on this machine: listing, reading, change, errors without secrets."""
 
-import logging
 import os
 
 import pytest
 import xxhash
 
-pytest.importorskip("moto")
-pytest.importorskip("flask_cors")
-
-import boto3
-import pyarrow.fs  # noqa: F401
-from moto.server import ThreadedMotoServer
-
 from data_prep.config import Limits, Source
 from data_prep.read import list_files, open_reader, s3
 from geo_nemo.config import UserError
+from tests.support.buckets import KEY, SECRET
 from tests.unit.data_prep.read import samples
 from tests.unit.data_prep.read.samples import RECORDS, raws
 
-KEY, SECRET = "AKIAEXAMPLEKEY", "example/secret/of/nobody"
 LINE = b'{"text": "' + b"x" * 1000 + b'"}\n'
 
 
-@pytest.fixture(scope="module")
-def server():
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
-
-
 @pytest.fixture
-def bucket(server, monkeypatch):
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    client = boto3.client("s3", region_name="us-east-1")
-    client.create_bucket(Bucket="news")
-    yield lambda key, data: client.put_object(Bucket="news", Key=key, Body=data)
-    for item in client.list_objects_v2(Bucket="news").get("Contents", []):
-        client.delete_object(Bucket="news", Key=item["Key"])
-    client.delete_bucket(Bucket="news")
+def put(bucket):
+    return bucket.put
 
 
 def records(path, **source):
@@ -57,9 +30,9 @@ def paths(path):
 
 
 @pytest.mark.parametrize("name", samples.every_format())
-def test_every_format_is_read_from_a_bucket(bucket, name):
+def test_every_format_is_read_from_a_bucket(put, name):
     data = samples.every_format()[name]
-    bucket(f"in/{name}", data)
+    put(f"in/{name}", data)
     (file,) = list_files(Source(path=f"s3://news/in/{name}"))
     reader = open_reader(file, Limits())
     found = raws(reader)
@@ -68,18 +41,18 @@ def test_every_format_is_read_from_a_bucket(bucket, name):
     assert reader.digest == xxhash.xxh3_128_hexdigest(data)
 
 
-def test_large_objects_come_in_many_requests(bucket, monkeypatch):
+def test_large_objects_come_in_many_requests(put, monkeypatch):
     monkeypatch.setattr(s3, "READ_BYTES", 100_000)
-    bucket("a.jsonl", LINE * 900)
+    put("a.jsonl", LINE * 900)
     assert records("s3://news/a.jsonl") == [{"text": "x" * 1000}] * 900
     table = samples.pa.table({"text": [os.urandom(500).hex() for _ in range(900)]})
-    bucket("a.parquet", samples.parquet(table, row_group_size=100))
+    put("a.parquet", samples.parquet(table, row_group_size=100))
     assert [r["text"] for r in records("s3://news/a.parquet")] == table["text"].to_pylist()
 
 
-def test_folders_and_patterns(bucket):
+def test_folders_and_patterns(put):
     for key in ("a/1.jsonl", "a/2.csv", "a/b/3.jsonl.gz", "a/README.md", "a/_SUCCESS", "c/4.jsonl"):
-        bucket(key, b"x")
+        put(key, b"x")
     assert (
         paths("s3://news/a") == paths("s3://news/a/") == ["a/1.jsonl", "a/2.csv", "a/b/3.jsonl.gz"]
     )
@@ -90,29 +63,29 @@ def test_folders_and_patterns(bucket):
     assert len(paths("s3://news")) == 4
 
 
-def test_a_saved_dataset_in_a_bucket(bucket):
-    bucket("d/data-00000-of-00001.arrow", samples.arrow())
-    bucket("d/state.json", b'{"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}')
-    bucket("d/dataset_info.json", b"{}")
+def test_a_saved_dataset_in_a_bucket(put):
+    put("d/data-00000-of-00001.arrow", samples.arrow())
+    put("d/state.json", b'{"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}')
+    put("d/dataset_info.json", b"{}")
     assert records("s3://news/d", format="dataset") == RECORDS
 
 
 @pytest.mark.parametrize("size", [2000, 1999, 2001, 10])
-def test_an_object_that_is_replaced_while_it_is_read_is_a_user_error(bucket, monkeypatch, size):
+def test_an_object_that_is_replaced_while_it_is_read_is_a_user_error(put, monkeypatch, size):
     monkeypatch.setattr(s3, "READ_BYTES", 100_000)
-    bucket("a.jsonl", LINE * 2000)
+    put("a.jsonl", LINE * 2000)
     (file,) = list_files(Source(path="s3://news/a.jsonl"))
     found = iter(open_reader(file, Limits()))
     next(found)
-    bucket("a.jsonl", LINE.replace(b"x", b"y") * size)
+    put("a.jsonl", LINE.replace(b"x", b"y") * size)
     with pytest.raises(UserError, match=r"s3://news/a.jsonl changed while it was read"):
         list(found)
 
 
-def test_an_object_that_changed_since_it_was_listed_is_a_user_error(bucket):
-    bucket("a.jsonl", LINE)
+def test_an_object_that_changed_since_it_was_listed_is_a_user_error(put):
+    put("a.jsonl", LINE)
     (file,) = list_files(Source(path="s3://news/a.jsonl"))
-    bucket("a.jsonl", LINE * 2)
+    put("a.jsonl", LINE * 2)
     with pytest.raises(UserError, match="changed since it was listed"):
         list(open_reader(file, Limits()))
 
@@ -129,29 +102,29 @@ def test_an_object_that_changed_since_it_was_listed_is_a_user_error(bucket):
         ("s3://AKIAEXAMPLEKEY:half/example@news/a", "credentials belong in the environment"),
     ],
 )
-def test_what_is_not_there_is_a_user_error_without_secrets(bucket, path, message):
-    bucket("a.jsonl", LINE)
+def test_what_is_not_there_is_a_user_error_without_secrets(put, path, message):
+    put("a.jsonl", LINE)
     with pytest.raises(UserError, match=message) as error:
         records(path)
     assert KEY not in str(error.value) and "example" not in str(error.value)
 
 
-def test_a_server_that_does_not_answer_is_a_user_error_soon(bucket, monkeypatch):
+def test_a_server_that_does_not_answer_is_a_user_error_soon(put, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(UserError, match="no connection to the server") as error:
         records("s3://news/a.jsonl")
     assert SECRET not in str(error.value) and KEY not in str(error.value)
 
 
-def test_credentials_in_the_address_of_a_server_are_refused_unseen(bucket, monkeypatch):
+def test_credentials_in_the_address_of_a_server_are_refused_unseen(put, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://me:{SECRET}@127.0.0.1:9")
     with pytest.raises(UserError, match="without credentials") as error:
         records("s3://news/a.jsonl")
     assert SECRET not in str(error.value)
 
 
-def test_a_disk_too_full_for_a_copy_is_a_user_error(bucket, monkeypatch):
-    bucket("a.parquet", samples.parquet())
+def test_a_disk_too_full_for_a_copy_is_a_user_error(put, monkeypatch):
+    put("a.parquet", samples.parquet())
     # Every write to this device fails for want of space.
     with open("/dev/full", "wb", buffering=0) as full:
         monkeypatch.setattr(s3.tempfile, "TemporaryFile", lambda **_: full)
