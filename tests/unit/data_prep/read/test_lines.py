@@ -10,7 +10,11 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.read.lines import Damage, Line, LineReader
+from data_prep.config import Limits
+from data_prep.read.lines import split_lines
+from data_prep.read.record import DamagedError
+from data_prep.read.storage import LocalFile
+from data_prep.read.unpack import Unpacked
 from geo_nemo.config import UserError
 
 LIMIT = 5000
@@ -25,18 +29,23 @@ WRITERS = {
 
 
 def read(path, limit=LIMIT):
-    reader = LineReader(path, limit)
-    return list(reader), reader
+    """(lines, what is wrong with the file or None)."""
+    lines = []
+    try:
+        blocks = Unpacked(LocalFile(str(path)), Limits(expansion=1 << 62)).blocks()
+        lines.extend(split_lines(blocks, limit))
+    except DamagedError as damage:
+        return lines, damage
+    return lines, None
 
 
 @pytest.mark.parametrize("how", WRITERS)
 def test_lines_and_numbers_whatever_the_compression(tmp_path, how):
     path = tmp_path / "a.jsonl"
     path.write_bytes(WRITERS[how](b"first\n\nthird\r\nlast"))
-    lines, reader = read(path)
-    assert lines == [Line(1, b"first"), Line(2, b""), Line(3, b"third\r"), Line(4, b"last")]
-    assert reader.bytes_read == path.stat().st_size
-    assert reader.text_bytes == len(b"first\n\nthird\r\nlast")
+    lines, damage = read(path)
+    assert lines == [(1, b"first", 0), (2, b"", 0), (3, b"third\r", 0), (4, b"last", 0)]
+    assert damage is None
 
 
 @settings(max_examples=40)
@@ -49,9 +58,9 @@ def test_lines_longer_than_blocks_come_back_whole(tmp_path_factory, lengths, how
     expected = [generator.randbytes(n).replace(b"\n", b" ") + b"." for n in lengths]
     path = tmp_path_factory.mktemp("lines") / "a"
     path.write_bytes(WRITERS[how](b"".join(line + b"\n" for line in expected)))
-    lines, _ = read(path, limit=1 << 20)
-    found = [(line.number, line.data) for line in lines if isinstance(line, Line)]
-    assert found == list(enumerate(expected, start=1))
+    lines, damage = read(path, limit=1 << 20)
+    assert lines == [(number, line, 0) for number, line in enumerate(expected, start=1)]
+    assert damage is None
 
 
 @pytest.mark.parametrize("how", ["plain", "gzip", "zstd"])
@@ -59,12 +68,10 @@ def test_lines_longer_than_blocks_come_back_whole(tmp_path_factory, lengths, how
 def test_a_line_over_the_limit_is_skipped_and_the_next_is_read(tmp_path, how, length):
     path = tmp_path / "a"
     path.write_bytes(WRITERS[how](b"a\n" + b"x" * length + b"\nb\n" + b"y" * length))
-    lines, _ = read(path)
-    assert [(line.number, line.too_long) for line in lines] == [
-        (1, 0), (2, length), (3, 0), (4, length),
-    ]  # fmt: skip
-    assert lines[1].data == b"x" * 1024
-    assert lines[2].data == b"b"
+    lines, damage = read(path)
+    start = (b"x" * 1024, b"y" * 1024)
+    assert lines == [(1, b"a", 0), (2, start[0], length), (3, b"b", 0), (4, start[1], length)]
+    assert damage is None
 
 
 def test_a_line_of_100_mb_never_stands_in_memory_whole(tmp_path):
@@ -76,11 +83,11 @@ def test_a_line_of_100_mb_never_stands_in_memory_whole(tmp_path):
         file.write(compressor.compress(b"\nafter") + compressor.flush())
     # The peak of a process never falls, so it is asked of a process of its own.
     code = (
-        "import resource, sys; from pathlib import Path\n"
-        "from data_prep.read.lines import LineReader\n"
+        "import resource, sys\n"
+        "from tests.unit.data_prep.read.test_lines import read\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "before = peak(); lines = list(LineReader(Path(sys.argv[1]), 10**6))\n"
-        "print(lines[0].too_long, lines[1].data.decode(), (peak() - before) // 1024)"
+        "before = peak(); lines, _ = read(sys.argv[1], 10**6)\n"
+        "print(lines[0][2], lines[1][1].decode(), (peak() - before) // 1024)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
@@ -97,32 +104,24 @@ def test_a_truncated_file_keeps_the_lines_before_the_cut(tmp_path, compress):
     whole = compress(b"\n".join(expected))
     path = tmp_path / "a"
     path.write_bytes(whole[: len(whole) * 3 // 4])
-    lines, _ = read(path, limit=10_000)
-    *good, damage = lines
-    assert len(good) > 100
-    assert [line.data for line in good] == expected[: len(good)]
-    assert damage == Damage(len(good) + 1, "truncated_file", "the compressed data end too early")
+    lines, damage = read(path, limit=10_000)
+    assert len(lines) > 100
+    assert [data for _, data, _ in lines] == expected[: len(lines)]
+    assert (damage.reason, damage.detail) == ("truncated_file", "the compressed data end too early")
 
 
 def test_garbage_after_a_gzip_member_is_damage(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(gzip.compress(b"good\n") + b"garbage")
-    lines, _ = read(path)
-    assert lines[0] == Line(1, b"good")
-    assert (lines[1].number, lines[1].reason) == (2, "damaged_file")
-
-
-@pytest.mark.parametrize("content", [b"", gzip.compress(b""), zstandard.compress(b"")])
-def test_an_empty_file_is_said_to_be_empty(tmp_path, content):
-    path = tmp_path / "a"
-    path.write_bytes(content)
-    assert [line.reason for line in read(path)[0]] == ["empty_file"]
+    lines, damage = read(path)
+    assert lines == [(1, b"good", 0)]
+    assert damage.reason == "damaged_file"
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"\xef\xbb\xbf{}\n\xef\xbb\xbf")
-    assert [line.data for line in read(path)[0]] == [b"{}", b"\xef\xbb\xbf"]
+    assert read(path) == ([(1, b"{}", 0), (2, b"\xef\xbb\xbf", 0)], None)
 
 
 def test_a_missing_file_is_a_user_error(tmp_path):
