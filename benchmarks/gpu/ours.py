@@ -26,7 +26,6 @@ def _row(drawn: np.ndarray, sizes: np.ndarray) -> Row:
         position_ids=np.arange(length) - np.repeat(borders[:-1], sizes),
         loss_mask=np.ones(length, np.float32), source_ids=np.zeros(length, np.int64),
         label_kinds=np.zeros(length, np.uint8),
-        segment_ids=np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
         cu_seqlens=borders, max_seqlen=int(sizes.max()),
     )  # fmt: skip
 

@@ -15,11 +15,11 @@ from typing import Protocol
 import numpy as np
 
 from geo_nemo.config import UserError
-from geo_nemo.data.rows import ROW_ARRAYS, Arrays, Block, Row, longest
+from geo_nemo.data.rows import ROW_ARRAYS, Arrays, Block, Row
 
 PREFETCHED_STEPS = 2
 # Rows that are built at once: more are no quicker, and their arrays leave a processor's cache.
-ROWS_TOGETHER = 16
+ROWS_TOGETHER = 32
 _POLL_S = 0.1
 
 
@@ -60,21 +60,37 @@ def stack_rows(rows: list[Row], sample_ids: list[int]) -> Batch:
 
 def micro_batches(block: Block, sample_ids: Sequence[int], size: int) -> list[Batch]:
     """The rows of a block, `size` in each micro-batch; arrays are views of the block's."""
-    length = block.tokens.shape[1]
     batches = []
     for first in range(0, len(sample_ids), size):
-        rows = slice(first, first + size)
-        bounds = block.bounds[rows]
-        joined = [at + place * length for place, row in enumerate(bounds) for at in row[:-1]]
+        stop = min(first + size, len(sample_ids))
+        cu_seqlens, max_seqlen = block.borders(first, stop)
         batches.append(
             Batch(
-                **{name: getattr(block, name)[rows] for name in ROW_ARRAYS},
-                cu_seqlens=np.array([*joined, len(bounds) * length], np.int32),
-                max_seqlen=max(map(longest, bounds)),
-                sample_ids=np.array(sample_ids[rows], np.int64),
+                **{name: getattr(block, name)[first:stop] for name in ROW_ARRAYS},
+                cu_seqlens=cu_seqlens,
+                max_seqlen=max_seqlen,
+                sample_ids=np.array(sample_ids[first:stop], np.int64),
             )
         )
     return batches
+
+
+def rows_of(batch: Batch) -> list[Row]:
+    """The rows that were stacked."""
+    count, length = batch.tokens.shape
+    rows = []
+    for index in range(count):
+        start = index * length
+        inside = (batch.cu_seqlens >= start) & (batch.cu_seqlens <= start + length)
+        borders = batch.cu_seqlens[inside] - start
+        rows.append(
+            Row(
+                **{name: getattr(batch, name)[index] for name in ROW_ARRAYS},
+                cu_seqlens=borders,
+                max_seqlen=int(np.diff(borders).max()),
+            )
+        )
+    return rows
 
 
 @dataclass(frozen=True)

@@ -170,10 +170,8 @@ class StageDataset:
             self.tokenizer.pad_id,
             self.policy.mask_loss,
         )
-        # Of a fragment that is bare, the first token is no label; of others it is BOS.
         known = self.tokenizer.vocab_size
-        bare = any(fragment.bare for row in rows for fragment in row)
-        if block.labels.max() >= known or (bare and block.tokens.max() >= known):
+        if block.labels.max() >= known or block.tokens.max() >= known:
             documents = sorted({fragment.document for row in rows for fragment in row})
             raise UserError(
                 f"documents {documents} of split {self.split.name} hold token ids above the "
@@ -184,13 +182,15 @@ class StageDataset:
 
     def compose(self, fragment: Fragment) -> Composed:
         """The tokens and kinds of a planned fragment."""
-        title, body = self.split.tokens(fragment.document)
         block = self._block(fragment) if fragment.kept else NO_TOKENS
         if fragment.bare:
+            title, body = self.split.title(fragment.document), self.split.body(fragment.document)
             whole = self.composer.join(block, title, body, final=True)
             return whole.cut(fragment.start, fragment.stop + 1)
-        piece = body[fragment.start : fragment.stop]
-        return self.composer.join(block, title[: fragment.title], piece, fragment.final)
+        title, body = self.split.pieces(
+            fragment.document, fragment.title, fragment.start, fragment.stop
+        )
+        return self.composer.join(block, title, body, fragment.final)
 
     def statistics(self) -> Statistics:
         """Fill, cuts and share of metadata over all windows that the rows come from."""

@@ -7,16 +7,17 @@ crosses from one document to the next and BOS is never a label.
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
-from itertools import pairwise
+from itertools import compress
 
 import numpy as np
 
-from geo_nemo.metadata.compose import Composed
+from geo_nemo.metadata.compose import LABEL_KINDS, NO_TOKENS, Composed
 from geo_nemo.metadata.record import Kind
 
 NO_SOURCE = -1
 NO_SEGMENT = -1
-_PAD = int(Kind.PAD)
+# Kinds of a fragment's labels and of the padding behind it, in order.
+_RUNS = np.array([*LABEL_KINDS, Kind.PAD], np.uint8)
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,8 @@ class Arrays:
     tokens, labels: int64. labels[t] is the token that follows tokens[t] in its document.
     position_ids: int64, from 0 in each segment.
     loss_mask: float32, 1 where labels[t] is trained.
-    source_ids: int64, country of the document as an index into the store's countries; -1: padding.
+    source_ids: int16, country of the document as an index into the store's countries; -1: padding.
     label_kinds: uint8, `Kind` of labels[t].
-    segment_ids: int32, number of the fragment in the row; -1: padding.
     """
 
     tokens: np.ndarray
@@ -37,7 +37,6 @@ class Arrays:
     loss_mask: np.ndarray
     source_ids: np.ndarray
     label_kinds: np.ndarray
-    segment_ids: np.ndarray
 
 
 ROW_ARRAYS = tuple(field.name for field in fields(Arrays))
@@ -53,6 +52,14 @@ class Row(Arrays):
 
     cu_seqlens: np.ndarray
     max_seqlen: int
+
+    @property
+    def segment_ids(self) -> np.ndarray:
+        """Number of the fragment that each position belongs to, int32 [s]; -1: padding."""
+        sizes = np.diff(self.cu_seqlens)
+        numbers = np.arange(len(sizes), dtype=np.int32).repeat(sizes)
+        numbers[self.source_ids == NO_SOURCE] = NO_SEGMENT
+        return numbers
 
 
 @cache
@@ -71,24 +78,30 @@ def trained_kinds(mask_loss: bool) -> np.ndarray:
 class Block(Arrays):
     """n rows built together.
 
-    bounds: of each row, starts of its segments and s.
+    starts, lengths: of the segments of all rows, in their n * s positions, int64 [k].
+    first_segments: of each row, among them, and k; [n + 1].
     """
 
-    bounds: list[list[int]]
+    starts: np.ndarray
+    lengths: np.ndarray
+    first_segments: list[int]
+
+    def borders(self, first: int, stop: int) -> tuple[np.ndarray, int]:
+        """`cu_seqlens` and `max_seqlen` of the rows from `first` to before `stop`."""
+        length = self.tokens.shape[1]
+        segments = slice(self.first_segments[first], self.first_segments[stop])
+        cu_seqlens = np.full(segments.stop - segments.start + 1, (stop - first) * length, np.int32)
+        cu_seqlens[:-1] = self.starts[segments] - first * length
+        return cu_seqlens, int(self.lengths[segments].max())
 
     def row(self, number: int) -> Row:
         """One of the rows; its arrays are views."""
-        bounds = self.bounds[number]
+        cu_seqlens, max_seqlen = self.borders(number, number + 1)
         return Row(
             **{name: getattr(self, name)[number] for name in ROW_ARRAYS},
-            cu_seqlens=np.array(bounds, np.int32),
-            max_seqlen=longest(bounds),
+            cu_seqlens=cu_seqlens,
+            max_seqlen=max_seqlen,
         )
-
-
-def longest(bounds: Sequence[int]) -> int:
-    """The longest stretch between two bounds."""
-    return max(stop - start for start, stop in pairwise(bounds))
 
 
 def build_row(
@@ -111,69 +124,82 @@ def build_rows(
     pad_id: int,
     mask_loss: bool,
 ) -> Block:
-    """Rows as `build_row` makes them, of (fragments, sources) each; quicker than one by one."""
-    # Labels are all tokens of a fragment but the first; tokens follow from them.
-    parts: list[np.ndarray] = []
-    kinds: list[int] = []
-    lengths: list[int] = []
-    firsts: list[int] = []
-    starts: list[int] = []
-    segments: list[int] = []
-    countries: list[int] = []
-    bounds: list[list[int]] = []
-    padding = _padding(length, pad_id)
-    for place, (fragments, sources) in enumerate(rows):
-        base, used = place * length, 0
-        of_row = []
-        for fragment in fragments:
-            first, *others = fragment.parts
-            of_row.append(used)
-            starts.append(base + used)
-            firsts.append(first[0])
-            if len(first) > 1:
-                others.insert(0, first[1:])
-                kinds += fragment.part_kinds
-            else:
-                kinds += fragment.part_kinds[1:]
-            sizes = [len(part) for part in others]
-            parts += others
-            lengths += sizes
-            used += sum(sizes)
-        if used > length:
-            raise ValueError(f"{len(fragments)} fragments take {used} positions of {length}")
-        segments += range(len(fragments))
-        countries.extend(sources)  # which may be an array
-        if used < length:
-            of_row.append(used)
-            starts.append(base + used)
-            firsts.append(pad_id)
-            segments.append(NO_SEGMENT)
-            countries.append(NO_SOURCE)
-            parts.append(padding[: length - used])
-            kinds.append(_PAD)
-            lengths.append(length - used)
-        of_row.append(length)
-        bounds.append(of_row)
+    """Rows as `build_row` makes them, of (fragments, sources) each; quicker than one by one.
 
-    size, shape = len(rows) * length, (len(rows), length)
+    Each row has a fragment, and each fragment a label.
+    """
+    # The labels of a fragment are all its tokens but the first; tokens follow from them. Behind its
+    # parts stands the padding that follows it, which is empty but for the last of a row.
+    parts: list[np.ndarray] = []
+    firsts: list[int] = []
+    countries: list[int] = []
+    for fragments, sources in rows:
+        for fragment in fragments:
+            parts += fragment.parts
+            parts.append(NO_TOKENS)
+            firsts.append(fragment.first)
+        countries.extend(sources)  # which may be an array
+    sizes = np.fromiter(map(len, parts), np.int64, len(parts)).reshape(-1, len(_RUNS))
+    taken = sizes.sum(axis=1)
+    counts = np.array([len(fragments) for fragments, _ in rows])
+    free = _pad(parts, sizes, counts, length, pad_id)
+
+    # A fragment is a segment, and so is the padding behind it.
+    lengths = np.stack([taken, sizes[:, -1]], axis=1).ravel()
+    there = lengths.nonzero()[0]
+    lengths = lengths[there]
+    starts = lengths.cumsum() - lengths
+
+    def of_segments(values: list[int], of_padding: int) -> np.ndarray:
+        """What each segment has: one of `values`, one a fragment, or that of padding."""
+        both = np.full((len(taken), 2), of_padding)
+        both[:, 0] = values
+        return both.ravel()[there]
+
+    size = len(rows) * length
+    runs = sizes.ravel()
     labels = np.empty(size, np.int64)
-    np.concatenate(parts, out=labels)
+    np.concatenate(list(compress(parts, runs.tolist())), out=labels)
     tokens = np.empty(size, np.int64)
     tokens[1:] = labels[:-1]
-    tokens[starts] = firsts
-    begins = np.array(starts)
-    segment_lengths = np.diff(begins, append=size)
-    runs, run_lengths = np.array(kinds, np.uint8), np.array(lengths)
+    tokens[starts] = of_segments(firsts, pad_id)
+    counted = _counted(length)
+    kinds = np.tile(_RUNS, len(taken))
     arrays = {
         "tokens": tokens,
         "labels": labels,
-        "position_ids": np.arange(size) - begins.repeat(segment_lengths),
-        "loss_mask": trained_kinds(mask_loss)[runs].repeat(run_lengths),
-        "source_ids": np.array(countries, np.int64).repeat(segment_lengths),
-        "label_kinds": runs.repeat(run_lengths),
-        "segment_ids": np.array(segments, np.int32).repeat(segment_lengths),
+        "position_ids": np.concatenate([counted[:n] for n in lengths.tolist()]),
+        "loss_mask": trained_kinds(mask_loss)[kinds].repeat(runs),
+        "source_ids": of_segments(countries, NO_SOURCE).astype(np.int16).repeat(lengths),
+        "label_kinds": kinds.repeat(runs),
     }
-    return Block(**{name: array.reshape(shape) for name, array in arrays.items()}, bounds=bounds)
+    return Block(
+        **{name: array.reshape(len(rows), length) for name, array in arrays.items()},
+        starts=starts,
+        lengths=lengths,
+        first_segments=[0, *(counts + (free > 0)).cumsum().tolist()],
+    )
+
+
+def _pad(
+    parts: list[np.ndarray], sizes: np.ndarray, counts: np.ndarray, length: int, pad_id: int
+) -> np.ndarray:
+    """Put padding behind the last of each row's `counts` [n] fragments; how much, int64 [n].
+
+    parts, sizes: of all fragments, `_RUNS` of each; changed in place.
+    """
+    last = counts.cumsum() - 1
+    free = length - np.add.reduceat(sizes.sum(axis=1), last + 1 - counts)
+    if free.min() < 0:
+        worst = free.argmin()
+        used = length - free[worst]
+        raise ValueError(f"{counts[worst]} fragments take {used} positions of {length}")
+    sizes[last, -1] = free
+    padding = _padding(length, pad_id)
+    places = ((last + 1) * len(_RUNS) - 1).tolist()
+    for place, positions in zip(places, free.tolist(), strict=True):
+        parts[place] = padding[:positions]
+    return free
 
 
 @cache
@@ -182,3 +208,11 @@ def _padding(length: int, pad_id: int) -> np.ndarray:
     padding = np.full(length, pad_id, np.int32)
     padding.flags.writeable = False
     return padding
+
+
+@cache
+def _counted(length: int) -> np.ndarray:
+    """0 to length - 1, int64, read-only."""
+    counted = np.arange(length)
+    counted.flags.writeable = False
+    return counted

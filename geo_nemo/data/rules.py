@@ -9,7 +9,7 @@ import numpy as np
 
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.dropout import fields_of
-from geo_nemo.data.rows import NO_SEGMENT, NO_SOURCE, Row
+from geo_nemo.data.rows import NO_SOURCE, Row
 from geo_nemo.data.window import Fragment
 from geo_nemo.metadata.record import Kind
 
@@ -61,10 +61,6 @@ def _shape_rules(dataset: StageDataset, row: Row, fragments: Sequence[Fragment])
     first = starts & ~padding
     inside = ~starts[1:]
 
-    yield (
-        "segments tile the row",
-        np.flatnonzero(row.segment_ids != np.where(padding, NO_SEGMENT, segment)),
-    )
     yield "at most one padding segment", np.flatnonzero(segment > num_fragments)
     yield (
         "positions restart in each segment",

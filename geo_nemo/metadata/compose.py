@@ -34,47 +34,54 @@ CONTENT_LABEL = "CONTENT:"
 # Hosts of a large corpus outgrow any memory; the frequent ones fit here.
 CACHED_VALUES = 65_536
 NO_TOKENS = np.empty(0, dtype=np.int32)
-# Plain numbers, which lists and arrays of kinds are made of many times a row.
-_BOS, _METADATA, _LABEL = int(Kind.BOS), int(Kind.METADATA), int(Kind.LABEL)
-_BODY, _EOS = int(Kind.BODY), int(Kind.EOS)
-_TITLED = (_LABEL, int(Kind.TITLE), _LABEL)
+# What stands behind BOS, in order; a document may lack any of it.
+LABEL_KINDS = (
+    Kind.METADATA,
+    Kind.LABEL,
+    Kind.TITLE,
+    Kind.LABEL,
+    Kind.BODY,
+    Kind.METADATA,
+    Kind.EOS,
+)
 
 
 class Composed:
-    """A document, or a fragment of one, as it is trained on: parts in a row, each of one `Kind`.
+    """A document, or a fragment of one, as it is trained on.
 
-    parts: token ids, integer arrays of at least one id each, from BOS on. part_kinds: `Kind` of the
-    tokens of each part. Arrays of all tokens are made when they are asked for: rows are built of
-    the parts.
+    first: the first token, which is no label: BOS, or another of a piece that was cut out.
+    parts: ids of the other tokens, an integer array for each of `LABEL_KINDS`, some of them empty.
+    Arrays of all tokens are made when they are asked for: rows are built of the parts.
     """
 
-    __slots__ = ("part_kinds", "parts")
+    __slots__ = ("first", "first_kind", "parts")
 
-    def __init__(self, parts: Sequence[np.ndarray], part_kinds: Sequence[int]):
+    def __init__(self, first: int, parts: Sequence[np.ndarray], first_kind: Kind = Kind.BOS):
+        self.first = first
         self.parts = parts
-        self.part_kinds = part_kinds
+        self.first_kind = first_kind
 
     @property
     def ids(self) -> np.ndarray:
         """int32 [n]."""
-        return np.concatenate(self.parts, dtype=np.int32, casting="same_kind")
+        return np.concatenate([[self.first], *self.parts], dtype=np.int32, casting="same_kind")
 
     @property
     def kinds(self) -> np.ndarray:
         """uint8 [n], the `Kind` of each token."""
-        return np.repeat(np.array(self.part_kinds, np.uint8), [len(part) for part in self.parts])
+        sizes = [1, *map(len, self.parts)]
+        return np.repeat(np.array([self.first_kind, *LABEL_KINDS], np.uint8), sizes)
 
     def cut(self, start: int, stop: int) -> Composed:
-        """The tokens from `start` to before `stop`."""
-        parts, kinds = [], []
-        for part, kind in zip(self.parts, self.part_kinds, strict=True):
-            piece = part[max(start, 0) : max(stop, 0)]
-            if len(piece):
-                parts.append(piece)
-                kinds.append(kind)
-            start -= len(part)
-            stop -= len(part)
-        return Composed(parts, kinds)
+        """The tokens from `start` to before `stop`, of which there must be one."""
+        first, first_kind = self.first, self.first_kind
+        parts, at = [], 1
+        for part, kind in zip(self.parts, LABEL_KINDS, strict=True):
+            if at <= start < at + len(part):
+                first, first_kind = int(part[start - at]), kind
+            parts.append(part[max(start + 1 - at, 0) : max(stop - at, 0)])
+            at += len(part)
+        return Composed(first, parts, first_kind)
 
 
 class Composer:
@@ -87,7 +94,6 @@ class Composer:
         self.title_label = self._encode(TITLE_LABEL)
         self.content_label = self._encode(CONTENT_LABEL)
         self.separator = self._encode(SEPARATOR)
-        self._bos = np.array([tokenizer.bos_id], dtype=np.int32)
         self._eos = np.array([tokenizer.eos_id], dtype=np.int32)
         self._line_ids = lru_cache(CACHED_VALUES)(self._encode)
         self._block = lru_cache(CACHED_VALUES)(self._encode_block)
@@ -137,27 +143,17 @@ class Composer:
         final: bool,
     ) -> Composed:
         """`compose` of arrays, with a metadata block that `prefix_ids` gave."""
-        append = self._appends
-        parts, kinds = [self._bos], [_BOS]
-        if len(block) and not append:
-            parts.append(block)
-            kinds.append(_METADATA)
-        if len(title_ids):
-            parts += (self.title_label, title_ids, self.content_label)
-            kinds += _TITLED
-        else:
-            parts.append(self.content_label)
-            kinds.append(_LABEL)
-        if len(body_ids):
-            parts.append(body_ids)
-            kinds.append(_BODY)
-        if final:
-            if len(block) and append:
-                parts.append(block)
-                kinds.append(_METADATA)
-            parts.append(self._eos)
-            kinds.append(_EOS)
-        return Composed(parts, kinds)
+        titled, appended = len(title_ids) > 0, self._appends
+        parts = (
+            NO_TOKENS if appended else block,
+            self.title_label if titled else NO_TOKENS,
+            title_ids,
+            self.content_label,
+            body_ids,
+            block if appended and final else NO_TOKENS,
+            self._eos if final else NO_TOKENS,
+        )
+        return Composed(self.tokenizer.bos_id, parts)
 
     def _value(self, field: MetadataField, record: MetadataRecord) -> str:
         if field == "country":

@@ -104,12 +104,18 @@ class Split:
         shard, i = self._locate(index)
         return _slice(shard.body_tokens, shard.body_end, i)
 
-    def tokens(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Title and body tokens of document `index`; views of the memory map."""
+    def pieces(
+        self, index: int, title: int, start: int, stop: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """First `title` title tokens of a document, and its body tokens from `start` to `stop`.
+
+        Views of the memory map. All of them must be the document's, which is not checked.
+        """
         shard, i = self._locate(index)
+        titles, bodies = _start(shard.title_end, i), _start(shard.body_end, i)
         return (
-            _slice(shard.title_tokens, shard.title_end, i),
-            _slice(shard.body_tokens, shard.body_end, i),
+            shard.title_tokens[titles : titles + title],
+            shard.body_tokens[bodies + start : bodies + stop],
         )
 
     def record(self, index: int) -> MetadataRecord:
@@ -224,7 +230,11 @@ class TokenStore:
 
 
 def _slice(values: np.ndarray, ends: np.ndarray, i: int) -> np.ndarray:
-    return values[int(ends[i - 1]) if i else 0 : int(ends[i])]
+    return values[_start(ends, i) : ends.item(i)]
+
+
+def _start(ends: np.ndarray, i: int) -> int:
+    return ends.item(i - 1) if i else 0
 
 
 def _lengths(ends: np.ndarray) -> np.ndarray:

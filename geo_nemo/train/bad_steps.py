@@ -17,9 +17,9 @@ from megatron.core import parallel_state
 
 from geo_nemo.config import BadSteps, RunError
 from geo_nemo.config.files import make_folder, write_whole, writing
-from geo_nemo.data.batches import Batch
+from geo_nemo.data.batches import Batch, rows_of
 from geo_nemo.data.render import STYLE, legend_html, row_html
-from geo_nemo.data.rows import ROW_ARRAYS, Row
+from geo_nemo.data.rows import ROW_ARRAYS
 from geo_nemo.metadata.tokenizer import Tokenizer
 
 # Fewer losses say too little of what is usual.
@@ -120,21 +120,3 @@ def note(path: Path, step: int, stage: str, reason: str, action: str) -> None:
         line = {"step": step, "stage": stage, "reason": reason, "action": action}
         with writing(path), path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-
-
-def rows_of(batch: Batch) -> list[Row]:
-    """The rows that were stacked."""
-    count, length = batch.tokens.shape
-    rows = []
-    for index in range(count):
-        start = index * length
-        inside = (batch.cu_seqlens >= start) & (batch.cu_seqlens <= start + length)
-        borders = batch.cu_seqlens[inside] - start
-        rows.append(
-            Row(
-                **{name: getattr(batch, name)[index] for name in ROW_ARRAYS},
-                cu_seqlens=borders,
-                max_seqlen=int(np.diff(borders).max()),
-            )
-        )
-    return rows

@@ -30,7 +30,7 @@ def masked_loss(
         each [num_sources], in float64.
     """
     mask = loss_mask.flatten()
-    sources = source_ids.flatten().clamp(min=0)
+    sources = source_ids.flatten().clamp(min=0).long()
 
     def loss(per_token_loss: torch.Tensor) -> LossOutput:
         nats, squares = per_token_loss if z_loss else (per_token_loss, None)

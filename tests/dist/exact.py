@@ -38,7 +38,6 @@ def row(rng, lengths, trained):
         loss_mask=mask,
         source_ids=np.repeat(np.arange(len(lengths)) % NUM_SOURCES, lengths),
         label_kinds=np.full(LENGTH, 5, np.uint8),
-        segment_ids=np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
         cu_seqlens=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
         max_seqlen=max(lengths),
     )

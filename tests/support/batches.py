@@ -19,7 +19,6 @@ def random_row(rng, length, vocab_size, trained_share, num_sources=3):
         loss_mask=(rng.random(length) < trained_share).astype(np.float32),
         source_ids=np.repeat(rng.integers(0, num_sources, len(lengths)), lengths),
         label_kinds=np.full(length, 5, np.uint8),
-        segment_ids=np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
         cu_seqlens=np.array(borders, np.int32),
         max_seqlen=int(lengths.max()),
     )

@@ -16,7 +16,9 @@ def test_a_store_of_random_ids_is_whole_and_megatron_s_file_has_its_tokens(tmp_p
     assert split.num_documents == 300
     prefix = write_megatron(root, tmp_path / "megatron")
     eos = [store.tokenizer().eos_id]
-    expected = [np.concatenate([*split.tokens(number), eos]) for number in range(300)]
+    expected = [
+        np.concatenate([split.title(number), split.body(number), eos]) for number in range(300)
+    ]
     found = np.fromfile(f"{prefix}.bin", np.uint16)
     assert np.array_equal(found, np.concatenate(expected))
 

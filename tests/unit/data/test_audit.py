@@ -94,7 +94,6 @@ FALSIFICATIONS = [
     ("position_ids", 3, 0, "positions restart in each segment"),
     ("source_ids", -1, 0, "padding has no source"),
     ("source_ids", 2, 1, "source is the document's country"),
-    ("segment_ids", 3, 1, "segments tile the row"),
     ("cu_seqlens", -1, 47, "segments tile the row"),
     ("cu_seqlens", 1, 0, "segments tile the row"),
 ]

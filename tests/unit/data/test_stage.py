@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geo_nemo.config import Data, MetadataPolicy, Run, Sampling, Select, Stage, Train, UserError
-from geo_nemo.data.batches import BatchStream
+from geo_nemo.data.batches import BatchStream, rows_of
 from geo_nemo.data.outline import outline_stages
 from geo_nemo.data.stage import build_stage_index, index_place
 from geo_nemo.metadata.record import Kind
@@ -148,18 +148,17 @@ def trained(prepared, step):
 
 def count(counted, batch, countries):
     """Add a batch: documents by their title, positions by country, text and metadata by kind."""
-    for row in range(len(batch.tokens)):
-        for position in np.flatnonzero(batch.source_ids[row] >= 0):
-            sums = counted[countries[batch.source_ids[row, position]]]
+    for row in rows_of(batch):
+        for position in np.flatnonzero(row.source_ids >= 0):
+            sums = counted[countries[row.source_ids[position]]]
             sums[1] += 1
-            sums[2] += batch.label_kinds[row, position] in (Kind.TITLE, Kind.BODY)
-            sums[3] += batch.label_kinds[row, position] == Kind.METADATA
-        titles = batch.label_kinds[row] == Kind.TITLE
-        starts = batch.segment_ids[row][titles]
-        for segment in set(starts.tolist()):
-            place = int(np.flatnonzero(batch.segment_ids[row] == segment)[0])
+            sums[2] += row.label_kinds[position] in (Kind.TITLE, Kind.BODY)
+            sums[3] += row.label_kinds[position] == Kind.METADATA
+        titles = row.label_kinds == Kind.TITLE
+        for segment in set(row.segment_ids[titles].tolist()):
+            place = int(np.flatnonzero(row.segment_ids == segment)[0])
             # Every document of this store has a title, on its first fragment and no other.
-            counted[countries[batch.source_ids[row, place]]][0] += 1
+            counted[countries[row.source_ids[place]]][0] += 1
 
 
 def test_the_ledger_starts_empty_and_ends_with_the_run(tiny_store, tmp_path):

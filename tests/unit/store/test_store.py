@@ -27,6 +27,10 @@ def test_documents_come_back_across_shards(pristine):
     assert len(split) == 5
     assert [split.title(i).tolist() for i in range(5)] == TITLES
     assert [split.body(i).tolist() for i in range(5)] == BODIES
+    for i, (title, body) in enumerate(zip(TITLES, BODIES, strict=True)):
+        found = split.pieces(i, len(title), 1, len(body))
+        assert [part.tolist() for part in found] == [title, body[1:]]
+        assert split.pieces(i, 0, 0, min(1, len(body)))[1].tolist() == body[:1]
     assert split.title_lengths.tolist() == [0, 2, 1, 3, 0]
     assert split.body_lengths.tolist() == [1, 3, 0, 2, 4]
     assert split.body_lengths.dtype == np.int64

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from geo_nemo.config import BadSteps, RunError, Train
-from geo_nemo.data.batches import stack_rows
-from geo_nemo.train.bad_steps import BadStepError, BadStepRule, rows_of
+from geo_nemo.data.batches import rows_of, stack_rows
+from geo_nemo.train.bad_steps import BadStepError, BadStepRule
 from geo_nemo.train.callbacks import Metrics
 from geo_nemo.train.setup import prepare
 from tests.support.runs import Events, trainer, weights

@@ -222,7 +222,6 @@ def own_logits(made, tokens):
         loss_mask=np.ones(n, np.float32),
         source_ids=nothing,
         label_kinds=nothing.astype(np.uint8),
-        segment_ids=nothing,
         cu_seqlens=np.array([0, n], np.int32),
         max_seqlen=n,
     )

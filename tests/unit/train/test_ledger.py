@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from geo_nemo.config import BadSteps, Train
+from geo_nemo.data.batches import rows_of
 from geo_nemo.data.index import LEDGER
 from geo_nemo.metadata.record import Kind
 from geo_nemo.train.bad_steps import BadStepError
@@ -72,16 +73,16 @@ def walked(events, countries):
         for batch in event.batches:
             stage["rows"] += len(batch.tokens)
             stage["padding"] += int(np.sum(batch.source_ids < 0))
-            for row in range(len(batch.tokens)):
-                walk_row(stage["by_country"], batch, row, countries)
+            for row in rows_of(batch):
+                walk_row(stage["by_country"], row, countries)
     return found
 
 
-def walk_row(by_country, batch, row, countries):
-    for segment in range(batch.segment_ids[row].max() + 1):
-        here = batch.segment_ids[row] == segment
-        kinds = batch.label_kinds[row][here]
-        country = countries[batch.source_ids[row][here][0]]
+def walk_row(by_country, row, countries):
+    for segment in range(row.segment_ids.max() + 1):
+        here = row.segment_ids == segment
+        kinds = row.label_kinds[here]
+        country = countries[row.source_ids[here][0]]
         sums = by_country.setdefault(country, dict.fromkeys(LEDGER, 0))
         # Every document of this store has a title, on its first fragment and no other.
         sums["documents"] += int(Kind.TITLE in kinds)
