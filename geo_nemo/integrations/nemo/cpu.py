@@ -7,9 +7,11 @@ NeMo puts numbers for the log on the GPU by `torch.tensor(x, pin_memory=True).to
 
 import functools
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from megatron.core import tensor_parallel
 from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 
 from geo_nemo.runtime import cpu
@@ -53,3 +55,21 @@ def install() -> None:
     # In fp32 the optimizer's parameters are the model's own, which autograd lets no load write to.
     load = DistributedOptimizer._set_main_param_and_optimizer_states
     DistributedOptimizer._set_main_param_and_optimizer_states = torch.no_grad()(load)
+    # The rank that prints gathers timers from all, and no other rank joins. There are no timers to
+    # send, but gloo counts the call, and the next one on all ranks waits for ever.
+    printer = sys.modules["nemo.lightning.pytorch.callbacks.progress_printer"].ProgressPrinter
+    printer.log_megatron_timers = lambda self, timers: None
+    # The random states of tensor-parallel ranks are given out where there is a GPU.
+    beginning = sys.modules["nemo.lightning.megatron_init"]
+    if not hasattr(beginning._set_random_seed, "seeds_ranks"):
+        beginning._set_random_seed = _seeding_ranks(beginning._set_random_seed)
+
+
+def _seeding_ranks(set_random_seed: Callable[[int], None]) -> Callable[[int], None]:
+    @functools.wraps(set_random_seed)
+    def seed_ranks(seed: int) -> None:
+        set_random_seed(seed)
+        tensor_parallel.model_parallel_cuda_manual_seed(seed)
+
+    seed_ranks.seeds_ranks = True
+    return seed_ranks
