@@ -14,7 +14,8 @@ from pathlib import Path
 
 import click
 
-from geo_nemo.cli.launch_checks import check_others, check_slurm, check_training
+from geo_nemo.cli.launch_chain import check_chain, check_prep, read_chain
+from geo_nemo.cli.launch_checks import check_slurm, check_training, split_words
 from geo_nemo.cli.options import DryRun
 from geo_nemo.config import UserError
 from geo_nemo.config.files import make_folder, write_whole
@@ -70,34 +71,37 @@ def command(
     slurm = load_config("launch", Launch, own).slurm
     if multirun and runs:
         raise click.UsageError("give --multirun or --runs")
-    lines = [shlex.split(line) for line in _lines(runs)] if runs else [[]]
+    lines = _lines(runs) if runs else [[]]
     trainings = expand(settings) if multirun else [(*settings, *line) for line in lines]
+    check_slurm(slurm)
+    chain = read_chain(prep, evaluate, report)
+    if chain.prep is not None:
+        check_prep(slurm, chain.prep)
     seen: dict[str, int] = {}
     for number, training in enumerate(trainings):
-        run = check_training(slurm, training, store_is_there=prep is None)
+        run = check_training(slurm, training, chain.store, waits=after is not None)
         if (other := seen.setdefault(run.output_dir, number)) != number:
             both = f"runs {other} and {number} both have output_dir={run.output_dir}"
             raise UserError(f"{runs or '--multirun'}: {both}")
-    check_slurm(slurm)
-    check_others(prep, evaluate, report)
+    check_chain(slurm, chain, trained=list(seen), waits=after is not None)
     folder = scripts_dir()
     jobs = []
-    if prep:
-        jobs.append(_other(slurm, "prep", ("prep", "run", *shlex.split(prep))))
+    if prep is not None:
+        jobs.append(_other(slurm, "prep", ("prep", "run", *split_words("--prep", prep))))
     is_array = runs is not None or multirun
     array = Path(f"{Path(runs).resolve()}.d") if runs else _folder_of(run.output_dir, trainings)
     arguments = trainings[0]
     options = training_options(slurm, f"geo-nemo-{'array' if is_array else run.name}")
     if is_array:
         arguments = ("--runs", str(array))
-        options = (*options, f"--array=0-{len(trainings) - 1}")
+        at_once = f"%{slurm.at_once}" if slurm.at_once else ""
+        options = (*options, f"--array=0-{len(trainings) - 1}{at_once}")
     jobs.append(Job("train", "train.sbatch", options, arguments))
-    if evaluate:
-        jobs.append(
-            _other(slurm, "eval", ("eval", *shlex.split(evaluate)), slurm.gpus_per_node > 0)
-        )
-    if report:
-        jobs.append(_other(slurm, "report", ("report", *shlex.split(report))))
+    if evaluate is not None:
+        words = split_words("--eval", evaluate)
+        jobs.append(_other(slurm, "eval", ("eval", *words), slurm.gpus_per_node > 0))
+    if report is not None:
+        jobs.append(_other(slurm, "report", ("report", *split_words("--report", report))))
     environment = job_environment(slurm, folder)
     if dry_run:
         show(jobs, environment, folder, after)
@@ -201,12 +205,21 @@ def _site(slurm: Slurm) -> tuple[str, ...]:
     return (*(f"--{key}={value}" for key, value in names if value), *slurm.sbatch)
 
 
-def _lines(name: str) -> list[str]:
+def _lines(name: str) -> list[list[str]]:
+    """The settings of each run of a file."""
     try:
-        text = Path(name).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read --runs {name}: {error}") from None
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        text = Path(name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read --runs {name}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(
+            f"--runs {name} is no text: write the settings of each run in a line"
+        ) from None
+    lines = [
+        split_words(f"--runs {name}, line {number}", line)
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.startswith("#")
+    ]
     if not lines:
         raise UserError(f"--runs {name} has no run: write the settings of each in a line")
     return lines

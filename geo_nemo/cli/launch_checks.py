@@ -1,5 +1,6 @@
 """What `geo-nemo launch` can know before it submits, and would else show on the nodes alone."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,62 +13,87 @@ from geo_nemo.config.remote import is_remote
 FASTEST_CHIP = "B200"
 # Folders that each node has for itself.
 OF_ONE_NODE = ("/tmp", "/dev/shm", "/var/tmp", "/run")
+# Less than any start takes: the checks of the nodes, and imports.
+START_MINUTES = 1.0
 
 
-def check_training(slurm: Slurm, settings: Sequence[str], store_is_there: bool = True) -> Run:
-    """Raise UserError for what would make the training fail on the nodes."""
+def split_words(where: str, text: str) -> list[str]:
+    """The words of a line as a shell has them; where: whose line it is."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UserError(
+            f"{where}: {str(error).lower()} in {text[:80]}: quote it as a shell"
+        ) from None
+
+
+def check_training(
+    slurm: Slurm, settings: Sequence[str], made: str | None = None, waits: bool = False
+) -> Run:
+    """Raise UserError for what would make the training fail on the nodes.
+
+    made: the store that a job before it makes. waits: for another job, which may make the store.
+    """
     from geo_nemo.model.layout import check_layout
     from geo_nemo.store.remote import read_remote_manifest
     from geo_nemo.train.setup import prepare
 
     run = load_config("train", Run, settings)
-    remote = is_remote(run.data.store)
     inputs = {"data.store": run.data.store}
     if run.init is not None:
         inputs["init.checkpoint"] = run.init.checkpoint
-    inputs = {key: path for key, path in inputs.items() if not is_remote(path)}
-    for key, path in {"output_dir": run.output_dir, **inputs}.items():
-        _check_shared(slurm, key, path)
-    for key, path in inputs.items():
-        if slurm.container and not _within(path, [run.output_dir, *slurm.mounts]):
-            raise UserError(
-                f"the container would not see {key}={path}: add its folder, "
-                f"slurm.mounts=[{Path(path).parent}]"
-            )
-    if slurm.minutes <= run.health.margin_minutes + slurm.signal_seconds / 600:
-        raise UserError(
-            f"slurm.time={slurm.time} leaves no time to train before the save: the run stops "
-            f"{run.health.margin_minutes:g} minutes (health.margin_minutes) before the end"
-        )
+    shared = {"output_dir": run.output_dir, **inputs}
+    if run.data.index_dir is not None:
+        shared["data.index_dir"] = run.data.index_dir
+    for key, path in shared.items():
+        check_shared(slurm, key, path)
+    check_output("output_dir", run.output_dir)
+    check_seen(slurm, run.output_dir, inputs)
+    _check_time(slurm, run)
     if run.device == "gpu" and not slurm.gpus_per_node:
-        raise UserError("device=gpu, but slurm.gpus_per_node=0")
-    if remote and store_is_there:
+        raise UserError("device=gpu, but slurm.gpus_per_node=0: take slurm=node, or device=cpu")
+    absent = not is_remote(run.data.store) and not Path(run.data.store).exists()
+    if os.path.normpath(run.data.store) == made or (waits and absent):
+        # Any vocabulary is padded to a multiple of this one.
+        vocab_size = run.model.make_vocab_size_divisible_by
+        check_layout(run, vocab_size, slurm.world_size)
+    elif made is not None and absent:
+        raise UserError(
+            f"data.store={run.data.store} is not there, and --prep makes another: give "
+            f"data.store={made}, or another output to --prep"
+        )
+    elif is_remote(run.data.store):
         # Its nodes fetch it; here its manifest tells what the layout must fit.
         manifest, _ = read_remote_manifest(run.data.store)
         vocab_size = manifest.tokenizer.vocab_size
         check_layout(run, vocab_size, slurm.world_size)
-    elif store_is_there:
-        vocab_size = prepare(run, slurm.world_size).tokenizer.vocab_size
     else:
-        # Any vocabulary is padded to a multiple of this one.
-        vocab_size = run.model.make_vocab_size_divisible_by
-        check_layout(run, vocab_size, slurm.world_size)
+        vocab_size = prepare(run, slurm.world_size).tokenizer.vocab_size
     if slurm.gpus_per_node:
         _check_walltime(slurm, run, vocab_size)
     return run
 
 
 def check_slurm(slurm: Slurm) -> None:
-    """Raise UserError for files of the job that are not there."""
+    """Raise UserError for files of the job that are not there, and for a container half told."""
     image = slurm.container
     for key, path in (("slurm.container", image), ("slurm.env_file", slurm.env_file)):
         # Not an address, and not a name in a registry.
         if path and "://" not in path and "#" not in path:
-            _check_shared(slurm, key, path)
+            check_shared(slurm, key, path)
     if image and "://" not in image and "#" not in image and not Path(image).exists():
-        raise UserError(f"slurm.container={image}: no such image")
+        raise UserError(
+            f"slurm.container={image}: no such image; make one as docs/containers.md has it"
+        )
     if image and slurm.runtime == "none":
-        raise UserError("slurm.runtime=none, but slurm.container names an image")
+        raise UserError("slurm.runtime=none, but slurm.container names an image: leave one out")
+    if not image and slurm.runtime not in (None, "none"):
+        raise UserError(
+            f"slurm.runtime={slurm.runtime}, but no container: add slurm.container=IMAGE"
+        )
+    for mount in slurm.mounts:
+        if not all(path.startswith("/") for path in mount.split(":")[:2]):
+            raise UserError(f"slurm.mounts: {mount} is not absolute: give /FOLDER or /FROM:/TO")
     if slurm.env_file:
         file = Path(slurm.env_file)
         if not file.is_file():
@@ -76,20 +102,53 @@ def check_slurm(slurm: Slurm) -> None:
             raise UserError(f"slurm.env_file={file} can be read by others: chmod 600 {file}")
 
 
-def check_others(prep: str | None, evaluate: str | None, report: str | None) -> None:
-    """Raise UserError for settings that the jobs around the training would refuse, hours later."""
-    from data_prep.config import Prep
-    from eval.config import EvalConfig, ReportConfig
+def check_shared(slurm: Slurm, key: str, path: str) -> None:
+    """Raise UserError for a path that means something else on another node."""
+    if is_remote(path):
+        return
+    if not path.startswith("/"):
+        raise UserError(f"{key}={path} is not absolute: a job starts in another folder")
+    whole = Path(os.path.normpath(path))
+    if slurm.nodes > 1 and any(whole.is_relative_to(folder) for folder in OF_ONE_NODE):
+        raise UserError(f"{key}={path}: each node has a folder of its own there; give a shared one")
 
-    if prep:
-        name, overrides = "prep", shlex.split(prep)
-        if overrides and "=" not in overrides[0]:
-            name, *overrides = overrides
-        load_config(name, Prep, overrides)
-    if evaluate:
-        load_config("eval", EvalConfig, shlex.split(evaluate))
-    if report:
-        load_config("report", ReportConfig, shlex.split(report))
+
+def check_output(key: str, path: str) -> None:
+    """Raise UserError for a folder that is there, or has one above it, and cannot be written.
+
+    Where nothing but / is there, it may be on a disk that the nodes alone see.
+    """
+    place = Path(path)
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise UserError(f"{key}={path}: {place} is no folder: give another")
+    if place != place.parent and not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"{key}={path}: you may not write in {place}: give another, or the right")
+
+
+def check_seen(slurm: Slurm, output: str, inputs: dict[str, str]) -> None:
+    """Raise UserError for an input that the container would not see. output: the job's folder."""
+    for key, path in inputs.items():
+        if slurm.container and not is_remote(path) and not _within(path, [output, *slurm.mounts]):
+            raise UserError(
+                f"the container would not see {key}={path}: add its folder, "
+                f"slurm.mounts=[{Path(path).parent}]"
+            )
+
+
+def _check_time(slurm: Slurm, run: Run) -> None:
+    """Raise UserError where the run would be told to save before it has begun."""
+    margins = {
+        "health.margin_minutes": run.health.margin_minutes,
+        "slurm.signal_seconds": slurm.signal_seconds / 60,
+    }
+    key = max(margins, key=margins.__getitem__)
+    if slurm.minutes <= margins[key] + START_MINUTES:
+        raise UserError(
+            f"slurm.time={slurm.time} leaves no time to train before the save: the run stops "
+            f"{margins[key]:g} minutes ({key}) before the end; give more time"
+        )
 
 
 def _check_walltime(slurm: Slurm, run: Run, vocab_size: int) -> None:
@@ -100,20 +159,13 @@ def _check_walltime(slurm: Slurm, run: Run, vocab_size: int) -> None:
     from geo_nemo.train.plan import Assumptions, make_plan
 
     time = make_plan(run, vocab_size, slurm.world_size, Assumptions(FASTEST_CHIP, mfu=1.0)).time
-    left = slurm.minutes - run.health.margin_minutes
+    left = slurm.minutes - max(run.health.margin_minutes, slurm.signal_seconds / 60)
     if time is not None and time.seconds_per_step > 60 * left:
         raise UserError(
             f"slurm.time={slurm.time} leaves {left:.1f} minutes before the save "
             f"(health.margin_minutes={run.health.margin_minutes:g}), and a step takes "
             f"{time.seconds_per_step / 60:.1f} at the very least: give more time or more GPUs"
         )
-
-
-def _check_shared(slurm: Slurm, key: str, path: str) -> None:
-    if not path.startswith("/"):
-        raise UserError(f"{key}={path} is not absolute: a job starts in another folder")
-    if slurm.nodes > 1 and path.startswith(tuple(f"{folder}/" for folder in OF_ONE_NODE)):
-        raise UserError(f"{key}={path}: each node has a folder of its own there; give a shared one")
 
 
 def _within(path: str, mounts: Sequence[str]) -> bool:

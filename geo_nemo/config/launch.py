@@ -1,5 +1,6 @@
 """What a training asks of SLURM."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -8,7 +9,23 @@ from geo_nemo.config.section import NonNegative, Positive, Section
 
 Check = Literal["node", "doctor", "allreduce"]
 # Minutes, hours or days, as sbatch(1) has them.
-Walltime = Annotated[str, Field(pattern=r"^(\d+|\d+:\d{2}|\d+:\d{2}:\d{2}|\d+-\d+(:\d{2}){0,2})$")]
+_WALLTIME = re.compile(r"\d+|\d+:\d{2}|\d+:\d{2}:\d{2}|\d+-\d+(:\d{2}){0,2}")
+# Options of sbatch that would contradict a setting of which more than sbatch goes by.
+_SETTING_OF = {
+    "--nodes": "nodes",
+    "-N": "nodes",
+    "--ntasks": "gpus_per_node",
+    "-n": "gpus_per_node",
+    "--ntasks-per-node": "gpus_per_node",
+    "--gpus": "gpus_per_node",
+    "-G": "gpus_per_node",
+    "--gpus-per-node": "gpus_per_node",
+    "--time": "time",
+    "-t": "time",
+    "--signal": "signal_seconds",
+    "--array": "at_once",
+    "-a": "at_once",
+}
 
 
 class Slurm(Section):
@@ -23,14 +40,15 @@ class Slurm(Section):
     min_busbw: GB/s of an all-reduce within a node, below which the node is at fault.
     restarts: starts without a newer checkpoint before the job gives up. requeues: starts in all.
     drain: drain a faulty node where you may; otherwise the job leaves it out.
-    sbatch: further options of sbatch, word by word.
+    at_once: runs of an array that go on at the same time; null: as many as SLURM starts.
+    sbatch: further options of sbatch, word by word; none that a setting here decides.
     """
 
     nodes: Positive = 1
     gpus_per_node: NonNegative = 8
     processes_per_node: Positive = 1
     cpus_per_task: Positive = 12
-    time: Walltime = "24:00:00"
+    time: str = "24:00:00"
     signal_seconds: Positive = 600
     exclusive: bool = True
     partition: str | None = None
@@ -46,12 +64,28 @@ class Slurm(Section):
     restarts: Positive = 3
     requeues: Positive = 100
     drain: bool = True
+    at_once: Positive | None = None
     sbatch: tuple[str, ...] = ()
 
     @field_validator("time", mode="before")
     @classmethod
     def _minutes_alone(cls, value: Any) -> Any:
         return str(value) if type(value) is int else value
+
+    @field_validator("time")
+    @classmethod
+    def _as_sbatch_has_it(cls, value: str) -> str:
+        if not _WALLTIME.fullmatch(value):
+            raise ValueError(f"{value} is no time: give minutes (90), HH:MM:SS or D-HH:MM:SS")
+        return value
+
+    @field_validator("sbatch")
+    @classmethod
+    def _no_setting_of_ours(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for word in value:
+            if setting := _SETTING_OF.get(word.partition("=")[0]):
+                raise ValueError(f"{word} is slurm.{setting}'s to say: give that")
+        return value
 
     @property
     def tasks_per_node(self) -> int:

@@ -64,6 +64,8 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
             raise UserError(f"no config {name}: give a YAML file, or the name of a recipe")
         forced.append(f"hydra.searchpath=[file://{folder}]")
         folder, primary = file.resolve().parent, file.stem
+    elif not (folder / f"{name}.yaml").is_file():
+        raise UserError(f"no recipe {name}: give the name of one, or a file that ends in .yaml")
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(folder)):
             composed = hydra_compose(primary, overrides=forced)
@@ -163,7 +165,10 @@ def _hydra_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if ambiguous := re.match(r"Ambiguous value for argument '\+*([^=]+)=(.*?)' 1\.", text):
         key, value = ambiguous.groups()
-        return f"cannot read {key}={value}: write {key}=[{value}] for a list, or quote the value"
+        return (
+            f"cannot read {key}={value}: write {key}=[{value}] for a list, quote the value, "
+            "or have geo-nemo launch --multirun make a run of each"
+        )
     cause = error.__cause__
     if cause is not None and str(cause) not in str(error):
         text += " " + " ".join(str(cause).split())

@@ -142,7 +142,7 @@ def _check_world(parallel: Parallel, world_size: int) -> None:
         raise UserError(
             f"parallel.tensor={parallel.tensor} x parallel.pipeline={parallel.pipeline}{context} "
             f"needs a multiple of {size} processes, and this job has {world_size}: "
-            f"start it with torchrun --nproc-per-node {size}"
+            f"give it {size}, as by torchrun --nproc-per-node {size}, or another layout"
         )
 
 

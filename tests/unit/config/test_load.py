@@ -85,7 +85,7 @@ MISTAKES = {
     "train.lr=fast": "train: train.lr='fast': input should be a valid number",
     "train.lr=-1": "train: train.lr=-1: input should be greater than 0",
     "train.lr=nan": "train: train.lr=nan: input should be a finite number",
-    "train.lr=1,2": "cannot read train.lr=1,2: write train.lr=[1,2] for a list, or quote the value",
+    "train.lr=1,2": "cannot read train.lr=1,2: write train.lr=[1,2] for a list, quote",
     "train.lr=${nothing}": "Interpolation key 'nothing' not found",
     "train={": "cannot read train={: quote the value",
     "name=a=b": "cannot read name=a=b: quote the value, as in \"name='...'\"",

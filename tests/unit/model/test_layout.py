@@ -103,13 +103,14 @@ BAD = {
         run_of(tensor=2, pipeline=2),
         6,
         "parallel.tensor=2 x parallel.pipeline=2 needs a multiple of 4 processes, and this job has "
-        "6: start it with torchrun --nproc-per-node 4",
+        "6: give it 4, as by torchrun --nproc-per-node 4, or another layout",
     ),
     "processes with context": (
         run_of(tensor=2, context=2),
         2,
         "parallel.tensor=2 x parallel.pipeline=1 x parallel.context=2 needs a multiple of 4 "
-        "processes, and this job has 2: start it with torchrun --nproc-per-node 4",
+        "processes, and this job has 2: give it 4, as by torchrun --nproc-per-node 4, or another "
+        "layout",
     ),
     "batch": (
         run_of(),

@@ -13,7 +13,9 @@ from tests.unit.slurm.fake_cluster import ROOT, Cluster
 
 # As large a batch as 32 processes share.
 RUN = ("experiment=demo", "device=cpu", "output_dir=/runs/a", "train.global_batch_size=256")
-PREP = ("--prep", "input=/raw/a.jsonl output=/data/news")
+# A launch looks whether it is there, not what it holds.
+RAW = ROOT / "README.md"
+PREP = ("--prep", f"input={RAW} output=/data/news")
 
 
 @pytest.fixture
@@ -64,17 +66,25 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
     runs.write_text(
         "# two\nexperiment=demo output_dir='/runs/the first'\nexperiment=demo output_dir=/runs/b\n"
     )
-    code, _, err = launch("device=cpu", RUN[-1], "data.store=/d/store", "--runs", str(runs), *PREP)
+    store = "data.store=/data/news/store"
+    given = ("device=cpu", RUN[-1], store, "--runs", str(runs), *PREP)
+    code, _, err = launch(*given, "slurm.at_once=4", "slurm.sbatch=['--reservation=r']")
     assert code == 0, err
-    (_, train) = launch.cluster.calls("sbatch")
-    assert "--array=0-1" in train and train[-2:] == ["--runs", f"{runs}.d"]
+    (prep, train) = launch.cluster.calls("sbatch")
+    assert not [word for word in prep if "array" in word] and "--reservation=r" in prep
+    assert "--array=0-1%4" in train and "--reservation=r" in train
+    assert train[-2:] == ["--runs", f"{runs}.d"]
     assert (tmp_path / "matrix.d/0.args").read_text().splitlines() == [
-        "device=cpu", RUN[-1], "data.store=/d/store", "experiment=demo",
+        "device=cpu", RUN[-1], store, "experiment=demo",
         "output_dir=/runs/the first",
     ]  # fmt: skip
     runs.write_text("experiment=demo output_dir=/r\nexperiment=demo output_dir=/r\n")
-    code, _, err = launch("device=cpu", RUN[-1], "data.store=/d/store", "--runs", str(runs), *PREP)
+    code, _, err = launch(*given)
     assert code == 2 and "runs 0 and 1 both have output_dir=/r" in err
+    runs.write_text("# a run\nexperiment=demo output_dir='/runs/a\n")
+    code, _, err = launch(*given)
+    assert code == 2 and "matrix, line 2: no closing quotation" in err and err.count("\n") == 1
+    assert len(launch.cluster.calls("sbatch")) == 2
 
 
 @pytest.mark.parametrize(
@@ -82,12 +92,53 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
     [
         (("slurm=nodes5",), "slurm=nodes5 is not a recipe; there is cpu, gpu, node, nodes4, nodes"),
         (("slurm.partitions=a",), "unknown key slurm.partitions; did you mean slurm.partition?"),
-        (("slurm.time=tomorrow",), "slurm.time"),
+        (("slurm.time=tomorrow",), "slurm.time: tomorrow is no time: give minutes (90), HH:MM:SS"),
+        (("slurm.time=60", "slurm.signal_seconds=3600"), "stops 60 minutes (slurm.signal_seconds)"),
+        (("slurm.sbatch=['--time=60']",), "slurm.sbatch: --time=60 is slurm.time's to say"),
+        (("slurm.sbatch=['--array=0-30%4']",), "is slurm.at_once's to say: give that"),
         (("slurm.time=5",), "leaves no time to train before the save: the run stops 10 minutes"),
         (("output_dir=runs/a",), "output_dir=runs/a is not absolute"),
         (("slurm.nodes=2", "data.store=/tmp/s"), "each node has a folder of its own there"),
+        (("slurm.nodes=2", "output_dir=/tmp"), "each node has a folder of its own there"),
+        (("slurm.nodes=2", "output_dir=/data/../tmp/a"), "each node has a folder of its own there"),
+        (("data.index_dir=runs/index",), "data.index_dir=runs/index is not absolute"),
+        ((f"output_dir={RAW}/a",), f"{RAW} is no folder: give another"),
+        (("data.store=/data/other",), "--prep makes another: give data.store=/data/news/store"),
+        (("--prep", f"input={RAW} output='/data"), "--prep: no closing quotation in input="),
+        (("--prep", ""), "prep: no value for input, output"),
+        (
+            ("--prep", f"nonsense input={RAW} output=/data/news"),
+            "no recipe nonsense: give the name",
+        ),
+        (("--prep", "input=/raw/none.jsonl output=/data/news"), "/raw/none.jsonl: no such file or"),
+        (("--prep", f"input={RAW} output=news"), "--prep output=news is not absolute"),
+        (("--eval", "runs.a=/runs/a store=/data/news/store output=e"), "output=e is not absolute"),
+        (
+            ("--eval", "runs.a=/runs/b store=/data/news/store output=/e"),
+            "--eval runs.a=/runs/b is not there, and the jobs before it make /runs/a",
+        ),
+        (
+            ("--eval", "runs.a=/runs/a store=/data/other output=/e"),
+            "--eval store=/data/other is not there, and the jobs before it make /data/news",
+        ),
+        (("--report", "eval=/e output=/r.html"), "--report eval=/e is not there, and no job makes"),
+        (
+            (
+                "slurm.container=docker://x",
+                f"slurm.mounts=[/data,{ROOT},/runs]",
+                "--eval",
+                "runs.a=/runs/a store=/data/news/store questions=/q.jsonl output=/e",
+            ),
+            "the container would not see --eval questions=/q.jsonl: add its folder",
+        ),
         (("slurm.container=/none.sqsh", "slurm.mounts=[/data]"), "/none.sqsh: no such image"),
-        (("slurm.container=/none.sqsh",), "add its folder, slurm.mounts=[/data/news]"),
+        (("slurm.container=/none.sqsh",), "/none.sqsh: no such image"),
+        (
+            ("slurm.container=docker://x", f"slurm.mounts=[{ROOT}]"),
+            "the container would not see data.store=/data/news/store: add its folder, slurm.mounts",
+        ),
+        (("slurm.container=docker://x", "slurm.mounts=[data]"), "slurm.mounts: data is not absolu"),
+        (("slurm.runtime=apptainer",), "slurm.runtime=apptainer, but no container: add slurm.con"),
         (("slurm.env_file=/none",), "slurm.env_file=/none: no such file"),
         (("slurm=cpu", "device=gpu"), "device=gpu, but slurm.gpus_per_node=0"),
         (("train.leanring_rate=1",), "unknown key train.leanring_rate"),
@@ -103,7 +154,7 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
         (
             (
                 "slurm.container=docker://x",
-                "slurm.mounts=[/data]",
+                f"slurm.mounts=[/data,{ROOT}]",
                 "init.checkpoint=/models/llama",
             ),
             "add its folder, slurm.mounts=[/models]",
@@ -161,6 +212,18 @@ def test_a_sweep_is_an_array_of_every_combination(launch, tmp_path):
         assert f"train.lr={run.train.lr},seed={run.seed}" == name
 
 
+def test_what_another_job_will_make_need_not_be_there(launch):
+    code, _, err = launch(
+        *RUN, "data.store=/data/later/store", "--after", "77",
+        "--eval", "runs.a=/runs/a runs.b=/runs/b store=/data/later/store output=/runs/e",
+    )  # fmt: skip
+    assert code == 0, err
+    train, _ = launch.cluster.calls("sbatch")
+    assert "--dependency=afterok:77" in train
+    code, _, err = launch(*RUN, "data.store=/data/later/store")
+    assert code == 2 and "no token store at /data/later/store" in err
+
+
 def test_a_layout_that_does_not_fit_the_nodes_is_one_line(launch, tiny_store):
     code, _, err = launch(*RUN, f"data.store={tiny_store}", "parallel.tensor=3")
     assert code == 2 and "parallel.tensor=3" in err and err.count("\n") == 1
@@ -186,11 +249,11 @@ def test_of_a_store_on_s3_the_manifest_alone_is_read(
 
 def test_no_slurm_and_a_refusal_are_one_line(launch, monkeypatch):
     (launch.cluster.folder / "refuse").touch()
-    code, _, err = launch(*RUN, "data.store=/data/s", *PREP)
+    code, _, err = launch(*RUN, "data.store=/data/news/store", *PREP)
     assert code == 2
     assert "sbatch refused the job prep: sbatch: error: Batch job submission failed" in err
     monkeypatch.setenv("PATH", "/nowhere")
-    code, _, err = launch(*RUN, "data.store=/data/s", *PREP)
+    code, _, err = launch(*RUN, "data.store=/data/news/store", *PREP)
     assert code == 2 and "there is no sbatch here: run this on a login node" in err
 
 
