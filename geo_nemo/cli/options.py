@@ -1,6 +1,7 @@
 """Arguments that several commands share, and how quiet their libraries are."""
 
 import warnings
+from collections.abc import Sequence
 
 import click
 
@@ -8,6 +9,11 @@ OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 DryRun = click.option(
     "--dry-run", is_flag=True, help="Check everything, print the plan, start nothing."
 )
+
+
+def with_experiment(words: Sequence[str]) -> tuple[str, ...]:
+    """Settings, of which a word alone is the name of an experiment."""
+    return tuple(word if "=" in word else f"experiment={word}" for word in words)
 
 
 def quiet_libraries() -> None:

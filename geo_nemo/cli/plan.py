@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from pydantic import BaseModel
 
-from geo_nemo.cli.options import OVERRIDES
+from geo_nemo.cli.options import OVERRIDES, with_experiment
 from geo_nemo.model.flops import MEMORY_GIB, peak_flops
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _run(overrides: tuple[str, ...], no_store: bool) -> tuple["Run", bool]:
     from geo_nemo.config.load import compose, validate
     from geo_nemo.config.remote import is_remote
 
-    settings = [text if "=" in text else f"experiment={text}" for text in overrides]
+    settings = with_experiment(overrides)
     values = compose("train", settings)
     values.setdefault("output_dir", ".")  # the run's; nothing is written there
     data = values.setdefault("data", {})

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import yaml
 
-from geo_nemo.cli.options import OVERRIDES
+from geo_nemo.cli.options import OVERRIDES, with_experiment
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.load import compose, recipes_dir, validate
 
@@ -23,9 +23,12 @@ OPEN = {
 @click.group(invoke_without_command=True, epilog="Example: geo-nemo recipes list experiment")
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List the recipes, show one as a whole config, compare two experiments."""
+    """List the recipes, show one as a whole config, compare two experiments.
+
+    Without a command, lists all of them.
+    """
     if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+        context.invoke(list_recipes, groups=())
 
 
 @command.command("list", epilog="Example: geo-nemo recipes list model")
@@ -45,11 +48,11 @@ def list_recipes(groups: tuple[str, ...]) -> None:
             click.echo(f"{f'{group}={name}':{width}}{purpose}")
 
 
-@command.command("show", epilog="Example: geo-nemo recipes show experiment=paper/1b_africa_with")
+@command.command("show", epilog="Example: geo-nemo recipes show paper/1b_africa_with")
 @OVERRIDES
 def show(overrides: tuple[str, ...]) -> None:
-    """The whole config of a training, defaults included, as YAML."""
-    click.echo(as_yaml(whole_config(overrides)), nl=False)
+    """The whole config of a training, defaults included, as YAML. A word alone is an experiment."""
+    click.echo(as_yaml(whole_config(with_experiment(overrides))), nl=False)
 
 
 @command.command(
@@ -61,10 +64,10 @@ def show(overrides: tuple[str, ...]) -> None:
 def diff(first: str, second: str, overrides: tuple[str, ...]) -> int:
     """Settings in which two experiments differ, a line each. A, B: names of experiments.
 
-    Exits with 1 where they differ, and with 0 where they do not.
+    Settings after them hold for both. Exits with 1 where they differ, and with 0 where they do not.
     """
     here, there = (
-        flatten(whole_config((f"experiment={name}", *overrides))) for name in (first, second)
+        flatten(whole_config(with_experiment((name, *overrides)))) for name in (first, second)
     )
     keys = [key for key in (here | there) if here.get(key) != there.get(key)]
     for key in keys:

@@ -94,7 +94,8 @@ def _forced(override: str) -> str:
     """`key=value` so that Hydra takes keys that only the schema knows; it checks them later."""
     key, sign, _ = override.partition("=")
     if not key.strip("+~ ") or not (sign or key.startswith("~")):
-        raise UserError(f"{override} is not key=value")
+        there = (recipes_dir() / "experiment" / f"{key}.yaml").is_file()
+        raise UserError(f"{override} is not key=value" + f"; write experiment={key}" * there)
     names_group = "@" in key or (recipes_dir() / key).is_dir()
     return override if names_group or key[:1] in "+~" else f"++{override}"
 

@@ -1,13 +1,16 @@
 """Every recipe is a valid run, and the papers' runs are what the papers say."""
 
 import json
+import sys
 
 import pytest
 
+from geo_nemo.cli import main as cli
 from geo_nemo.cli.recipes import all_recipes, flatten
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.launch import Launch
 from geo_nemo.config.load import load_config
+from geo_nemo.config.logging import Logging
 from geo_nemo.config.rates import learning_rate
 from geo_nemo.model.shape import parameter_count
 
@@ -151,3 +154,62 @@ def test_a_cooldown_from_a_checkpoint_asks_for_it_and_tells_no_metadata():
 
 def test_keys_of_a_nested_config():
     assert flatten({"a": {"b": 1, "c": {}}, "d": [2]}) == {"a.b": 1, "a.c": {}, "d": [2]}
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    def recipes(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["geo-nemo", "recipes", *words])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        return (stopped.value.code, *capsys.readouterr())
+
+    return recipes
+
+
+def test_without_a_command_every_recipe_is_listed(call):
+    code, out, _ = call()
+    listed = {line.split()[0] for line in out.splitlines()}
+    assert code == 0
+    assert listed == {f"{g}={n}" for g, recipes in all_recipes().items() for n, _ in recipes}
+
+
+def test_a_recipe_is_named_by_its_word_or_as_it_is_listed(call):
+    as_word, as_listed = call("show", "meco/8b_with"), call("show", "experiment=meco/8b_with")
+    assert as_word == as_listed and as_word[0] == 0 and "num_layers: 32" in as_word[1]
+    assert call("diff", "meco/8b_with", "experiment=meco/8b_with") == (0, "", "")
+    code, out, _ = call("diff", "paper/1b_africa_with", "localization/1b_africa_with", "seed=7")
+    assert code == 1
+    assert "data.packing: concat | best_fit" in out.splitlines()
+    assert not [line for line in out.splitlines() if line.startswith("seed")]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("list", "modell"), "no group of recipes modell; there is data, experiment, logging"),
+        (("list", "modell"), "did you mean model?"),
+        (("show", "meco/8b_wiht"), "did you mean meco/8b_with?"),
+        (("diff", "meco/8b_with"), "Missing argument 'B'"),
+    ],
+)
+def test_a_recipe_that_is_not_there_is_one_line(call, words, message):
+    code, out, err = call(*words)
+    assert (code, out) == (2, "") and message in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("group", "told"),
+    [
+        ("jsonl", {}),
+        ("tensorboard", {"tensorboard": True}),
+        ("[tensorboard,wandb]", {"tensorboard": True, "wandb_project": "geo-nemo"}),
+        ("prometheus", {"prometheus_port": 9464}),
+        ("profile", {"profile": {"start_step": 20, "steps": 3, "ranks": (0,)}}),
+    ],
+)
+def test_where_metrics_go_is_a_group_of_its_own(group, told):
+    settings = ["experiment=demo", f"logging={group}", "output_dir=/r", "data.store=/s"]
+    made = load_config("train", Run, settings).logging
+    # The experiment's own setting of that section stays.
+    assert made == Logging.model_validate({"every_steps": 5, **told})
