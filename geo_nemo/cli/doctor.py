@@ -73,11 +73,26 @@ def check_tokenizer(path: str | Path) -> Finding:
 
 
 def check_store(path: str | Path) -> Finding:
-    """Whether a token store opens, its files have their sizes, and its tokenizer is its own."""
+    """Whether a token store opens, its files have their sizes, and its tokenizer is its own.
+
+    Of one on `s3://` the manifest alone is read: where a training wants its copy, it makes one.
+    """
     from geo_nemo.config import UserError
+    from geo_nemo.config.remote import is_remote
     from geo_nemo.store import TokenStore
+    from geo_nemo.store.remote import read_remote_manifest
 
     topic = f"store {path}"
+    if is_remote(path):
+        try:
+            manifest, _ = read_remote_manifest(str(path))
+        except UserError as error:
+            mend = "look at the address, AWS_ENDPOINT_URL, the network and the credentials"
+            return Finding(topic, "problem", str(error), mend)
+        documents = sum(split.documents for split in manifest.splits.values())
+        return Finding(
+            topic, "ok", f"{documents:,} documents by its manifest; it is not fetched here"
+        )
     try:
         store = TokenStore.open(path)
         tokenizer = store.tokenizer()

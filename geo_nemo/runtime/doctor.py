@@ -20,13 +20,18 @@ OPTIONAL = (
         "layers, attention inside documents and FP8 on a GPU; not needed on a CPU",
     ),
     ("apex", "", "older fused optimizers; not needed where Transformer Engine is"),
-    ("nemo-toolkit", "", "only for use from NeMo 2"),
+    ("nemo-toolkit", "==2.7.3", "only for use from NeMo 2"),
+    ("nemo-run", ">=0.11,<0.12", "only for use from NeMo-Run"),
+    ("megatron-bridge", "==0.3.1", "only for use from Megatron-Bridge"),
 )
+# Other trainers that go with one megatron-core alone (docs/containers.md). NVIDIA's NeMo containers
+# hold both, and their megatron-core may be of neither.
+MEGATRON_OF = {"nemo-toolkit": "==0.15.3", "megatron-bridge": "==0.16.1"}
 # 8.9 is Ada, 9.0 Hopper: the first with FP8 tensor cores. 8.0 is Ampere, the first with bf16.
 FP8_CAPABILITY = (8, 9)
 BF16_CAPABILITY = (8, 0)
-# The first branch for CUDA 12 (release notes of CUDA 12.0).
-LEAST_DRIVER = 525
+# The first branch of the driver for each CUDA (their release notes), by what torch is built for.
+LEAST_DRIVER = {12: 525, 13: 580}
 
 
 def check_software() -> Iterator[Finding]:
@@ -73,6 +78,7 @@ def check_packages(
     yield from bad
     for name, versions, purpose in OPTIONAL:
         yield _optional(name, versions, purpose, version_of)
+    yield from _pairs(version_of)
 
 
 def check_torch() -> Iterator[Finding]:
@@ -106,7 +112,7 @@ def check_torch() -> Iterator[Finding]:
             properties.total_memory,
         )
     if count:
-        yield check_driver()
+        yield check_driver(cuda=torch.version.cuda)
         yield _nccl()
         yield _engine_imports()
 
@@ -125,10 +131,11 @@ def gpu_finding(index: int, name: str, capability: tuple[int, int], memory: int)
     return Finding(f"gpu {index}", "ok", text)
 
 
-def check_driver(version_of: Callable[[], str] | None = None) -> Finding:
-    """The driver's version.
+def check_driver(version_of: Callable[[], str] | None = None, cuda: str | None = None) -> Finding:
+    """The driver's version, and whether it is one for the CUDA that torch is built for.
 
-    version_of: tells it, or raises OSError or SubprocessError; nvidia-smi by default.
+    version_of: tells it, or raises OSError or SubprocessError; nvidia-smi by default. cuda: such as
+        13.0; None: the least one that is known.
     """
     try:
         version = (version_of or _driver_version)()
@@ -140,11 +147,13 @@ def check_driver(version_of: Callable[[], str] | None = None) -> Finding:
             "check the driver: nvidia-smi",
         )
     branch = version.partition(".")[0]
-    if branch.isdecimal() and int(branch) < LEAST_DRIVER:
+    major = int((cuda or str(min(LEAST_DRIVER))).partition(".")[0])
+    least = LEAST_DRIVER.get(major, max(LEAST_DRIVER.values()))
+    if branch.isdecimal() and int(branch) < least:
         return Finding(
             "driver",
             "note",
-            f"{version}: CUDA 12 needs {LEAST_DRIVER} or newer, or NVIDIA's compatibility package",
+            f"{version}: CUDA {major} needs {least} or newer, or NVIDIA's compatibility package",
             "update the driver, or use a container of its time (docs/containers.md)",
         )
     return Finding("driver", "ok", version)
@@ -216,6 +225,22 @@ def _optional(name: str, versions: str, purpose: str, version_of: Callable[[str]
         text = f"{version}, and geo_nemo was written for {versions}: {purpose}"
         return Finding(name, "note", text, f"pip install '{name}{versions}'")
     return Finding(name, "ok", f"{version}: {purpose}")
+
+
+def _pairs(version_of: Callable[[str], str]) -> Iterator[Finding]:
+    """Trainers beside another megatron-core than theirs: they may fail where they begin."""
+    for name, versions in MEGATRON_OF.items():
+        try:
+            trainer, engine = version_of(name), version_of("megatron-core")
+        except metadata.PackageNotFoundError:
+            continue
+        if not SpecifierSet(versions).contains(engine, prereleases=True):
+            yield Finding(
+                f"megatron-core for {name}",
+                "note",
+                f"{engine}, and {name} {trainer} was run with {versions[2:]} alone",
+                f"pip install 'megatron-core{versions}' in an environment for {name}",
+            )
 
 
 def _engine_imports() -> Finding:

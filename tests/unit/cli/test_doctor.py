@@ -2,13 +2,16 @@
 
 import errno
 import json
+import re
 import shutil
 import sys
 import time
 from importlib import metadata
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from geo_nemo.cli import main as cli
 from geo_nemo.cli.doctor import check_store, diagnose
@@ -124,6 +127,39 @@ def test_optional_packages_are_notes_that_say_what_they_are_for():
     assert found["nemo-toolkit"].level == "note"
     assert found["nemo-toolkit"].text.startswith("absent: ")
     assert packages({"transformer-engine": "2.12.0"}, [])["transformer-engine"].level == "ok"
+
+
+def test_a_trainer_beside_another_megatron_core_than_its_own_is_a_note():
+    found = packages({"nemo-toolkit": "2.7.3", "megatron-core": "0.15.3"}, [])
+    assert "megatron-core for nemo-toolkit" not in found and found["nemo-toolkit"].level == "ok"
+    found = packages({"nemo-toolkit": "2.5.0", "megatron-core": "0.16.1"}, [])
+    assert found["nemo-toolkit"].level == "note"
+    finding = found["megatron-core for nemo-toolkit"]
+    assert finding.text == "0.16.1, and nemo-toolkit 2.5.0 was run with 0.15.3 alone"
+    assert finding.mend.startswith("pip install 'megatron-core==0.15.3'")
+    found = packages({"megatron-bridge": "0.3.1", "megatron-core": "0.15.3"}, [])
+    assert "0.16.1 alone" in found["megatron-core for megatron-bridge"].text
+
+
+def test_what_trainers_go_with_is_what_their_test_environments_have():
+    pins = Path(__file__).parents[3] / "constraints-nemo.txt"
+    versions = dict(re.findall(r"^([\w-]+)==([^ ;\n]+)", pins.read_text(), re.MULTILINE))
+    assert doctor.MEGATRON_OF["nemo-toolkit"] == f"=={versions['megatron-core']}"
+    for name, known, _ in doctor.OPTIONAL:
+        if name in versions:
+            assert SpecifierSet(known).contains(versions[name]), name
+
+
+def test_of_a_store_on_s3_the_manifest_alone_is_read(tiny_store, bucket, tmp_path, monkeypatch):
+    from geo_nemo.store.remote import push_store
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    push_store(tiny_store, "s3://news/store")
+    finding = check_store("s3://news/store")
+    assert finding.level == "ok" and finding.text.endswith("it is not fetched here")
+    assert not (tmp_path / "cache").exists()
+    finding = check_store("s3://news/none")
+    assert finding.level == "problem" and "s3://news/none" in finding.text
 
 
 def test_a_checkout_that_is_not_installed_is_a_note():
@@ -279,18 +315,21 @@ def test_a_file_server_whose_clock_is_behind_is_found(tmp_path, monkeypatch):
     assert -61 < ahead < -59
 
 
-def driver(version):
+def driver(version, cuda=None):
     def tell():
         if isinstance(version, Exception):
             raise version
         return version
 
-    return doctor.check_driver(tell)
+    return doctor.check_driver(tell, cuda)
 
 
 def test_drivers_by_their_branch():
     assert driver("580.65.06").level == "ok"
     assert driver("470.199.02").level == "note"
+    assert driver("535.104.05", "12.8").level == "ok"
+    old = driver("535.104.05", "13.0")
+    assert old.level == "note" and "CUDA 13 needs 580 or newer" in old.text and old.mend
     absent = driver(FileNotFoundError(2, "No such file or directory", "nvidia-smi"))
     assert absent.level == "note" and "nvidia-smi" in absent.text
 
