@@ -132,8 +132,11 @@ def geo_local() -> run.Config[run.LocalExecutor]:
 
 
 @run.cli.factory
-def geo_docker() -> run.Config[run.DockerExecutor]:
-    """run.executor=geo_docker run.executor.container_image=IMAGE run.executor.num_gpus=8."""
+def geo_docker() -> run.Config[run.Executor]:  # the only type of which `nemo` finds one of Docker's
+    """run.executor=geo_docker run.executor.container_image=IMAGE run.executor.num_gpus=8.
+
+    And run.executor.ntasks_per_node=8, a process a GPU, run.executor.volumes='["/data:/data"]'.
+    """
     return run.Config(
         run.DockerExecutor,
         container_image="geo-nemo:gpu",

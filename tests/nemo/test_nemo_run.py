@@ -132,6 +132,22 @@ def test_the_command_nemo_shows_a_job(tmp_path):
     assert "python -m geo_nemo train experiment=meco/8b_with data.store=/data/s" in done.stdout
 
 
+def test_the_command_nemo_shows_a_container(tmp_path):
+    words = (
+        "run.executor=geo_docker",
+        "run.executor.container_image=geo:1",
+        "run.executor.ntasks_per_node=2",
+        'run.executor.volumes=["/data:/data"]',
+    )
+    settings = as_word(["data.store=/data/s", "output_dir=/runs/a"])
+    done = nemo(
+        tmp_path, "geo", "train", "--factory", "demo", settings, *words, "--dryrun", "--yes"
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for line in ("container_image: geo:1", "ntasks_per_node: 2", "- /data:/data"):
+        assert line in done.stdout, line
+
+
 @pytest.mark.parametrize("trainer", ["geo_nemo", "nemo"])
 def test_the_command_nemo_trains(small_store, tmp_path, trainer):
     _, *settings = small_run(small_store, tmp_path / "run")
