@@ -8,7 +8,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from geo_nemo.config.files import make_folder, write_whole
 from geo_nemo.config.launch import Launch, Slurm
 from geo_nemo.config.load import load_config
 from geo_nemo.config.sweep import expand
+
+# Of a job that shares its node.
+GIB_PER_CPU = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +113,14 @@ def command(
         raise UserError("there is no sbatch here: run this on a login node of the cluster")
     if is_array:
         _write_runs(array, trainings)
+    submitted: dict[str, str] = {}
     for job in jobs:
-        after = submit(job, environment, folder, after)
-        click.echo(f"{job.name} {after}")
+        try:
+            after = submitted[job.name] = submit(job, environment, folder, after)
+        except UserError as error:
+            raise UserError(f"{error}{_withdraw(submitted.values())}") from None
+    for name, number in submitted.items():
+        click.echo(f"{name} {number}")
     return 0
 
 
@@ -142,8 +150,10 @@ def training_options(slurm: Slurm, name: str) -> tuple[str, ...]:
         f"--time={slurm.time}",
         f"--signal=B:USR1@{slurm.signal_seconds}",
     ]
-    # The script asks for the whole node; to share one, its memory must not be asked for whole.
-    options += ["--exclusive"] if slurm.exclusive else ["--oversubscribe", "--mem-per-cpu=4G"]
+    # The script asks for the whole node; to share one, its memory must not be asked for whole. By
+    # --mem, as in the script: sbatch refuses it beside --mem-per-cpu.
+    memory = GIB_PER_CPU * slurm.cpus_per_task * slurm.tasks_per_node
+    options += ["--exclusive"] if slurm.exclusive else ["--oversubscribe", f"--mem={memory}G"]
     return (*options, *_site(slurm))
 
 
@@ -181,6 +191,19 @@ def submit(job: Job, environment: dict[str, str], folder: Path, after: str | Non
     return number
 
 
+def _withdraw(numbers: Collection[str]) -> str:
+    """Cancel the jobs of a chain that has a link too few; what became of them."""
+    if not numbers:
+        return ""
+    try:
+        done = subprocess.run(["scancel", *numbers], capture_output=True)
+    except OSError:
+        done = None
+    if done is None or done.returncode:
+        return f"; cancel what was submitted before it: scancel {' '.join(numbers)}"
+    return f"; those before it ({' '.join(numbers)}) are cancelled"
+
+
 def show(jobs: list[Job], environment: dict[str, str], folder: Path, after: str | None) -> None:
     """Print what would be submitted."""
     for key, value in environment.items():
@@ -196,7 +219,9 @@ def _call(job: Job, folder: Path, after: str | None) -> list[str]:
 
 
 def _other(slurm: Slurm, name: str, arguments: tuple[str, ...], gpu: bool = False) -> Job:
-    options = (f"--job-name=geo-nemo-{name}", *(("--gpus-per-node=1",) if gpu else ()))
+    # A partition that ends earlier than the script's day would let the job wait for ever.
+    options = (f"--job-name=geo-nemo-{name}", f"--time={slurm.time}")
+    options += ("--gpus-per-node=1",) if gpu else ()
     return Job(name, "command.sbatch", (*options, *_site(slurm)), arguments)
 
 

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("srun", "scontrol", "squeue", "sbatch")
+COMMANDS = ("srun", "scontrol", "squeue", "sbatch", "scancel")
 
 
 class Cluster:
@@ -197,7 +197,8 @@ def squeue(arguments: list[str], folder: Path) -> int:
 
 
 def sbatch(arguments: list[str], folder: Path) -> int:
-    if (folder / "refuse").exists():
+    refused = folder / "refuse"  # the name of a job; empty: all of them
+    if refused.exists() and option(arguments, "job-name").endswith(refused.read_text()):
         print("sbatch: error: Batch job submission failed: Invalid account", file=sys.stderr)
         return 1
     count = sum(1 for line in (folder / "calls.jsonl").read_text().splitlines() if "sbatch" in line)
@@ -210,9 +211,9 @@ def main() -> int:
     folder = Path(os.environ["FAKE_CLUSTER"])
     with (folder / "calls.jsonl").open("a") as file:
         file.write(json.dumps([name, *arguments]) + "\n")
-    return {"srun": srun, "scontrol": scontrol, "squeue": squeue, "sbatch": sbatch}[name](
-        arguments, folder
-    )
+    return {"srun": srun, "scontrol": scontrol, "squeue": squeue, "sbatch": sbatch}.get(
+        name, lambda *_: 0
+    )(arguments, folder)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,17 @@ def test_preparation_training_evaluation_and_report_wait_for_each_other(launch):
     assert train[place + 1 :] == [*RUN, "data.store=/data/news/store"]
     assert "--dependency=afterok:1002" in evaluate and "--gpus-per-node=1" in evaluate
     assert "--dependency=afterok:1003" in report
+    assert all("--time=24:00:00" in call for call in (prep, train, evaluate, report))
+
+
+def test_a_job_that_shares_its_node_asks_for_memory_as_the_script_does(launch):
+    code, _, err = launch("slurm=gpu", *RUN, "data.store=/data/news/store", *PREP)
+    assert code == 0, err
+    _, train = launch.cluster.calls("sbatch")
+    script = (ROOT / "slurm/train.sbatch").read_text()
+    # sbatch takes one of --mem, --mem-per-cpu and --mem-per-gpu.
+    assert "#SBATCH --mem=0" in script and "--mem=48G" in train and "--oversubscribe" in train
+    assert not [word for word in train if word.startswith("--mem-per")]
 
 
 def test_a_dry_run_shows_the_calls_and_submits_nothing(launch):
@@ -252,6 +263,12 @@ def test_no_slurm_and_a_refusal_are_one_line(launch, monkeypatch):
     code, _, err = launch(*RUN, "data.store=/data/news/store", *PREP)
     assert code == 2
     assert "sbatch refused the job prep: sbatch: error: Batch job submission failed" in err
+    assert launch.cluster.calls("scancel") == []
+    (launch.cluster.folder / "refuse").write_text("-demo")
+    code, _, err = launch(*RUN, "data.store=/data/news/store", *PREP)
+    (number,) = launch.cluster.calls("scancel")[0]
+    assert code == 2 and err.count("\n") == 1
+    assert f"Invalid account; those before it ({number}) are cancelled" in err
     monkeypatch.setenv("PATH", "/nowhere")
     code, _, err = launch(*RUN, "data.store=/data/news/store", *PREP)
     assert code == 2 and "there is no sbatch here: run this on a login node" in err
