@@ -16,5 +16,5 @@ def need(module: str, package: str, extra: str) -> None:
     except ImportError as error:
         raise MissingPackageError(
             f"this needs {package}, which does not import here ({' '.join(str(error).split())}): "
-            f"pip install 'geo-nemo[{extra}]', or docs/nemo.md"
+            f"pip install -e '.[{extra}]' in the checkout, or docs/nemo.md"
         ) from error

@@ -34,7 +34,8 @@ def block_spec(
         except ImportError as error:
             raise UserError(
                 "training on a GPU needs Transformer Engine, which does not import here "
-                f"({error}); use NVIDIA's PyTorch container or pip install geo-nemo[gpu]"
+                f"({error}); use NVIDIA's PyTorch container, or in the checkout "
+                "pip install -e '.[gpu]'"
             ) from error
         layer = get_gpt_layer_with_transformer_engine_spec()
         if config.params_dtype is torch.float32:

@@ -104,7 +104,7 @@ def _check_transformer_engine(what: str, chip: Chip) -> None:
     if chip.transformer_engine is None:
         raise UserError(
             f"{what} needs Transformer Engine, which is not installed; "
-            "use NVIDIA's PyTorch container or pip install geo-nemo[gpu]"
+            "use NVIDIA's PyTorch container or pip install -e '.[gpu]' in the checkout"
         )
     if _numbers(chip.transformer_engine) < LEAST_TRANSFORMER_ENGINE:
         raise UserError(

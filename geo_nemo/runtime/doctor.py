@@ -251,7 +251,8 @@ def _engine_imports() -> Finding:
             "transformer-engine",
             "problem",
             f"does not import, and training on a GPU needs it: {_line(error)}",
-            "use NVIDIA's PyTorch container, or pip install 'geo-nemo[gpu]'; or give device=cpu",
+            "use NVIDIA's PyTorch container, or pip install -e '.[gpu]' in the checkout; or give "
+            "device=cpu",
         )
     return Finding("transformer-engine", "ok", "imports")
 

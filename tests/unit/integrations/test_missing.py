@@ -20,7 +20,7 @@ def test_an_adapter_names_its_extra(adapter, package, extra):
         pytest.skip(f"{package} is installed")
     with pytest.raises(MissingPackageError) as caught:
         importlib.import_module(f"geo_nemo.integrations.{adapter}")
-    assert f"pip install 'geo-nemo[{extra}]'" in str(caught.value)
+    assert f"pip install -e '.[{extra}]'" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
