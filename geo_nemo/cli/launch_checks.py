@@ -10,6 +10,7 @@ from geo_nemo.config.launch import Slurm
 from geo_nemo.config.load import load_config
 from geo_nemo.config.remote import is_remote
 
+# The one with most memory, too: what is too much for it is too much for every other.
 FASTEST_CHIP = "B200"
 # Folders that each node has for itself.
 OF_ONE_NODE = ("/tmp", "/dev/shm", "/var/tmp", "/run")
@@ -70,7 +71,7 @@ def check_training(
     else:
         vocab_size = prepare(run, slurm.world_size).tokenizer.vocab_size
     if slurm.gpus_per_node:
-        _check_walltime(slurm, run, vocab_size)
+        _check_chips(slurm, run, vocab_size)
     return run
 
 
@@ -151,14 +152,17 @@ def _check_time(slurm: Slurm, run: Run) -> None:
         )
 
 
-def _check_walltime(slurm: Slurm, run: Run, vocab_size: int) -> None:
-    """Raise UserError where not even one step fits before the save, on the fastest chip there is.
+def _check_chips(slurm: Slurm, run: Run, vocab_size: int) -> None:
+    """Raise UserError where neither the memory nor the time would do on the fastest chip there is.
 
-    Every start would then end as it began, and the job would be requeued in vain.
+    Where not one step fits before the save, every start would end as it began, and the job would be
+    requeued in vain.
     """
-    from geo_nemo.train.plan import Assumptions, make_plan
+    from geo_nemo.train.plan import Assumptions, check_fit, make_plan
 
-    time = make_plan(run, vocab_size, slurm.world_size, Assumptions(FASTEST_CHIP, mfu=1.0)).time
+    plan = make_plan(run, vocab_size, slurm.world_size, Assumptions(FASTEST_CHIP, mfu=1.0))
+    check_fit(plan, run)
+    time = plan.time
     left = slurm.minutes - max(run.health.margin_minutes, slurm.signal_seconds / 60)
     if time is not None and time.seconds_per_step > 60 * left:
         raise UserError(
