@@ -116,6 +116,7 @@ def _refuse_unserved(job: Slurm) -> None:
     own = {
         "slurm.env_file": job.env_file is not None,
         "slurm.sbatch": bool(job.sbatch),
+        "slurm.at_once": job.at_once is not None,
         "slurm.runtime": job.runtime == "apptainer",
     }
     for key, given in own.items():

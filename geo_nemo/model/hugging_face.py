@@ -184,7 +184,10 @@ def _check_settings(folder: Path, model: Model) -> None:
     rotary = told.get("rope_parameters") or told.get("rope_scaling") or {}
     kind = rotary.get("rope_type", rotary.get("type", "default"))
     if kind != "default":
-        raise UserError(f"{path}: rotary positions are scaled ({kind}); this model's are not")
+        raise UserError(
+            f"{path}: rotary positions are scaled ({kind}), and this model's are not: give one of "
+            "before Llama 3.1"
+        )
     told.setdefault("num_key_value_heads", told.get("num_attention_heads"))
     theta = told.get("rope_theta", rotary.get("rope_theta", 10_000))
     pairs = [("rotary_base", theta)]

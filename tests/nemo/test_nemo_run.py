@@ -101,6 +101,7 @@ def test_a_container_is_shown(tmp_path, monkeypatch, capsys):
         (lambda m: m.task(["experiment=meco/8b_with"]), "data.store"),
         (lambda m: m.task(SETTINGS, trainer="other"), "trainer=other"),
         (lambda m: m.slurm(["slurm.env_file=/e"]), "slurm.env_file"),
+        (lambda m: m.slurm(["slurm.at_once=4"]), "slurm.at_once"),
         (lambda m: m.slurm([]), "slurm.account"),
     ],
 )
