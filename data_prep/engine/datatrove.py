@@ -51,7 +51,7 @@ def run_ray(stage: Stage, tasks: list[Task], execution: Execution, progress: Pro
     except ImportError as error:
         raise UserError(
             f"execution.executor=ray needs Ray ({error.name or error} is missing): pip install "
-            "'geo-nemo[ray]', or set execution.executor=local"
+            "-e '.[ray]' in the checkout, or set execution.executor=local"
         ) from None
     attempt = new_attempt(stage)
     step = TaskStep(type(stage), stage.config, tasks, attempt, own_process=True)

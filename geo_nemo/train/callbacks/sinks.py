@@ -43,7 +43,8 @@ def _made(setting: str, package: str, maker: Callable[[], Sink]) -> Sink:
         return Guarded(setting, maker())
     except ImportError as error:
         raise UserError(
-            f"{setting} needs the package {package} ({error}): pip install 'geo-nemo[logging]'"
+            f"{setting} needs the package {package} ({error}): "
+            "pip install -e '.[logging]' in the checkout"
         ) from None
     except UserError:
         raise

@@ -87,7 +87,7 @@ def test_a_task_that_is_killed_in_its_own_process_is_an_error_and_not_the_end(tm
 
 def test_no_ray_here_is_one_line_that_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"needs Ray .*pip install 'geo-nemo\[ray\]'"):
+    with pytest.raises(UserError, match=r"needs Ray .*pip install -e '\.\[ray\]'"):
         run_stage(planned(tmp_path, {"a": "finish"}, executor="ray"))
 
 
