@@ -1,4 +1,8 @@
-"""Parts: Parquet files of documents that one stage hands to the next."""
+"""Parts: Parquet files of documents that one stage hands to the next.
+
+They are not compressed: that would take longer than all else that is done with a part but reading
+its records and tokenising them, and every stage that reads texts would pay for it again.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,6 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_prep.document import Document
@@ -91,14 +96,14 @@ class PartWriter:
             return
         if self._writer is None:
             self._writer = pq.ParquetWriter(
-                self._path(), SCHEMA, compression="zstd", compression_level=1,
-                use_dictionary=_DICTIONARY, write_statistics=False,
+                self._path(), SCHEMA, compression="none", use_dictionary=_DICTIONARY,
+                write_statistics=False,
             )  # fmt: skip
         columns = zip(*self._rows, strict=True)
         arrays = [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
         self._documents += len(self._rows)
-        self._text_bytes += sum(len(row[NAMES.index("text")].encode()) for row in self._rows)
+        self._text_bytes += pc.sum(pc.binary_length(arrays[NAMES.index("text")])).as_py()
         self._rows, self._row_bytes = [], 0
 
     def _finish(self) -> None:

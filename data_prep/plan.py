@@ -23,7 +23,8 @@ SAMPLE_FILES, SAMPLE_RECORDS = 3, 3000
 MB_PER_SECOND = {"fingerprint": 40.0, "overlap": 30.0, "corpus": 90.0, "tokenizer": 3.0}
 TOKENISE_MB_PER_SECOND = {"sentencepiece": 16.0, "huggingface": 75.0, "tiktoken": 75.0}
 TEXT_BYTES_PER_TOKEN = 4.5
-PARQUET_SHARE = 0.45  # bytes of a part for a byte of its text
+# Bytes for a byte of text.
+PART_SHARE, CORPUS_SHARE = 1.1, 0.45
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def make_plan(config: Prep) -> Plan:
         del seconds["fingerprint"]
     if config.overlap.evaluations or config.overlap.held_out:
         seconds["overlap"] = text_bytes / 1e6 / MB_PER_SECOND["overlap"]
-    copies = config.keep_work + (config.corpus != "none")
+    share = PART_SHARE + CORPUS_SHARE * (config.corpus != "none")
     return Plan(
         files=sum(len(task.payload["files"]) for task in tasks),
         bytes=size,
@@ -114,7 +115,7 @@ def make_plan(config: Prep) -> Plan:
         documents=documents,
         text_bytes=text_bytes,
         tokens=tokens,
-        disk_bytes=int(tokens * width + text_bytes * PARQUET_SHARE * copies),
+        disk_bytes=int(tokens * width + text_bytes * share),
         free_bytes=_free_bytes(Path(config.output)),
         workers=config.execution.workers or len(os.sched_getaffinity(0)),
         tokenizer=tokenizer,
