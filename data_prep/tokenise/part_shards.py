@@ -1,8 +1,8 @@
 """The documents of one part, tokenised into a shard of each split.
 
 Titles are encoded as `" " + title + "\\n\\n"`, bodies as `" " + text`, apart, as the labels
-`TITLE:` and `CONTENT:` that go before them are. In memory: a row group, ids of BATCH documents, and
-what ShardWriter keeps.
+`TITLE:` and `CONTENT:` that go before them are. In memory: a row group and its ids, and what
+ShardWriter keeps.
 """
 
 from collections.abc import Iterable
@@ -64,12 +64,11 @@ def write_part(
                     continue
                 if split not in writers:
                     writers[split] = ShardWriter(folder / split, dtype)
-                for first in range(0, len(at), BATCH):
-                    rows = at[first : first + BATCH]
-                    bodies = [" " + texts[row] for row in rows.tolist()]
-                    some = lean.take(pa.array(rows))
-                    rows = rows + start
-                    writers[split].add(_columns(some, bodies, cluster[rows], choice, checked[rows]))
+                some = lean if len(at) == len(batch) else lean.take(pa.array(at))
+                bodies = [texts[row] for row in at.tolist()]
+                rows = at + start
+                titles, bodies = _encoded(some["title"], bodies, choice, checked[rows])
+                writers[split].add(_columns(some, titles, bodies, cluster[rows]))
             start += len(batch)
             done += pc.sum(pc.binary_length(batch["text"])).as_py() or 0
             progress(done, start)
@@ -102,23 +101,31 @@ def read_hosts(folder: Path) -> list[str]:
     return (folder / HOSTS_NAME).read_text("utf-8").split("\n")[:-1]
 
 
-def _columns(
-    batch: pa.RecordBatch,
-    bodies: list[str],
-    cluster: np.ndarray,
-    choice: Choice,
-    checked: np.ndarray,
-) -> Columns:
-    titles = [f" {title}\n\n" if title else "" for title in batch["title"].to_pylist()]
-    # One call for both: titles alone are too short.
-    texts = titles + bodies
-    tokens = choice.encoder.encode(texts)
-    _check(choice, texts, tokens, np.flatnonzero(np.concatenate([checked, checked])))
+def _encoded(
+    titles: pa.Array, texts: list[str], choice: Choice, checked: np.ndarray
+) -> tuple[Tokens, Tokens]:
+    """Ids of titles and bodies. checked: bool [n], whose ids the reference is asked for too."""
+    heads = [f" {title}\n\n" if title else "" for title in titles.to_pylist()]
+    found_titles, found_bodies = [], []
+    for start in range(0, len(texts), BATCH):
+        rows = slice(start, start + BATCH)
+        some = heads[rows]
+        count = len(some)
+        # One call for both: titles alone are too short.
+        some += [" " + text for text in texts[rows]]
+        tokens = choice.encoder.encode(some)
+        _check(choice, some, tokens, np.flatnonzero(np.tile(checked[rows], 2)))
+        found_titles.append(tokens[:count])
+        found_bodies.append(tokens[count:])
+    return Tokens.joined(found_titles), Tokens.joined(found_bodies)
+
+
+def _columns(batch: pa.RecordBatch, titles: Tokens, bodies: Tokens, cluster: np.ndarray) -> Columns:
     secure = pc.starts_with(batch["url"], "http:").to_pylist()
     schemes = ("https", "http")
     return Columns(
-        titles=tokens[: len(titles)],
-        bodies=tokens[len(titles) :],
+        titles=titles,
+        bodies=bodies,
         country=batch["country"],
         host=batch["host"],
         source=batch["source"],

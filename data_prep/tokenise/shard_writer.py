@@ -35,6 +35,12 @@ class Tokens:
         first, last = int(self.lengths[:start].sum()), int(self.lengths[:stop].sum())
         return Tokens(self.ids[first:last], self.lengths[start:stop])
 
+    @staticmethod
+    def joined(parts: "Sequence[Tokens]") -> "Tokens":
+        """Those of all texts of one or more `parts`, in order."""
+        ids, lengths = zip(*((part.ids, part.lengths) for part in parts), strict=True)
+        return Tokens(np.concatenate(ids), np.concatenate(lengths))
+
 
 @dataclass(frozen=True)
 class Columns:
