@@ -53,9 +53,12 @@ def check_output(config: Prep) -> None:
 def check_early(config: Prep) -> None:
     """Raise before any work what would end it late: a tokenizer or an outlet table that fails."""
     from data_prep.annotate import annotation_key
+    from data_prep.tokenise.encoders import one_core_a_process
     from data_prep.tokenise.loaded import tokenizer_at
 
     annotation_key(config.annotate)
+    # Before a tokenizer starts threads: workers are forks of this process.
+    one_core_a_process()
     choice = config.tokenizer
     if choice.path is not None:
         tokenizer_at(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)

@@ -17,7 +17,7 @@ from geo_nemo.config.errors import RunError
 from geo_nemo.config.progress import Progress
 
 POLL_S = 0.5
-# Less is done here before a worker, which imports everything anew, has begun.
+# Less is not worth the workers.
 SMALL_BYTES = 2 << 20
 _PR_SET_PDEATHSIG = 1
 
@@ -72,9 +72,13 @@ class LocalWorkers:
     def _run_beside(self, stage: Stage, tasks: list[Task], total: int, progress: Progress) -> None:
         stage.folder.mkdir(parents=True, exist_ok=True)
         if self._pool is None:
-            context = multiprocessing.get_context("spawn")
+            # Forks have what is imported and the tokenizer that was loaded to check it. A worker
+            # that began anew would take a second for these, as long as it takes for 30 MB of text.
             self._pool = ProcessPoolExecutor(
-                self.count, context, initializer=_start_worker, initargs=(os.getpid(),)
+                self.count,
+                multiprocessing.get_context("fork"),
+                initializer=_start_worker,
+                initargs=(os.getpid(),),
             )
         ordered = sorted(tasks, key=lambda task: -task.size)
         futures: dict[Future, Task] = {
