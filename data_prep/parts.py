@@ -116,7 +116,9 @@ class PartWriter:
 def read_part(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The row groups of a part, one batch each. UserError where it is damaged."""
     try:
-        with pq.ParquetFile(path) as file:
+        # Mapped, a page of text is copied once, into the row group. The file's pages that are
+        # resident meanwhile are the kernel's to take back.
+        with pq.ParquetFile(path, memory_map=True) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=columns, use_threads=False)
                 yield from table.combine_chunks().to_batches()  # none where the group is empty

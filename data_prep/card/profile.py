@@ -4,6 +4,7 @@ In memory: a row group, the counts, and the hosts of the part.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -90,11 +91,11 @@ class PartProfile:
         inside = outcome < len(SPLITS)
         self.hosts.update(_value_counts(batch["host"].take(pa.array(np.flatnonzero(inside)))))
         for column in ("title", "text"):
-            characters = batch[column].buffers()[2]
-            everything = b"" if characters is None else characters.to_pybytes()
+            everything = batch[column].buffers()[2] or b""
             for kind, mask in self._masks.items():
-                # Most batches have none, and one search through all is quicker than one by row.
-                if mask.encode() in everything:
+                # Most batches have none, and one search through all is quicker than one by row. An
+                # expression looks into Arrow's own memory.
+                if re.search(re.escape(mask.encode()), everything):
                     found = pc.count_substring(batch[column], mask).to_numpy(zero_copy_only=False)
                     self.masked[kind] += int(found[inside].sum())
         self._find_examples(batch, np.flatnonzero(outcome == 0), draws)
