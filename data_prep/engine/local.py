@@ -113,8 +113,9 @@ def _run_here(stage: Stage, tasks: list[Task], total: int, progress: Progress) -
 
 
 def _start_worker(parent: int) -> None:
-    """A worker ends with its parent, and leaves Ctrl-C to it."""
+    """A worker ends with its parent or when it is told to, and leaves Ctrl-C to its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

@@ -1,5 +1,6 @@
 """Tasks in this process and in workers beside it: what is done stays done."""
 
+import gc
 import os
 import shutil
 
@@ -23,6 +24,20 @@ def test_every_task_gives_its_receipt_in_the_order_of_the_tasks(tmp_path, worker
     assert [receipt.counts for receipt in stage.receipts()] == [{"letters": n} for n in (1, 3, 1)]
     assert runs(tmp_path) == ["a", "b", "ccc"]
     assert not list(stage.folder.glob("*.progress"))
+
+
+def test_tasks_leave_the_interpreter_s_own_threshold_as_it_was(tmp_path):
+    before = gc.get_threshold()
+    with pytest.raises(UserError):
+        run_stage(planned(tmp_path, {"a": "finish", "b": "mistake"}, workers=1))
+    assert gc.get_threshold() == before
+
+
+def test_workers_have_what_this_process_has_loaded(tmp_path, monkeypatch):
+    # Workers that begin anew would run the method as it stands in the file.
+    monkeypatch.setattr(Planned, "run", lambda *given: {"loaded": os.getpid()})
+    receipts = run_stage(planned(tmp_path, {"a": "finish", "b": "finish"}, workers=2))
+    assert os.getpid() not in {receipt.counts["loaded"] for receipt in receipts}
 
 
 def test_a_second_run_does_nothing(tmp_path):
