@@ -4,6 +4,7 @@ They are not compressed: that would take longer than all else that is done with 
 its records and tokenising them, and every stage that reads texts would pay for it again.
 """
 
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -116,14 +117,17 @@ class PartWriter:
 def read_part(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The row groups of a part, one batch each. UserError where it is damaged."""
     try:
-        # Mapped, a page of text is copied once, into the row group. The file's pages that are
-        # resident meanwhile are the kernel's to take back.
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with path.open("rb") as opened:
+            # Mapped, a page of text is copied once, into the row group.
+            mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        with pq.ParquetFile(pa.BufferReader(mapped)) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=columns, use_threads=False)
+                # What was read stays in the kernel's cache and is no longer this process's.
+                mapped.madvise(mmap.MADV_DONTNEED)
                 yield from table.combine_chunks().to_batches()  # none where the group is empty
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run geo-nemo prep again") from None
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{path} is damaged ({reason}): delete it and prepare again") from None

@@ -1,0 +1,56 @@
+"""Parts: what is written is read, row group by row group; a damaged one is the user's to know."""
+
+import pytest
+
+from data_prep.document import Document
+from data_prep.parts import ROW_GROUP_DOCUMENTS, PartWriter, read_part
+from geo_nemo.config.errors import UserError
+
+TEXTS = ["plain", "naïve 東京 😀", "x\n" * 3]
+
+
+def document(number: int) -> Document:
+    values = {"confidence": 0.5, "language_score": 0.0, "year": 2024, "quality": 50}
+    names = Document.__dataclass_fields__
+    texts = {"id": str(number), "text": TEXTS[number % 3], "hash": number.to_bytes(16, "big")}
+    return Document(**{name: "x" for name in names} | values | texts)
+
+
+def write(folder, count, max_documents=1 << 20):
+    writer = PartWriter(folder, max_documents)
+    for number in range(count):
+        writer.add(document(number))
+    return writer.close()
+
+
+def test_documents_come_back_in_order_a_row_group_at_a_time(tmp_path):
+    count = ROW_GROUP_DOCUMENTS + 5
+    (part,) = write(tmp_path, count)
+    # All batches at once: what was read earlier must not change when more is.
+    batches = list(read_part(part.path, ["id", "text", "hash", "year"]))
+    assert [len(batch) for batch in batches] == [ROW_GROUP_DOCUMENTS, 5]
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    assert rows == [
+        {"id": str(n), "text": TEXTS[n % 3], "hash": n.to_bytes(16, "big"), "year": 2024}
+        for n in range(count)
+    ]
+
+
+def test_parts_hold_so_many_documents_and_know_the_bytes_of_their_texts(tmp_path):
+    parts = write(tmp_path, 7, max_documents=3)
+    assert [part.documents for part in parts] == [3, 3, 1]
+    each = sum(len(text.encode()) for text in TEXTS)
+    assert [part.text_bytes for part in parts] == [each, each, len(TEXTS[0])]
+
+
+@pytest.mark.parametrize("kept", [0, 3, 500])
+def test_a_part_that_is_cut_short_is_the_user_s_to_know(tmp_path, kept):
+    (part,) = write(tmp_path, 9)
+    part.path.write_bytes(part.path.read_bytes()[:kept])
+    with pytest.raises(UserError, match=r"part-00000.parquet is damaged .*: delete it and"):
+        list(read_part(part.path))
+
+
+def test_a_part_that_is_missing_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"part.parquet is missing: run geo-nemo prep again"):
+        list(read_part(tmp_path / "part.parquet"))
