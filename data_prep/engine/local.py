@@ -116,6 +116,9 @@ def _start_worker(parent: int) -> None:
     """A worker ends with its parent or when it is told to, and leaves Ctrl-C to its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Threads do not come along into a fork: tokenizers would wait for its own for ever, where this
+    # process had used them and the user's environment says true.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

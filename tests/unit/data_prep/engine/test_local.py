@@ -5,6 +5,7 @@ import os
 import shutil
 
 import pytest
+from tokenizers import Tokenizer, models
 
 from data_prep.config import Execution
 from data_prep.engine import LocalWorkers, StageFailed, local, run_stage
@@ -38,6 +39,19 @@ def test_workers_have_what_this_process_has_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr(Planned, "run", lambda *given: {"loaded": os.getpid()})
     receipts = run_stage(planned(tmp_path, {"a": "finish", "b": "finish"}, workers=2))
     assert os.getpid() not in {receipt.counts["loaded"] for receipt in receipts}
+
+
+def test_a_worker_can_tokenise_where_this_process_did_so_on_threads(tmp_path, monkeypatch):
+    tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    tokenizer.encode_batch(["a"] * 1000)
+
+    def run(stage, task, folder, progress):
+        return {"texts": len(tokenizer.encode_batch(["a"] * 1000))}
+
+    monkeypatch.setattr(Planned, "run", run)
+    receipts = run_stage(planned(tmp_path, {"a": "finish", "b": "finish"}, workers=2))
+    assert [receipt.counts for receipt in receipts] == [{"texts": 1000}] * 2
 
 
 def test_a_second_run_does_nothing(tmp_path):
