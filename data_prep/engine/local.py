@@ -15,6 +15,7 @@ from data_prep.engine.stage import Stage, Task
 from data_prep.engine.watch import TaskReport, reported, reporter
 from geo_nemo.config.errors import RunError
 from geo_nemo.config.progress import Progress
+from geo_nemo.remote.client import is_connected
 
 POLL_S = 0.5
 # Less is not worth the workers.
@@ -74,9 +75,10 @@ class LocalWorkers:
         if self._pool is None:
             # Forks have what is imported and the tokenizer that was loaded to check it. A worker
             # that began anew would take a second for these, as long as it takes for 30 MB of text.
+            # Only a client of `s3://` could not be used in a fork.
             self._pool = ProcessPoolExecutor(
                 self.count,
-                multiprocessing.get_context("fork"),
+                multiprocessing.get_context("spawn" if is_connected() else "fork"),
                 initializer=_start_worker,
                 initargs=(os.getpid(),),
             )

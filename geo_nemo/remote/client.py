@@ -46,6 +46,11 @@ def connect(bucket: str) -> "S3FileSystem":
     return _connect(bucket, *(os.environ.get(name, "") for name in _VARIABLES))
 
 
+def is_connected() -> bool:
+    """Whether this process has a client: its threads and connections do not go into a fork."""
+    return _connect.cache_info().currsize > 0
+
+
 def hint(error: Exception) -> str:
     """What an error of the client means, without what the server said."""
     if isinstance(error, FileNotFoundError):

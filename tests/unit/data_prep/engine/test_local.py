@@ -41,6 +41,13 @@ def test_workers_have_what_this_process_has_loaded(tmp_path, monkeypatch):
     assert os.getpid() not in {receipt.counts["loaded"] for receipt in receipts}
 
 
+def test_workers_begin_anew_where_this_process_has_a_client_of_s3(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "is_connected", lambda: True)
+    monkeypatch.setattr(Planned, "run", lambda *given: {"loaded": True})
+    receipts = run_stage(planned(tmp_path, {"a": "finish", "b": "finish"}, workers=2))
+    assert [receipt.counts for receipt in receipts] == [{"letters": 1}] * 2
+
+
 def test_a_worker_can_tokenise_where_this_process_did_so_on_threads(tmp_path, monkeypatch):
     tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
