@@ -11,6 +11,7 @@ from geo_nemo.config.errors import UserError
 # Metric to the module that measures it; one module may measure several in one go.
 METRICS = {
     "tokenise": "tokenise",
+    "tokenise_stage": "tokenise",
     "jsonl_to_store_vs_megatron": "to_store",
     "jsonl_to_store_vs_datatrove": "to_store",
     "store_bytes": "to_store",
@@ -24,7 +25,11 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command(epilog="Example: python -m benchmarks prep --quick --only tokenise --json prep.json")
 @calling.options(METRICS, "Small corpora, two rounds: under two minutes.")
-@click.option("--large", is_flag=True, help="peak_memory on 1 and 10 million documents: an hour.")
+@click.option(
+    "--large",
+    is_flag=True,
+    help="Larger corpora; peak_memory on 1 and 10 million documents takes an hour.",
+)
 @click.option(
     "--input",
     "input_path",

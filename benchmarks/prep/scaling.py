@@ -9,12 +9,12 @@ from benchmarks.prep.setting import Setting
 from benchmarks.processes import OURS, Measured, in_turn, run_module, wall
 from benchmarks.results import Row, compare
 
-QUICK_BYTES, FULL_BYTES = 12_000_000, 480_000_000
+QUICK_BYTES, FULL_BYTES, LARGE_BYTES = 12_000_000, 480_000_000, 1_920_000_000
 FILES, WORKERS, PEER = 8, 2, "one worker"
 
 
 def measure(setting: Setting) -> list[Row]:
-    corpus = setting.corpus(setting.either(QUICK_BYTES, FULL_BYTES))
+    corpus = setting.corpus(setting.either(QUICK_BYTES, FULL_BYTES, LARGE_BYTES))
     folder = setting.folder / "scaling"
     folder.mkdir()
     files = [folder / f"news-{number}.jsonl" for number in range(FILES)]

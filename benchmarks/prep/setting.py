@@ -34,8 +34,9 @@ class Setting:
     tokenizer: Path | None
     megatron: Path | None
 
-    def either(self, quick: int, full: int) -> int:
-        return quick if self.quick else full
+    def either(self, quick: int, full: int, large: int | None = None) -> int:
+        """What fits the call; `full` where there is no larger one."""
+        return quick if self.quick else (large or full) if self.large else full
 
     def corpus(self, text_bytes: int) -> "Corpus":
         """Records with about `text_bytes` of text, of the input or generated, as one file."""

@@ -17,13 +17,13 @@ from benchmarks.processes import OURS, Measured, cpu, in_turn, run_module
 from benchmarks.results import Row, compare
 from geo_nemo.store import TokenStore
 
-QUICK_BYTES, FULL_BYTES = 4_000_000, 100_000_000
+QUICK_BYTES, FULL_BYTES, LARGE_BYTES = 4_000_000, 100_000_000, 480_000_000
 MEGATRON, DATATROVE = "Megatron preprocess_data", "datatrove DocumentTokenizer"
 PEERS = {"jsonl_to_store_vs_megatron": MEGATRON, "jsonl_to_store_vs_datatrove": DATATROVE}
 
 
 def measure(setting: Setting) -> list[Row]:
-    corpus = setting.corpus(setting.either(QUICK_BYTES, FULL_BYTES))
+    corpus = setting.corpus(setting.either(QUICK_BYTES, FULL_BYTES, LARGE_BYTES))
     vocabulary = setting.vocabulary
     folder = setting.folder / "to_store"
     against = {
