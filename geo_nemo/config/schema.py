@@ -28,7 +28,11 @@ MetadataField = Literal["url", "country", "continent"]
 
 
 class Model(Section):
-    """Shape of a Llama decoder: RMSNorm, SwiGLU, rotary positions, no biases."""
+    """Shape of a Llama decoder: RMSNorm, SwiGLU, rotary positions, no biases.
+
+    rotary_scaling: factor by which slow rotations are slowed further, as in Llama 3.1 (8) and 3.2
+    (32), which were first trained on rows of 8,192; None: they are not.
+    """
 
     num_layers: Positive
     hidden_size: Positive
@@ -36,6 +40,7 @@ class Model(Section):
     num_query_groups: Positive
     ffn_hidden_size: Positive
     rotary_base: Positive = 10_000
+    rotary_scaling: Annotated[float, Field(ge=1)] | None = None
     norm_epsilon: Annotated[float, Field(gt=0)] = 1e-5
     init_method_std: Annotated[float, Field(gt=0)] = 0.025
     share_embeddings_and_output_weights: bool = False

@@ -138,6 +138,8 @@ def build_model(
         share_embeddings_and_output_weights=model.share_embeddings_and_output_weights,
         position_embedding_type="rope",
         rotary_base=model.rotary_base,
+        rope_scaling=model.rotary_scaling is not None,
+        rope_scaling_factor=model.rotary_scaling or 1.0,
         vp_stage=chunk,
     )
     stage.to(device=device)

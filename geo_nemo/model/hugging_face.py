@@ -32,6 +32,12 @@ _WITHOUT = {
     "mlp_bias": (None, False),
     "hidden_act": (None, "silu"),
 }
+# Of scaled rotary positions: all but the factor is fixed in Megatron-Core too.
+_LLAMA_3 = {
+    "low_freq_factor": 1,
+    "high_freq_factor": 4,
+    "original_max_position_embeddings": 8192,
+}
 _EMBEDDING, _OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 # Tables that older versions stored beside the weights.
 _NO_WEIGHT = "rotary_emb.inv_freq"
@@ -182,21 +188,29 @@ def _check_settings(folder: Path, model: Model) -> None:
         if told.get(key) not in allowed:
             raise UserError(f"{path}: {key}={told[key]!r}, which this model does not have")
     rotary = told.get("rope_parameters") or told.get("rope_scaling") or {}
-    kind = rotary.get("rope_type", rotary.get("type", "default"))
-    if kind != "default":
-        raise UserError(
-            f"{path}: rotary positions are scaled ({kind}), and this model's are not: give one of "
-            "before Llama 3.1"
-        )
     told.setdefault("num_key_value_heads", told.get("num_attention_heads"))
     theta = told.get("rope_theta", rotary.get("rope_theta", 10_000))
-    pairs = [("rotary_base", theta)]
+    pairs = [("rotary_base", theta), ("rotary_scaling", _rotary_scaling(path, rotary))]
     pairs += [(ours, told.get(key, default)) for key, (ours, default) in _SETTINGS.items()]
     if wrong := [f"model.{ours}={value}" for ours, value in pairs if getattr(model, ours) != value]:
         raise UserError(f"{path} is of another shape than the run: it has {' '.join(wrong)}")
     size = told.get("head_dim")
     if size not in (None, model.hidden_size // model.num_attention_heads):
         raise UserError(f"{path}: head_dim is {size}, not hidden_size / num_attention_heads")
+
+
+def _rotary_scaling(path: Path, told: dict[str, Any]) -> float | None:
+    """The factor of Llama 3.1's scaled rotary positions; `UserError` for any other scaling."""
+    kind = told.get("rope_type", told.get("type", "default"))
+    if kind == "default":
+        return None
+    if kind != "llama3" or any(told.get(key) != value for key, value in _LLAMA_3.items()):
+        expected = " ".join(f"{key}={value}" for key, value in _LLAMA_3.items())
+        raise UserError(
+            f"{path}: rotary positions are scaled ({kind}) otherwise than Llama 3.1's, which have "
+            f"{expected}: this model does not have that"
+        )
+    return told.get("factor")
 
 
 def _more(names: list[str]) -> str:

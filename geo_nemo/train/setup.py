@@ -147,6 +147,8 @@ def fingerprint(
         flat[f"stages.{name}.sampling"] = stage.sampling.canonical()
     # Its state is laid out in another way, which the checkpoint of the other does not fill.
     flat["parallel.distributed_optimizer"] = str(run.parallel.distributed_optimizer)
+    if run.model.rotary_scaling is None:  # as it was before there was one
+        del flat["model.rotary_scaling"]
     if run.average.is_kept:  # without one, nothing depends on its settings
         flat["average"] = run.average.model_dump_json()
     if origin is not None:

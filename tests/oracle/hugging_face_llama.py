@@ -16,6 +16,8 @@ def logits(weights, config, tokens):
     size, n = config["hidden_size"] // heads, len(tokens)
     x = weights["model.embed_tokens.weight"][tokens]
     inverse = config["rope_theta"] ** -(torch.arange(0, size, 2, dtype=torch.float64) / size)
+    if "rope_scaling" in config:
+        inverse = scaled(inverse, config["rope_scaling"])
     angles = torch.arange(n, dtype=torch.float64)[:, None] * inverse
     cos, sin = (f(torch.cat([angles, angles], -1)).to(x.dtype) for f in (torch.cos, torch.sin))
     hidden = torch.full((n, n), -math.inf, dtype=x.dtype).triu(1)
@@ -47,3 +49,18 @@ def logits(weights, config, tokens):
         gate = torch.nn.functional.silu(project(h, "mlp.gate_proj"))
         x = x + project(gate * project(h, "mlp.up_proj"), "mlp.down_proj")
     return normed(x, "model.norm.weight") @ weights["lm_head.weight"].T
+
+
+def scaled(inverse, settings):
+    """Rotations of Llama 3.1 a position, one by one, from its description.
+
+    Those that go round more than `high_freq_factor` times in the first context stay; those that do
+    less than `low_freq_factor` times are slowed by `factor`; between, the two are mixed evenly.
+    """
+    found = []
+    low, high = settings["low_freq_factor"], settings["high_freq_factor"]
+    for speed in inverse.tolist():
+        turns = settings["original_max_position_embeddings"] * speed / (2 * math.pi)
+        share = min(max((turns - low) / (high - low), 0.0), 1.0)
+        found.append(share * speed + (1 - share) * speed / settings["factor"])
+    return torch.tensor(found, dtype=inverse.dtype)

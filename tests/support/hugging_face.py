@@ -77,6 +77,17 @@ def settings(model, vocab_size: int) -> dict:
     }
 
 
+def llama_3(factor: float) -> dict:
+    """Scaled rotary positions, as config.json of Llama 3.1 and later has them."""
+    return {
+        "rope_type": "llama3",
+        "factor": factor,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
+
+
 def write_folder(folder: Path, model, weights, vocab_size: int, tokenizer: Path, **changes) -> Path:
     """The folder in two files; `changes` of config.json's settings."""
     folder.mkdir(parents=True)

@@ -21,12 +21,13 @@ from geo_nemo.train.masters import masters
 from geo_nemo.train.micro_batch import to_device
 from geo_nemo.train.setup import prepare
 from tests.oracle import hugging_face_llama
-from tests.support.hugging_face import random_weights, write_folder
+from tests.support.hugging_face import llama_3, random_weights, write_folder
 from tests.support.runs import CPU, finished, trainer, weights
 from tests.support.tiny import NO_METADATA, VOCAB_SIZE, tiny_run
 
 pytestmark = pytest.mark.usefixtures("single_process")
 MODEL = tiny_run("store", "out").model
+SCALED = MODEL.model_copy(update={"rotary_scaling": 32.0})
 COOLDOWN = {"cooldown": Stage(share=1.0, metadata=NO_METADATA)}
 RELATIVE = 5e-5
 
@@ -253,11 +254,30 @@ def test_logits_of_a_hugging_face_folder_are_the_oracle_s(hugging_face, tiny_sto
     assert made.fit()
 
 
-def test_logits_of_a_hugging_face_folder_are_those_of_transformers(
-    hugging_face, tiny_store, tmp_path
-):
+def test_logits_of_a_folder_with_scaled_rotary_positions_are_the_oracle_s(tiny_store, tmp_path):
+    folder = write_hugging_face(tiny_store, tmp_path / "llama", rope_scaling=llama_3(32.0))
+    made = begun(tiny_store, tmp_path / "run", folder, model=SCALED)
+    tokens = torch.randint(0, VOCAB_SIZE, (128,), generator=torch.Generator().manual_seed(5))
+    given = {n: torch.from_numpy(w).double() for n, w in random_weights(MODEL, VOCAB_SIZE).items()}
+    config = json.loads((folder / "config.json").read_text())
+    expected = hugging_face_llama.logits(given, config, tokens)
+    largest = expected.abs().max()
+    assert (own_logits(made, tokens) - expected).abs().max() < RELATIVE * largest
+    # The tolerance can tell another factor.
+    config["rope_scaling"]["factor"] = 8.0
+    other = hugging_face_llama.logits(given, config, tokens)
+    assert (other - expected).abs().max() > 10 * RELATIVE * largest
+    assert prepare(made.run, 1).fingerprint["model.rotary_scaling"] == "32.0"
+    plain = prepare(tiny_run(tiny_store, tmp_path / "plain"), 1)
+    assert "model.rotary_scaling" not in plain.fingerprint
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_logits_of_a_hugging_face_folder_are_those_of_transformers(tiny_store, tmp_path, scaled):
     transformers = pytest.importorskip("transformers")
-    made = begun(tiny_store, tmp_path / "run", hugging_face)
+    changes = {"rope_scaling": llama_3(32.0)} if scaled else {}
+    hugging_face = write_hugging_face(tiny_store, tmp_path / "llama", **changes)
+    made = begun(tiny_store, tmp_path / "run", hugging_face, model=SCALED if scaled else MODEL)
     model = transformers.LlamaForCausalLM.from_pretrained(hugging_face, dtype=torch.float64)
     tokens = torch.randint(0, VOCAB_SIZE, (64,), generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
@@ -282,7 +302,12 @@ LAYER = "model.layers.1.mlp.up_proj.weight"
     [
         ({"num_hidden_layers": 3}, "another shape than the run: it has model.num_layers=3$"),
         ({"rope_theta": 5e5}, "it has model.rotary_base=500000.0$"),
-        ({"rope_scaling": {"rope_type": "llama3"}}, r"positions are scaled \(llama3\)"),
+        ({"rope_scaling": llama_3(8.0)}, "it has model.rotary_scaling=8.0$"),
+        (
+            {"rope_scaling": {**llama_3(8.0), "high_freq_factor": 2}},
+            r"positions are scaled \(llama3\) otherwise than Llama 3.1's",
+        ),
+        ({"rope_scaling": {"type": "yarn", "factor": 4}}, r"positions are scaled \(yarn\)"),
         ({"model_type": "qwen2"}, "model_type is 'qwen2'; only llama is read"),
         ({"attention_bias": True}, "attention_bias=True, which this model does not have"),
         ({"drop": [LAYER]}, f"llama: {LAYER} is missing$"),
