@@ -21,7 +21,7 @@ from geo_nemo.config import UserError
 from geo_nemo.config.files import make_folder, write_whole
 from geo_nemo.config.launch import Launch, Slurm
 from geo_nemo.config.load import load_config
-from geo_nemo.config.sweep import expand
+from geo_nemo.config.sweep import check_apart, expand
 
 # Of a job that shares its node.
 GIB_PER_CPU = 4
@@ -80,13 +80,12 @@ def command(
     chain = read_chain(prep, evaluate, report)
     if chain.prep is not None:
         check_prep(slurm, chain.prep)
-    seen: dict[str, int] = {}
-    for number, training in enumerate(trainings):
+    outputs = []
+    for training in trainings:
         run = check_training(slurm, training, chain.store, waits=after is not None)
-        if (other := seen.setdefault(run.output_dir, number)) != number:
-            both = f"runs {other} and {number} both have output_dir={run.output_dir}"
-            raise UserError(f"{runs or '--multirun'}: {both}")
-    check_chain(slurm, chain, trained=list(seen), waits=after is not None)
+        outputs.append(run.output_dir)
+    check_apart(runs or "--multirun", outputs)
+    check_chain(slurm, chain, trained=outputs, waits=after is not None)
     folder = scripts_dir()
     jobs = []
     if prep is not None:

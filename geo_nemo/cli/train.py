@@ -22,6 +22,7 @@ from geo_nemo.config.files import check_folder, write_whole
 from geo_nemo.config.load import load_config
 from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import no_progress
+from geo_nemo.config.sweep import expand
 from geo_nemo.config.versions import installed
 from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
 from geo_nemo.train.origin import as_record
@@ -35,22 +36,36 @@ RANK_ZERO_SPEAKS_S = 5.0
 WATCHDOG_FIRST_MINUTES = 2
 
 
-@click.command(epilog="Example: geo-nemo train experiment=demo data.store=S output_dir=runs/a")
+@click.command(
+    epilog="Example: geo-nemo train experiment=demo data.store=S output_dir=runs/a\n\n"
+    "A sweep: geo-nemo train --multirun experiment=demo data.store=S output_dir=runs/s "
+    "train.lr=1e-3,3e-3"
+)
 @OVERRIDES
 @DryRun
 @click.option("--cfg", type=click.Choice(["job"]), help="Print the whole config as YAML, no more.")
-def command(overrides: tuple[str, ...], dry_run: bool, cfg: str | None) -> int:
+@click.option(
+    "--multirun",
+    is_flag=True,
+    help="A run for each combination of KEY=A,B, below output_dir, one after another.",
+)
+def command(overrides: tuple[str, ...], dry_run: bool, cfg: str | None, multirun: bool) -> int:
     """Pre-train as the recipe says: conditioning stage, then cooldown.
 
     Run it again with the same settings to go on after a stop or a crash. Under torchrun or srun,
     each process takes its place in the layout.
     """
     if cfg:
-        click.echo(as_yaml(whole_config(overrides)), nl=False)
+        every = expand(overrides) if multirun else [overrides]
+        click.echo("---\n".join(as_yaml(whole_config(settings)) for settings in every), nl=False)
         return 0
     adopt_slurm_step()
     first = rank() == 0
     try:
+        if multirun:
+            from geo_nemo.cli.sweep import sweep
+
+            return sweep(overrides, dry_run)
         run = load_config("train", Run, overrides)
         with fetch_bar(run.data.store, first) as fetching:
             prepared = prepare(run, world_size(), fetching)
@@ -147,7 +162,7 @@ def train(prepared: Prepared, processes: int) -> int:
     if first and not finished:
         print(
             f"geo-nemo: stopped by {stop.reason} at step "
-            f" {trainer.step} of {steps}; saved. The same command goes on from there",
+            f"{trainer.step} of {steps}; saved. The same command goes on from there",
             file=sys.stderr,
         )
     return 0 if finished else EXIT_STOPPED

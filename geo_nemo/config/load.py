@@ -168,7 +168,7 @@ def _hydra_line(error: Exception) -> str:
         key, value = ambiguous.groups()
         return (
             f"cannot read {key}={value}: write {key}=[{value}] for a list, quote the value, "
-            "or have geo-nemo launch --multirun make a run of each"
+            "or have --multirun of geo-nemo train or launch make a run of each"
         )
     cause = error.__cause__
     if cause is not None and str(cause) not in str(error):

@@ -43,8 +43,19 @@ def expand(settings: Sequence[str]) -> list[tuple[str, ...]]:
     for chosen in product(*choices):
         name = ",".join(chosen[place].lstrip("+").replace("/", "-") for place in swept)
         if len(name) > _LONGEST:
-            raise UserError(f"a run of {len(swept)} settings has too long a name: use --runs FILE")
+            raise UserError(
+                f"a run of {len(swept)} settings has too long a name: sweep fewer at once, or use "
+                "geo-nemo launch --runs FILE"
+            )
         folder = chosen[outputs[0]].partition("=")[2].strip("'\"").rstrip("/")
         own = f"{OUTPUT}='{folder}/{name}'"
         runs.append((*chosen[: outputs[0]], own, *chosen[outputs[0] + 1 :]))
     return runs
+
+
+def check_apart(where: str, outputs: Sequence[str]) -> None:
+    """Raise `UserError` where two runs have one folder. where: what named the runs."""
+    first: dict[str, int] = {}
+    for number, output in enumerate(outputs):
+        if (other := first.setdefault(output, number)) != number:
+            raise UserError(f"{where}: runs {other} and {number} both have output_dir={output}")

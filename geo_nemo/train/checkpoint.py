@@ -107,17 +107,6 @@ def read_position(checkpoint: Path) -> Position:
         raise UserError(f"{checkpoint} is not a checkpoint of geo_nemo: {error}") from None
 
 
-def check_fingerprint(saved: dict[str, str], current: dict[str, str], checkpoint: Path) -> None:
-    """Raise `UserError` that names everything that changed since the checkpoint."""
-    changed = [name for name in current if saved.get(name) != current[name]]
-    changed += [name for name in saved if name not in current]
-    if changed:
-        raise UserError(
-            f"{', '.join(changed)} changed since the checkpoint {checkpoint}: "
-            "restore what it was, or give another output_dir to start anew"
-        )
-
-
 def precision_note(saved: dict[str, Any], current: Precision) -> str:
     """What a run goes on with that its checkpoint was not trained with; empty: nothing.
 

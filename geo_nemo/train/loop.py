@@ -28,7 +28,7 @@ from geo_nemo.train.checkpoint_manager import Checkpoints
 from geo_nemo.train.engine import Engine, StepReport
 from geo_nemo.train.initial import load_initial
 from geo_nemo.train.ledger import Ledger, write_ledger
-from geo_nemo.train.setup import Prepared
+from geo_nemo.train.setup import Prepared, check_fingerprint
 from geo_nemo.train.stages import StagePlan, stage_of
 
 
@@ -135,7 +135,7 @@ class Trainer:
                     self.average.restart()
             return
         position = checkpoint.read_position(newest)
-        checkpoint.check_fingerprint(position.fingerprint, self.prepared.fingerprint, newest)
+        check_fingerprint(position.fingerprint, self.prepared.fingerprint, newest)
         changed = checkpoint.precision_note(position.config, self.run.precision)
         if changed and dist.get_rank() == 0:
             say(f"{newest.name}: {changed}")

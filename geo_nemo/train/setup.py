@@ -5,6 +5,7 @@ Needs neither torch nor Megatron, so that `--dry-run` and every mistake of the u
 
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.progress import Progress, no_progress
@@ -158,6 +159,17 @@ def fingerprint(
     flat["tokenizer"] = tokenizer.sha256
     flat["stages"] = hashlib.sha256("/".join(run.stages).encode()).hexdigest()[:16]
     return flat
+
+
+def check_fingerprint(saved: dict[str, str], current: dict[str, str], checkpoint: Path) -> None:
+    """Raise `UserError` that names everything that changed since the checkpoint."""
+    changed = [name for name in current if saved.get(name) != current[name]]
+    changed += [name for name in saved if name not in current]
+    if changed:
+        raise UserError(
+            f"{', '.join(changed)} changed since the checkpoint {checkpoint}: "
+            "restore what it was, or give another output_dir to start anew"
+        )
 
 
 def _flatten(values: dict, prefix: str = "") -> list[tuple[str, str]]:

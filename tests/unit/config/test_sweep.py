@@ -3,7 +3,7 @@
 import pytest
 
 from geo_nemo.config import UserError
-from geo_nemo.config.sweep import expand
+from geo_nemo.config.sweep import check_apart, expand
 
 
 def test_every_combination_has_a_folder_named_by_what_differs():
@@ -35,3 +35,9 @@ def test_every_combination_has_a_folder_named_by_what_differs():
 def test_what_is_no_sweep_is_one_line(settings, message):
     with pytest.raises(UserError, match=message):
         expand(settings)
+
+
+def test_runs_have_folders_of_their_own():
+    check_apart("runs.txt", ["/r/a", "/r/b"])
+    with pytest.raises(UserError, match=r"^runs\.txt: runs 0 and 2 both have output_dir=/r/a$"):
+        check_apart("runs.txt", ["/r/a", "/r/b", "/r/a"])
