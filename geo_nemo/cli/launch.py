@@ -22,6 +22,7 @@ from geo_nemo.config.files import make_folder, write_whole
 from geo_nemo.config.launch import Launch, Slurm
 from geo_nemo.config.load import load_config
 from geo_nemo.config.sweep import check_apart, expand
+from geo_nemo.config.whole import as_yaml, differences, whole_config
 
 # Of a job that shares its node.
 GIB_PER_CPU = 4
@@ -107,6 +108,7 @@ def command(
     environment = job_environment(slurm, folder)
     if dry_run:
         show(jobs, environment, folder, after)
+        show_configs(trainings)
         return 0
     if shutil.which("sbatch") is None:
         raise UserError("there is no sbatch here: run this on a login node of the cluster")
@@ -210,6 +212,17 @@ def show(jobs: list[Job], environment: dict[str, str], folder: Path, after: str 
     for job in jobs:
         click.echo(shlex.join(_call(job, folder, after)))
         after = f"<{job.name}>"
+
+
+def show_configs(trainings: Sequence[Sequence[str]]) -> None:
+    """Print the config of the first training, whole, and in what each other one differs from it."""
+    first, *others = map(whole_config, trainings)
+    run = f", run 0 of {len(trainings)}" if others else ""
+    click.echo(f"\n# the training's config{run}: {first['output_dir']}\n{as_yaml(first)}", nl=False)
+    for number, other in enumerate(others, 1):
+        click.echo(f"\n# run {number} of {len(trainings)}, where it differs: run 0 | run {number}")
+        for line in differences(first, other):
+            click.echo(line)
 
 
 def _call(job: Job, folder: Path, after: str | None) -> list[str]:

@@ -2,22 +2,15 @@
 
 import difflib
 from pathlib import Path
-from typing import Any
 
 import click
-import yaml
 
 from geo_nemo.cli.options import OVERRIDES, with_experiment
-from geo_nemo.config import Run, UserError
-from geo_nemo.config.load import compose, recipes_dir, validate
+from geo_nemo.config import UserError
+from geo_nemo.config.load import recipes_dir
+from geo_nemo.config.whole import as_yaml, differences, whole_config
 
 EXIT_DIFFERENT = 1
-# What a recipe leaves to its user; a whole config needs some value.
-OPEN = {
-    "output_dir": "<output_dir>",
-    "store": "<data.store>",
-    "checkpoint": "<init.checkpoint>",
-}
 
 
 @click.group(invoke_without_command=True, epilog="Example: geo-nemo recipes list experiment")
@@ -66,13 +59,12 @@ def diff(first: str, second: str, overrides: tuple[str, ...]) -> int:
 
     Settings after them hold for both. Exits with 1 where they differ, and with 0 where they do not.
     """
-    here, there = (
-        flatten(whole_config(with_experiment((name, *overrides)))) for name in (first, second)
+    lines = differences(
+        *(whole_config(with_experiment((name, *overrides))) for name in (first, second))
     )
-    keys = [key for key in (here | there) if here.get(key) != there.get(key)]
-    for key in keys:
-        click.echo(f"{key}: {here.get(key, '-')} | {there.get(key, '-')}")
-    return EXIT_DIFFERENT if keys else 0
+    for line in lines:
+        click.echo(line)
+    return EXIT_DIFFERENT if lines else 0
 
 
 def all_recipes() -> dict[str, list[tuple[str, str]]]:
@@ -84,31 +76,6 @@ def all_recipes() -> dict[str, list[tuple[str, str]]]:
         if rest and rest[-1] != "base":
             found.setdefault(group, []).append(("/".join(rest), _purpose(path)))
     return found
-
-
-def as_yaml(values: dict[str, Any]) -> str:
-    """A config as a file has it, in the order of its sections."""
-    return yaml.safe_dump(values, sort_keys=False)
-
-
-def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Values of a nested config by their keys, as they are written on the command line."""
-    if not isinstance(values, dict) or not values:
-        return {prefix: values}
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
-
-
-def whole_config(overrides: tuple[str, ...]) -> dict[str, Any]:
-    """Every setting of a training, defaults included; what it leaves open is named in `<>`."""
-    values = compose("train", overrides)
-    values.setdefault("output_dir", OPEN["output_dir"])
-    values.setdefault("data", {}).setdefault("store", OPEN["store"])
-    if values.get("init") is not None:
-        values["init"].setdefault("checkpoint", OPEN["checkpoint"])
-    return validate("train", Run, values).model_dump(mode="json")
 
 
 def _purpose(path: Path) -> str:

@@ -16,7 +16,6 @@ import click
 from geo_nemo.cli.options import OVERRIDES, DryRun, quiet_libraries
 from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.cli.progress import fetch_bar, progress_bar
-from geo_nemo.cli.recipes import as_yaml, whole_config
 from geo_nemo.config import Run, RunError, UserError
 from geo_nemo.config.files import check_folder, write_whole
 from geo_nemo.config.load import load_config
@@ -24,6 +23,7 @@ from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import no_progress
 from geo_nemo.config.sweep import expand
 from geo_nemo.config.versions import installed
+from geo_nemo.config.whole import as_yaml, whole_config
 from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
 from geo_nemo.train.origin import as_record
 from geo_nemo.train.plan import Assumptions, plan_prepared

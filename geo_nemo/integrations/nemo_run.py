@@ -23,6 +23,7 @@ import nemo_run as run  # noqa: E402
 from geo_nemo.config import Run, UserError  # noqa: E402
 from geo_nemo.config.launch import Launch, Slurm  # noqa: E402
 from geo_nemo.config.load import load_config, recipes_dir  # noqa: E402
+from geo_nemo.config.whole import as_yaml, whole_config  # noqa: E402
 
 NAMESPACE = "geo"
 Trainer = Literal["geo_nemo", "nemo"]
@@ -173,6 +174,9 @@ def train(
         raise UserError("NeMo-Run names a job after its account: add run.executor.account=...")
     with run.Experiment(name, executor=executor) as made:
         made.add(task(whole, trainer, num_nodes, devices, quoted), name=name)
+        if ctx.dryrun:
+            # NeMo-Run shows the words that it was given; plain, so that nothing is wrapped.
+            print(f"# the training's config\n{as_yaml(whole_config(whole))}", end="", flush=True)
         ctx.launch(made)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from geo_nemo.config import UserError
+from geo_nemo.config.whole import as_yaml, whole_config
 from tests.nemo.small import STEPS, small_run
 
 pytestmark = pytest.mark.skipif(find_spec("nemo_run") is None, reason="NeMo-Run: make test-nemo")
@@ -131,6 +132,8 @@ def test_the_command_nemo_shows_a_job(tmp_path):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "#SBATCH --nodes=4" in done.stdout
     assert "python -m geo_nemo train experiment=meco/8b_with data.store=/data/s" in done.stdout
+    whole = ["experiment=meco/8b_with", "data.store=/data/s", "output_dir=/runs/a"]
+    assert f"# the training's config\n{as_yaml(whole_config(whole))}" in done.stdout
 
 
 def test_the_command_nemo_shows_a_container(tmp_path):

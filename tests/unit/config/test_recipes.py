@@ -6,12 +6,13 @@ import sys
 import pytest
 
 from geo_nemo.cli import main as cli
-from geo_nemo.cli.recipes import all_recipes, flatten
+from geo_nemo.cli.recipes import all_recipes
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.launch import Launch
 from geo_nemo.config.load import load_config
 from geo_nemo.config.logging import Logging
 from geo_nemo.config.rates import learning_rate
+from geo_nemo.config.whole import flatten
 from geo_nemo.model.shape import parameter_count
 
 VOCABULARY = 128_256

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from geo_nemo.cli import main as cli
 from geo_nemo.config import Run
@@ -70,6 +71,35 @@ def test_a_dry_run_shows_the_calls_and_submits_nothing(launch):
     assert "export GEO_NEMO_CHECKS='node doctor allreduce'" in out
     assert "--dependency=afterok:<prep>" in out and "--signal=B:USR1@600" in out
     assert launch.cluster.calls("sbatch") == []
+
+
+def test_a_dry_run_shows_the_config_as_train_does(launch, monkeypatch, capsys):
+    settings = (*RUN, "data.store=/data/news/store")
+    code, out, _ = launch(*settings, *PREP, "--dry-run")
+    shown = out.partition("# the training's config: /runs/a\n")[2]
+    monkeypatch.setattr(sys, "argv", ["geo-nemo", "train", *settings, "--cfg", "job"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert code == 0 and shown == capsys.readouterr().out
+    assert yaml.safe_load(shown)["train"]["global_batch_size"] == 256
+
+
+def test_a_dry_run_of_an_array_shows_one_config_and_in_what_the_others_differ(launch):
+    sweep = ("train.lr=1e-3,2e-3", "seed=1,2", "--multirun")
+    code, out, _ = launch(*RUN, "data.store=/data/news/store", *PREP, *sweep, "--dry-run")
+    assert code == 0 and launch.cluster.calls("sbatch") == []
+    first, *others = out.partition("# the training's config, run 0 of 4: ")[2].split("\n# run ")
+    folder, _, config = first.partition("\n")
+    assert folder == yaml.safe_load(config)["output_dir"] == "/runs/a/train.lr=0.001,seed=1"
+    assert [other.splitlines() for other in others] == [
+        [
+            f"{number} of 4, where it differs: run 0 | run {number}",
+            f"output_dir: {folder} | /runs/a/train.lr={lr},seed={seed}",
+            *([f"seed: 1 | {seed}"] if seed != 1 else []),
+            *([f"train.lr: 0.001 | {lr}"] if lr != 0.001 else []),
+        ]
+        for number, (lr, seed) in enumerate([(0.001, 2), (0.002, 1), (0.002, 2)], 1)
+    ]
 
 
 def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
