@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import metadata
 
 from packaging.requirements import Requirement
@@ -101,6 +102,8 @@ def check_torch() -> Iterator[Finding]:
         )
         return
     yield Finding("torch", "ok", f"{torch.__version__}, built {built}")
+    if torch.version.cuda:
+        yield from check_engine_cuda(torch.version.cuda)
     if count == 0:
         yield Finding("gpu", "note", "none: training and evaluation run on the CPU")
     for index in range(count):
@@ -115,6 +118,33 @@ def check_torch() -> Iterator[Finding]:
         yield check_driver(cuda=torch.version.cuda)
         yield _nccl()
         yield _engine_imports()
+
+
+def check_engine_cuda(
+    cuda: str, version_of: Callable[[str], str] = metadata.version
+) -> Iterator[Finding]:
+    """The CUDA that Transformer Engine's wheels are built for against torch's, such as 13.0.
+
+    Nothing where there is none of its wheels: one that was built here was built for the CUDA here.
+    """
+    major = int(cuda.partition(".")[0])
+    built = {}
+    for other in LEAST_DRIVER:
+        with suppress(metadata.PackageNotFoundError):
+            built[other] = version_of(f"transformer-engine-cu{other}")
+    wrong = [other for other in built if other != major]
+    if wrong:
+        yield Finding(
+            "transformer-engine's CUDA",
+            "problem",
+            f"transformer-engine-cu{wrong[0]} {built[wrong[0]]} is built for CUDA {wrong[0]}, and "
+            f"torch for {cuda}",
+            f"pip uninstall transformer-engine-cu{wrong[0]}; pip install --no-build-isolation "
+            f"'transformer-engine[pytorch,core_cu{major}]{OPTIONAL[0][1]}'",
+        )
+    elif built:
+        text = f"{major}, as torch's {cuda}: transformer-engine-cu{major} {built[major]}"
+        yield Finding("transformer-engine's CUDA", "ok", text)
 
 
 def gpu_finding(index: int, name: str, capability: tuple[int, int], memory: int) -> Finding:

@@ -1,4 +1,4 @@
-"""Checks of the machine itself: cores, memory, an output folder and its disk, a loopback port."""
+"""Checks of the machine itself: cores, memory, an output folder and its disk, ports."""
 
 import fcntl
 import mmap
@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from geo_nemo.runtime.findings import Finding
+from geo_nemo.runtime.rendezvous import check_rendezvous
 
 GIB = 2**30
 # The demo's two trainings side by side, and torch itself.
@@ -32,6 +33,7 @@ def check_machine(output: Path) -> Iterator[Finding]:
     yield check_memory(psutil.virtual_memory().available)
     yield from check_output(output)
     yield check_port()
+    yield from check_rendezvous()
 
 
 def cores() -> int:

@@ -343,3 +343,51 @@ def test_a_tokenizer_is_loaded_and_a_file_that_is_none_is_a_problem(tmp_path):
     broken.write_text("{")
     found = check_tokenizer(broken)
     assert found.level == "problem" and "broken.json" in found.text
+
+
+def engine(cuda, **installed):
+    """What is found where torch is built for `cuda`, and these wheels are there."""
+
+    def version_of(name):
+        try:
+            return installed[name.replace("-", "_")]
+        except KeyError:
+            raise metadata.PackageNotFoundError(name) from None
+
+    return list(doctor.check_engine_cuda(cuda, version_of))
+
+
+def test_transformer_engine_is_built_for_torch_s_cuda():
+    assert engine("13.0") == engine("13.0", transformer_engine="2.9.0") == []
+    (found,) = engine("12.8", transformer_engine_cu12="2.9.0")
+    assert (found.level, found.mend) == ("ok", "")
+    (found,) = engine("13.0", transformer_engine_cu12="2.9.0")
+    assert found.level == "problem"
+    assert found.text == "transformer-engine-cu12 2.9.0 is built for CUDA 12, and torch for 13.0"
+    assert "pip uninstall transformer-engine-cu12;" in found.mend and "core_cu13]" in found.mend
+    (found,) = engine("12.9", transformer_engine_cu12="2.9.0", transformer_engine_cu13="2.9.0")
+    assert found.level == "problem" and "transformer-engine-cu13 2.9.0" in found.text
+
+
+def test_a_cuda_build_of_torch_is_compared_with_transformer_engine(monkeypatch):
+    fake = SimpleNamespace(
+        __version__="2.13.0+cu130",
+        version=SimpleNamespace(cuda="13.0"),
+        cuda=SimpleNamespace(is_available=lambda: False),
+    )
+    monkeypatch.setitem(sys.modules, "torch", fake)
+    monkeypatch.setattr(doctor.os.path, "exists", lambda path: False)
+    asked = []
+    monkeypatch.setattr(doctor, "check_engine_cuda", lambda cuda: asked.append(cuda) or [])
+    list(doctor.check_torch())
+    fake.version.cuda = None
+    list(doctor.check_torch())
+    assert asked == ["13.0"]
+
+
+def test_the_port_of_the_job_is_among_the_findings(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "no port")
+    status, out = run("--output", str(tmp_path), "--json")
+    (found,) = (f for f in json.loads(out)["findings"] if f["topic"] == "rendezvous")
+    assert status == 1 and "MASTER_PORT=no port is no port" in found["text"] and found["mend"]

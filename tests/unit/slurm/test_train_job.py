@@ -328,6 +328,16 @@ def test_a_doctor_s_finding_ends_the_job_before_the_training(cluster, tmp_path):
     assert cluster.requeues() == []
 
 
+def test_the_doctor_of_a_node_is_told_how_many_processes_will_meet(tmp_path):
+    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"), tasks=3)
+    text = '[ "$1" = doctor ] && echo "$GEO_NEMO_TASKS" >>$0.tasks; echo "${GEO_NEMO_TASKS-none}"'
+    checks = stub(cluster, text) | {"GEO_NEMO_CHECKS": "doctor"}
+    code, log = cluster.run(f"output_dir={tmp_path / 'run'}", **checks)
+    assert code == 0, log
+    assert (cluster.folder / "stub.tasks").read_text().split() == ["6", "6"]
+    assert log.count("none\n") == 6  # the training has it from its launcher
+
+
 def test_a_cancelled_job_is_not_brought_back(cluster, tmp_path):
     (cluster.folder / "queue").write_text("42 COMPLETING\n")
     code, log = cluster.run(f"output_dir={tmp_path / 'run'}", **stub(cluster, "exit 75"))
