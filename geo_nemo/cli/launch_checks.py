@@ -12,6 +12,8 @@ from geo_nemo.config.remote import is_remote
 
 # The one with most memory, too: what is too much for it is too much for every other.
 FASTEST_CHIP = "B200"
+# As many as the recipes' nodes have.
+GPUS_OF_A_NODE = 8
 # Folders that each node has for itself.
 OF_ONE_NODE = ("/tmp", "/dev/shm", "/var/tmp", "/run")
 # Less than any start takes: the checks of the nodes, and imports.
@@ -161,7 +163,9 @@ def _check_chips(slurm: Slurm, run: Run, vocab_size: int) -> None:
     from geo_nemo.train.plan import Assumptions, check_fit, make_plan
 
     plan = make_plan(run, vocab_size, slurm.world_size, Assumptions(FASTEST_CHIP, mfu=1.0))
-    check_fit(plan, run)
+    check_fit(
+        plan, run, lambda gpus: ask_for_gpus(slurm, gpus), "choose a smaller model, or shorter rows"
+    )
     time = plan.time
     left = slurm.minutes - max(run.health.margin_minutes, slurm.signal_seconds / 60)
     if time is not None and time.seconds_per_step > 60 * left:
@@ -170,6 +174,20 @@ def _check_chips(slurm: Slurm, run: Run, vocab_size: int) -> None:
             f"(health.margin_minutes={run.health.margin_minutes:g}), and a step takes "
             f"{time.seconds_per_step / 60:.1f} at the very least: give more time or more GPUs"
         )
+
+
+def ask_for_gpus(slurm: Slurm, gpus: int) -> str:
+    """The settings under which the job has so many GPUs: a node is filled before there are more."""
+    per_node = slurm.gpus_per_node
+    most = max(per_node, GPUS_OF_A_NODE)
+    if slurm.nodes == 1 and gpus <= most:
+        per_node = gpus
+    elif per_node == 1 or gpus % per_node:
+        per_node = max(number for number in range(1, most + 1) if gpus % number == 0)
+    wanted = {"nodes": gpus // per_node, "gpus_per_node": per_node}
+    return " ".join(
+        f"slurm.{key}={value}" for key, value in wanted.items() if value != getattr(slurm, key)
+    )
 
 
 def _within(path: str, mounts: Sequence[str]) -> bool:

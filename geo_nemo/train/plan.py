@@ -4,7 +4,7 @@ From the config alone, and, where there is a store, from its columns and one pac
 Needs no torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -196,18 +196,30 @@ def _time(
     )
 
 
-def check_fit(plan: Plan, run: Run) -> None:
-    """Raise `UserError` with a way out where a rank needs more than a chip has."""
+def _as_plan_asks(gpus: int) -> str:
+    return f"--gpus {gpus}"
+
+
+def check_fit(
+    plan: Plan,
+    run: Run,
+    asks: Callable[[int], str] = _as_plan_asks,
+    otherwise: str = "choose a smaller model, or a chip with more memory",
+) -> None:
+    """Raise `UserError` with a way out where a rank needs more than a chip has.
+
+    asks: how the command at hand is asked for so many GPUs. otherwise: where no setting helps.
+    """
     if plan.chip_bytes is None or plan.memory_total <= USABLE * plan.chip_bytes:
         return
     raise UserError(
         f"a rank needs {plan.memory_total / GIB:,.1f} GiB, more than {USABLE:.0%} of the "
         f"{plan.chip_bytes / GIB:.0f} GiB of the {plan.chip}; "
-        f"{_way_out(plan, run) or 'choose a smaller model, or a chip with more memory'}"
+        f"{_way_out(plan, run, asks) or otherwise}"
     )
 
 
-def _way_out(plan: Plan, run: Run) -> str | None:
+def _way_out(plan: Plan, run: Run, asks: Callable[[int], str]) -> str | None:
     """Settings, as they are typed, under which the run fits; the least parallel ones first."""
     micro_batches = sorted({run.train.micro_batch_size, 1}, reverse=True)
     for recompute, (tensor, pipeline), micro_batch_size in product(
@@ -230,7 +242,7 @@ def _way_out(plan: Plan, run: Run) -> str | None:
             if micro_batch_size != run.train.micro_batch_size:
                 settings.append(f"train.micro_batch_size={micro_batch_size}")
             if gpus != plan.gpus:
-                settings.append(f"--gpus {gpus}")
+                settings.append(asks(gpus))
             return f"it is {need / GIB:,.1f} GiB with {' '.join(settings)}"
     return None
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from geo_nemo.cli import main as cli
+from geo_nemo.cli.launch_checks import ask_for_gpus
 from geo_nemo.config import Run
 from geo_nemo.config.launch import Slurm
 from geo_nemo.config.load import load_config
@@ -230,6 +231,43 @@ def test_a_mistake_is_one_line_and_nothing_is_submitted(launch, arguments, messa
     assert code == 2
     assert message in err and err.count("\n") == 1
     assert launch.cluster.calls("sbatch") == []
+
+
+def test_what_does_not_fit_is_told_with_settings_that_launch_takes(launch):
+    large = (*RUN, "data.store=/data/news/store", *PREP, "model=8b", "data.seq_length=8192",
+             "train.micro_batch_size=2", "slurm=gpu", "device=gpu", "precision=bf16")  # fmt: skip
+    code, _, err = launch(*large)
+    assert code == 2 and "--gpus" not in err
+    advice = err.strip().partition(" GiB with ")[2].split()
+    assert any(word.startswith("slurm.gpus_per_node=") for word in advice), err
+    code, _, err = launch(*large, *advice)
+    assert code == 0, err
+    wide = ("model.hidden_size=65536", "model.num_layers=128", "model.ffn_hidden_size=262144")
+    code, _, err = launch(*large, *wide, "model.num_attention_heads=512")
+    assert code == 2 and err.endswith("; choose a smaller model, or shorter rows\n"), err
+
+
+@pytest.mark.parametrize(
+    ("nodes", "per_node", "gpus", "words"),
+    [
+        (1, 1, 2, "slurm.gpus_per_node=2"),
+        (1, 1, 8, "slurm.gpus_per_node=8"),
+        (1, 1, 16, "slurm.nodes=2 slurm.gpus_per_node=8"),
+        (1, 4, 8, "slurm.gpus_per_node=8"),
+        (1, 8, 16, "slurm.nodes=2"),
+        (4, 8, 64, "slurm.nodes=8"),
+        (3, 1, 4, "slurm.nodes=1 slurm.gpus_per_node=4"),
+        (3, 4, 16, "slurm.nodes=4"),
+        (3, 3, 10, "slurm.nodes=2 slurm.gpus_per_node=5"),
+        (1, 16, 32, "slurm.nodes=2"),
+    ],
+)
+def test_gpus_are_asked_for_by_nodes_and_gpus_of_a_node(nodes, per_node, gpus, words):
+    slurm = Slurm(nodes=nodes, gpus_per_node=per_node)
+    assert ask_for_gpus(slurm, gpus) == words
+    changes = dict(word.removeprefix("slurm.").split("=") for word in words.split())
+    changed = slurm.model_copy(update={key: int(value) for key, value in changes.items()})
+    assert changed.world_size == gpus
 
 
 def test_a_mistake_in_the_preparation_s_settings_is_one_line(launch):
