@@ -316,26 +316,17 @@ def test_a_node_whose_all_reduce_is_slow_is_drained(tmp_path):
     assert any("--min-busbw" in call and "300" in call for call in cluster.calls("srun"))
 
 
-def test_a_doctor_s_finding_ends_the_job_before_the_training(cluster, tmp_path):
-    output = tmp_path / "run"
-    text = '[ "$1" = doctor ] && { echo "problem torch sees no GPU"; exit 1; }; touch $0.trained'
+def test_a_doctor_s_finding_ends_the_job_before_the_training(tmp_path):
+    cluster, output = Cluster(tmp_path / "cluster", tasks=3), tmp_path / "run"
+    found = 'echo "problem torch sees no GPU where $GEO_NEMO_TASKS processes meet"'
+    text = f'[ "$1" = doctor ] && {{ {found}; exit 1; }}; touch $0.trained'
     code, log = cluster.run(
         f"output_dir={output}", **stub(cluster, text) | {"GEO_NEMO_CHECKS": "doctor"}
     )
     assert code == 2
-    assert "problem torch sees no GPU" in log
+    assert "problem torch sees no GPU where 3 processes meet" in log
     assert not (cluster.folder / "stub.trained").exists()
     assert cluster.requeues() == []
-
-
-def test_the_doctor_of_a_node_is_told_how_many_processes_will_meet(tmp_path):
-    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"), tasks=3)
-    text = '[ "$1" = doctor ] && echo "$GEO_NEMO_TASKS" >>$0.tasks; echo "${GEO_NEMO_TASKS-none}"'
-    checks = stub(cluster, text) | {"GEO_NEMO_CHECKS": "doctor"}
-    code, log = cluster.run(f"output_dir={tmp_path / 'run'}", **checks)
-    assert code == 0, log
-    assert (cluster.folder / "stub.tasks").read_text().split() == ["6", "6"]
-    assert log.count("none\n") == 6  # the training has it from its launcher
 
 
 def test_a_cancelled_job_is_not_brought_back(cluster, tmp_path):
