@@ -159,7 +159,8 @@ def test_a_store_that_was_moved_is_the_same_store(checkpoint, tiny_store, tmp_pa
 
 def test_every_setting_of_a_run_is_either_kept_or_free(tiny_store):
     """A new setting that nobody thought of here is in the fingerprint, which is the safe side."""
-    run = tiny_run(tiny_store, "out")
+    # Without one, the fingerprint is that of runs from before there was this setting.
+    run = tiny_run(tiny_store, "out", model=changed(BASE.model, rotary_scaling=8.0))
     names = set(prepare(run, world_size=1).fingerprint)
     sections = {"model": Model, "train": Train, "precision": Precision, "data": Data}
     expected = {f"{name}.{key}" for name, kind in sections.items() for key in kind.model_fields}
