@@ -82,6 +82,28 @@ class _Plain:
         raise pickle.UnpicklingError("it changes a function or type")
 
 
+class _Enumeration(_Plain):
+    """Stands for an enumeration, called with a member's value."""
+
+    __slots__ = ()
+
+
+class _Member(_Plain):
+    """Stands for getattr, by which Python 3.11.0 to 3.11.3 pickles a member of an enumeration.
+
+    Members have names in capitals, and an enumeration's other attributes do not.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, *arguments) -> None:
+        if tuple(map(type, arguments)) != (_Enumeration, str):
+            raise pickle.UnpicklingError("it reads attributes of what is no enumeration")
+        name = arguments[1]
+        if not (name.isidentifier() and name.isupper() and not name.startswith("_")):
+            raise pickle.UnpicklingError(f"it reads {name!r}, which is no member's name")
+
+
 _STAND_INS = {
     (_CHECKPOINT + module, name): _Record for module, names in _RECORDS.items() for name in names
 } | {
@@ -89,8 +111,9 @@ _STAND_INS = {
     (_MEGATRON, "MCoreSavePlan"): _Record,
     (_CHECKPOINT + "filesystem", "_StorageInfo"): _Place,
     (_CHECKPOINT + "metadata", "TensorProperties"): _Properties,
-    (_CHECKPOINT + "metadata", "_MEM_FORMAT_ENCODING"): _Plain(int),
-    (_CHECKPOINT + "planner", "WriteItemType"): _Plain(int),
+    (_CHECKPOINT + "metadata", "_MEM_FORMAT_ENCODING"): _Enumeration(int),
+    (_CHECKPOINT + "planner", "WriteItemType"): _Enumeration(int),
+    ("builtins", "getattr"): _Member(),
     ("torch", "Size"): _Plain(tuple, list),
     ("torch.serialization", "_get_layout"): _Plain(str),
     ("pathlib", "PosixPath"): _Plain(str),

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import shutil
+from enum import Enum
 
 import pytest
 import torch
@@ -74,6 +75,22 @@ EVIL = {
             },
         )
     ),
+    "an attribute of a record": lambda target: pickle.dumps(
+        Reduced(getattr, metadata.Metadata, "X")
+    ),
+    "an enumeration's method": lambda target: pickle.dumps(
+        Reduced(getattr, planner.WriteItemType, "mro")
+    ),
+    "an enumeration's inner attribute": lambda target: pickle.dumps(
+        Reduced(getattr, planner.WriteItemType, "__class__")
+    ),
+    "an attribute and another in its place": lambda target: pickle.dumps(
+        Reduced(getattr, planner.WriteItemType, "X", os.system)
+    ),
+    "getattr of getattr": lambda target: pickle.dumps(Reduced(getattr, getattr, "X")),
+    "a member alone": lambda target: pickle.dumps(
+        Reduced(getattr, planner.WriteItemType, "BYTE_IO")
+    ),
     "a number": lambda target: pickle.dumps(7),
     "a class instead of an index": lambda target: pickle.dumps(metadata.Metadata),
     "nothing": lambda target: b"",
@@ -111,11 +128,11 @@ def test_the_index_that_torch_writes_is_taken(checkpoint):
     check_index(checkpoint / ".metadata")
 
 
-def test_every_type_of_an_index_is_known(tmp_path):
-    """Also those that a run on one CPU does not write: other dtypes, paths, loose bytes."""
+def every_type(folder) -> metadata.Metadata:
+    """An index with types that a run on one CPU does not write: other dtypes, paths, loose bytes."""
     properties = metadata.TensorProperties(dtype=torch.bfloat16)
     chunk = metadata.ChunkStorageMetadata(torch.Size([0]), torch.Size([4]))
-    index = metadata.Metadata(
+    return metadata.Metadata(
         {
             "w": metadata.TensorStorageMetadata(properties, torch.Size([4]), [chunk]),
             "b": metadata.BytesStorageMetadata(),
@@ -134,14 +151,33 @@ def test_every_type_of_an_index_is_known(tmp_path):
         storage_data={
             metadata.MetadataIndex("w", [0]): torch_filesystem._StorageInfo("__0_0.distcp", 0, 9)
         },
-        storage_meta=metadata.StorageMeta(checkpoint_id=tmp_path),
+        storage_meta=metadata.StorageMeta(checkpoint_id=folder),
     )
-    path = tmp_path / ".metadata"
+
+
+def test_every_type_of_an_index_is_known(tmp_path):
+    index, path = every_type(tmp_path), tmp_path / ".metadata"
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         if protocol < 2:
             continue  # torch writes the default protocol; older ones name copyreg
         path.write_bytes(pickle.dumps(index, protocol=protocol))
         check_index(path)
+
+
+def test_an_index_written_by_python_3_11_2_is_taken(tmp_path):
+    """Debian 12's Python: members of enumerations are getattr(enumeration, name) until 3.11.4."""
+
+    class Pickler(pickle.Pickler):
+        def reducer_override(self, made):
+            return (getattr, (type(made), made.name)) if isinstance(made, Enum) else NotImplemented
+
+    path = tmp_path / ".metadata"
+    with path.open("wb") as file:
+        Pickler(file).dump(every_type(tmp_path))
+    assert b"getattr" in path.read_bytes()
+    check_index(path)
+    with path.open("rb") as file:
+        assert pickle.load(file) == every_type(tmp_path)
 
 
 def test_a_pickle_inside_a_shard_does_not_run(checkpoint, tiny_store, tmp_path, single_process):
