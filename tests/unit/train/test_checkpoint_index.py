@@ -129,7 +129,7 @@ def test_the_index_that_torch_writes_is_taken(checkpoint):
 
 
 def every_type(folder) -> metadata.Metadata:
-    """An index with types that a run on one CPU does not write: other dtypes, paths, loose bytes."""
+    """An index with what a run on one CPU does not write too: other dtypes, paths, loose bytes."""
     properties = metadata.TensorProperties(dtype=torch.bfloat16)
     chunk = metadata.ChunkStorageMetadata(torch.Size([0]), torch.Size([4]))
     return metadata.Metadata(
