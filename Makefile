@@ -5,6 +5,7 @@
 #   make test                      every test that runs without a GPU
 #   make test-slow                 and those that take many minutes: layouts of four processes
 #   make test-slurm                the job script under a real SLURM, started by the tests; as root
+#   make test-image                the Dockerfile's CPU target in a clean Debian root; as root
 #   make test-nemo                 those of NeMo 2, NeMo-Run and Megatron-Bridge, in .venv-nemo
 #   make test-kills                100 SIGKILLs over one run, 15 minutes; KILLS=10 is a taste of it
 #
@@ -25,7 +26,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-kills test-slurm test-nemo test-gpu lint clean
+.PHONY: help setup demo test test-slow test-kills test-slurm test-image test-nemo test-gpu lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -59,6 +60,11 @@ test-kills: setup
 
 test-slurm: setup
 	@GEO_NEMO_REAL_SLURM=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/slurm -rs
+
+# TORCH_INDEX is then the image's build argument; without one the Dockerfile's own holds.
+test-image: setup
+	@GEO_NEMO_IMAGE=1 TORCH_INDEX="$(TORCH_INDEX)" OMP_NUM_THREADS=1 .venv/bin/python -m pytest \
+	  tests/image -rs
 
 # Their pins agree with nobody's solver: each package by its version, without its dependencies.
 # Megatron-Bridge goes with another megatron-core, which stands before NeMo's in its tests alone.

@@ -8,27 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.image import dockerfile
+
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "Dockerfile").read_text()
 
 
 def instructions() -> list[tuple[str, str]]:
-    """Each instruction and its arguments; continued lines are joined, comments left out."""
-    lines = [line for line in TEXT.splitlines() if not line.lstrip().startswith("#")]
-    joined = re.sub(r"\\\n", "", "\n".join(lines)).splitlines()
-    return [tuple(line.split(maxsplit=1)) for line in joined if line.strip()]
+    """Each instruction and its arguments."""
+    return [(one.word, one.rest) for one in dockerfile.instructions(TEXT)]
 
 
 def stages() -> dict[str, list[tuple[str, str]]]:
     """Instructions of each stage, by its name."""
-    found, name = {}, ""
-    for word, rest in instructions():
-        if word == "FROM":
-            name = rest.split(" AS ")[1]
-            found[name] = []
-        elif name:
-            found[name].append((word, rest))
-    return found
+    return {
+        stage.name: [(one.word, one.rest) for one in stage.instructions]
+        for stage in dockerfile.stages(TEXT)
+    }
 
 
 def test_hadolint_has_nothing_to_say():

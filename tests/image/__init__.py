@@ -1,0 +1,1 @@
+"""The CPU image without a container engine: its Dockerfile replayed in a clean Debian root."""
