@@ -64,7 +64,7 @@ test-slurm: setup
 # TORCH_INDEX is then the image's build argument; without one the Dockerfile's own holds.
 test-image: setup
 	@GEO_NEMO_IMAGE=1 TORCH_INDEX="$(TORCH_INDEX)" OMP_NUM_THREADS=1 .venv/bin/python -m pytest \
-	  tests/image -rs
+	  tests/image -rs --durations=3
 
 # Their pins agree with nobody's solver: each package by its version, without its dependencies.
 # Megatron-Bridge goes with another megatron-core, which stands before NeMo's in its tests alone.

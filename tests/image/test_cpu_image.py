@@ -184,3 +184,23 @@ def wait_for(condition, seconds=120):
 def test_no_layer_holds_a_secret(replay):
     assert [one.findings for one in replay.layers if one.findings] == []
     assert any(one.added for one in replay.layers)
+
+
+LEAKY = """FROM {base} AS leaky
+ENV KEPT=yes
+RUN cp $PIP_CONFIG_FILE /etc/pip.conf
+RUN rm /etc/pip.conf && test "$KEPT" = yes && test ! -e /src
+"""
+
+
+def test_a_secret_that_a_later_line_removes_is_found(replay):
+    text = LEAKY.format(base=STAGES[-1].base)
+    made = Replay(text, "leaky", replay.context, replay.work, {}, replay.secrets)
+    assert [bool(one.findings) for one in made.layers] == [True, False]
+    assert {found.partition(":")[0] for found in made.layers[0].findings} == {"etc/pip.conf"}
+
+
+def test_a_line_that_fails_ends_the_replay(replay):
+    text = f"FROM {STAGES[-1].base} AS failing\nRUN echo said && python -c 'raise SystemExit(7)'\n"
+    with pytest.raises(RuntimeError, match=r"(?s)ended with 7.*said"):
+        Replay(text, "failing", replay.context, replay.work, {})
