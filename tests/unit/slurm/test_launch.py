@@ -1,5 +1,7 @@
 """geo-nemo launch: mistakes are said before anything is submitted, and jobs wait for each other."""
 
+import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -15,9 +17,11 @@ from tests.unit.slurm.fake_cluster import ROOT, Cluster
 
 # As large a batch as 32 processes share.
 RUN = ("experiment=demo", "device=cpu", "output_dir=/runs/a", "train.global_batch_size=256")
-# A launch looks whether it is there, not what it holds.
-RAW = ROOT / "README.md"
-PREP = ("--prep", f"input={RAW} output=/data/news")
+# A launch looks whether it is there, not what it holds; a checkout may lie in /tmp, which no two
+# nodes share, and in a folder with a space.
+RAW = os.__file__
+INPUT = shlex.quote(f"input={RAW}")
+PREP = ("--prep", f"{INPUT} output=/data/news")
 
 
 @pytest.fixture
@@ -146,14 +150,14 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
         (("data.index_dir=runs/index",), "data.index_dir=runs/index is not absolute"),
         ((f"output_dir={RAW}/a",), f"{RAW} is no folder: give another"),
         (("data.store=/data/other",), "--prep makes another: give data.store=/data/news/store"),
-        (("--prep", f"input={RAW} output='/data"), "--prep: no closing quotation in input="),
+        (("--prep", "input=/raw output='/data"), "--prep: no closing quotation in input="),
         (("--prep", ""), "prep: no value for input, output"),
         (
-            ("--prep", f"nonsense input={RAW} output=/data/news"),
+            ("--prep", f"nonsense {INPUT} output=/data/news"),
             "no recipe nonsense: give the name",
         ),
         (("--prep", "input=/raw/none.jsonl output=/data/news"), "/raw/none.jsonl: no such file or"),
-        (("--prep", f"input={RAW} output=news"), "--prep output=news is not absolute"),
+        (("--prep", f"{INPUT} output=news"), "--prep output=news is not absolute"),
         (("--eval", "runs.a=/runs/a store=/data/news/store output=e"), "output=e is not absolute"),
         (
             ("--eval", "runs.a=/runs/b store=/data/news/store output=/e"),
@@ -167,7 +171,7 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
         (
             (
                 "slurm.container=docker://x",
-                f"slurm.mounts=[/data,{ROOT},/runs]",
+                f"slurm.mounts=[/data,{os.path.dirname(RAW)},/runs]",
                 "--eval",
                 "runs.a=/runs/a store=/data/news/store questions=/q.jsonl output=/e",
             ),
@@ -176,7 +180,7 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
         (("slurm.container=/none.sqsh", "slurm.mounts=[/data]"), "/none.sqsh: no such image"),
         (("slurm.container=/none.sqsh",), "/none.sqsh: no such image"),
         (
-            ("slurm.container=docker://x", f"slurm.mounts=[{ROOT}]"),
+            ("slurm.container=docker://x", f"slurm.mounts=[{os.path.dirname(RAW)}]"),
             "the container would not see data.store=/data/news/store: add its folder, slurm.mounts",
         ),
         (("slurm.container=docker://x", "slurm.mounts=[data]"), "slurm.mounts: data is not absolu"),
@@ -196,7 +200,7 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
         (
             (
                 "slurm.container=docker://x",
-                f"slurm.mounts=[/data,{ROOT}]",
+                f"slurm.mounts=[/data,{os.path.dirname(RAW)}]",
                 "init.checkpoint=/models/llama",
             ),
             "add its folder, slurm.mounts=[/models]",
