@@ -34,6 +34,13 @@ def test_tasks_leave_the_interpreter_s_own_threshold_as_it_was(tmp_path):
     assert gc.get_threshold() == before
 
 
+@pytest.fixture
+def no_client(monkeypatch):
+    """As where this process has none of s3://, which other tests may have left in it."""
+    monkeypatch.setattr(local, "is_connected", lambda: False)
+
+
+@pytest.mark.usefixtures("no_client")
 def test_workers_have_what_this_process_has_loaded(tmp_path, monkeypatch):
     # Workers that begin anew would run the method as it stands in the file.
     monkeypatch.setattr(Planned, "run", lambda *given: {"loaded": os.getpid()})
@@ -48,6 +55,7 @@ def test_workers_begin_anew_where_this_process_has_a_client_of_s3(tmp_path, monk
     assert [receipt.counts for receipt in receipts] == [{"letters": 1}] * 2
 
 
+@pytest.mark.usefixtures("no_client")
 def test_a_worker_can_tokenise_where_this_process_did_so_on_threads(tmp_path, monkeypatch):
     tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
