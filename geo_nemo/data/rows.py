@@ -142,7 +142,13 @@ def build_rows(
     sizes = np.fromiter(map(len, parts), np.int64, len(parts)).reshape(-1, len(_RUNS))
     taken = sizes.sum(axis=1)
     counts = np.array([len(fragments) for fragments, _ in rows])
-    free = _pad(parts, sizes, counts, length, pad_id)
+    last = counts.cumsum() - 1
+    free = length - np.add.reduceat(taken, last + 1 - counts)
+    if free.min() < 0:
+        worst = free.argmin()
+        used = length - free[worst]
+        raise ValueError(f"{counts[worst]} fragments take {used} positions of {length}")
+    _pad(parts, sizes, last, free, _padding(length, pad_id))
 
     # A fragment is a segment, and so is the padding behind it.
     lengths = np.stack([taken, sizes[:, -1]], axis=1).ravel()
@@ -182,24 +188,20 @@ def build_rows(
 
 
 def _pad(
-    parts: list[np.ndarray], sizes: np.ndarray, counts: np.ndarray, length: int, pad_id: int
-) -> np.ndarray:
-    """Put padding behind the last of each row's `counts` [n] fragments; how much, int64 [n].
+    parts: list[np.ndarray],
+    sizes: np.ndarray,
+    last: np.ndarray,
+    free: np.ndarray,
+    padding: np.ndarray,
+) -> None:
+    """Put `free` [n] positions of padding behind the `last` [n] fragments of the rows.
 
     parts, sizes: of all fragments, `_RUNS` of each; changed in place.
     """
-    last = counts.cumsum() - 1
-    free = length - np.add.reduceat(sizes.sum(axis=1), last + 1 - counts)
-    if free.min() < 0:
-        worst = free.argmin()
-        used = length - free[worst]
-        raise ValueError(f"{counts[worst]} fragments take {used} positions of {length}")
     sizes[last, -1] = free
-    padding = _padding(length, pad_id)
     places = ((last + 1) * len(_RUNS) - 1).tolist()
     for place, positions in zip(places, free.tolist(), strict=True):
         parts[place] = padding[:positions]
-    return free
 
 
 @cache

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.config.whole import flatten
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.index import Index
 from geo_nemo.data.index_cache import wait_for
@@ -136,8 +137,8 @@ def fingerprint(
     """Everything that the weights at a step depend on, by the name that the user knows."""
     values = run.model_dump(mode="json", exclude=set(_FREE) | {"stages", "init"})
     flat = {
-        key: value
-        for key, value in _flatten(values)
+        key: str(value)
+        for key, value in flatten(values).items()
         if key not in _FREE_KEYS and not key.startswith(_FREE_GROUPS)
     }
     for name, stage in run.stages.items():
@@ -170,13 +171,3 @@ def check_fingerprint(saved: dict[str, str], current: dict[str, str], checkpoint
             f"{', '.join(changed)} changed since the checkpoint {checkpoint}: "
             "restore what it was, or give another output_dir to start anew"
         )
-
-
-def _flatten(values: dict, prefix: str = "") -> list[tuple[str, str]]:
-    flat = []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat += _flatten(value, f"{prefix}{key}.")
-        else:
-            flat.append((prefix + key, str(value)))
-    return flat

@@ -12,19 +12,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from geo_nemo.cli import main as cli
 from geo_nemo.cli import sweep as sweeping
+from tests.support.command import SMALL, call
 
 SETTINGS = (
-    "experiment=demo",
+    *SMALL,
     "device=cpu",
-    "model.num_layers=2",
-    "model.hidden_size=64",
-    "model.ffn_hidden_size=96",
-    "data.seq_length=128",
     "train.steps=2",
     "train.warmup_steps=1",
-    "train.global_batch_size=8",
     "train.micro_batch_size=8",
 )
 NAMES = ["train.lr=0.001", "train.lr=0.002", "train.lr=0.003"]
@@ -36,14 +31,9 @@ def train(tiny_store, tmp_path, monkeypatch, capsys):
     """Run `geo-nemo train --multirun` in this process: its code, what it printed, and to stderr."""
 
     def run(*overrides, **environment):
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
         settings = (*SETTINGS, f"data.store={tiny_store}", f"output_dir={tmp_path / 'out'}")
-        arguments = ["geo-nemo", "train", "--multirun", *settings, *overrides]
-        monkeypatch.setattr(sys, "argv", arguments)
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code, *capsys.readouterr()
+        arguments = ("train", "--multirun", *settings, *overrides)
+        return call(monkeypatch, capsys, *arguments, **environment)
 
     return run
 

@@ -8,18 +8,13 @@ from pathlib import Path
 import pytest
 
 from geo_nemo.cli import train as train_command
-from geo_nemo.cli.main import main
+from tests.support.command import SMALL, call
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = (
-    "experiment=demo",
-    "model.num_layers=2",
-    "model.hidden_size=64",
-    "model.ffn_hidden_size=96",
-    "data.seq_length=128",
+    *SMALL,
     "train.steps=4",
     "train.warmup_steps=2",
-    "train.global_batch_size=8",
     "train.micro_batch_size=4",
 )
 
@@ -29,13 +24,8 @@ def train(tiny_store, tmp_path, monkeypatch, capsys):
     """Run the command in this process: its exit code, what it printed, and to stderr."""
 
     def run(*overrides, **environment):
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
         settings = (*SETTINGS, f"data.store={tiny_store}", f"output_dir={tmp_path / 'out'}")
-        monkeypatch.setattr(sys, "argv", ["geo-nemo", "train", *settings, *overrides])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
+        return call(monkeypatch, capsys, "train", *settings, *overrides, **environment)
 
     return run
 
