@@ -77,7 +77,7 @@ class Ingest(Stage):
         from data_prep.read import InputFile, open_reader
 
         annotator, cleaner = Annotator(self.config.annotate), Cleaner(self.config.clean)
-        writer = PartWriter(folder, self.config.shard_documents)
+        writer = PartWriter(folder, self.config.shard_documents, annotator.settle)
         account = _Account(self.config.clean.samples_per_reason)
         done = 0
         try:

@@ -5,7 +5,7 @@ its records and tokenising them, and every stage that reads texts would pay for 
 """
 
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -57,22 +57,27 @@ class Part:
 
 
 class PartWriter:
-    """Writes `part-00000.parquet`, ... of at most `max_documents` documents into `folder`."""
+    """Writes `part-00000.parquet`, ... of at most `max_documents` documents into `folder`.
 
-    def __init__(self, folder: Path, max_documents: int):
+    settle: is called before documents that were added are read; until then they may change.
+    """
+
+    def __init__(self, folder: Path, max_documents: int, settle: Callable[[], None] = lambda: None):
         self.parts: list[Part] = []
         self._folder = folder
         self._max_documents = max_documents
         self._writer: pq.ParquetWriter | None = None
-        self._rows: list[tuple] = []
-        self._row_bytes = 0
+        self._settle = settle
+        self._added: list[Document] = []
+        self._added_bytes = 0
         self._documents = self._text_bytes = 0
 
     def add(self, document: Document) -> None:
-        self._rows.append(_values(document))
-        self._row_bytes += len(document.text)
-        full = self._documents + len(self._rows) == self._max_documents
-        if full or len(self._rows) == ROW_GROUP_DOCUMENTS or self._row_bytes > ROW_GROUP_BYTES:
+        self._added.append(document)
+        self._added_bytes += len(document.text)
+        count = len(self._added)
+        full = self._documents + count == self._max_documents
+        if full or count == ROW_GROUP_DOCUMENTS or self._added_bytes > ROW_GROUP_BYTES:
             self._flush()
             if full:
                 self._finish()
@@ -93,19 +98,20 @@ class PartWriter:
         return self._folder / f"part-{len(self.parts):05d}.parquet"
 
     def _flush(self) -> None:
-        if not self._rows:
+        if not self._added:
             return
+        self._settle()
         if self._writer is None:
             self._writer = pq.ParquetWriter(
                 self._path(), SCHEMA, compression="none", use_dictionary=_DICTIONARY,
                 write_statistics=False,
             )  # fmt: skip
-        columns = zip(*self._rows, strict=True)
+        columns = zip(*map(_values, self._added), strict=True)
         arrays = [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
-        self._documents += len(self._rows)
+        self._documents += len(self._added)
         self._text_bytes += pc.sum(pc.binary_length(arrays[NAMES.index("text")])).as_py()
-        self._rows, self._row_bytes = [], 0
+        self._added, self._added_bytes = [], 0
 
     def _finish(self) -> None:
         self._writer.close()

@@ -8,9 +8,10 @@ import xxhash
 
 from data_prep.annotate.dates import find_date
 from data_prep.annotate.language import check_languages, identify, language_code
+from data_prep.annotate.measures import MOST_TEXTS, Excerpt, excerpt
 from data_prep.annotate.origin import OriginRules
 from data_prep.annotate.outlets import load_outlets
-from data_prep.annotate.quality import quality
+from data_prep.annotate.quality import qualities
 from data_prep.annotate.text import normal_line, normal_text
 from data_prep.annotate.urls import parse_url
 from data_prep.config import Annotate
@@ -20,6 +21,7 @@ from geo_nemo.metadata.geography import countries
 
 # Changes when the same fields would give another document.
 ANNOTATION_VERSION = "1"
+UNSETTLED = -1  # a quality that is not found yet
 _SHORT_CHARACTERS = 1000  # of an id, a country, a continent, a language
 
 
@@ -36,12 +38,14 @@ class Annotator:
         self._language_score = annotate.language_score
         if annotate.languages:
             check_languages(annotate.languages)
+        self._unsettled: list[tuple[Document, Excerpt]] = []
 
     def document(self, fields: dict[str, Any], source: str) -> Document:
         """The document that `fields` (names of the project, plain JSON values) describe.
 
         Fields of the record's own go before what is found out: language, and quality from 0 to 1
-        or 0 to 100 (1 is 100). Raises Rejected with the first reason that applies.
+        or 0 to 100 (1 is 100). Any other quality may be UNSETTLED until `settle` is called. Raises
+        Rejected with the first reason that applies.
         """
         get = fields.get
         text, utf8 = self._text(get("text"))
@@ -61,7 +65,7 @@ class Annotator:
             raise _wrong_type("date", found_date)
         date, year = find_date(found_date, url.path)
         digest = xxhash.xxh3_128_digest(utf8)
-        return Document(
+        document = Document(
             id=_identifier(get("id")) or digest.hex(),
             url=url.href,
             host=host.name,
@@ -75,12 +79,25 @@ class Annotator:
             language_score=score,
             date=date,
             year=year,
-            quality=quality(text, language) if own_quality is None else _own(own_quality),
+            quality=UNSETTLED if own_quality is None else _own(own_quality),
             source=source,
             title="" if title is None else normal_line(_text_value("title", title)),
             text=text,
             hash=digest,
         )
+        if own_quality is None:
+            self._unsettled.append((document, excerpt(text, utf8, language)))
+            if len(self._unsettled) == MOST_TEXTS:
+                self.settle()
+        return document
+
+    def settle(self) -> None:
+        """Give each document so far the quality of its text as it came."""
+        if self._unsettled:
+            documents, excerpts = zip(*self._unsettled, strict=True)
+            self._unsettled.clear()
+            for document, quality in zip(documents, qualities(excerpts), strict=True):
+                document.quality = quality
 
     def _text(self, value: Any) -> tuple[str, bytes]:
         if value is None:

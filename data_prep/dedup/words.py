@@ -5,8 +5,7 @@
    quotes, CJK punctuation).
 2. Scripts that put no space between words (Chinese, Japanese, Thai, Lao, Burmese, Khmer) and what
    lies beyond the basic plane (emoji) give a word for each character.
-3. A word of up to 64 bytes is hashed 8 bytes a step; a longer one by xxh3.
-4. An n-gram is a sum of its words' hashes, each times an odd number of its place, then mixed.
+3. An n-gram is a sum of its words' hashes, each times an odd number of its place, then mixed.
 
 Memory: about 12 bytes a byte of text of one call, so callers cut texts by `blocks`.
 """
@@ -15,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import xxhash
+
+from data_prep.hashes import STEP, mix, odd_numbers, piece_hashes
 
 BLOCK_BYTES = 1 << 19
-_STEP, _LONG = 8, 64
 _WORD, _OWN_3, _OWN_4 = 1, 2, 3
 
 
@@ -34,7 +33,6 @@ def _byte_classes() -> np.ndarray:
 
 _CLASS = _byte_classes()
 _LOWER = np.frombuffer(bytes(range(256)).lower(), np.uint8)
-_MASK = np.array([(1 << 8 * n) - 1 for n in range(_STEP + 1)], np.uint64)
 # First byte, and range of the second, of three-byte characters without spaces between words: Thai
 # and Lao, Burmese, Khmer.
 _SPACELESS = ((0xE0, 0xB8, 0xBB), (0xE1, 0x80, 0x82), (0xE1, 0x9E, 0x9F))
@@ -54,22 +52,6 @@ class Hashes:
     def counts(self) -> np.ndarray:
         """int64 [n]: how many each text has."""
         return np.diff(self.offsets)
-
-
-def mix(x: np.ndarray) -> np.ndarray:
-    """uint64 -> uint64: the finalizer of SplitMix64 (Steele, Lea and Flood, 2014), in place."""
-    x ^= x >> np.uint64(30)
-    x *= np.uint64(0xBF58476D1CE4E5B9)
-    x ^= x >> np.uint64(27)
-    x *= np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
-    return x
-
-
-def odd_numbers(count: int, seed: int) -> np.ndarray:
-    """uint64 [count] odd numbers that look random."""
-    start = np.uint64(seed) + np.arange(1, count + 1, dtype=np.uint64)
-    return mix(start * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
 
 
 def text_bytes(texts) -> tuple[np.ndarray, np.ndarray]:
@@ -121,9 +103,9 @@ def word_hashes(data: np.ndarray, offsets: np.ndarray) -> Hashes:
     begins = inside[1:] & (~inside[:-1] | forced)
     starts = np.flatnonzero(begins)
     ends = np.flatnonzero(inside[:-1] & (~inside[1:] | begins))
-    lower = np.zeros(len(data) + _STEP, np.uint8)
+    lower = np.zeros(len(data) + STEP, np.uint8)
     np.take(_LOWER, data, out=lower[: len(data)])
-    return Hashes(_hash_words(lower, starts, ends - starts), np.searchsorted(starts, offsets))
+    return Hashes(piece_hashes(lower, starts, ends - starts), np.searchsorted(starts, offsets))
 
 
 def _mark_beyond_ascii(data: np.ndarray, classes: np.ndarray, forced: np.ndarray) -> None:
@@ -141,28 +123,6 @@ def _mark_beyond_ascii(data: np.ndarray, classes: np.ndarray, forced: np.ndarray
         at = at[(second[at] >= low) & (second[at] <= high)]
         for place in range(width):
             classes[at + place] = 0
-
-
-def _hash_words(lower: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """uint64 [w]; `lower` has 8 bytes more than the texts."""
-    # The 8 bytes from every byte on, as one number each.
-    at = np.ndarray((len(lower) - _STEP + 1,), "<u8", lower, 0, (1,))
-    hashes = at[starts]
-    hashes &= _MASK[np.minimum(lengths, _STEP)]
-    hashes += lengths.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    mix(hashes)
-    done = _STEP
-    more = np.flatnonzero((lengths > done) & (lengths <= _LONG))
-    while len(more):
-        step = at[starts[more] + done]
-        step &= _MASK[np.minimum(lengths[more] - done, _STEP)]
-        step ^= hashes[more] * np.uint64(0xD6E8FEB86659FD93)
-        hashes[more] = mix(step)
-        done += _STEP
-        more = more[lengths[more] > done]
-    for i in np.flatnonzero(lengths > _LONG):
-        hashes[i] = xxhash.xxh3_64_intdigest(lower[starts[i] : starts[i] + lengths[i]].tobytes())
-    return hashes
 
 
 def ngram_hashes(words: Hashes, n: int) -> Hashes:

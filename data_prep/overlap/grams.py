@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.dedup.words import Hashes, mix, odd_numbers
+from data_prep.dedup.words import Hashes
+from data_prep.hashes import mix, odd_numbers
 
 MIN_WORDS = 5
 GRAMS_VERSION = "2"

@@ -170,4 +170,6 @@ def first_unequal(found: Tokens, expected: Tokens) -> int | None:
 def one_core_a_process() -> None:
     """Keep the libraries to one thread: every core has a task of its own."""
     os.environ.setdefault("RAYON_NUM_THREADS", "1")
+    # fastokens' own helpers wait in a loop, and take from the other tasks what they give to this.
+    os.environ.setdefault("FASTOKENS_BPE_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -43,6 +43,16 @@ def test_parts_hold_so_many_documents_and_know_the_bytes_of_their_texts(tmp_path
     assert [part.text_bytes for part in parts] == [each, each, len(TEXTS[0])]
 
 
+def test_documents_may_change_until_they_are_read(tmp_path):
+    added = [document(number) for number in range(3)]
+    writer = PartWriter(tmp_path, 2, lambda: [setattr(each, "quality", 7) for each in added])
+    for each in added:
+        each.quality = -1  # which no column holds
+        writer.add(each)
+    found = [row for part in writer.close() for row in read_part(part.path, ["quality"])]
+    assert [row["quality"] for batch in found for row in batch.to_pylist()] == [7, 7, 7]
+
+
 @pytest.mark.parametrize("kept", [0, 3, 500])
 def test_a_part_that_is_cut_short_is_the_user_s_to_know(tmp_path, kept):
     (part,) = write(tmp_path, 9)

@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep.annotate import Annotator, annotation_key
+from data_prep.annotate.annotator import UNSETTLED
+from data_prep.annotate.measures import MOST_TEXTS
 from data_prep.config import Annotate
 from data_prep.document import Document
 from data_prep.quarantine import REASONS, Rejected
@@ -19,7 +21,9 @@ FRENCH = "Le gouvernement a annoncé mardi une nouvelle mesure pour réduire le 
 
 def annotate(annotator=ANNOTATOR, **changes) -> Document:
     fields = {k: v for k, v in (GOOD | changes).items() if v is not ...}
-    return annotator.document(fields, "news")
+    document = annotator.document(fields, "news")
+    annotator.settle()
+    return document
 
 
 def reason(annotator=ANNOTATOR, **changes) -> str:
@@ -97,6 +101,15 @@ def test_a_record_s_own_quality_is_taken(quality, expected):
 
 def test_quality_is_found_where_the_record_has_none():
     assert 0 < annotate().quality < annotate(text=f"{ENGLISH}\n{FRENCH}\n" * 4).quality
+
+
+def test_quality_is_found_of_many_at_once():
+    annotator = Annotator(Annotate())
+    texts = [f"{ENGLISH}\n" * (1 + number % 9) for number in range(MOST_TEXTS + 3)]
+    documents = [annotator.document(GOOD | {"text": text}, "news") for text in texts]
+    assert {document.quality for document in documents[MOST_TEXTS:]} == {UNSETTLED}
+    annotator.settle()
+    assert [d.quality for d in documents] == [annotate(text=text).quality for text in texts]
 
 
 @pytest.mark.parametrize(
@@ -207,6 +220,7 @@ def test_any_fields_are_a_document_or_are_set_aside(record):
         assert verdict.reason in REASONS
         assert verdict.detail.encode()
         return
+    ANNOTATOR.settle()
     assert 0 <= document.quality <= 100
     assert document.hash == xxhash.xxh3_128_digest(document.text.encode())
     assert "@" not in document.url.partition("//")[2].partition("/")[0]

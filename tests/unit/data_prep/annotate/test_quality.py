@@ -1,12 +1,23 @@
-"""Quality: literal measures, signals that fall as measures get worse, articles above junk."""
+"""Quality: literal measures, signals that fall as measures get worse, articles above junk.
+
+Many texts at once have the measures that plain Python finds one by one.
+"""
 
 import dataclasses
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.annotate.quality import Signals, measure, quality, score
+from data_prep.annotate.measures import MOST_TEXTS, Excerpt, Measures, excerpt, measures
+from data_prep.annotate.quality import qualities
+from data_prep.annotate.quality import score as scores
+from data_prep.annotate.text import normal_text
+from tests.unit.data_prep.annotate import plain_quality
+from tests.unit.data_prep.annotate.plain_quality import Signals
+
+NAMES = [field.name for field in dataclasses.fields(Measures)]
 
 PERFECT = Signals(
     length=1500, word_length=5.0, letters=0.95, function=4, sentences=1.0, variety=0.9,
@@ -34,6 +45,30 @@ WORSE = {
     "repetition": [0.0, 0.05, 0.15, 0.5],
     "symbols": [0.0, 0.03, 0.09, 0.4],
 }
+
+
+def excerpt_of(text: str, language: str = "") -> Excerpt:
+    return excerpt(text, text.encode(), language)
+
+
+def quality(text: str) -> int:
+    return qualities([excerpt_of(text)])[0]
+
+
+def measure(text: str, language: str = "") -> Signals:
+    """The one text's measures; None where one says nothing."""
+    return signals_of(measures([excerpt_of(text, language)]), 0)
+
+
+def signals_of(found: Measures, row: int) -> Signals:
+    values = {name: float(getattr(found, name)[row]) for name in NAMES}
+    return Signals(**{name: None if np.isnan(v) else v for name, v in values.items()})
+
+
+def score(signals: Signals) -> int:
+    values = dataclasses.asdict(signals)
+    columns = {n: np.array([np.nan if v is None else v]) for n, v in values.items()}
+    return int(scores(Measures(**columns))[0])
 
 
 def test_a_perfect_text_has_a_hundred():
@@ -148,4 +183,41 @@ def test_a_line_said_again_is_never_better_than_another_one(start, count):
 @given(text=st.text(min_size=1, max_size=80))
 def test_any_text_has_a_quality(text):
     assert 0 <= quality(text) <= 100
-    assert quality(text) == quality(text)
+
+
+WORDS = (
+    "the", "be", "The", "of", "town", "naïve", "...", "wait…", "“yes.”", "#", "{x|y}", "\n",
+    "ends.\n", "The same line.\nThe same line.\n", "\t", "\u00a0", "\u2003", "\u1680", "\u3000",
+    "x" * 70, "» ", "؟\n",
+    "政府星期二宣布了一项新措施,以降低低收入家庭的电价。", "🙂",
+)  # fmt: skip
+TEXTS = st.one_of(
+    st.text(min_size=1, max_size=80),
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=40).map(" ".join),
+    st.tuples(st.sampled_from(WORDS), st.integers(1, 700)).map(lambda of: f"{of[0]} " * of[1]),
+    st.tuples(st.sampled_from(WORDS), st.integers(1, 700)).map(lambda of: of[0] * of[1] + ARTICLE),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts=st.lists(st.tuples(TEXTS, st.sampled_from(["", "en", "de"])), min_size=1, max_size=9))
+def test_texts_together_have_the_measures_and_quality_that_each_has_in_plain_python(texts):
+    texts = [(normal, lang) for text, lang in texts if (normal := normal_text(text)[0])]
+    if not texts:
+        return
+    excerpts = [excerpt_of(*each) for each in texts]
+    found, together = measures(excerpts), qualities(excerpts)
+    for row, (text, language) in enumerate(texts):
+        expected = plain_quality.measure(text, language)
+        # A quotient of whole numbers below 2^13, or of two logarithms: a few roundings of 2^-53.
+        ours = [float(getattr(found, name)[row]) for name in NAMES]
+        theirs = [np.nan if (v := getattr(expected, n)) is None else v for n in NAMES]
+        assert ours == pytest.approx(theirs, rel=1e-14, abs=1e-15, nan_ok=True)
+        assert together[row] == plain_quality.score(expected)
+
+
+def test_as_many_texts_as_may_be_given_at_once_do_not_change_each_other():
+    texts = ["| " * (number % 17) + ARTICLE[number:] for number in range(MOST_TEXTS)]
+    together = qualities([excerpt_of(text) for text in texts])
+    assert together == [plain_quality.quality(text) for text in texts]
+    assert len(set(together)) > 5
