@@ -21,6 +21,7 @@ _MONTHS = {
 }
 _MONTH = r"(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _YMD = re.compile(r"(\d{4})([-/.])(\d{1,2})(?:\2(\d{1,2}))?(?!\d|\2\d)")
+_AFTER_ISO_DAY = ("", "T", " ")
 # `20240531`, and with hours and minutes, or seconds, as WARC writes it.
 _COMPACT = re.compile(r"((?:1[6-9]|20)\d\d)(\d\d)(\d\d)(?:T?\d{4}(?:\d\d)?Z?)?\Z")
 _NUMBER = re.compile(r"-?\d{1,20}(?:\.\d+)?\Z")
@@ -80,6 +81,15 @@ def _of_value(value: Any) -> tuple[str, int] | None:
 
 
 def _of_text(text: str) -> tuple[str, int] | None:
+    if text[4:5] == "-" == text[7:8] and text[10:11] in _AFTER_ISO_DAY:
+        # As most are written. What follows tells the same, ten times as slowly.
+        try:
+            date.fromisoformat(text[:10])
+        except ValueError:
+            pass
+        else:
+            year = int(text[:4])
+            return (text[:10], year) if FIRST_YEAR <= year <= LAST_YEAR else None
     match = _YMD.match(text)
     if match:
         year, _, month, day = match.groups()
