@@ -22,6 +22,8 @@ from geo_nemo.metadata.geography import countries
 # Changes when the same fields would give another document.
 ANNOTATION_VERSION = "1"
 UNSETTLED = -1  # a quality that is not found yet
+# Documents that are set aside later must not wait in memory with texts of any length.
+MOST_UNSETTLED_BYTES = 4 << 20
 _SHORT_CHARACTERS = 1000  # of an id, a country, a continent, a language
 
 
@@ -39,6 +41,7 @@ class Annotator:
         if annotate.languages:
             check_languages(annotate.languages)
         self._unsettled: list[tuple[Document, Excerpt]] = []
+        self._unsettled_bytes = 0
 
     def document(self, fields: dict[str, Any], source: str) -> Document:
         """The document that `fields` (names of the project, plain JSON values) describe.
@@ -87,7 +90,9 @@ class Annotator:
         )
         if own_quality is None:
             self._unsettled.append((document, excerpt(text, utf8, language)))
-            if len(self._unsettled) == MOST_TEXTS:
+            self._unsettled_bytes += len(utf8)
+            many = len(self._unsettled) == MOST_TEXTS
+            if many or self._unsettled_bytes > MOST_UNSETTLED_BYTES:
                 self.settle()
         return document
 
@@ -95,7 +100,7 @@ class Annotator:
         """Give each document so far the quality of its text as it came."""
         if self._unsettled:
             documents, excerpts = zip(*self._unsettled, strict=True)
-            self._unsettled.clear()
+            self._unsettled, self._unsettled_bytes = [], 0
             for document, quality in zip(documents, qualities(excerpts), strict=True):
                 document.quality = quality
 

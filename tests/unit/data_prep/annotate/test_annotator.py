@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep.annotate import Annotator, annotation_key
-from data_prep.annotate.annotator import UNSETTLED
+from data_prep.annotate.annotator import MOST_UNSETTLED_BYTES, UNSETTLED
 from data_prep.annotate.measures import MOST_TEXTS
 from data_prep.config import Annotate
 from data_prep.document import Document
@@ -110,6 +110,14 @@ def test_quality_is_found_of_many_at_once():
     assert {document.quality for document in documents[MOST_TEXTS:]} == {UNSETTLED}
     annotator.settle()
     assert [d.quality for d in documents] == [annotate(text=text).quality for text in texts]
+
+
+def test_long_texts_do_not_wait_for_others():
+    annotator = Annotator(Annotate())
+    text = f"{ENGLISH}\n" * (MOST_UNSETTLED_BYTES // 3 // len(ENGLISH))
+    documents = [annotator.document(GOOD | {"text": text}, "news") for _ in range(4)]
+    waiting = [document.quality == UNSETTLED for document in documents]
+    assert waiting == [False, False, False, True]
 
 
 @pytest.mark.parametrize(
