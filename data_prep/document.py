@@ -20,6 +20,8 @@ class Document:
     source: name of the input source.
     text: normalised; hash: xxh3-128 of its UTF-8, 16 bytes: of the text alone, so that a
         syndicated copy under another title or address is the same content.
+    emails, ips, phones: how often title and text say that one was masked; gaps: that NOW withheld
+        words. See data_prep.clean.masks.
     """
 
     id: str
@@ -40,3 +42,7 @@ class Document:
     title: str
     text: str
     hash: bytes
+    emails: int = 0
+    ips: int = 0
+    phones: int = 0
+    gaps: int = 0

@@ -23,7 +23,7 @@ from data_prep.quarantine import REASONS, Rejected
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.files import write_whole
 
-INGEST_VERSION = "1"
+INGEST_VERSION = "2"
 DROPS_NAME, PARTS_NAME = "drops.jsonl", "parts.json"
 REPORT_RECORDS = 1000
 

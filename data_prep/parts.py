@@ -1,4 +1,4 @@
-"""Parts: Parquet files of documents that one stage hands to the next.
+"""Parts: Parquet files of documents that one stage hands to the next, with COUNTS of each.
 
 They are not compressed: that would take longer than all else that is done with a part but reading
 its records and tokenising them, and every stage that reads texts would pay for it again.
@@ -6,9 +6,11 @@ its records and tokenising them, and every stage that reads texts would pay for 
 
 import mmap
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,9 +42,12 @@ SCHEMA = pa.schema(
     ]
 )
 NAMES = tuple(SCHEMA.names)
+# So that no text is read again to count. The first two are of the text, in UTF-8 and in Unicode.
+COUNTS = ("text_bytes", "characters", "emails", "ips", "phones", "gaps")
+PART_SCHEMA = pa.schema([*SCHEMA, *((name, pa.uint32()) for name in COUNTS)])
 # A row group is what is in memory at once, here and wherever a part is read.
 ROW_GROUP_DOCUMENTS, ROW_GROUP_BYTES = 4096, 16 << 20
-_values = attrgetter(*NAMES)
+_values = attrgetter(*NAMES, *COUNTS[2:])
 # Columns of few values; a dictionary of the others would only cost time.
 _DICTIONARY = ["host", "domain", "country", "continent", "evidence", "language", "source"]
 
@@ -103,14 +108,13 @@ class PartWriter:
         self._settle()
         if self._writer is None:
             self._writer = pq.ParquetWriter(
-                self._path(), SCHEMA, compression="none", use_dictionary=_DICTIONARY,
+                self._path(), PART_SCHEMA, compression="none", use_dictionary=_DICTIONARY,
                 write_statistics=False,
             )  # fmt: skip
-        columns = zip(*map(_values, self._added), strict=True)
-        arrays = [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
+        table = _table(self._added)
+        self._writer.write_table(table)
         self._documents += len(self._added)
-        self._text_bytes += pc.sum(pc.binary_length(arrays[NAMES.index("text")])).as_py()
+        self._text_bytes += pc.sum(table["text_bytes"]).as_py()
         self._added, self._added_bytes = [], 0
 
     def _finish(self) -> None:
@@ -120,18 +124,49 @@ class PartWriter:
         self._documents = self._text_bytes = 0
 
 
+def _table(documents: list[Document]) -> pa.Table:
+    names = (*NAMES, *COUNTS[2:])
+    columns = dict(zip(names, zip(*map(_values, documents), strict=True), strict=True))
+    columns["characters"] = list(map(len, columns["text"]))
+    arrays = {n: pa.array(v, PART_SCHEMA.field(n).type) for n, v in columns.items()}
+    arrays["text_bytes"] = pc.binary_length(arrays["text"]).cast(pa.uint32())
+    return pa.Table.from_arrays([arrays[n] for n in PART_SCHEMA.names], schema=PART_SCHEMA)
+
+
 def read_part(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The row groups of a part, one batch each. UserError where it is damaged."""
+    with _opened(path) as (file, mapped):
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=columns, use_threads=False)
+            # What was read stays in the kernel's cache and is no longer this process's.
+            mapped.madvise(mmap.MADV_DONTNEED)
+            yield from table.combine_chunks().to_batches()  # none where the group is empty
+
+
+def read_rows(path: Path, rows: Sequence[int], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Some documents of a part by their numbers; only their row groups are read. Its errors."""
+    found = {}
+    with _opened(path) as (file, _):
+        start = 0
+        for group in range(file.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            here = [row for row in rows if start <= row < stop]
+            if here:
+                table = file.read_row_group(group, columns=list(columns), use_threads=False)
+                some = table.take([row - start for row in here]).to_pylist()
+                found.update(zip(here, some, strict=True))
+            start = stop
+    return [found[row] for row in rows]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[pq.ParquetFile, mmap.mmap]]:
     try:
         with path.open("rb") as opened:
             # Mapped, a page of text is copied once, into the row group.
             mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
         with pq.ParquetFile(pa.BufferReader(mapped)) as file:
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns=columns, use_threads=False)
-                # What was read stays in the kernel's cache and is no longer this process's.
-                mapped.madvise(mmap.MADV_DONTNEED)
-                yield from table.combine_chunks().to_batches()  # none where the group is empty
+            yield file, mapped
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run geo-nemo prep again") from None
     except (OSError, ValueError, pa.ArrowException) as error:

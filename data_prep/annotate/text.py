@@ -16,6 +16,8 @@ from geo_nemo.metadata.tokenizer import scrub
 
 # ASCII that is in normal form as it is.
 _PLAIN = bytes(range(0x20, 0x7F)) + b"\t\n"
+# 1 for every other byte: this is found twice as quickly as the others are deleted.
+_OTHERS = bytes(byte not in _PLAIN for byte in range(256))
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _REMOVED_CLASS = (
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
@@ -33,6 +35,8 @@ def normal_text(value: str) -> tuple[str, bytes]:
     except UnicodeEncodeError:
         value = scrub(value)
         utf8 = value.encode()
+    if len(utf8) == len(value) and b"\1" not in utf8.translate(_OTHERS):
+        return value, utf8
     # Deleting bytes is some ten times as quick as a search through the text, and leaves little.
     rest = utf8.translate(None, _PLAIN)
     if rest and _CHANGED.search(rest.decode()):

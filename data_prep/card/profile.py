@@ -1,12 +1,10 @@
 """The stage `profile`: what a data card counts of each part's documents, by split.
 
-In memory: a row group, the counts, and the hosts of the part.
+Texts are read for the examples alone. In memory: a row group, the counts, and the part's hosts.
 """
 
 import math
-import re
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,12 @@ import pyarrow as pa
 from data_prep.card.data import LENGTH_BINS, QUALITY_BINS
 from data_prep.engine import Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
-from data_prep.ingest import all_parts
-from data_prep.parts import read_part
+from data_prep.ingest import PartRef, all_parts
+from data_prep.parts import read_part, read_rows
 from data_prep.splits import OUTCOMES, content_draws, final_keys, final_outcomes
 from geo_nemo.store.manifest import SPLITS
 
-PROFILE_VERSION = "1"
+PROFILE_VERSION = "2"
 HOSTS_NAME = "hosts.json"
 # Columns that are counted by value, and what the card calls them.
 COUNTED = {
@@ -32,8 +30,10 @@ COUNTED = {
     "source": "sources",
     "evidence": "evidence",
 }
+# Columns that count what was masked, and what the card calls it.
+MASKED = {"emails": "email", "ips": "ip", "phones": "phone", "gaps": "now"}
 EXAMPLE_CHARACTERS = 240
-_COLUMNS = ["host", "continent", "quality", "title", "text", *COUNTED]
+_COLUMNS = ["host", "continent", "quality", "text_bytes", "characters", *MASKED, *COUNTED]
 
 
 class Profile(Stage):
@@ -42,9 +42,8 @@ class Profile(Stage):
     name = "profile"
 
     def tasks(self) -> list[Task]:
-        base = (PROFILE_VERSION, *self.config.clean.pii)
         return [
-            Task(part.id, task_key(*base, part.key, key), part.text_bytes, {})
+            Task(part.id, task_key(PROFILE_VERSION, part.key, key), part.text_bytes, {})
             for part, key in zip(all_parts(self.config), final_keys(self.config), strict=True)
         ]
 
@@ -52,7 +51,7 @@ class Profile(Stage):
         part = next(part for part in all_parts(self.config) if part.id == task.id)
         outcome = final_outcomes(self.config, part)
         draws = content_draws(self.config, part, np.arange(part.documents))
-        counts = PartProfile(self.config.clean.pii)
+        counts = PartProfile()
         start = done = 0
         for batch in read_part(part.path, _COLUMNS):
             rows = slice(start, start + len(batch))
@@ -61,55 +60,44 @@ class Profile(Stage):
             progress(done, start)
         (folder / HOSTS_NAME).write_bytes(orjson.dumps(dict(sorted(counts.hosts.items()))))
         found = np.bincount(outcome, minlength=len(OUTCOMES)).tolist()
-        return counts.to_json() | {"outcomes": dict(zip(OUTCOMES, found, strict=True))}
+        return counts.to_json() | {
+            "examples": _examples(part, counts.examples),
+            "outcomes": dict(zip(OUTCOMES, found, strict=True)),
+        }
 
 
 class PartProfile:
     """Counts of the documents that are in a split.
 
-    pii: kinds that were masked; NOW's own gaps are always counted.
+    examples: by continent, draw and number of the train document with the lowest draw.
     """
 
-    def __init__(self, pii: Iterable[str] = ()) -> None:
+    def __init__(self) -> None:
         self.hosts: Counter[str] = Counter()
         self.masked: Counter[str] = Counter()
-        self._masks = {kind: text for kind, text in mask_texts().items() if kind in (*pii, "now")}
+        self.examples: dict[str, tuple[int, int]] = {}
         self._splits = {split: _SplitProfile() for split in SPLITS}
-        # By continent, the train document with the lowest draw.
-        self._examples: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._seen = 0
 
     def add(self, batch: pa.RecordBatch, outcome: np.ndarray, draws: np.ndarray) -> int:
         """Count a batch; outcomes uint8 [n], draws uint64 [n]. UTF-8 bytes of all its texts."""
-        import pyarrow.compute as pc
-
-        sizes = pc.binary_length(batch["text"]).to_numpy(zero_copy_only=False)
-        lengths = pc.utf8_length(batch["text"]).to_numpy(zero_copy_only=False)
         for number, split in enumerate(SPLITS):
             at = np.flatnonzero(outcome == number)
             if len(at):
-                self._splits[split].add(batch, at, sizes[at], lengths[at])
+                self._splits[split].add(batch, at)
         inside = outcome < len(SPLITS)
         self.hosts.update(_value_counts(batch["host"].take(pa.array(np.flatnonzero(inside)))))
-        for column in ("title", "text"):
-            everything = batch[column].buffers()[2] or b""
-            for kind, mask in self._masks.items():
-                # Most batches have none, and one search through all is quicker than one by row. An
-                # expression looks into Arrow's own memory.
-                if re.search(re.escape(mask.encode()), everything):
-                    found = pc.count_substring(batch[column], mask).to_numpy(zero_copy_only=False)
-                    self.masked[kind] += int(found[inside].sum())
+        for column, kind in MASKED.items():
+            self.masked[kind] += int(batch[column].to_numpy()[inside].sum(dtype=np.int64))
         self._find_examples(batch, np.flatnonzero(outcome == 0), draws)
-        return int(sizes.sum())
+        self._seen += len(batch)
+        return int(batch["text_bytes"].to_numpy().sum(dtype=np.int64))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Plain JSON, without the examples."""
         return {
             "masked": {kind: number for kind, number in sorted(self.masked.items()) if number},
             "splits": {split: found.to_json() for split, found in self._splits.items()},
-            "examples": {
-                continent: {"draw": str(draw), **example}
-                for continent, (draw, example) in sorted(self._examples.items())
-            },
         }
 
     def _find_examples(self, batch: pa.RecordBatch, train: np.ndarray, draws: np.ndarray) -> None:
@@ -117,12 +105,8 @@ class PartProfile:
         for continent in set(continents):
             mine = train[[name == continent for name in continents]]
             row = int(mine[np.argmin(draws[mine])])
-            draw = int(draws[row])
-            if continent not in self._examples or draw < self._examples[continent][0]:
-                names = ("host", "country", "continent", "title")
-                example = {name: batch[name][row].as_py() for name in names}
-                example["beginning"] = batch["text"][row].as_py()[:EXAMPLE_CHARACTERS]
-                self._examples[continent] = draw, example
+            found = int(draws[row]), self._seen + row
+            self.examples[continent] = min(found, self.examples.get(continent, found))
 
 
 class _SplitProfile:
@@ -133,19 +117,19 @@ class _SplitProfile:
         self._quality = np.zeros(QUALITY_BINS, np.int64)
         self._lengths = np.zeros(LENGTH_BINS, np.int64)
 
-    def add(
-        self, batch: pa.RecordBatch, at: np.ndarray, sizes: np.ndarray, lengths: np.ndarray
-    ) -> None:
+    def add(self, batch: pa.RecordBatch, at: np.ndarray) -> None:
         rows = pa.array(at)
         self._documents += len(at)
         for column, name in COUNTED.items():
             self._counts[name].update(_value_counts(batch[column].take(rows)))
         countries = batch["country"].take(rows).dictionary_encode()
+        sizes = batch["text_bytes"].to_numpy()[at]
         sums = np.bincount(countries.indices.to_numpy(), sizes, len(countries.dictionary))
         for country, total in zip(countries.dictionary.to_pylist(), sums, strict=True):
             self._text_bytes[country] += int(total)
         quality = batch["quality"].take(rows).to_numpy(zero_copy_only=False)
         self._quality += np.bincount(np.minimum(quality, 100), minlength=QUALITY_BINS)
+        lengths = batch["characters"].to_numpy()[at]
         self._lengths += np.bincount(length_bins(lengths), minlength=LENGTH_BINS)
 
     def to_json(self) -> dict[str, Any]:
@@ -171,11 +155,15 @@ def length_edge(number: int) -> int:
     return math.ceil(2**half * math.sqrt(2)) if odd else 2**half
 
 
-def mask_texts() -> dict[str, str]:
-    """What stands in a text for what was masked, by kind. NOW itself withholds ten words."""
-    from data_prep.clean.masks import EMAIL_MASK, IP_MASK, PHONE_MASK
-
-    return {"email": EMAIL_MASK, "ip": IP_MASK, "phone": PHONE_MASK, "now": " ".join("@" * 10)}
+def _examples(part: PartRef, chosen: dict[str, tuple[int, int]]) -> dict[str, dict[str, Any]]:
+    """What the card shows of each continent's chosen document."""
+    rows = [row for _, row in chosen.values()]
+    documents = read_rows(part.path, rows, ["host", "country", "continent", "title", "text"])
+    found = {}
+    for (continent, (draw, _)), document in zip(chosen.items(), documents, strict=True):
+        beginning = document.pop("text")[:EXAMPLE_CHARACTERS]
+        found[continent] = {"draw": str(draw), **document, "beginning": beginning}
+    return dict(sorted(found.items()))
 
 
 def _value_counts(values: pa.Array) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import xxhash
 
 from data_prep.clean import c4
-from data_prep.clean.masks import MASKS, NOW_MASK, longest_piece
+from data_prep.clean.masks import MASKS, NOW_MASK, count_masks, longest_piece
 from data_prep.clean.rules import DOCUMENT_SETS, chosen_rules
 from data_prep.clean.statistics import TextStatistics
 from data_prep.config import Clean
@@ -17,7 +17,8 @@ class Cleaner:
     def __init__(self, clean: Clean):
         self._now_masks = clean.now_masks
         self._sets = chosen_rules(clean)
-        self._masks = [MASKS[kind] for kind in dict.fromkeys(clean.pii)]
+        self._masked = tuple(dict.fromkeys(clean.pii))
+        self._masks = [MASKS[kind] for kind in self._masked]
         self._shortest, self._longest = clean.min_characters, clean.max_characters
 
     def clean(self, document: Document) -> Document:
@@ -41,6 +42,7 @@ class Cleaner:
             document.hash = xxhash.xxh3_128_digest(text.encode())
             if had_no_id:
                 document.id = document.hash.hex()
+        count_masks(document, self._masked)
         return document
 
     def _without_gaps(self, text: str) -> str:

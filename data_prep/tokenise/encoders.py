@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import orjson
 
 from data_prep.tokenise.shard_writer import Tokens
 from data_prep.tokenise.store_writer import flat_tokens
@@ -84,7 +83,7 @@ class FastokensEncoder:
                 str(path), pattern=settings.pattern, special_tokens=settings.special_tokens
             )
         else:
-            self._backend = Backend.from_json_str(_merges_as_strings(path.read_bytes()))
+            self._backend = Backend.from_file(str(path))
         self._backend.no_truncation()
         self._backend.no_padding()
         self._reference = reference
@@ -130,25 +129,6 @@ def _fastokens(path: Path, tokenizer: Tokenizer, reference: Encoder) -> tuple[En
     except BaseException as error:  # a panic of fastokens is no Exception
         return reference, f"fastokens cannot be used: {' '.join(str(error).split())[:200]}"
     return encoder, ""
-
-
-def _merges_as_strings(content: bytes) -> str:
-    """A `tokenizer.json` with each merge as `"a b"`, not `["a", "b"]`, where that says the same.
-
-    fastokens loads that in two thirds of the time. Its ids are compared with the reference's, which
-    reads the file as it is.
-    """
-    try:
-        settings = orjson.loads(content)
-        pairs = settings["model"]["merges"]
-        merges = [f"{left} {right}" for left, right in pairs]
-    except (ValueError, LookupError, TypeError):
-        return content.decode()
-    # Not where they are strings already, nor where a piece has a space of its own.
-    if isinstance(pairs[0] if pairs else "", str) or any(m.count(" ") != 1 for m in merges):
-        return content.decode()
-    settings["model"]["merges"] = merges
-    return orjson.dumps(settings).decode()
 
 
 def first_difference(encoder: Encoder, reference: Encoder, texts: list[str]) -> int | None:

@@ -3,7 +3,7 @@
 import pytest
 
 from data_prep.document import Document
-from data_prep.parts import ROW_GROUP_DOCUMENTS, PartWriter, read_part
+from data_prep.parts import COUNTS, ROW_GROUP_DOCUMENTS, PartWriter, read_part, read_rows
 from geo_nemo.config.errors import UserError
 
 TEXTS = ["plain", "naïve 東京 😀", "x\n" * 3]
@@ -11,6 +11,7 @@ TEXTS = ["plain", "naïve 東京 😀", "x\n" * 3]
 
 def document(number: int) -> Document:
     values = {"confidence": 0.5, "language_score": 0.0, "year": 2024, "quality": 50}
+    values |= dict.fromkeys(COUNTS[2:], 3)
     names = Document.__dataclass_fields__
     texts = {"id": str(number), "text": TEXTS[number % 3], "hash": number.to_bytes(16, "big")}
     return Document(**{name: "x" for name in names} | values | texts)
@@ -51,6 +52,21 @@ def test_documents_may_change_until_they_are_read(tmp_path):
         writer.add(each)
     found = [row for part in writer.close() for row in read_part(part.path, ["quality"])]
     assert [row["quality"] for batch in found for row in batch.to_pylist()] == [7, 7, 7]
+
+
+def test_some_documents_are_read_by_their_numbers_with_their_counts(tmp_path):
+    (part,) = write(tmp_path, ROW_GROUP_DOCUMENTS + 5)
+    rows = [ROW_GROUP_DOCUMENTS + 4, 1, 0]
+    found = read_rows(part.path, rows, ["id", "text_bytes", "characters", "gaps"])
+    assert found == [
+        {
+            "id": str(row),
+            "text_bytes": len(TEXTS[row % 3].encode()),
+            "characters": len(TEXTS[row % 3]),
+            "gaps": 3,
+        }
+        for row in rows
+    ]
 
 
 @pytest.mark.parametrize("kept", [0, 3, 500])

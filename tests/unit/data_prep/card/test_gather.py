@@ -15,6 +15,7 @@ from data_prep.card import Card, Profile
 from data_prep.card.data import LENGTH_BINS, CardData
 from data_prep.card.profile import length_bins, length_edge
 from data_prep.card.steps import STEPS, step_of
+from data_prep.clean.masks import count_masks
 from data_prep.corpus_out import CorpusStage
 from data_prep.engine import run_stage
 from data_prep.engine.receipt import build_task_folder
@@ -43,6 +44,8 @@ def prepared(folder: Path, monkeypatch) -> Corpus:
         )
         for i in range(300)
     ]  # fmt: skip
+    for each in documents:
+        count_masks(each, ["email"])
     made = make_corpus(
         folder, documents, 70, splits={"test_per_continent": 12}, clean={"pii": ["email"]}
     )

@@ -34,10 +34,17 @@ def reason(text: str, **settings) -> str:
     return verdict.value.reason
 
 
-def test_by_default_nothing_changes():
+def test_by_default_nothing_changes_but_the_count_of_gaps():
     text = f"mail a@b.org {GAP} x\n\n{{}}"
     before = document(text)
-    assert Cleaner(Clean()).clean(document(text)) == before
+    assert Cleaner(Clean()).clean(document(text)) == dataclasses.replace(before, gaps=1)
+
+
+def test_what_is_masked_is_counted_in_title_and_text():
+    found = Cleaner(Clean(pii=("email", "phone"))).clean(
+        document(f"to a@b.org, c@d.org; [IP] {GAP} {GAP}\ncall 212-555-0123", title="e@f.org")
+    )
+    assert (found.emails, found.ips, found.phones, found.gaps) == (3, 0, 1, 2)
 
 
 def test_a_text_that_changes_has_another_hash_and_id():

@@ -1,7 +1,6 @@
 """Fast encoders: the reference's ids for any text, and the reference where that cannot be had."""
 
 import numpy as np
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -191,20 +190,3 @@ def test_what_fastokens_refuses_the_reference_does(of_fastokens):
 def test_the_first_text_with_other_ids_is_named(ids, lengths, at):
     right = Tokens(np.array([1, 2, 3]), np.array([1, 2]))
     assert first_unequal(Tokens(np.array(ids), np.array(lengths)), right) == at
-
-
-def merges_given(merges):
-    """Merges as fastokens is given them."""
-    given = encoders._merges_as_strings(orjson.dumps({"model": {"merges": merges}}))
-    return orjson.loads(given)["model"]["merges"]
-
-
-def test_merges_become_strings_where_that_says_the_same():
-    assert merges_given([["a", "b"], ["ab", "c"]]) == ["a b", "ab c"]
-    for same in ([], ["a b", "ab c"], ["ab"], [["a", " b"], ["a", "b"]], [["a", "b"], ["c"]]):
-        assert merges_given(same) == same
-
-
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"model": 3}', b'{"model": {"merges": null}}'])
-def test_a_file_without_merges_goes_to_fastokens_as_it_is(content):
-    assert encoders._merges_as_strings(content) == content.decode()
