@@ -6,11 +6,14 @@ a URL in which a credential has no business.
 
 import re
 
-# How a URL's authority begins. The WHATWG's parser takes `https:user:pw@host`, any number of
-# slashes, and backslashes for slashes; in JSON each of them may be escaped.
-_START = r"(?:https?:[\\/]*|ftp:[\\/]*|\\?/\\?/)"
 # Bounds the work on hostile text; a longer credential is cut off in an excerpt anyway.
 _LONGEST = 300
+# How a URL's authority begins. The WHATWG's parser takes `https:user:pw@host`, any number of
+# slashes, and backslashes for slashes, and passes over tabs and line ends anywhere; in JSON each of
+# them may be escaped.
+_SLASHES = r"(?:\\[nrt]|\\u000[9ad]|[\\/\t\n\r])*"
+# Slashes alone are looked at from the first of them: each again would take the square of the time.
+_START = rf"(?:(?:https?|ftp):|(?<![\\/])\\?/\\?/){_SLASHES}"
 # A quotation mark that ends a string of JSON, an attribute of HTML or a quotation.
 _QUOTE = r'"(?=\s|[,}\]>]|\Z)'
 _WHOLE = tuple(

@@ -17,6 +17,8 @@ SECRETS = [
     "HTTPS://user:hunter2@host.org:8080/x?y#z",
     "https:user:hunter2@host.org/",
     "https:\\\\user:hunter2@host.org/",
+    "https://\n/user:hunter2@host.org/",
+    "//\t/user:hunter2@host.org/",
     "//user:hunter2@host.org/",
     "https://user:a@hunter2@host.org/",
     "https://user:my hunter2@host.org/",
@@ -81,6 +83,8 @@ def test_what_is_no_credential_stays(text):
     password=st.text(st.characters(codec="utf-8"), max_size=8),
 )
 @example(user="a", password="b\\c")
+@example(user="\n/", password="")
+@example(user="/\t\r\\\n/", password='"')
 def test_whatever_the_parser_takes_for_a_password_goes(user, password):
     url = f"https://{user}:{password}SeCrEt@host.org/x"
     try:
