@@ -21,7 +21,7 @@ from geo_nemo.config.errors import UserError
 SAMPLE_FILES, SAMPLE_RECORDS = 3, 3000
 # MB of text a second on one core of a 2-core cloud machine; docs/performance.md.
 MB_PER_SECOND = {"fingerprint": 40.0, "overlap": 30.0, "corpus": 90.0, "tokenizer": 3.0}
-TOKENISE_MB_PER_SECOND = {"sentencepiece": 16.0, "huggingface": 75.0, "tiktoken": 75.0}
+TOKENISE_MB_PER_SECOND = {"sentencepiece": 16.0, "huggingface": 100.0, "tiktoken": 100.0}
 TEXT_BYTES_PER_TOKEN = 4.5
 # Bytes for a byte of text.
 PART_SHARE, CORPUS_SHARE = 1.1, 0.45
@@ -150,6 +150,7 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
                 continue
             kept += 1
             text_bytes += len(document.text.encode())
+        annotator.settle()
         seconds += time.process_time() - begin
         read_bytes += reader.bytes_read
         record_bytes += reader.text_bytes
