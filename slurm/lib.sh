@@ -22,6 +22,14 @@ setting() {
   printf '%s\n' "${value%\'}"
 }
 
+# Sets `command` to the words of GEO_NEMO_COMMAND, with a shell's quotation marks; runs none of it.
+read_command() {
+  local words
+  words=$(xargs printf '%s\n' <<<"${GEO_NEMO_COMMAND:-geo-nemo}" 2>/dev/null) ||
+    refuse "GEO_NEMO_COMMAND=$GEO_NEMO_COMMAND: a quotation mark is not closed"
+  mapfile -t command <<<"$words"
+}
+
 # Takes secrets and site settings from a file of the cluster's own. Nothing of it is printed.
 read_environment_file() {
   local file=${GEO_NEMO_ENV_FILE:-} mode

@@ -5,6 +5,7 @@ make test-slurm     (as root; see tests/slurm/real.py)
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -18,6 +19,8 @@ pytestmark = pytest.mark.skipif(
     reason=f"GEO_NEMO_REAL_SLURM is not set, or {missing() or 'no reason else'}",
 )
 SECRET = "hf_0123456789secret"
+# As a shell reads it: the checkout may stand in a folder with a space.
+COMMAND = shlex.join([sys.executable, "-m", "geo_nemo"])
 # What the test's nodes have of cores and memory.
 SMALL = "slurm.sbatch=['--cpus-per-task=1','--mem=900','--partition=low']"
 
@@ -48,7 +51,7 @@ def test_one_command_prepares_trains_evaluates_and_reports(slurm, tmp_path):
     news, run = tmp_path / "news", tmp_path / "run"
     submitted = geo_nemo(
         slurm, tmp_path, "launch", "slurm=cpu", "slurm.time=30", SMALL,
-        f"slurm.command={sys.executable} -m geo_nemo", f"slurm.env_file={secrets}",
+        f'slurm.command="{COMMAND}"', f"slurm.env_file={secrets}",
         "slurm.checks=[node,doctor]",
         "experiment=demo", f"data.store={news}/store", f"output_dir={run}", "train.steps=10",
         "train.warmup_steps=2", "train.global_batch_size=4", "train.micro_batch_size=4",

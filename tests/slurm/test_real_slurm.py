@@ -5,6 +5,7 @@ make test-slurm     (as root; see tests/slurm/real.py)
 
 import json
 import os
+import shlex
 import sys
 
 import pytest
@@ -21,7 +22,7 @@ STEPS = 16
 NODES = ("--nodes=2", "--ntasks-per-node=1", "--gpus-per-node=0", "--cpus-per-task=1")
 ALWAYS = ("--mem=0", "--time=20", "--partition=low")
 ENVIRONMENT = {
-    "GEO_NEMO_COMMAND": f"{sys.executable} -m geo_nemo",
+    "GEO_NEMO_COMMAND": shlex.join([sys.executable, "-m", "geo_nemo"]),
     "GEO_NEMO_CHECKS": "node",
     "GEO_NEMO_GPUS": "0",
     "GEO_NEMO_MIN_FREE_GB": "0",

@@ -8,6 +8,7 @@ have commands of its own, such as nvidia-smi or date. `calls.jsonl` keeps how ea
 
 import json
 import os
+import shlex
 import signal
 import stat
 import subprocess
@@ -75,7 +76,7 @@ class Cluster:
             "SLURM_NTASKS": str(size * self.tasks),
             "SLURM_RESTART_COUNT": str(restart),
             "GEO_NEMO_SLURM": str(ROOT / "slurm"),
-            "GEO_NEMO_COMMAND": f"{sys.executable} -m geo_nemo",
+            "GEO_NEMO_COMMAND": shlex.join([sys.executable, "-m", "geo_nemo"]),
             "GEO_NEMO_GPUS": "0",
             "GEO_NEMO_MIN_FREE_GB": "0",
             **changes,
