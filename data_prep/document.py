@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# The field that counts what was masked of a kind; now: words that NOW withholds.
+MASK_COUNTS = {"email": "emails", "ip": "ips", "phone": "phones", "now": "gaps"}
+
 
 @dataclass(slots=True)
 class Document:

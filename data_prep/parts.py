@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_prep.document import Document
+from data_prep.document import MASK_COUNTS, Document
 from geo_nemo.config.errors import UserError
 
 SCHEMA = pa.schema(
@@ -43,11 +43,12 @@ SCHEMA = pa.schema(
 )
 NAMES = tuple(SCHEMA.names)
 # So that no text is read again to count. The first two are of the text, in UTF-8 and in Unicode.
-COUNTS = ("text_bytes", "characters", "emails", "ips", "phones", "gaps")
+COUNTS = ("text_bytes", "characters", *MASK_COUNTS.values())
 PART_SCHEMA = pa.schema([*SCHEMA, *((name, pa.uint32()) for name in COUNTS)])
 # A row group is what is in memory at once, here and wherever a part is read.
 ROW_GROUP_DOCUMENTS, ROW_GROUP_BYTES = 4096, 16 << 20
-_values = attrgetter(*NAMES, *COUNTS[2:])
+_FIELDS = (*NAMES, *MASK_COUNTS.values())
+_values = attrgetter(*_FIELDS)
 # Columns of few values; a dictionary of the others would only cost time.
 _DICTIONARY = ["host", "domain", "country", "continent", "evidence", "language", "source"]
 
@@ -125,8 +126,7 @@ class PartWriter:
 
 
 def _table(documents: list[Document]) -> pa.Table:
-    names = (*NAMES, *COUNTS[2:])
-    columns = dict(zip(names, zip(*map(_values, documents), strict=True), strict=True))
+    columns = dict(zip(_FIELDS, zip(*map(_values, documents), strict=True), strict=True))
     columns["characters"] = list(map(len, columns["text"]))
     arrays = {n: pa.array(v, PART_SCHEMA.field(n).type) for n, v in columns.items()}
     arrays["text_bytes"] = pc.binary_length(arrays["text"]).cast(pa.uint32())

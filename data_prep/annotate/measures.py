@@ -11,13 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.hashes import STEP, first_bytes, odd_numbers, piece_hashes
+from data_prep.prose import SENTENCE_ENDS, STOP_WORDS
 
 WINDOW_CHARACTERS, END_CHARACTERS = 600, 768
 # A text's number is the highest byte of a key; the caches of a processor hold so many.
 MOST_TEXTS = 256
-FUNCTION_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-# With quotation marks and brackets that close after the full stop, and those of other scripts.
-TERMINAL = ".!?…\"'”’»)]。！？」』।॥؟۔።"
 # English words are 4.7 characters long, Finnish ones 8: only text without spaces is beyond this.
 LONGEST_MEAN_WORD = 15
 
@@ -251,12 +249,12 @@ def _classes() -> bytes:
 _CLASSES = _classes()
 _WIDE_SPACES = _codes_of("".join(c for c in map(chr, range(0x3001)) if c.isspace()))
 _ELLIPSIS = _codes_of("…")
-_TERMINAL_CODES = _codes_of(TERMINAL)
-_TERMINAL_BYTES = np.isin(np.arange(256), [ord(c) for c in TERMINAL if c.isascii()])
+_TERMINAL_CODES = _codes_of(SENTENCE_ENDS)
+_TERMINAL_BYTES = np.isin(np.arange(256), [ord(c) for c in SENTENCE_ENDS if c.isascii()])
 
 
 def _function_hashes() -> np.ndarray:
-    words = _Words([" ".join(FUNCTION_WORDS).encode()])
+    words = _Words([" ".join(STOP_WORDS).encode()])
     return piece_hashes(words.padded, words._starts, words._lengths) >> (np.uint64(64) - _NUMBER)
 
 

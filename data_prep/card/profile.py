@@ -13,10 +13,11 @@ import orjson
 import pyarrow as pa
 
 from data_prep.card.data import LENGTH_BINS, QUALITY_BINS
+from data_prep.document import MASK_COUNTS
 from data_prep.engine import Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from data_prep.ingest import PartRef, all_parts
-from data_prep.parts import read_part, read_rows
+from data_prep.parts import COUNTS, read_part, read_rows
 from data_prep.splits import OUTCOMES, content_draws, final_keys, final_outcomes
 from geo_nemo.store.manifest import SPLITS
 
@@ -30,10 +31,8 @@ COUNTED = {
     "source": "sources",
     "evidence": "evidence",
 }
-# Columns that count what was masked, and what the card calls it.
-MASKED = {"emails": "email", "ips": "ip", "phones": "phone", "gaps": "now"}
 EXAMPLE_CHARACTERS = 240
-_COLUMNS = ["host", "continent", "quality", "text_bytes", "characters", *MASKED, *COUNTED]
+_COLUMNS = ["host", "continent", "quality", *COUNTS, *COUNTED]
 
 
 class Profile(Stage):
@@ -87,7 +86,7 @@ class PartProfile:
                 self._splits[split].add(batch, at)
         inside = outcome < len(SPLITS)
         self.hosts.update(_value_counts(batch["host"].take(pa.array(np.flatnonzero(inside)))))
-        for column, kind in MASKED.items():
+        for kind, column in MASK_COUNTS.items():
             self.masked[kind] += int(batch[column].to_numpy()[inside].sum(dtype=np.int64))
         self._find_examples(batch, np.flatnonzero(outcome == 0), draws)
         self._seen += len(batch)

@@ -6,12 +6,12 @@ in duplicate lines where the paper has 0.1, and drops lists by a fourth rule tha
 
 from data_prep.clean.gopher import Rule
 from data_prep.clean.statistics import TextStatistics
+from data_prep.prose import SENTENCE_ENDS
 
 MIN_PUNCTUATED_LINES = 0.12
 MAX_DUPLICATE_LINE_CHARACTERS = 0.1
 SHORT_LINE_CHARACTERS, MAX_SHORT_LINES = 30, 0.67
-# Sentence ends of many scripts, and quotation marks and brackets that close after them.
-TERMINAL = tuple(".!?…\"'”’»)]。！？」』।॥؟۔።")
+TERMINAL = tuple(SENTENCE_ENDS)
 
 
 def _punctuated_lines(text: TextStatistics) -> str | None:

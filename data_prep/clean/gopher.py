@@ -9,6 +9,7 @@ nothing (datatrove's filter counts it, and so drops some texts of a line or two)
 from collections.abc import Callable
 
 from data_prep.clean.statistics import TextStatistics
+from data_prep.prose import STOP_WORDS
 
 # A rule: what is wrong with the text, or None.
 Rule = Callable[[TextStatistics], str | None]
@@ -18,7 +19,6 @@ MIN_WORD_LENGTH, MAX_WORD_LENGTH = 3, 10
 MAX_SYMBOLS_PER_WORD = 0.1
 MAX_BULLET_LINES, MAX_ELLIPSIS_LINES = 0.9, 0.3
 MIN_ALPHABETIC_WORDS = 0.8
-STOP_WORDS = frozenset(("the", "be", "to", "of", "and", "that", "have", "with"))
 MIN_STOP_WORDS = 2
 BULLETS = ("•", "‣", "▪", "●", "○", "-", "*")
 ELLIPSES = ("...", "…")
@@ -66,7 +66,7 @@ def _alphabetic_words(text: TextStatistics) -> str | None:
 
 
 def _stop_words(text: TextStatistics) -> str | None:
-    found = STOP_WORDS & {word.lower() for word in text.words}
+    found = {word.lower() for word in text.words}.intersection(STOP_WORDS)
     return None if len(found) >= MIN_STOP_WORDS else f"{len(found)} of the eight stop words"
 
 

@@ -16,11 +16,9 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable
 
-from data_prep.document import Document
+from data_prep.document import MASK_COUNTS, Document
 
 EMAIL_MASK, IP_MASK, PHONE_MASK = "[EMAIL]", "[IP]", "[PHONE]"
-# The field of a document that counts each mask.
-COUNTED = {"emails": EMAIL_MASK, "ips": IP_MASK, "phones": PHONE_MASK}
 # NOW withholds ten of each 200 words.
 NOW_GAP = " ".join("@" * 10)
 NOW_MASK = re.compile(r"(?<!\S)@(?:\s+@){9,}(?!\S)")
@@ -90,14 +88,15 @@ MASKS: dict[str, Callable[[str], str]] = {
     "ip": mask_ips,
     "phone": mask_phones,
 }
+_TEXTS = {"email": EMAIL_MASK, "ip": IP_MASK, "phone": PHONE_MASK}
 
 
 def count_masks(document: Document, kinds: Iterable[str]) -> None:
     """Fill the counts of a document in which `kinds` were masked; gaps are always counted."""
     text, title = document.text, document.title
     for kind in kinds:
-        field = f"{kind}s"
-        setattr(document, field, text.count(COUNTED[field]) + title.count(COUNTED[field]))
+        mask = _TEXTS[kind]
+        setattr(document, MASK_COUNTS[kind], text.count(mask) + title.count(mask))
     if "@" in text or "@" in title:
         document.gaps = text.count(NOW_GAP) + title.count(NOW_GAP)
 

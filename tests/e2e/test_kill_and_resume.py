@@ -12,16 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.command import SMALL
+
 STEPS = 24
 SETTINGS = (
-    "experiment=demo",
-    "model.num_layers=2",
-    "model.hidden_size=64",
-    "model.ffn_hidden_size=96",
-    "data.seq_length=128",
+    *SMALL,
     f"train.steps={STEPS}",
     "train.warmup_steps=2",
-    "train.global_batch_size=8",
     "train.micro_batch_size=4",
     "checkpoint.every_steps=4",
     "logging.every_steps=1",

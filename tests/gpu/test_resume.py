@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.command import SMALL
+
 ROOT = Path(__file__).parents[2]
 STEPS, EVERY = 12, 4
 SETTINGS = (
-    "experiment=demo", "model.num_layers=2", "model.hidden_size=64", "model.ffn_hidden_size=96",
-    "data.seq_length=128", f"train.steps={STEPS}", "train.warmup_steps=2",
-    "train.global_batch_size=8", "train.micro_batch_size=4", f"checkpoint.every_steps={EVERY}",
+    *SMALL, f"train.steps={STEPS}", "train.warmup_steps=2",
+    "train.micro_batch_size=4", f"checkpoint.every_steps={EVERY}",
     "checkpoint.keep_last=9", "logging.every_steps=1", "logging.batch_digest=true",
 )  # fmt: skip
 # Of a mean over tokens, in nats, fp32 on all sides. With the same weights no token's -log p differs

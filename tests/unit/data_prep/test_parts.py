@@ -2,8 +2,8 @@
 
 import pytest
 
-from data_prep.document import Document
-from data_prep.parts import COUNTS, ROW_GROUP_DOCUMENTS, PartWriter, read_part, read_rows
+from data_prep.document import MASK_COUNTS, Document
+from data_prep.parts import ROW_GROUP_DOCUMENTS, PartWriter, read_part, read_rows
 from geo_nemo.config.errors import UserError
 
 TEXTS = ["plain", "naïve 東京 😀", "x\n" * 3]
@@ -11,7 +11,7 @@ TEXTS = ["plain", "naïve 東京 😀", "x\n" * 3]
 
 def document(number: int) -> Document:
     values = {"confidence": 0.5, "language_score": 0.0, "year": 2024, "quality": 50}
-    values |= dict.fromkeys(COUNTS[2:], 3)
+    values |= dict.fromkeys(MASK_COUNTS.values(), 3)
     names = Document.__dataclass_fields__
     texts = {"id": str(number), "text": TEXTS[number % 3], "hash": number.to_bytes(16, "big")}
     return Document(**{name: "x" for name in names} | values | texts)

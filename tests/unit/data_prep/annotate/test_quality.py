@@ -183,7 +183,9 @@ def test_a_line_said_again_is_never_better_than_another_one(start, count):
 @given(text=st.text(min_size=1, max_size=80))
 def test_any_text_has_a_quality(text):
     text, _ = normal_text(text)
-    assert not text or 0 <= quality(text) <= 100
+    if text:
+        assert 0 <= quality(text) <= 100
+        assert quality(text) == quality(text)
 
 
 WORDS = (
