@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "pre-train: conditioning stage, then cooldown",
     "launch": "submit a training to SLURM; it is requeued until it is finished",
     "eval": "perplexity with, without and with wrong metadata; country questions",
+    "export": "a trained model as a Hugging Face folder",
     "report": "one HTML page: corpus, batches, losses, matrix, questions",
     "demo": "the whole way on a synthetic corpus or on your file",
     "recipes": "list the recipes, show one as a whole config, compare two",

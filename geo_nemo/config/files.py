@@ -27,7 +27,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(path)
+        # The second is where to, of a file that is moved or copied.
+        told = error.filename2 or error.filename
+        name = os.fsdecode(told) if isinstance(told, str | bytes) else str(path)
         reason = error.strerror or str(error)
         raise UserError(
             f"cannot write {name.removesuffix(PARTIAL)}: {reason}; mend that or give another output"

@@ -30,7 +30,7 @@ class TiktokenTokenizer:
         from tiktoken import Encoding
 
         self.settings = read_settings(path)
-        ranks = _ranks(path, content)
+        ranks = read_ranks(path, content)
         special = self.settings.special_tokens
         clash = sorted(set(special.values()) & set(ranks.values()))
         if clash:
@@ -90,7 +90,7 @@ class TiktokenTokenizer:
         return next((special[name] for name in candidates if name in special), None)
 
 
-def _ranks(path: Path, content: bytes) -> dict[bytes, int]:
+def read_ranks(path: Path, content: bytes) -> dict[bytes, int]:
     """Piece and id of each line. UserError for what is no whole vocabulary of bytes."""
     ranks: dict[bytes, int] = {}
     for number, line in enumerate(content.splitlines(), start=1):

@@ -1,44 +1,35 @@
 """A Llama model in Hugging Face's format, by the names and shapes of Megatron-Core's GPTModel.
 
-Checks of config.json, names and shapes come before a weight is read, and need no torch. The weight
-matrices of a layer are the same numbers in another arrangement: queries, keys and values of a group
-of heads one after another in one matrix, gate over up in another.
+Checks of config.json, names and shapes come before a weight is read, and need no torch.
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from geo_nemo.config import Model, UserError
+from geo_nemo.model.hugging_face_names import (
+    EMBEDDING,
+    LLAMA_3,
+    OUTPUT,
+    SETTINGS,
+    join,
+    tensor_names,
+    tensor_shapes,
+)
 from geo_nemo.model.safetensors import folder_entries, identity
 from geo_nemo.model.shape import padded_vocab_size
 
-# Our settings by config.json's names, with what the format takes where they are absent.
-_SETTINGS: dict[str, tuple[str, Any]] = {
-    "num_hidden_layers": ("num_layers", None),
-    "hidden_size": ("hidden_size", None),
-    "num_attention_heads": ("num_attention_heads", None),
-    "num_key_value_heads": ("num_query_groups", None),
-    "intermediate_size": ("ffn_hidden_size", None),
-    "rms_norm_eps": ("norm_epsilon", 1e-6),
-    "tie_word_embeddings": ("share_embeddings_and_output_weights", False),
-}
+# What the format takes where config.json does not tell.
+_DEFAULTS = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False}
 # What a model of ours does not have, and the values under which a Llama does not have it either.
 _WITHOUT = {
     "attention_bias": (None, False),
     "mlp_bias": (None, False),
     "hidden_act": (None, "silu"),
 }
-# Of scaled rotary positions: all but the factor is fixed in Megatron-Core too.
-_LLAMA_3 = {
-    "low_freq_factor": 1,
-    "high_freq_factor": 4,
-    "original_max_position_embeddings": 8192,
-}
-_EMBEDDING, _OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 # Tables that older versions stored beside the weights.
 _NO_WEIGHT = "rotary_emb.inv_freq"
 _TOKENIZERS = ("tokenizer.model", "original/tokenizer.model", "tokenizer.json")
@@ -76,9 +67,9 @@ class HuggingFaceLlama:
         model, entries = self.model, self.entries
         if model.share_embeddings_and_output_weights:
             # Some writers store the tied matrix under both names.
-            entries.pop(_OUTPUT, None)
-        there = entries[_EMBEDDING].shape[0] if _EMBEDDING in entries else 0
-        expected = _shapes(model, there)
+            entries.pop(OUTPUT, None)
+        there = entries[EMBEDDING].shape[0] if EMBEDDING in entries else 0
+        expected = tensor_shapes(model, there)
         problems = []
         if missing := sorted(expected.keys() - entries.keys()):
             problems.append(f"{missing[0]}{_more(missing)} is missing")
@@ -106,71 +97,8 @@ class HuggingFaceLlama:
         name: without the layer's number, such as `decoder.layers.mlp.linear_fc1.weight`. layer:
         None outside the layers. Rows of the vocabulary that the folder lacks are not in it.
         """
-        return _PARAMETERS[name](self, f"model.layers.{layer}")
-
-    def _one(self, name: str) -> np.ndarray:
-        return self.entries[f"{name}.weight"].whole()
-
-    def _qkv(self, layer: str) -> np.ndarray:
-        model = self.model
-        size = model.hidden_size // model.num_attention_heads
-        queries, keys, values = (
-            self._one(f"{layer}.self_attn.{name}_proj").reshape(
-                model.num_query_groups, -1, size, model.hidden_size
-            )
-            for name in "qkv"
-        )
-        grouped = np.concatenate([queries, keys, values], axis=1)
-        return grouped.reshape(-1, model.hidden_size)
-
-    def _gate_up(self, layer: str) -> np.ndarray:
-        return np.concatenate([self._one(f"{layer}.mlp.{name}_proj") for name in ("gate", "up")])
-
-
-_PARAMETERS: dict[str, Callable[[HuggingFaceLlama, str], np.ndarray]] = {
-    "embedding.word_embeddings.weight": lambda folder, _: folder._one("model.embed_tokens"),
-    "decoder.final_layernorm.weight": lambda folder, _: folder._one("model.norm"),
-    "output_layer.weight": lambda folder, _: folder._one("lm_head"),
-    # In a checkpoint a norm goes with the matrix behind it, as in Transformer Engine.
-    "decoder.layers.self_attention.linear_qkv.layer_norm_weight": lambda folder, layer: folder._one(
-        f"{layer}.input_layernorm"
-    ),
-    "decoder.layers.mlp.linear_fc1.layer_norm_weight": lambda folder, layer: folder._one(
-        f"{layer}.post_attention_layernorm"
-    ),
-    "decoder.layers.self_attention.linear_qkv.weight": HuggingFaceLlama._qkv,
-    "decoder.layers.self_attention.linear_proj.weight": lambda folder, layer: folder._one(
-        f"{layer}.self_attn.o_proj"
-    ),
-    "decoder.layers.mlp.linear_fc1.weight": HuggingFaceLlama._gate_up,
-    "decoder.layers.mlp.linear_fc2.weight": lambda folder, layer: folder._one(
-        f"{layer}.mlp.down_proj"
-    ),
-}
-
-
-def _shapes(model: Model, vocab_size: int) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor that the folder must have."""
-    hidden, ffn = model.hidden_size, model.ffn_hidden_size
-    kv = hidden // model.num_attention_heads * model.num_query_groups
-    of_a_layer = {
-        "input_layernorm": (hidden,),
-        "post_attention_layernorm": (hidden,),
-        "self_attn.q_proj": (hidden, hidden),
-        "self_attn.k_proj": (kv, hidden),
-        "self_attn.v_proj": (kv, hidden),
-        "self_attn.o_proj": (hidden, hidden),
-        "mlp.gate_proj": (ffn, hidden),
-        "mlp.up_proj": (ffn, hidden),
-        "mlp.down_proj": (hidden, ffn),
-    }
-    shapes = {_EMBEDDING: (vocab_size, hidden), "model.norm.weight": (hidden,)}
-    if not model.share_embeddings_and_output_weights:
-        shapes[_OUTPUT] = (vocab_size, hidden)
-    for layer in range(model.num_layers):
-        for name, shape in of_a_layer.items():
-            shapes[f"model.layers.{layer}.{name}.weight"] = shape
-    return shapes
+        parts = [self.entries[each].whole() for each in tensor_names(name, layer)]
+        return join(self.model, name, parts)
 
 
 def _check_settings(folder: Path, model: Model) -> None:
@@ -191,7 +119,7 @@ def _check_settings(folder: Path, model: Model) -> None:
     told.setdefault("num_key_value_heads", told.get("num_attention_heads"))
     theta = told.get("rope_theta", rotary.get("rope_theta", 10_000))
     pairs = [("rotary_base", theta), ("rotary_scaling", _rotary_scaling(path, rotary))]
-    pairs += [(ours, told.get(key, default)) for key, (ours, default) in _SETTINGS.items()]
+    pairs += [(ours, told.get(key, _DEFAULTS.get(key))) for key, ours in SETTINGS.items()]
     if wrong := [f"model.{ours}={value}" for ours, value in pairs if getattr(model, ours) != value]:
         raise UserError(f"{path} is of another shape than the run: it has {' '.join(wrong)}")
     size = told.get("head_dim")
@@ -204,8 +132,8 @@ def _rotary_scaling(path: Path, told: dict[str, Any]) -> float | None:
     kind = told.get("rope_type", told.get("type", "default"))
     if kind == "default":
         return None
-    if kind != "llama3" or any(told.get(key) != value for key, value in _LLAMA_3.items()):
-        expected = " ".join(f"{key}={value}" for key, value in _LLAMA_3.items())
+    if kind != "llama3" or any(told.get(key) != value for key, value in LLAMA_3.items()):
+        expected = " ".join(f"{key}={value}" for key, value in LLAMA_3.items())
         raise UserError(
             f"{path}: rotary positions are scaled ({kind}) otherwise than Llama 3.1's, which have "
             f"{expected}: this model does not have that"

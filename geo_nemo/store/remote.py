@@ -19,6 +19,7 @@ from geo_nemo.config.errors import UserError
 from geo_nemo.config.files import make_folder, partial_of, sync_folder, write_synced, writing
 from geo_nemo.config.lock import waiting_lock
 from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.remote.folder import RemoteFolder, retried
 from geo_nemo.remote.transfer import Damaged, Item, check_room, download, upload
 from geo_nemo.store.manifest import (
@@ -86,6 +87,13 @@ def fetch_store(
     return folder
 
 
+def fetch_tokenizer(address: str, folder: Path) -> tuple[Tokenizer, Path]:
+    """The tokenizer of the store at `address`, and its file, which is written into `folder`."""
+    source = RemoteFolder(address)
+    manifest, _, _ = _read_manifest(source)
+    return _fetch_tokenizer(source, manifest, folder), folder / manifest.tokenizer.file
+
+
 def pull_store(address: str, folder: Path, progress: Progress = no_progress) -> Moved:
     """Copy the store at `address` to `folder`, which must not hold another one."""
     source = RemoteFolder(address)
@@ -145,12 +153,7 @@ def _pull(
     items = _items(manifest)
     check_room(source.address, partial, items, no_room)
     try:
-        for name in _tokenizer_names(manifest):
-            tokenizer = retried(lambda name=name: source.read(name))
-            if tokenizer is not None:
-                with writing(partial):
-                    write_synced(partial / name, tokenizer)
-        open_tokenizer(partial, manifest.tokenizer)
+        _fetch_tokenizer(source, manifest, partial)
         download(source, partial, items, progress, STAGE)
     except Damaged as error:
         raise UserError(f"{error}: push the store again to another address") from None
@@ -162,6 +165,15 @@ def _pull(
             folder.rmdir()  # an empty one of the user's
         os.replace(partial, folder)
         sync_folder(folder.parent)
+
+
+def _fetch_tokenizer(source: RemoteFolder, manifest: Manifest, folder: Path) -> Tokenizer:
+    for name in _tokenizer_names(manifest):
+        content = retried(lambda name=name: source.read(name))
+        if content is not None:
+            with writing(folder):
+                write_synced(folder / name, content)
+    return open_tokenizer(folder, manifest.tokenizer)
 
 
 def _read_manifest(source: RemoteFolder) -> tuple[Manifest, str, bytes]:

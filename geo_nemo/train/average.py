@@ -15,10 +15,9 @@ from megatron.core.dist_checkpointing.mapping import ShardedTensor, ShardedTenso
 from megatron.core.dist_checkpointing.optimizer import make_sharded_optimizer_tensor
 
 from geo_nemo.config import Average, Run, UserError
+from geo_nemo.train.checkpoint_names import AVERAGE
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.masters import Master, boxes_of, masters, wholes_of
-
-PREFIX = "average"
 
 
 class WeightAverage:
@@ -86,7 +85,7 @@ class WeightAverage:
         if is_loading:
             weights = [
                 make_sharded_optimizer_tensor(
-                    wholes[weight], torch.empty(weight.shape, device=weight.device), PREFIX
+                    wholes[weight], torch.empty(weight.shape, device=weight.device), AVERAGE
                 )
                 for weight in self.engine.parameters()
             ]
@@ -94,12 +93,12 @@ class WeightAverage:
             weights = [
                 box
                 for master, shadow in zip(self._masters(), self._shadows, strict=True)
-                for box in boxes_of(wholes[master.parameter], PREFIX, shadow, master.first)
+                for box in boxes_of(wholes[master.parameter], AVERAGE, shadow, master.first)
             ]
         else:
             weights = [
                 make_sharded_optimizer_tensor(
-                    wholes[master.parameter], shadow.view(master.parameter.shape), PREFIX
+                    wholes[master.parameter], shadow.view(master.parameter.shape), AVERAGE
                 )
                 for master, shadow in zip(self._masters(), self._shadows, strict=True)
             ]
@@ -133,7 +132,7 @@ def average_of(state: dict[str, Any], run: Run, folder: object) -> dict[str, Any
             "average.kind=ema"
         )
     return {
-        name: replace(value, key=f"{PREFIX}.{value.key}")
+        name: replace(value, key=f"{AVERAGE}.{value.key}")
         if isinstance(value, ShardedTensor | ShardedTensorFactory)
         else value
         for name, value in state.items()

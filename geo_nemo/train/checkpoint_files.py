@@ -19,6 +19,7 @@ import xxhash
 
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.files import PARTIAL, write_synced, write_whole
+from geo_nemo.config.progress import Progress, no_progress
 
 FORMAT = 2
 RECORD = "geo_nemo.json"
@@ -108,15 +109,22 @@ def shape_problem(checkpoint: Path) -> str:
     return f"{foreign[0]} does not belong to it" if foreign else ""
 
 
-def content_problem(checkpoint: Path, names: Iterable[str] | None = None) -> str:
+def content_problem(
+    checkpoint: Path, names: Iterable[str] | None = None, progress: Progress = no_progress
+) -> str:
     """The first of the files, all or `names`, whose content is not what was written."""
     files = listed_files(read_record(checkpoint))
-    for name in files if names is None else names:
+    chosen = list(files if names is None else names)
+    total, done = sum(files[name].size for name in chosen), 0
+    for name in chosen:
+        progress(f"compare {checkpoint.name}", done, total)
         try:
             if file_record(checkpoint / name) != files[name]:
                 return f"{name} was changed since it was written"
         except OSError as error:
             return f"{name} cannot be read ({error.strerror})"
+        done += files[name].size
+    progress(f"compare {checkpoint.name}", done, total)
     return ""
 
 

@@ -20,19 +20,17 @@ from geo_nemo.config import Checkpoint, Run, UserError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.config.remote import is_remote
 from geo_nemo.model.hugging_face import HuggingFaceLlama
-from geo_nemo.train import average
 from geo_nemo.train.checkpoint import read_state
 from geo_nemo.train.checkpoint_copies import Copies
 from geo_nemo.train.checkpoint_errors import everywhere, rank_zero_does
 from geo_nemo.train.checkpoint_files import content_problem, listed_files, read_record
+from geo_nemo.train.checkpoint_names import prefix_of
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.masters import Whole, masters, wholes_of
 from geo_nemo.train.origin import HUGGING_FACE, Origin, look_up
 from geo_nemo.train.safe_pickle import check_index
 from geo_nemo.train.setup import Prepared
 
-# What an optimizer keeps its fp32 weights as, under the distributed one and under the other.
-_MASTERS = ("optimizer.state.param", "optimizer.state.fp32_param")
 _READ = "initial"
 
 
@@ -98,16 +96,9 @@ def _of_checkpoint(engine: Engine, checkpoint: Path, origin: Origin) -> list[tor
         raise UserError(f"init.checkpoint={checkpoint} is not whole: {damage}")
     check_index(checkpoint / ".metadata")
     names = dist_checkpointing.load_tensors_metadata(str(checkpoint)).keys()
-    wanted = _wanted(engine, _prefix(origin, names))
+    wanted = _wanted(engine, prefix_of(origin.weights, names))
     read = read_state({"weights": dict(enumerate(wanted))}, checkpoint)["weights"]
     return [read[number] for number in range(len(wanted))]
-
-
-def _prefix(origin: Origin, names) -> str:
-    if origin.weights == "average":
-        return average.PREFIX
-    there = (prefix for prefix in _MASTERS if any(name.startswith(f"{prefix}.") for name in names))
-    return next(there, "")
 
 
 def _of_hugging_face(engine: Engine, source: HuggingFaceLlama) -> list[torch.Tensor]:

@@ -17,6 +17,7 @@ from geo_nemo.config.remote import is_remote
 from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.model.hugging_face import HuggingFaceLlama, is_hugging_face
 from geo_nemo.model.shape import padded_vocab_size
+from geo_nemo.runtime.launcher import rank
 from geo_nemo.train.checkpoint_bucket import Bucket
 from geo_nemo.train.checkpoint_files import (
     RECORD,
@@ -65,14 +66,14 @@ def look_up(run: Run, tokenizer: Tokenizer) -> Origin:
     """The source as it is now."""
     given = run.init.checkpoint
     if is_remote(given):
-        place, record = _remote(given)
+        place, record = remote_checkpoint(given, "init.checkpoint=")
         return _ours(run, tokenizer, place, record)
     folder = Path(given)
     if (folder / RECORD).is_file():
         return _ours(run, tokenizer, str(folder.resolve()), _record(folder))
     for parent in (folder / "checkpoints", folder):
         if checkpoints(parent):
-            newest = _newest(parent)
+            newest = newest_in(parent)
             return _ours(run, tokenizer, str(newest.resolve()), _record(newest))
     if is_hugging_face(folder):
         return _hugging_face(run, tokenizer, folder)
@@ -98,12 +99,16 @@ def as_record(origin: Origin | None) -> dict[str, Any] | None:
     return None if origin is None else asdict(origin)
 
 
-def _newest(parent: Path) -> Path:
-    refused = Refused(parent, say)
+def newest_in(parent: Path) -> Path:
+    """The newest checkpoint whose files are there and as long as they were; `UserError`: none.
+
+    Those that are passed over are told on the error output, by rank 0.
+    """
+    refused = Refused(parent, say if rank() == 0 else lambda line: None)
     for path in reversed(checkpoints(parent)):
         problem = shape_problem(path)
         if not problem:
-            return path
+            return refused.in_favour_of(path)
         refused.add(path, problem)
     return refused.in_favour_of(None)
 
@@ -115,8 +120,11 @@ def _record(checkpoint: Path) -> dict[str, Any]:
         raise UserError(f"init.checkpoint={checkpoint} is not whole: {error}") from None
 
 
-def _remote(address: str) -> tuple[str, dict[str, Any]]:
-    """Address and record of the checkpoint at `address`, or of the newest one below it."""
+def remote_checkpoint(address: str, setting: str = "") -> tuple[str, dict[str, Any]]:
+    """Address and record of the checkpoint at `address`, or of the newest one below it.
+
+    setting: what gave it, for the `UserError` where there is none.
+    """
     parent, _, name = address.rpartition("/")
     if name.startswith("step_"):
         bucket, names = Bucket(parent), [name]
@@ -126,14 +134,14 @@ def _remote(address: str) -> tuple[str, dict[str, Any]]:
     content = bucket.record(names[-1]) if names else b""
     if not content:
         raise UserError(
-            f"init.checkpoint={address}: no whole checkpoint of geo_nemo there; a Hugging Face "
-            "folder must lie on a disk"
+            f"{setting}{address}: no whole checkpoint of geo_nemo there"
+            + ("; a Hugging Face folder must lie on a disk" if setting else "")
         )
     place = f"{bucket.address}/{names[-1]}"
     try:
         return place, parse_record(content, place)
     except ValueError as error:
-        raise UserError(f"init.checkpoint={place} is not whole: {error}") from None
+        raise UserError(f"{setting}{place} is not whole: {error}") from None
 
 
 def _ours(run: Run, tokenizer: Tokenizer, place: str, record: dict[str, Any]) -> Origin:

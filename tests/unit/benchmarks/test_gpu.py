@@ -79,7 +79,6 @@ def test_our_step_is_timed_and_learns_what_it_is_shown(single_process):
 
 def test_the_plain_llama_is_hugging_faces():
     """Same weights: same loss and gradients, in fp32."""
-    pytest.importorskip("transformers")
     from benchmarks.gpu import hugging_face
 
     torch.manual_seed(0)

@@ -76,7 +76,6 @@ def test_our_model_with_the_peer_s_weights_has_plain_pytorch_s_losses(single_pro
 
 def test_the_peer_takes_the_same_steps():
     """Of fp32 in another order: three steps of AdamW part them by a few 1e-6."""
-    pytest.importorskip("transformers")
     contenders = {
         name: lambda module=module: Stepper(module, TINY.to_json())
         for name, module in step_vs_hf.MODULES.items()

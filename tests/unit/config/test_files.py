@@ -61,6 +61,12 @@ def test_an_error_without_a_file_name_names_the_path(tmp_path):
         os.fsync(10**6)
 
 
+def test_of_a_copy_that_fails_the_copy_is_named(tmp_path):
+    error = OSError(28, "No space left on device", "/from/a", None, "/to/b")
+    with pytest.raises(UserError, match=r"^cannot write /to/b: No space left"), writing(tmp_path):
+        raise error
+
+
 def test_other_errors_pass_through_writing(tmp_path):
     with pytest.raises(ZeroDivisionError), writing(tmp_path):
         _ = 1 // 0

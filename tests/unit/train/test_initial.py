@@ -11,18 +11,17 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from transformers import LlamaForCausalLM
 
 from geo_nemo.cli.train import write_record
 from geo_nemo.config import Init, Parallel, Precision, Stage, UserError
-from geo_nemo.data.batches import stack_rows
-from geo_nemo.data.rows import Row
 from geo_nemo.store import TokenStore
 from geo_nemo.train.masters import masters
-from geo_nemo.train.micro_batch import to_device
 from geo_nemo.train.setup import prepare
 from tests.oracle import hugging_face_llama
 from tests.support.hugging_face import llama_3, random_weights, write_folder
-from tests.support.runs import CPU, finished, trainer, weights
+from tests.support.logits import own_logits
+from tests.support.runs import finished, trainer, weights
 from tests.support.tiny import NO_METADATA, VOCAB_SIZE, tiny_run
 
 pytestmark = pytest.mark.usefixtures("single_process")
@@ -162,6 +161,16 @@ def test_it_goes_on_from_its_own_checkpoints_when_the_source_is_gone(source, tin
         begun(tiny_store, tmp_path / "run", tmp_path / "source")
 
 
+def test_a_newest_checkpoint_that_lacks_a_file_is_told_and_passed_over(
+    source, tiny_store, tmp_path, capsys
+):
+    shutil.copytree(source[1], tmp_path / "source")
+    (tmp_path / "source" / "checkpoints" / "step_00000006" / "common.pt").unlink()
+    run = tiny_run(tiny_store, tmp_path / "run", init={"checkpoint": str(tmp_path / "source")})
+    assert prepare(run, 1).origin.step == 3
+    assert "common.pt is missing; step_00000003 is used" in capsys.readouterr().err
+
+
 def test_other_first_weights_make_another_run(source, tiny_store, tmp_path):
     run = tiny_run(tiny_store, tmp_path, stages=COOLDOWN)
     folder = source[1] / "checkpoints"
@@ -213,30 +222,6 @@ def test_another_tokenizer_and_a_lacking_average_are_one_line(tiny_store, tmp_pa
         prepare(run, 1)
 
 
-def own_logits(made, tokens):
-    n = len(tokens)
-    nothing = np.zeros(n, np.int32)
-    row = Row(
-        tokens=tokens.numpy(),
-        labels=nothing,
-        position_ids=np.arange(n),
-        loss_mask=np.ones(n, np.float32),
-        source_ids=nothing,
-        label_kinds=nothing.astype(np.uint8),
-        cu_seqlens=np.array([0, n], np.int32),
-        max_seqlen=n,
-    )
-    tensors = to_device(stack_rows([row], [0]), CPU)
-    with torch.no_grad():
-        found = made.engine.module(
-            tensors["tokens"],
-            tensors["position_ids"],
-            None,
-            packed_seq_params=tensors["packed_seq_params"],
-        )
-    return found[0].double()
-
-
 def test_logits_of_a_hugging_face_folder_are_the_oracle_s(hugging_face, tiny_store, tmp_path):
     made = begun(tiny_store, tmp_path / "run", hugging_face)
     tokens = torch.randint(0, VOCAB_SIZE, (64,), generator=torch.Generator().manual_seed(3))
@@ -244,7 +229,7 @@ def test_logits_of_a_hugging_face_folder_are_the_oracle_s(hugging_face, tiny_sto
     config = json.loads((hugging_face / "config.json").read_text())
     expected = hugging_face_llama.logits(given, config, tokens)
     largest = expected.abs().max()
-    measured = own_logits(made, tokens)
+    measured = own_logits(made.engine.module, tokens)
     assert (measured - expected).abs().max() < RELATIVE * largest
     # The tolerance can tell another order of heads.
     name = "model.layers.0.self_attn.q_proj.weight"
@@ -262,7 +247,7 @@ def test_logits_of_a_folder_with_scaled_rotary_positions_are_the_oracle_s(tiny_s
     config = json.loads((folder / "config.json").read_text())
     expected = hugging_face_llama.logits(given, config, tokens)
     largest = expected.abs().max()
-    assert (own_logits(made, tokens) - expected).abs().max() < RELATIVE * largest
+    assert (own_logits(made.engine.module, tokens) - expected).abs().max() < RELATIVE * largest
     # The tolerance can tell another factor.
     config["rope_scaling"]["factor"] = 8.0
     other = hugging_face_llama.logits(given, config, tokens)
@@ -274,15 +259,15 @@ def test_logits_of_a_folder_with_scaled_rotary_positions_are_the_oracle_s(tiny_s
 
 @pytest.mark.parametrize("scaled", [False, True])
 def test_logits_of_a_hugging_face_folder_are_those_of_transformers(tiny_store, tmp_path, scaled):
-    transformers = pytest.importorskip("transformers")
     changes = {"rope_scaling": llama_3(32.0)} if scaled else {}
     hugging_face = write_hugging_face(tiny_store, tmp_path / "llama", **changes)
     made = begun(tiny_store, tmp_path / "run", hugging_face, model=SCALED if scaled else MODEL)
-    model = transformers.LlamaForCausalLM.from_pretrained(hugging_face, dtype=torch.float64)
+    model = LlamaForCausalLM.from_pretrained(hugging_face, dtype=torch.float64)
     tokens = torch.randint(0, VOCAB_SIZE, (64,), generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
         expected = model(tokens[None]).logits[0]
-    assert (own_logits(made, tokens) - expected).abs().max() < RELATIVE * expected.abs().max()
+    difference = own_logits(made.engine.module, tokens) - expected
+    assert difference.abs().max() < RELATIVE * expected.abs().max()
 
 
 def test_bf16_numbers_are_read_exactly(tiny_store, tmp_path, single_process):

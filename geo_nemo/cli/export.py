@@ -1,0 +1,83 @@
+"""`geo-nemo export`: a trained model as a Hugging Face folder."""
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from geo_nemo.cli.options import DryRun, quiet_libraries
+from geo_nemo.cli.progress import progress_bar
+from geo_nemo.config import UserError
+from geo_nemo.config.files import check_folder
+from geo_nemo.config.remote import is_remote
+
+EPILOG = "Example: geo-nemo export runs/a --out runs/a-hf"
+
+
+@click.command(epilog=EPILOG)
+@click.argument("run", metavar="RUN")
+@click.option("--out", required=True, metavar="FOLDER")
+@click.option(
+    "--weights",
+    type=click.Choice(("trained", "average")),
+    default="trained",
+    show_default=True,
+    help="Those of the last step, or their average.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(("auto", "bf16", "fp32")),
+    default="auto",
+    show_default=True,
+    help="auto: fp32 where the run was in fp32, else bf16.",
+)
+@click.option(
+    "--tokenizer",
+    metavar="STORE|FILE",
+    help="Where the run's tokenizer is, if not in its store any more.",
+)
+@DryRun
+def command(
+    run: str, out: str, weights: str, dtype: str, tokenizer: str | None, dry_run: bool
+) -> None:
+    """Write a trained model as a Hugging Face folder: safetensors, config, tokenizer, README.
+
+    RUN is a run's output_dir, whose newest checkpoint is taken, or one checkpoint's folder, also on
+    s3://. The model is a Llama for transformers, and for what reads its folders. Stopped and
+    started again, it goes on behind the files that are whole.
+    """
+    quiet_libraries()
+    from geo_nemo.export.hugging_face import Plan, check_out, export
+    from geo_nemo.export.settings import training_record
+    from geo_nemo.export.source import check_weights, find_source
+
+    if is_remote(out):
+        raise UserError(f"--out {out}: give a folder on a disk; it can be copied from there")
+    folder = Path(out)
+    with tempfile.TemporaryDirectory() as scratch:
+        source = find_source(run, tokenizer, Path(scratch))
+        check_weights(source, weights)
+        if dtype == "auto":
+            dtype = source.run.precision.dtype
+        check_folder(folder)
+        check_out(folder, training_record(source, dtype, weights))
+        plan = Plan(source.run.model, source.tokenizer.vocab_size, dtype)
+        if dry_run:
+            click.echo(f"model: {source.place}, {plan.parameters:,} parameters")
+            click.echo(f"weights: {weights}, {dtype}, {plan.bytes:,} bytes")
+            tokens = source.tokenizer.vocab_size
+            click.echo(f"tokenizer: {source.tokenizer.kind}, {tokens:,} tokens")
+            click.echo(f"output: {out}")
+            return
+        with progress_bar("bytes") as progress:
+            done = export(source, folder, dtype, weights, progress)
+    there = "is there already" if done.was_there else "written"
+    click.echo(
+        f"{source.run.name}, step {source.step:,}: {plan.parameters:,} parameters, {dtype}, "
+        f"{plan.bytes / 1e6:,.1f} MB in {len(plan.files())} file(s), {there}"
+    )
+    if not done.has_tokenizer_json:
+        click.echo(
+            "no tokenizer.json, whose ids would differ: the tokenizer is there in its own form"
+        )
+    click.echo(out)

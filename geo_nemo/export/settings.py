@@ -1,0 +1,65 @@
+"""What an export tells programs: settings of model and generation, and how it was trained."""
+
+from typing import Any
+
+from geo_nemo import __version__
+from geo_nemo.config.average import Weights
+from geo_nemo.export.source import Source
+from geo_nemo.metadata.tokenizer import Tokenizer
+from geo_nemo.model.hugging_face_names import LLAMA_3, SETTINGS
+
+FORMAT = 1
+_TYPES = {"bf16": "bfloat16", "fp32": "float32"}
+
+
+def model_settings(source: Source, dtype: str) -> dict[str, Any]:
+    """config.json, under the names that transformers 4 and 5 and other programs read."""
+    model, tokenizer = source.run.model, source.tokenizer
+    scaling = None
+    if model.rotary_scaling is not None:
+        scaling = {"rope_type": "llama3", "factor": model.rotary_scaling, **LLAMA_3}
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        **{theirs: getattr(model, ours) for theirs, ours in SETTINGS.items()},
+        "head_dim": model.hidden_size // model.num_attention_heads,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "rope_theta": model.rotary_base,
+        "rope_scaling": scaling,
+        "max_position_embeddings": source.run.data.seq_length,
+        "vocab_size": tokenizer.vocab_size,
+        "bos_token_id": tokenizer.bos_id,
+        "eos_token_id": tokenizer.eos_id,
+        "pad_token_id": tokenizer.pad_id,
+        "initializer_range": model.init_method_std,
+        "torch_dtype": _TYPES[dtype],
+    }
+
+
+def generation_settings(tokenizer: Tokenizer) -> dict[str, Any]:
+    """generation_config.json."""
+    return {
+        "bos_token_id": tokenizer.bos_id,
+        "eos_token_id": tokenizer.eos_id,
+        "pad_token_id": tokenizer.pad_id,
+    }
+
+
+def training_record(source: Source, dtype: str, weights: Weights) -> dict[str, Any]:
+    """training.json: where the weights come from. No path of a machine is in it."""
+    run, record = source.run, source.record
+    return {
+        "format": FORMAT,
+        "geo_nemo": __version__,
+        "run": run.name,
+        "step": source.step,
+        "checkpoint": source.identity,
+        "weights": weights,
+        "dtype": _TYPES[dtype],
+        "sequence_length": run.data.seq_length,
+        "stages": {name: stage.model_dump(mode="json") for name, stage in run.stages.items()},
+        "fingerprint": record["fingerprint"],
+        "ledger": record["ledger"],
+    }

@@ -1,0 +1,56 @@
+"""The files of a tokenizer in an export."""
+
+import json
+import shutil
+from pathlib import Path
+
+from tokenizers import Tokenizer as Backend
+
+from geo_nemo.export.source import Source
+from geo_nemo.export.tokenizer_json import converted, starts_with_bos
+from geo_nemo.metadata.tokenizer import copy_tokenizer
+
+
+def write_tokenizer(folder: Path, source: Source) -> bool:
+    """Write tokenizer.json and the tokenizer's own file; False where only the latter can be had.
+
+    Its own file stands in `original/` where the folder's root has another form of it.
+    """
+    tokenizer, path = source.tokenizer, source.tokenizer_file
+    backend = converted(path, tokenizer)
+    if tokenizer.kind == "sentencepiece":
+        copy_tokenizer(path, folder)
+    elif backend is not None and _is_fit(path, source):
+        shutil.copyfile(path, folder / "tokenizer.json")
+    else:
+        (folder / "original").mkdir(exist_ok=True)
+        copy_tokenizer(path, folder / "original")
+    if backend is None:
+        return False
+    if not (folder / "tokenizer.json").exists():
+        backend.save(str(folder / "tokenizer.json"))
+    names = {
+        f"{role}_token": backend.id_to_token(getattr(tokenizer, f"{role}_id"))
+        for role in ("bos", "eos", "pad")
+    }
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        **names,
+        "model_max_length": source.run.data.seq_length,
+        # Without it transformers 4 adds token types, which a Llama does not take.
+        "model_input_names": ["input_ids", "attention_mask"],
+        "clean_up_tokenization_spaces": False,
+    }
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(settings, indent=2, ensure_ascii=False) + "\n", "utf-8"
+    )
+    return True
+
+
+def _is_fit(path: Path, source: Source) -> bool:
+    """Whether a file is a tokenizer.json that puts BOS in front, and cuts nothing off."""
+    if source.tokenizer.kind != "huggingface":
+        return False
+    backend = Backend.from_str(path.read_text("utf-8"))
+    plain = backend.truncation is None and backend.padding is None
+    return plain and starts_with_bos(backend, source.tokenizer)

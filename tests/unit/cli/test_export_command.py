@@ -1,0 +1,128 @@
+"""`geo-nemo export`: what it prints, and mistakes in one line, exit code 2, before anything."""
+
+import io
+import shutil
+
+import pytest
+import sentencepiece
+
+from geo_nemo.cli.train import write_record
+from geo_nemo.config import Precision
+from tests.support.command import call
+from tests.support.runs import finished
+
+pytestmark = pytest.mark.usefixtures("single_process")
+
+
+@pytest.fixture(scope="module")
+def run_dir(tiny_store, tmp_path_factory, single_process):
+    output = tmp_path_factory.mktemp("run")
+    made = finished(tiny_store, output, precision=Precision(dtype="bf16"))
+    write_record(made.prepared, 1)
+    return output
+
+
+@pytest.fixture
+def export(monkeypatch, capsys):
+    def run(*arguments):
+        return call(monkeypatch, capsys, "export", *map(str, arguments))
+
+    return run
+
+
+def test_a_run_is_written_once_in_its_own_type(export, run_dir, tmp_path):
+    out = tmp_path / "out"
+    code, printed, told = export(run_dir, "--out", out)
+    assert code == 0 and printed.splitlines()[-1] == str(out)
+    assert "tiny, step 6: 143,680 parameters, bf16, 0.3 MB in 1 file(s), written" in printed
+    assert "compare step_00000006: " in told and "write model.safetensors: " in told
+    code, printed, _ = export(run_dir, "--out", out)
+    assert code == 0 and "is there already" in printed
+    code, _, told = export(run_dir, "--out", out, "--dtype", "fp32")
+    assert (code, told) == (
+        2,
+        f"geo-nemo: {out} is there already: remove it, or give another --out\n",
+    )
+
+
+def test_a_dry_run_writes_nothing(export, run_dir, tmp_path):
+    code, printed, told = export(run_dir, "--out", tmp_path / "out", "--dry-run", "--dtype", "fp32")
+    assert (code, told) == (0, "") and list(tmp_path.iterdir()) == []
+    assert "weights: trained, fp32, 574,720 bytes" in printed
+    assert "tokenizer: sentencepiece, 640 tokens" in printed
+
+
+def test_an_earlier_checkpoint_by_its_folder(export, run_dir, tmp_path):
+    code, printed, _ = export(
+        run_dir / "checkpoints" / "step_00000003", "--out", tmp_path / "out"
+    )  # fmt: skip
+    assert code == 0 and "tiny, step 3: " in printed
+
+
+def test_a_newest_checkpoint_that_lacks_a_file_is_told_and_passed_over(export, run_dir, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run_dir, copy)
+    (copy / "checkpoints" / "step_00000006" / "common.pt").unlink()
+    code, printed, told = export(copy, "--out", tmp_path / "out")
+    assert code == 0 and "step 3: " in printed
+    assert "common.pt is missing; step_00000003 is used" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--weights", "average"], "has no average of the weights: leave out --weights average"),
+        (["--dtype", "fp8"], "Invalid value for '--dtype': 'fp8' is not one of 'auto', 'bf16'"),
+        (["--tokenizer", "nowhere"], "nowhere is neither a token store nor a tokenizer's file"),
+        (["--tokenizer", "{run}/run.json"], "has no known BOS|is not a Hugging Face tokenizer"),
+    ],
+)
+def test_mistakes_are_one_line(export, run_dir, tmp_path, arguments, message):
+    given = [each.format(run=run_dir) for each in arguments]
+    code, printed, told = export(run_dir, "--out", tmp_path / "out", *given)
+    assert code == 2 and printed == "" and told.count("\n") == 1
+    assert any(part in told for part in message.split("|"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_run_or_no_place_is_one_line(export, run_dir, tmp_path):
+    (tmp_path / "file").write_text("a user's")
+    for given, out, message in (
+        (tmp_path, tmp_path / "out", "is neither a run with checkpoints nor a checkpoint"),
+        (run_dir, "s3://bucket/a", "give a folder on a disk"),
+        (run_dir, tmp_path / "file", f"{tmp_path / 'file'} is a file; give another output"),
+        (run_dir, tmp_path, f"{tmp_path} is there already: remove it"),
+        ("s3://user:secret@bucket/a", tmp_path / "out", "credentials belong in the environment"),
+    ):
+        code, _, told = export(given, "--out", out)
+        assert code == 2 and told.count("\n") == 1 and message in told
+        assert "secret" not in told
+    assert (tmp_path / "file").read_text() == "a user's"
+
+
+def test_a_tokenizer_that_cannot_be_converted_is_told(export, tiny_store, tmp_path):
+    """Trained with one that changes characters: its ids cannot be had of a tokenizer.json."""
+    from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
+    from geo_nemo.metadata.tokenizer import load_tokenizer
+
+    made = io.BytesIO()
+    texts = [f"The {n}th of ﬁve towns votes on schools and rail fares." for n in range(400)]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts), model_writer=made, vocab_size=400, model_type="bpe",
+        byte_fallback=True, hard_vocab_limit=False, num_threads=1, minloglevel=2,
+    )  # fmt: skip
+    path = tmp_path / "nfkc.model"
+    path.write_bytes(made.getvalue())
+    tokenizer = load_tokenizer(path)
+    root = tmp_path / "store"
+    root.mkdir()
+    writer = StoreWriter(root, tokenizer, path, ["gb"], {"gb": "Europe"}, shard_documents=256)
+    documents = [StoreDocument("a.co.uk", "gb", f"/{n}", n + 1) for n in range(len(texts))]
+    writer.add("train", documents, [[]] * len(texts), tokenizer.encode_batch(texts))
+    writer.finish({}, [])
+    finished(root, tmp_path / "run")
+    code, printed, _ = export(tmp_path / "run", "--out", tmp_path / "out")
+    assert code == 0 and "no tokenizer.json, whose ids would differ" in printed
+    assert (tmp_path / "out" / "tokenizer.model").read_bytes() == path.read_bytes()
+    assert not (tmp_path / "out" / "tokenizer_config.json").exists()
+    assert "There is no tokenizer.json" in (tmp_path / "out" / "README.md").read_text()
