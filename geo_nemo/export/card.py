@@ -23,7 +23,7 @@ def card(source: Source, record: Mapping[str, Any], has_tokenizer_json: bool) ->
     """Markdown. record: `training_record` of the same export."""
     run, tokenizer = source.run, source.tokenizer
     bos, eos = tokenizer.pieces([tokenizer.bos_id, tokenizer.eos_id])
-    prompt = prompt_of(source)
+    prompt = f"{prompt_of(source)} {TITLE}{SEPARATOR}{CONTENT_LABEL}"
     parts = [
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags: [geo_nemo]\n---",
         f"# {run.name}, step {source.step:,}",
@@ -32,7 +32,7 @@ def card(source: Source, record: Mapping[str, Any], has_tokenizer_json: bool) ->
         f"{run.data.seq_length:,} tokens.",
         "## Prompts",
         f"A document was trained on in this form, between {bos} and {eos}:",
-        f"```\n{prompt} {TITLE}{SEPARATOR}{CONTENT_LABEL} {BODY} ...\n```",
+        f"```\n{prompt} {BODY} ...\n```",
         "\n".join(_about_the_prompt(source)),
     ]
     if has_tokenizer_json:
@@ -61,14 +61,21 @@ def prompt_of(source: Source) -> str:
 
 
 def _about_the_prompt(source: Source) -> Iterator[str]:
-    stages = source.run.stages
-    last = list(stages)[-1]
-    if any(stage.metadata.fields for stage in stages.values()) and not stages[last].metadata.fields:
-        yield f"The last stage, {last}, had no metadata: there a document begins with {TITLE_LABEL}"
-        yield f"or, without a title, with {CONTENT_LABEL}"
+    policies = {name: stage.metadata for name, stage in source.run.stages.items()}
+    last = list(policies)[-1]
+    if any(policy.fields for policy in policies.values()) and not policies[last].fields:
+        yield (
+            f"- The last stage, {last}, had no metadata: there a document begins with "
+            f"`{TITLE_LABEL}` or, without a title, with `{CONTENT_LABEL}`."
+        )
     else:
-        yield f"A document without a title begins, behind its metadata, with {CONTENT_LABEL}"
-    yield "A colon is followed by a space: leave no space at a prompt's end."
+        yield f"- A document without a title has `{CONTENT_LABEL}` behind its metadata."
+    if all(policy.mask_loss for policy in policies.values()):
+        yield (
+            "- Metadata and labels were out of the loss, so the model does not write them: behind "
+            f"a title, give `{CONTENT_LABEL}` too."
+        )
+    yield "- The space behind a label belongs to the text: leave none at a prompt's end."
 
 
 def _code(prompt: str) -> str:

@@ -157,6 +157,7 @@ def test_a_prompt_has_the_ids_that_training_had(run_dir, tiny_store, tmp_path):
     assert theirs.pad_token_id == tokenizer.pad_id and len(theirs) == tokenizer.vocab_size
     card = (folder / "README.md").read_text()
     assert text.partition(" Rail")[0] in card and "The last stage, cooldown, had no" in card
+    assert "the model does not write them: behind a title, give `CONTENT:` too" in card
     assert "| condition | 3 | URL, COUNTRY, CONTINENT | " in card
 
 
