@@ -13,6 +13,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as Backend
 
 from geo_nemo.metadata.hard_texts import HARD_TEXTS
+from geo_nemo.metadata.sentencepiece_model import PieceKind, parse_model
 from geo_nemo.metadata.tiktoken_tokenizer import read_ranks
 from geo_nemo.metadata.tokenizer import Tokenizer
 
@@ -85,37 +86,32 @@ def _from_hugging_face(path: Path, tokenizer: Tokenizer) -> Backend:
 
 
 def _from_sentencepiece(path: Path, tokenizer: Tokenizer) -> Backend | None:
-    from sentencepiece.sentencepiece_model_pb2 import ModelProto
-
-    proto = ModelProto.FromString(path.read_bytes())
-    kinds = ModelProto.SentencePiece
-    if proto.trainer_spec.model_type != proto.trainer_spec.BPE:
+    model = parse_model(path.read_bytes())
+    if not model.is_bpe or model.changes_characters:
         return None
-    if proto.normalizer_spec.precompiled_charsmap:
-        return None
-    ids = {piece.piece: number for number, piece in enumerate(proto.pieces)}
-    ranks = {p.piece: -p.score for p in proto.pieces if p.type == kinds.NORMAL}
+    ranks = {p.text: -p.score for p in model.pieces if p.kind is PieceKind.NORMAL}
+    unknown = next(p.text for p in model.pieces if p.kind is PieceKind.UNKNOWN)
     backend = Backend(
         models.BPE(
-            vocab=ids,
+            vocab={piece.text: number for number, piece in enumerate(model.pieces)},
             merges=list(_merges_of(ranks)),
-            unk_token=proto.trainer_spec.unk_piece,
+            unk_token=unknown,
             fuse_unk=True,
-            byte_fallback=proto.trainer_spec.byte_fallback,
+            byte_fallback=model.byte_fallback,
         )
     )
     marks = [normalizers.Replace(" ", BLANK)]
     back = [decoders.Replace(BLANK, " "), decoders.ByteFallback(), decoders.Fuse()]
-    if proto.normalizer_spec.add_dummy_prefix:
+    if model.space_in_front:
         marks.insert(0, normalizers.Prepend(BLANK))
         back.append(decoders.Strip(" ", 1, 0))
     backend.normalizer = normalizers.Sequence(marks)
     backend.decoder = decoders.Sequence(back)
-    for special, types in (
-        (True, (kinds.UNKNOWN, kinds.CONTROL)),
-        (False, (kinds.USER_DEFINED,)),
+    for special, kinds in (
+        (True, (PieceKind.UNKNOWN, PieceKind.CONTROL)),
+        (False, (PieceKind.USER_DEFINED,)),
     ):
-        names = [p.piece for p in proto.pieces if p.type in types]
+        names = [piece.text for piece in model.pieces if piece.kind in kinds]
         tokens = [AddedToken(name, normalized=False, special=special) for name in names]
         (backend.add_special_tokens if special else backend.add_tokens)(tokens)
     return backend
