@@ -5,6 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from megatron.core import parallel_state
+from megatron.core.models.common.embeddings import rope_utils
 from megatron.core.models.gpt import GPTModel
 from megatron.core.transformer.transformer_config import TransformerConfig
 
@@ -103,9 +104,10 @@ def transformer_settings(
         use_cpu_initialization=not on_gpu,
         deterministic_mode=deterministic,
         **transformer_fp8(precision),
+        # One kernel for all documents of a row; without it, a loop that waits for their lengths.
+        apply_rope_fusion=on_gpu and rope_utils.fused_apply_rotary_pos_emb_thd is not None,
         # Kernels that exist on a GPU only. Fused cross-entropy would cast gradients to bf16.
         gradient_accumulation_fusion=False,
-        apply_rope_fusion=False,
         masked_softmax_fusion=False,
         bias_activation_fusion=False,
         bias_dropout_fusion=False,

@@ -51,7 +51,8 @@ def transformer_engine_version() -> str | None:
     """The installed version of Transformer Engine, by the names of its packages."""
     if find_spec("transformer_engine") is None:
         return None
-    for name in ("transformer-engine", "transformer_engine", "transformer-engine-cu12"):
+    names = ("transformer-engine", "transformer-engine-cu13", "transformer-engine-cu12")
+    for name in names:
         try:
             return version(name)
         except PackageNotFoundError:

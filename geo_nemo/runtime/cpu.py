@@ -12,6 +12,9 @@ inside the loaded `megatron.core` modules, four things are rebound:
    Transformer Engine's FusedAdam do. Megatron-Core's path for torch's own AdamW cannot load a
    distributed optimizer, and lets all parameters share one step tensor when it does.
 
+Where Transformer Engine is installed, Megatron-Core would call its kernels whatever the device, so
+that it is kept out of the process, and what came in before is taken out of its modules.
+
 What is merely slow there is seen to by `cpu_speed`. `install()` may be called again after later
 Megatron imports; it touches only what is new.
 """
@@ -70,6 +73,8 @@ _USE_CUDA_METHODS = (
 
 def install() -> None:
     """Rebind what the loaded `megatron.core` modules need to run on a CPU."""
+    # An import of what stands for None is an ImportError.
+    sys.modules.setdefault("transformer_engine", None)
     with warnings.catch_warnings():
         # Megatron-Core says once per module that Transformer Engine and Apex are absent.
         warnings.filterwarnings("ignore", message="Transformer Engine and Apex are not installed")
@@ -80,6 +85,7 @@ def install() -> None:
             module.torch = PROXY
     _use_cpu_random_state()
     _use_group_step_adam()
+    _leave_out_transformer_engine()
     cpu_speed.install()
     for module_name, class_name, name in _USE_CUDA_METHODS:
         owner = sys.modules[module_name]
@@ -107,7 +113,9 @@ class GroupStepAdam(torch.optim.Optimizer):
     ):
         if not adam_w_mode:
             raise ValueError("only decoupled weight decay (AdamW) is supported on a CPU")
-        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
+        settings = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        # A checkpoint keeps a group's settings, and FusedAdam asks for this one.
+        super().__init__(params, {**settings, "bias_correction": True})
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -227,6 +235,17 @@ def _use_cpu_random_state() -> None:
     random = sys.modules["megatron.core.tensor_parallel.random"]
     random._get_cuda_rng_state = lambda *args, **kwargs: torch.get_rng_state()
     random._set_cuda_rng_state = lambda state, *args, **kwargs: torch.set_rng_state(state)
+
+
+def _leave_out_transformer_engine() -> None:
+    """Of modules that found it before `install()`: dummy gradients and norms that CUDA computes."""
+    from megatron.core import utils
+    from megatron.core.optimizer import clip_grads
+    from megatron.core.tensor_parallel import layers
+
+    layers.HAVE_TE = False
+    clip_grads.multi_tensor_applier = utils.local_multi_tensor_applier
+    clip_grads.l2_norm_impl = utils.local_multi_tensor_l2_norm
 
 
 def _use_group_step_adam() -> None:

@@ -57,17 +57,21 @@ def load(engine: Engine, checkpoint: Path, average: WeightAverage | None = None)
     """Restore model, optimizer, schedule and average from `checkpoint`; every rank calls it."""
     position = read_position(checkpoint)
     state = read_state(sharded_state(engine, is_loading=True, average=average), checkpoint)
+    if engine.config.fp8 and engine.config.fp8_recipe == "delayed":
+        from megatron.core.fp8_utils import get_fp8_recipe
+
+        # Before the weights: those that are kept in FP8 are rounded with these scales.
+        restore_scales(engine.modules, checkpoint, get_fp8_recipe(engine.config))
     for name, module in engine.parts.items():
         load_weights(module, state[name])
     engine.optimizer.load_state_dict(state["optimizer"])
+    for group in engine.optimizer.param_groups:
+        # A CPU's groups did not have it at first, and FusedAdam does not go without.
+        group.setdefault("bias_correction", True)
     engine.schedule.num_steps = 0  # load_state_dict adds the steps to those already counted
     engine.schedule.load_state_dict(state["schedule"])
     if average is not None:
         average.load_state(state["average"])
-    if engine.config.fp8 and engine.config.fp8_recipe == "delayed":
-        from megatron.core.fp8_utils import get_fp8_recipe
-
-        restore_scales(engine.modules, checkpoint, get_fp8_recipe(engine.config))
     return position
 
 

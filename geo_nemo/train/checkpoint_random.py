@@ -2,7 +2,8 @@
 
 A run draws no random number after its first weights: there is no dropout, and data order and
 metadata dropout are functions of the seed and the sample's index. The states are kept for what may
-come to draw one. They belong to a layout: under another one they are left as they are.
+come to draw one. They belong to a layout, and those of a device to its kind: under another one they
+are left as they are.
 """
 
 import base64
@@ -32,7 +33,7 @@ def random_states() -> bytes:
         "python": [version, list(inner), gauss],
         "numpy": [kind, keys.tolist(), *rest],
         "torch": _text(torch.get_rng_state()),
-        "device": _text(torch.cuda.get_rng_state()) if torch.cuda.is_available() else None,
+        "device": _text(torch.cuda.get_rng_state()) if torch.cuda.is_initialized() else None,
         "tracker": {
             name: _text(state)
             for name, state in tracker.items()
@@ -56,11 +57,18 @@ def restore_random_states(checkpoint: Path) -> None:
         kind, keys, *rest = states["numpy"]
         np.random.set_state((kind, np.array(keys, np.uint32), *rest))
         torch.set_rng_state(_state(states["torch"]))
-        if states["device"] is not None and torch.cuda.is_available():
+        if states["device"] is not None and torch.cuda.is_initialized():
             torch.cuda.set_rng_state(_state(states["device"]))
         tracker = tensor_parallel.get_cuda_rng_tracker()
+        current = tracker.get_states()
         kept = {name: _state(text) for name, text in states["tracker"].items()}
-        tracker.set_states({**tracker.get_states(), **kept})
+        # The state of a GPU's generator is not one of a CPU's, as its length tells.
+        fitting = {
+            name: state
+            for name, state in kept.items()
+            if isinstance(now := current.get(name), torch.Tensor) and now.numel() == state.numel()
+        }
+        tracker.set_states({**current, **fitting})
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"{path} holds no random states: {error!r}") from None
 

@@ -34,7 +34,12 @@ def skip_unless_able(run: Run, device) -> None:
 
 
 def news_run(store, output, steps=300, precision="bf16", **changes) -> Run:
-    """A run over the synthetic news with a model of a few million parameters."""
+    """A run over the synthetic news with a model of a few million parameters.
+
+    precision: the name of a recipe, or a `Precision`.
+    """
+    if isinstance(precision, str):
+        precision = precision_of(precision)
     base = tiny_run(store, output, device="gpu")
     train = dict(
         steps=steps, global_batch_size=8, micro_batch_size=4, lr=1e-3, min_lr=1e-4, warmup_steps=2
@@ -42,7 +47,7 @@ def news_run(store, output, steps=300, precision="bf16", **changes) -> Run:
     values = base.model_dump() | {
         "model": SHAPE,
         "train": train,
-        "precision": precision_of(precision).model_dump(),
+        "precision": precision.model_dump(),
         "checkpoint": {"every_steps": steps},
     }
     return Run.model_validate(values | changes)

@@ -5,6 +5,7 @@ import statistics
 import pytest
 import torch
 
+from geo_nemo.config import Precision
 from tests.gpu.runs import RECIPES, losses_of, news_run, precision_of, skip_unless_able
 
 # Of BF16's loss, between the means of the last 50 of 300 steps. Not measured yet; papers that
@@ -41,9 +42,9 @@ def test_parameters_in_fp8_start_where_bf16_starts(gpu, tiny_store, tmp_path, re
     from geo_nemo.train.engine import Engine
     from geo_nemo.train.masters import masters
 
-    fp8 = precision_of(f"fp8_{recipe}").fp8.model_dump() | {"parameters": True}
+    fp8 = precision_of(f"fp8_{recipe}").fp8.model_copy(update={"parameters": True})
     plain = news_run(tiny_store, tmp_path)
-    run = news_run(tiny_store, tmp_path, **{"precision": {"dtype": "bf16", "fp8": fp8}})
+    run = news_run(tiny_store, tmp_path, precision=Precision(fp8=fp8))
     skip_unless_able(run, gpu)
     values = [
         [master.values.cpu() for master in masters(Engine(each, 640, 3, gpu))]

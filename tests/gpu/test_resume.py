@@ -97,3 +97,18 @@ def test_from_the_gpu_to_the_cpu_and_back_the_losses_are_those_of_the_gpu(
     seen = losses(output)
     assert len(seen) == STEPS
     assert np.abs(np.subtract(seen, expected)).max() < TOLERANCE
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", TOLERANCE), ("bf16", 0.02)])
+def test_a_run_that_began_on_the_cpu_goes_on_on_the_gpu(
+    gpu, tiny_store, tmp_path, precision, tolerance
+):
+    """In bf16 within what its rounding moves a loss by on average (docs/gpu.md)."""
+    output, dtype = tmp_path / "run", f"precision.dtype={precision}"
+    train(tiny_store, output, "cpu", dtype)
+    expected = losses(output)
+    forget_after(output, EVERY)
+    train(tiny_store, output, "gpu", dtype)
+    seen = losses(output)
+    assert len(seen) == STEPS
+    assert np.abs(np.subtract(seen, expected)).max() < tolerance

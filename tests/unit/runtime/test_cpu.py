@@ -2,11 +2,15 @@
 
 import ast
 import copy
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from tests.support.command import SMALL
 
 ROOT = Path(__file__).parents[3]
 
@@ -118,6 +122,40 @@ def test_only_modules_of_megatron_hold_what_was_rebound(installed):
     outside = {name for name in holders if not name.startswith("megatron.core")}
     assert outside <= {"geo_nemo.runtime.cpu"}
     assert "megatron.core.optimizer" in holders
+
+
+def test_a_group_has_what_fused_adam_asks_for(installed):
+    """A checkpoint keeps it: a run that began on a CPU may go on on a GPU."""
+    (parameters, _) = two_sets_of_parameters()
+    (group,) = installed.GroupStepAdam(parameters).param_groups
+    assert group["bias_correction"] is True
+
+
+def test_transformer_engine_is_not_imported_where_it_is_installed(tiny_store, tmp_path):
+    package = tmp_path / "installed" / "transformer_engine"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('it was imported')")
+    settings = (*SMALL, "train.steps=2", "train.warmup_steps=1", "train.micro_batch_size=4")
+    done = subprocess.run(
+        [sys.executable, "-m", "geo_nemo", "train", *settings, "device=cpu",
+         f"data.store={tiny_store}", f"output_dir={tmp_path / 'run'}"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(package.parent), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_what_megatron_took_from_it_before_is_taken_out(installed, monkeypatch):
+    from megatron.core.optimizer import clip_grads
+    from megatron.core.tensor_parallel import layers
+
+    monkeypatch.setattr(layers, "HAVE_TE", True, raising=False)
+    monkeypatch.setattr(clip_grads, "l2_norm_impl", None)
+    monkeypatch.setattr(clip_grads, "multi_tensor_applier", None)
+    installed.install()
+    assert not layers.HAVE_TE
+    assert clip_grads.get_grad_norm_fp32([torch.tensor([3.0, 4.0])]) == 5.0
 
 
 def test_installing_twice_changes_nothing(installed):

@@ -50,6 +50,21 @@ def resumed(copied):
     return copied
 
 
+def test_groups_of_a_cpu_s_old_checkpoint_have_what_fused_adam_asks_for(tiny_store, tmp_path):
+    """GroupStepAdam did not have it at first; a GPU's step does not go without."""
+    run = tiny_run(tiny_store, tmp_path)
+    made = trainer(run)
+    for group in made.engine.optimizer.param_groups:
+        del group["bias_correction"]
+    made.step = 3
+    made.save()
+    made.checkpoints.finish()
+    again = trainer(run)
+    again.resume()
+    assert again.step == 3
+    assert all(group["bias_correction"] for group in again.engine.optimizer.param_groups)
+
+
 def position(step: int, score: float | None = None) -> Position:
     return Position(step, {}, {}, score=score)
 
