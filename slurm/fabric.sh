@@ -18,3 +18,6 @@ export PYTHONUNBUFFERED="${PYTHONUNBUFFERED:-1}"
 # NCCL_SOCKET_IFNAME and NCCL_IB_HCA have no value that fits every cluster: where a node has
 # several networks, name them in the site's own environment, for example
 #   NCCL_SOCKET_IFNAME=bond0  NCCL_IB_HCA=mlx5
+# Without it NCCL falls back to sockets and says nothing: under pyxis InfiniBand's devices may need
+#   MELLANOX_VISIBLE_DEVICES=all
+# and locked memory must not be limited (ulimit -l unlimited on the nodes).

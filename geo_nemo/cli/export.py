@@ -8,7 +8,7 @@ import click
 from geo_nemo.cli.options import DryRun, quiet_libraries
 from geo_nemo.cli.progress import progress_bar
 from geo_nemo.config import UserError
-from geo_nemo.config.files import check_folder
+from geo_nemo.config.files import check_folder, writing
 from geo_nemo.config.remote import is_remote
 
 EPILOG = "Example: geo-nemo export runs/a --out runs/a-hf"
@@ -47,13 +47,18 @@ def command(
     started again, it goes on behind the files that are whole.
     """
     quiet_libraries()
-    from geo_nemo.export.hugging_face import Plan, check_out, export
+    from geo_nemo.export.hugging_face import export
+    from geo_nemo.export.place import check_out
+    from geo_nemo.export.plan import Plan
     from geo_nemo.export.settings import training_record
     from geo_nemo.export.source import check_weights, find_source
 
     if is_remote(out):
         raise UserError(f"--out {out}: give a folder on a disk; it can be copied from there")
-    folder = Path(out)
+    if not out:
+        raise UserError("--out is empty: give a folder")
+    with writing(Path(out)):
+        folder = Path(out).resolve()
     with tempfile.TemporaryDirectory() as scratch:
         source = find_source(run, tokenizer, Path(scratch))
         check_weights(source, weights)

@@ -4,12 +4,13 @@ import difflib
 import importlib
 import os
 import sys
+import traceback
 
 import click
 
 from geo_nemo import __version__
 from geo_nemo.config import RunError, UserError
-from geo_nemo.remote.stuck import end_process
+from geo_nemo.config.stuck import end_process
 
 COMMANDS = {
     "synth": "generate a synthetic geo-news corpus with known truth",
@@ -90,6 +91,10 @@ def main() -> None:
         end_process(EXIT_INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        end_process(1)
+    except Exception:
+        # A bug, as Python tells it; but this process may have to end without waiting for others.
+        traceback.print_exc()
         end_process(1)
     end_process(status if isinstance(status, int) else 0)
 

@@ -24,6 +24,7 @@ from geo_nemo.config.progress import no_progress
 from geo_nemo.config.sweep import expand
 from geo_nemo.config.versions import installed
 from geo_nemo.config.whole import as_yaml, whole_config
+from geo_nemo.metadata.tokenizer import control_tokens
 from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
 from geo_nemo.train.origin import as_record
 from geo_nemo.train.plan import Assumptions, plan_prepared
@@ -91,12 +92,17 @@ def train(prepared: Prepared, processes: int) -> int:
     """Train in this process; 0 when the run is finished, `EXIT_STOPPED` after a stop request."""
     quiet_libraries()
     from geo_nemo.runtime.chip import check_chip, chip_of
-    from geo_nemo.runtime.device import allow_only_deterministic, resolve_device
+    from geo_nemo.runtime.device import (
+        allow_only_deterministic,
+        keep_launch_order,
+        resolve_device,
+    )
     from geo_nemo.runtime.distributed import process_groups
     from geo_nemo.runtime.signals import stop_deadline, stop_on_signal
     from geo_nemo.train.together import check_same
 
     run = prepared.run
+    keep_launch_order(run.parallel)
     device = resolve_device(run.device)
     check_chip(run.precision, run.parallel, chip_of(device))
     if run.deterministic:
@@ -216,6 +222,7 @@ def write_record(prepared: Prepared, world_size: int) -> None:
         "init": as_record(prepared.origin),
         "store_hash": prepared.store.hash,
         "tokenizer_sha256": prepared.tokenizer.sha256,
+        "control_tokens": control_tokens(prepared.tokenizer),
         "versions": session["versions"],
         "sessions": [*sessions, session],
     }

@@ -43,11 +43,10 @@ def partial_of(path: Path) -> Path:
 
 def check_folder(folder: Path) -> None:
     """Raise `UserError` where `folder` cannot be one, for a plan that makes none."""
-    for path in (folder, *folder.parents):
-        if path.exists():
-            if not path.is_dir():
-                raise UserError(f"cannot write in {folder}: {path} is a file; give another output")
-            return
+    with writing(folder):  # a name may be too long to be asked for
+        there = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    if there is not None and not there.is_dir():
+        raise UserError(f"cannot write in {folder}: {there} is a file; give another output")
 
 
 def make_folder(folder: Path) -> None:
@@ -127,6 +126,11 @@ def read_json(path: Path, mend: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object; {mend}")
     return content
+
+
+def sync_file(path: Path) -> None:
+    """Put what a file holds on disk."""
+    _sync(path)
 
 
 def sync_tree(folder: Path) -> None:

@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tokenizers import Tokenizer as Backend
+
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.export.source import Source
 from geo_nemo.metadata.compose import (
     CONTENT_LABEL,
     FIELD_NAMES,
+    NEWLINE,
     SEPARATOR,
     TITLE_LABEL,
     Composer,
@@ -16,14 +19,18 @@ from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.model.shape import parameter_count
 
 EXAMPLE = MetadataRecord("bbc.co.uk", "gb", "Europe", path="/news/business")
-TITLE, BODY = "Rail fares to rise", "The price of"
+TITLE, BODY = f" Rail fares to rise{SEPARATOR}", " The price of ..."
 
 
-def card(source: Source, record: Mapping[str, Any], has_tokenizer_json: bool) -> str:
-    """Markdown. record: `training_record` of the same export."""
+def card(source: Source, record: Mapping[str, Any], backend: Backend | None) -> str:
+    """Markdown. record: `training_record` of the same export. backend: of its tokenizer.json."""
     run, tokenizer = source.run, source.tokenizer
     bos, eos = tokenizer.pieces([tokenizer.bos_id, tokenizer.eos_id])
-    prompt = f"{prompt_of(source)} {TITLE}{SEPARATOR}{CONTENT_LABEL}"
+    policy = _policy_of(source)
+    prompt = prompt_parts(source)
+    behind = ""
+    if policy.position == "append":
+        behind = SEPARATOR + NEWLINE.join(line.strip(NEWLINE) for line in _lines(source, policy))
     parts = [
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags: [geo_nemo]\n---",
         f"# {run.name}, step {source.step:,}",
@@ -32,60 +39,92 @@ def card(source: Source, record: Mapping[str, Any], has_tokenizer_json: bool) ->
         f"{run.data.seq_length:,} tokens.",
         "## Prompts",
         f"A document was trained on in this form, between {bos} and {eos}:",
-        f"```\n{prompt} {BODY} ...\n```",
+        f"```\n{''.join(prompt)}{BODY}{behind}\n```",
         "\n".join(_about_the_prompt(source)),
     ]
-    if has_tokenizer_json:
-        parts.append(f"```python\n{_code(prompt)}\n```")
-    else:
+    if backend is None:
         parts.append(
             "There is no tokenizer.json: its ids would not be those of the tokenizer beside this "
             f"file. Give that one's ids to the model, behind {bos}."
         )
+    else:
+        whole = backend.encode("".join(prompt)).ids == _ids(source, prompt)
+        if not whole:
+            parts.append(
+                "Training tokenised the parts of a document one by one; of the whole text at once "
+                "this tokenizer makes other ids."
+            )
+        parts.append(f"```python\n{_code(prompt, whole)}\n```")
     parts += ["## Training", _table(source, record), _weights(source, record)]
     return "\n\n".join(parts) + "\n"
 
 
-def prompt_of(source: Source) -> str:
-    """What stands before a title, of the first stage that puts metadata in front."""
+def prompt_parts(source: Source) -> list[str]:
+    """What stands before a body, in the parts that training tokenises one by one."""
+    policy = _policy_of(source)
+    lines = _lines(source, policy) if policy.position == "prepend" else []
+    block = [*lines, SEPARATOR] if lines else []
+    return [*block, TITLE_LABEL, TITLE, CONTENT_LABEL]
+
+
+def _policy_of(source: Source) -> MetadataPolicy:
+    """That of the first stage with metadata, else of the first."""
     policies = [stage.metadata for stage in source.run.stages.values()]
-    policy = next((p for p in policies if p.fields and p.position == "prepend"), None)
-    if policy is None:
-        return TITLE_LABEL
+    return next((policy for policy in policies if policy.fields), policies[0])
+
+
+def _lines(source: Source, policy: MetadataPolicy) -> list[str]:
     composer = Composer(policy, source.tokenizer)
-    lines = (
+    return [
         composer.field_text(field, EXAMPLE, number == 0)
         for number, field in enumerate(policy.fields)
-    )
-    return f"{''.join(lines)}{SEPARATOR}{TITLE_LABEL}"
+    ]
+
+
+def _ids(source: Source, parts: list[str]) -> list[int]:
+    tokenizer = source.tokenizer
+    return [tokenizer.bos_id, *(token for part in parts for token in tokenizer.encode(part))]
 
 
 def _about_the_prompt(source: Source) -> Iterator[str]:
     policies = {name: stage.metadata for name, stage in source.run.stages.items()}
-    last = list(policies)[-1]
-    if any(policy.fields for policy in policies.values()) and not policies[last].fields:
-        yield (
-            f"- The last stage, {last}, had no metadata: there a document begins with "
-            f"`{TITLE_LABEL}` or, without a title, with `{CONTENT_LABEL}`."
-        )
-    else:
+    policy, last = _policy_of(source), list(policies)[-1]
+    begins = f"`{TITLE_LABEL}` or, without a title, with `{CONTENT_LABEL}`"
+    if not policy.fields:
+        yield f"- There was no metadata. A document begins with {begins}."
+    elif policy.position == "append":
+        yield f"- Metadata stood behind the text. A document begins with {begins}."
+    elif policies[last].fields:
         yield f"- A document without a title has `{CONTENT_LABEL}` behind its metadata."
-    if all(policy.mask_loss for policy in policies.values()):
+    else:
+        yield f"- The last stage, {last}, had no metadata: there a document begins with {begins}."
+    if all(each.mask_loss for each in policies.values()):
+        masked = "Metadata and labels" if policy.fields else "Labels"
         yield (
-            "- Metadata and labels were out of the loss, so the model does not write them: behind "
-            f"a title, give `{CONTENT_LABEL}` too."
+            f"- {masked} were out of the loss, so the model does not write them: behind a title, "
+            f"give `{CONTENT_LABEL}` too."
         )
     yield "- The space behind a label belongs to the text: leave none at a prompt's end."
 
 
-def _code(prompt: str) -> str:
-    return f"""from transformers import AutoModelForCausalLM, AutoTokenizer
+def _code(parts: list[str], whole: bool) -> str:
+    if whole:
+        prompt = f"""prompt = tokenizer({"".join(parts)!r}, return_tensors="pt")
+written = model.generate(**prompt, max_new_tokens=40)[0]"""
+    else:
+        prompt = f"""parts = {parts!r}
+ids = [tokenizer.bos_token_id]
+for part in parts:
+    ids += tokenizer(part, add_special_tokens=False)["input_ids"]
+written = model.generate(torch.tensor([ids]), max_new_tokens=40)[0]"""
+    imports = "" if whole else "import torch\n"
+    return f"""{imports}from transformers import AutoModelForCausalLM, AutoTokenizer
 
 folder = "."
 tokenizer = AutoTokenizer.from_pretrained(folder)  # puts BOS in front
 model = AutoModelForCausalLM.from_pretrained(folder)
-prompt = tokenizer({prompt!r}, return_tensors="pt")
-print(tokenizer.decode(model.generate(**prompt, max_new_tokens=40)[0]))"""
+{prompt}
+print(tokenizer.decode(written))"""
 
 
 def _table(source: Source, record: Mapping[str, Any]) -> str:
@@ -98,14 +137,14 @@ def _table(source: Source, record: Mapping[str, Any]) -> str:
         policy = source.run.stages[name].metadata
         numbers = (trained[key] for key in ("documents", "text_tokens", "metadata_tokens"))
         rows.append(
-            f"| {name} | {counted['steps']:,} | {_policy(policy)} | "
+            f"| {name} | {counted['steps']:,} | {_words(policy)} | "
             + " | ".join(f"{number:,}" for number in numbers)
             + " |"
         )
     return "\n".join(rows)
 
 
-def _policy(policy: MetadataPolicy) -> str:
+def _words(policy: MetadataPolicy) -> str:
     if not policy.fields:
         return "none"
     names = ", ".join(FIELD_NAMES[field] for field in policy.fields)

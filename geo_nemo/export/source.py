@@ -10,7 +10,7 @@ from geo_nemo.config import Run, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.config.load import validate
 from geo_nemo.config.remote import check_address, is_remote
-from geo_nemo.metadata.tokenizer import Tokenizer, load_tokenizer
+from geo_nemo.metadata.tokenizer import Tokenizer, control_tokens, load_tokenizer
 from geo_nemo.store.manifest import MANIFEST_NAME, read_manifest
 from geo_nemo.store.remote import fetch_tokenizer
 from geo_nemo.store.tokenizer import open_tokenizer
@@ -66,6 +66,7 @@ def find_source(given: str, tokenizer: str | None, scratch: Path) -> Source:
             f"{tokenizer or run.data.store} has another tokenizer ({found.sha256[:16]}) than the "
             f"run was trained with ({sha256[:16]}): give that one, or its store, as --tokenizer"
         )
+    _check_control_tokens(place, found)
     return Source(place, record, run, found, file)
 
 
@@ -75,6 +76,20 @@ def check_weights(source: Source, weights: Weights) -> None:
         raise UserError(
             f"{source.place} has no average of the weights: leave out --weights average, or train "
             "with average.kind=ema"
+        )
+
+
+def _check_control_tokens(place: str, found: Tokenizer) -> None:
+    """Raise `UserError` where `run.json` tells of others; a tokenizer's file may not name them."""
+    try:
+        record = json.loads((Path(place).parents[1] / "run.json").read_bytes())
+        trained = dict(record["control_tokens"])
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return  # on s3://, moved away, or of before they were recorded
+    if trained != (here := control_tokens(found)):
+        raise UserError(
+            f"the tokenizer has the control tokens {here}, and the run was trained with {trained}: "
+            "give its store as --tokenizer, or put its tokenizer_config.json beside the file"
         )
 
 

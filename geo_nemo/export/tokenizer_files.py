@@ -1,18 +1,18 @@
 """The files of a tokenizer in an export."""
 
-import json
 import shutil
 from pathlib import Path
 
 from tokenizers import Tokenizer as Backend
 
+from geo_nemo.export.place import write_json
 from geo_nemo.export.source import Source
 from geo_nemo.export.tokenizer_json import converted, starts_with_bos
 from geo_nemo.metadata.tokenizer import copy_tokenizer
 
 
-def write_tokenizer(folder: Path, source: Source) -> bool:
-    """Write tokenizer.json and the tokenizer's own file; False where only the latter can be had.
+def write_tokenizer(folder: Path, source: Source) -> Backend | None:
+    """Write tokenizer.json and the tokenizer's own file; None where only the latter can be had.
 
     Its own file stands in `original/` where the folder's root has another form of it.
     """
@@ -26,13 +26,16 @@ def write_tokenizer(folder: Path, source: Source) -> bool:
         (folder / "original").mkdir(exist_ok=True)
         copy_tokenizer(path, folder / "original")
     if backend is None:
-        return False
+        return None
     if not (folder / "tokenizer.json").exists():
-        backend.save(str(folder / "tokenizer.json"))
+        # Not by its own method, which raises a bare Exception for a full disk.
+        (folder / "tokenizer.json").write_text(backend.to_str(pretty=True), "utf-8")
     names = {
         f"{role}_token": backend.id_to_token(getattr(tokenizer, f"{role}_id"))
         for role in ("bos", "eos", "pad")
     }
+    if (unknown := getattr(backend.model, "unk_token", None)) is not None:
+        names["unk_token"] = unknown
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         **names,
@@ -41,10 +44,8 @@ def write_tokenizer(folder: Path, source: Source) -> bool:
         "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
     }
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(settings, indent=2, ensure_ascii=False) + "\n", "utf-8"
-    )
-    return True
+    write_json(folder / "tokenizer_config.json", settings)
+    return backend
 
 
 def _is_fit(path: Path, source: Source) -> bool:

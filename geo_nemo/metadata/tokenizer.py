@@ -50,6 +50,11 @@ class Tokenizer(Protocol):
         ...
 
 
+def control_tokens(tokenizer: Tokenizer) -> dict[str, int]:
+    """The ids that a file alone may not tell, for the record of a run."""
+    return {role: getattr(tokenizer, f"{role}_id") for role in ("bos", "eos", "pad")}
+
+
 def scrub(text: str) -> str:
     """`text` with each lone surrogate replaced by U+FFFD; surrogate pairs are joined."""
     try:

@@ -57,6 +57,7 @@ def transformer_settings(
     """What `transformer_config` is made of, also for the subclasses of other trainers."""
     dtype = DTYPES[precision.dtype]
     on_gpu = device.type == "cuda"
+    sends_singly = parallel.virtual_pipeline > 1 and parallel.pipeline == 2
     return dict(
         num_layers=model.num_layers,
         hidden_size=model.hidden_size,
@@ -77,9 +78,10 @@ def transformer_settings(
         virtual_pipeline_model_parallel_size=(
             parallel.virtual_pipeline if parallel.virtual_pipeline > 1 else None
         ),
-        # Of two ranks each is the other's next and previous: a batch of messages mixes them up.
-        overlap_p2p_comm=parallel.virtual_pipeline > 1,
-        batch_p2p_comm=parallel.virtual_pipeline == 1,
+        # Of two ranks each is the other's next and previous: a batch of messages mixes them up. Of
+        # more, single messages are what NCCL was seen to hang on (Megatron-LM pull request 5240).
+        overlap_p2p_comm=sends_singly,
+        batch_p2p_comm=not sends_singly,
         context_parallel_size=parallel.context,
         # Documents are padded to what the context's ranks need: rows differ in length.
         variable_seq_lengths=parallel.context > 1 and parallel.pipeline > 1,

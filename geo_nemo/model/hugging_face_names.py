@@ -42,8 +42,8 @@ SETTINGS = {
 }
 # Of scaled rotary positions: all but the factor is fixed in Megatron-Core too.
 LLAMA_3 = {
-    "low_freq_factor": 1,
-    "high_freq_factor": 4,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8192,
 }
 # torch.Tensor or np.ndarray.

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from geo_nemo.config.progress import Progress
-from geo_nemo.remote.stuck import give_up
+from geo_nemo.config.stuck import give_up
 
 # So long work that is given up may take to notice, before it is left to itself.
 ABANDONED_S = 1.0

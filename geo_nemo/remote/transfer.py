@@ -19,8 +19,8 @@ from typing import Any
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.files import make_folder, partial_of, sync_folder, writing
 from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.config.stuck import give_up
 from geo_nemo.remote.folder import RemoteError, RemoteFolder, Stopped, retried
-from geo_nemo.remote.stuck import give_up
 
 # A request costs some 50 ms whatever it asks for; a connection gives some 100 MB/s.
 RANGE_BYTES = 8 << 20

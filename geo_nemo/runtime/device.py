@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from geo_nemo.config import UserError
+from geo_nemo.config import Parallel, UserError
 
 
 def resolve_device(requested: str) -> torch.device:
@@ -13,7 +13,24 @@ def resolve_device(requested: str) -> torch.device:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise UserError("device=gpu: torch sees no GPU here; use device=cpu or mend the driver")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    here, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if count == 1:  # a process that SLURM shows its own GPU alone
+        return torch.device("cuda", 0)
+    if here >= count:
+        raise UserError(
+            f"LOCAL_RANK={here}, and torch sees {count} GPUs here: start a process a GPU, or show "
+            "each process its own (srun --gpus-per-task=1)"
+        )
+    return torch.device("cuda", here)
+
+
+def keep_launch_order(parallel: Parallel) -> None:
+    """Before CUDA starts: kernels start in the order of their launches.
+
+    Overlap of tensor- and context-parallel communication counts on it before Blackwell.
+    """
+    if parallel.tensor > 1 or parallel.context > 1:
+        os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "1")
 
 
 def allow_only_deterministic(device: torch.device) -> None:

@@ -1,6 +1,7 @@
 """Process groups: torch.distributed and Megatron-Core's parallel state, opened and closed."""
 
 import atexit
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -9,6 +10,7 @@ import torch
 import torch.distributed as dist
 
 from geo_nemo.config import Parallel
+from geo_nemo.config.stuck import give_up
 from geo_nemo.runtime.device import prepare_megatron
 from geo_nemo.runtime.launcher import world_size
 
@@ -20,7 +22,7 @@ def process_groups(
     parallel: Parallel, device: torch.device, seed: int, timeout: timedelta = TIMEOUT
 ) -> Iterator[None]:
     """Open every process group of the layout, seed the random states, close all at the end."""
-    with world(device, timeout), model_parallel(parallel, seed):
+    with world(device, timeout), model_parallel(parallel, seed, timeout):
         yield
 
 
@@ -29,23 +31,32 @@ def world(device: torch.device, timeout: timedelta = TIMEOUT) -> Iterator[None]:
     """Join the processes of this job; a single one needs no port.
 
     timeout: after which a collective operation that does not end raises.
+
+    A process that fails does not leave NCCL's groups: that would wait for the others, which wait
+    for it, and its message would never be seen. The launcher ends them.
     """
     prepare_megatron(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     if world_size() == 1:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
     else:
-        device_id = device if device.type == "cuda" else None
-        dist.init_process_group(backend, timeout=timeout, device_id=device_id)
+        # Without device_id: with it torch makes one communicator for all sends of a group, which
+        # then wait for each other, and pipelines were seen to hang (pytorch issue 148162).
+        dist.init_process_group(backend, timeout=timeout)
+    failed = True
     try:
         yield
+        failed = False
     finally:
-        dist.destroy_process_group()
+        if not failed or backend == "gloo" or dist.get_world_size() == 1:
+            dist.destroy_process_group()
+        else:
+            give_up(lambda: True)
 
 
 @contextmanager
-def model_parallel(parallel: Parallel, seed: int) -> Iterator[None]:
-    """Divide the joined processes into Megatron-Core's groups."""
+def model_parallel(parallel: Parallel, seed: int, timeout: timedelta = TIMEOUT) -> Iterator[None]:
+    """Divide the joined processes into Megatron-Core's groups, each with this timeout."""
     from megatron.core import parallel_state, tensor_parallel
 
     parallel_state.initialize_model_parallel(
@@ -55,6 +66,9 @@ def model_parallel(parallel: Parallel, seed: int) -> Iterator[None]:
             parallel.virtual_pipeline if parallel.virtual_pipeline > 1 else None
         ),
         context_parallel_size=parallel.context,
+        distributed_timeout_minutes=math.ceil(timeout / timedelta(minutes=1)),
+        # Nothing here uses them on GPUs, and gloo finds its address by a node's name.
+        create_gloo_process_groups=dist.get_backend() == "gloo",
     )
     try:
         tensor_parallel.model_parallel_cuda_manual_seed(seed)

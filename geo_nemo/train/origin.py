@@ -30,6 +30,8 @@ from geo_nemo.train.checkpoint_files import (
 )
 
 CHECKPOINT, HUGGING_FACE = "checkpoint", "hugging_face"
+# The record in a folder of `geo-nemo export`.
+EXPORTED = "training.json"
 # What a model's weights do not depend on once they are trained.
 _NOT_OF_THE_SHAPE = ("init_method_std", "make_vocab_size_divisible_by")
 
@@ -190,7 +192,8 @@ def _hugging_face(run: Run, tokenizer: Tokenizer, folder: Path) -> Origin:
     hashes = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in source.tokenizers
     }
-    if tokenizer.sha256 not in hashes.values() and not init.same_tokenizer:
+    known = {*hashes.values(), _exported_with(folder)}
+    if tokenizer.sha256 not in known and not init.same_tokenizer:
         found = " and ".join(f"{name} {sha[:16]}" for name, sha in hashes.items())
         raise UserError(
             f"init.checkpoint={folder}: {found or 'no file of a tokenizer'}, but the store's "
@@ -198,3 +201,11 @@ def _hugging_face(run: Run, tokenizer: Tokenizer, folder: Path) -> Origin:
             "init.same_tokenizer=true"
         )
     return Origin(init.checkpoint, str(folder.resolve()), HUGGING_FACE, source.identity)
+
+
+def _exported_with(folder: Path) -> str:
+    """Hash of the tokenizer that `geo-nemo export` found; empty for a folder of another's."""
+    try:
+        return str(json.loads((folder / EXPORTED).read_bytes())["fingerprint"]["tokenizer"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig
 from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, get_megatron_optimizer
 from megatron.core.transformer.transformer_config import TransformerConfig
@@ -91,7 +92,8 @@ def make_optimizer(run: Run, chunks: list[DistributedDataParallel]) -> MegatronO
     """
     config = optimizer_config(run)
     config.use_precision_aware_optimizer_no_fp8_or_ds_fp8 = False
-    optimizer = get_megatron_optimizer(config, chunks)
+    uses_gloo = dist.get_backend() == "gloo"
+    optimizer = get_megatron_optimizer(config, chunks, use_gloo_process_groups=uses_gloo)
     if config.use_precision_aware_optimizer:
         for each in getattr(optimizer, "chained_optimizers", [optimizer]):
             begin_moments(each.optimizer)

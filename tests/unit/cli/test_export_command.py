@@ -92,12 +92,29 @@ def test_what_is_no_run_or_no_place_is_one_line(export, run_dir, tmp_path):
         (run_dir, "s3://bucket/a", "give a folder on a disk"),
         (run_dir, tmp_path / "file", f"{tmp_path / 'file'} is a file; give another output"),
         (run_dir, tmp_path, f"{tmp_path} is there already: remove it"),
+        (run_dir, "", "--out is empty: give a folder"),
+        (run_dir, tmp_path / ("x" * 300), "File name too long"),
         ("s3://user:secret@bucket/a", tmp_path / "out", "credentials belong in the environment"),
     ):
         code, _, told = export(given, "--out", out)
         assert code == 2 and told.count("\n") == 1 and message in told
         assert "secret" not in told
     assert (tmp_path / "file").read_text() == "a user's"
+
+
+def test_here_and_behind_a_link_it_is_written_where_they_lead(
+    export, run_dir, tmp_path, monkeypatch
+):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert export(run_dir, "--out", ".")[0] == 0
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert export(run_dir, "--out", tmp_path / "link")[0] == 0
+    assert (tmp_path / "link").is_symlink()
+    for name in ("here", "real"):
+        assert (tmp_path / name / "model.safetensors").is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {"here", "real", "link"}
 
 
 def test_a_tokenizer_that_cannot_be_converted_is_told(export, tiny_store, tmp_path):

@@ -12,13 +12,21 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from geo_nemo.config import MetadataPolicy, Precision, Stage, UserError
 from geo_nemo.config.lock import folder_lock
-from geo_nemo.export import hugging_face, weights
-from geo_nemo.export.hugging_face import FETCHED, INDEX, RECORD, export
+from geo_nemo.export import hugging_face, plan, weights
+from geo_nemo.export.hugging_face import INDEX, export
+from geo_nemo.export.place import BEGUN, FETCHED, RECORD
 from geo_nemo.export.source import find_source
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import MetadataRecord
+from geo_nemo.model.hugging_face_names import Parameter
 from geo_nemo.store import TokenStore
-from geo_nemo.train.checkpoint_files import file_record, listed_files, read_record, write_record
+from geo_nemo.train.checkpoint_files import (
+    file_record,
+    listed_files,
+    newest_whole,
+    read_record,
+    write_record,
+)
 from geo_nemo.train.masters import masters
 from geo_nemo.train.setup import prepare
 from tests.oracle import hugging_face_llama
@@ -31,6 +39,7 @@ MODEL = tiny_run("store", "out").model
 # fp32 against double: tests/unit/train/test_initial.py derives it.
 RELATIVE = 5e-5
 STEP = "step_00000006"
+TEXTS = (".json", ".md")
 
 
 def wide(**changes):
@@ -135,7 +144,7 @@ def test_the_average_is_exported(run_dir, tmp_path):
     averaged = tensors_of(exported(run_dir, tmp_path / "average", kind="average"))
     read = weights.CheckpointWeights(
         run_dir / "checkpoints" / STEP, wide(), VOCAB_SIZE, "average"
-    ).read([hugging_face.Parameter("decoder.layers.mlp.linear_fc1.weight", 1)])
+    ).read([Parameter("decoder.layers.mlp.linear_fc1.weight", 1)])
     ((_, whole),) = read
     assert torch.equal(averaged["model.layers.1.mlp.gate_proj.weight"], whole[:96])
     assert torch.equal(averaged["model.layers.1.mlp.up_proj.weight"], whole[96:])
@@ -167,13 +176,25 @@ def test_what_it_was_trained_on_is_told_without_a_path_of_the_machine(run_dir, t
     saved = read_record(run_dir / "checkpoints" / STEP)
     assert (told["run"], told["step"], told["ledger"]) == ("tiny", 6, saved["ledger"])
     assert told["fingerprint"] == saved["fingerprint"]
-    assert all(str(tmp_path.parent) not in path.read_text() for path in folder.glob("*.[jm]*[nd]"))
+    texts = {path.name: path.read_text() for path in folder.iterdir() if path.suffix in TEXTS}
+    assert len(texts) == 6 and all(str(tmp_path.parent) not in text for text in texts.values())
+    config, generation = (
+        json.loads(texts[f"{name}.json"]) for name in ("config", "generation_config")
+    )
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
+    assert generation == ids and ids.items() <= config.items()
+    assert (config["torch_dtype"], config["max_position_embeddings"]) == ("float32", 128)
+    assert told["files"] == {
+        str(path.relative_to(folder)): path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != RECORD
+    }
 
 
 @pytest.fixture
 def small_files(monkeypatch):
     """Several files, and several reads for each."""
-    monkeypatch.setattr(hugging_face, "FILE_BYTES", 90_000)
+    monkeypatch.setattr(plan, "FILE_BYTES", 90_000)
     monkeypatch.setattr(weights, "READ_BYTES", 40_000)
 
 
@@ -298,7 +319,7 @@ def test_a_checkpoint_with_a_changed_byte_is_one_line(run_dir, tmp_path):
         file.write(b"changed")
     with pytest.raises(UserError, match=r"is not whole: __0_0.distcp was changed"):
         exported(copy, tmp_path / "out")
-    assert not (tmp_path / "out.partial").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_of_another_model_than_its_record_tells_of_is_one_line(run_dir, tmp_path):
@@ -320,3 +341,87 @@ def test_another_tokenizer_is_one_line(run_dir, tmp_path, tiny_store):
     with pytest.raises(UserError, match=r"another tokenizer \(.{16}\) than the run was trained"):
         exported(run_dir, tmp_path / "out", tokenizer=str(other))
     assert prepare(tiny_run(tiny_store, run_dir), 1).tokenizer.sha256  # the store's own is there
+
+
+def test_an_export_that_lost_a_file_is_not_there_already(run_dir, tmp_path):
+    whole = exported(run_dir, tmp_path / "out")
+    (whole / ".gitattributes").write_text("what a user adds")
+    source = find_source(str(run_dir), None, tmp_path)
+    assert export(source, whole, "fp32").was_there
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+        copy = tmp_path / name
+        shutil.copytree(whole, copy)
+        (copy / name).unlink()
+        with pytest.raises(UserError, match="is there already: remove it"):
+            export(source, copy, "fp32")
+
+
+def test_a_file_that_was_cut_off_in_a_stopped_export_is_written_again(run_dir, tmp_path):
+    whole = exported(run_dir, tmp_path / "whole")
+    partial = tmp_path / "out.partial"
+    shutil.copytree(whole, partial)
+    record = json.loads((partial / RECORD).read_text())
+    del record["files"]
+    (partial / RECORD).rename(partial / BEGUN)
+    (partial / BEGUN).write_text(json.dumps(record))
+    os.truncate(partial / "model.safetensors", 1000)
+    out = exported(run_dir, tmp_path / "out")
+    expected = (whole / "model.safetensors").read_bytes()
+    assert (out / "model.safetensors").read_bytes() == expected
+
+
+def test_a_user_s_folder_of_the_partial_one_s_name_is_left(run_dir, tmp_path):
+    (tmp_path / "out.partial" / "sub").mkdir(parents=True)
+    (tmp_path / "out.partial" / "thesis.txt").write_text("a user's")
+    with pytest.raises(UserError, match=r"out.partial is there and is no export that was stopped"):
+        exported(run_dir, tmp_path / "out")
+    (tmp_path / "b.partial").write_text("a user's")
+    with pytest.raises(UserError, match=r"b.partial is there and is no export"):
+        exported(run_dir, tmp_path / "b")
+    assert (tmp_path / "out.partial" / "thesis.txt").read_text() == "a user's"
+    assert (tmp_path / "b.partial").read_text() == "a user's"
+
+
+def test_among_checkpoints_is_no_place(run_dir, tmp_path):
+    shutil.copytree(run_dir, tmp_path / "run")
+    checkpoints = tmp_path / "run" / "checkpoints"
+    for out in (checkpoints / STEP / "hf", checkpoints / "step_00000007"):
+        with pytest.raises(UserError, match="is among checkpoints, which it would spoil"):
+            exported(tmp_path / "run", out)
+    assert newest_whole(checkpoints).name == STEP
+    # Beside other folders that are called by steps it may stand.
+    exported(run_dir, tmp_path / "step_6")
+    exported(run_dir, tmp_path / "step_6_again")
+
+
+def test_one_that_another_process_wrote_meanwhile_is_there(run_dir, tmp_path, monkeypatch):
+    out, lock, source = tmp_path / "out", hugging_face.folder_lock, find_source(
+        str(run_dir), None, tmp_path
+    )  # fmt: skip
+
+    def late(folder):
+        monkeypatch.setattr(hugging_face, "folder_lock", lock)
+        export(source, out, "fp32")
+        return lock(folder)
+
+    monkeypatch.setattr(hugging_face, "folder_lock", late)
+    assert export(source, out, "fp32").was_there
+    assert not (tmp_path / "out.partial").exists() and not (out / ".lock").exists()
+
+
+def test_a_mount_point_is_one_line_before_anything_is_written(run_dir, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path / "out")
+    with pytest.raises(UserError, match="is a mount point: give a folder in it"):
+        exported(run_dir, tmp_path / "out")
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_control_tokens_that_a_file_alone_does_not_tell_are_compared(run_dir, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run_dir, copy)
+    (copy / "run.json").write_text(json.dumps({"control_tokens": {"bos": 5, "eos": 2, "pad": 2}}))
+    with pytest.raises(
+        UserError, match=r"has the control tokens {'bos': 1.*trained with {'bos': 5"
+    ):
+        exported(copy, tmp_path / "out")

@@ -5,8 +5,8 @@ import os
 import pytest
 import torch
 
-from geo_nemo.config import UserError
-from geo_nemo.runtime.device import allow_only_deterministic, resolve_device
+from geo_nemo.config import Parallel, UserError
+from geo_nemo.runtime.device import allow_only_deterministic, keep_launch_order, resolve_device
 
 
 @pytest.fixture
@@ -20,9 +20,35 @@ def environment(monkeypatch):
 
 def test_auto_takes_the_gpu_of_the_local_rank_where_there_is_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert resolve_device("auto") == torch.device("cuda", 3)
     assert resolve_device("cpu") == torch.device("cpu")
+
+
+def test_a_process_that_sees_its_own_gpu_alone_takes_that(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert resolve_device("gpu") == torch.device("cuda", 0)
+
+
+def test_more_processes_than_gpus_are_one_line(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(UserError, match="LOCAL_RANK=2, and torch sees 2 GPUs here"):
+        resolve_device("gpu")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "found"), [({}, None), ({"tensor": 2}, "1"), ({"context": 2}, "1")]
+)
+def test_launches_keep_their_order_where_layers_are_divided(monkeypatch, sizes, found):
+    monkeypatch.setenv("CUDA_DEVICE_MAX_CONNECTIONS", "")
+    monkeypatch.delenv("CUDA_DEVICE_MAX_CONNECTIONS")
+    keep_launch_order(Parallel(**sizes))
+    assert os.environ.get("CUDA_DEVICE_MAX_CONNECTIONS") == found
 
 
 def test_without_a_gpu_auto_is_the_cpu_and_gpu_an_error(monkeypatch):

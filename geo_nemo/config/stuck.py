@@ -1,7 +1,8 @@
-"""Requests that were given up and do not end: a process that ends must not wait for them.
+"""What was given up and does not end: a process that ends must not wait for it.
 
 A server that takes a connection and never answers holds a request for minutes, and Python waits for
-its threads when it ends; SLURM, or whoever sent a second signal, does not.
+its threads when it ends; NCCL's groups wait for the other processes. SLURM, or whoever sent a
+second signal, does not.
 """
 
 import os

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import sys, threading
-from geo_nemo.remote.stuck import end_process, give_up
+from geo_nemo.config.stuck import end_process, give_up
 ended = threading.Event()
 thread = threading.Thread(target=lambda: ended.wait(1000 if sys.argv[1] == "stuck" else 0.01))
 thread.start()
