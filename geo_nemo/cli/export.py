@@ -65,9 +65,9 @@ def command(
         if dtype == "auto":
             dtype = source.run.precision.dtype
         check_folder(folder)
-        check_out(folder, training_record(source, dtype, weights))
         plan = Plan(source.run.model, source.tokenizer.vocab_size, dtype)
         if dry_run:
+            check_out(folder, training_record(source, dtype, weights))
             click.echo(f"model: {source.place}, {plan.parameters:,} parameters")
             click.echo(f"weights: {weights}, {dtype}, {plan.bytes:,} bytes")
             tokens = source.tokenizer.vocab_size

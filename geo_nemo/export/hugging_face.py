@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from geo_nemo.config import Checkpoint, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.config.files import (
+    keep,
     make_folder,
     partial_of,
     sync_file,
@@ -162,4 +163,4 @@ def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
         raise UserError(f"cannot write {path}: {error}; mend that and run it again") from None
     shutil.copymode(path.parent / BEGUN, partial)  # the library keeps it to its owner
     sync_file(partial)
-    os.replace(partial, path)
+    keep(path)

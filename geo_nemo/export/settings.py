@@ -5,8 +5,9 @@ from typing import Any
 from geo_nemo import __version__
 from geo_nemo.config.average import Weights
 from geo_nemo.export.source import Source
-from geo_nemo.metadata.tokenizer import Tokenizer
+from geo_nemo.metadata.tokenizer import Tokenizer, control_tokens
 from geo_nemo.model.hugging_face_names import LLAMA_3, SETTINGS
+from geo_nemo.train.checkpoint_files import identity_of
 
 FORMAT = 1
 _TYPES = {"bf16": "bfloat16", "fp32": "float32"}
@@ -30,9 +31,7 @@ def model_settings(source: Source, dtype: str) -> dict[str, Any]:
         "rope_scaling": scaling,
         "max_position_embeddings": source.run.data.seq_length,
         "vocab_size": tokenizer.vocab_size,
-        "bos_token_id": tokenizer.bos_id,
-        "eos_token_id": tokenizer.eos_id,
-        "pad_token_id": tokenizer.pad_id,
+        **generation_settings(tokenizer),
         "initializer_range": model.init_method_std,
         "torch_dtype": _TYPES[dtype],
     }
@@ -40,11 +39,7 @@ def model_settings(source: Source, dtype: str) -> dict[str, Any]:
 
 def generation_settings(tokenizer: Tokenizer) -> dict[str, Any]:
     """generation_config.json."""
-    return {
-        "bos_token_id": tokenizer.bos_id,
-        "eos_token_id": tokenizer.eos_id,
-        "pad_token_id": tokenizer.pad_id,
-    }
+    return {f"{role}_token_id": number for role, number in control_tokens(tokenizer).items()}
 
 
 def training_record(source: Source, dtype: str, weights: Weights) -> dict[str, Any]:
@@ -55,7 +50,7 @@ def training_record(source: Source, dtype: str, weights: Weights) -> dict[str, A
         "geo_nemo": __version__,
         "run": run.name,
         "step": source.step,
-        "checkpoint": source.identity,
+        "checkpoint": identity_of(record),
         "weights": weights,
         "dtype": _TYPES[dtype],
         "sequence_length": run.data.seq_length,

@@ -1,6 +1,5 @@
 """What is exported: a checkpoint, the settings that it was trained with, and its tokenizer."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +39,6 @@ class Source:
     def step(self) -> int:
         """Optimizer steps that the weights have behind them."""
         return int(self.record["step"])
-
-    @property
-    def identity(self) -> str:
-        """Sixteen hex digits of the checkpoint's files."""
-        files = json.dumps(self.record["files"], sort_keys=True)
-        return hashlib.sha256(files.encode()).hexdigest()[:16]
 
 
 def find_source(given: str, tokenizer: str | None, scratch: Path) -> Source:

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer as Backend
 from geo_nemo.export.place import write_json
 from geo_nemo.export.source import Source
 from geo_nemo.export.tokenizer_json import converted, starts_with_bos
-from geo_nemo.metadata.tokenizer import copy_tokenizer
+from geo_nemo.metadata.tokenizer import control_tokens, copy_tokenizer
 
 
 def write_tokenizer(folder: Path, source: Source) -> Backend | None:
@@ -31,8 +31,8 @@ def write_tokenizer(folder: Path, source: Source) -> Backend | None:
         # Not by its own method, which raises a bare Exception for a full disk.
         (folder / "tokenizer.json").write_text(backend.to_str(pretty=True), "utf-8")
     names = {
-        f"{role}_token": backend.id_to_token(getattr(tokenizer, f"{role}_id"))
-        for role in ("bos", "eos", "pad")
+        f"{role}_token": backend.id_to_token(number)
+        for role, number in control_tokens(tokenizer).items()
     }
     if (unknown := getattr(backend.model, "unk_token", None)) is not None:
         names["unk_token"] = unknown

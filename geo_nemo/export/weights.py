@@ -33,15 +33,20 @@ class CheckpointWeights:
 
     def __init__(self, checkpoint: Path, model: Model, vocab_size: int, weights: Weights):
         self._checkpoint = checkpoint
-        self._model = model
-        self._vocab_size = padded_vocab_size(model, vocab_size)
+        self._num_layers = model.num_layers
+        padded = padded_vocab_size(model, vocab_size)
+        # Whole; of one layer, where a parameter is of the layers.
+        self._shapes = {
+            name: parameter_shape(model, name, padded)
+            for name in dict.fromkeys(each.name for each in parameters(model))
+        }
         check_index(checkpoint / ".metadata")
         self._reader = FileSystemReader(checkpoint)
         index = self._reader.read_metadata()
         self._reader.set_up_storage_reader(index, is_coordinator=True)
         self._stored = index.state_dict_metadata
         self._prefix = prefix_of(weights, self._stored)
-        for name in dict.fromkeys(each.name for each in parameters(model)):
+        for name in self._shapes:
             self._check(name)
 
     def read(self, wanted: Sequence[Parameter]) -> Iterator[tuple[Parameter, torch.Tensor]]:
@@ -52,17 +57,13 @@ class CheckpointWeights:
             with weights_only():
                 self._reader.read_data(LoadPlan(plan), into).wait()
             for each, values in zip(group, into.values, strict=True):
-                yield each, values.view(self.shape(each.name))
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Of a parameter; of one layer, where it is of the layers."""
-        return parameter_shape(self._model, name, self._vocab_size)
+                yield each, values.view(self._shapes[each.name])
 
     def _groups(self, wanted: Sequence[Parameter]) -> Iterator[list[Parameter]]:
         """What is read at once, up to READ_BYTES."""
         group, size = [], 0
         for each in wanted:
-            nbytes = 4 * prod(self.shape(each.name))
+            nbytes = 4 * prod(self._shapes[each.name])
             if group and size + nbytes > READ_BYTES:
                 yield group
                 group, size = [], 0
@@ -73,7 +74,7 @@ class CheckpointWeights:
 
     def _items(self, parameter: Parameter, into: "_Into") -> list[ReadItem]:
         """What is to be read of which files, and a place for it in `into`."""
-        key, shape = self._key(parameter.name), self.shape(parameter.name)
+        key, shape = self._key(parameter.name), self._shapes[parameter.name]
         first = (0,) * len(shape)
         if parameter.layer is not None:  # layers are the first dimension
             first, shape = (parameter.layer, *first), (1, *shape)
@@ -87,8 +88,8 @@ class CheckpointWeights:
 
     def _check(self, name: str) -> None:
         stored = self._stored.get(self._key(name))
-        layers = (self._model.num_layers,) if name in OF_A_LAYER else ()
-        expected = [*layers, *self.shape(name)]
+        layers = (self._num_layers,) if name in OF_A_LAYER else ()
+        expected = [*layers, *self._shapes[name]]
         if not isinstance(stored, TensorStorageMetadata):
             problem = "is missing"
         elif list(stored.size) != expected:

@@ -90,6 +90,12 @@ def listed_files(record: dict[str, Any]) -> Files:
     return {name: FileRecord(*entry) for name, entry in record["files"].items()}
 
 
+def identity_of(record: dict[str, Any]) -> str:
+    """Sixteen hex digits of the files that a record lists."""
+    files = json.dumps(record["files"], sort_keys=True)
+    return hashlib.sha256(files.encode()).hexdigest()[:16]
+
+
 def shape_problem(checkpoint: Path) -> str:
     """What is wrong with names and sizes of a checkpoint's files; empty: nothing.
 

@@ -23,6 +23,7 @@ from geo_nemo.train.checkpoint_files import (
     RECORD,
     Refused,
     checkpoints,
+    identity_of,
     parse_record,
     read_record,
     say,
@@ -149,7 +150,11 @@ def remote_checkpoint(address: str, setting: str = "") -> tuple[str, dict[str, A
 def _ours(run: Run, tokenizer: Tokenizer, place: str, record: dict[str, Any]) -> Origin:
     where = f"init.checkpoint={place}"
     try:
-        config, fingerprint, files = record["config"], record["fingerprint"], record["files"]
+        config, fingerprint, identity = (
+            record["config"],
+            record["fingerprint"],
+            identity_of(record),
+        )
         shape = validate(where, Model, config["model"])
         sha256, is_averaged = fingerprint["tokenizer"], config["average"]["kind"] != "none"
         name, step = str(config["name"]), int(record["step"])
@@ -163,7 +168,6 @@ def _ours(run: Run, tokenizer: Tokenizer, place: str, record: dict[str, Any]) ->
         )
     if run.init.weights == "average" and not is_averaged:
         raise UserError(f"{where} has no average of the weights: leave out init.weights=average")
-    identity = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
     init = run.init
     return Origin(init.checkpoint, place, CHECKPOINT, identity, init.weights, name, step)
 

@@ -10,6 +10,7 @@ from geo_nemo.cli.train import write_record
 from geo_nemo.config import Precision
 from tests.support.command import call
 from tests.support.runs import finished
+from tests.support.text_store import text_store
 
 pytestmark = pytest.mark.usefixtures("single_process")
 
@@ -119,9 +120,6 @@ def test_here_and_behind_a_link_it_is_written_where_they_lead(
 
 def test_a_tokenizer_that_cannot_be_converted_is_told(export, tiny_store, tmp_path):
     """Trained with one that changes characters: its ids cannot be had of a tokenizer.json."""
-    from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
-    from geo_nemo.metadata.tokenizer import load_tokenizer
-
     made = io.BytesIO()
     texts = [f"The {n}th of ﬁve towns votes on schools and rail fares." for n in range(400)]
     sentencepiece.SentencePieceTrainer.train(
@@ -130,13 +128,7 @@ def test_a_tokenizer_that_cannot_be_converted_is_told(export, tiny_store, tmp_pa
     )  # fmt: skip
     path = tmp_path / "nfkc.model"
     path.write_bytes(made.getvalue())
-    tokenizer = load_tokenizer(path)
-    root = tmp_path / "store"
-    root.mkdir()
-    writer = StoreWriter(root, tokenizer, path, ["gb"], {"gb": "Europe"}, shard_documents=256)
-    documents = [StoreDocument("a.co.uk", "gb", f"/{n}", n + 1) for n in range(len(texts))]
-    writer.add("train", documents, [[]] * len(texts), tokenizer.encode_batch(texts))
-    writer.finish({}, [])
+    root = text_store(tmp_path, path, texts)
     finished(root, tmp_path / "run")
     code, printed, _ = export(tmp_path / "run", "--out", tmp_path / "out")
     assert code == 0 and "no tokenizer.json, whose ids would differ" in printed

@@ -9,16 +9,15 @@ import sentencepiece
 from tokenizers import Tokenizer, processors
 from transformers import AutoTokenizer, GenerationConfig
 
-from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.config import MetadataPolicy, Stage
 from geo_nemo.export import card
 from geo_nemo.export.hugging_face import export
 from geo_nemo.export.source import find_source
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.hard_texts import HARD_TEXTS
-from geo_nemo.metadata.tokenizer import load_tokenizer
 from geo_nemo.train.setup import prepare
 from tests.support.runs import finished
+from tests.support.text_store import text_store
 from tests.support.tiny import NO_METADATA, tiny_run
 from tests.unit.data_prep.tokenise.worlds import BOS, EOS, LINES, WRITERS
 
@@ -68,18 +67,6 @@ KINDS = {
 }
 
 
-def build_store(folder, path):
-    tokenizer = load_tokenizer(path)
-    root = folder / "store"
-    root.mkdir()
-    writer = StoreWriter(root, tokenizer, path, ["gb"], {"gb": "Europe"}, shard_documents=512)
-    documents = [StoreDocument("a.co.uk", "gb", f"/{n}", n + 1) for n in range(len(TEXTS))]
-    bodies = tokenizer.encode_batch([f" {text}" for text in TEXTS])
-    writer.add("train", documents, [[]] * len(TEXTS), bodies)
-    writer.finish({}, [])
-    return root
-
-
 def exported(store, folder, **changes):
     finished(store, folder / "run", **changes)
     source = find_source(str(folder / "run"), None, folder)
@@ -92,7 +79,7 @@ def made(request, tmp_path_factory, single_process):
     """The source, the folder and the store of an export."""
     name, write, own = KINDS[request.param]
     folder = tmp_path_factory.mktemp("kind")
-    store = build_store(folder, write(folder / name))
+    store = text_store(folder, write(folder / name), TEXTS)
     return *exported(store, folder), store, own
 
 
@@ -138,7 +125,7 @@ def test_the_code_of_the_card_gives_the_ids_that_training_had(made):
 
 
 def test_of_a_vocabulary_that_adds_a_space_the_parts_are_given(tmp_path):
-    store = build_store(tmp_path, write_with_a_space_in_front(tmp_path / "tokenizer.model"))
+    store = text_store(tmp_path, write_with_a_space_in_front(tmp_path / "tokenizer.model"), TEXTS)
     _, folder = exported(store, tmp_path)
     assert "Training tokenised the parts of a document one by one" in (
         (folder / "README.md").read_text()
