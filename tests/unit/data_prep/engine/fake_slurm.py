@@ -33,6 +33,14 @@ def state() -> Path:
     return Path(os.environ["FAKE_SLURM"])
 
 
+def wait_for(number: str) -> None:
+    """Return when the array has ended: its tasks' receipts stand before their processes end."""
+    deadline = time.monotonic() + 60
+    while not (state() / number / "ended").exists():
+        assert time.monotonic() < deadline, f"job {number} does not end"
+        time.sleep(0.02)
+
+
 def sbatch(*arguments: str) -> int:
     if (state() / "refuse").exists():
         print("sbatch: error: Batch job submission failed: Invalid account", file=sys.stderr)

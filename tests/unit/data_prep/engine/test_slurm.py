@@ -154,9 +154,10 @@ def test_a_controller_that_never_answers_is_one_line(tmp_path, cluster, monkeypa
 def test_a_task_that_has_its_receipt_is_not_done_again_by_a_requeued_job(tmp_path, cluster):
     stage = on_slurm(tmp_path, {"a": "finish"})
     run_stage(stage)
-    runs(tmp_path)
-    folder = attempts(stage)[-1].folder
-    (folder / "completions" / "00000").unlink()
+    fake_slurm.wait_for("101")
+    assert runs(tmp_path) == ["a"]
+    (attempts(stage)[-1].folder / "completions" / "00000").unlink()
+    (cluster / "101" / "0.state").unlink()
     fake_slurm._array("101")
     assert (cluster / "101" / "0.state").read_text() == "COMPLETED"
     assert runs(tmp_path) == []
