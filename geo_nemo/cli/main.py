@@ -76,6 +76,7 @@ def main() -> None:
     """Run the command line; a mistake is one line and exit code 2, a failed run one and code 1."""
     try:
         status = cli(standalone_mode=False)
+        sys.stdout.flush()
     except UserError as error:
         _fail(str(error), EXIT_USER_ERROR)
     except RunError as error:
@@ -90,13 +91,30 @@ def main() -> None:
         print(f"geo-nemo: {line}", file=sys.stderr)
         end_process(EXIT_INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        end_process(1)
-    except Exception:
+        _give_up_output()
+        end_process(EXIT_RUN_ERROR)
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and not _output_takes_a_line():
+            _give_up_output()
+            _fail(f"standard output takes no more: {error.strerror}", EXIT_RUN_ERROR)
         # A bug, as Python tells it; but this process may have to end without waiting for others.
         traceback.print_exc()
-        end_process(1)
+        end_process(EXIT_RUN_ERROR)
     end_process(status if isinstance(status, int) else 0)
+
+
+def _output_takes_a_line() -> bool:
+    """Whether standard output can be written; that of a command that failed for it cannot."""
+    try:
+        print(flush=True)
+    except OSError:
+        return False
+    return True
+
+
+def _give_up_output() -> None:
+    """Let what is still to be written go nowhere, so that Python's end does not fail on it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> None:

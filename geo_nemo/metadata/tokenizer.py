@@ -134,6 +134,12 @@ class HuggingFaceTokenizer:
         except Exception as error:  # the binding raises bare Exception
             reason = " ".join(str(error).split())[:120]
             raise UserError(f"{path} is not a Hugging Face tokenizer.json: {reason}") from None
+        dropout = getattr(self._backend.model, "dropout", None)
+        if dropout:
+            raise UserError(
+                f"{path} has model.dropout={dropout:g}: a text would have other ids each time; "
+                "set it to null"
+            )
         self._backend.no_truncation()
         self._backend.no_padding()
         self._backend.encode_special_tokens = True

@@ -161,6 +161,19 @@ def test_unusable_files_are_user_errors(tmp_path, name, content, message):
         load_tokenizer(tmp_path / name)
 
 
+def test_a_vocabulary_with_dropout_is_refused(tmp_path):
+    """Its ids would differ from run to run."""
+    content = json.loads(huggingface_tokenizer().to_str())
+    content["model"]["dropout"] = 0.1
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"has model\.dropout=0\.1: .* set it to null"):
+        load_tokenizer(path)
+    content["model"]["dropout"] = None
+    path.write_text(json.dumps(content))
+    assert load_tokenizer(path).kind == "huggingface"
+
+
 def test_a_cut_model_and_one_without_bos_are_user_errors(tmp_path):
     whole = sentencepiece_model()
     (tmp_path / "cut.model").write_bytes(whole[: len(whole) // 2])

@@ -1,0 +1,37 @@
+"""The end of a command: what it prints to may take no more."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize(
+    "arguments", [["recipes"], ["recipes", "show", "experiment=demo"], ["--help"]]
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_device_under_standard_output_is_one_line(arguments, unbuffered):
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "geo_nemo", *arguments],
+            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=100,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    line = "geo-nemo: standard output takes no more: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, line)
+
+
+def test_a_reader_that_goes_away_is_no_error_to_tell():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "geo_nemo", "recipes", "show", "experiment=demo"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(timeout=100)) == ("", 1)
+    process.stderr.close()
