@@ -7,6 +7,7 @@
 #   make test-slurm                the job script under a real SLURM, started by the tests; as root
 #   make test-image                the Dockerfile's CPU target in a clean Debian root; as root
 #   make test-nemo                 those of NeMo 2, NeMo-Run and Megatron-Bridge, in .venv-nemo
+#   make test-megatron             make test with MEGATRON=0.19.2; 0.17 and later need Python 3.12
 #   make test-kills                100 SIGKILLs over one run, 15 minutes; KILLS=10 is a taste of it
 #
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the small CPU build of torch from PyTorch's
@@ -18,6 +19,8 @@ TORCH_INDEX ?=
 TEST_WORKERS ?= 2
 # SIGKILLs of test-kills.
 KILLS ?= 100
+# Megatron-Core of test-megatron, instead of the one of constraints.txt.
+MEGATRON ?= 0.19.2
 OUT ?= $(if $(CORPUS),runs/demo-$(basename $(basename $(notdir $(subst $(space),-,$(CORPUS))))),runs/demo)
 empty :=
 space := $(empty) $(empty)
@@ -26,7 +29,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-kills test-slurm test-image test-nemo test-gpu lint clean
+.PHONY: help setup demo test test-slow test-kills test-megatron test-slurm test-image test-nemo test-gpu lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -53,6 +56,12 @@ test: setup
 
 test-slow: setup
 	@GEO_NEMO_SLOW_TESTS=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -m "slow or very_slow"
+
+# It stands before the other in every process of the tests.
+test-megatron: setup
+	@$(PIP) install --no-deps --upgrade --target ".venv/megatron-$(MEGATRON)" \
+	  megatron-core==$(MEGATRON)
+	@PYTHONPATH="$(CURDIR)/.venv/megatron-$(MEGATRON)" $(MAKE) --no-print-directory test
 
 test-kills: setup
 	@GEO_NEMO_SLOW_TESTS=1 GEO_NEMO_KILLS=$(KILLS) OMP_NUM_THREADS=1 \

@@ -1,9 +1,19 @@
 """Arguments that several commands share, and how quiet their libraries are."""
 
+import logging
 import warnings
 from collections.abc import Sequence
 
 import click
+
+# Whose log has what programs that call Megatron-Core 0.19 should do otherwise, and that a build of
+# torch for CUDA stands on a machine without it.
+_FOR_DEVELOPERS = (
+    "megatron.core.dist_checkpointing.strategies.common",
+    "megatron.core.distributed.distributed_data_parallel",
+    "megatron.core.models.gpt.gpt_model",
+    "torch.utils.cpp_extension",
+)
 
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 DryRun = click.option(
@@ -22,3 +32,5 @@ def quiet_libraries() -> None:
     One comes with the import of each fused kernel that a CPU has not, and with each deprecation.
     """
     warnings.filterwarnings("ignore", module=r"(megatron|torch)(\..*)?$")
+    for name in _FOR_DEVELOPERS:
+        logging.getLogger(name).setLevel(logging.ERROR)

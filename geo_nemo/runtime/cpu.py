@@ -110,9 +110,10 @@ class GroupStepAdam(torch.optim.Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         adam_w_mode: bool = True,
+        capturable: bool = False,
     ):
-        if not adam_w_mode:
-            raise ValueError("only decoupled weight decay (AdamW) is supported on a CPU")
+        if not adam_w_mode or capturable:
+            raise ValueError("on a CPU: decoupled weight decay (AdamW) alone, and no CUDA graphs")
         settings = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
         # A checkpoint keeps a group's settings, and FusedAdam asks for this one.
         super().__init__(params, {**settings, "bias_correction": True})

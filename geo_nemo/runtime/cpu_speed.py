@@ -76,9 +76,10 @@ def _rotated(rope: types.ModuleType):
     original = rope._apply_rotary_pos_emb_bshd
 
     @functools.wraps(original)
-    def apply(t, freqs, rotary_interleaved=False, multi_latent_attention=False, mscale=1.0):
-        if multi_latent_attention or freqs.shape[-1] != t.shape[-1]:
-            return original(t, freqs, rotary_interleaved, multi_latent_attention, mscale)
+    def apply(t, freqs, rotary_interleaved=False, mscale=1.0, **latent):
+        # Latent attention's setting has another name from Megatron-Core 0.19 on.
+        if any(latent.values()) or freqs.shape[-1] != t.shape[-1]:
+            return original(t, freqs, rotary_interleaved, mscale=mscale, **latent)
         cos, sin = ((f(freqs) * mscale).to(t.dtype) for f in (torch.cos, torch.sin))
         return (t * cos) + (rope._rotate_half(t, rotary_interleaved) * sin)
 
