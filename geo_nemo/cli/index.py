@@ -22,13 +22,20 @@ def command(overrides: tuple[str, ...]) -> int:
     from geo_nemo.cli.progress import fetch_bar, progress_bar
     from geo_nemo.config import Run
     from geo_nemo.config.load import load_config
+    from geo_nemo.config.remote import is_remote
     from geo_nemo.data.dataset import Statistics
     from geo_nemo.data.stage import build_stage_index, index_place
     from geo_nemo.store import TokenStore
 
     run = load_config("train", Run, overrides)
-    with fetch_bar(run.data.store) as fetching:
-        store = TokenStore.open(run.data.store, cache_dir=run.data.cache_dir, progress=fetching)
+    data = run.data
+    with fetch_bar(data.store) as fetching:
+        store = TokenStore.open(
+            data.store,
+            cache_dir=data.cache_dir,
+            progress=fetching,
+            tokens=not is_remote(data.store),
+        )
     split, tokenizer = store.split(SPLIT), store.tokenizer()
     table = Table(title="Packing indices", title_justify="left")
     for name in ("stage", "index"):

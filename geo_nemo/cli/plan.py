@@ -83,7 +83,7 @@ def command(
         if vocab_size is not None:
             raise click.UsageError("the store has a vocabulary: leave out --vocab-size")
         with fetch_bar(run.data.store) as fetching:
-            prepared = prepare(run, processes, fetching)
+            prepared = prepare(run, processes, fetching, tokens=False)
         plan = plan_prepared(prepared, processes, assumed)
     else:
         plan = make_plan(run, vocab_size or VOCAB_SIZE, processes, assumed)

@@ -20,15 +20,15 @@ class StorePlace(click.ParamType):
         return check_address("STORE", value) if is_remote(value) else Path(value)
 
 
-def here(store: Path | str) -> Path:
-    """The folder of a store, which is fetched where it is on `s3://`."""
+def here(store: Path | str, tokens: bool = True) -> Path:
+    """The folder of a store, which is fetched where it is on `s3://`; see `fetch_store`."""
     from geo_nemo.cli.progress import fetch_bar
     from geo_nemo.store.remote import fetch_store
 
     if isinstance(store, Path):
         return store
     with fetch_bar(store) as progress:
-        return fetch_store(store, progress=progress)
+        return fetch_store(store, progress=progress, tokens=tokens)
 
 
 @click.command(

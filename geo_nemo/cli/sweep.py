@@ -55,7 +55,7 @@ def sweep(settings: Sequence[str], dry_run: bool = False) -> int:
             f"--multirun starts each run in one process of its own, and {processes} were started: "
             "leave out torchrun or srun, or take geo-nemo launch --multirun, a job a run"
         )
-    members = [_check(each) for each in expand(settings)]
+    members = [_check(each, dry_run) for each in expand(settings)]
     check_apart("--multirun", [member.prepared.run.output_dir for member in members])
     check_chips(members)
     if not dry_run:
@@ -161,14 +161,14 @@ def _chip_problems(runs: Sequence[Run]) -> list[str]:
     return problems
 
 
-def _check(settings: tuple[str, ...]) -> Member:
+def _check(settings: tuple[str, ...], dry_run: bool) -> Member:
     """A run whose inputs are there and whose folder may serve; `UserError` names the run."""
     (output,) = (text for text in settings if text.startswith(f"{OUTPUT}="))
     name = Path(output.partition("=")[2].strip("'")).name
     try:
         run = load_config("train", Run, settings)
         with fetch_bar(run.data.store) as fetching:
-            prepared = prepare(run, 1, fetching)
+            prepared = prepare(run, 1, fetching, tokens=not dry_run)
         check_folder(Path(run.output_dir))
         earlier_sessions(Path(run.output_dir))
         return Member(name, settings, prepared, is_finished(prepared))

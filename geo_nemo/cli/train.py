@@ -69,7 +69,7 @@ def command(overrides: tuple[str, ...], dry_run: bool, cfg: str | None, multirun
             return sweep(overrides, dry_run)
         run = load_config("train", Run, overrides)
         with fetch_bar(run.data.store, first) as fetching:
-            prepared = prepare(run, world_size(), fetching)
+            prepared = prepare(run, world_size(), fetching, tokens=not dry_run)
         if not dry_run:
             return train(prepared, world_size())
         from geo_nemo.runtime.chip import check_chip, chip_of

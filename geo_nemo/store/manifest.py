@@ -55,6 +55,9 @@ COLUMNS: dict[str, tuple[Dtype, ...]] = {
     "path_end.bin": _ENDS,
 }
 
+# The documents themselves, nearly all of a store; plans, indices and counts need the others alone.
+TOKEN_COLUMNS = ("title.bin", "body.bin")
+
 
 class FileEntry(Section):
     """Size and content hash of one file."""

@@ -166,17 +166,21 @@ class TokenStore:
         check_hashes: bool = False,
         cache_dir: str | Path | None = None,
         progress: Progress = no_progress,
+        tokens: bool = True,
     ) -> "TokenStore":
         """The store in folder `path`. File sizes are always compared with the manifest.
 
         A `path` on `s3://` is copied first, where that was not done, to a folder of `cache_dir`
         (see geo_nemo.store.remote), which `progress` shows.
         check_hashes: read every file and compare its hash too.
+        tokens: False is for who asks for no title and body: they are neither fetched nor checked.
         Raises UserError that names the file which is missing or does not match.
         """
-        root = fetch_store(str(path), cache_dir, progress) if is_remote(path) else Path(path)
+        root = Path(path)
+        if is_remote(path):
+            root = fetch_store(str(path), cache_dir, progress, tokens)
         manifest, content_hash = read_manifest(root)
-        check_sizes(root, manifest)
+        check_sizes(root, manifest, tokens)
         store = cls(root, manifest, content_hash, str(path))
         if check_hashes:
             store.verify()

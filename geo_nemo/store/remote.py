@@ -2,6 +2,7 @@
 
     s3://bucket/store/...                         as on disk; manifest.json goes last
     <cache>/stores/<name>-<hash>/                 a whole copy; the hash is the store's
+    <cache>/stores/<name>-<hash>.columns/         one without the documents' tokens, for plans
     <cache>/stores/<name>-<hash>.partial/         one that is being fetched, file by file
     <cache>/stores/<name>-<hash>.lock             held by the process that fetches it
 
@@ -64,16 +65,22 @@ def read_remote_manifest(address: str) -> tuple[Manifest, str]:
 
 
 def fetch_store(
-    address: str, cache_dir: str | Path | None = None, progress: Progress = no_progress
+    address: str,
+    cache_dir: str | Path | None = None,
+    progress: Progress = no_progress,
+    tokens: bool = True,
 ) -> Path:
     """The folder of this machine that holds the store at `address`, fetched where it was not there.
 
+    tokens: False is content with a folder that lacks the documents' tokens.
     Of several processes that ask, one fetches and the others wait. Raises `UserError`.
     """
     source = RemoteFolder(address)
     manifest, content_hash, content = _read_manifest(source)
     name = source.address.rpartition("/")[2]
     folder = Path(cache_dir or default_cache_dir()) / "stores" / f"{name}-{content_hash}"
+    if not tokens and not folder.is_dir():
+        folder = folder.with_name(f"{folder.name}.columns")
     if folder.is_dir():
         return folder
 
@@ -83,7 +90,7 @@ def fetch_store(
     with waiting_lock(folder.with_name(f"{folder.name}.lock"), waits):
         if not folder.is_dir():
             hint = "give data.cache_dir (or $XDG_CACHE_HOME) a folder with more space"
-            _pull(source, manifest, content, folder, hint, progress)
+            _pull(source, manifest, content, folder, hint, progress, tokens)
     return folder
 
 
@@ -146,11 +153,12 @@ def _pull(
     folder: Path,
     no_room: str,
     progress: Progress,
+    tokens: bool = True,
 ) -> None:
     """Fetch what is missing of a store into `<folder>.partial`, then give it its name."""
     partial = partial_of(folder)
     make_folder(partial)
-    items = _items(manifest)
+    items = _items(manifest, tokens)
     check_room(source.address, partial, items, no_room)
     try:
         _fetch_tokenizer(source, manifest, partial)
@@ -202,10 +210,10 @@ def _read_local(folder: Path) -> tuple[bytes, Manifest, str]:
     return content, manifest, content_hash
 
 
-def _items(manifest: Manifest) -> list[Item]:
+def _items(manifest: Manifest, tokens: bool = True) -> list[Item]:
     return [
         Item(str(path.relative_to(_ROOT)), entry.bytes, entry.sha256, hashlib.sha256)
-        for path, entry in listed_files(_ROOT, manifest)
+        for path, entry in listed_files(_ROOT, manifest, tokens)
     ]
 
 

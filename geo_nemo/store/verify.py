@@ -21,6 +21,7 @@ from geo_nemo.store.columns import column_problems
 from geo_nemo.store.manifest import (
     COLUMNS,
     HOSTS_NAME,
+    TOKEN_COLUMNS,
     FileEntry,
     Manifest,
     ShardEntry,
@@ -51,10 +52,13 @@ class _ShardCheck:
     countries: Counter[str] = field(default_factory=Counter)
 
 
-def check_sizes(root: Path, manifest: Manifest) -> None:
-    """Every file exists with the size the manifest gives, and the manifest agrees with itself."""
+def check_sizes(root: Path, manifest: Manifest, tokens: bool = True) -> None:
+    """Every file exists with the size the manifest gives, and the manifest agrees with itself.
+
+    tokens: those of the documents' tokens too.
+    """
     check_manifest(root, manifest)
-    for path, entry in listed_files(root, manifest):
+    for path, entry in listed_files(root, manifest, tokens):
         problem = _size_problem(path, entry)
         if problem:
             raise UserError(f"{path} {problem}; {mend(root)}")
@@ -151,7 +155,7 @@ def _check_shard(
 ) -> _ShardCheck:
     folder = root / shard.path
     check = _ShardCheck([])
-    limits = {"title.bin": manifest.tokenizer.vocab_size, "body.bin": manifest.tokenizer.vocab_size}
+    limits = dict.fromkeys(TOKEN_COLUMNS, manifest.tokenizer.vocab_size)
     for name, entry in shard.files.items():
         problem = _content_problem(
             folder / name, entry, read, np.dtype(entry.dtype), limits.get(name)
@@ -224,7 +228,7 @@ def _check_entry(root: Path, manifest: Manifest, shard: ShardEntry) -> None:
     if missing:
         raise UserError(f"{folder}: the manifest lacks {min(missing)}; {mend(root)}")
     for name, entry in shard.files.items():
-        tokens = name in ("title.bin", "body.bin") and entry.dtype != manifest.dtype
+        tokens = name in TOKEN_COLUMNS and entry.dtype != manifest.dtype
         if entry.dtype not in COLUMNS.get(name, ()) or tokens:
             raise UserError(f"{folder / name} cannot hold {entry.dtype}; {mend(root)}")
         if entry.bytes % np.dtype(entry.dtype).itemsize:
@@ -235,12 +239,18 @@ def _check_entry(root: Path, manifest: Manifest, shard: ShardEntry) -> None:
         raise UserError(f"{folder}: the manifest does not list its sources; {mend(root)}")
 
 
-def listed_files(root: Path, manifest: Manifest) -> list[tuple[Path, FileEntry]]:
-    """Path and entry of every file whose size and hash the manifest gives."""
+def listed_files(
+    root: Path, manifest: Manifest, tokens: bool = True
+) -> list[tuple[Path, FileEntry]]:
+    """Path and entry of every file whose size and hash the manifest gives; see `check_sizes`."""
     files: list[tuple[Path, FileEntry]] = [(root / HOSTS_NAME, manifest.hosts)]
     for split in manifest.splits.values():
         for shard in split.shards:
-            files += [(root / shard.path / name, entry) for name, entry in shard.files.items()]
+            files += [
+                (root / shard.path / name, entry)
+                for name, entry in shard.files.items()
+                if tokens or name not in TOKEN_COLUMNS
+            ]
     return files
 
 

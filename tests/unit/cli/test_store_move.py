@@ -1,5 +1,6 @@
 """`geo-nemo store push` and `pull`, and stores on `s3://` given to other commands."""
 
+import re
 import sys
 
 import pytest
@@ -48,9 +49,42 @@ def test_push_verify_and_pull_say_what_there_is(run, store, tmp_path):
     assert TokenStore.open(tmp_path / "there", check_hashes=True).hash == content
 
 
+def test_counts_and_plans_fetch_no_tokens_and_say_what_they_say_of_a_store_here(
+    run, tiny_store, tmp_path
+):
+    address = "s3://news/data/tiny"
+    run("store", "push", tiny_store, address)
+    settings = ["experiment=demo", "train.steps=20", "train.warmup_steps=2"]
+    settings += ["data.index_workers=1", f"output_dir={tmp_path / 'out'}"]
+    for command in (
+        ["store", "stats", "STORE", "--json", tmp_path / "stats.json"],
+        ["plan", *settings, "data.store=STORE"],
+        ["train", "--dry-run", *settings, "data.store=STORE"],
+        ["train", "--multirun", "--dry-run", *settings, "data.store=STORE", "seed=1,2"],
+        ["index", *settings, f"data.index_dir={tmp_path}/PLACE", "data.store=STORE"],
+    ):
+        said = []
+        for place in (tiny_store, address):
+            words = [str(word).replace("STORE", str(place)) for word in command]
+            status, out, _ = run(*(word.replace("PLACE", str(len(said))) for word in words))
+            assert status == 0, out
+            assert "was there" not in out
+            said.append(numbers(out))
+        assert said[0] == said[1] and len(said[0]) > 10
+    assert not list((tmp_path / "cache").rglob("body.bin"))
+    assert len(list((tmp_path / "cache").rglob("body_end.bin"))) == len(
+        list(tiny_store.rglob("body_end.bin"))
+    )
+
+
+def numbers(printed: str) -> list[str]:
+    """Of a table, whose columns are as wide as its paths."""
+    return re.findall(r"\b\d[\d,.]*%?", re.sub(r"\S*/\S*", "", printed))
+
+
 def test_a_damaged_copy_is_named_with_where_to_fetch_it_again(run, store, tmp_path):
     run("store", "push", store, "s3://news/data/store")
-    run("store", "stats", "s3://news/data/store")
+    run("store", "inspect", "s3://news/data/store")
     (body,) = (tmp_path / "cache").rglob("body.bin")
     body.write_bytes(bytes(body.stat().st_size))
     status, _, err = run("store", "verify", "s3://news/data/store")

@@ -98,6 +98,33 @@ def test_a_store_is_opened_by_its_address_and_fetched_once(store, address, tmp_p
     assert TokenStore.open(address, cache_dir=tmp_path).root == opened.root
 
 
+def test_a_plan_s_copy_is_without_tokens_and_is_not_taken_for_a_whole_one(
+    store, address, tmp_path, monkeypatch
+):
+    push_store(store, address)
+    told = []
+    opened = TokenStore.open(
+        address, cache_dir=tmp_path, progress=lambda *a: told.append(a[:3]), tokens=False
+    )
+    assert opened.root == tmp_path / "stores" / f"news-{opened.hash}.columns"
+    tokens = {name for name in files(store) if name.endswith(("/body.bin", "/title.bin"))}
+    assert len(tokens) == 2
+    columns = {name: content for name, content in files(store).items() if name not in tokens}
+    assert files(opened.root) == columns
+    fetched = (len(columns[name]) for name in columns if "/" in name or name == "hosts.txt")
+    assert told[-1] == ("fetch store", told[-1][2], sum(fetched))
+    split = TokenStore.open(store).split("train")
+    assert opened.split("train").body_lengths.tolist() == [len(split.body(i)) for i in range(5)]
+    with pytest.raises(UserError, match=r"\.columns/.*body\.bin is missing from the store"):
+        TokenStore.open(opened.root)
+
+    whole = TokenStore.open(address, cache_dir=tmp_path, check_hashes=True)
+    assert whole.root == tmp_path / "stores" / f"news-{opened.hash}"
+    shutil.rmtree(opened.root)
+    monkeypatch.setattr(remote_module, "download", None)
+    assert TokenStore.open(address, cache_dir=tmp_path, tokens=False).root == whole.root
+
+
 def test_another_store_at_the_address_is_another_folder(store, address, bucket, tmp_path):
     push_store(store, address)
     first = fetch_store(address, tmp_path / "cache")
