@@ -1,7 +1,9 @@
 """The whole preparation: its stages in order, run one after another, each task by task.
 
-    <output>/work/<stage>/<task>/   what a stage hands on, with a receipt
-    <output>/corpus/  tokenizer/  store/  drops/  report.json  card.md  card.html
+    work/<stage>/<task>/   what a stage hands on, with a receipt
+    corpus/  tokenizer/  store/  drops/  report.json  card.md  card.html
+
+all in the config's `output`.
 
 A run with the same config and input takes finished tasks as they are.
 """

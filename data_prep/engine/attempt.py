@@ -1,9 +1,9 @@
 """One submission of a stage's tasks to a cluster: what it runs, how far it is, what failed.
 
-    <output>/work/.datatrove/<stage>/<number>/   datatrove's logging folder, a new one each time
-        executor.pik, logs/, slurm_logs/          datatrove's
-        jobs.json                                 what was submitted, for the launcher after this
-        failed/<rank>.json                        why a task ended
+    work/.datatrove/<stage>/<number>/   in the output: datatrove's folder of logs, each time anew
+        executor.pik, logs/, slurm_logs/    datatrove's
+        jobs.json                           what was submitted, for the launcher after this
+        failed/<rank>.json                  why a task ended
 
 Receipts alone prove a task done: datatrove's own marks go by rank, and a rank is another task when
 the input has changed.

@@ -22,7 +22,6 @@ def command(overrides: tuple[str, ...]) -> int:
     from geo_nemo.cli.progress import fetch_bar, progress_bar
     from geo_nemo.config import Run
     from geo_nemo.config.load import load_config
-    from geo_nemo.config.remote import is_remote
     from geo_nemo.data.dataset import Statistics
     from geo_nemo.data.stage import build_stage_index, index_place
     from geo_nemo.store import TokenStore
@@ -31,10 +30,7 @@ def command(overrides: tuple[str, ...]) -> int:
     data = run.data
     with fetch_bar(data.store) as fetching:
         store = TokenStore.open(
-            data.store,
-            cache_dir=data.cache_dir,
-            progress=fetching,
-            tokens=not is_remote(data.store),
+            data.store, cache_dir=data.cache_dir, progress=fetching, tokens=False
         )
     split, tokenizer = store.split(SPLIT), store.tokenizer()
     table = Table(title="Packing indices", title_justify="left")

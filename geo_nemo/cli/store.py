@@ -90,10 +90,9 @@ def stats(
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.cli.store_stats import print_stats
     from geo_nemo.config.files import write_whole
-    from geo_nemo.config.remote import is_remote
     from geo_nemo.store import TokenStore
 
-    opened = TokenStore.open(here(store, tokens=False), tokens=not is_remote(store))
+    opened = TokenStore.open(here(store, tokens=False), tokens=False)
     with progress_bar() as progress:
         found = store_stats(opened, splits, max(0, top), progress)
     print_stats(found, Console(highlight=False), max(0, top))

@@ -14,7 +14,7 @@ from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store.manifest import HOSTS_NAME, Manifest, SplitEntry, read_manifest
 from geo_nemo.store.paths import split_scheme
-from geo_nemo.store.remote import fetch_store
+from geo_nemo.store.remote import COLUMNS_SUFFIX, fetch_store
 from geo_nemo.store.shard import Shard
 from geo_nemo.store.tokenizer import open_tokenizer
 from geo_nemo.store.verify import check_content, check_sizes
@@ -173,14 +173,14 @@ class TokenStore:
         A `path` on `s3://` is copied first, where that was not done, to a folder of `cache_dir`
         (see geo_nemo.store.remote), which `progress` shows.
         check_hashes: read every file and compare its hash too.
-        tokens: False is for who asks for no title and body: they are neither fetched nor checked.
+        tokens: False is for who asks for no title and body: a copy without them will do.
         Raises UserError that names the file which is missing or does not match.
         """
         root = Path(path)
         if is_remote(path):
             root = fetch_store(str(path), cache_dir, progress, tokens)
         manifest, content_hash = read_manifest(root)
-        check_sizes(root, manifest, tokens)
+        check_sizes(root, manifest, tokens or not root.name.endswith(COLUMNS_SUFFIX))
         store = cls(root, manifest, content_hash, str(path))
         if check_hashes:
             store.verify()

@@ -36,6 +36,8 @@ from geo_nemo.store.verify import check_manifest, check_sizes, listed_files
 # The manifest of a store that is being pushed: what is there beside it belongs to that one.
 PUSHING_NAME = "manifest.pushing.json"
 STAGE = "fetch store"
+# Of the folder that holds a store without its documents' tokens.
+COLUMNS_SUFFIX = ".columns"
 # Entries of a manifest have paths under the store's root, whatever it is.
 _ROOT = Path("/")
 
@@ -80,7 +82,7 @@ def fetch_store(
     name = source.address.rpartition("/")[2]
     folder = Path(cache_dir or default_cache_dir()) / "stores" / f"{name}-{content_hash}"
     if not tokens and not folder.is_dir():
-        folder = folder.with_name(f"{folder.name}.columns")
+        folder = folder.with_name(f"{folder.name}{COLUMNS_SUFFIX}")
     if folder.is_dir():
         return folder
 

@@ -150,11 +150,8 @@ def remote_checkpoint(address: str, setting: str = "") -> tuple[str, dict[str, A
 def _ours(run: Run, tokenizer: Tokenizer, place: str, record: dict[str, Any]) -> Origin:
     where = f"init.checkpoint={place}"
     try:
-        config, fingerprint, identity = (
-            record["config"],
-            record["fingerprint"],
-            identity_of(record),
-        )
+        config, fingerprint = record["config"], record["fingerprint"]
+        identity = identity_of(record)
         shape = validate(where, Model, config["model"])
         sha256, is_averaged = fingerprint["tokenizer"], config["average"]["kind"] != "none"
         name, step = str(config["name"]), int(record["step"])

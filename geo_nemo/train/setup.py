@@ -9,7 +9,6 @@ from pathlib import Path
 
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.progress import Progress, no_progress
-from geo_nemo.config.remote import is_remote
 from geo_nemo.config.whole import flatten
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.index import Index
@@ -114,13 +113,8 @@ def prepare(
     progress: of fetching a store from `s3://`. tokens: False is for plans, which read no document:
     of a store on `s3://` their tokens are not fetched.
     """
-    # A store that lies here is looked at as a whole, plan or not: that costs nothing.
-    store = TokenStore.open(
-        run.data.store,
-        cache_dir=run.data.cache_dir,
-        progress=progress,
-        tokens=tokens or not is_remote(run.data.store),
-    )
+    data = run.data
+    store = TokenStore.open(data.store, cache_dir=data.cache_dir, progress=progress, tokens=tokens)
     tokenizer = store.tokenizer()
     check_layout(run, tokenizer.vocab_size, world_size)
     check_fp8(run, tokenizer.vocab_size)
