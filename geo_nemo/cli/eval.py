@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from geo_nemo.cli.options import OVERRIDES, DryRun, quiet_libraries
+from geo_nemo.cli.options import OVERRIDES, Config, DryRun, quiet_libraries
 from geo_nemo.cli.progress import fetch_bar
 from geo_nemo.config.files import check_folder
 from geo_nemo.config.remote import is_remote
@@ -24,7 +24,8 @@ EPILOG = (
 @click.command(epilog=EPILOG)
 @OVERRIDES
 @DryRun
-def command(overrides: tuple[str, ...], dry_run: bool) -> None:
+@Config
+def command(overrides: tuple[str, ...], dry_run: bool, config: str | None) -> None:
     """Score test documents and questions with, without and with wrong metadata.
 
     Settings: runs.NAME=DIR (any number), weights, store, output, split, questions, questions_title,
@@ -35,18 +36,18 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> None:
     from eval.plan import make_plan
     from geo_nemo.config.load import load_config
 
-    config = load_config("eval", EvalConfig, overrides)
-    if is_remote(config.store):
+    settings = load_config(config or "eval", EvalConfig, overrides)
+    if is_remote(settings.store):
         from geo_nemo.store.remote import fetch_store
 
-        with fetch_bar(config.store) as fetching:
-            fetch_store(config.store, config.cache_dir, fetching)
+        with fetch_bar(settings.store) as fetching:
+            fetch_store(settings.store, settings.cache_dir, fetching)
     if dry_run:
-        check_folder(Path(config.output))
-        for topic, line in _describe(make_plan(config)).items():
+        check_folder(Path(settings.output))
+        for topic, line in _describe(make_plan(settings)).items():
             click.echo(f"{topic}: {line}")
         return
-    evaluate(config)
+    evaluate(settings)
 
 
 def evaluate(config: "EvalConfig") -> None:

@@ -2,9 +2,11 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
+
+from geo_nemo.config.recipe_files import add_recipes
 
 # Whose log has what programs that call Megatron-Core 0.19 should do otherwise, and that a build of
 # torch for CUDA stands on a machine without it.
@@ -15,7 +17,31 @@ _FOR_DEVELOPERS = (
     "torch.utils.cpp_extension",
 )
 
-OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+
+def _add_recipes(context: click.Context, option: click.Parameter, folder: str | None) -> None:
+    if folder is not None:
+        add_recipes(folder)
+
+
+Recipes = click.option(
+    "--recipes",
+    metavar="DIR",
+    callback=_add_recipes,
+    expose_value=False,
+    help="A folder of recipes of your own, beside the built-in ones (docs/recipes.md).",
+)
+
+
+def OVERRIDES(command: Callable) -> Callable:
+    """Settings as arguments, and the folder of recipes that they may name."""
+    return click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")(Recipes(command))
+
+
+Config = click.option(
+    "--config",
+    metavar="FILE",
+    help="Start from this file: a YAML recipe, or a whole config as JSON, which takes no settings.",
+)
 DryRun = click.option(
     "--dry-run", is_flag=True, help="Check everything, print the plan, start nothing."
 )

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from geo_nemo.cli.options import DryRun
+from geo_nemo.cli.options import DryRun, Recipes
 
 if TYPE_CHECKING:
     from data_prep.plan import Plan
@@ -35,14 +35,16 @@ def command() -> None:
 @command.command(epilog=EXAMPLE)
 @click.argument("arguments", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
 @click.option("--stage", "only", multiple=True, metavar="NAME", help="Run this stage alone.")
+@Recipes
 @DryRun
 def run(arguments: tuple[str, ...], only: tuple[str, ...], dry_run: bool) -> None:
     """Run every stage that is not finished yet.
 
-    CONFIG is a YAML file or the name of a recipe; without one, recipes/prep.yaml, which names every
-    setting. Input is JSON Lines, Parquet, Arrow, CSV, WebDataset, WARC, WET or a Hugging Face
-    dataset on disk, of this machine or s3://, with url, text and, where known, title, country,
-    continent, id and date. Stopped at any moment, the same command goes on from there.
+    CONFIG is a YAML file, a whole config as JSON or the name of a recipe; without one,
+    recipes/prep.yaml, which names every setting. Input is JSON Lines, Parquet, Arrow, CSV,
+    WebDataset, WARC, WET or a Hugging Face dataset on disk, of this machine or s3://, with url,
+    text and, where known, title, country, continent, id and date. Stopped at any moment, the same
+    command goes on from there.
     """
     from data_prep.config import Prep
     from data_prep.graph import run_prep

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from geo_nemo.cli.options import OVERRIDES, with_experiment
+from geo_nemo.cli.options import OVERRIDES, Recipes, with_experiment
 from geo_nemo.config import UserError
-from geo_nemo.config.load import recipes_dir
+from geo_nemo.config.recipe_files import recipe_files
 from geo_nemo.config.whole import as_yaml, differences, whole_config
 
 EXIT_DIFFERENT = 1
@@ -26,6 +26,7 @@ def command(context: click.Context) -> None:
 
 @command.command("list", epilog="Example: geo-nemo recipes list model")
 @click.argument("groups", nargs=-1, metavar="[GROUP]...")
+@Recipes
 def list_recipes(groups: tuple[str, ...]) -> None:
     """A line for each recipe: what is written on the command line, and what it is for."""
     found = all_recipes()
@@ -69,10 +70,9 @@ def diff(first: str, second: str, overrides: tuple[str, ...]) -> int:
 
 def all_recipes() -> dict[str, list[tuple[str, str]]]:
     """By group, names and first lines of all recipes; bases of others are left out."""
-    root = recipes_dir()
     found: dict[str, list[tuple[str, str]]] = {}
-    for path in sorted(root.rglob("*.yaml")):
-        group, *rest = path.relative_to(root).with_suffix("").parts
+    for recipe, path in recipe_files().items():
+        group, *rest = recipe.split("/")
         if rest and rest[-1] != "base":
             found.setdefault(group, []).append(("/".join(rest), _purpose(path)))
     return found

@@ -3,13 +3,14 @@
 import click
 from rich.console import Console
 
-from geo_nemo.cli.options import OVERRIDES, DryRun
+from geo_nemo.cli.options import OVERRIDES, Config, DryRun
 
 
 @click.command(epilog="Example: geo-nemo report eval=runs/eval output=runs/report.html")
 @OVERRIDES
 @DryRun
-def command(overrides: tuple[str, ...], dry_run: bool) -> None:
+@Config
+def command(overrides: tuple[str, ...], dry_run: bool, config: str | None) -> None:
     """Write one self-contained HTML page, and print its headline.
 
     Settings: eval (output folder of geo-nemo eval), output (the page), title, sample_row;
@@ -22,13 +23,13 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> None:
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.config.load import load_config
 
-    config = load_config("report", ReportConfig, overrides)
+    settings = load_config(config or "report", ReportConfig, overrides)
     if dry_run:
-        inputs = read_inputs(config)
+        inputs = read_inputs(settings)
         click.echo(f"runs: {', '.join(inputs.runs)}")
-        click.echo(f"output: {config.output}")
+        click.echo(f"output: {settings.output}")
         return
     with progress_bar() as progress:
-        inputs = write_report(config, progress)
+        inputs = write_report(settings, progress)
     Console(highlight=False).print(shown.headline(inputs.evaluation))
-    click.echo(config.output)
+    click.echo(settings.output)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from geo_nemo.cli.options import OVERRIDES, DryRun, quiet_libraries
+from geo_nemo.cli.options import OVERRIDES, Config, DryRun, quiet_libraries
 from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.cli.progress import fetch_bar, progress_bar
 from geo_nemo.config import Run, RunError, UserError
@@ -23,7 +23,7 @@ from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import no_progress
 from geo_nemo.config.sweep import expand
 from geo_nemo.config.versions import installed
-from geo_nemo.config.whole import as_yaml, whole_config
+from geo_nemo.config.whole import as_json, as_yaml, whole_config
 from geo_nemo.metadata.tokenizer import control_tokens
 from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
 from geo_nemo.train.origin import as_record
@@ -44,21 +44,37 @@ WATCHDOG_FIRST_MINUTES = 2
 )
 @OVERRIDES
 @DryRun
-@click.option("--cfg", type=click.Choice(["job"]), help="Print the whole config as YAML, no more.")
+@Config
+@click.option(
+    "--cfg",
+    type=click.Choice(["job", "json"]),
+    help="Print the whole config, as YAML (job) or as JSON for --config, and do no more.",
+)
 @click.option(
     "--multirun",
     is_flag=True,
     help="A run for each combination of KEY=A,B, below output_dir, one after another.",
 )
-def command(overrides: tuple[str, ...], dry_run: bool, cfg: str | None, multirun: bool) -> int:
+def command(
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    config: str | None,
+    cfg: str | None,
+    multirun: bool,
+) -> int:
     """Pre-train as the recipe says: conditioning stage, then cooldown.
 
     Run it again with the same settings to go on after a stop or a crash. Under torchrun or srun,
     each process takes its place in the layout.
     """
+    name = config or "train"
+    if multirun and config:
+        raise click.UsageError("give --config or --multirun")
     if cfg:
         every = expand(overrides) if multirun else [overrides]
-        click.echo("---\n".join(as_yaml(whole_config(settings)) for settings in every), nl=False)
+        as_text, between = (as_yaml, "---\n") if cfg == "job" else (as_json, "")
+        shown = (as_text(whole_config(settings, name)) for settings in every)
+        click.echo(between.join(shown), nl=False)
         return 0
     adopt_slurm_step()
     first = rank() == 0
@@ -67,7 +83,7 @@ def command(overrides: tuple[str, ...], dry_run: bool, cfg: str | None, multirun
             from geo_nemo.cli.sweep import sweep
 
             return sweep(overrides, dry_run)
-        run = load_config("train", Run, overrides)
+        run = load_config(name, Run, overrides)
         with fetch_bar(run.data.store, first) as fetching:
             prepared = prepare(run, world_size(), fetching, tokens=not dry_run)
         if not dry_run:

@@ -4,6 +4,8 @@
 2. OmegaConf resolves interpolations.
 3. pydantic checks types, bounds and unknown keys.
 
+A file that ends in .json is a whole config, which is read as it stands.
+
 Any mistake on the way is one `UserError` that names the key, the value and the nearest valid name.
 """
 
@@ -16,6 +18,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from geo_nemo.config.errors import UserError
+from geo_nemo.config.files import read_json
+from geo_nemo.config.recipe_files import find_recipe, group_names, is_group, recipe_dirs
 from geo_nemo.config.schema import Section
 
 S = TypeVar("S", bound=Section)
@@ -23,18 +27,9 @@ S = TypeVar("S", bound=Section)
 MANY = 20
 
 
-def recipes_dir() -> Path:
-    """The folder of recipes: inside an installed wheel, or beside the package in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "recipes", package.parent / "recipes"):
-        if folder.is_dir():
-            return folder
-    raise UserError(f"no recipes folder beside {package}: reinstall geo-nemo")
-
-
-def quote(path: Path) -> str:
-    """A path as the value of an override; what Hydra's grammar would read otherwise is quoted."""
-    text = str(path)
+def quote(value: object) -> str:
+    """A path or text as the value of an override; what Hydra would read otherwise is quoted."""
+    text = str(value)
     # A slash keeps numbers, true and null from being read as such.
     if re.fullmatch(r"[A-Za-z0-9_.-]*/[A-Za-z0-9_./-]*", text):
         return text
@@ -56,16 +51,19 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    if name.endswith(".json"):
+        return _whole(name, overrides)
     forced = [_forced(text) for text in overrides]
-    folder, primary = recipes_dir(), name
+    folders = recipe_dirs()
     if name.endswith(".yaml"):
         file = Path(name)
         if not file.is_file():
             raise UserError(f"no config {name}: give a YAML file, or the name of a recipe")
-        forced.append(f"hydra.searchpath=[file://{folder}]")
         folder, primary = file.resolve().parent, file.stem
-    elif not (folder / f"{name}.yaml").is_file():
-        raise UserError(f"no recipe {name}: give the name of one, or a file that ends in .yaml")
+    else:
+        folder, primary = find_recipe(name), name
+    others = ",".join(quote(f"file://{other}") for other in folders if other != folder)
+    forced.append(f"hydra.searchpath=[{others}]")
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(folder)):
             composed = hydra_compose(primary, overrides=forced)
@@ -90,13 +88,23 @@ def load_config(name: str, schema: type[S], overrides: Sequence[str] = ()) -> S:
     return validate(name, schema, compose(name, overrides))
 
 
+def _whole(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The config in a JSON file, which has every setting and takes no other."""
+    if overrides:
+        raise UserError(
+            f"{name} is a whole config: it takes no {overrides[0]}; change it there, or give a "
+            "YAML file or a recipe, which take settings"
+        )
+    return read_json(Path(name), "give a config that geo-nemo launch or --cfg json wrote")
+
+
 def _forced(override: str) -> str:
     """`key=value` so that Hydra takes keys that only the schema knows; it checks them later."""
     key, sign, _ = override.partition("=")
     if not key.strip("+~ ") or not (sign or key.startswith("~")):
-        there = (recipes_dir() / "experiment" / f"{key}.yaml").is_file()
+        there = key in group_names("experiment")
         raise UserError(f"{override} is not key=value" + f"; write experiment={key}" * there)
-    names_group = "@" in key or (recipes_dir() / key).is_dir()
+    names_group = "@" in key or is_group(key)
     return override if names_group or key[:1] in "+~" else f"++{override}"
 
 
@@ -153,9 +161,7 @@ def _hydra_line(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.options:
         # Hydra lists what stands beside the missing file, not what stands in folders below.
         group, _, choice = error.missing_cfg_file.partition("/")
-        root = recipes_dir() / group
-        files = (path.relative_to(root).with_suffix("") for path in root.rglob("*.yaml"))
-        options = sorted({*(file.as_posix() for file in files), *error.options})
+        options = sorted({*group_names(group), *error.options})
         near = difflib.get_close_matches(choice, options, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         there = ", ".join(options) if len(options) <= MANY else f"geo-nemo recipes list {group}"

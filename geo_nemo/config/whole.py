@@ -1,5 +1,6 @@
 """A training's whole config: every setting, defaults included, as `--cfg job` prints it."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,9 +17,9 @@ OPEN = {
 }
 
 
-def whole_config(overrides: Sequence[str]) -> dict[str, Any]:
+def whole_config(overrides: Sequence[str], name: str = "train") -> dict[str, Any]:
     """Every setting of a training, defaults included; what it leaves open is named in `<>`."""
-    values = compose("train", overrides)
+    values = compose(name, overrides)
     values.setdefault("output_dir", OPEN["output_dir"])
     values.setdefault("data", {}).setdefault("store", OPEN["store"])
     if values.get("init") is not None:
@@ -29,6 +30,11 @@ def whole_config(overrides: Sequence[str]) -> dict[str, Any]:
 def as_yaml(values: dict[str, Any]) -> str:
     """A config as a file has it, in the order of its sections."""
     return yaml.safe_dump(values, sort_keys=False)
+
+
+def as_json(values: dict[str, Any]) -> str:
+    """A config as `--config FILE.json` reads it."""
+    return json.dumps(values, indent=1) + "\n"
 
 
 def flatten(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -22,7 +22,8 @@ import nemo_run as run  # noqa: E402
 
 from geo_nemo.config import Run, UserError  # noqa: E402
 from geo_nemo.config.launch import Launch, Slurm  # noqa: E402
-from geo_nemo.config.load import load_config, recipes_dir  # noqa: E402
+from geo_nemo.config.load import load_config  # noqa: E402
+from geo_nemo.config.recipe_files import group_names  # noqa: E402
 from geo_nemo.config.whole import as_yaml, whole_config  # noqa: E402
 
 NAMESPACE = "geo"
@@ -31,9 +32,7 @@ Trainer = Literal["geo_nemo", "nemo"]
 
 def experiments() -> list[str]:
     """Names of the experiments in the recipes, as in experiment=NAME."""
-    root = recipes_dir() / "experiment"
-    names = (path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
-    return sorted(name for name in names if Path(name).name != "base")
+    return [name for name in group_names("experiment") if Path(name).name != "base"]
 
 
 def task(

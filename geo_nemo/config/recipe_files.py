@@ -1,0 +1,87 @@
+"""Where recipes are: the built-in folder, and folders of one's own.
+
+`GEO_NEMO_RECIPES`, which `--recipes DIR` sets, names folders as PATH does. Each is laid out as the
+built-in one is: a group is a folder, and `experiment=NAME` is the file `experiment/NAME.yaml`. A
+recipe of one's own may build on any other. A name stands for one file: two are an error.
+"""
+
+import os
+from pathlib import Path
+
+from geo_nemo.config.errors import UserError
+
+VARIABLE = "GEO_NEMO_RECIPES"
+
+
+def built_in_dir() -> Path:
+    """The project's recipes: inside an installed wheel, or beside the package in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "recipes", package.parent / "recipes"):
+        if folder.is_dir():
+            return folder
+    raise UserError(f"no recipes folder beside {package}: reinstall geo-nemo")
+
+
+def recipe_dirs() -> list[Path]:
+    """Every folder of recipes, the built-in one first.
+
+    Raises `UserError` where one is not there, or a recipe stands in two of them.
+    """
+    folders = [built_in_dir()]
+    for word in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
+        folder = Path(word).absolute()
+        if not folder.is_dir():
+            raise UserError(f"no folder of recipes {word}: see --recipes and {VARIABLE}")
+        if folder not in folders:
+            _check_apart(folder, folders)
+            folders.append(folder)
+    return folders
+
+
+def add_recipes(folder: str) -> None:
+    """Name a further folder of recipes, for this process and those that it starts."""
+    if os.pathsep in folder:
+        raise UserError(f"--recipes {folder}: a folder's name may not hold {os.pathsep!r}")
+    before = os.environ.get(VARIABLE)
+    own = str(Path(folder).absolute())
+    os.environ[VARIABLE] = os.pathsep.join([before, own]) if before else own
+    recipe_dirs()
+
+
+def find_recipe(name: str) -> Path:
+    """The folder that holds `<name>.yaml`."""
+    for folder in recipe_dirs():
+        if (folder / f"{name}.yaml").is_file():
+            return folder
+    raise UserError(f"no recipe {name}: give the name of one, or a file that ends in .yaml")
+
+
+def is_group(name: str) -> bool:
+    """Whether a folder of recipes has this name."""
+    return any((folder / name).is_dir() for folder in recipe_dirs())
+
+
+def recipe_files() -> dict[str, Path]:
+    """Every recipe by its name, as `experiment/demo`, sorted."""
+    found = {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for folder in recipe_dirs()
+        for path in folder.rglob("*.yaml")
+    }
+    return dict(sorted(found.items()))
+
+
+def group_names(group: str) -> list[str]:
+    """Names of a group's recipes, as they stand behind `group=`."""
+    return [name[len(group) + 1 :] for name in recipe_files() if name.startswith(f"{group}/")]
+
+
+def _check_apart(folder: Path, others: list[Path]) -> None:
+    for path in folder.rglob("*.yaml"):
+        place = path.relative_to(folder)
+        for other in others:
+            if (other / place).is_file():
+                raise UserError(
+                    f"the recipe {place.with_suffix('')} stands in {folder} and in {other}: give "
+                    "one of them another name"
+                )
