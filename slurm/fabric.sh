@@ -21,3 +21,8 @@ export PYTHONUNBUFFERED="${PYTHONUNBUFFERED:-1}"
 # Without it NCCL falls back to sockets and says nothing: under pyxis InfiniBand's devices may need
 #   MELLANOX_VISIBLE_DEVICES=all
 # and locked memory must not be limited (ulimit -l unlimited on the nodes).
+# Compiled kernels stay on the node: a thousand ranks at one shared home wait for each other's locks.
+scratch=${GEO_NEMO_SCRATCH:-/tmp/geo-nemo-$(id -u)-${SLURM_JOB_ID:-0}}
+export TRITON_CACHE_DIR="${TRITON_CACHE_DIR:-$scratch/triton}"
+export TORCHINDUCTOR_CACHE_DIR="${TORCHINDUCTOR_CACHE_DIR:-$scratch/inductor}"
+export CUDA_CACHE_PATH="${CUDA_CACHE_PATH:-$scratch/cuda}"

@@ -11,20 +11,27 @@ set -u
 folder=$1 gpus=$2 output=$3
 node=${SLURMD_NODENAME:-$(uname -n)}
 found=$folder/$node.part
-: >"$found"
+{ : >"$found"; } 2>/dev/null
 
-fault() { printf 'fault %s\n' "$*" >>"$found"; }
-note() { printf 'note %s\n' "$*" >>"$found"; }
+tell() { { printf '%s\n' "$*" >>"$found"; } 2>/dev/null; }
+fault() { tell "fault $*"; }
+note() { tell "note $*"; }
 
 # Prints a table of what nvidia-smi knows of each GPU; a field that this driver lacks is left out.
 ask() { timeout 60 nvidia-smi --query-gpu="$1" --format=csv,noheader,nounits 2>/dev/null; }
 
 check_gpus() {
+  local listed count devices
   if ! command -v nvidia-smi >/dev/null; then
-    fault "no nvidia-smi"
+    # A tool that is not there is no fault of a GPU: it may be in the container alone.
+    devices=$(find "${GEO_NEMO_DEV:-/dev}" -maxdepth 1 -name 'nvidia[0-9]*' 2>/dev/null | wc -l)
+    if [ "$devices" -ge "$gpus" ]; then
+      note "no nvidia-smi: GPUs are counted, and not looked at"
+    else
+      fault "no nvidia-smi, and $devices GPUs in /dev, not $gpus"
+    fi
     return
   fi
-  local listed count
   if ! listed=$(timeout 60 nvidia-smi -L 2>&1); then
     fault "nvidia-smi fails: $(head -n 1 <<<"$listed")"
     return
@@ -65,12 +72,13 @@ check_gpus() {
 
 check_disk() {
   local probe=$output/slurm/.probe-$node-$$ free
+  free=$(df -P -B 1 "$output" 2>/dev/null | awk 'NR == 2 { print int($4 / 1024^3), $4 }')
   if ! { printf geo_nemo >"$probe" && [ "$(cat "$probe")" = geo_nemo ]; } 2>/dev/null; then
-    fault "cannot write in $output"
+    # A full disk is the same on every node: it is for the user, not for the node.
+    if [ "${free##* }" = 0 ]; then note "no space left in $output"; else fault "cannot write in $output"; fi
   fi
   rm -f "$probe"
-  free=$(df -P -B 1G "$output" | awk 'NR == 2 { print $4 }')
-  # A full disk is the same on every node: it is for the user, not for the node.
+  free=${free%% *}
   [ "${free:-0}" -ge "${GEO_NEMO_MIN_FREE_GB:-50}" ] ||
     note "only $free GB free in $output (GEO_NEMO_MIN_FREE_GB=${GEO_NEMO_MIN_FREE_GB:-50})"
   free=$(df -P -B 1M /dev/shm 2>/dev/null | awk 'NR == 2 { print $4 }')
@@ -80,5 +88,5 @@ check_disk() {
 
 [ "$gpus" -eq 0 ] || check_gpus
 check_disk
-printf 'time %s\n' "$(date +%s)" >>"$found"
+tell "time $(date +%s)"
 mv "$found" "$folder/$node"

@@ -11,6 +11,47 @@ refuse() {
   exit 2
 }
 
+# Writes one line to a file, or says nothing: on a full disk a log of the shell's errors helps nobody.
+put() { # FILE TEXT
+  { printf '%s\n' "$2" >"$1"; } 2>/dev/null
+}
+
+# Makes the folders of a job; its first is the output. A disk without room is said here.
+make_folders() {
+  mkdir -p "$@" 2>/dev/null || refuse "cannot write in $1"
+  put "$1/.room" geo_nemo || refuse "cannot write in $1: no space left, or no right to; mend that"
+  rm -f "$1/.room"
+}
+
+# Sets output, store, config and words from the file of `geo-nemo launch` that was sourced; an array's
+# task takes its own run. take_launched FILE
+take_launched() {
+  local task=${SLURM_ARRAY_TASK_ID:-0} hash launched configs hashes outputs stores
+  # shellcheck disable=SC2154  # the file sets launch_...
+  {
+    launched=$launch_file configs=("${launch_configs[@]}") hashes=("${launch_hashes[@]}")
+    outputs=("${launch_outputs[@]}") stores=("${launch_stores[@]}") words=("${launch_command[@]}")
+  }
+  [ "$launched" = "$1" ] || refuse "the settings $1 are those of $launched: launch this run itself"
+  config=${configs[task]:-}
+  [ -n "$config" ] || refuse "the settings $1 have no run $task"
+  output=${outputs[task]}
+  store=${stores[task]}
+  hash=$(sha256sum 2>/dev/null <"$config" | cut -d ' ' -f 1)
+  [ -n "$hash" ] || refuse "the config $config cannot be read"
+  [ "$hash" = "${hashes[task]}" ] ||
+    refuse "the config $config is not as geo-nemo launch wrote it: launch the run again"
+  words+=("$config")
+}
+
+# Leads from the run's folder to the log of this job, which an array has elsewhere. link_log FOLDER
+link_log() {
+  local log
+  log=$(scontrol show job "$SLURM_JOB_ID" 2>/dev/null | sed -n 's/^ *StdOut=//p')
+  [ -f "$log" ] && [ "$(dirname "$log")" != "$1" ] || return 0
+  ln -sfn "$log" "$1/train-$SLURM_JOB_ID.out" 2>/dev/null
+}
+
 # The value of key=value among the arguments; empty where there is none. setting KEY ARGUMENT...
 setting() {
   local key=$1 argument value=""
@@ -47,7 +88,7 @@ read_environment_file() {
   set +a
 }
 
-# Sets of_srun and inside: how a step gets into the container. container_start OUTPUT SCRIPTS
+# Sets of_srun and inside: how a step gets into the container. container_start FOLDER...
 container_start() {
   local image=${GEO_NEMO_CONTAINER:-} runtime=${GEO_NEMO_RUNTIME:-} mounts mount flags=()
   of_srun=()
@@ -64,21 +105,27 @@ container_start() {
   if [ -z "$runtime" ]; then
     case $image in *.sif) runtime=apptainer ;; *) runtime=pyxis ;; esac
   fi
-  mounts="$1,$2${GEO_NEMO_MOUNTS:+,$GEO_NEMO_MOUNTS}"
+  mounts=$(IFS=,; printf '%s' "$*")${GEO_NEMO_MOUNTS:+,$GEO_NEMO_MOUNTS}
   case $runtime in
     pyxis)
+      grep -q -- --container-image <<<"$(srun --help 2>&1)" ||
+        refuse "no pyxis here: srun knows no --container-image; take slurm.runtime=apptainer, or leave slurm.container out"
       # pyxis wants source:target; a path alone stands for both.
       local listed=()
       while IFS= read -r -d , mount; do
         case $mount in *:*) listed+=("$mount") ;; *) listed+=("$mount:$mount") ;; esac
       done <<<"$mounts,"
       mounts=$(IFS=,; printf '%s' "${listed[*]}")
-      of_srun=(--container-image="$image" --container-mounts="$mounts" --no-container-mount-home)
+      # By a name, the first step of a node imports the image and the others find it.
+      of_srun=(--container-image="$image" --container-name="geo_nemo_$SLURM_JOB_ID")
+      of_srun+=(--container-mounts="$mounts" --no-container-mount-home)
+      inside=(bash "$GEO_NEMO_SLURM/enter.sh")
       ;;
     apptainer)
       command -v apptainer >/dev/null || refuse "GEO_NEMO_RUNTIME=apptainer, but there is no apptainer"
       [ "${GEO_NEMO_GPUS:-0}" -eq 0 ] || flags=(--nv)
       inside=(apptainer exec "${flags[@]}" --no-home --bind "$mounts" "$image")
+      inside+=(bash "$GEO_NEMO_SLURM/enter.sh")
       ;;
     *) refuse "GEO_NEMO_RUNTIME=$runtime is none of pyxis, apptainer, none" ;;
   esac
@@ -115,14 +162,13 @@ run_step() {
 # Takes a folder for this job: another job that is still in the queue is an error.
 take_folder() {
   local file=$1/slurm/job owner
-  if ! (set -C; printf '%s\n' "$SLURM_JOB_ID" >"$file") 2>/dev/null; then
+  if ! (set -C; put "$file" "$SLURM_JOB_ID"); then
     owner=$(cat "$file" 2>/dev/null)
     if [ -n "$owner" ] && [ "$owner" != "$SLURM_JOB_ID" ] &&
       [ -n "$(squeue --noheader --jobs="$owner" --format=%T 2>/dev/null)" ]; then
       refuse "job $owner writes in $1: wait for it, cancel it, or give another output_dir"
     fi
-    printf '%s\n' "$SLURM_JOB_ID" >"$file.$SLURM_JOB_ID"
-    mv "$file.$SLURM_JOB_ID" "$file"
+    put "$file.$SLURM_JOB_ID" "$SLURM_JOB_ID" && mv "$file.$SLURM_JOB_ID" "$file"
   fi
 }
 
@@ -162,7 +208,7 @@ avoid_nodes() {
   local reason=$1 node
   shift
   for node in "$@"; do
-    if [ "${GEO_NEMO_DRAIN:-1}" = 1 ] &&
+    if [ "${GEO_NEMO_DRAIN:-0}" = 1 ] &&
       scontrol update NodeName="$node" State=DRAIN Reason="geo-nemo: $reason" >/dev/null 2>&1; then
       say "drained node $node: $reason"
     else
@@ -170,6 +216,25 @@ avoid_nodes() {
       left_out="${left_out:+$left_out,}$node"
     fi
   done
+}
+
+# How many nodes of the job's partition are left for it: neither drained nor left out, now or before.
+# Fails where SLURM does not tell.
+nodes_left() {
+  local listed earlier out
+  listed=$(sinfo --noheader --Node --partition="${SLURM_JOB_PARTITION:-}" --format='%N %T' 2>/dev/null)
+  [ -n "$listed" ] || return 1
+  earlier=$(excluded_nodes)
+  out=$(scontrol show hostnames "${earlier:+$earlier,}$left_out" 2>/dev/null)
+  listed=$(grep -viE ' (drain|fail)' <<<"$listed" | cut -d ' ' -f 1 | sort -u)
+  comm -23 <(sed '/^$/d' <<<"$listed") <(sort -u <<<"$out") | wc -l
+}
+
+# The nodes that this job leaves out so far, as SLURM writes them.
+excluded_nodes() {
+  local list
+  list=$(scontrol show job "$SLURM_JOB_ID" 2>/dev/null | sed -n 's/.*ExcNodeList=\([^ ]*\).*/\1/p')
+  [ "$list" = "(null)" ] || printf '%s' "$list"
 }
 
 # Starts this job anew, on other nodes where avoid_nodes said so; does not come back.
@@ -198,8 +263,7 @@ requeue() {
       say "cannot be requeued: submit it again with --exclude=$left_out"
       exit 75
     fi
-    earlier=$(scontrol show job "$job" | sed -n 's/.*ExcNodeList=\([^ ]*\).*/\1/p')
-    [ "$earlier" != "(null)" ] || earlier=
+    earlier=$(excluded_nodes)
     scontrol update JobId="$job" ExcNodeList="${earlier:+$earlier,}$left_out" ||
       say "cannot leave out $left_out: it may be given again"
     scontrol release "$job"

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "geo_nemo.train": TRAIN,
     "geo_nemo.export": TRAIN,
     "geo_nemo.integrations": TRAIN | {"geo_nemo.export"},
+    "geo_nemo.launch": TRAIN | {"data_prep", "eval"},
     "geo_nemo.cli": None,
     "data_prep": STORE,
     "eval": DATA | {"geo_nemo.export"},

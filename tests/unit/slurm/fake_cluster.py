@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("srun", "scontrol", "squeue", "sbatch", "scancel")
+COMMANDS = ("srun", "scontrol", "squeue", "sbatch", "scancel", "sinfo", "sacctmgr")
 
 
 class Cluster:
@@ -119,12 +119,21 @@ class Cluster:
         return [call[0] for call in self.calls("scontrol") if call[0].startswith("requeue")]
 
 
+def stub(cluster, text):
+    """The environment that has `text` of bash run in place of geo-nemo; $1 is the subcommand."""
+    path = cluster.command(cluster.folder / "stub", f"#!/bin/bash\n{text}\n")
+    return {"GEO_NEMO_COMMAND": str(path), "GEO_NEMO_CHECKS": ""}
+
+
 def option(arguments: list[str], name: str, default: str = "") -> str:
     found = [a.partition("=")[2] for a in arguments if a.startswith(f"--{name}=")]
     return found[-1] if found else default
 
 
 def srun(arguments: list[str], folder: Path) -> int:
+    if arguments == ["--help"]:
+        print("" if (folder / "no_pyxis").exists() else "      --container-image=[USER@]...")
+        return 0
     place = next(i for i, argument in enumerate(arguments) if not argument.startswith("--"))
     options, command = arguments[:place], arguments[place:]
     if (folder / "srun_fails").exists():
@@ -183,6 +192,23 @@ def scontrol(arguments: list[str], folder: Path) -> int:
         print("\n".join(arguments[2].split(",")))
     elif arguments[:2] == ["show", "job"]:
         print(f"JobId={arguments[2]} JobName=geo-nemo\n   ReqNodeList=(null) ExcNodeList=(null)")
+    elif arguments[-2:] == ["show", "partition"] and (folder / "partitions").exists():
+        print((folder / "partitions").read_text(), end="")
+    return 0
+
+
+def sinfo(arguments: list[str], folder: Path) -> int:
+    """The nodes of `sinfo`, "NODE STATE" a line; without the file nothing is told."""
+    print((folder / "sinfo").read_text() if (folder / "sinfo").exists() else "", end="")
+    return 0
+
+
+def sacctmgr(arguments: list[str], folder: Path) -> int:
+    """Accounts or QOS of the files named so, a line each; without one there is no database."""
+    kept = folder / ("accounts" if "associations" in arguments else "qos")
+    if not kept.exists():
+        return 1
+    print(kept.read_text(), end="")
     return 0
 
 
@@ -212,9 +238,9 @@ def main() -> int:
     folder = Path(os.environ["FAKE_CLUSTER"])
     with (folder / "calls.jsonl").open("a") as file:
         file.write(json.dumps([name, *arguments]) + "\n")
-    return {"srun": srun, "scontrol": scontrol, "squeue": squeue, "sbatch": sbatch}.get(
-        name, lambda *_: 0
-    )(arguments, folder)
+    known = (srun, scontrol, squeue, sbatch, sinfo, sacctmgr)
+    called = {each.__name__: each for each in known}.get(name, lambda *_: 0)
+    return called(arguments, folder)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """geo-nemo launch: mistakes are said before anything is submitted, and jobs wait for each other."""
 
+import hashlib
+import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -9,11 +12,11 @@ import pytest
 import yaml
 
 from geo_nemo.cli import main as cli
-from geo_nemo.cli.launch_checks import ask_for_gpus
 from geo_nemo.config import Run
 from geo_nemo.config.launch import Slurm
 from geo_nemo.config.load import load_config
-from tests.unit.slurm.fake_cluster import ROOT, Cluster
+from geo_nemo.launch.checks import ask_for_gpus
+from tests.unit.slurm.fake_cluster import ROOT
 
 # As large a batch as 32 processes share.
 RUN = ("experiment=demo", "device=cpu", "output_dir=/runs/a", "train.global_batch_size=256")
@@ -24,21 +27,18 @@ INPUT = shlex.quote(f"input={RAW}")
 PREP = ("--prep", f"{INPUT} output=/data/news")
 
 
-@pytest.fixture
-def launch(tmp_path, monkeypatch, capsys):
-    cluster = Cluster(tmp_path / "cluster")
-    for key, value in cluster.environment().items():
-        if key in ("PATH", "FAKE_CLUSTER"):
-            monkeypatch.setenv(key, value)
+def settings_of(call):
+    """The file of settings that a call of sbatch names, as text; its hash is as told."""
+    *_, launch, file, told = call
+    content = Path(file).read_bytes()
+    assert launch == "--launch" and hashlib.sha256(content).hexdigest() == told
+    return content.decode()
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["geo-nemo", "launch", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        return (stopped.value.code, *capsys.readouterr())
 
-    call.cluster = cluster
-    return call
+def configs_of(call):
+    """The whole configs that the job of a call reads, in the order of its runs."""
+    listed = re.search(r"launch_configs=\((.*)\)", settings_of(call))[1]
+    return [json.loads(Path(path).read_bytes()) for path in shlex.split(listed)]
 
 
 def test_preparation_training_evaluation_and_report_wait_for_each_other(launch):
@@ -53,11 +53,41 @@ def test_preparation_training_evaluation_and_report_wait_for_each_other(launch):
     assert not any("--dependency" in word for word in prep)
     assert "--dependency=afterok:1001" in train and "--nodes=4" in train
     assert "--ntasks-per-node=8" in train and "--partition=gpu" in train
-    place = train.index(str(ROOT / "slurm/train.sbatch"))
-    assert train[place + 1 :] == [*RUN, "data.store=/data/news/store"]
+    assert train[-4] == str(ROOT / "slurm/train.sbatch")
+    (config,) = configs_of(train)
+    given = load_config("train", Run, (*RUN, "data.store=/data/news/store"))
+    assert config == {**given.model_dump(mode="json"), "output_dir": f"{launch.runs}/a"}
     assert "--dependency=afterok:1002" in evaluate and "--gpus-per-node=1" in evaluate
-    assert "--dependency=afterok:1003" in report
-    assert all("--time=24:00:00" in call for call in (prep, train, evaluate, report))
+    assert configs_of(evaluate)[0]["runs"] == {"a": f"{launch.runs}/a"}
+    assert "--dependency=afterok:1003" in report and "--gpus-per-node=0" in report
+    assert configs_of(prep)[0]["output"] == "/data/news"
+    calls = (prep, train, evaluate, report)
+    assert all("--time=24:00:00" in call for call in calls)
+    # Logs are with the run, and the settings beside them.
+    names = ("prep", "train", "eval", "report")
+    for name, call in zip(names, calls, strict=True):
+        assert f"--output={launch.runs}/a/slurm/{name}-%j.out" in call
+
+
+def test_each_job_of_a_chain_has_resources_of_its_own(launch):
+    code, _, err = launch(
+        "slurm=nodes4", "slurm.partition=gpu", "slurm.account=a", *RUN,
+        "data.store=/data/news/store", *PREP, "slurm.prep.partition=cpu", "slurm.prep.cpus=48",
+        "slurm.prep.memory=200G", "slurm.prep.time=2:00:00", "slurm.prep.account=b",
+        "slurm.eval.gpus=2", "slurm.eval.sbatch=['--reservation=r']", "slurm.report.cpus=1",
+        "--eval", "runs.a=/runs/a store=/data/news/store output=/runs/e",
+        "--report", "eval=/runs/e output=/runs/r.html",
+    )  # fmt: skip
+    assert code == 0, err
+    prep, train, evaluate, report = map(set, launch.cluster.calls("sbatch"))
+    assert prep >= {"--partition=cpu", "--cpus-per-task=48", "--mem=200G", "--time=2:00:00",
+                    "--account=b", "--gpus-per-node=0"}  # fmt: skip
+    assert train >= {"--partition=gpu", "--time=24:00:00", "--account=a"}
+    assert evaluate >= {"--partition=gpu", "--gpus-per-node=2", "--reservation=r", "--account=a"}
+    assert report >= {"--partition=gpu", "--cpus-per-task=1", "--mem=4G"}
+    assert "--reservation=r" not in report
+    script = (ROOT / "slurm/command.sbatch").read_text()
+    assert "#SBATCH --cpus-per-task" not in script and "#SBATCH --mem" not in script
 
 
 def test_a_job_that_shares_its_node_asks_for_memory_as_the_script_does(launch):
@@ -73,19 +103,22 @@ def test_a_job_that_shares_its_node_asks_for_memory_as_the_script_does(launch):
 def test_a_dry_run_shows_the_calls_and_submits_nothing(launch):
     code, out, _ = launch(*RUN, "data.store=/data/news/store", *PREP, "--dry-run")
     assert code == 0
-    assert "export GEO_NEMO_CHECKS='node doctor allreduce'" in out
+    assert "\nGEO_NEMO_CHECKS='node doctor allreduce'\n" in out
     assert "--dependency=afterok:<prep>" in out and "--signal=B:USR1@600" in out
     assert launch.cluster.calls("sbatch") == []
+    assert not launch.runs.exists()
 
 
 def test_a_dry_run_shows_the_config_as_train_does(launch, monkeypatch, capsys):
     settings = (*RUN, "data.store=/data/news/store")
     code, out, _ = launch(*settings, *PREP, "--dry-run")
     shown = out.partition("# the training's config: /runs/a\n")[2]
+    settings = [word.replace("/runs", str(launch.runs)) for word in settings]
     monkeypatch.setattr(sys, "argv", ["geo-nemo", "train", *settings, "--cfg", "job"])
     with pytest.raises(SystemExit):
         cli.main()
-    assert code == 0 and shown == capsys.readouterr().out
+    as_train = capsys.readouterr().out.replace(str(launch.runs), "/runs")
+    assert code == 0 and shown == as_train
     assert yaml.safe_load(shown)["train"]["global_batch_size"] == 256
 
 
@@ -110,20 +143,21 @@ def test_a_dry_run_of_an_array_shows_one_config_and_in_what_the_others_differ(la
 def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
     runs = tmp_path / "matrix"
     runs.write_text(
-        "# two\nexperiment=demo output_dir='/runs/the first'\nexperiment=demo output_dir=/runs/b\n"
+        f"# two\nexperiment=demo output_dir='{launch.runs}/the first'\n"
+        f"experiment=demo output_dir={launch.runs}/b\n"
     )
     store = "data.store=/data/news/store"
     given = ("device=cpu", RUN[-1], store, "--runs", str(runs), *PREP)
     code, _, err = launch(*given, "slurm.at_once=4", "slurm.sbatch=['--reservation=r']")
     assert code == 0, err
     (prep, train) = launch.cluster.calls("sbatch")
-    assert not [word for word in prep if "array" in word] and "--reservation=r" in prep
+    assert not [word for word in prep if word.startswith("--array")]
+    assert "--reservation=r" in prep
     assert "--array=0-1%4" in train and "--reservation=r" in train
-    assert train[-2:] == ["--runs", f"{runs}.d"]
-    assert (tmp_path / "matrix.d/0.args").read_text().splitlines() == [
-        "device=cpu", RUN[-1], store, "experiment=demo",
-        "output_dir=/runs/the first",
-    ]  # fmt: skip
+    outputs = [config["output_dir"] for config in configs_of(train)]
+    assert outputs == [f"{launch.runs}/the first", f"{launch.runs}/b"]
+    assert Path(train[-2]).parent.parent == launch.runs / "slurm"
+    assert f"--output={launch.runs}/slurm/train-%A_%a.out" in train
     runs.write_text("experiment=demo output_dir=/r\nexperiment=demo output_dir=/r\n")
     code, _, err = launch(*given)
     assert code == 2 and "runs 0 and 1 both have output_dir=/r" in err
@@ -141,12 +175,15 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
         (("slurm.time=tomorrow",), "slurm.time: tomorrow is no time: give minutes (90), HH:MM:SS"),
         (("slurm.time=60", "slurm.signal_seconds=3600"), "stops 60 minutes (slurm.signal_seconds)"),
         (("slurm.sbatch=['--time=60']",), "slurm.sbatch: --time=60 is slurm.time's to say"),
+        (("slurm.eval.sbatch=['-p','x']",), "slurm.eval.sbatch: -p is slurm.partition's to say"),
+        (("slurm.prep.time=soon",), "slurm.prep.time: soon is no time: give minutes"),
+        (("slurm.memory=lots",), "slurm.memory: lots is no memory: give 64G, 900M, or 0"),
         (("slurm.sbatch=['--array=0-30%4']",), "is slurm.at_once's to say: give that"),
         (("slurm.time=5",), "leaves no time to train before the save: the run stops 10 minutes"),
         (("output_dir=runs/a",), "output_dir=runs/a is not absolute"),
-        (("slurm.nodes=2", "data.store=/tmp/s"), "each node has a folder of its own there"),
-        (("slurm.nodes=2", "output_dir=/tmp"), "each node has a folder of its own there"),
-        (("slurm.nodes=2", "output_dir=/data/../tmp/a"), "each node has a folder of its own there"),
+        (("slurm.nodes=2", "data.store=/dev/shm/s"), "each node has a folder of its own there"),
+        (("slurm.nodes=2", "output_dir=/dev/shm"), "each node has a folder of its own there"),
+        (("slurm.nodes=2", "output_dir=/data/../run/a"), "each node has a folder of its own there"),
         (("data.index_dir=runs/index",), "data.index_dir=runs/index is not absolute"),
         ((f"output_dir={RAW}/a",), f"{RAW} is no folder: give another"),
         (("data.store=/data/other",), "--prep makes another: give data.store=/data/news/store"),
@@ -193,8 +230,8 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
             "slurm.container=images/a.sqsh is not absolute",
         ),
         (
-            ("slurm.nodes=2", "slurm.env_file=/tmp/env"),
-            "slurm.env_file=/tmp/env: each node has a folder of its own there",
+            ("slurm.nodes=2", "slurm.env_file=/dev/shm/env"),
+            "slurm.env_file=/dev/shm/env: each node has a folder of its own there",
         ),
         (("init.checkpoint=runs/b",), "init.checkpoint=runs/b is not absolute"),
         (
@@ -291,14 +328,11 @@ def test_a_sweep_is_an_array_of_every_combination(launch, tmp_path):
     assert code == 0, err
     (_, train) = launch.cluster.calls("sbatch")
     assert "--array=0-3" in train
-    folder = Path(train[-1])
-    assert folder.parent == output and folder.name.startswith("sweep-")
     names = [f"train.lr={lr},seed={seed}" for lr in ("0.001", "0.002") for seed in (1, 2)]
-    for number, name in enumerate(names):
-        lines = (folder / f"{number}.args").read_text().splitlines()
-        run = load_config("train", Run, lines)
-        assert run.output_dir == f"{output}/{name}"
-        assert f"train.lr={run.train.lr},seed={run.seed}" == name
+    configs = configs_of(train)
+    assert [config["output_dir"] for config in configs] == [f"{output}/{name}" for name in names]
+    found = [f"train.lr={config['train']['lr']},seed={config['seed']}" for config in configs]
+    assert found == names
 
 
 def test_what_another_job_will_make_need_not_be_there(launch):

@@ -11,35 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.slurm.fake_cluster import ROOT, Cluster
+from tests.unit.slurm.fake_cluster import ROOT, Cluster, stub
 
-SCRIPTS = ["fabric.sh", "health.sh", "lib.sh", "rank.sh", "train.sbatch", "command.sbatch"]
+SCRIPTS = sorted(path.name for path in (ROOT / "slurm").iterdir())
 TINY = (
     "experiment=demo", "device=cpu", "model.num_layers=2", "model.hidden_size=64",
     "model.ffn_hidden_size=96", "data.seq_length=128", "train.steps=12", "train.warmup_steps=2",
     "train.global_batch_size=8", "train.micro_batch_size=2", "checkpoint.every_steps=4",
     "logging.every_steps=1",
 )  # fmt: skip
-H100 = """
-case "$1" in
-  -L) for i in 0 1; do echo "GPU $i: NVIDIA H100 80GB HBM3 (UUID: GPU-$i)"; done ;;
-  *ecc*) printf '0, 0\\n1, %s\\n' "${ECC:-0}" ;;
-  *remapped*) printf '0, No, No\\n1, No, No\\n' ;;
-  *clocks_event*) printf '0, Not Active, Not Active\\n1, Not Active, Not Active\\n' ;;
-  *memory.used*) printf '0, 4\\n1, 4\\n' ;;
-  *) exit 2 ;;
-esac"""
 
 
 @pytest.fixture
 def cluster(tmp_path):
     return Cluster(tmp_path / "cluster")
-
-
-def stub(cluster, text):
-    """The environment that has `text` of bash run in place of geo-nemo; $1 is the subcommand."""
-    path = cluster.command(cluster.folder / "stub", f"#!/bin/bash\n{text}\n")
-    return {"GEO_NEMO_COMMAND": str(path), "GEO_NEMO_CHECKS": ""}
 
 
 def verdict(output, restart=0, job=42):
@@ -61,7 +46,7 @@ def test_a_run_of_one_task_is_checked_trained_and_finished(cluster, tiny_store, 
     assert verdict(output) == "finished"
     assert (output / "slurm/42/0/rank_00000.exit").read_text().split()[0] == "0"
     assert (output / "slurm/42/0/health/n1").read_text().startswith("time ")
-    assert "geo-nemo doctor" in (output / "slurm/42/0/doctor.txt").read_text()
+    assert "geo-nemo doctor" in (output / "slurm/42/0/doctor/n1.txt").read_text()
     assert cluster.requeues() == []
     assert not (output / "slurm/job").exists()
 
@@ -209,113 +194,6 @@ def test_old_stacks_are_no_hang(cluster, tmp_path):
     assert codes == [1]
 
 
-def test_a_node_with_ecc_errors_is_drained_and_the_job_requeued(tmp_path):
-    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"), tasks=2)
-    cluster.everywhere("nvidia-smi", H100)
-    cluster.on_node("n2", "nvidia-smi", f"ECC=3\n{H100}")
-    output = tmp_path / "run"
-    code, log = cluster.run(
-        f"output_dir={output}",
-        **stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node", "GEO_NEMO_GPUS": "2"},
-    )
-    assert code == 75, log
-    reason = "geo-nemo: GPU 1 has 3 ECC errors that were not corrected"
-    assert ["update", "NodeName=n2", "State=DRAIN", f"Reason={reason}"] in cluster.calls("scontrol")
-    assert not any("NodeName=n1" in call for call in cluster.calls("scontrol"))
-    assert cluster.requeues() == ["requeue"]
-    assert not (output / "slurm/42/0/rank_00000.exit").exists()
-
-
-def test_where_the_user_may_not_drain_the_job_is_requeued_without_the_node(tmp_path):
-    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"))
-    cluster.everywhere("nvidia-smi", H100)
-    cluster.on_node("n1", "nvidia-smi", "echo 'Unable to determine the device handle' >&2; exit 9")
-    cluster.deny("update", "State=DRAIN")
-    code, log = cluster.run(
-        f"output_dir={tmp_path / 'run'}",
-        **stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node", "GEO_NEMO_GPUS": "2"},
-    )
-    assert code == 75
-    assert "leaves out node n1: nvidia-smi fails: Unable to determine the device handle" in log
-    changes = [call for call in cluster.calls("scontrol") if call[0] != "show"]
-    assert changes[1:] == [
-        ["requeuehold", "42"],
-        ["update", "JobId=42", "ExcNodeList=n1"],
-        ["release", "42"],
-    ]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "reason"),
-    [
-        (
-            "nvidia-smi",
-            f'[ "$1" = -L ] && {{ echo "GPU 0: H100"; exit; }}\n{H100}',
-            "1 GPUs, not 2",
-        ),
-        ("nvidia-smi", H100.replace("1, No, No", "1, No, Yes"), "GPU 1 could not remap a row"),
-        ("nvidia-smi", H100.replace("0, No, No", "0, Yes, No"), "GPU 0 must be reset"),
-        (
-            "nvidia-smi",
-            H100.replace("1, Not Active, Not Active", "1, Active, Not Active"),
-            "GPU 1 is slowed down by heat",
-        ),
-        ("dcgmi", "echo '| PCIe  | Fail - All |'; exit 205", "dcgmi diag -r 1: PCIe Fail"),
-        ("date", '[ "$1" = +%s ] && exec echo 1000000000; exec /bin/date "$@"', "has another time"),
-    ],
-)
-def test_each_fault_of_a_node_is_named(tmp_path, name, text, reason):
-    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"))
-    cluster.everywhere("nvidia-smi", H100)
-    cluster.on_node("n2", name, text)
-    code, log = cluster.run(
-        f"output_dir={tmp_path / 'run'}",
-        **stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node", "GEO_NEMO_GPUS": "2"},
-    )
-    assert code == 75
-    assert f"drained node n2: {reason}" in log
-    assert "drained node n1" not in log
-
-
-def test_a_node_that_does_not_answer_is_drained(tmp_path):
-    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"))
-    (cluster.folder / "silent").write_text("n2")
-    code, log = cluster.run(
-        f"output_dir={tmp_path / 'run'}", **stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node"}
-    )
-    assert code == 75
-    assert "drained node n2: did not answer" in log
-
-
-def test_where_every_node_is_faulty_none_is_drained(tmp_path):
-    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2", "n3"))
-    cluster.everywhere("nvidia-smi", H100)
-    code, log = cluster.run(
-        f"output_dir={tmp_path / 'run'}",
-        **stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node", "GEO_NEMO_GPUS": "8"},
-    )
-    assert code == 1
-    assert "every node is found faulty, n1 2 GPUs, not 8: none is drained" in log
-    assert not any("State=DRAIN" in call for call in cluster.calls("scontrol"))
-    assert cluster.requeues() == []
-
-
-def test_a_node_whose_all_reduce_is_slow_is_drained(tmp_path):
-    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"), tasks=2)
-    text = """[ "$1" = allreduce ] || exit 0
-    while [ "$1" != --output ]; do shift; done
-    [ "$SLURM_PROCID" = 0 ] && echo n2 > "$2.slow"
-    until [ -s "$2.slow" ]; do sleep 0.05; done  # as ranks wait for the first one's file
-    exit 1"""
-    code, log = cluster.run(
-        f"output_dir={tmp_path / 'run'}",
-        **stub(cluster, text) | {"GEO_NEMO_CHECKS": "allreduce", "GEO_NEMO_MIN_BUSBW": "300"},
-    )
-    assert code == 75
-    assert "drained node n2: all-reduce is slow" in log
-    assert any("--min-busbw" in call and "300" in call for call in cluster.calls("srun"))
-
-
 def test_a_doctor_s_finding_ends_the_job_before_the_training(tmp_path):
     cluster, output = Cluster(tmp_path / "cluster", tasks=3), tmp_path / "run"
     found = 'echo "problem torch sees no GPU where $GEO_NEMO_TASKS processes meet"'
@@ -392,37 +270,6 @@ def test_the_end_of_the_job_comes_from_squeue_where_slurm_does_not_set_it(cluste
     assert seen.read_text() == "1700000000\n"
 
 
-def test_pyxis_starts_the_container_with_every_folder_that_the_run_needs(cluster, tmp_path):
-    image = tmp_path / "image.sqsh"
-    image.touch()
-    output = tmp_path / "run"
-    environment = {"GEO_NEMO_CONTAINER": str(image), "GEO_NEMO_MOUNTS": "/data,/scratch:/tmp"}
-    assert cluster.run(f"output_dir={output}", **stub(cluster, ""), **environment)[0] == 0
-    call = cluster.calls("srun")[-1]
-    slurm = ROOT / "slurm"
-    assert f"--container-image={image}" in call
-    mounts = f"{output}:{output},{slurm}:{slurm},/data:/data,/scratch:/tmp"
-    assert f"--container-mounts={mounts}" in call
-
-
-def test_apptainer_starts_the_container_inside_each_task(cluster, tmp_path):
-    image = tmp_path / "image.sif"
-    image.touch()
-    told = tmp_path / "told"
-    # Everything up to the image is apptainer's own.
-    cluster.everywhere(
-        "apptainer",
-        f'echo "$@" >{told}\nwhile [ "$1" != "{image}" ]; do shift; done\nshift\nexec "$@"',
-    )
-    output = tmp_path / "run"
-    environment = {"GEO_NEMO_CONTAINER": str(image), "GEO_NEMO_GPUS": "2"}
-    code, log = cluster.run(f"output_dir={output}", **stub(cluster, "exit 75") | environment)
-    assert code == 75 and cluster.requeues() == ["requeue"], log
-    assert told.read_text().startswith(
-        f"exec --nv --no-home --bind {output},{ROOT / 'slurm'} {image} {cluster.folder}/stub train "
-    )
-
-
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
@@ -446,20 +293,6 @@ def test_a_mistake_in_the_job_s_own_settings_is_one_line(cluster, tmp_path, envi
     assert message in log
     assert log.count("\n") == 1
     assert cluster.calls("srun") == []
-
-
-def test_a_task_of_an_array_takes_the_settings_of_its_number(cluster, tmp_path):
-    runs = tmp_path / "runs"
-    runs.mkdir()
-    output, seen = tmp_path / "run of 7", tmp_path / "seen"
-    (runs / "7.args").write_text(f"name=seventh\noutput_dir={output}\n")
-    text = f'printf "%s|" "$@" > {seen}'
-    environment = stub(cluster, text)
-    code, log = cluster.run("--runs", str(runs), SLURM_ARRAY_TASK_ID="7", **environment)
-    assert code == 0, log
-    assert seen.read_text() == f"train|name=seventh|output_dir={output}|"
-    code, log = cluster.run("--runs", str(runs), SLURM_ARRAY_TASK_ID="8", **environment)
-    assert code == 2 and f"no {runs}/8.args" in log
 
 
 def test_a_step_that_does_not_start_is_requeued_and_counted(cluster, tmp_path):

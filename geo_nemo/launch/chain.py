@@ -10,11 +10,12 @@ from pathlib import Path
 
 from data_prep.config import Prep
 from eval.config import EvalConfig, ReportConfig
-from geo_nemo.cli.launch_checks import check_output, check_seen, check_shared, split_words
 from geo_nemo.config import UserError
 from geo_nemo.config.launch import Slurm
 from geo_nemo.config.load import load_config
 from geo_nemo.config.remote import is_remote
+from geo_nemo.launch.checks import check_output, check_seen, check_shared, split_words
+from geo_nemo.launch.jobs import Job, task_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,24 @@ def read_chain(prep: str | None, evaluate: str | None, report: str | None) -> Ch
     if report is not None:
         reporting = load_config("report", ReportConfig, split_words("--report", report))
     return Chain(settings, evaluating, reporting)
+
+
+def chain_jobs(slurm: Slurm, chain: Chain) -> tuple[list[Job], list[Job]]:
+    """The jobs before and behind the training."""
+    before, behind = [], []
+    if chain.prep is not None:
+        words = ("prep", "run")
+        before.append(task_job(slurm, "prep", slurm.prep, words, chain.prep, chain.prep.output))
+    if chain.evaluate is not None:
+        words = ("eval", "--config")
+        config = chain.evaluate
+        behind.append(task_job(slurm, "eval", slurm.eval, words, config, config.output))
+    if chain.report is not None:
+        words = ("report", "--config")
+        page = chain.report
+        folder = os.path.dirname(page.output)
+        behind.append(task_job(slurm, "report", slurm.report, words, page, folder))
+    return before, behind
 
 
 def check_prep(slurm: Slurm, prep: Prep) -> None:

@@ -1,0 +1,1 @@
+"""What `geo-nemo launch` knows of SLURM: checks, the settings that jobs read, calls of sbatch."""

@@ -1,0 +1,85 @@
+"""One launch a run: who has submitted a job for an output folder.
+
+`OUTPUT/slurm/launched` names the job, or the launch that is about to submit it; `OUTPUT/slurm/job`
+the job that runs there, which the job itself writes.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from geo_nemo.config import UserError
+from geo_nemo.config.files import make_folder, write_whole
+from geo_nemo.config.lock import folder_lock
+from geo_nemo.launch.cluster import is_queued
+
+LAUNCHING = "launching"
+# A launch on another machine that has not come to its end by then was killed.
+STALE_S = 600
+
+
+@contextmanager
+def claimed(outputs: Sequence[str], after: str | None = None) -> Iterator[None]:
+    """Claim each folder for this launch, and let go of all where the block fails.
+
+    after: a job that the launch waits for, which may have the folder until then.
+    Raises `UserError` where a job is in the queue for one of them, or another launch is on its way.
+    """
+    taken: list[Path] = []
+    try:
+        for output in outputs:
+            folder = Path(output) / "slurm"
+            make_folder(folder)
+            with folder_lock(folder):
+                _check_free(folder, output, after)
+                mark = f"{LAUNCHING} {socket.gethostname()} {os.getpid()}\n"
+                write_whole(folder / "launched", mark.encode())
+            taken.append(folder)
+        yield
+    except BaseException:
+        for folder in taken:
+            (folder / "launched").unlink(missing_ok=True)
+        raise
+
+
+def record_job(outputs: Sequence[str], job: str) -> None:
+    """Write down the job that was submitted; of several outputs, each is a task of an array."""
+    for number, output in enumerate(outputs):
+        task = f"{job}_{number}" if len(outputs) > 1 else job
+        write_whole(Path(output) / "slurm/launched", f"{task}\n".encode())
+
+
+def _check_free(folder: Path, output: str, after: str | None) -> None:
+    for name in ("launched", "job"):
+        owner = _read(folder / name)
+        if owner.startswith(LAUNCHING):
+            if _is_underway(folder / name, owner):
+                raise UserError(f"another geo-nemo launch is submitting {output}: wait for it")
+        elif owner and owner != after and (state := is_queued(owner)):
+            raise UserError(
+                f"job {owner} is {state} for output_dir={output}: wait for it, scancel {owner}, or "
+                "give another output_dir"
+            )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _is_underway(path: Path, owner: str) -> bool:
+    host, process = ([*owner.split()[1:], "", ""])[:2]
+    if host != socket.gethostname():
+        return time.time() - path.stat().st_mtime < STALE_S
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, ValueError):
+        return False
+    return True

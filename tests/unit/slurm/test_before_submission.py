@@ -1,0 +1,149 @@
+"""What the cluster says before anything is submitted, and one launch an output folder."""
+
+import os
+import socket
+
+import pytest
+
+from tests.unit.slurm.test_launch import PREP, RUN
+
+GIVEN = (*RUN, "data.store=/data/news/store", *PREP)
+PARTITIONS = (
+    "PartitionName=gpu AllowAccounts=ALL AllowQos=ALL Default=YES MaxNodes=UNLIMITED "
+    "MaxTime=1-00:00:00 State=UP TotalNodes=4\n"
+    "PartitionName=short AllowAccounts=ALL AllowQos=high DenyAccounts=guests Default=NO MaxNodes=1 "
+    "MaxTime=04:00:00 State=UP TotalNodes=8\n"
+    "PartitionName=old AllowAccounts=ours Default=NO MaxTime=UNLIMITED State=DOWN TotalNodes=8\n"
+    "PartitionName=own AllowAccounts=ours Default=NO MaxTime=UNLIMITED State=UP TotalNodes=8\n"
+)
+
+
+@pytest.fixture
+def cluster(launch):
+    (launch.cluster.folder / "partitions").write_text(PARTITIONS)
+    return launch.cluster
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            ("slurm.time=2-00:00:00",),
+            "slurm.time=2-00:00:00 is above the limit of partition gpu, 1-00:00:00: give "
+            "slurm.time=1-00:00:00: a run goes on over many jobs, or another slurm.partition",
+        ),
+        (
+            ("slurm.prep.partition=short", "slurm.prep.qos=high"),
+            "slurm.prep.time=24:00:00 is above the limit of partition short, 04:00:00: give",
+        ),
+        (("slurm.partition=none",), "no such partition; there is gpu, short, old, own"),
+        (("slurm.partition=old",), "partition old is DOWN, not UP: give another slurm.partition"),
+        (("slurm.nodes=8",), "slurm.nodes=8, but partition gpu has 4: give fewer"),
+        (
+            ("slurm.partition=short", "slurm.time=60", "slurm.nodes=2"),
+            "slurm.nodes=2, but partition short allows a job 1",
+        ),
+        (
+            ("slurm.partition=own", "slurm.account=theirs"),
+            "slurm.account=theirs: partition own takes ours alone",
+        ),
+        (
+            ("slurm.partition=short", "slurm.time=60", "slurm.account=guests"),
+            "slurm.account=guests: partition short does not take it",
+        ),
+        (
+            ("slurm.partition=short", "slurm.time=60", "slurm.qos=low"),
+            "slurm.qos=low: partition short takes high alone",
+        ),
+    ],
+)
+def test_what_a_partition_would_not_start_is_said_at_once(launch, cluster, settings, told):
+    code, _, err = launch(*GIVEN, *settings)
+    assert code == 2 and told in err and err.count("\n") == 1, err
+    assert cluster.calls("sbatch") == []
+    assert not (launch.runs / "a").exists()
+
+
+def test_of_several_partitions_one_that_fits_is_enough(launch, cluster):
+    assert launch(*GIVEN, "slurm.partition='short,gpu'")[0] == 0
+    code, _, err = launch(*GIVEN, "slurm.partition='old,short'", "output_dir=/runs/b")
+    assert code == 2 and "partition old is DOWN" in err
+
+
+def test_a_cluster_without_a_default_partition_wants_one_named(launch, cluster):
+    (cluster.folder / "partitions").write_text(PARTITIONS.replace("Default=YES", "Default=NO"))
+    code, _, err = launch(*GIVEN)
+    assert code == 2 and "slurm.partition is not given, and this cluster has no default" in err
+
+
+def test_accounts_and_qos_are_those_of_the_database_where_there_is_one(launch, cluster):
+    # Without one, whatever is given is taken.
+    assert launch(*GIVEN, "slurm.account=any", "slurm.qos=any")[0] == 0
+    (cluster.folder / "accounts").write_text("ours\nmine\nours\n")
+    (cluster.folder / "qos").write_text("normal\nhigh\n")
+    given = (*GIVEN, "output_dir=/runs/b")
+    code, _, err = launch(*given, "slurm.account=theirs")
+    assert code == 2 and "slurm.account=theirs: no such account of yours; yours are mine, o" in err
+    evaluation = ("--eval", "runs.a=/runs/b store=/data/news/store output=/runs/e")
+    code, _, err = launch(*given, "slurm.account=ours", "slurm.eval.qos=low", *evaluation)
+    assert code == 2 and "slurm.eval.qos=low: no such QOS; there is high, normal" in err
+    assert launch(*given, "slurm.account=Ours", "slurm.qos=high")[0] == 0
+    (cluster.folder / "accounts").write_text("")
+    code, _, err = launch(*given, "slurm.account=ours", "output_dir=/runs/c")
+    assert code == 2 and "has none here" in err
+
+
+def test_a_second_launch_of_a_folder_is_refused_while_the_first_is_in_the_queue(launch, cluster):
+    assert launch(*GIVEN)[0] == 0
+    assert (launch.runs / "a/slurm/launched").read_text() == "1002\n"
+    (cluster.folder / "queue").write_text("1002 PENDING\n")
+    code, _, err = launch(*GIVEN)
+    assert code == 2 and err.count("\n") == 1
+    assert "job 1002 is PENDING for output_dir=/runs/a: wait for it, scancel 1002, or give" in err
+    assert len(cluster.calls("sbatch")) == 2
+    # A job that this launch waits for may have it until then.
+    code, _, err = launch(*GIVEN, "--after", "1002")
+    assert code == 0, err
+    (cluster.folder / "queue").write_text("1004 gone\n")
+    assert launch(*GIVEN)[0] == 0
+
+
+def test_runs_of_an_array_are_claimed_each(launch, cluster):
+    given = (*GIVEN, "train.lr=1e-3,2e-3", "--multirun")
+    assert launch(*given)[0] == 0
+    claims = sorted(path.read_text() for path in launch.runs.glob("a/*/slurm/launched"))
+    assert claims == ["1002_0\n", "1002_1\n"]
+    (cluster.folder / "queue").write_text("1002_1 RUNNING\n1002_0 gone\n")
+    code, _, err = launch(*given)
+    assert code == 2 and "job 1002_1 is RUNNING for output_dir=/runs/a/train.lr=0.002" in err
+
+
+def test_a_job_that_was_submitted_by_hand_has_its_folder_too(launch, cluster):
+    (launch.runs / "a/slurm").mkdir(parents=True)
+    (launch.runs / "a/slurm/job").write_text("77\n")
+    (cluster.folder / "queue").write_text("77 RUNNING\n")
+    code, _, err = launch(*GIVEN)
+    assert code == 2 and "job 77 is RUNNING for output_dir=/runs/a" in err
+
+
+def test_two_launches_at_once_and_one_that_was_killed(launch, cluster):
+    claim = launch.runs / "a/slurm/launched"
+    claim.parent.mkdir(parents=True)
+    claim.write_text(f"launching {socket.gethostname()} {os.getpid()}\n")
+    code, _, err = launch(*GIVEN)
+    assert code == 2 and "another geo-nemo launch is submitting /runs/a: wait for it" in err
+    claim.write_text("launching another-machine 1\n")
+    code, _, err = launch(*GIVEN)
+    assert code == 2 and "another geo-nemo launch is submitting" in err
+    os.utime(claim, (1e9, 1e9))
+    assert launch(*GIVEN)[0] == 0
+    claim.write_text(f"launching {socket.gethostname()} 99999999\n")
+    assert launch(*GIVEN)[0] == 0
+
+
+def test_a_launch_that_is_refused_lets_go_of_the_folder(launch, cluster):
+    (cluster.folder / "refuse").touch()
+    assert launch(*GIVEN)[0] == 2
+    assert not (launch.runs / "a/slurm/launched").exists()
+    (cluster.folder / "refuse").unlink()
+    assert launch(*GIVEN)[0] == 0
