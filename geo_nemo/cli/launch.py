@@ -90,13 +90,13 @@ def command(
     scripts = scripts_dir()
     folder = settings_folder(outputs, [config for job in jobs for config in job.configs])
     launch = Launch(folder, scripts, job_environment(slurm, scripts), jobs)
+    check_cluster([job.ask for job in jobs])
     if dry_run:
         show(launch, after)
         show_configs(trainings)
         return 0
     if shutil.which("sbatch") is None:
         raise UserError("there is no sbatch here: run this on a login node of the cluster")
-    check_cluster([job.ask for job in jobs])
     for name, number in submit_all(launch, train.outputs, after).items():
         click.echo(f"{name} {number}")
     return 0

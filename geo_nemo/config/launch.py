@@ -153,7 +153,7 @@ class Slurm(Section):
 
     prep: Task = Task()
     eval: Task = Task()
-    report: Task = Task()
+    report: Task = Task(cpus=2)
 
     @field_validator("sbatch")
     @classmethod

@@ -7,8 +7,8 @@
 What runs is `geo-nemo train` with the same settings, or with trainer=nemo NeMo's `llm.pretrain`.
 """
 
-import os
 import shlex
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ need("nemo_run", "nemo-run", "nemo")
 import nemo_run as run  # noqa: E402
 
 from geo_nemo.config import Run, UserError  # noqa: E402
-from geo_nemo.config.launch import Launch, Slurm  # noqa: E402
+from geo_nemo.config.launch import Launch, Slurm, walltime_minutes  # noqa: E402
 from geo_nemo.config.load import load_config  # noqa: E402
 from geo_nemo.config.recipe_files import group_names  # noqa: E402
 from geo_nemo.config.whole import as_yaml, whole_config  # noqa: E402
@@ -41,11 +41,13 @@ def task(
     num_nodes: int = 1,
     devices: int = 1,
     quoted: bool = False,
+    python: str = "python",
 ) -> run.Script | run.Partial:
     """What an executor runs: `python -m geo_nemo train SETTINGS`, or NeMo's `llm.pretrain`.
 
     num_nodes, devices: for trainer=nemo. quoted: for a SlurmExecutor, which puts the words into a
-    shell script as they are. Raises UserError where the settings do not make a run.
+    shell script as they are. python: of the place where it runs; a container has its own. Raises
+    UserError where the settings do not make a run.
     """
     load_config("train", Run, settings)
     if trainer == "nemo":
@@ -55,7 +57,8 @@ def task(
     if trainer != "geo_nemo":
         raise UserError(f"trainer={trainer}: there are geo_nemo and nemo")
     words = [shlex.quote(word) for word in settings] if quoted else settings
-    return run.Script(path="geo_nemo", m=True, entrypoint="python", args=["train", *words])
+    start = shlex.quote(python) if quoted else python
+    return run.Script(path="geo_nemo", m=True, entrypoint=start, args=["train", *words])
 
 
 def local(processes: int = 1) -> run.LocalExecutor:
@@ -87,7 +90,7 @@ def slurm(settings: Sequence[str] = ()) -> run.SlurmExecutor:
     """
     job = load_config("launch", Launch, settings).slurm
     _refuse_unserved(job)
-    return run.SlurmExecutor(**_of_slurm(job), tunnel=run.LocalTunnel(job_dir=_job_folder()))
+    return run.SlurmExecutor(**_of_slurm(job), tunnel=run.LocalTunnel(job_dir=""))
 
 
 def _of_slurm(job: Slurm) -> dict[str, Any]:
@@ -99,6 +102,7 @@ def _of_slurm(job: Slurm) -> dict[str, Any]:
         ntasks_per_node=job.tasks_per_node,
         gpus_per_node=job.gpus_per_node or None,
         cpus_per_task=job.cpus_per_task,
+        mem=job.memory,
         time=job.time,
         exclusive=job.exclusive or None,
         signal=f"TERM@{job.signal_seconds}",
@@ -106,10 +110,6 @@ def _of_slurm(job: Slurm) -> dict[str, Any]:
         container_mounts=list(job.mounts),
         packager=run.Packager(),
     )
-
-
-def _job_folder() -> str:
-    return os.environ.get("NEMORUN_HOME") or str(Path.home() / ".nemo_run")
 
 
 def _refuse_unserved(job: Slurm) -> None:
@@ -151,7 +151,7 @@ def geo_docker() -> run.Config[run.Executor]:  # the only type of which `nemo` f
 def geo_slurm() -> run.Config[run.SlurmExecutor]:
     """run.executor=geo_slurm run.executor.account=A run.executor.nodes=4."""
     settings = _of_slurm(Slurm()) | {"packager": run.Config(run.Packager)}
-    tunnel = run.Config(run.LocalTunnel, job_dir=_job_folder())
+    tunnel = run.Config(run.LocalTunnel, job_dir="")
     return run.Config(run.SlurmExecutor, **settings, tunnel=tunnel)
 
 
@@ -169,14 +169,29 @@ def train(
     name = f"geo-{experiment.replace('/', '-')}"
     executor = ctx.executor or local()
     quoted = isinstance(executor, run.SlurmExecutor)
-    if quoted and executor.account is None:
-        raise UserError("NeMo-Run names a job after its account: add run.executor.account=...")
+    python = "python"
+    if quoted:
+        _check_job(executor)
+        # A job's PATH need not be this shell's.
+        python = "python" if executor.container_image else sys.executable
     with run.Experiment(name, executor=executor) as made:
-        made.add(task(whole, trainer, num_nodes, devices, quoted), name=name)
+        made.add(task(whole, trainer, num_nodes, devices, quoted, python), name=name)
         if ctx.dryrun:
             # NeMo-Run shows the words that it was given; plain, so that nothing is wrapped.
             print(f"# the training's config\n{as_yaml(whole_config(whole))}", end="", flush=True)
         ctx.launch(made)
+
+
+def _check_job(executor: run.SlurmExecutor) -> None:
+    """Raise UserError for a job that NeMo-Run would submit and that could not train."""
+    if executor.account is None:
+        raise UserError("NeMo-Run names a job after its account: add run.executor.account=...")
+    before = (executor.signal or "").rpartition("@")[2]
+    if before.isdigit() and 60 * walltime_minutes(str(executor.time)) <= int(before):
+        raise UserError(
+            f"run.executor.time={executor.time} leaves no time to train: the run is told to stop "
+            f"{before} seconds before the end (run.executor.signal={executor.signal}); give more"
+        )
 
 
 def _recipe(name: str) -> run.Partial:

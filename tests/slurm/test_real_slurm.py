@@ -4,20 +4,16 @@ make test-slurm     (as root; see tests/slurm/real.py)
 """
 
 import json
-import os
 import shlex
+import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
-from tests.slurm.real import Slurm, missing
 from tests.unit.slurm.fake_cluster import ROOT
 from tests.unit.slurm.test_train_job import TINY, metrics
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("GEO_NEMO_REAL_SLURM") or bool(missing()),
-    reason=f"GEO_NEMO_REAL_SLURM is not set, or {missing() or 'no reason else'}",
-)
 # A quick machine must not have taken them all before another job takes its nodes.
 STEPS = 96
 NODES = ("--nodes=2", "--ntasks-per-node=1", "--gpus-per-node=0", "--cpus-per-task=1")
@@ -30,12 +26,6 @@ ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),
     "MASTER_ADDR": "127.0.0.1",  # the nodes' names are known to no name server
 }
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory):
-    with Slurm(tmp_path_factory.mktemp("slurm")) as started:
-        yield started
 
 
 def submit(slurm, output, *settings, nodes=NODES, **environment):
@@ -55,11 +45,14 @@ def stub(tmp_path, text):
     return {"GEO_NEMO_COMMAND": str(path)}
 
 
-def at_once(slurm, number):
-    """Start a requeued job without SLURM's pause of two minutes."""
+def at_once(slurm, number, told=False):
+    """Start a requeued job without SLURM's pause of two minutes; told: once a node is left out."""
     slurm.wait_for(
         number, lambda job: job["JobState"] == "PENDING" and job["Restarts"] != "0", "requeued"
     )
+    if told:
+        slurm.wait_for(number, lambda job: job["ExcNodeList"] != "(null)", "told")
+        slurm.wait_for(number, lambda job: job["Priority"] != "0", "released")
     slurm("scontrol", "update", f"JobId={number}", "StartTime=now")
 
 
@@ -79,7 +72,7 @@ def test_a_preempted_run_is_requeued_and_ends_like_one_that_was_not(slurm, tiny_
         "--output=/dev/null", "--wrap", "sleep 1",
     ).strip()  # fmt: skip
     at_once(slurm, number)
-    ended = slurm.wait_for(number, lambda job: job["JobState"] in ("COMPLETED", "FAILED"), "ended")
+    ended = slurm.wait_for_end(number)
     log = (tmp_path / "preempted.log").read_text()
     assert ended["JobState"] == "COMPLETED", log
     assert ended["Restarts"] == "1"
@@ -87,7 +80,7 @@ def test_a_preempted_run_is_requeued_and_ends_like_one_that_was_not(slurm, tiny_
     assert slurm.job(other)["JobState"] == "COMPLETED"
 
     whole = submit(slurm, tmp_path / "whole", *settings)
-    slurm.wait_for(whole, lambda job: job["JobState"] in ("COMPLETED", "FAILED"), "ended")
+    slurm.wait_for_end(whole)
     seen, expected = metrics(tmp_path / "preempted"), metrics(tmp_path / "whole")
     assert [line["step"] for line in seen] == list(range(STEPS))
     assert [timeless(line) for line in seen] == [timeless(line) for line in expected]
@@ -104,24 +97,75 @@ def test_a_cancelled_job_stays_cancelled(slurm, tmp_path):
     assert ended["Restarts"] == "0"
 
 
-def test_a_faulty_node_is_left_out_of_the_next_start(slurm, tmp_path):
+@pytest.mark.parametrize("drain", ["0", "1"])
+def test_a_check_that_fails_everywhere_leaves_out_node_after_node_and_then_stops(
+    slurm, tmp_path, drain
+):
     one = ("--nodes=1", *NODES[1:])
-    # Two GPUs are asked for, and there is no nvidia-smi here.
+    # Two GPUs are asked for, and there are none here.
     number = submit(
-        slurm, tmp_path / "run", nodes=one, GEO_NEMO_GPUS="2", GEO_NEMO_DRAIN="0",
-        **stub(tmp_path, "exit 0"),
+        slurm, tmp_path / "run", nodes=one, GEO_NEMO_GPUS="2", GEO_NEMO_DRAIN=drain,
+        GEO_NEMO_DEV=str(tmp_path), **stub(tmp_path, "exit 0"),
     )  # fmt: skip
-    slurm.wait_for(number, lambda job: job["Restarts"] == "1", "requeued")
-    first = slurm.wait_for(number, lambda job: job["ExcNodeList"] != "(null)", "told")
-    at_once(slurm, number)
-    second = slurm.wait_for(number, lambda job: job["Restarts"] == "2", "requeued again")
-    second = slurm.wait_for(number, lambda job: "," in job["ExcNodeList"], "told again")
-    assert first["ExcNodeList"] in ("n1", "n2")
-    assert sorted(second["ExcNodeList"].split(",")) == ["n1", "n2"]
-    slurm("scancel", number)
+    try:
+        at_once(slurm, number, told=drain == "0")
+        ended = slurm.wait_for_end(number)
+        log = (tmp_path / "run.log").read_text()
+        assert (ended["JobState"], ended["ExitCode"]) == ("FAILED", "1:0"), log
+        assert ended["Restarts"] == "1"
+        did = "drained" if drain == "1" else "leaves out"
+        assert f"{did} node n1: no nvidia-smi" in log and f"{did} node n2: no nvidia-smi" in log
+        assert "cannot be placed any more: without the faulty nodes partition low has 0" in log
+        states = slurm("sinfo", "-h", "-N", "-p", "low", "-o", "%T").split()
+        assert all(state.startswith("drain") == (drain == "1") for state in states)
+    finally:
+        slurm("scontrol", "update", "NodeName=n1,n2", "State=RESUME", check=False)
+
+
+def test_a_user_may_not_drain_and_the_job_leaves_the_nodes_out(slurm):
+    folder = slurm.user.folder("drain")
+    path = slurm.user.script("stub", "exit 0")
+    number = slurm.user(
+        "sbatch", "--parsable", "--nodes=1", *NODES[1:], *ALWAYS, f"--output={folder}/log",
+        str(ROOT / "slurm" / "train.sbatch"), f"output_dir={folder}/run",
+        GEO_NEMO_COMMAND=str(path), GEO_NEMO_CHECKS="node", GEO_NEMO_GPUS="2", GEO_NEMO_DRAIN="1",
+        GEO_NEMO_DEV=str(folder), GEO_NEMO_MIN_FREE_GB="0",
+    ).strip()  # fmt: skip
+    at_once(slurm, number, told=True)
+    ended = slurm.wait_for_end(number)
+    log = (folder / "log").read_text()
+    assert (ended["JobState"], ended["ExitCode"]) == ("FAILED", "1:0"), log
+    assert "leaves out node n1" in log and "cannot be placed any more" in log
+    assert "drain" not in slurm("sinfo", "-h", "-N", "-o", "%T")
+
+
+def test_on_a_full_disk_the_job_says_so_and_stops(slurm):
+    folder = slurm.user.folder("full")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=777", "full", folder], check=True)
+    try:
+        (folder / "filler").write_bytes(bytes(60 * 1024))
+        path = slurm.user.script("stub", "exit 0")
+        log = slurm.user.home / "full.log"
+        for filled in (False, True):
+            if filled:
+                with suppress(OSError), (folder / "more").open("wb", buffering=0) as file:
+                    while True:
+                        file.write(b"x")
+            number = slurm.user(
+                "sbatch", "--parsable", "--nodes=1", *NODES[1:], *ALWAYS, f"--output={log}",
+                "--open-mode=truncate", str(ROOT / "slurm" / "train.sbatch"),
+                f"output_dir={folder}/run", GEO_NEMO_COMMAND=str(path), GEO_NEMO_CHECKS="node",
+                GEO_NEMO_GPUS="0", GEO_NEMO_MIN_FREE_GB="0",
+            ).strip()  # fmt: skip
+            ended = slurm.wait_for_end(number)
+            assert ended["ExitCode"] == "2:0", log.read_text()
+            said = [line for line in log.read_text().splitlines() if "start 0 on" not in line]
+            assert len(said) == 1 and "no space left" in said[0], said
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def test_a_mistake_ends_the_job_with_2(slurm, tmp_path):
     number = submit(slurm, tmp_path / "run", **stub(tmp_path, "echo no such key >&2; exit 2"))
-    ended = slurm.wait_for(number, lambda job: job["JobState"] == "FAILED", "failed")
+    ended = slurm.wait_for_end(number)
     assert ended["ExitCode"] == "2:0" and ended["Restarts"] == "0"

@@ -38,7 +38,10 @@ def cluster(launch):
         ),
         (("slurm.partition=none",), "no such partition; there is gpu, short, old, own"),
         (("slurm.partition=old",), "partition old is DOWN, not UP: give another slurm.partition"),
-        (("slurm.nodes=8",), "slurm.nodes=8, but partition gpu has 4: give fewer"),
+        (
+            ("slurm.nodes=8", "train.global_batch_size=512"),
+            "slurm.nodes=8, but partition gpu has 4: give fewer",
+        ),
         (
             ("slurm.partition=short", "slurm.time=60", "slurm.nodes=2"),
             "slurm.nodes=2, but partition short allows a job 1",
