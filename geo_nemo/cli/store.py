@@ -9,7 +9,7 @@ from rich.console import Console
 from geo_nemo.cli.store_move import StorePlace, here, pull, push
 from geo_nemo.cli.store_options import POLICY, POSITION, STORE, URL_FORM, WHERE
 
-EXIT_BROKEN = 2
+EXIT_BROKEN = 1
 
 
 class _Group(click.Group):
@@ -43,17 +43,21 @@ def command() -> None:
 def verify(store: Path | str, workers: int) -> int:
     """Read a whole store and say that it is whole, or name each broken shard.
 
-    Exits with 2 when something is broken.
+    Exits with 1 when something is broken, with 2 when there is no store to read.
     """
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.cli.store_words import broken_line, whole_line
-    from geo_nemo.store.manifest import read_manifest
+    from geo_nemo.store.manifest import DamagedStore, read_manifest
     from geo_nemo.store.verify import find_damage
 
-    store = here(store)
-    manifest, content_hash = read_manifest(store)
-    with progress_bar("bytes") as progress:
-        damage = find_damage(store, manifest, progress, workers)
+    try:
+        store = here(store)
+        manifest, content_hash = read_manifest(store)
+        with progress_bar("bytes") as progress:
+            damage = find_damage(store, manifest, progress, workers)
+    except DamagedStore as error:
+        click.echo(f"geo-nemo: {error}", err=True)
+        return EXIT_BROKEN
     if damage:
         for each in damage:
             click.echo(f"{store / each.file} {each.problem}")

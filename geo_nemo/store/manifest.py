@@ -59,6 +59,10 @@ COLUMNS: dict[str, tuple[Dtype, ...]] = {
 TOKEN_COLUMNS = ("title.bin", "body.bin")
 
 
+class DamagedStore(UserError):
+    """A store of which something is not as it was written: a finding, where one looks for it."""
+
+
 class FileEntry(Section):
     """Size and content hash of one file."""
 
@@ -202,7 +206,7 @@ def parse_manifest(content: bytes, store: str, mending: str) -> tuple[Manifest, 
             ) from None
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(
+        raise DamagedStore(
             f"{store}/{MANIFEST_NAME} is no manifest of format {FORMAT_VERSION}: {where}: "
             f"{first['msg']}; {mending}"
         ) from None

@@ -26,6 +26,7 @@ from geo_nemo.remote.transfer import Damaged, Item, check_room, download, upload
 from geo_nemo.store.manifest import (
     FETCHED_NAME,
     MANIFEST_NAME,
+    DamagedStore,
     Manifest,
     parse_manifest,
     read_manifest,
@@ -166,7 +167,7 @@ def _pull(
         _fetch_tokenizer(source, manifest, partial)
         download(source, partial, items, progress, STAGE)
     except Damaged as error:
-        raise UserError(f"{error}: push the store again to another address") from None
+        raise DamagedStore(f"{error}: push the store again to another address") from None
     with writing(folder):
         write_synced(partial / FETCHED_NAME, f"{source.address}\n".encode())
         write_synced(partial / MANIFEST_NAME, content)
@@ -198,8 +199,8 @@ def _read_manifest(source: RemoteFolder) -> tuple[Manifest, str, bytes]:
     manifest, content_hash = parse_manifest(content, source.address, mending)
     try:
         check_manifest(_ROOT, manifest)  # its names become files of this machine
-    except UserError:
-        raise UserError(
+    except DamagedStore:
+        raise DamagedStore(
             f"{source.address}/{MANIFEST_NAME} does not agree with itself, or names files outside "
             f"the store: {mending}"
         ) from None

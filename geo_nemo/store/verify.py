@@ -22,6 +22,7 @@ from geo_nemo.store.manifest import (
     COLUMNS,
     HOSTS_NAME,
     TOKEN_COLUMNS,
+    DamagedStore,
     FileEntry,
     Manifest,
     ShardEntry,
@@ -65,7 +66,7 @@ def check_sizes(root: Path, manifest: Manifest, tokens: bool = True) -> None:
 
 
 def check_manifest(root: Path, manifest: Manifest) -> None:
-    """The manifest agrees with itself, and names files inside the store `root` only."""
+    """Raise `DamagedStore` unless it agrees with itself, and names files inside `root` alone."""
     for name, split in manifest.splits.items():
         _check_totals(root, name, split)
         for shard in split.shards:
@@ -94,7 +95,7 @@ def find_damage(
     """Everything that is wrong with the store, in the manifest's order; empty for a whole one.
 
     workers: shards checked at the same time; 0 is one a core.
-    Raises UserError where the manifest does not agree with itself.
+    Raises DamagedStore where the manifest does not agree with itself.
     """
     check_manifest(root, manifest)
     damage = []
@@ -219,24 +220,26 @@ def _size_problem(path: Path, entry: FileEntry) -> str | None:
 def _check_totals(root: Path, name: str, split: SplitEntry) -> None:
     for total in ("documents", "title_tokens", "body_tokens"):
         if sum(getattr(shard, total) for shard in split.shards) != getattr(split, total):
-            raise UserError(f"{root}: the manifest's {total} of {name} do not add up; {mend(root)}")
+            raise DamagedStore(
+                f"{root}: the manifest's {total} of {name} do not add up; {mend(root)}"
+            )
 
 
 def _check_entry(root: Path, manifest: Manifest, shard: ShardEntry) -> None:
     folder = _inside(root, shard.path)
     missing = COLUMNS.keys() - shard.files.keys()
     if missing:
-        raise UserError(f"{folder}: the manifest lacks {min(missing)}; {mend(root)}")
+        raise DamagedStore(f"{folder}: the manifest lacks {min(missing)}; {mend(root)}")
     for name, entry in shard.files.items():
         tokens = name in TOKEN_COLUMNS and entry.dtype != manifest.dtype
         if entry.dtype not in COLUMNS.get(name, ()) or tokens:
-            raise UserError(f"{folder / name} cannot hold {entry.dtype}; {mend(root)}")
+            raise DamagedStore(f"{folder / name} cannot hold {entry.dtype}; {mend(root)}")
         if entry.bytes % np.dtype(entry.dtype).itemsize:
-            raise UserError(f"{folder / name} is no whole number of values; {mend(root)}")
+            raise DamagedStore(f"{folder / name} is no whole number of values; {mend(root)}")
     if not set(shard.countries) <= set(manifest.countries):
-        raise UserError(f"{folder}: the manifest does not list its countries; {mend(root)}")
+        raise DamagedStore(f"{folder}: the manifest does not list its countries; {mend(root)}")
     if not set(shard.sources) <= set(manifest.source_names):
-        raise UserError(f"{folder}: the manifest does not list its sources; {mend(root)}")
+        raise DamagedStore(f"{folder}: the manifest does not list its sources; {mend(root)}")
 
 
 def listed_files(
@@ -256,7 +259,9 @@ def listed_files(
 
 def _inside(root: Path, relative: str) -> Path:
     if Path(relative).is_absolute() or ".." in Path(relative).parts:
-        raise UserError(f"{root}: the manifest names {relative}, outside the store; {mend(root)}")
+        raise DamagedStore(
+            f"{root}: the manifest names {relative}, outside the store; {mend(root)}"
+        )
     return root / relative
 
 

@@ -89,11 +89,38 @@ def test_verify_says_whole_or_names_every_broken_shard(run, stores, tmp_path):
     body.write_bytes(bytes(body.stat().st_size))
     (store / "test/00000/year.bin").unlink()
     status, out, err = run("verify", store)
-    assert status == 2
+    assert status == 1
     assert f"{body} does not match the manifest's hash" in out
     assert f"{store / 'test/00000/year.bin'} is missing" in out
     last = err.splitlines()[-1]
     assert last.startswith(f"geo-nemo: {store}: 2 of 4 shards broken (test/00000, train/00001); ")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda text: text[: len(text) // 2], "manifest.json is no manifest of format 2"),
+        (lambda text: text.replace('"documents": 12', '"documents": 13', 1), "do not add up"),
+    ],
+)
+def test_a_damaged_manifest_is_a_finding(run, stores, tmp_path, spoil, words):
+    store = shutil.copytree(stores["news"], tmp_path / "copy")
+    manifest = store / "manifest.json"
+    manifest.write_text(spoil(manifest.read_text()))
+    status, out, err = run("verify", store)
+    assert (status, out) == (1, "")
+    assert err.startswith("geo-nemo: ") and err.count("\n") == 1
+    assert words in err
+
+
+def test_a_store_of_another_format_is_no_finding(run, stores, tmp_path):
+    store = shutil.copytree(stores["news"], tmp_path / "copy")
+    manifest = store / "manifest.json"
+    text = manifest.read_text()
+    manifest.write_text(text.replace('"format_version": 2', '"format_version": 9'))
+    status, _, err = run("verify", store)
+    assert status == 2
+    assert "format 9" in err
 
 
 def test_stats_prints_tables_and_writes_json_and_a_page(run, stores, tmp_path):

@@ -88,7 +88,7 @@ def test_a_damaged_copy_is_named_with_where_to_fetch_it_again(run, store, tmp_pa
     (body,) = (tmp_path / "cache").rglob("body.bin")
     body.write_bytes(bytes(body.stat().st_size))
     status, _, err = run("store", "verify", "s3://news/data/store")
-    assert status == 2
+    assert status == 1
     assert (
         f"remove the folder {body.parents[2]} and fetch it again from s3://news/data/store" in err
     )
