@@ -27,6 +27,8 @@ COMMANDS = {
     "report": "one HTML page: corpus, batches, losses, matrix, questions",
     "demo": "the whole way on a synthetic corpus or on your file",
     "recipes": "list the recipes, show one as a whole config, compare two",
+    "status": "how runs stand: step, speed, time left, restarts, last error",
+    "notify": "tell by web or command how a run ended, as its settings say",
     "doctor": "compare this machine with what geo_nemo needs",
     "allreduce": "measure the all-reduce of a job's processes",
 }

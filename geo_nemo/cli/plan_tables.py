@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from geo_nemo.cli.units import duration, size_text
 from geo_nemo.data.outline import GroupOutline
 from geo_nemo.train.plan import GIB, Plan, StageLine
 
@@ -157,25 +158,3 @@ def _work(plan: Plan) -> list[tuple[str, str]]:
         ("the run", duration(time.seconds)),
         ("GPU hours", f"{time.gpu_hours:,.1f}"),
     ]
-
-
-def size_text(count: int) -> str:
-    """Bytes in the largest binary unit that leaves a number above 1."""
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:,.1f} TiB"
-
-
-def duration(seconds: float) -> str:
-    """Two units of time at most, rounded: 3 d 4 h."""
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    minutes, hours = round(seconds / 60), round(seconds / 3600)
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 24 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{hours // 24} d {hours % 24} h"

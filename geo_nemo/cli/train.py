@@ -26,6 +26,7 @@ from geo_nemo.config.versions import installed
 from geo_nemo.config.whole import as_json, as_yaml, whole_config
 from geo_nemo.metadata.tokenizer import control_tokens
 from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
+from geo_nemo.train.ending import Ending
 from geo_nemo.train.origin import as_record
 from geo_nemo.train.plan import Assumptions, plan_prepared
 from geo_nemo.train.setup import Prepared, prepare
@@ -126,9 +127,11 @@ def train(prepared: Prepared, processes: int) -> int:
     first = rank() == 0
     output = Path(run.output_dir)
     with ExitStack() as stack:
+        ending = Ending(run)
         if first:
             stack.enter_context(folder_lock(output))
             earlier_sessions(output)
+        stack.enter_context(ending)
         progress = stack.enter_context(progress_bar()) if first else no_progress
         # The watchdog speaks first: it knows where each thread stands.
         patience = timedelta(minutes=run.health.hang_minutes + WATCHDOG_FIRST_MINUTES)
@@ -138,6 +141,8 @@ def train(prepared: Prepared, processes: int) -> int:
         # Not before: a rank that waits for the others to join must end when the launcher ends it.
         deadline = stop_deadline(run.health)
         stop = stack.enter_context(stop_on_signal(_announce if first else _nothing, deadline))
+        # Once more: it comes before the end of the process groups, which may wait for other ranks.
+        stack.push(ending)
         from geo_nemo.train.callbacks import (
             Heartbeat,
             Metrics,
@@ -150,7 +155,7 @@ def train(prepared: Prepared, processes: int) -> int:
         from geo_nemo.train.loop import Trainer
 
         steps = run.train.steps
-        watch = stack.enter_context(Watch(output, run.health.hang_minutes))
+        watch = stack.enter_context(Watch(output, run.health.hang_minutes, ending.hung))
         trainer = Trainer(prepared, device, progress=watch.through(progress), stop=stop)
         sinks = make_sinks(run.logging, output, run.name, run.model_dump()) if first else []
         trainer.callbacks = [
@@ -180,7 +185,9 @@ def train(prepared: Prepared, processes: int) -> int:
             # The last, so that the others' work in these steps is in the trace.
             profile = Profile(output / "profile", run.logging.profile, trainer.engine)
             trainer.callbacks.append(profile)
+        trainer.callbacks.insert(0, ending)
         finished = trainer.fit()
+        ending.finished, ending.reason = finished, stop.reason
     if first and not finished:
         print(
             f"geo-nemo: stopped by {stop.reason} at step "

@@ -6,6 +6,7 @@ from geo_nemo.config.errors import RunError, UserError
 from geo_nemo.config.health import Health
 from geo_nemo.config.init import Init
 from geo_nemo.config.logging import Logging
+from geo_nemo.config.notify import Notify
 from geo_nemo.config.schema import (
     Checkpoint,
     Data,
@@ -31,6 +32,7 @@ __all__ = [
     "Logging",
     "MetadataPolicy",
     "Model",
+    "Notify",
     "Parallel",
     "Precision",
     "Run",

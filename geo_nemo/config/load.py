@@ -23,6 +23,8 @@ from geo_nemo.config.recipe_files import find_recipe, group_names, is_group, rec
 from geo_nemo.config.schema import Section
 
 S = TypeVar("S", bound=Section)
+# An address may be a secret, as webhooks are; an error names the key, and that will do.
+_ADDRESS = re.compile(r"(https?://)[^\s,\]})]+")
 # Recipes of a group that an error still names one by one.
 MANY = 20
 
@@ -72,7 +74,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise UserError(f"{name} is not YAML: {' '.join(str(error).split())[:200]}") from None
     # Hydra raises ValueError for the choice of a group that is not a name.
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise UserError(f"{name}: {_hydra_line(error)}") from error
+        raise UserError(f"{name}: {_without_addresses(_hydra_line(error))}") from error
 
 
 def validate(name: str, schema: type[S], values: dict[str, Any]) -> S:
@@ -124,7 +126,7 @@ def _first_mistake(schema: type[BaseModel], error: ValidationError) -> str:
         line = f"no value for {', '.join(missing)}: add {key}=... to the command"
         mistakes = mistakes[len(missing) - 1 :]
     else:
-        given = repr(first["input"])
+        given = _without_addresses(repr(first["input"]))
         line = f"{key}={given[:80]}: {first['msg'][0].lower()}{first['msg'][1:]}"
     more = len(mistakes) - 1
     return line + (f" (and {more} more)" if more else "")
@@ -180,6 +182,10 @@ def _hydra_line(error: Exception) -> str:
     if cause is not None and str(cause) not in str(error):
         text += " " + " ".join(str(cause).split())
     return re.split(r" full_key:| To append to your | See https:", text)[0]
+
+
+def _without_addresses(text: str) -> str:
+    return _ADDRESS.sub(r"\1...", text)
 
 
 def _without_open(values: Any) -> Any:

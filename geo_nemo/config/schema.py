@@ -18,6 +18,7 @@ from geo_nemo.config.health import Health
 from geo_nemo.config.init import Init
 from geo_nemo.config.lengths import with_shares
 from geo_nemo.config.logging import Logging
+from geo_nemo.config.notify import Notify
 from geo_nemo.config.parallel import Parallel
 from geo_nemo.config.precision import Precision
 from geo_nemo.config.rates import StageRate
@@ -155,6 +156,7 @@ class Run(Section):
     checkpoint: Checkpoint = Checkpoint()
     logging: Logging = Logging()
     health: Health = Health()
+    notify: Notify = Notify()
     bad_steps: BadSteps = BadSteps()
     average: Average = Average()
     validation: Validation = Validation()

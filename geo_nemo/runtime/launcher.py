@@ -24,6 +24,14 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def pid_namespace() -> str | None:
+    """What this process's number is a number in: containers of one machine count anew."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return None
+
+
 def adopt_slurm_step(environment: MutableMapping[str, str] = os.environ) -> bool:
     """Set torchrun's variables from those of the srun step that this process is a task of.
 

@@ -9,6 +9,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from geo_nemo.config.files import make_folder, writing
@@ -24,14 +26,23 @@ EXIT_HUNG = 1
 class Watchdog:
     """Watches from `start` to `stop`; `touch` says that all is well.
 
-    timeout_s: how long nothing may be heard. stacks: the file that receives the stacks.
+    timeout_s: how long nothing may be heard. stacks: the file that receives the stacks. tell: is
+    given the line that says so, within the time that is left to the other ranks.
     """
 
-    def __init__(self, timeout_s: float, stacks: Path, name: str, grace_s: float = GRACE_S):
+    def __init__(
+        self,
+        timeout_s: float,
+        stacks: Path,
+        name: str,
+        grace_s: float = GRACE_S,
+        tell: Callable[[str], None] | None = None,
+    ):
         self.timeout_s = timeout_s
         self.stacks = stacks
         self.name = name
         self.grace_s = grace_s
+        self._tell = tell
         self._heard = 0.0
         self._ended = threading.Event()
         self._file = None
@@ -81,5 +92,9 @@ class Watchdog:
         faulthandler.dump_traceback(self._file, all_threads=True)
         os.fsync(self._file.fileno())
         os.write(sys.stderr.fileno(), line.encode())
-        time.sleep(self.grace_s)
+        until = time.monotonic() + self.grace_s
+        if self._tell is not None:
+            with suppress(Exception):
+                self._tell(line.rstrip())
+        time.sleep(max(0.0, until - time.monotonic()))
         os._exit(EXIT_HUNG)

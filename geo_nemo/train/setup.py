@@ -34,6 +34,7 @@ _FREE = (
     "checkpoint",
     "logging",
     "health",
+    "notify",
     "validation",
     "bad_steps",
     "average",

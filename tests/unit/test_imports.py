@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "geo_nemo.model": BASE,
     "geo_nemo.runtime": BASE,
     "geo_nemo.train": TRAIN,
+    "geo_nemo.diagnostics": STORE | {"geo_nemo.data", "geo_nemo.runtime", "geo_nemo.train"},
     "geo_nemo.export": TRAIN,
     "geo_nemo.integrations": TRAIN | {"geo_nemo.export"},
     "geo_nemo.launch": TRAIN | {"data_prep", "eval"},
@@ -54,13 +55,17 @@ NO_TORCH = (
     "geo_nemo.remote",
     "geo_nemo.store",
     "geo_nemo.data",
+    "geo_nemo.diagnostics",
     "geo_nemo.model.context",
     "geo_nemo.model.fp8",
     "geo_nemo.model.layout",
     "geo_nemo.model.flops",
     "geo_nemo.model.memory",
     "geo_nemo.model.shape",
+    "geo_nemo.runtime.notify",
     "geo_nemo.train.checkpoint_bucket",
+    "geo_nemo.train.checkpoint_files",
+    "geo_nemo.train.ending",
     "geo_nemo.train.ledger",
     "geo_nemo.train.plan",
     "geo_nemo.train.setup",
@@ -200,7 +205,7 @@ def test_parts_without_torch_name_it_nowhere():
 
 def test_importing_them_loads_neither_torch_nor_the_engine():
     names = [n for n in MODULES if any(inside(n, part) for part in NO_TORCH)]
-    names += ["geo_nemo.cli.main", "geo_nemo.cli.plan", "geo_nemo.cli.train"]
+    names += ["geo_nemo.cli.main", "geo_nemo.cli.plan", "geo_nemo.cli.status", "geo_nemo.cli.train"]
     code = (
         (
             "import importlib, sys\n"

@@ -4,12 +4,14 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch.distributed as dist
 
 from geo_nemo.config.files import write_whole
 from geo_nemo.config.progress import Progress
+from geo_nemo.runtime.launcher import pid_namespace
 from geo_nemo.runtime.watchdog import Watchdog
 from geo_nemo.train.loop import StepEvent
 
@@ -17,7 +19,8 @@ from geo_nemo.train.loop import StepEvent
 class Heartbeat:
     """Renews a small file on rank 0, so that a look from outside tells whether the run lives.
 
-    Keys: time (seconds since the epoch), step (the next one), steps, stage, loss, host, pid.
+    Keys: time (seconds since the epoch), step (the next one), steps, stage, loss, host, pid
+    and pid_namespace.
     """
 
     def __init__(self, path: Path, every_s: float, steps: int):
@@ -45,18 +48,22 @@ class Heartbeat:
             "loss": loss,
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "pid_namespace": pid_namespace(),
         }
         write_whole(self.path, json.dumps(beat).encode())
         self._next = time.monotonic() + self.every_s
 
 
 class Watch:
-    """Ends this rank when it hangs, and leaves its stacks in `<output>/stacks/`."""
+    """Ends this rank when it hangs, and leaves its stacks in `<output>/stacks/`.
 
-    def __init__(self, output: Path, minutes: float):
+    tell: receives the line that says so, before the end.
+    """
+
+    def __init__(self, output: Path, minutes: float, tell: Callable[[str], None] | None = None):
         rank = dist.get_rank()
         stacks = output / "stacks" / f"rank_{rank:05d}.txt"
-        self.watchdog = Watchdog(60 * minutes, stacks, f"rank {rank}")
+        self.watchdog = Watchdog(60 * minutes, stacks, f"rank {rank}", tell=tell)
 
     def through(self, progress: Progress) -> Progress:
         """`progress`, heard by the watchdog: what tells how far it is does not hang."""
