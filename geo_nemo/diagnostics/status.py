@@ -296,8 +296,9 @@ def _process_lives(beat: dict[str, Any]) -> bool | None:
     import psutil
 
     pid, when = _whole(beat.get("pid")), number(beat.get("time"))
-    here = (socket.gethostname(), pid_namespace())
-    if pid is None or when is None or (beat.get("host"), beat.get("pid_namespace")) != here:
+    if pid is None or when is None or beat.get("host") != socket.gethostname():
+        return None
+    if beat.get("pid_namespace", pid_namespace()) != pid_namespace():
         return None
     try:
         # Another process may have its number by now.
