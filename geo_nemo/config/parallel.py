@@ -26,7 +26,8 @@ class Parallel(Section):
         fifth more work. `core_attn`: queries against keys, of use only where attention is not
         fused.
     gradient_accumulation_fusion: on a GPU, weight gradients are added to their buffer where they
-        are made, by Transformer Engine's layers; on a CPU in fp32 they always are.
+        are made: by Transformer Engine's layers, and by the output layer where Apex is there; on a
+        CPU in fp32 they always are.
     """
 
     tensor: Positive = 1

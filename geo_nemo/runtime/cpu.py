@@ -12,8 +12,9 @@ inside the loaded `megatron.core` modules, four things are rebound:
    Transformer Engine's FusedAdam do. Megatron-Core's path for torch's own AdamW cannot load a
    distributed optimizer, and lets all parameters share one step tensor when it does.
 
-Where Transformer Engine is installed, Megatron-Core would call its kernels whatever the device, so
-that it is kept out of the process, and what came in before is taken out of its modules.
+Where Transformer Engine or Apex is installed, Megatron-Core would call its kernels whatever the
+device, so that they are kept out of the process, and what came in before is taken out of its
+modules.
 
 What is merely slow there is seen to by `cpu_speed`. `install()` may be called again after later
 Megatron imports; it touches only what is new.
@@ -46,6 +47,7 @@ _NEEDED = (
     "megatron.core.pipeline_parallel.p2p_communication",
     "megatron.core.pipeline_parallel.schedules",
 )
+_KEPT_OUT = ("transformer_engine", "apex", "amp_C")
 _USE_CUDA_METHODS = (
     # Tied embeddings under a pipeline: the last stage's copy is filled by an all-reduce.
     (
@@ -74,7 +76,8 @@ _USE_CUDA_METHODS = (
 def install() -> None:
     """Rebind what the loaded `megatron.core` modules need to run on a CPU."""
     # An import of what stands for None is an ImportError.
-    sys.modules.setdefault("transformer_engine", None)
+    for name in _KEPT_OUT:
+        sys.modules.setdefault(name, None)
     with warnings.catch_warnings():
         # Megatron-Core says once per module that Transformer Engine and Apex are absent.
         warnings.filterwarnings("ignore", message="Transformer Engine and Apex are not installed")

@@ -11,6 +11,7 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from geo_nemo.config import Run
 from geo_nemo.model.build import DTYPES, build_model, ddp_settings
 from geo_nemo.model.fp8 import optimizer_fp8
+from geo_nemo.runtime.apex import output_layer_fuses
 from geo_nemo.runtime.chip import check_chip, chip_of
 
 
@@ -112,17 +113,21 @@ def begin_moments(adam: torch.optim.Optimizer) -> None:
                 adam.initialize_state(parameter, False)
 
 
-def fuse_gradient_accumulation(chunks: list[torch.nn.Module]) -> int:
+def fuse_gradient_accumulation(chunks: list[torch.nn.Module]) -> tuple[int, int]:
     """Let the layers that can do so add weight gradients to their buffers; how many can.
 
-    These are Transformer Engine's. The output layer is Megatron-Core's own and needs Apex for it:
-    a config that asks every layer is refused where Apex is missing.
+    Of Transformer Engine's all can. Megatron-Core's own, the output layer, can where Apex's kernel
+    is there; a config that asks every layer is refused where it is not.
     """
-    able = [layer for chunk in chunks for layer in chunk.modules()
-            if hasattr(layer, "fuse_wgrad_accumulation")]  # fmt: skip
+    layers = [layer for chunk in chunks for layer in chunk.modules()]
+    able = [layer for layer in layers if hasattr(layer, "fuse_wgrad_accumulation")]
     for layer in able:
         layer.fuse_wgrad_accumulation = True
-    return len(able)
+    own = [layer for layer in layers if hasattr(layer, "gradient_accumulation_fusion")]
+    fuses = output_layer_fuses()
+    for layer in own:
+        layer.gradient_accumulation_fusion = fuses
+    return len(able), len(own) * fuses
 
 
 def _wrap(module, run: Run, config: TransformerConfig, chunk: int) -> DistributedDataParallel:

@@ -133,10 +133,13 @@ def test_a_group_has_what_fused_adam_asks_for(installed):
     assert group["bias_correction"] is True
 
 
-def test_transformer_engine_is_not_imported_where_it_is_installed(tiny_store, tmp_path):
-    package = tmp_path / "installed" / "transformer_engine"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("raise RuntimeError('it was imported')")
+def test_transformer_engine_and_apex_are_not_imported_where_they_are_installed(
+    tiny_store, tmp_path
+):
+    for name in ("transformer_engine", "apex", "amp_C"):
+        package = tmp_path / "installed" / name
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("raise RuntimeError('it was imported')")
     settings = (*SMALL, "train.steps=2", "train.warmup_steps=1", "train.micro_batch_size=4")
     done = subprocess.run(
         [sys.executable, "-m", "geo_nemo", "train", *settings, "device=cpu",
