@@ -26,8 +26,9 @@ def command(output: str, store: str | None, tokenizer: str | None, as_json: bool
     """Compare this machine with what geo_nemo needs.
 
     Looks at Python, packages, Megatron-Core, GPUs with driver and NCCL, cores, memory, the output's
-    disk (rights, locks, speed, clock), the loopback address and, in a job, where its processes
-    meet (MASTER_ADDR, MASTER_PORT). Exits with 1 when something will not work.
+    disk (rights, locks, speed, clock), the loopback address, InfiniBand, RoCE and EFA with their
+    variables, the networks and, in a job, where its processes meet (MASTER_ADDR, MASTER_PORT).
+    Exits with 1 when something will not work.
     """
     findings = list(diagnose(Path(output), store, tokenizer))
     clean = all(finding.level != "problem" for finding in findings)

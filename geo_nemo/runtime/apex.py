@@ -10,9 +10,12 @@ Megatron-Core 0.15.3 to 0.19 take three things of it, each behind an import of i
 The project `apex` on PyPI is another one, a toolkit for web pages.
 """
 
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
+
+from geo_nemo.runtime.findings import Finding
 
 KERNEL = "fused_weight_gradient_mlp_cuda"
 Kind = Literal["absent", "nvidia", "another"]
@@ -42,6 +45,35 @@ def kernel_problem() -> str:
     except ImportError as error:  # built for another torch or CUDA
         return f"does not import: {error}"
     return "" if hasattr(kernel, "wgrad_gemm_accum_fp32") else "is not Apex's"
+
+
+def check_apex() -> Finding:
+    """What is installed under that name, and whether its kernel can be used; for the doctor.
+
+    It must be asked before the CPU runtime is installed, which keeps Apex out.
+    """
+    purpose = "parallel.gradient_accumulation_fusion takes the output layer along"
+    kind = apex_kind()
+    if kind == "another":
+        return Finding(
+            "apex",
+            "note",
+            "is another project of that name, PyPI's, and no use here",
+            "pip uninstall apex; NVIDIA's is built from github.com/NVIDIA/apex, and is in NVIDIA's "
+            "containers",
+        )
+    if kind == "absent":
+        return Finding("apex", "note", f"absent, and not needed; on a GPU with it {purpose}")
+    try:
+        version = metadata.version("apex")
+    except metadata.PackageNotFoundError:
+        version = "NVIDIA's"
+    problem = kernel_problem()
+    if problem:
+        text = f"{version}, without its kernel: {KERNEL} {problem}"
+        mend = "build it with APEX_CPP_EXT=1 APEX_CUDA_EXT=1 against this torch"
+        return Finding("apex", "note", " ".join(text.split())[:300], mend)
+    return Finding("apex", "ok", f"{version}, with {KERNEL}: {purpose}")
 
 
 def output_layer_fuses() -> bool:

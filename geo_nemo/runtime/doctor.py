@@ -10,6 +10,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from geo_nemo.runtime.apex import check_apex
 from geo_nemo.runtime.findings import Finding
 
 DISTRIBUTION = "geo-nemo"
@@ -20,7 +21,6 @@ OPTIONAL = (
         ">=2.9,<2.13",
         "layers, attention inside documents and FP8 on a GPU; not needed on a CPU",
     ),
-    ("apex", "", "older fused optimizers; not needed where Transformer Engine is"),
     ("nemo-toolkit", "==2.7.3", "only for use from NeMo 2"),
     ("nemo-run", ">=0.11,<0.12", "only for use from NeMo-Run"),
     ("megatron-bridge", "==0.3.1", "only for use from Megatron-Bridge"),
@@ -38,6 +38,7 @@ LEAST_DRIVER = {12: 525, 13: 580}
 def check_software() -> Iterator[Finding]:
     """Python, packages, Megatron-Core on this machine, and the GPUs."""
     yield from check_packages()
+    yield check_apex()
     yield from check_torch()
     yield from check_megatron()
 

@@ -1,4 +1,4 @@
-"""Checks of the machine itself: cores, memory, an output folder and its disk, ports."""
+"""Checks of the machine itself: cores, memory, an output folder and its disk, ports, networks."""
 
 import fcntl
 import mmap
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from geo_nemo.runtime.fabric import check_fabric
 from geo_nemo.runtime.findings import Finding
 from geo_nemo.runtime.rendezvous import check_rendezvous
 
@@ -34,6 +35,7 @@ def check_machine(output: Path) -> Iterator[Finding]:
     yield from check_output(output)
     yield check_port()
     yield from check_rendezvous()
+    yield from check_fabric()
 
 
 def cores() -> int:

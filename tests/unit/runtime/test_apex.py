@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from geo_nemo.runtime.apex import KERNEL, apex_kind, kernel_problem, output_layer_fuses
+from geo_nemo.runtime.apex import KERNEL, apex_kind, check_apex, kernel_problem, output_layer_fuses
 from tests.support.batches import ragged_batches
 from tests.support.tiny import VOCAB_SIZE, tiny_run
 
@@ -52,6 +52,17 @@ def test_the_kernel_is_asked_for_by_an_import(tmp_path, monkeypatch):
     assert kernel_problem() == "is not Apex's"
     monkeypatch.setitem(sys.modules, KERNEL, PRESENT)
     assert kernel_problem() == ""
+
+
+def test_the_doctor_tells_each_kind(tmp_path, monkeypatch):
+    assert (check_apex().level, check_apex().text.startswith("absent")) == ("note", True)
+    installed(tmp_path, monkeypatch, "apex")
+    assert "another project" in check_apex().text and "pip uninstall" in check_apex().mend
+    (tmp_path / "apex" / "multi_tensor_apply").mkdir()
+    monkeypatch.setitem(sys.modules, KERNEL, None)
+    assert check_apex().level == "note" and "without its kernel" in check_apex().text
+    monkeypatch.setitem(sys.modules, KERNEL, PRESENT)
+    assert (check_apex().level, check_apex().mend) == ("ok", "")
 
 
 @pytest.mark.parametrize("kernel", [None, PRESENT], ids=["absent", "present"])
