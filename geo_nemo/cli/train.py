@@ -25,6 +25,7 @@ from geo_nemo.config.sweep import expand
 from geo_nemo.config.versions import installed
 from geo_nemo.config.whole import as_json, as_yaml, whole_config
 from geo_nemo.metadata.tokenizer import control_tokens
+from geo_nemo.runtime.caches import keep_caches_writable
 from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
 from geo_nemo.train.ending import Ending
 from geo_nemo.train.origin import as_record
@@ -108,6 +109,7 @@ def command(
 def train(prepared: Prepared, processes: int) -> int:
     """Train in this process; 0 when the run is finished, `EXIT_STOPPED` after a stop request."""
     quiet_libraries()
+    keep_caches_writable()
     from geo_nemo.runtime.chip import check_chip, chip_of
     from geo_nemo.runtime.device import (
         allow_only_deterministic,

@@ -12,7 +12,8 @@ import torch
 
 from geo_nemo.config import Parallel, Precision, UserError
 
-# Megatron-Core 0.16.1 is made for 2.9 and later, and this code was read against 2.9 and 2.12.
+# Megatron-Core 0.16.1 is made for 2.9 and later, and this code was read against 2.9 and 2.12; of
+# 2.16 and 2.19 the calls of geo_nemo.train.parts were looked up.
 LEAST_TRANSFORMER_ENGINE = (2, 9)
 # Transformer Engine's check_fp8_support, check_fp8_block_scaling_support, check_mxfp8_support.
 ADA, HOPPER, BLACKWELL, AFTER_MXFP8 = (8, 9), (9, 0), (10, 0), (12, 0)

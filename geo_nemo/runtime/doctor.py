@@ -18,7 +18,7 @@ DISTRIBUTION = "geo-nemo"
 OPTIONAL = (
     (
         "transformer-engine",
-        ">=2.9,<2.13",
+        ">=2.9,<2.20",
         "layers, attention inside documents and FP8 on a GPU; not needed on a CPU",
     ),
     ("nemo-toolkit", "==2.7.3", "only for use from NeMo 2"),

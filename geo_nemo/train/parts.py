@@ -105,7 +105,7 @@ def begin_moments(adam: torch.optim.Optimizer) -> None:
     """Give FusedAdam its moments now.
 
     Megatron-Core 0.16.1 would do it at the first save or load, without the second argument that
-    Transformer Engine 2.9 to 2.12 asks for.
+    Transformer Engine 2.9 to 2.19 asks for.
     """
     for group in adam.param_groups:
         for parameter in group["params"]:

@@ -62,6 +62,8 @@ NO_TORCH = (
     "geo_nemo.model.flops",
     "geo_nemo.model.memory",
     "geo_nemo.model.shape",
+    "geo_nemo.runtime.caches",
+    "geo_nemo.runtime.fabric",
     "geo_nemo.runtime.notify",
     "geo_nemo.train.checkpoint_bucket",
     "geo_nemo.train.checkpoint_files",

@@ -123,7 +123,7 @@ def test_an_old_python_is_a_problem():
 def test_optional_packages_are_notes_that_say_what_they_are_for():
     found = packages({"transformer-engine": "2.8.0"}, [])
     assert found["transformer-engine"].level == "note"
-    assert "written for >=2.9,<2.13" in found["transformer-engine"].text
+    assert "written for >=2.9,<2.20" in found["transformer-engine"].text
     assert found["nemo-toolkit"].level == "note"
     assert found["nemo-toolkit"].text.startswith("absent: ")
     assert packages({"transformer-engine": "2.12.0"}, [])["transformer-engine"].level == "ok"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from tests.image import dockerfile
 
@@ -51,7 +52,7 @@ def test_bases_and_tools_are_pinned():
     bases = dict(
         rest.split("=", 1) for word, rest in instructions() if word == "ARG" and "BASE" in rest
     )
-    assert bases["NVIDIA_BASE"] == "nvcr.io/nvidia/pytorch:26.02-py3"
+    assert bases["NVIDIA_BASE"] == "nvcr.io/nvidia/pytorch:26.06-py3"
     assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", bases["PYTHON_BASE"])
     for word, rest in instructions():
         if word == "RUN" and "pip install" in rest:
@@ -85,3 +86,58 @@ def test_the_gpu_image_takes_nothing_that_its_base_has(tmp_path):
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "ours.txt").read_text() == "# pins\nxxhash==4.1.0\n"
+
+
+def test_no_line_asks_a_hub_for_a_syntax():
+    """`# syntax=` fetches a front end, which a builder without a way out cannot do."""
+    assert not re.search(r"(?im)^#\s*syntax\s*=", TEXT)
+
+
+def test_nvidia_s_entry_point_stays():
+    assert "ENTRYPOINT" not in [word for word, _ in stages()["gpu"]]
+
+
+@pytest.mark.parametrize("target", ["gpu", "cpu"])
+def test_any_user_has_a_home_and_caches_to_write_to(target):
+    told = stages()[target]
+    env = {}
+    for word, rest in told:
+        if word == "ENV":
+            env |= dockerfile.pairs(rest, {})
+    open_to_all = " ".join(rest for word, rest in told if word == "RUN" and "1777" in rest)
+    (folders,) = re.findall(r"install --directory --mode=1777 (.*)$", open_to_all)
+    for name in ("HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "CUDA_CACHE_PATH"):
+        assert any(f"{env[name]}/".startswith(f"{folder}/") for folder in folders.split()), name
+    # What is imported while the image is made must not fill them as root.
+    assert [word for word, _ in told].index("RUN") < max(
+        place for place, (word, rest) in enumerate(told) if word == "ENV" and "TRITON" in rest
+    )
+
+
+@pytest.mark.parametrize("stage", ["gpu", "cpu-packages"])
+def test_loggers_are_inside_at_the_versions_of_constraints(stage):
+    assert any('"${wheel}[logging]"' in rest for word, rest in stages()[stage] if word == "RUN")
+    pins = {
+        line.partition("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+    }
+    extra = re.search(r"(?m)^logging = \[(.*)\]", (ROOT / "pyproject.toml").read_text())[1]
+    assert {re.match(r"[\w-]+", name)[0] for name in re.findall(r'"([^"]+)"', extra)} <= pins
+
+
+def test_the_gpu_image_proves_what_it_has():
+    """transformer_engine itself imports also where its .pytorch does not."""
+    checks = re.findall(
+        r'python -c "([^"]*)"', " ".join(r for w, r in stages()["gpu"] if w == "RUN")
+    )
+    imported = " ".join(checks)
+    for name in ("transformer_engine.pytorch", "megatron.core", "mlflow", "wandb", "check_apex"):
+        assert name in imported
+    for check in checks:
+        compile(check, "Dockerfile", "exec")
+
+
+def test_megatron_core_of_the_gpu_image_is_in_the_package_s_range():
+    arguments = dict(r.split("=", 1) for w, r in stages()["gpu"] if w == "ARG" and "=" in r)
+    asked = re.search(r'"megatron-core(.*?)"', (ROOT / "pyproject.toml").read_text())[1]
+    assert SpecifierSet(asked).contains(arguments["MEGATRON"])
