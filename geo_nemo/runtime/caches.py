@@ -23,6 +23,7 @@ def keep_caches_writable(environment: MutableMapping[str, str] = os.environ) -> 
         chosen = Path(given) if given else Path(home or "/") / ".cache" / "geo-nemo" / name
         if not _is_mine(chosen):
             chosen = base / name
+            _is_mine(chosen)
         environment[variable] = str(chosen)
 
 
