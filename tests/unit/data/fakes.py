@@ -96,7 +96,10 @@ class MemorySplit:
 def random_documents(
     seed: int, count: int, longest_title: int = 6, longest_body: int = 60
 ) -> list[Document]:
-    """Documents of distinct-looking tokens (1000 and up), some without title or body."""
+    """Documents of distinct-looking tokens (1000 and up), some without title or body.
+
+    One host has documents of two countries.
+    """
     draw = int(hashlib.blake2b(str(seed).encode(), digest_size=4).hexdigest(), 16)
     rng = np.random.default_rng(draw)
     places = [
@@ -104,6 +107,7 @@ def random_documents(
         ("a.very.long.host.example.com", "us"),
         ("thehindu.com", "in"),
         ("cnn.com", "us"),
+        ("cnn.com", "in"),
     ]
     documents = []
     for _ in range(count):

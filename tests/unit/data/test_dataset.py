@@ -133,6 +133,21 @@ def test_a_cut_document_shows_its_metadata_in_every_fragment_and_its_body_in_ord
     assert data.statistics().cut_share == 1
 
 
+def shown(data) -> dict[int, str]:
+    """The metadata that each document shows, as text, by the document's one body token."""
+    segments = [segment for row in data for segment in segments_of(row)]
+    return {segment[-2]: data.tokenizer.decode(segment[1:-3]) for segment in segments}
+
+
+def test_documents_of_one_host_in_two_countries_show_each_its_own():
+    countries = ["us", "in", "us", "gb", "in", "gb"]
+    documents = [Document([], [1000 + i], "cnn.com", c) for i, c in enumerate(countries)]
+    data = dataset(documents, MetadataPolicy(fields=("url", "country")))
+    assert shown(data) == {
+        1000 + i: f"URL: cnn.com\nCOUNTRY: {country}\n\n" for i, country in enumerate(countries)
+    }
+
+
 def test_a_bare_piece_goes_on_where_the_one_before_it_ended():
     body = list(range(1000, 1100))
     packing = "concat, bare"
