@@ -20,7 +20,6 @@ from eval.documents import RecordOf
 from eval.perplexity import Scorer, check_finite, pack
 from geo_nemo.config import UserError
 from geo_nemo.config.progress import Progress, no_progress
-from geo_nemo.config.schema import MetadataField
 from geo_nemo.data.rows import build_row
 from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
 from geo_nemo.metadata.record import MetadataRecord
@@ -140,7 +139,7 @@ def drop_long(
     The bound does not depend on which record an arm shows, so that arms can be drawn afterwards.
     """
     prefix = max(
-        len(composer.prefix_ids(question.record, _fields(composer, question.record)))
+        len(composer.prefix_ids(question.record))
         for composer in composers
         for question in asked.questions
     )
@@ -225,21 +224,13 @@ def _framed(
     heading = question.title or title
     title_ids = tokenizer.encode(f" {heading}\n\n") if heading else NO_TOKENS
     prompt = tokenizer.encode(f" {question.prompt}")
-    fields = _fields(composer, record)
     framed = []
     for number in order:
         option = tokenizer.encode(f" {question.options[number]}")
         # Not final: nothing stands behind the option, so it holds the fragment's last labels.
-        composed = composer.compose(record, title_ids, prompt + option, fields=fields, final=False)
+        composed = composer.compose(record, title_ids, prompt + option, final=False)
         framed.append((composed, len(option)))
     return framed
-
-
-def _fields(composer: Composer, record: MetadataRecord | None) -> list[MetadataField] | None:
-    """The fields that a record has; None for all of the policy's."""
-    if record is None or record.host:
-        return None
-    return [field for field in composer.policy.fields if field != "url"]
 
 
 def chance(questions: Sequence[Question]) -> float:

@@ -62,13 +62,27 @@ def documents(
         columns = (
             shard.country_map[shard.country_code[rows]].tolist(),
             shard.host_map[shard.host_code[rows]].tolist(),
+            shard.year[rows].tolist(),
+            shard.quality[rows].tolist(),
+            shard.source_map[shard.source_code[rows]].tolist(),
             *borders(shard.title_end, rows),
             *borders(shard.body_end, rows),
         )
-        for country, host, title, title_end, body, body_end in zip(*columns, strict=True):
+        for country, host, year, quality, source, title, title_end, body, body_end in zip(
+            *columns, strict=True
+        ):
             scheme, path = split_scheme(next(paths)) if with_path else (DEFAULT_SCHEME, "")
             code = countries[country]
-            record = MetadataRecord(hosts[host], code, store.continent_of[code], path, scheme)
+            record = MetadataRecord(
+                host=hosts[host],
+                country=code,
+                continent=store.continent_of[code],
+                path=path,
+                scheme=scheme,
+                year=year,
+                quality=quality,
+                source=store.sources[source],
+            )
             yield record, shard.title_tokens[title:title_end], shard.body_tokens[body:body_end]
 
 

@@ -26,6 +26,7 @@ from geo_nemo.config.files import sync_folder, write_whole, writing
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.config.schema import MetadataPolicy
 from geo_nemo.metadata.compose import Composer
+from geo_nemo.metadata.fields import key_columns, lines_of
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store import TokenStore
@@ -33,6 +34,8 @@ from geo_nemo.store import TokenStore
 MADE_BY = "geo-nemo store export"
 CHECKED_DOCUMENTS = 256
 REPORT_EVERY = 2048
+# What of a policy an export has nothing of.
+_OF_TRAINING = ("dropout", "field_dropout")
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def export_megatron(
     tokenizer = store.tokenizer()
     pieces = _Pieces(policy, tokenizer, as_trained, check_every=max(1, total // CHECKED_DOCUMENTS))
     matches = where.matcher(store)
-    with_path = "url" in policy.fields and policy.url_form != "host"
+    with_path = key_columns(lines_of(policy)) is None
     with workplace(prefix) as folder:
         writer = IndexedWriter(folder, token_type(tokenizer.vocab_size))
         passed = 0
@@ -100,7 +103,7 @@ def export_megatron(
             "store": store.hash,
             "tokenizer_sha256": tokenizer.sha256,
             "split": split_name,
-            "policy": policy.model_dump(mode="json", exclude={"dropout", "field_dropout"}),
+            "policy": {k: v for k, v in policy.canonical().items() if k not in _OF_TRAINING},
             "where": str(where),
             "tokens_as": "trained" if as_trained else "whole text",
             **asdict(exported),

@@ -1,53 +1,64 @@
 """A metadata policy from the words of a command line."""
 
-import difflib
-from typing import get_args
+from pydantic import ValidationError
 
 from geo_nemo.config.errors import UserError
-from geo_nemo.config.schema import MetadataField, MetadataPolicy
+from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.metadata.fields import FIELDS, lines_of
 
-FIELDS: tuple[str, ...] = get_args(MetadataField)
 URL_FORMS = ("host", "path", "full")
 POSITIONS = ("prepend", "append")
 
 
 def parse_policy(fields: str, url_form: str = "host", position: str = "prepend") -> MetadataPolicy:
-    """The policy of `url,country`, `all` or `none`, in the order of the names.
+    """The policy of `url,country`, `date:month`, `all` or `none`, in the order of the names.
 
-    Appended metadata is a target, so it is trained; metadata before the text is not.
-    Raises UserError for a name that is no field.
+    `all` is host, country and continent, as a policy has where it does not say. A form stands
+    behind a colon. Appended metadata is a target, so it is trained, and metadata in front is not.
+    Raises UserError for what cannot be a policy; whether a store has the fields, `check_columns` of
+    geo_nemo.store.fields says.
     """
     words = fields.strip().lower()
     if words in ("none", ""):
         names: list[str] = []
     elif words == "all":
-        names = list(FIELDS)
+        names = list(MetadataPolicy().fields)
     else:
         names = [name.strip() for name in words.split(",") if name.strip()]
-    for name in names:
-        if name not in FIELDS:
-            near = difflib.get_close_matches(name, FIELDS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise UserError(
-                f"--policy {fields}: no metadata field {name}, there is {', '.join(FIELDS)}, or "
-                f"all, or none{hint}"
-            )
-        if names.count(name) > 1:
+    pairs = [name.partition(":")[::2] for name in names]
+    given = [name for name, _ in pairs]
+    for name in given:
+        if given.count(name) > 1:
             raise UserError(f"--policy {fields} names {name} twice")
-    return MetadataPolicy(
-        fields=tuple(names),
-        url_form=url_form,
-        position=position,
-        mask_loss=position == "prepend",
-    )
+    forms = {name: form for name, form in pairs if form}
+    if "url" in forms:
+        url_form = forms.pop("url")
+    if url_form not in URL_FORMS:
+        raise UserError(f"--policy {fields}: url is written as {' or '.join(URL_FORMS)}")
+    try:
+        policy = MetadataPolicy(
+            fields=tuple(given),
+            url_form=url_form,
+            forms=forms,
+            position=position,
+            mask_loss=position == "prepend",
+        )
+        lines_of(policy)
+    except ValidationError:
+        raise UserError(
+            f"--policy {fields}: give names of fields, as {', '.join(FIELDS)}, or all, or none"
+        ) from None
+    return policy
 
 
 def policy_words(policy: MetadataPolicy) -> str:
     """`url (path), country, appended`: the policy in a few words."""
     if not policy.fields:
         return "no metadata"
+    forms = {**policy.forms, "url": policy.url_form}
+    usual = {name: next(iter(field.forms)) for name, field in FIELDS.items()}
     names = [
-        f"url ({policy.url_form})" if field == "url" and policy.url_form != "host" else field
-        for field in policy.fields
+        f"{name} ({forms[name]})" if forms.get(name, usual.get(name)) != usual.get(name) else name
+        for name in policy.fields
     ]
     return ", ".join(names) + (", appended" if policy.position == "append" else "")

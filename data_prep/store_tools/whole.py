@@ -92,13 +92,9 @@ class WholeText:
         return np.array_equal(self.ids(record, title_ids, body_ids), whole)
 
     def _block_text(self, record: MetadataRecord) -> str:
-        fields = self.policy.fields
-        if not fields:
+        lines = "".join(self._composer.block_texts(record))
+        if not lines:
             return ""
-        lines = "".join(
-            self._composer.field_text(field, record, place == 0)
-            for place, field in enumerate(fields)
-        )
         return SEPARATOR + lines if self._append else lines + SEPARATOR
 
     def _joined(self, ids: np.ndarray, text: str) -> list[np.ndarray]:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from geo_nemo.config import MetadataPolicy
+from geo_nemo.metadata.fields import field_words
+
 ARM_NAMES = {
     "with": "told the truth",
     "without": "told nothing",
@@ -10,7 +13,6 @@ ARM_NAMES = {
     "wrong_country": "told a wrong country",
 }
 PART_NAMES = {"body": "Body", "title": "Title", "text": "Title and body"}
-FIELD_NAMES = {"url": "host", "country": "country", "continent": "continent"}
 MINUS = "\u2212"
 TO = "\u2013"
 NO_INTERVAL = "too few documents"
@@ -107,9 +109,7 @@ def key_name(key: list[str] | tuple[str, str]) -> str:
 
 def told_fields(policy: dict[str, Any]) -> str:
     """`host, country and continent`."""
-    url = {"host": "host", "path": "host and path", "full": "full URL"}[policy["url_form"]]
-    names = [url if field == "url" else FIELD_NAMES[field] for field in policy["fields"]]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return field_words(MetadataPolicy.model_validate(policy))
 
 
 def sure(evaluation: dict[str, Any]) -> str:

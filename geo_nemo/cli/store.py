@@ -148,9 +148,11 @@ def inspect(
     from geo_nemo.cli.store_show import document_page, print_document, show_document
     from geo_nemo.config.files import write_whole
     from geo_nemo.store import TokenStore
+    from geo_nemo.store.fields import check_columns
 
     chosen = parse_policy(policy, url_form, position)
     opened = TokenStore.open(here(store))
+    check_columns(chosen, opened, "--policy")
     with progress_bar() as progress:
         number = find_document(opened, split, index, content_hash, text, progress)
     shown = show_document(opened, split, number, chosen)
@@ -201,9 +203,11 @@ def export(
     from data_prep.store_tools.where import parse_where
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.store import TokenStore
+    from geo_nemo.store.fields import check_columns
 
     chosen, conditions = parse_policy(policy, url_form, position), parse_where(where)
     opened = TokenStore.open(here(store))
+    check_columns(chosen, opened, "--policy")
     with progress_bar() as progress:
         done = export_megatron(
             opened, Path(out), chosen, split, conditions, tokens == "trained", progress

@@ -10,7 +10,8 @@ POLICY = click.option(
     default="all",
     show_default=True,
     metavar="FIELDS",
-    help="Metadata fields in their order, as in url,country; or all, or none.",
+    help="Metadata fields in their order, as in url,country or url:path,year; or none; or all, "
+    "which is url,country,continent.",
 )
 URL_FORM = click.option(
     "--url-form",

@@ -25,7 +25,12 @@ from geo_nemo.config.rates import StageRate
 from geo_nemo.config.section import NonNegative, Positive, Probability, Section
 from geo_nemo.config.validation import Validation
 
-MetadataField = Literal["url", "country", "continent"]
+# A field of geo_nemo.metadata.fields, or a column of the user's own that a store keeps.
+FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+MAX_FIELDS = 64
+# Settings of a policy that came after its hash stood in checkpoints: where one is not set, the hash
+# is what it was without it.
+_LATER = ("forms",)
 
 
 class Model(Section):
@@ -67,36 +72,65 @@ class Model(Section):
 class MetadataPolicy(Section):
     """What a stage tells the model about a document's origin, and how.
 
-    fields: metadata lines, in this order; empty means that no metadata is given.
+    fields: metadata lines, in this order, by the names of geo_nemo.metadata.fields or of columns of
+        the user's own; empty means that no metadata is given.
     url_form: `host` (default: the full URL leaks the title), `path` (host and path) or `full`.
     position: `prepend` before the text; `append` after it, as an auxiliary target.
     mask_loss: keep metadata and the TITLE:/CONTENT: labels out of the loss.
     dropout: probability that a document is shown without any metadata.
     field_dropout: probability that a single field is left out of a document's metadata.
+    forms: of fields that can be written in several ways, as `date: month`; the usual one where a
+        field is not named.
     """
 
-    fields: tuple[MetadataField, ...] = ("url", "country", "continent")
+    fields: Annotated[tuple[FieldName, ...], Field(max_length=MAX_FIELDS)] = (
+        "url",
+        "country",
+        "continent",
+    )
     url_form: Literal["host", "path", "full"] = "host"
     position: Literal["prepend", "append"] = "prepend"
     mask_loss: bool = True
     dropout: Probability = 0.0
-    field_dropout: dict[MetadataField, Probability] = Field(default_factory=dict)
+    field_dropout: dict[FieldName, Probability] = Field(default_factory=dict)
+    forms: dict[FieldName, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _form_of_the_url(cls, values: Any) -> Any:
+        """`forms.url` is the older `url_form`."""
+        if not isinstance(values, dict) or "url" not in (forms := values.get("forms") or {}):
+            return values
+        if "url_form" in values and values["url_form"] != forms["url"]:
+            raise ValueError("url_form and forms.url differ: give one of them")
+        others = {name: form for name, form in forms.items() if name != "url"}
+        return {**values, "url_form": forms["url"], "forms": others}
 
     @model_validator(mode="after")
     def _consistent(self):
         if len(set(self.fields)) != len(self.fields):
             raise ValueError(f"fields {list(self.fields)} names a field twice")
-        unknown = set(self.field_dropout) - set(self.fields)
-        if unknown:
-            raise ValueError(f"field_dropout names {sorted(unknown)}, which fields does not list")
+        for key in ("field_dropout", "forms"):
+            unknown = set(getattr(self, key)) - set(self.fields)
+            if unknown:
+                raise ValueError(f"{key} names {sorted(unknown)}, which fields does not list")
         if self.position == "append" and self.mask_loss and self.fields:
             raise ValueError("position 'append' needs mask_loss=false: it is a target, not context")
         return self
 
     def hash(self) -> str:
         """Sixteen hex digits that change whenever the policy does; kept in every artefact."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        canonical = json.dumps(self.canonical(), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def canonical(self) -> dict[str, Any]:
+        """As plain JSON; a setting of `_LATER` only where it is set."""
+        values = self.model_dump(mode="json")
+        return {k: v for k, v in values.items() if k not in _LATER or v != _default(k)}
+
+
+def _default(name: str) -> Any:
+    return MetadataPolicy.model_fields[name].get_default(call_default_factory=True)
 
 
 class Stage(Section):

@@ -9,9 +9,10 @@ Everything follows from (seed, stage name, index): not from ranks, workers or wh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,8 @@ from geo_nemo.data.rows import Block, Row, build_rows
 from geo_nemo.data.selection import stage_documents
 from geo_nemo.data.window import Counts, Fragment, Planner
 from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
+from geo_nemo.metadata.fields import key_columns
+from geo_nemo.store.fields import check_fields
 
 if TYPE_CHECKING:
     from geo_nemo.metadata.tokenizer import Tokenizer
@@ -118,8 +121,8 @@ class StageDataset:
         self._key = key
         self.index = self._plan(num_samples, extent, progress) if index is None else index
         self._length = len(self.index) if num_samples is None else num_samples
-        # By host, country and fields.
-        self._blocks: dict[tuple[int, int, int], np.ndarray] = {}
+        self._block_key = block_key(self.composer, split)
+        self._blocks: dict[Hashable, np.ndarray] = {}
 
     def __len__(self) -> int:
         return self._length
@@ -227,9 +230,9 @@ class StageDataset:
 
     def _block(self, fragment: Fragment) -> np.ndarray:
         """The metadata block that the fragment shows."""
-        if self.policy.url_form != "host":
+        if self._block_key is None:
             return self._encoded_block(fragment)
-        key = (fragment.host, fragment.country, fragment.kept)
+        key = self._block_key(fragment)
         block = self._blocks.get(key)
         if block is None:
             if len(self._blocks) >= CACHED_BLOCKS:
@@ -242,11 +245,31 @@ class StageDataset:
         return self.composer.prefix_ids(record, fields_of(self.policy, fragment.kept))
 
 
+def block_key(composer: Composer, split: Split) -> Callable[[Fragment], Hashable] | None:
+    """What decides which metadata block a fragment shows; None: nothing but its document.
+
+    The key holds the columns that the policy's fields declare. Those that stand in the index are
+    taken from there, others are read in the store.
+    """
+    columns = key_columns(composer.lines)
+    if columns is None:
+        return None
+    indexed = [column for column in columns if column in Fragment._fields]
+    others = tuple(column for column in columns if column not in Fragment._fields)
+    in_index = attrgetter(*indexed, "kept")
+    if not others:
+        return in_index
+    return lambda fragment: (in_index(fragment), split.codes_of(fragment.document, others))
+
+
 def all_draws(run: Run, split: Split, stages: Collection[str] | None = None) -> dict[str, Draws]:
     """How stages of a run draw their documents; `UserError` where settings do not fit them.
 
     stages: names; all where it is None.
     """
+    for stage, settings in run.stages.items():
+        if stages is None or stage in stages:
+            check_fields(settings.metadata, split, f"stages.{stage}.metadata")
     documents = stage_documents(split, run.stages, run.seed)
     return {
         stage: stage_draws(

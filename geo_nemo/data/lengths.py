@@ -1,7 +1,8 @@
 """Token counts of metadata blocks for many documents at once, so that packing composes nothing.
 
-A block's length is the sum of its lines' and its separator's. Lines are counted once a value: by
-host and country index where the value is the index's, by document for the `path` and `full` forms.
+A block's length is the sum of its lines' and its separator's. A line is counted once for each value
+of the columns that its field declares; where these are none of a store's integer columns, as a
+path, once for each document.
 """
 
 from __future__ import annotations
@@ -10,23 +11,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geo_nemo.config.schema import MetadataField
 from geo_nemo.metadata.compose import Composer
+from geo_nemo.metadata.fields import Line, key_columns
 
 if TYPE_CHECKING:
     from geo_nemo.store import Split
+
+_NOT_COUNTED = -1
 
 
 class MetadataLengths:
     """Lengths of metadata blocks under one composer over one split.
 
-    Holds 4 bytes a host of the store (8 where dropout can make the URL's line the first or not).
+    Holds 4 bytes a value of each field, as a host of the store (8 where dropout or a missing value
+    can make the field's line the first or not).
     """
 
     def __init__(self, composer: Composer, split: Split):
         self._composer = composer
         self._split = split
-        self._tables: dict[tuple[MetadataField, bool], np.ndarray] = {}
+        self._tables: dict[tuple[str, bool], np.ndarray] = {}
+        self._counted: dict[tuple[str, bool], dict[tuple[int, ...], int]] = {}
 
     def __call__(self, documents: np.ndarray, kept: np.ndarray) -> np.ndarray:
         """int64 [n]: tokens of each document's metadata block.
@@ -34,39 +39,75 @@ class MetadataLengths:
         documents: indices into the split, [n]. kept: bit masks over `policy.fields`, [n].
         """
         total = np.zeros(len(documents), dtype=np.int64)
-        for place, field in enumerate(self._composer.policy.fields):
+        begun = np.zeros(len(documents), dtype=bool)
+        for place, line in enumerate(self._composer.lines):
             present = (kept >> place & 1).astype(bool)
-            follows = (kept & ((1 << place) - 1)).astype(bool)
+            lengths = np.zeros(len(documents), dtype=np.int64)
             for first in (True, False):
-                chosen = np.flatnonzero(present & (follows ^ first))
+                chosen = np.flatnonzero(present & (begun ^ first))
                 if len(chosen):
-                    total[chosen] += self._lines(field, first, documents[chosen])
-        total[kept != 0] += len(self._composer.separator)
+                    lengths[chosen] = self._lengths(line, first, documents[chosen])
+            total += lengths
+            begun |= lengths > 0
+        total[begun] += len(self._composer.separator)
         return total
 
-    def _lines(self, field: MetadataField, first: bool, documents: np.ndarray) -> np.ndarray:
-        if field == "url" and self._composer.policy.url_form != "host":
-            return self._count(field, first, documents)
-        column, size = (
-            (self._split.host, len(self._split.hosts))
-            if field == "url"
-            else (self._split.country, len(self._split.countries))
-        )
-        index = column[documents]
-        table = self._tables.setdefault((field, first), np.zeros(size, dtype=np.int32))
-        lengths = table[index]
-        # A line has at least one token, so zero is "not counted yet".
-        if not lengths.all():
-            unknown = np.flatnonzero(lengths == 0)
-            values, example = np.unique(index[unknown], return_index=True)
-            table[values] = self._count(field, first, documents[unknown[example]])
-            lengths = table[index]
+    def _lengths(self, line: Line, first: bool, documents: np.ndarray) -> np.ndarray:
+        """Tokens of one line of each document, [n]; 0 where a document has none."""
+        keys = key_columns([line])
+        if keys is None:
+            return self._count(line, first, documents)
+        columns = [_unsigned(self._split.codes(key))[documents] for key in keys]
+        if len(columns) == 1:
+            return self._by_table(line, first, documents, columns[0])
+        return self._by_values(line, first, documents, columns)
+
+    def _by_table(
+        self, line: Line, first: bool, documents: np.ndarray, codes: np.ndarray
+    ) -> np.ndarray:
+        table = self._table(line, first, int(codes.max()) + 1)
+        lengths = table[codes]
+        unknown = np.flatnonzero(lengths == _NOT_COUNTED)
+        if len(unknown):
+            values, example = np.unique(codes[unknown], return_index=True)
+            table[values] = self._count(line, first, documents[unknown[example]])
+            lengths = table[codes]
         return lengths
 
-    def _count(self, field: MetadataField, first: bool, documents: np.ndarray) -> np.ndarray:
+    def _table(self, line: Line, first: bool, size: int) -> np.ndarray:
+        table = self._tables.get((line.name, first), np.empty(0, np.int32))
+        if size > len(table):
+            grown = np.full(max(size, 2 * len(table)), _NOT_COUNTED, np.int32)
+            grown[: len(table)] = table
+            table = self._tables[line.name, first] = grown
+        return table
+
+    def _by_values(
+        self, line: Line, first: bool, documents: np.ndarray, columns: list[np.ndarray]
+    ) -> np.ndarray:
+        """Of a line that depends on no column, or on several together."""
+        together = np.stack([*columns, np.zeros(len(documents), np.int64)], axis=1)
+        values, example, of = np.unique(together, axis=0, return_index=True, return_inverse=True)
+        counted = self._counted.setdefault((line.name, first), {})
+        keys = list(map(tuple, values.tolist()))
+        new = [place for place, key in enumerate(keys) if key not in counted]
+        lengths = self._count(line, first, documents[example[new]])
+        counted |= zip([keys[place] for place in new], lengths.tolist(), strict=True)
+        return np.array([counted[key] for key in keys], np.int64)[of.reshape(-1)]
+
+    def _count(self, line: Line, first: bool, documents: np.ndarray) -> np.ndarray:
         texts = [
-            self._composer.field_text(field, self._split.record(document), first)
+            self._composer.line_text(line, self._split.record(document), first)
             for document in documents.tolist()
         ]
-        encoded = self._composer.tokenizer.encode_batch(texts)
-        return np.array([len(ids) for ids in encoded], dtype=np.int64)
+        there = [place for place, text in enumerate(texts) if text is not None]
+        lengths = np.zeros(len(texts), dtype=np.int64)
+        if there:
+            encoded = self._composer.tokenizer.encode_batch([texts[place] for place in there])
+            lengths[there] = [len(ids) for ids in encoded]
+        return lengths
+
+
+def _unsigned(codes: np.ndarray) -> np.ndarray:
+    """Years are signed in a store; a table has no place below 0."""
+    return codes.view(f"u{codes.itemsize}") if codes.dtype.kind == "i" else codes

@@ -41,7 +41,9 @@ def index_place(run: Run, store_hash: str, split: Split, stage: str) -> Place:
         folder=index_folder(run),
         stage=stage,
         description=_description(run, store_hash, split.name, stage),
-        dtype=fragment_dtype(split.num_documents, run.data.seq_length),
+        dtype=fragment_dtype(
+            split.num_documents, run.data.seq_length, len(run.stages[stage].metadata.fields)
+        ),
         num_countries=len(split.countries),
     )
 

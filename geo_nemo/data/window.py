@@ -16,7 +16,7 @@ from geo_nemo.config import Data, UserError
 from geo_nemo.data.concat import concat
 from geo_nemo.data.counter import derive_key, permute
 from geo_nemo.data.draws import Drawn, Draws
-from geo_nemo.data.dropout import kept_fields
+from geo_nemo.data.dropout import kept_fields, mask_dtype
 from geo_nemo.data.lengths import MetadataLengths
 from geo_nemo.data.packing import (
     DocumentLengths,
@@ -58,11 +58,15 @@ class Fragment(NamedTuple):
     bare: bool
 
 
-def fragment_dtype(num_documents: int, seq_length: int) -> np.dtype:
-    """`Fragment` as an element of an array; 29 bytes where rows have fewer than 65,536 tokens."""
+def fragment_dtype(num_documents: int, seq_length: int, num_fields: int) -> np.dtype:
+    """`Fragment` as an element of an array.
+
+    num_fields: of the metadata policy. 29 bytes where rows have fewer than 65,536 tokens and there
+    are at most eight fields.
+    """
     document = "<u4" if num_documents <= 1 << 32 else "<u8"
     place = "<u2" if seq_length < 1 << 16 else "<u4"
-    types = (document, "<u4", "<u4", *[place] * 4, "<u4", "<u2", "u1", "?", "?")
+    types = (document, "<u4", "<u4", *[place] * 4, "<u4", "<u2", mask_dtype(num_fields), "?", "?")
     return np.dtype(list(zip(Fragment._fields, types, strict=True)))
 
 
@@ -131,7 +135,9 @@ class Planner:
     def __init__(self, split: Split, composer: Composer, draws: Draws, key: int, data: Data):
         self.draws = draws
         self.num_countries = len(split.countries)
-        self.dtype = fragment_dtype(split.num_documents, data.seq_length)
+        self.dtype = fragment_dtype(
+            split.num_documents, data.seq_length, len(composer.policy.fields)
+        )
         self._split = split
         self._composer = composer
         self._key = key
@@ -191,7 +197,8 @@ class Planner:
         )
 
     def _kept(self, drawn: Drawn) -> np.ndarray:
-        policy, kept = self._composer.policy, np.zeros(len(drawn.documents), dtype=np.uint8)
+        policy = self._composer.policy
+        kept = np.zeros(len(drawn.documents), mask_dtype(len(policy.fields)))
         for epoch in np.unique(drawn.epochs).tolist():
             places = drawn.epochs == epoch
             kept[places] = kept_fields(policy, self._key, epoch, drawn.documents[places])

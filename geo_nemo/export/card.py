@@ -1,6 +1,7 @@
 """The README of an export: how the model was trained, and how to tell it where a text is from."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tokenizers import Tokenizer as Backend
@@ -9,16 +10,18 @@ from geo_nemo.config import MetadataPolicy
 from geo_nemo.export.source import Source
 from geo_nemo.metadata.compose import (
     CONTENT_LABEL,
-    FIELD_NAMES,
     NEWLINE,
     SEPARATOR,
     TITLE_LABEL,
     Composer,
 )
-from geo_nemo.metadata.record import MetadataRecord
+from geo_nemo.metadata.fields import lines_of
+from geo_nemo.metadata.record import KEY_OF, MetadataRecord
 from geo_nemo.model.shape import parameter_count
 
-EXAMPLE = MetadataRecord("bbc.co.uk", "gb", "Europe", path="/news/business")
+EXAMPLE = MetadataRecord(
+    "bbc.co.uk", "gb", "Europe", path="/news/business", year=2024, quality=80, source="news"
+)
 TITLE, BODY = f" Rail fares to rise{SEPARATOR}", " The price of ..."
 
 
@@ -74,11 +77,13 @@ def _policy_of(source: Source) -> MetadataPolicy:
 
 
 def _lines(source: Source, policy: MetadataPolicy) -> list[str]:
-    composer = Composer(policy, source.tokenizer)
-    return [
-        composer.field_text(field, EXAMPLE, number == 0)
-        for number, field in enumerate(policy.fields)
-    ]
+    return list(Composer(policy, source.tokenizer).block_texts(_example(policy)))
+
+
+def _example(policy: MetadataPolicy) -> MetadataRecord:
+    """A document that has every field."""
+    own = {column for line in lines_of(policy) for column in line.columns} - KEY_OF.keys()
+    return replace(EXAMPLE, extra=dict.fromkeys(own, "..."))
 
 
 def _ids(source: Source, parts: list[str]) -> list[int]:
@@ -147,7 +152,7 @@ def _table(source: Source, record: Mapping[str, Any]) -> str:
 def _words(policy: MetadataPolicy) -> str:
     if not policy.fields:
         return "none"
-    names = ", ".join(FIELD_NAMES[field] for field in policy.fields)
+    names = ", ".join(line.label for line in lines_of(policy))
     return names if policy.position == "prepend" else f"{names}, after the text"
 
 

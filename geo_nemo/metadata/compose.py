@@ -16,17 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geo_nemo.config.schema import MetadataField, MetadataPolicy
+from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.metadata.fields import Line, lines_of
 from geo_nemo.metadata.record import Kind, MetadataRecord
 
 if TYPE_CHECKING:
     from geo_nemo.metadata.tokenizer import Tokenizer
 
-FIELD_NAMES: dict[MetadataField, str] = {
-    "url": "URL",
-    "country": "COUNTRY",
-    "continent": "CONTINENT",
-}
 NEWLINE = "\n"
 SEPARATOR = "\n\n"
 TITLE_LABEL = "TITLE:"
@@ -85,11 +81,15 @@ class Composed:
 
 
 class Composer:
-    """Composes documents under one policy with one tokenizer; values are tokenised once."""
+    """Composes documents under one policy with one tokenizer; values are tokenised once.
+
+    lines: of the metadata block, in order (`geo_nemo.metadata.fields`).
+    """
 
     def __init__(self, policy: MetadataPolicy, tokenizer: Tokenizer):
         self.policy = policy
         self.tokenizer = tokenizer
+        self.lines = lines_of(policy)
         self._appends = policy.position == "append"
         self.title_label = self._encode(TITLE_LABEL)
         self.content_label = self._encode(CONTENT_LABEL)
@@ -98,23 +98,37 @@ class Composer:
         self._line_ids = lru_cache(CACHED_VALUES)(self._encode)
         self._block = lru_cache(CACHED_VALUES)(self._encode_block)
 
-    def field_text(self, field: MetadataField, record: MetadataRecord, first: bool) -> str:
-        """One metadata line; a line that is not the first starts with its newline."""
-        return f"{'' if first else NEWLINE}{FIELD_NAMES[field]}: {self._value(field, record)}"
+    def line_text(self, line: Line, record: MetadataRecord, first: bool) -> str | None:
+        """One metadata line, or None where the document has none.
+
+        A line that is not the first starts with its newline.
+        """
+        value = line.value(record)
+        return None if value is None else f"{'' if first else NEWLINE}{line.label}: {value}"
+
+    def block_texts(
+        self, record: MetadataRecord, fields: Sequence[str] | None = None
+    ) -> tuple[str, ...]:
+        """The texts of the metadata lines of a document, one behind the other.
+
+        fields: the policy's fields that are kept (all when None), in any order; a field that the
+        policy does not list raises ValueError.
+        """
+        texts: list[str] = []
+        for line in self.lines if fields is None else self._kept(fields):
+            text = self.line_text(line, record, not texts)
+            if text is not None:
+                texts.append(text)
+        return tuple(texts)
 
     def prefix_ids(
-        self, record: MetadataRecord | None, fields: Sequence[MetadataField] | None = None
+        self, record: MetadataRecord | None, fields: Sequence[str] | None = None
     ) -> np.ndarray:
         """The metadata block of a document, with its separator; int32 [n], read-only.
 
-        fields: the policy's fields that are kept (all when None), in any order; a field that the
-        policy does not list raises ValueError. No record or no field: no tokens.
+        fields: as of `block_texts`. No record or no line: no tokens.
         """
-        if record is None:
-            return NO_TOKENS
-        kept = self.policy.fields if fields is None else self._in_order(fields)
-        lines = (self.field_text(field, record, place == 0) for place, field in enumerate(kept))
-        return self._block(tuple(lines))
+        return NO_TOKENS if record is None else self._block(self.block_texts(record, fields))
 
     def compose(
         self,
@@ -122,7 +136,7 @@ class Composer:
         title_ids: np.ndarray | Sequence[int],
         body_ids: np.ndarray | Sequence[int],
         *,
-        fields: Sequence[MetadataField] | None = None,
+        fields: Sequence[str] | None = None,
         final: bool = True,
     ) -> Composed:
         """BOS, metadata, title, body and, when `final`, EOS, with the kind of each token.
@@ -155,22 +169,11 @@ class Composer:
         )
         return Composed(self.tokenizer.bos_id, parts)
 
-    def _value(self, field: MetadataField, record: MetadataRecord) -> str:
-        if field == "country":
-            return record.country
-        if field == "continent":
-            return record.continent
-        if self.policy.url_form == "host":
-            return record.host
-        if self.policy.url_form == "path":
-            return record.host + record.path
-        return f"{record.scheme}://{record.host}{record.path}"
-
-    def _in_order(self, fields: Sequence[MetadataField]) -> list[MetadataField]:
+    def _kept(self, fields: Sequence[str]) -> list[Line]:
         unknown = set(fields) - set(self.policy.fields)
         if unknown:
             raise ValueError(f"{sorted(unknown)} not in the policy's {list(self.policy.fields)}")
-        return [field for field in self.policy.fields if field in fields]
+        return [line for line in self.lines if line.name in fields]
 
     def _encode(self, text: str) -> np.ndarray:
         ids = np.array(self.tokenizer.encode(text), dtype=np.int32)

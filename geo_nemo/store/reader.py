@@ -1,6 +1,7 @@
 """Reading a token store: memory maps over the columns of each shard, and their checks."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.config.remote import is_remote
-from geo_nemo.metadata.record import MetadataRecord
+from geo_nemo.metadata.record import KEY_OF, MetadataRecord
 from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store.manifest import HOSTS_NAME, Manifest, SplitEntry, read_manifest
 from geo_nemo.store.paths import split_scheme
@@ -35,6 +36,7 @@ class Split:
         self.continents = store.continents
         self.sources = store.sources
         self.hosts = store.hosts
+        self.columns = store.columns
         self._continent_of = store.continent_of
         self._shards = store.shards(name)
         counts = [shard.num_documents for shard in self._shards]
@@ -94,6 +96,15 @@ class Split:
         """Near-duplicate cluster, uint64 [n]: the hash of the cluster's first document."""
         return _joined([shard.cluster for shard in self._shards])
 
+    def codes(self, column: str) -> np.ndarray:
+        """An integer column by its name in `KEY_OF`, [n]; in memory where there are shards."""
+        return getattr(self, column)
+
+    def codes_of(self, index: int, columns: Sequence[str]) -> tuple[int, ...]:
+        """The values of one document in integer columns; read where they stand."""
+        shard, i = self._locate(index)
+        return tuple(shard.code(column, i) for column in columns)
+
     def title(self, index: int) -> np.ndarray:
         """Title tokens of document `index`; a view of the memory map."""
         shard, i = self._locate(index)
@@ -132,6 +143,9 @@ class Split:
             continent=self._continent_of[country],
             path=path,
             scheme=scheme,
+            year=shard.year.item(i),
+            quality=shard.quality.item(i),
+            source=self.sources[shard.code("source", i)],
         )
 
     def _locate(self, index: int) -> tuple[Shard, int]:
@@ -226,6 +240,11 @@ class TokenStore:
                 f"split {name} of {self.root} is empty: give prep more documents or a larger share"
             )
         return Split(self, name, entry)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What is known of each document, for metadata fields."""
+        return tuple(KEY_OF)
 
     @property
     def splits(self) -> tuple[str, ...]:

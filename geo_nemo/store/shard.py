@@ -94,6 +94,13 @@ class Shard:
     def host(self) -> np.ndarray:
         return self.host_map[self.host_code]
 
+    def code(self, column: str, i: int) -> int:
+        """One document's value in an integer column, as in the store; nothing else is read."""
+        if column in ("country", "source", "host"):
+            numbers, code = getattr(self, f"{column}_map"), getattr(self, f"{column}_code")
+            return numbers.item(code.item(i))
+        return getattr(self, column).item(i)
+
     @property
     def cluster(self) -> np.ndarray:
         """uint64 [n]; the map of the hashes itself where each document is its own cluster."""

@@ -20,6 +20,7 @@ from megatron.core.datasets.utils import Split as MegatronSplit
 from geo_nemo.config import Data, MetadataPolicy, UserError
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.store import TokenStore
+from geo_nemo.store.fields import check_fields
 
 _SPLIT_NAMES = {
     MegatronSplit.train: "train",
@@ -76,6 +77,7 @@ class PackedDataset(MegatronDataset):
     ):
         super().__init__(dataset, dataset_path, indices, num_samples, index_split, config)
         split = dataset.split(_SPLIT_NAMES[index_split])
+        check_fields(config.policy, split, "policy")
         self.rows = StageDataset(
             split,
             Data(

@@ -20,6 +20,7 @@ from geo_nemo.model.layout import check_layout
 from geo_nemo.model.shape import parameter_count
 from geo_nemo.runtime.launcher import rank
 from geo_nemo.store import TokenStore
+from geo_nemo.store.fields import check_columns
 from geo_nemo.train.origin import Origin, find_origin
 from geo_nemo.train.stages import StagePlan, plan_stages
 
@@ -117,6 +118,8 @@ def prepare(
     data = run.data
     store = TokenStore.open(data.store, cache_dir=data.cache_dir, progress=progress, tokens=tokens)
     tokenizer = store.tokenizer()
+    for name, stage in run.stages.items():
+        check_columns(stage.metadata, store, f"stages.{name}.metadata")
     check_layout(run, tokenizer.vocab_size, world_size)
     check_fp8(run, tokenizer.vocab_size)
     profile = run.logging.profile

@@ -93,7 +93,9 @@ def test_an_inconsistent_run_is_refused(change, words):
     ("policy", "words"),
     [
         ({"fields": ["url", "url"]}, "names a field twice"),
-        ({"fields": ["city"]}, "'url', 'country' or 'continent'"),
+        ({"fields": ["A city"]}, "should match pattern"),
+        ({"fields": ["url"], "forms": {"date": "month"}}, r"forms names \['date'\], which fields"),
+        ({"url_form": "path", "forms": {"url": "full"}}, "url_form and forms.url differ"),
         ({"dropout": 1.1}, "less than or equal to 1"),
         ({"fields": ["url"], "field_dropout": {"country": 0.1}}, "which fields does not list"),
         ({"position": "append"}, "needs mask_loss=false"),
@@ -131,6 +133,7 @@ def test_every_field_of_a_policy_changes_its_hash():
         "mask_loss": True,
         "dropout": 0.1,
         "field_dropout": {"url": 0.1},
+        "forms": {"country": "plain"},
     }
     assert changes.keys() == MetadataPolicy.model_fields.keys()
     hashes = [
@@ -138,6 +141,11 @@ def test_every_field_of_a_policy_changes_its_hash():
         for name, value in changes.items()
     ]
     assert len({base.hash(), *hashes}) == len(changes) + 1
+
+
+def test_a_setting_that_came_later_leaves_the_hash_as_it_was_where_it_is_not_set():
+    assert MetadataPolicy(forms={}).hash() == MetadataPolicy().hash()
+    assert MetadataPolicy(forms={"url": "path"}).hash() == MetadataPolicy(url_form="path").hash()
 
 
 def test_the_hash_of_a_policy_does_not_depend_on_the_order_of_a_mapping():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo_nemo.metadata.record import MetadataRecord
+from geo_nemo.metadata.record import KEY_OF, MetadataRecord
 
 CONTINENT_OF = {"gb": "Europe", "no": "Europe", "us": "America", "in": "Asia", "ke": "Africa"}
 
@@ -54,6 +54,8 @@ class MemorySplit:
     """What a store's split gives, over a list of documents."""
 
     name = "train"
+    root = "memory"
+    columns = tuple(KEY_OF)
 
     def __init__(self, documents: Sequence[Document]):
         self.documents = documents
@@ -71,6 +73,12 @@ class MemorySplit:
         self.source = np.array([self.sources.index(d.source) for d in documents], np.uint8)
         self.year = np.array([d.year for d in documents], np.int16)
         self.quality = np.array([d.quality for d in documents], np.uint8)
+
+    def codes(self, column: str) -> np.ndarray:
+        return getattr(self, column)
+
+    def codes_of(self, index: int, columns: Sequence[str]) -> tuple[int, ...]:
+        return tuple(getattr(self, column)[index].item() for column in columns)
 
     def title(self, index: int) -> np.ndarray:
         return np.array(self.documents[index].title, dtype=np.uint16)
@@ -90,6 +98,9 @@ class MemorySplit:
             country=document.country,
             continent=CONTINENT_OF[document.country],
             path=document.path,
+            year=document.year,
+            quality=document.quality,
+            source=document.source,
         )
 
 

@@ -42,8 +42,9 @@ def test_documents_come_back_across_shards(pristine):
 def test_records(pristine):
     store = TokenStore.open(pristine)
     assert store.split("train").record(2) == MetadataRecord(
-        host="bbc.co.uk", country="gb", continent="Europe", path="/é?a=1", scheme="http"
-    )
+        host="bbc.co.uk", country="gb", continent="Europe", path="/é?a=1", scheme="http",
+        year=2011, quality=100, source="now",
+    )  # fmt: skip
     assert store.split("train").record(1).path == ""
     assert store.hosts == ["bbc.co.uk", "nation.africa", "nytimes.com", "the-star.co.ke"]
     assert store.continent_of == {"gb": "Europe", "ke": "Africa", "us": "America"}

@@ -80,6 +80,7 @@ def test_what_is_no_condition_is_one_line(text, words):
         (("none",), MetadataPolicy(fields=()), "no metadata"),
         (("country, url",), MetadataPolicy(fields=("country", "url")), "country, url"),
         (("url", "path"), MetadataPolicy(fields=("url",), url_form="path"), "url (path)"),
+        (("url:path",), MetadataPolicy(fields=("url",), url_form="path"), "url (path)"),
         (
             ("url", "host", "append"),
             MetadataPolicy(fields=("url",), position="append", mask_loss=False),
@@ -93,7 +94,13 @@ def test_policies_by_words(arguments, policy, words):
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"), [("ulr", "no metadata field ulr.*did you mean url"), ("url,url", "twice")]
+    ("fields", "words"),
+    [
+        ("URL-", "give names of fields, as url, country"),
+        ("url,url", "twice"),
+        ("url:whole", "url is written as host or path or full"),
+        ("country:long", "country is written as plain"),
+    ],
 )
 def test_what_is_no_policy_is_one_line(fields, words):
     with pytest.raises(UserError, match=words):

@@ -1,0 +1,65 @@
+"""Whether a store has what the fields of a metadata policy are made of."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from geo_nemo.config.errors import UserError
+from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.metadata.fields import Line, is_declared, key_columns, lines_of, unknown_field
+from geo_nemo.store.reader import Split, TokenStore
+
+_CHUNK = 1 << 16
+
+
+def check_columns(policy: MetadataPolicy, store: TokenStore | Split, key: str) -> None:
+    """Raise `UserError` where a field of the policy needs a column that the store does not keep.
+
+    key: what the user calls the policy.
+    """
+    own = store.columns
+    for line in lines_of(policy):
+        missing = [column for column in line.columns if column not in own]
+        if not missing:
+            continue
+        if is_declared(line.name):
+            raise UserError(
+                f"{key}: {line.name} as {line.form} needs the column {missing[0]}, which "
+                f"{store.root} does not keep: it keeps {', '.join(own)}; make the store anew from "
+                f"input that has it, with geo-nemo prep run"
+            )
+        raise UserError(
+            f"{key}: no field {line.name}, {unknown_field(line.name, own)}; a column of your "
+            f"input is kept where geo-nemo prep run is told to"
+        )
+
+
+def check_fields(policy: MetadataPolicy, split: Split, key: str) -> None:
+    """`check_columns`, and a `UserError` where no document of the split has a field of the policy.
+
+    Reads columns until one document is found that has the field.
+    """
+    check_columns(policy, split, key)
+    for line in lines_of(policy):
+        if not any(_values(line, split)):
+            raise UserError(
+                f"{key}: no document of split {split.name} of {split.root} has the field "
+                f"{line.name} ({', '.join(line.columns)}): leave it out, or make the store from "
+                f"input that has it"
+            )
+
+
+def _values(line: Line, split: Split) -> Iterator[str | None]:
+    """What the line says of some documents: one of each kind, chunk by chunk."""
+    yield line.value(split.record(0))
+    keys = key_columns([line])
+    for first in range(0, split.num_documents, _CHUNK):
+        span = slice(first, min(first + _CHUNK, split.num_documents))
+        if keys is None:
+            chosen = np.arange(span.start, span.stop)
+        else:
+            codes = [split.codes(name)[span].astype(np.int64) for name in keys]
+            together = np.stack([*codes, np.zeros(span.stop - first, np.int64)], axis=1)
+            chosen = first + np.unique(together, axis=0, return_index=True)[1]
+        for document in chosen.tolist():
+            yield line.value(split.record(document))

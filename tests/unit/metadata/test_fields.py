@@ -1,0 +1,138 @@
+"""The registry: what a declaration says, and that nothing else is needed."""
+
+import pytest
+
+from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.metadata.fields import (
+    ENTRY_POINTS,
+    FIELDS,
+    Field,
+    Form,
+    _installed,
+    field_words,
+    find_field,
+    is_declared,
+    key_columns,
+    lines_of,
+)
+from geo_nemo.metadata.record import KEY_OF, MetadataRecord
+
+RECORD = MetadataRecord("bbc.co.uk", "gb", "Europe", "/a", "http", extra={"topic": "sport"})
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_declared_field_depends_on_columns_that_stores_know(name):
+    field = FIELDS[name]
+    assert field.name == name and field.forms and "\n" not in field.label
+    for form in field.forms.values():
+        assert form.columns and form.words
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_document_without_any_column_has_no_line(name):
+    for form in FIELDS[name].forms.values():
+        nothing = MetadataRecord()
+        given = {setting: getattr(MetadataPolicy(), setting) for setting in form.settings}
+        assert not form.value(*map(nothing.column, form.columns), **given)
+
+
+@pytest.mark.parametrize(
+    ("policy", "values", "keys", "words"),
+    [
+        (MetadataPolicy(fields=("url",)), ["bbc.co.uk"], ("host",), "host"),
+        (MetadataPolicy(fields=("url",), url_form="path"), ["bbc.co.uk/a"], None, "host and path"),
+        (
+            MetadataPolicy(fields=("url", "country"), url_form="full"),
+            ["http://bbc.co.uk/a", "gb"],
+            None,
+            "full URL and country",
+        ),
+        (MetadataPolicy(fields=("continent",)), ["Europe"], ("country",), "continent"),
+        (
+            MetadataPolicy(),
+            ["bbc.co.uk", "gb", "Europe"],
+            ("country", "host"),
+            "host, country and continent",
+        ),
+        (MetadataPolicy(fields=("topic",)), ["sport"], ("topic",), "topic"),
+        (MetadataPolicy(fields=()), [], (), ""),
+    ],
+)
+def test_lines_of_a_policy(policy, values, keys, words):
+    lines = lines_of(policy)
+    assert [line.value(RECORD) for line in lines] == values
+    assert key_columns(lines) == keys
+    assert field_words(policy) == words
+
+
+def test_a_form_that_there_is_not_names_those_that_there_are():
+    with pytest.raises(UserError, match=r"metadata\.forms\.country=long: .* written as plain"):
+        lines_of(MetadataPolicy(fields=("country",), forms={"country": "long"}))
+
+
+def test_a_line_end_in_a_value_does_not_become_another_line():
+    line = lines_of(MetadataPolicy(fields=("topic",)))[0]
+    assert line.value(MetadataRecord(extra={"topic": "a\nCOUNTRY: us"})) == "a COUNTRY: us"
+
+
+def test_a_column_of_the_users_own_is_a_field_without_a_declaration():
+    assert not is_declared("topic") and find_field("topic").label == "TOPIC"
+    line = lines_of(MetadataPolicy(fields=("topic",)))[0]
+    assert line.value(MetadataRecord()) is None
+    assert line.value(MetadataRecord(extra={"topic": 0})) == "0"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Installs a package whose entry point `tone` is what `content` makes of it."""
+
+    def install(content: str):
+        (tmp_path / "mood.py").write_text(content)
+        info = tmp_path / "mood-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mood\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\ntone = mood:TONE\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(__import__("sys").modules, "mood", raising=False)
+        _installed.cache_clear()
+
+    yield install
+    _installed.cache_clear()
+
+
+def test_another_package_declares_a_field(package):
+    package(
+        "from geo_nemo.metadata.fields import Field, Form\n"
+        "TONE = Field('tone', 'TONE', {'of_host': Form(('host',), lambda h: h[:3], 'tone')})\n"
+    )
+    line = lines_of(MetadataPolicy(fields=("tone",)))[0]
+    assert (line.label, line.value(RECORD), line.form) == ("TONE", "bbc", "of_host")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("TONE = 1\n", "mood:TONE, which geo_nemo.metadata_fields names, is no Field tone"),
+        ("raise RuntimeError('gone')\n", "the field tone of mood cannot be loaded: gone"),
+    ],
+)
+def test_a_package_that_declares_no_field_is_named(package, content, words):
+    package(content)
+    with pytest.raises(UserError, match=words):
+        find_field("tone")
+
+
+def test_every_column_has_a_key_that_is_a_column():
+    assert {key for key in KEY_OF.values() if key} <= KEY_OF.keys()
+    assert all(KEY_OF[key] == key for key in KEY_OF.values() if key)
+
+
+def test_a_value_is_computed_from_declared_columns_alone():
+    seen = []
+    field = Field("x", "X", {"plain": Form(("year", "host"), lambda *c: str(seen.append(c)), "x")})
+    FIELDS["x"] = field
+    try:
+        lines_of(MetadataPolicy(fields=("x",)))[0].value(RECORD)
+    finally:
+        del FIELDS["x"]
+    assert seen == [(0, "bbc.co.uk")]
