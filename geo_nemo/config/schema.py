@@ -30,7 +30,8 @@ FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 MAX_FIELDS = 64
 # Settings of a policy that came after its hash stood in checkpoints: where one is not set, the hash
 # is what it was without it.
-_LATER = ("forms",)
+_LATER = ("forms", "quality_bands")
+BandName = Annotated[str, Field(pattern=r"^[^\s:]{1,32}$")]
 
 
 class Model(Section):
@@ -81,6 +82,8 @@ class MetadataPolicy(Section):
     field_dropout: probability that a single field is left out of a document's metadata.
     forms: of fields that can be written in several ways, as `date: month`; the usual one where a
         field is not named.
+    quality_bands: of `quality: coarse`, each by its name and the least quality in it, rising from
+        0.
     """
 
     fields: Annotated[tuple[FieldName, ...], Field(max_length=MAX_FIELDS)] = (
@@ -94,6 +97,7 @@ class MetadataPolicy(Section):
     dropout: Probability = 0.0
     field_dropout: dict[FieldName, Probability] = Field(default_factory=dict)
     forms: dict[FieldName, str] = Field(default_factory=dict)
+    quality_bands: dict[BandName, Annotated[int, Field(ge=0, le=100)]] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -114,6 +118,9 @@ class MetadataPolicy(Section):
             unknown = set(getattr(self, key)) - set(self.fields)
             if unknown:
                 raise ValueError(f"{key} names {sorted(unknown)}, which fields does not list")
+        borders = list(self.quality_bands.values())
+        if borders and (borders[0] != 0 or sorted(set(borders)) != borders):
+            raise ValueError(f"quality_bands {self.quality_bands} must rise from 0")
         if self.position == "append" and self.mask_loss and self.fields:
             raise ValueError("position 'append' needs mask_loss=false: it is a target, not context")
         return self

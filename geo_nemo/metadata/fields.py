@@ -80,8 +80,23 @@ def _one(words: str, *columns: str, value: Value) -> dict[str, Form]:
     return {"plain": Form(columns, value, words)}
 
 
-def _as_it_is(value: str) -> str | None:
+def _as_it_is(value: str | None) -> str | None:
     return value or None
+
+
+def _decade(year: int) -> str | None:
+    return f"{year // 10 * 10}s" if year else None
+
+
+def _number(value: int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _band(value: int | None, quality_bands: Mapping[str, int]) -> str | None:
+    """The name of the last band that begins at or below `value`."""
+    if value is None:
+        return None
+    return [name for name, least in quality_bands.items() if least <= value][-1]
 
 
 _field(
@@ -95,8 +110,27 @@ _field(
         "full URL",
     ),
 )
+_field("host", "HOST", **_one("host", "host", value=_as_it_is))
 _field("country", "COUNTRY", **_one("country", "country", value=_as_it_is))
 _field("continent", "CONTINENT", **_one("continent", "continent", value=_as_it_is))
+_field("year", "YEAR", **_one("year", "year", value=lambda year: str(year) if year else None))
+_field(
+    "date",
+    "DATE",
+    day=Form(("date",), _as_it_is, "date"),
+    month=Form(("date",), lambda date: date[:7] if date else None, "month"),
+    year=Form(("year",), lambda year: str(year) if year else None, "year"),
+    decade=Form(("year",), _decade, "decade"),
+)
+_field("language", "LANGUAGE", **_one("language", "language", value=_as_it_is))
+_field("source", "SOURCE", **_one("source", "source", value=_as_it_is))
+_field(
+    "quality",
+    "QUALITY",
+    fine=Form(("quality",), _number, "quality"),
+    coarse=Form(("quality",), _band, "band of quality", settings=("quality_bands",)),
+)
+_field("topic", "TOPIC", **_one("topic", "topic", value=_as_it_is))
 
 
 def lines_of(policy: MetadataPolicy) -> tuple[Line, ...]:
@@ -153,6 +187,9 @@ def _line(field: Field, policy: MetadataPolicy) -> Line:
     value = form.value
     if form.settings:
         given = {name: getattr(policy, name) for name in form.settings}
+        for name in form.settings:
+            if not given[name]:
+                raise UserError(f"{field.name} as {chosen} needs metadata.{name}: give it")
         value = lambda *columns: form.value(*columns, **given)  # noqa: E731
     return Line(field.name, field.label, chosen, form.columns, form.words, value)
 

@@ -6,10 +6,18 @@ import numpy as np
 
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.schema import MetadataPolicy
-from geo_nemo.metadata.fields import Line, is_declared, key_columns, lines_of, unknown_field
+from geo_nemo.metadata.fields import (
+    Line,
+    find_field,
+    is_declared,
+    key_columns,
+    lines_of,
+    unknown_field,
+)
 from geo_nemo.store.reader import Split, TokenStore
 
 _CHUNK = 1 << 16
+_QUARTERS = ("low", "fair", "good", "high")
 
 
 def check_columns(policy: MetadataPolicy, store: TokenStore | Split, key: str) -> None:
@@ -18,15 +26,26 @@ def check_columns(policy: MetadataPolicy, store: TokenStore | Split, key: str) -
     key: what the user calls the policy.
     """
     own = store.columns
+    if policy.forms.get("quality") == "coarse" and not policy.quality_bands:
+        raise UserError(
+            f"{key}: quality as coarse needs quality_bands, by name and least quality; the "
+            f"quarters of this store are {_quarters(store)}"
+        )
     for line in lines_of(policy):
         missing = [column for column in line.columns if column not in own]
         if not missing:
             continue
         if is_declared(line.name):
+            others = [
+                name
+                for name, form in find_field(line.name).forms.items()
+                if set(form.columns) <= set(own)
+            ]
+            hint = f"; forms.{line.name} may be {' or '.join(others)} here" if others else ""
             raise UserError(
                 f"{key}: {line.name} as {line.form} needs the column {missing[0]}, which "
-                f"{store.root} does not keep: it keeps {', '.join(own)}; make the store anew from "
-                f"input that has it, with geo-nemo prep run"
+                f"{store.root} does not keep: it keeps {', '.join(own)}{hint}; make the store anew "
+                f"with geo-nemo prep run from input that has it"
             )
         raise UserError(
             f"{key}: no field {line.name}, {unknown_field(line.name, own)}; a column of your "
@@ -47,6 +66,16 @@ def check_fields(policy: MetadataPolicy, split: Split, key: str) -> None:
                 f"{line.name} ({', '.join(line.columns)}): leave it out, or make the store from "
                 f"input that has it"
             )
+
+
+def _quarters(store: TokenStore | Split) -> str:
+    """Bands of about a quarter of the documents each, as YAML; equal quality stays together."""
+    split = store if isinstance(store, Split) else store.split(store.splits[0])
+    counts = np.bincount(split.codes("quality"), minlength=101)
+    below = np.cumsum(counts) / counts.sum()
+    borders = [0, *(int(np.searchsorted(below, share)) + 1 for share in (0.25, 0.5, 0.75))]
+    rising = {min(border, 100): name for name, border in zip(_QUARTERS, borders, strict=True)}
+    return "{" + ", ".join(f"{name}: {border}" for border, name in rising.items()) + "}"
 
 
 def _values(line: Line, split: Split) -> Iterator[str | None]:

@@ -96,6 +96,9 @@ def test_an_inconsistent_run_is_refused(change, words):
         ({"fields": ["A city"]}, "should match pattern"),
         ({"fields": ["url"], "forms": {"date": "month"}}, r"forms names \['date'\], which fields"),
         ({"url_form": "path", "forms": {"url": "full"}}, "url_form and forms.url differ"),
+        ({"quality_bands": {"low": 1}}, "must rise from 0"),
+        ({"quality_bands": {"low": 0, "high": 0}}, "must rise from 0"),
+        ({"quality_bands": {"a b": 0}}, "should match pattern"),
         ({"dropout": 1.1}, "less than or equal to 1"),
         ({"fields": ["url"], "field_dropout": {"country": 0.1}}, "which fields does not list"),
         ({"position": "append"}, "needs mask_loss=false"),
@@ -134,6 +137,7 @@ def test_every_field_of_a_policy_changes_its_hash():
         "dropout": 0.1,
         "field_dropout": {"url": 0.1},
         "forms": {"country": "plain"},
+        "quality_bands": {"low": 0},
     }
     assert changes.keys() == MetadataPolicy.model_fields.keys()
     hashes = [

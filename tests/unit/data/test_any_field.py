@@ -156,7 +156,7 @@ def test_fields_above_the_eighth_are_dropped_and_shown_like_the_first():
     ("policy", "words"),
     [
         (MetadataPolicy(fields=("contry",)), "no field contry, there is .*; did you mean country"),
-        (MetadataPolicy(fields=("topic",)), "stages.s.metadata: no field topic, there is url"),
+        (MetadataPolicy(fields=("theme",)), "stages.s.metadata: no field theme, there is url"),
     ],
 )
 def test_a_field_that_the_store_lacks_is_one_line(policy, words):

@@ -17,7 +17,7 @@ from geo_nemo.metadata.fields import (
 )
 from geo_nemo.metadata.record import KEY_OF, MetadataRecord
 
-RECORD = MetadataRecord("bbc.co.uk", "gb", "Europe", "/a", "http", extra={"topic": "sport"})
+RECORD = MetadataRecord("bbc.co.uk", "gb", "Europe", "/a", "http", extra={"theme": "sport"})
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -54,7 +54,7 @@ def test_a_document_without_any_column_has_no_line(name):
             ("country", "host"),
             "host, country and continent",
         ),
-        (MetadataPolicy(fields=("topic",)), ["sport"], ("topic",), "topic"),
+        (MetadataPolicy(fields=("theme",)), ["sport"], ("theme",), "theme"),
         (MetadataPolicy(fields=()), [], (), ""),
     ],
 )
@@ -65,21 +65,62 @@ def test_lines_of_a_policy(policy, values, keys, words):
     assert field_words(policy) == words
 
 
+@pytest.mark.parametrize(
+    ("field", "settings", "text"),
+    [
+        ("url", {}, "URL: bbc.co.uk"),
+        ("host", {}, "HOST: bbc.co.uk"),
+        ("year", {}, "YEAR: 2021"),
+        ("date", {"forms": {"date": "year"}}, "DATE: 2021"),
+        ("date", {"forms": {"date": "decade"}}, "DATE: 2020s"),
+        ("date", {"forms": {"date": "month"}}, "DATE: 2021-03"),
+        ("date", {}, "DATE: 2021-03-04"),
+        ("language", {}, "LANGUAGE: en"),
+        ("source", {}, "SOURCE: news"),
+        ("quality", {}, "QUALITY: 69"),
+        ("topic", {}, "TOPIC: sport"),
+        ("licence", {}, "LICENCE: CC-BY"),
+    ],
+)
+def test_what_a_built_in_field_says(field, settings, text):
+    record = MetadataRecord(
+        "bbc.co.uk", "gb", "Europe", year=2021, quality=69, source="news",
+        extra={"date": "2021-03-04", "language": "en", "topic": "sport", "licence": "CC-BY"},
+    )  # fmt: skip
+    (line,) = lines_of(MetadataPolicy(fields=(field,), **settings))
+    assert f"{line.label}: {line.value(record)}" == text
+
+
+@pytest.mark.parametrize(
+    ("quality", "band"), [(0, "low"), (39, "low"), (40, "fair"), (99, "fair"), (100, "top")]
+)
+def test_bands_of_quality_begin_where_the_policy_says(quality, band):
+    bands = {"low": 0, "fair": 40, "top": 100}
+    policy = MetadataPolicy(fields=("quality",), forms={"quality": "coarse"}, quality_bands=bands)
+    assert lines_of(policy)[0].value(MetadataRecord(quality=quality)) == band
+    assert lines_of(policy)[0].value(MetadataRecord()) is None
+
+
+def test_bands_that_are_not_given_are_asked_for():
+    with pytest.raises(UserError, match=r"quality as coarse needs metadata\.quality_bands"):
+        lines_of(MetadataPolicy(fields=("quality",), forms={"quality": "coarse"}))
+
+
 def test_a_form_that_there_is_not_names_those_that_there_are():
     with pytest.raises(UserError, match=r"metadata\.forms\.country=long: .* written as plain"):
         lines_of(MetadataPolicy(fields=("country",), forms={"country": "long"}))
 
 
 def test_a_line_end_in_a_value_does_not_become_another_line():
-    line = lines_of(MetadataPolicy(fields=("topic",)))[0]
-    assert line.value(MetadataRecord(extra={"topic": "a\nCOUNTRY: us"})) == "a COUNTRY: us"
+    line = lines_of(MetadataPolicy(fields=("theme",)))[0]
+    assert line.value(MetadataRecord(extra={"theme": "a\nCOUNTRY: us"})) == "a COUNTRY: us"
 
 
 def test_a_column_of_the_users_own_is_a_field_without_a_declaration():
-    assert not is_declared("topic") and find_field("topic").label == "TOPIC"
-    line = lines_of(MetadataPolicy(fields=("topic",)))[0]
+    assert not is_declared("theme") and find_field("theme").label == "THEME"
+    line = lines_of(MetadataPolicy(fields=("theme",)))[0]
     assert line.value(MetadataRecord()) is None
-    assert line.value(MetadataRecord(extra={"topic": 0})) == "0"
+    assert line.value(MetadataRecord(extra={"theme": 0})) == "0"
 
 
 @pytest.fixture
