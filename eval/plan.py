@@ -17,7 +17,9 @@ from eval.documents import Documents, RecordOf, choose, scored_spans
 from eval.questions import QuestionSet, drop_long, read_questions
 from eval.runs import TrainedRun, policies, read_run
 from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.data.conditions import tells_origin, told_codes
 from geo_nemo.metadata.compose import Composer
+from geo_nemo.metadata.fields import Line
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.store import Split, TokenStore
 from geo_nemo.store.fields import check_fields
@@ -99,15 +101,24 @@ def make_plan(config: EvalConfig) -> Plan:
         )
 
     chosen = choose(np.asarray(split.country), config.num_documents, config.seed)
-    country = np.asarray(split.country)[chosen]
+    distinct = _distinct(composers)
+    lines = _lines(distinct)
+
+    def record(place: int) -> MetadataRecord:
+        return split.record(int(chosen[place]))
+
+    if tells_origin(lines):
+        told = np.asarray(split.country)[chosen]
+    else:
+        told = told_codes(lines, len(chosen), record)
     shown = Shown(
-        source={arm: donors(arm, country, config.seed, "documents") for arm in config.arms},
-        record=lambda place: split.record(int(chosen[place])),
+        source={arm: donors(arm, told, config.seed, "documents") for arm in config.arms},
+        record=record,
         place=lambda index: int(np.searchsorted(chosen, index)),
     )
-    pairs = [(c, shown.record_of(arm)) for c in _distinct(composers) for arm in config.arms]
+    pairs = [(c, shown.record_of(arm)) for c in distinct for arm in config.arms]
     documents = scored_spans(split, chosen, pairs, seq_length, config.max_tokens)
-    questions, questions_shown = _questions(config, composers, seq_length)
+    questions, questions_shown = _questions(config, distinct, seq_length)
     return Plan(
         config=config, store=store, split=split, runs=runs, policies=shown_policies,
         composers=composers, seq_length=seq_length,
@@ -117,29 +128,34 @@ def make_plan(config: EvalConfig) -> Plan:
 
 
 def _questions(
-    config: EvalConfig, composers: dict[str, Composer], seq_length: int
+    config: EvalConfig, composers: list[Composer], seq_length: int
 ) -> tuple[QuestionSet | None, Shown | None]:
     if config.questions is None:
         return None, None
     path = Path(config.questions)
     asked = drop_long(
-        read_questions(path, config.seed), _distinct(composers), config.questions_title, seq_length
+        read_questions(path, config.seed), composers, config.questions_title, seq_length
     )
     if not asked.questions:
         raise UserError(f"no question of {path} fits in {seq_length} tokens with its metadata")
-    return asked, _shown_to(asked, config)
+    return asked, _shown_to(asked, config, _lines(composers))
 
 
-def _shown_to(asked: QuestionSet, config: EvalConfig) -> Shown:
-    names = np.array([question.country for question in asked.questions])
-    country = np.unique(names, return_inverse=True)[1]
+def _shown_to(asked: QuestionSet, config: EvalConfig, lines: list[Line]) -> Shown:
+    def record(place: int) -> MetadataRecord:
+        return asked.questions[place].record
+
+    told = told_codes(lines, len(asked.questions), record)
     return Shown(
-        source={
-            arm: donors(arm, country, config.seed, "questions") for arm in config.question_arms
-        },
-        record=lambda place: asked.questions[place].record,
+        source={arm: donors(arm, told, config.seed, "questions") for arm in config.question_arms},
+        record=record,
         place=lambda place: place,
     )
+
+
+def _lines(composers: list[Composer]) -> list[Line]:
+    """What the composers tell together."""
+    return [line for composer in composers for line in composer.lines]
 
 
 def _distinct(composers: dict[str, Composer]) -> list[Composer]:

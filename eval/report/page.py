@@ -114,7 +114,13 @@ def _controls(controls: dict[str, dict[str, float]]) -> str:
             f"{same['same_host']:.0%}."
         )
     if "wrong_country" in controls:
-        parts.append("A wrong country's is the whole record of a document of another country.")
+        if controls["wrong_country"]["same_country"] == 0:
+            parts.append("A wrong country's is the whole record of a document of another country.")
+        else:
+            parts.append(
+                "No field tells an origin here: what stands under a wrong country is the record of "
+                "a document whose values differ from the right ones."
+            )
     return " ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Rows of validation documents under three arms: told the truth, nothing, a wrong origin.
+"""Rows of validation documents under three conditions: told the truth, nothing, something wrong.
 
 Each document is cut to what fits under every arm, so that all arms are scored on the same tokens of
 title and body.
@@ -9,14 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.data.conditions import WITH, WITHOUT, WRONG, donors, told_codes
 from geo_nemo.data.counter import derive_key, hash64
 from geo_nemo.data.rows import Row, build_row
 from geo_nemo.metadata.compose import Composed, Composer
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store.reader import Split
-
-WITH, WITHOUT, WRONG = "with", "without", "wrong"
 
 
 def choose_documents(split: Split, count: int, seed: int) -> np.ndarray:
@@ -25,35 +24,13 @@ def choose_documents(split: Split, count: int, seed: int) -> np.ndarray:
     return np.argsort(draws, kind="stable")[:count]
 
 
-def wrong_documents(countries: np.ndarray) -> np.ndarray:
-    """For each document one of another country, int64 [n]; UserError where there is one alone.
-
-    Documents are sorted by country and turned by the size of the largest one, so that every
-    document lends its metadata once.
-    """
-    order = np.argsort(countries, kind="stable")
-    turned = np.roll(order, -int(np.bincount(countries).max()))
-    wrong = np.empty(len(order), np.int64)
-    wrong[order] = turned
-    same = countries[wrong] == countries
-    if same.all():
-        raise UserError(
-            "validation.every_steps: the validation documents are of one country, so that none "
-            "can be given another's metadata; take more documents, or set it to null"
-        )
-    # Where one country has more than half of the documents, some stay with their own.
-    for i in np.flatnonzero(same):
-        others = np.flatnonzero(countries != countries[i])
-        wrong[i] = others[i % len(others)]
-    return wrong
-
-
 def validation_rows(
     split: Split,
     documents: np.ndarray,
     policy: MetadataPolicy,
     tokenizer: Tokenizer,
     seq_length: int,
+    seed: int,
 ) -> dict[str, list[Row]]:
     """Rows by arm; where `policy` has no fields, of `without` alone.
 
@@ -63,7 +40,13 @@ def validation_rows(
     records = [split.record(i) for i in documents]
     arms: dict[str, Sequence[MetadataRecord | None]] = {WITHOUT: [None] * len(records)}
     if policy.fields:
-        wrong = wrong_documents(np.asarray(split.country)[documents])
+        told = told_codes(composer.lines, len(records), records.__getitem__)
+        try:
+            wrong = donors(WRONG, told, seed, "documents")
+        except UserError as error:
+            raise UserError(
+                f"validation.every_steps: {error}; take more documents, or set it to null"
+            ) from None
         arms = {WITH: records, **arms, WRONG: [records[i] for i in wrong]}
     longest = [
         max(len(composer.prefix_ids(told[i])) for told in arms.values())

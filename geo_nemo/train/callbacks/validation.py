@@ -15,8 +15,9 @@ from megatron.core import parallel_state
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.config.files import write_whole, writing
 from geo_nemo.data.batches import Batch, stack_rows
+from geo_nemo.data.conditions import WITH, WITHOUT, WRONG
 from geo_nemo.data.rows import Row
-from geo_nemo.data.validation import WITH, WITHOUT, WRONG, choose_documents, validation_rows
+from geo_nemo.data.validation import choose_documents, validation_rows
 from geo_nemo.train.callbacks.sinks import Sink
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.loop import StepEvent
@@ -110,7 +111,9 @@ def _batches(prepared: Prepared) -> dict[str, list[Batch]]:
         raise UserError(f"validation.every_steps needs held-out documents: {error}") from None
     documents = choose_documents(split, run.validation.documents, run.seed)
     policy = _told(prepared)
-    rows = validation_rows(split, documents, policy, prepared.tokenizer, run.data.seq_length)
+    rows = validation_rows(
+        split, documents, policy, prepared.tokenizer, run.data.seq_length, run.seed
+    )
     rank = parallel_state.get_data_parallel_rank()
     size = parallel_state.get_data_parallel_world_size()
     return {arm: _share(of_arm, rank, size) for arm, of_arm in rows.items()}

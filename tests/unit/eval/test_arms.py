@@ -5,8 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.arms import cyclic_permutation, donors, generator, other_country
-from geo_nemo.config import UserError
+from eval.arms import donors, generator
+from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.data.conditions import cyclic_permutation, of_another, told_codes
+from geo_nemo.metadata.fields import lines_of
+from geo_nemo.metadata.record import MetadataRecord
 
 
 @given(n=st.integers(2, 200), seed=st.integers(0, 2**32))
@@ -34,7 +37,7 @@ def test_wrong_country_never_has_the_documents_country(country, seed):
         with pytest.raises(UserError, match="wrong_country"):
             donors("wrong_country", country, seed, "documents")
         return
-    shown = other_country(country, generator(seed, "x"))
+    shown = of_another(country, generator(seed, "x"))
     assert (country[shown] != country).all()
 
 
@@ -43,7 +46,7 @@ def test_wrong_country_draws_every_document_of_the_other_countries():
     rng = generator(0, "x")
     drawn = [set() for _ in country]
     for _ in range(300):
-        for item, donor in enumerate(other_country(country, rng)):
+        for item, donor in enumerate(of_another(country, rng)):
             drawn[item].add(int(donor))
     assert drawn == [{1, 3, 4}, {0, 2, 3}, {1, 3, 4}, {0, 1, 2, 4}, {0, 2, 3}]
 
@@ -63,5 +66,30 @@ def test_a_seed_gives_the_same_records_again_and_another_seed_others():
 
 
 def test_one_document_cannot_be_shuffled():
-    with pytest.raises(UserError, match="needs two documents"):
+    with pytest.raises(
+        UserError, match="arm shuffled: shuffled needs two documents, there is 1: leave"
+    ):
         donors("shuffled", np.array([0]), 0, "documents")
+
+
+@pytest.mark.parametrize(
+    ("fields", "codes"),
+    [
+        (("url",), [0, 0, 1, 1]),
+        (("continent", "year"), [0, 0, 1, 1]),
+        (("year",), [0, 1, 0, 2]),
+        (("year", "source"), [0, 1, 0, 2]),
+        (("source",), [0, 0, 0, 0]),
+    ],
+)
+def test_what_is_wrong_is_the_country_or_else_the_values_that_are_told(fields, codes):
+    records = [
+        MetadataRecord("a.uk", "gb", "Europe", year=2019),
+        MetadataRecord("b.uk", "gb", "Europe", year=2020),
+        MetadataRecord("c.com", "us", "America", year=2019),
+        MetadataRecord("c.com", "us", "America"),
+    ]
+    lines = lines_of(MetadataPolicy(fields=fields))
+    found = told_codes(lines, 4, records.__getitem__).tolist()
+    # Equal codes are all that counts, not which.
+    assert [found.index(code) for code in found] == [codes.index(code) for code in codes]

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from geo_nemo.config import MetadataPolicy, UserError, Validation
-from geo_nemo.data.validation import choose_documents, validation_rows, wrong_documents
+from geo_nemo.data.validation import choose_documents, validation_rows
+from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import Kind
+from geo_nemo.store import TokenStore
 from geo_nemo.train.callbacks import Validate
 from geo_nemo.train.callbacks.validation import _share
 from geo_nemo.train.setup import prepare
@@ -24,7 +26,7 @@ def rows(tiny_store, tmp_path_factory):
     prepared = prepare(tiny_run(tiny_store, tmp_path_factory.mktemp("rows")), world_size=1)
     split = prepared.store.split("test")
     documents = choose_documents(split, 24, seed=7)
-    made = validation_rows(split, documents, MetadataPolicy(), prepared.tokenizer, 128)
+    made = validation_rows(split, documents, MetadataPolicy(), prepared.tokenizer, 128, 7)
     return split, documents, made
 
 
@@ -63,16 +65,24 @@ def test_wrong_metadata_are_those_of_another_country(rows):
         assert right and wrong and right != wrong
 
 
-@pytest.mark.parametrize("countries", [[0, 1], [0, 0, 0, 1], [2, 0, 1, 1, 2, 0, 0], [0] * 9 + [3]])
-def test_wrong_documents_are_of_another_country(countries):
-    countries = np.array(countries)
-    wrong = wrong_documents(countries)
-    assert (countries[wrong] != countries).all()
+def test_documents_of_one_country_can_be_told_no_other(rows):
+    split, documents, _ = rows
+    tokenizer = TokenStore.open(split.root).tokenizer()
+    alone = documents[np.asarray(split.country)[documents] == split.country[documents[0]]]
+    with pytest.raises(UserError, match=r"validation\.every_steps: .* all are told the same; take"):
+        validation_rows(split, alone, MetadataPolicy(), tokenizer, 128, 7)
 
 
-def test_documents_of_one_country_can_be_told_no_other():
-    with pytest.raises(UserError, match="are of one country"):
-        wrong_documents(np.array([2, 2, 2]))
+def test_validation_and_evaluation_tell_a_document_the_same_wrong_metadata(rows):
+    from eval.arms import donors
+
+    split, documents, made = rows
+    tokenizer = TokenStore.open(split.root).tokenizer()
+    composer = Composer(MetadataPolicy(), tokenizer)
+    other = donors("wrong_country", np.asarray(split.country)[documents], 7, "documents")
+    assert metadata(made["wrong"]) == [
+        composer.prefix_ids(split.record(int(documents[place]))).tolist() for place in other
+    ]
 
 
 def test_losses_gap_and_countries_equal_the_oracle_s(tiny_store, tmp_path, single_process):
