@@ -3,25 +3,9 @@
 make test-slurm     (as root; see tests/slurm/real.py)
 """
 
-import os
-
-import pytest
-
 from geo_nemo.diagnostics.slurm import ask_jobs
 from geo_nemo.diagnostics.status import read_statuses
-from tests.slurm.real import Slurm, missing
 from tests.unit.diagnostics.run_folders import Folder
-
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("GEO_NEMO_REAL_SLURM") or bool(missing()),
-    reason=f"GEO_NEMO_REAL_SLURM is not set, or {missing() or 'no reason else'}",
-)
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory):
-    with Slurm(tmp_path_factory.mktemp("slurm")) as started:
-        yield started
 
 
 def test_jobs_of_every_kind(slurm, tmp_path, monkeypatch):

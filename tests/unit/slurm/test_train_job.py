@@ -329,3 +329,26 @@ def test_another_command_runs_as_one_task_and_its_exit_code_is_the_job_s(cluster
     process = cluster.start(script="command.sbatch", **environment)
     log, _ = process.communicate(timeout=600)
     assert process.returncode == 2 and "no command: sbatch command.sbatch eval" in log
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("kill -9 $$", "failed --text job 42: ended by signal 9 (rank_00000.exit); no newer"),
+        ("exit 1", "failed --text job 42: the run failed (exit 1) (rank_00000.exit): not requ"),
+        ("touch $(dirname $0)/../run/slurm/stop; exit 75", "stopped --text job 42: stopped and"),
+    ],
+)
+def test_the_end_of_a_run_whose_process_cannot_tell_it_is_told(cluster, tmp_path, text, told):
+    output, seen = tmp_path / "run", tmp_path / "told"
+    environment = stub(cluster, f'[ "$1" != notify ] || {{ echo "$@" >{seen}; exit; }}; {text}')
+    environment["GEO_NEMO_RESTARTS"] = "1"
+    code, log = cluster.run(f"output_dir={output}", **environment)
+    assert code and not seen.exists(), log
+    (output / "slurm/stop").unlink(missing_ok=True)
+    record = {"config": {"notify": {"on": ["failed"], "command": "mail", "webhook": None}}}
+    (output / "run.json").write_text(json.dumps(record, indent=1))
+    code, log = cluster.run(f"output_dir={output}", job=42, **environment)
+    assert code and log.count("\n") < 8, log
+    assert seen.read_text().startswith(f"notify {output} --event {told}")
+    assert seen.read_text().endswith("--once\n")
