@@ -37,6 +37,7 @@ REASONS = {
     "duplicate_member": "two members of an archive are the same field of a record",
     "broken_warc": "bytes of a web archive that are of no record",
     "no_html_page": "a response that is no page: another status, or not HTML",
+    "unreadable_body": "a page whose body is not encoded as its header says, and is no text",
     "no_main_text": "a page whose text cannot be extracted",
     "language_not_listed": "the language is not in annotate.languages=[...]",
     "language_uncertain": "the language's score is below annotate.language_score",

@@ -9,7 +9,6 @@ The text is resiliparse's main content; its parser takes time that grows with th
 elements stand in each other, hence the limit of time.
 """
 
-import io
 import re
 import resource
 import signal
@@ -18,16 +17,16 @@ import sys
 from email.utils import parsedate_to_datetime
 
 import orjson
-from fastwarc import ArchiveIterator
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 from resiliparse.parse.html import HTMLTree
 
+from data_prep.read.http import BodyError, decode_body, split_response
+
 MEMORY_BYTES = 4 << 30
-_RECORD = (
-    b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; msgtype=response\r\n"
-    b"Content-Length: %d\r\n\r\n%b\r\n\r\n"
-)
+HEADER_BYTES = 32 << 10
+# How a page begins that has no Content-Type.
+_PAGE = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html|head|body|!--)", re.IGNORECASE)
 _DATE_SELECTORS = (
     'meta[property="article:published_time"]', 'meta[itemprop="datePublished"]',
     'meta[name="article:published_time"]', 'meta[property="og:article:published_time"]',
@@ -63,17 +62,17 @@ def main() -> None:
 def extract(response: bytes, most: int) -> dict[str, str]:
     """`text`, `title` and `date` (a day; empty where the page tells none) of an HTTP response.
 
-    `error` where its body is damaged or has more than `most` bytes.
+    `error` where its body cannot be had, or has more than `most` bytes; then `reason`, too, a key
+    of data_prep.quarantine.REASONS.
     """
-    records = ArchiveIterator(
-        io.BytesIO(_RECORD % (len(response), response)), parse_http=True, auto_decode="all",
-        strict_mode=False,
-    )  # fmt: skip
-    record = next(iter(records))
-    body = record.reader.read(most + 1)
-    if len(body) > most:
-        return {"error": f"the page has more than {most} bytes"}
-    content_type = record.http_headers.get("Content-Type") or ""
+    _, fields, body = split_response(response, HEADER_BYTES)
+    try:
+        body = decode_body(fields, body, most)
+    except BodyError as error:
+        return {"error": str(error), "reason": "unreadable_body"}
+    content_type = fields.get("content-type", "")
+    if not content_type and not _PAGE.match(body):
+        return {"error": "no Content-Type, and no HTML", "reason": "no_html_page"}
     tree = HTMLTree.parse(decode(body, content_type))
     text = extract_plain_text(
         tree, main_content=True, list_bullets=False, alt_texts=False, comments=False,

@@ -61,9 +61,9 @@ class FileReader:
         kind = self.file.source.format
         if kind == "auto":
             kind = detect(stream, self.file.path.rpartition("/")[2])
-            kinds = ("response", "conversion")
+            kinds = ("response", "resource", "conversion")
         else:
-            kinds = ("conversion",) if kind == "wet" else ("response",)
+            kinds = ("conversion",) if kind == "wet" else ("response", "resource")
         if kind != "parquet" or stream.compression:
             refuse_foreign(stream)
         if kind == "jsonl":

@@ -1,20 +1,26 @@
 """Records of WARC (web pages, as in Common Crawl's CC-NEWS) and WET (their text).
 
 A record becomes `url`, `title`, `text`, `date` (a day: the page's own, else that of the crawl) and
-`id` (WARC-Record-ID). Pages are responses with status 200 and HTML; other responses are `Bad`, and
-what is no response (requests, revisits, descriptions of the crawl) is passed over.
-Format: ISO 28500:2017. After damage the next record is looked for.
+`id` (WARC-Record-ID). Pages are responses with status 200 and HTML, and resources that are HTML;
+others of these are `Bad`, and what is neither (requests, revisits, descriptions of the crawl) is
+passed over. Format: ISO 28500:2017, and the drafts before it (WARC/0.17, 0.18); lines of a header
+may end with LF alone. After damage the next record is looked for.
 """
 
+import re
 from collections.abc import Iterator
 
 from data_prep.config import Limits
 from data_prep.read.html import extractor
+from data_prep.read.http import read_fields, split_response
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
 
 MAX_HEADER_BYTES = 32 << 10
-_START = b"WARC/1."
+_START = b"WARC/"
+_VERSION = re.compile(rb"WARC/[01]\.\d{1,2}[ \t]*\r?\n")
+_LONGEST_VERSION = 16
+_BLANK = re.compile(rb"\r?\n\r?\n")
 _HTML = ("text/html", "application/xhtml+xml")
 
 
@@ -76,45 +82,47 @@ def _document(
         except UnicodeDecodeError as error:
             return Bad(number, "invalid_utf8", f"byte {error.start}: {error.reason}", head)
     else:
-        http, _, _ = block.partition(b"\r\n\r\n")
-        if why := _no_page(http[:MAX_HEADER_BYTES]):
+        if fields["warc-type"].lower() == "resource":
+            # What was found, without HTTP: its type stands in the record's own header.
+            kind = fields.get("content-type", "").encode()
+            block = b"HTTP/1.1 200 OK\r\nContent-Type: " + kind + b"\r\n\r\n" + block
+        status, http, _ = split_response(block, MAX_HEADER_BYTES)
+        if why := _no_page(status, http):
             return Bad(number, "no_html_page", why, head)
         page = extractor(limits.record_bytes).extract(block)
         if "error" in page:
-            return Bad(number, "no_main_text", page["error"], head)
+            return Bad(number, page.get("reason", "no_main_text"), page["error"], head)
         found |= {name: value for name, value in page.items() if value or name == "text"}
     return Raw(number, {name: value for name, value in found.items() if value or name == "text"},
                head)  # fmt: skip
 
 
-def _no_page(http: bytes) -> str:
-    """Why the header of a response is not that of a page; empty where it is."""
-    status, _, rest = http.partition(b"\r\n")
-    code = status.split(b" ")[1:2]
-    if not status.startswith(b"HTTP/") or code != [b"200"]:
+def _no_page(status: bytes, http: dict[str, str]) -> str:
+    """Why the header of a response is not that of a page; empty where it is, or does not tell."""
+    if not status.startswith(b"HTTP/") or status.split(None, 2)[1:2] != [b"200"]:
         return f"status {status[:60].decode('latin-1')!r}"
-    kind = _fields(b"\r\n" + rest).get("content-type", "")
-    return "" if kind.lower().startswith(_HTML) else f"type {kind[:100]!r}"
+    kind = http.get("content-type", "")
+    return "" if not kind or kind.lower().startswith(_HTML) else f"type {kind[:100]!r}"
 
 
 def _find_record(stream: Unpacked) -> int:
     """Go to the start of the next record; bytes on the way that are more than line ends."""
     lost = 0
     while True:
-        ahead = stream.peek(len(_START))
-        if ahead == _START:
+        window = stream.peek(_LONGEST_VERSION)
+        if _VERSION.match(window):
             return lost
-        if not ahead:
+        if not window:
             # The end; or damage, which is raised here.
             stream.read(1)
             return lost
-        if ahead[:1] in b"\r\n":
+        if window[:1] in b"\r\n":
             stream.skip(1)
             continue
         window = stream.peek(MAX_HEADER_BYTES)
-        at = window.find(_START)
+        found = _VERSION.search(window, 1)
         # The start may straddle the window's end.
-        passed = at if at >= 0 else max(len(window) - len(_START), 1)
+        passed = found.start() if found else max(len(window) - _LONGEST_VERSION, 1)
         stream.skip(passed)
         lost += passed
 
@@ -124,22 +132,17 @@ def _header(stream: Unpacked) -> bytes:
     window = stream.peek(MAX_HEADER_BYTES)
     if not window:
         return b""
-    end = window.find(b"\r\n\r\n")
-    if end < 0:
+    end = _BLANK.search(window)
+    if end is None:
         # Passed over as what is of no record; nothing behind it is lost.
         if len(window) < MAX_HEADER_BYTES:
             stream.skip(len(window))
             stream.read(1)
             raise DamagedError("truncated_file", "the archive ends inside a header")
         return stream.read(len(_START)) + b"\r\n\r\n"
-    return stream.read(end + 4)
+    return stream.read(end.end())
 
 
 def _fields(header: bytes) -> dict[str, str]:
-    """Fields by name in small letters; the first of two of the same name."""
-    found: dict[str, str] = {}
-    for line in header.decode("utf-8", "replace").split("\r\n")[1:]:
-        name, colon, value = line.partition(":")
-        if colon:
-            found.setdefault(name.strip().lower(), value.strip())
-    return found
+    """Fields of a record by name, without its first line."""
+    return read_fields(header.partition(b"\n")[2])

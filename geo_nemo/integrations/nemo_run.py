@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from geo_nemo.integrations.missing import need
 
-need("nemo_run", "nemo-run", "nemo")
+need("nemo_run", "nemo-run", "nemo-run")
 
 import nemo_run as run  # noqa: E402
 

@@ -13,7 +13,11 @@ from geo_nemo.integrations.missing import MissingPackageError, need
 
 @pytest.mark.parametrize(
     ("adapter", "package", "extra"),
-    [("nemo", "nemo", "nemo"), ("nemo_run", "nemo_run", "nemo"), ("bridge", "bridge", "bridge")],
+    [
+        ("nemo", "nemo", "nemo"),
+        ("nemo_run", "nemo_run", "nemo-run"),
+        ("bridge", "bridge", "bridge"),
+    ],
 )
 def test_an_adapter_names_its_extra(adapter, package, extra):
     if find_spec(package) is not None:

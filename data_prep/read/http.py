@@ -1,0 +1,180 @@
+"""HTTP responses as web archives keep them: what the header says of the body is tried, not trusted.
+
+1. Header and body part at the first blank line; lines may end with CR LF or LF.
+2. A chunked body is joined; one that only says so stays as it is.
+3. Each content coding that the header names is undone where the body has it; a body that begins as
+   gzip does is unpacked whatever the header says. Bytes behind the compressed data are left out.
+4. What is then no text is an error that names the header's field.
+
+RFC 9112 (messages), RFC 9110 (codings).
+"""
+
+import re
+import zlib
+from collections.abc import Callable, Mapping
+
+import brotli
+import zstandard
+
+GZIP_MAGIC = b"\x1f\x8b"
+_BLANK = re.compile(rb"\r?\n\r?\n")
+# A chunk's size in hex, and extensions that nobody reads.
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_LOOKED_AT = 1 << 10
+_CONTROL = bytes({*range(32)} - {*b"\t\n\r\x0b\x0c\x1b"}) + b"\x7f"
+
+
+class BodyError(Exception):
+    """A body that cannot be had; the message names the header that describes it, or the limit."""
+
+
+def split_response(block: bytes, most: int) -> tuple[bytes, dict[str, str], bytes]:
+    """Status line, fields and raw body; empty fields where no header ends within `most` bytes."""
+    end = _BLANK.search(block, 0, most)
+    if end is None:
+        return block.partition(b"\n")[0].rstrip(b"\r")[:most], {}, b""
+    status, _, rest = block[: end.start()].partition(b"\n")
+    return status.rstrip(b"\r"), read_fields(rest), block[end.end() :]
+
+
+def read_fields(header: bytes) -> dict[str, str]:
+    """Fields by name in small letters; the first of two of the same name."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in header.decode("utf-8", "replace").split("\n"):
+        line = line.rstrip("\r")
+        if line[:1] in " \t" and name and line.strip():
+            found[name] += " " + line.strip()  # a folded value
+            continue
+        key, colon, value = line.partition(":")
+        name = key.strip().lower() if colon else ""
+        if name in found:
+            name = ""
+        elif name:
+            found[name] = value.strip()
+    return found
+
+
+def decode_body(fields: Mapping[str, str], body: bytes, most: int) -> bytes:
+    """The body without its transfer and content codings. Raises BodyError.
+
+    most: bytes that it may have.
+    """
+    transfer = fields.get("transfer-encoding", "")
+    coding = fields.get("content-encoding", "")
+    if "chunked" in transfer.lower():
+        body = _joined(body)
+    # Codings stand in the order in which they were applied.
+    for name in reversed([part.strip().lower() for part in f"{transfer},{coding}".split(",")]):
+        undo = _CODINGS.get(name)
+        if undo is not None:
+            body = undo(body, most)
+    if body.startswith(GZIP_MAGIC):
+        body = _gunzipped(body, most)
+    if len(body) > most:
+        raise BodyError(f"the page has more than {most} bytes")
+    if _is_binary(body):
+        said = f"Content-Encoding {coding[:40]!r}" if coding else "no Content-Encoding"
+        raise BodyError(f"the header has {said}, and the body is neither so encoded nor text")
+    return body
+
+
+def _joined(data: bytes) -> bytes:
+    """The chunks of a body together; a body without chunks is returned as it is."""
+    pieces: list[bytes] = []
+    at = 0
+    while chunk := _CHUNK.match(data, at):
+        size = int(chunk[1], 16)
+        if size == 0:
+            return b"".join(pieces)
+        pieces.append(data[chunk.end() : chunk.end() + size])
+        at = chunk.end() + size
+        # The line end behind a chunk.
+        at += (data[at : at + 2] == b"\r\n" and 2) or data[at : at + 1] == b"\n"
+    # What was cut off keeps what it has.
+    return b"".join(pieces) if pieces else data
+
+
+def _inflated(data: bytes, window: int, most: int) -> bytes | None:
+    """Data of zlib in a form; None where they are not in it. What is cut off keeps what it has."""
+    decoder = zlib.decompressobj(window)
+    try:
+        text = decoder.decompress(data, most + 1)
+    except zlib.error:
+        return None
+    return text if text or decoder.eof else None
+
+
+def _gunzipped(data: bytes, most: int) -> bytes:
+    pieces: list[bytes] = []
+    left = most + 1
+    while data.startswith(GZIP_MAGIC) and left > 0:
+        decoder = zlib.decompressobj(31)
+        try:
+            text = decoder.decompress(data, left)
+        except zlib.error:
+            # A sound beginning may come before the damage: byte after byte finds how far.
+            text = _sound_start(data, left)
+        pieces.append(text)
+        left -= len(text)
+        data = decoder.unused_data
+    return b"".join(pieces) if any(pieces) else data
+
+
+def _sound_start(data: bytes, most: int, step: int = 1 << 10) -> bytes:
+    decoder = zlib.decompressobj(31)
+    pieces: list[bytes] = []
+    for at in range(0, len(data), step):
+        try:
+            pieces.append(decoder.decompress(data[at : at + step], most))
+        except zlib.error:
+            break
+        most -= len(pieces[-1])
+        if most <= 0:
+            break
+    return b"".join(pieces)
+
+
+def _deflated(data: bytes, most: int) -> bytes:
+    # The coding is zlib's format; some servers send it without its header.
+    for window in (15, -15, 31):
+        text = _inflated(data, window, most)
+        if text is not None and not (window == -15 and _is_binary(text)):
+            return text
+    return data
+
+
+def _unbrotlied(data: bytes, most: int) -> bytes:
+    decoder = brotli.Decompressor()
+    try:
+        return decoder.process(data, output_buffer_limit=most + 1) or data
+    except brotli.error:
+        return data
+
+
+def _unzstded(data: bytes, most: int) -> bytes:
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(data) as reader:
+            return reader.read(most + 1)
+    except zstandard.ZstdError:
+        return data
+
+
+_CODINGS: dict[str, Callable[[bytes, int], bytes]] = {
+    "gzip": lambda data, most: _gunzipped(data, most) if data.startswith(GZIP_MAGIC) else data,
+    "deflate": _deflated,
+    "br": _unbrotlied,
+    "zstd": _unzstded,
+}
+_CODINGS["x-gzip"] = _CODINGS["gzip"]
+
+
+def _is_binary(body: bytes) -> bool:
+    """Whether it has what no text has: control characters, but for a few in a damaged page.
+
+    UTF-16 and UTF-32, which have zeros, say so at their start.
+    """
+    head = body[:_LOOKED_AT]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
+        return False
+    return len(head) - len(head.translate(None, _CONTROL)) > max(len(head) // 50, 3)

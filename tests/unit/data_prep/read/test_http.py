@@ -1,0 +1,187 @@
+"""Bodies of archived responses: what the header says is tried, never trusted, and never the end."""
+
+import gzip
+import random
+import zlib
+from pathlib import Path
+
+import brotli
+import pytest
+import zstandard
+
+from data_prep.read.http import BodyError, decode_body, read_fields, split_response
+from tests.unit.data_prep.read.samples import PAGE, bads, raws, read_bytes, warc_record
+
+STORY = PAGE.format(i=7, day=3).encode()
+MOST = 1 << 20
+CASES = Path(__file__).parents[5] / "shared/data/cases"
+
+
+def raw_deflate(data):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+def chunked(data, extension=b"", end=b"0\r\n\r\n", size=100, line=b"\r\n"):
+    parts = [data[at : at + size] for at in range(0, len(data), size)]
+    return b"".join(b"%x%b%b%b%b" % (len(p), extension, line, p, line) for p in parts) + end
+
+
+PACKED = {
+    "gzip": gzip.compress(STORY),
+    "x-gzip": gzip.compress(STORY),
+    "GZIP": gzip.compress(STORY),
+    "deflate": zlib.compress(STORY),
+    "br": brotli.compress(STORY),
+    "zstd": zstandard.compress(STORY),
+}
+
+
+@pytest.mark.parametrize("coding", ["none", "utf-8", "identity", "", "UTF8", "binary", *PACKED])
+def test_a_plain_body_is_had_whatever_the_header_says(coding):
+    assert decode_body({"content-encoding": coding}, STORY, MOST) == STORY
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        *PACKED.items(),
+        ("deflate", raw_deflate(STORY)),
+        ("deflate", gzip.compress(STORY)),
+        ("", gzip.compress(STORY)),
+        ("none", gzip.compress(STORY)),
+        ("gzip, gzip", gzip.compress(gzip.compress(STORY))),
+        ("gzip", gzip.compress(gzip.compress(STORY))),
+        ("br, gzip", gzip.compress(brotli.compress(STORY))),
+        ("gzip", gzip.compress(STORY) + b"\r\n\r\nrubbish"),
+        ("gzip", gzip.compress(STORY) + b"\0" * 50),
+        ("gzip", gzip.compress(STORY[:90]) + gzip.compress(STORY[90:])),
+        ("deflate", zlib.compress(STORY) + b"rubbish"),
+    ],
+)
+def test_a_packed_body_is_unpacked(coding, body):
+    assert decode_body({"content-encoding": coding}, body, MOST) == STORY
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        {}, {"extension": b";name=value; other"}, {"extension": b"  "}, {"end": b""},
+        {"end": b"0\r\nTrailer: x\r\n\r\n"}, {"end": b"0\r\n\r\nHTTP/1.1 200 OK"},
+        {"line": b"\n"}, {"size": 7},
+    ],
+)  # fmt: skip
+def test_chunks_are_joined(packed, chunks):
+    body = chunked(gzip.compress(STORY) if packed else STORY, **chunks)
+    fields = {"transfer-encoding": "Chunked", "content-encoding": "gzip" if packed else ""}
+    assert decode_body(fields, body, MOST) == STORY
+
+
+def test_a_body_that_only_says_it_is_chunked_stays():
+    assert decode_body({"transfer-encoding": "chunked"}, STORY, MOST) == STORY
+    # A wrong size ends the chunks; what came before it is kept.
+    cut = chunked(STORY)[: -len(STORY) // 2]
+    assert STORY.startswith(decode_body({"transfer-encoding": "chunked"}, cut, MOST)[:-4])
+
+
+def test_what_is_cut_off_keeps_what_it_has():
+    body = gzip.compress(STORY * 40, mtime=0)
+    found = decode_body({"content-encoding": "gzip"}, body[: len(body) // 2], MOST)
+    assert found and (STORY * 40).startswith(found)
+
+
+@pytest.mark.parametrize("coding", ["", "br", "gzip", "compress", "deflate"])
+def test_bytes_that_are_no_text_name_the_header(coding):
+    rubbish = random.Random(3).randbytes(4000)
+    with pytest.raises(BodyError, match="Content-Encoding"):
+        decode_body({"content-encoding": coding}, rubbish, MOST)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        gzip.compress(bytes(50 << 20)), gzip.compress(gzip.compress(bytes(50 << 20))),
+        zlib.compress(b"a" * (50 << 20)), brotli.compress(b"a" * (20 << 20)),
+        zstandard.compress(b"a" * (50 << 20)),
+    ],
+)  # fmt: skip
+def test_a_body_made_to_explode_is_refused(body):
+    for coding in ("gzip", "deflate", "br", "zstd"):
+        with pytest.raises(BodyError):
+            decode_body({"content-encoding": coding}, body, MOST)
+
+
+def test_text_in_utf_16_is_text():
+    for mark in (STORY.decode().encode("utf-16"), STORY.decode().encode("utf-16-be")):
+        body = mark if mark.startswith(b"\xff\xfe") else b"\xfe\xff" + mark
+        assert decode_body({}, body, MOST) == body
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_lines_of_a_header_end_with_either(end):
+    lines = [b"HTTP/1.0 200", b"A: one", b"a: two", b"  more", b"B:", b"no colon", b"c:d:e"]
+    status, fields, body = split_response(end.join(lines) + end * 2 + b"text", MOST)
+    assert (status, body) == (b"HTTP/1.0 200", b"text")
+    assert fields == {"a": "one", "b": "", "c": "d:e"}
+    assert read_fields(b"Long: a" + end + b"\tb" + end) == {"long": "a b"}
+    assert split_response(b"HTTP/1.1 200 OK", MOST) == (b"HTTP/1.1 200 OK", {}, b"")
+
+
+def http(body, *lines, end=b"\r\n"):
+    head = [b"HTTP/1.1 200 OK", *lines]
+    return end.join(head) + end * 2 + body
+
+
+def pages(tmp_path, *records):
+    return raws(read_bytes(tmp_path, "a.warc", b"".join(records), format="warc"))
+
+
+HTML = b"Content-Type: text/html; charset=utf-8"
+
+
+def test_pages_of_an_archive_are_read_whatever_their_headers_say(tmp_path):
+    blocks = [
+        http(STORY, HTML, b"Content-Encoding: none"),
+        http(STORY, HTML, b"Content-Encoding: gzip", b"Transfer-Encoding: chunked"),
+        http(raw_deflate(STORY), HTML, b"Content-Encoding: deflate"),
+        http(gzip.compress(STORY), HTML),
+        http(STORY, HTML, end=b"\n"),
+        http(STORY),  # no Content-Type, and HTML
+    ]
+    found = pages(tmp_path, *(warc_record(b, number=n) for n, b in enumerate(blocks, 1)))
+    assert len(found) == len(blocks)
+    assert {page["title"] for page in found} == {"Title 7"}
+    assert len({page["text"] for page in found}) == 1
+
+
+def test_what_is_no_page_has_a_reason_that_names_the_header(tmp_path):
+    rubbish = random.Random(5).randbytes(3000)
+    blocks = [http(rubbish, HTML, b"Content-Encoding: br"), http(b"plain words", b"X: y")]
+    data = b"".join(warc_record(block) for block in blocks)
+    found = read_bytes(tmp_path, "a.warc", data, format="warc")
+    assert bads(found) == [(1, "unreadable_body"), (2, "no_html_page")]
+    assert "Content-Encoding 'br'" in found[0].detail and "no Content-Type" in found[1].detail
+
+
+def test_records_of_other_versions_and_kinds(tmp_path):
+    response = warc_record(http(STORY, HTML))
+    lines = [b"WARC-Type: resource", b"WARC-Target-URI: https://news.example/r",
+             b"Content-Type: text/html", b"Content-Length: %d" % len(STORY)]  # fmt: skip
+    resource = b"\n".join([b"WARC/0.18", *lines, b"", STORY, b"", b""])
+    image = resource.replace(b"text/html", b"image/png")
+    old = response.replace(b"WARC/1.0", b"WARC/0.17").replace(b"WARC/1.1", b"WARC/0.17")
+    # A page may speak of WARC/ without being a record.
+    between = b"\r\nWARC/ is a format\r\n\r\n"
+    found = read_bytes(
+        tmp_path, "a.warc", response + resource + between + old + image, format="warc"
+    )
+    assert [page["url"][-2:] for page in raws(found)] == ["/0", "/r", "/0"]
+    assert [reason for _, reason in bads(found)] == ["broken_warc", "no_html_page"]
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not here")
+def test_the_shared_archive_of_lying_headers_is_read_whole(tmp_path):
+    found = raws(read_bytes(tmp_path, "a.warc", (CASES / "encodings.warc").read_bytes()))
+    assert len(found) == (CASES / "encodings.warc").read_bytes().count(b"WARC-Type:")
+    assert all("MARK" in page["text"] for page in found)
