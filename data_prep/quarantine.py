@@ -7,7 +7,7 @@ import orjson
 
 REASONS = {
     "broken_json": "the line is no JSON",
-    "invalid_utf8": "the line is no UTF-8",
+    "invalid_utf8": "the line is no UTF-8: convert the file, iconv -f WINDOWS-1252 -t UTF-8",
     "line_too_long": "the line is longer than max_line_bytes",
     "wrong_type": "the record or a field has another type than it must",
     "missing_text": "no field text",

@@ -9,16 +9,18 @@ from data_prep.read.arrow_messages import Messages
 from data_prep.read.columns import Columns, one_line
 from data_prep.read.fields import Fields
 from data_prep.read.record import Bad, DamagedError, Raw
+from data_prep.read.storage import ByteSource
 from data_prep.read.unpack import Unpacked
 
 _ERRORS = (OSError, pa.ArrowException, UnicodeDecodeError, ValueError, OverflowError)
 
 
 def read_arrow(
-    stream: Unpacked, fields: Fields, limits: Limits, file_bytes: int
+    stream: Unpacked, fields: Fields, limits: Limits, source: ByteSource
 ) -> Iterator[Raw | Bad]:
     """The rows of a stream, or of a file. DamagedError where it has no proper schema."""
-    messages = Messages(stream, limits)
+    file_bytes = source.size
+    messages = Messages(stream, limits, None if stream.compression else source.seekable)
     try:
         schema = pa.ipc.read_schema(pa.py_buffer(messages.first()))
         wanted = sorted({c.index for c in Columns(schema, fields, limits, file_bytes).found})

@@ -1,14 +1,17 @@
 """The messages of an Arrow IPC stream, each looked at before pyarrow may read it.
 
-A file of the IPC format is a stream with eight bytes before it and a footer behind, so both are
-read in one way, from the start; a file whose end is missing gives its batches up to there.
+A file of the IPC format is as a rule a stream with eight bytes before it and a footer behind, so
+both are read in one way, from the start; a file whose end is missing gives its batches up to there.
+Where the bytes are no stream, as in files of Polars, its footer tells where its messages are.
 Format: Message.fbs of apache/arrow, in FlatBuffers.
 """
 
 import struct
-from typing import Any
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 from data_prep.config import Limits
+from data_prep.read.arrow_blocks import Blocks
 from data_prep.read.record import DamagedError
 from data_prep.read.unpack import FREE_BYTES, Unpacked
 
@@ -19,19 +22,38 @@ _CONTINUED = b"\xff\xff\xff\xff"
 _DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
 
 
+def _may_be_length(ahead: bytes) -> bool:
+    """Whether a message of before Arrow 0.15 begins so: its length, then a FlatBuffer's root."""
+    length, root = struct.unpack("<II", ahead) if len(ahead) == 8 else (0, 0)
+    return length % 8 == 0 and 4 <= root < length <= MAX_METADATA_BYTES
+
+
 class Messages:
-    """A stream to read from, as pyarrow's PythonFile wants it; DamagedError for what is unsafe."""
+    """A stream to read from, as pyarrow's PythonFile wants it; DamagedError for what is unsafe.
+
+    seekable: gives the file itself, for one that must be read by its footer; None where it is
+    packed.
+    """
 
     closed = False
 
-    def __init__(self, stream: Unpacked, limits: Limits):
-        self._stream = stream
+    def __init__(
+        self, stream: Unpacked, limits: Limits, seekable: Callable[[], BinaryIO] | None = None
+    ):
+        self._stream: Unpacked | Blocks = stream
         self._expansion = limits.expansion
         self._pending = memoryview(b"")
         self._ended = False
         self._in_file = stream.peek(8) == _FILE_MAGIC
         if self._in_file:
             stream.skip(8)
+            ahead = stream.peek(8)
+            if ahead[:4] != _CONTINUED and not _may_be_length(ahead):
+                if seekable is None:
+                    raise DamagedError(
+                        "damaged_file", "its messages are found by its footer alone: unpack it"
+                    )
+                self._stream = Blocks(seekable())
         self.failure: DamagedError | None = None
 
     def first(self) -> bytes:

@@ -1,21 +1,30 @@
 """Rows of Arrow record batches as records, whatever the types that a shard gives its columns.
 
-Text may be string or binary, of any width, dictionary-encoded, or stand inside structs; points in
-time become ISO 8601. A dictionary is never written out: that could be far larger than its data.
+| columns | what is taken |
+|---|---|
+| text | string and binary: plain, large, or as views; null |
+| others | these, numbers (12.0 is 12), truth values, decimals, lists, structs: as JSON's types |
+| any | dictionary-encoded or run-end-encoded, extension types by their storage, inside structs |
+| points in time | ISO 8601; one with a time zone as the clock of that zone shows it |
+
+NaN is a missing value, as pandas writes it. A dictionary is never written out, nor views copied:
+that could be far larger than their data.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from data_prep.config import Limits
-from data_prep.read.fields import Fields
+from data_prep.read.fields import Fields, missing_column
 from data_prep.read.jsonl import kind_of
 from data_prep.read.record import Bad, DamagedError, Raw
 from data_prep.read.unpack import FREE_BYTES
@@ -99,7 +108,7 @@ class Columns:
             if n > self._record_bytes
         }
         kept = pa.array([None if at in bad else at for at in range(count)], pa.int64())
-        return [(ours, array.take(kept)) for ours, array in arrays]
+        return [(ours, _take(array, kept)) for ours, array in arrays]
 
 
 def one_line(error: Exception) -> str:
@@ -128,15 +137,13 @@ def _leads(kind: pa.DataType, way: list[str]) -> bool:
 def _check_text(schema: pa.Schema, found: list[Column], fields: Fields) -> None:
     text = next((column for column in found if column.ours == "text"), None)
     if text is None:
-        names = ", ".join(map(repr, schema.names[:20]))
-        raise DamagedError(
-            "missing_text",
-            f"no column {fields.names['text']!r} among {names}: set fields.text"[:300],
-        )
+        detail = missing_column(fields.names["text"], schema.names)
+        raise DamagedError("missing_text", detail[:300])
     kind = schema.field(text.index).type
     for name in text.way:
         kind = kind.field(name).type
-    kind = kind.value_type if pt.is_dictionary(kind) else kind
+    while pt.is_dictionary(kind) or pt.is_run_end_encoded(kind):
+        kind = kind.value_type
     if not (_is_text(kind) or pt.is_null(kind)):
         detail = f"column {fields.names['text']!r} is {str(kind)!r}, not text"
         raise DamagedError("wrong_type", detail[:300])
@@ -145,8 +152,12 @@ def _check_text(schema: pa.Schema, found: list[Column], fields: Fields) -> None:
 def _is_text(kind: pa.DataType) -> bool:
     return (
         pt.is_string(kind) or pt.is_large_string(kind)
-        or pt.is_binary(kind) or pt.is_large_binary(kind)
+        or pt.is_binary(kind) or pt.is_large_binary(kind) or _is_view(kind)
     )  # fmt: skip
+
+
+def _is_view(kind: pa.DataType) -> bool:
+    return pt.is_string_view(kind) or pt.is_binary_view(kind)
 
 
 def _array(batch: pa.RecordBatch, column: Column) -> pa.Array:
@@ -157,6 +168,8 @@ def _array(batch: pa.RecordBatch, column: Column) -> pa.Array:
         array = pc.struct_field(array, [name])
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
+    if pt.is_run_end_encoded(array.type):
+        array = _run_values(array)
     if pt.is_dictionary(array.type):
         array.indices.validate(full=True)
         _as_bytes(array.dictionary).validate(full=True)
@@ -164,12 +177,34 @@ def _array(batch: pa.RecordBatch, column: Column) -> pa.Array:
         return pa.DictionaryArray.from_arrays(array.indices, array.dictionary)
     _as_bytes(array).validate(full=True)
     if pt.is_timestamp(array.type):
-        return array.cast(pa.timestamp(array.type.unit)).cast(pa.string())
+        if array.type.tz:
+            array = pc.local_timestamp(array)
+        return array.cast(pa.string())
     return array.cast(pa.string()) if pt.is_date(array.type) else array
+
+
+def _run_values(array: pa.RunEndEncodedArray) -> pa.DictionaryArray | pa.Array:
+    """Runs as indices into their values, which are not written out."""
+    values, ends = array.values, np.asarray(array.run_ends)
+    array.run_ends.validate(full=True)
+    values.validate()
+    places = np.searchsorted(ends, np.arange(array.offset, array.offset + len(array)), "right")
+    if len(ends) and (np.any(np.diff(ends) <= 0) or places.max(initial=0) >= len(values)):
+        raise ValueError("the runs of a column do not fit its values")
+    indices = pa.array(places.astype(np.int32))
+    if pt.is_dictionary(values.type):
+        return values.take(indices)
+    return (
+        pa.DictionaryArray.from_arrays(indices, values)
+        if _is_text(values.type)
+        else (values.take(indices))
+    )
 
 
 def _as_bytes(array: pa.Array) -> pa.Array:
     """The same without a claim to be UTF-8, which is checked row by row."""
+    if pt.is_string_view(array.type):
+        return array.view(pa.binary_view())
     types = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
     kind = types.get(array.type)
     if kind is None:
@@ -180,8 +215,26 @@ def _as_bytes(array: pa.Array) -> pa.Array:
 def _lengths(array: pa.Array) -> list[int | None]:
     """Bytes of each text; nothing for other types."""
     if pt.is_dictionary(array.type) and _is_text(array.type.value_type):
-        return pc.binary_length(_as_bytes(array.dictionary)).take(array.indices).to_pylist()
-    return pc.binary_length(_as_bytes(array)).to_pylist() if _is_text(array.type) else []
+        return _byte_lengths(array.dictionary).take(array.indices).to_pylist()
+    return _byte_lengths(array).to_pylist() if _is_text(array.type) else []
+
+
+def _take(array: pa.Array, places: pa.Array) -> pa.Array:
+    """Values at some places, few at a time; of views pyarrow takes none."""
+    if not _is_view(array.type):
+        return array.take(places)
+    values = _as_bytes(array)
+    found = [None if at is None else values[at].as_py() for at in places.to_pylist()]
+    return pa.array(found, pa.large_binary())
+
+
+def _byte_lengths(array: pa.Array) -> pa.Array:
+    if not _is_view(array.type):
+        return pc.binary_length(_as_bytes(array))
+    # A view begins with its length; it and a place, or the text itself, take 16 bytes.
+    views = np.frombuffer(array.buffers()[1] or b"", np.int32).reshape(-1, 4)
+    lengths = views[array.offset : array.offset + len(array), 0]
+    return pa.array(lengths, mask=np.asarray(array.is_null()))
 
 
 def _values(ours: str, array: pa.Array, bad: dict[int, tuple[str, str]]) -> list[Any]:
@@ -203,7 +256,7 @@ def _dictionary_values(
     """One object for all rows with the same value."""
     used = array.indices.unique().drop_null()
     wrong: dict[int, tuple[str, str]] = {}
-    values = _values(ours, array.dictionary.take(used), wrong)
+    values = _values(ours, _take(array.dictionary, used), wrong)
     by_index = dict(zip(used.to_pylist(), range(len(values)), strict=True))
     places = [by_index.get(index) for index in array.indices.to_pylist()]
     for at, place in enumerate(places if wrong else ()):
@@ -224,7 +277,10 @@ def _value(ours: str, array: pa.Array, at: int, bad: dict[int, tuple[str, str]])
 
 def _plain(value: Any) -> Any:
     """A value in JSON's types."""
-    if value is None or isinstance(value, bool | int | float):
+    if isinstance(value, float):
+        # What pandas writes for a missing value, and for a whole number in a column with some.
+        return None if math.isnan(value) else int(value) if value.is_integer() else value
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
         return scrub(value)

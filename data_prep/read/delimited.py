@@ -8,7 +8,7 @@ import csv
 from collections.abc import Iterator
 
 from data_prep.config import Limits
-from data_prep.read.fields import Fields
+from data_prep.read.fields import Fields, missing_column
 from data_prep.read.lines import split_lines
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
@@ -73,21 +73,20 @@ def _header(lines: "_Lines", fields: Fields) -> tuple[list[str], str]:
     except _TooLongError:
         raise DamagedError("broken_header", "the header is longer than a record may be") from None
     wanted = fields.names["text"]
-    seen: list[str] = []
+    most: list[str] = []
     for delimiter in DELIMITERS:
         try:
             names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter), [])]
         except csv.Error:
             continue
-        seen = seen or names
+        # Of a header that lacks the column, the delimiter that parts most is the likely one.
+        most = max(most, names, key=len)
         if wanted in names:
             ours = [name for name in names if name in fields.names.values()]
             if len(ours) > len(set(ours)):
                 raise DamagedError("broken_header", "two columns have the same name")
             return names, delimiter
-    listed = ", ".join(map(repr, seen[:20]))[:200]
-    detail = f"no column {wanted!r} in the header {listed}: set fields.text"
-    raise DamagedError("missing_text", detail)
+    raise DamagedError("missing_text", missing_column(wanted, most))
 
 
 class _Lines:

@@ -1,6 +1,7 @@
 """The fields of a record under our names, wherever they stand in its schema."""
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_prep.config import FieldMap
@@ -35,6 +36,16 @@ class Fields:
             if value is not None:
                 found[ours] = value
         return found
+
+
+def missing_column(wanted: str, names: Sequence[str]) -> str:
+    """What to say where no column is called `wanted`: those there are, and the nearest name."""
+    listed = ", ".join(map(repr, names[:20]))[:200]
+    folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(wanted.casefold(), folded, n=1, cutoff=0.6)
+    near = near or [name for name in ("content", "body", "article", "document") if name in folded]
+    hint = f"; did you mean {folded[near[0]]!r}?" if near else ""
+    return f"no column {wanted!r} among {listed}{hint}: set fields.text"
 
 
 def _follow(value: Any, way: list[str]) -> Any:

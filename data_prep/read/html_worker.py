@@ -69,7 +69,7 @@ def extract(response: bytes, most: int) -> dict[str, str]:
     try:
         body = decode_body(fields, body, most)
     except BodyError as error:
-        return {"error": str(error), "reason": "unreadable_body"}
+        return {"error": str(error), "reason": error.reason}
     content_type = fields.get("content-type", "")
     if not content_type and not _PAGE.match(body):
         return {"error": "no Content-Type, and no HTML", "reason": "no_html_page"}

@@ -25,7 +25,18 @@ _CONTROL = bytes({*range(32)} - {*b"\t\n\r\x0b\x0c\x1b"}) + b"\x7f"
 
 
 class BodyError(Exception):
-    """A body that cannot be had; the message names the header that describes it, or the limit."""
+    """A body that cannot be had; the message names the header that describes it, or the limit.
+
+    reason: a key of data_prep.quarantine.REASONS.
+    """
+
+    reason = "unreadable_body"
+
+
+class LongBodyError(BodyError):
+    """A body over the limit."""
+
+    reason = "no_main_text"
 
 
 def split_response(block: bytes, most: int) -> tuple[bytes, dict[str, str], bytes]:
@@ -72,7 +83,7 @@ def decode_body(fields: Mapping[str, str], body: bytes, most: int) -> bytes:
     if body.startswith(GZIP_MAGIC):
         body = _gunzipped(body, most)
     if len(body) > most:
-        raise BodyError(f"the page has more than {most} bytes")
+        raise LongBodyError(f"the page has more than {most} bytes")
     if _is_binary(body):
         said = f"Content-Encoding {coding[:40]!r}" if coding else "no Content-Encoding"
         raise BodyError(f"the header has {said}, and the body is neither so encoded nor text")

@@ -1,6 +1,7 @@
 """Records of JSON Lines: an object a line, UTF-8."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,11 +14,18 @@ from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
 from geo_nemo.metadata.tokenizer import scrub
 
+# A list of objects over the whole file, as JSON's writers indent it or not.
+_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*\{")
+
 
 def read_jsonl(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
     """One record a line that is not blank."""
     loads, pick = orjson.loads, fields.pick
     number = 0
+    if _ARRAY.match(stream.peek(EXCERPT_BYTES)):
+        raise DamagedError(
+            "unknown_format", "a JSON array, not JSON Lines: jq -c '.[]' FILE > FILE.jsonl"
+        )
     try:
         for number, line, too_long in split_lines(stream.blocks(), limits.record_bytes):
             head = line[:EXCERPT_BYTES]
@@ -43,9 +51,10 @@ def read_jsonl(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw
 
 
 def loads_leniently(data: bytes) -> Any:
-    """JSON that orjson may have refused for an escaped lone surrogate, which real crawls have.
+    """JSON that orjson may have refused for what real files have and JSON has not, or not so.
 
-    It becomes U+FFFD. DamagedError says what is wrong with anything else.
+    An escaped lone surrogate becomes U+FFFD; NaN and Infinity, as Python writes them, are missing
+    values; whole numbers may have any length. DamagedError says what is wrong with anything else.
     """
     try:
         return orjson.loads(data)
@@ -55,10 +64,8 @@ def loads_leniently(data: bytes) -> Any:
         decoded = data.decode()
     except UnicodeDecodeError as error:
         raise DamagedError("invalid_utf8", f"byte {error.start}: {error.reason}") from None
-    if "\\u" not in decoded:
-        raise DamagedError("broken_json", reason)
     try:
-        return _scrubbed(json.loads(decoded, parse_constant=_refuse_constant))
+        return _scrubbed(json.loads(decoded, parse_constant=_missing))
     except (ValueError, RecursionError):
         raise DamagedError("broken_json", reason) from None
 
@@ -69,8 +76,8 @@ def kind_of(value: Any) -> str:
     return names.get(type(value), "null" if value is None else "a number")
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _missing(name: str) -> None:
+    """What NaN, Infinity and -Infinity stand for."""
 
 
 def _scrubbed(value: Any) -> Any:

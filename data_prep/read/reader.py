@@ -90,4 +90,4 @@ class FileReader:
             return read_parquet(source, fields, limits, count)
         from data_prep.read.arrow import read_arrow
 
-        return read_arrow(stream, fields, limits, source.size)
+        return read_arrow(stream, fields, limits, source)

@@ -24,8 +24,6 @@ SMALL = Limits(record_bytes=2000)
         (b'{"text": "\xc0\xaf"}', "invalid_utf8"),
         (b'{"text": "a\0b"}', "broken_json"),
         (b'{"text": "a"', "broken_json"),
-        (b'{"text": NaN}', "broken_json"),
-        (b'{"text": "\\ud800", "n": NaN}', "broken_json"),
         (b'{"text": "\\u12"}', "broken_json"),
         (b"[" * 100_000, "record_too_long"),
         (b"[" * 1900, "broken_json"),

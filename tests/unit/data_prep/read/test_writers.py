@@ -1,0 +1,212 @@
+"""Columnar files as other writers have them, and values that nobody uses."""
+
+import datetime
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.unit.data_prep.read.samples import bads, raws, read_bytes
+
+CASES = Path(__file__).parents[5] / "shared/data/cases"
+TEXTS = ["A first text.", "é" * 40, "", None, "A last one, longer than twelve bytes."]
+KEPT = [text for text in TEXTS if text is not None]
+
+
+def parquet(table):
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()
+
+
+def arrow(table, file=True):
+    sink = io.BytesIO()
+    with (pa.ipc.new_file if file else pa.ipc.new_stream)(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def texts(found):
+    return [fields["text"] for fields in raws(found) if "text" in fields]
+
+
+KINDS = {
+    "string": pa.array(TEXTS),
+    "large_string": pa.array(TEXTS, pa.large_string()),
+    "string_view": pa.array(TEXTS, pa.string_view()),
+    "binary": pa.array([t and t.encode() for t in TEXTS], pa.binary()),
+    "large_binary": pa.array([t and t.encode() for t in TEXTS], pa.large_binary()),
+    "binary_view": pa.array([t and t.encode() for t in TEXTS], pa.binary_view()),
+    "dictionary": pa.array(TEXTS).dictionary_encode(),
+    "dictionary of views": pa.array(TEXTS, pa.string_view()).dictionary_encode(),
+    "runs": pa.RunEndEncodedArray.from_arrays([1, 2, 3, 4, 5], pa.array(TEXTS)),
+    "runs of views": pa.RunEndEncodedArray.from_arrays(
+        [1, 2, 3, 4, 5], pa.array(TEXTS, pa.string_view())
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("nested", [False, True])
+def test_text_is_read_whatever_type_its_column_has(tmp_path, kind, nested):
+    array = KINDS[kind]
+    if nested:
+        if kind.startswith("runs"):
+            pytest.skip("pyarrow takes no field out of a struct of runs")
+        array = pa.StructArray.from_arrays([array], ["text"])
+        table, options = pa.table({"news": array}), {"fields": {"text": "news.text"}}
+    else:
+        table, options = pa.table({"text": array}), {}
+    assert texts(read_bytes(tmp_path, "a.arrow", arrow(table), **options)) == KEPT
+    assert texts(read_bytes(tmp_path, "b.arrow", arrow(table, file=False), **options)) == KEPT
+    if kind not in ("runs", "runs of views", "dictionary of views"):  # pyarrow writes none
+        assert texts(read_bytes(tmp_path, "a.parquet", parquet(table), **options)) == KEPT
+
+
+def test_runs_of_a_slice_are_those_of_its_rows(tmp_path):
+    array = pa.RunEndEncodedArray.from_arrays([3, 4, 9], pa.array(["a", "b", "c"]))
+    table = pa.table({"text": array}).slice(2, 4)
+    assert texts(read_bytes(tmp_path, "a.arrow", arrow(table))) == ["a", "b", "c", "c"]
+
+
+def test_a_view_that_is_no_utf_8_costs_its_row_alone(tmp_path):
+    array = pa.array([b"fine", b"\xff\xfe", b"fine as well"], pa.binary_view())
+    found = read_bytes(tmp_path, "a.arrow", arrow(pa.table({"text": array})))
+    assert texts(found) == ["fine", "fine as well"]
+    assert bads(found) == [(2, "invalid_utf8")]
+
+
+def test_views_that_all_show_one_long_text_are_no_bomb_in_memory(tmp_path):
+    long, rows = b"x" * (1 << 20), 4096
+    view = np.zeros((rows, 4), np.int32)
+    view[:, 0] = len(long)
+    view[:, 1] = int.from_bytes(b"xxxx", "little")
+    array = pa.Array.from_buffers(
+        pa.binary_view(), rows, [None, pa.py_buffer(view.tobytes()), pa.py_buffer(long)]
+    )
+    table = pa.table({"text": array})
+    found = read_bytes(tmp_path, "a.arrow", arrow(table))
+    assert "decompression_bomb" in {reason for _, reason in bads(found)}
+
+
+def without_stream_marks(data):
+    """A file as Polars may write one: its messages found by the footer alone."""
+    assert data[8:12] == b"\xff" * 4
+    table = pa.ipc.open_file(io.BytesIO(data))
+    assert table.num_record_batches
+    return data[:8] + b"\x04\0\0\0\xf2\xff\xff\xff" + data[16:]
+
+
+def test_a_file_whose_bytes_are_no_stream_is_read_by_its_footer(tmp_path):
+    # pyarrow reads the schema from the footer, so that the first message may be spoilt.
+    for kind in ("string", "string_view", "dictionary"):
+        data = without_stream_marks(arrow(pa.table({"text": KINDS[kind]})))
+        assert texts(read_bytes(tmp_path, "a.arrow", data)) == KEPT
+        found = read_bytes(tmp_path, "cut.arrow", data[:-20])
+        assert texts(found) == [] and bads(found) == [(0, "truncated_file")]
+    import gzip
+
+    found = read_bytes(tmp_path, "a.arrow.gz", gzip.compress(data))
+    assert bads(found) == [(0, "damaged_file")] and "unpack it" in found[0].detail
+
+
+@pytest.mark.parametrize("write", [parquet, arrow])
+def test_values_that_pandas_writes_for_missing_ones_cost_no_document(tmp_path, write):
+    nan = float("nan")
+    table = pa.table({
+        "text": ["one", "two", "three"], "title": [nan, nan, nan], "id": [12.0, nan, 1.5e15],
+        "country": pa.array([None, nan, nan]), "unused": [nan, 1e300, -0.0],
+    })  # fmt: skip
+    found = raws(read_bytes(tmp_path, "a.file", write(table)))
+    assert found == [
+        {"text": "one", "id": 12}, {"text": "two"}, {"text": "three", "id": 1500000000000000},
+    ]  # fmt: skip
+
+
+def test_json_with_values_that_nobody_uses(tmp_path):
+    lines = [
+        '{"text": "one", "title": NaN, "score": -Infinity}',
+        '{"text": "two", "count": 123456789012345678901234567890}',
+        '{"text": "three", "id": 123456789012345678901234567890}',
+        '{"text": "four", "nested": {"deep": [NaN]}}',
+        '{"text": "five", broken}',
+    ]
+    found = read_bytes(tmp_path, "a.jsonl", "\n".join(lines).encode())
+    assert texts(found) == ["one", "two", "three", "four"]
+    assert bads(found) == [(5, "broken_json")]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_json_array_is_named_with_its_remedy(tmp_path, indent):
+    data = json.dumps([{"text": "one"}, {"text": "two"}], indent=indent).encode()
+    for content in (data, b"\n  " + data):
+        found = read_bytes(tmp_path, "a.json", content)
+        assert bads(found) == [(0, "unknown_format")]
+        assert "a JSON array, not JSON Lines: jq -c '.[]'" in found[0].detail
+
+
+def test_a_moment_is_the_clock_s_of_its_own_zone_in_every_format(tmp_path):
+    moment = datetime.datetime(2024, 5, 2, 20, 30, tzinfo=datetime.UTC)
+    shown = "2024-05-03T05:30:00+09:00"
+    table = pa.table({"text": ["a"], "date": pa.array([moment], pa.timestamp("us", "Asia/Tokyo"))})
+    line = json.dumps({"text": "a", "date": shown}).encode()
+    (columnar,) = raws(read_bytes(tmp_path, "a.parquet", parquet(table)))
+    (lines,) = raws(read_bytes(tmp_path, "a.jsonl", line))
+    (rows,) = raws(read_bytes(tmp_path, "a.csv", f"text,date\na,{shown}".encode()))
+    assert {fields["date"][:10] for fields in (columnar, lines, rows)} == {"2024-05-03"}
+
+
+@pytest.mark.parametrize(
+    ("header", "near"),
+    [
+        ("URL;Title;Text;Country", "did you mean 'Text'?"),
+        ("url,headline,content", "did you mean 'content'?"),
+        ("url|Body|date", "did you mean 'Body'?"),
+        ("a,b", "among 'a', 'b': set fields.text"),
+    ],
+)
+def test_a_header_without_text_names_the_nearest_column(tmp_path, header, near):
+    found = read_bytes(tmp_path, "a.csv", f"{header}\nx\n".encode())
+    assert bads(found) == [(0, "missing_text")] and near in found[0].detail
+    names = header.replace(";", ",").replace("|", ",").split(",")
+    table = pa.table({name: ["x"] for name in names})
+    found = read_bytes(tmp_path, "a.parquet", parquet(table))
+    assert bads(found) == [(0, "missing_text")] and near in found[0].detail
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not here")
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("string_view.parquet", 3), ("polars_default.arrow", 14), ("title_nan.parquet", 3),
+     ("float_id.parquet", 3), ("date_with_zone.parquet", 3)],
+)  # fmt: skip
+def test_the_shared_files_are_read_whole(tmp_path, name, rows):
+    found = read_bytes(tmp_path, name, (CASES / name).read_bytes())
+    assert len(raws(found)) == rows and bads(found) == []
+
+
+@pytest.mark.parametrize("package", ["polars", "duckdb"])
+def test_files_of_other_engines(tmp_path, package):
+    engine = pytest.importorskip(package, reason="an engine that the tests do not install")
+    rows = {"text": KEPT, "date": ["2024-05-02"] * len(KEPT)}
+    places = []
+    if package == "polars":
+        frame = engine.DataFrame(rows)
+        for compression in ("uncompressed", "zstd", "lz4"):
+            places.append(tmp_path / f"{compression}.arrow")
+            frame.write_ipc(places[-1], compression=compression)
+            places.append(tmp_path / f"{compression}.stream.arrow")
+            frame.write_ipc_stream(places[-1], compression=compression)
+        places.append(tmp_path / "a.parquet")
+        frame.write_parquet(places[-1])
+    else:
+        relation = engine.from_arrow(pa.table(rows))
+        for codec in ("snappy", "zstd", "uncompressed"):
+            places.append(tmp_path / f"{codec}.parquet")
+            relation.write_parquet(str(places[-1]), compression=codec)
+    for place in places:
+        assert texts(read_bytes(tmp_path, place.name, place.read_bytes())) == KEPT, place
