@@ -29,6 +29,7 @@ COMMANDS = {
     "recipes": "list the recipes, show one as a whole config, compare two",
     "status": "how runs stand: step, speed, time left, restarts, last error",
     "notify": "tell by web or command how a run ended, as its settings say",
+    "gc": "list what may go of runs, preparations and caches; remove it when asked",
     "doctor": "compare this machine with what geo_nemo needs",
     "allreduce": "measure the all-reduce of a job's processes",
 }

@@ -60,3 +60,14 @@ def waiting_lock(path: Path, waits: Callable[[], None]) -> Iterator[None]:
                     "locks"
                 ) from None
         yield
+
+
+@contextmanager
+def trying_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of the file `path`; BlockingIOError where another process does.
+
+    OSError where the file cannot be made, or there are no locks.
+    """
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield

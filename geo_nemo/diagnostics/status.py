@@ -89,10 +89,10 @@ class RunStatus:
 
 def runs_below(folder: Path) -> list[Path]:
     """`folder`; or, where it is no run but holds some, as of a sweep, those."""
-    if _is_run(folder):
+    if is_run(folder):
         return [folder]
     try:
-        inside = sorted(path for path in folder.iterdir() if path.is_dir() and _is_run(path))
+        inside = sorted(path for path in folder.iterdir() if path.is_dir() and is_run(path))
     except OSError:
         inside = []
     return inside or [folder]
@@ -120,7 +120,8 @@ def read_status(folder: Path, job: Job | None = None, now: float | None = None) 
         return RunStatus(str(folder), "broken", problem=" ".join(reason.split()))
 
 
-def _is_run(folder: Path) -> bool:
+def is_run(folder: Path) -> bool:
+    """Whether a training has begun in a folder."""
     try:
         return any((folder / mark).exists() for mark in MARKS)
     except OSError:
@@ -137,7 +138,7 @@ def _owner(folder: Path) -> str:
 
 def _read(folder: Path, job: Job | None, now: float) -> RunStatus:
     os.listdir(folder)  # names what is wrong with it: none, no folder, no right
-    if not _is_run(folder):
+    if not is_run(folder):
         raise ValueError("is no run's folder, or none that has begun: it has no run.json")
     record, problem = _record(folder)
     run = _config(record)

@@ -207,7 +207,14 @@ def test_parts_without_torch_name_it_nowhere():
 
 def test_importing_them_loads_neither_torch_nor_the_engine():
     names = [n for n in MODULES if any(inside(n, part) for part in NO_TORCH)]
-    names += ["geo_nemo.cli.main", "geo_nemo.cli.plan", "geo_nemo.cli.status", "geo_nemo.cli.train"]
+    names += [
+        "geo_nemo.cli.main",
+        "geo_nemo.cli.plan",
+        "geo_nemo.cli.status",
+        "geo_nemo.cli.gc",
+        "geo_nemo.cli.notify",
+        "geo_nemo.cli.train",
+    ]
     code = (
         (
             "import importlib, sys\n"

@@ -19,7 +19,7 @@ class Folder:
     def __init__(self, path: Path, began: float | None = None):
         self.path = path
         self.began = time.time() - 60 if began is None else began
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, content: str, when: float | None = None) -> Path:
         path = self.path / name
