@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: geo-nemo gc runs/a runs/news --dry-run")
-@click.argument("folders", nargs=-1, metavar="FOLDER...", type=click.Path(path_type=Path))
+@click.argument(
+    "folders", nargs=-1, metavar="FOLDER...", type=click.Path(path_type=Path, readable=False)
+)
 @click.option("--caches", is_flag=True, help="Whole stores that were fetched from s3://, too.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @click.option("--dry-run", is_flag=True, help="List alone.")

@@ -11,6 +11,7 @@ import click
 from geo_nemo import __version__
 from geo_nemo.config import RunError, UserError
 from geo_nemo.config.stuck import end_process
+from geo_nemo.runtime.sharing import use_umask
 
 COMMANDS = {
     "synth": "generate a synthetic geo-news corpus with known truth",
@@ -78,6 +79,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; a mistake is one line and exit code 2, a failed run one and code 1."""
     try:
+        use_umask()
         status = cli(standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:

@@ -13,7 +13,7 @@ EVENTS = ("finished", "failed", "stopped", "test")
     epilog="Example: geo-nemo notify runs/a --event failed --text 'killed by signal 9' --once\n\n"
     "To try it out: geo-nemo notify runs/a --event test notify.webhook=GEO_NEMO_WEBHOOK"
 )
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path, readable=False))
 @click.argument("overrides", nargs=-1, metavar="[notify.KEY=VALUE]...")
 @click.option("--event", required=True, type=click.Choice(EVENTS), help="What happened.")
 @click.option("--text", default="", help="Why, in a line.")

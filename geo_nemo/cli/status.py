@@ -33,7 +33,13 @@ COLOURS = {
     epilog="Example: geo-nemo status runs/a runs/b\n\nOf a sweep, each minute: geo-nemo status "
     "runs/sweep --watch 60"
 )
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.argument(
+    "runs",
+    nargs=-1,
+    required=True,
+    metavar="RUN...",
+    type=click.Path(path_type=Path, readable=False),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all that is known, as JSON.")
 @click.option(
     "--watch",

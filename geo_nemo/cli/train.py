@@ -27,6 +27,7 @@ from geo_nemo.config.whole import as_json, as_yaml, whole_config
 from geo_nemo.metadata.tokenizer import control_tokens
 from geo_nemo.runtime.caches import keep_caches_writable
 from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
+from geo_nemo.runtime.sharing import share
 from geo_nemo.train.ending import Ending
 from geo_nemo.train.origin import as_record
 from geo_nemo.train.plan import Assumptions, plan_prepared
@@ -130,6 +131,7 @@ def train(prepared: Prepared, processes: int) -> int:
     output = Path(run.output_dir)
     with ExitStack() as stack:
         ending = Ending(run)
+        share(run.sharing, output, first)
         if first:
             stack.enter_context(folder_lock(output))
             earlier_sessions(output)

@@ -23,6 +23,7 @@ from geo_nemo.config.parallel import Parallel
 from geo_nemo.config.precision import Precision
 from geo_nemo.config.rates import StageRate
 from geo_nemo.config.section import NonNegative, Positive, Probability, Section
+from geo_nemo.config.sharing import Sharing
 from geo_nemo.config.validation import Validation
 
 # A field of geo_nemo.metadata.fields, or a column of the user's own that a store keeps.
@@ -198,6 +199,7 @@ class Run(Section):
     logging: Logging = Logging()
     health: Health = Health()
     notify: Notify = Notify()
+    sharing: Sharing = Sharing()
     bad_steps: BadSteps = BadSteps()
     average: Average = Average()
     validation: Validation = Validation()

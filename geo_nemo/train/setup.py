@@ -36,6 +36,7 @@ _FREE = (
     "logging",
     "health",
     "notify",
+    "sharing",
     "validation",
     "bad_steps",
     "average",

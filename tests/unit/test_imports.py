@@ -65,6 +65,7 @@ NO_TORCH = (
     "geo_nemo.runtime.caches",
     "geo_nemo.runtime.fabric",
     "geo_nemo.runtime.notify",
+    "geo_nemo.runtime.sharing",
     "geo_nemo.train.checkpoint_bucket",
     "geo_nemo.train.checkpoint_files",
     "geo_nemo.train.ending",

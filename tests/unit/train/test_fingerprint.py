@@ -172,6 +172,15 @@ def test_every_setting_of_a_run_is_either_kept_or_free(tiny_store):
     assert names == expected
     assert set(Run.model_fields) == set(sections) | {
         *("name", "output_dir", "seed", "device", "deterministic", "stages", "parallel"),
-        *("checkpoint", "logging", "health", "notify", "validation", "bad_steps", "average"),
+        *(
+            "checkpoint",
+            "logging",
+            "health",
+            "notify",
+            "sharing",
+            "validation",
+            "bad_steps",
+            "average",
+        ),
         "init",  # of which the fingerprint has what it led to (test_initial.py)
     }
