@@ -34,7 +34,8 @@ trap : TERM USR1 INT
 "${bound[@]}" "$@" 2> >(trap '' TERM USR1 INT; exec tee -a "$folder/$name.err" >&2 2>/dev/null) </dev/null &
 command=$!
 while :; do
-  wait "$command"
+  # Of a process that is killed the shell would tell its own words.
+  { wait "$command"; } 2>/dev/null
   code=$?
   kill -0 "$command" 2>/dev/null || break
 done

@@ -23,6 +23,8 @@ _CAUSES = (
     re.compile(r"^(?P<line>(?:Segmentation fault|Killed|Bus error|.*[Oo]ut of memory).*)"),
 )
 # Exit codes that are no failure: finished; stopped and saved.
+# Exit codes above it are of processes that a signal ended.
+SIGNALS = 128
 _GOOD = ("0", "75")
 
 
@@ -107,24 +109,33 @@ def _first_rank(start: Path) -> Failure | None:
     with suppress(OSError):
         for path in start.glob("rank_*.exit"):
             code, when, *_ = (*path.read_text(errors="replace").split(), "", "")
-            if code not in _GOOD and when.isdigit():
+            if code.isdigit() and code not in _GOOD and when.isdigit():
                 failed.append((int(when), code, path))
     if not failed:
         return None
     when, code, path = min(failed)
     log = path.with_suffix(".err")
-    cause = cause_line(log) or f"exit code {code}"
+    cause = cause_line(log)
+    if not cause or (int(code) > SIGNALS and not named_cause(log)):
+        # A process that is killed says nothing of it: its last line is of another thing.
+        cause = f"ended by signal {int(code) - SIGNALS}" if int(code) > SIGNALS else f"exit {code}"
     return Failure(when / 1e9, f"{path.stem}: {cause}", f"{_name(start)}/{log.name}")
 
 
 def cause_line(log: Path) -> str:
-    """The line of a log that says why its process ended; empty: none does."""
+    """The line of a log that says why its process ended, else its last one; empty: none is there."""
+    lines = [_line(line) for line in last_lines(log)]
+    return named_cause(log) or next((line for line in reversed(lines) if line), "")
+
+
+def named_cause(log: Path) -> str:
+    """The line of a log that names an error; empty: none does."""
     lines = [_line(line) for line in last_lines(log)]
     for cause in _CAUSES:
         for line in reversed(lines):
             if found := cause.match(line):
                 return found["line"]
-    return next((line for line in reversed(lines) if line), "")
+    return ""
 
 
 def _name(start: Path) -> str:

@@ -139,6 +139,13 @@ def test_the_first_rank_to_fail_is_the_last_error(run):
     assert read_status(run.path).last_error.line.endswith("OutOfMemoryError: CUDA out of memory")
 
 
+def test_a_rank_that_was_killed_is_told_by_its_signal_and_not_by_its_last_line(run):
+    start = run.record().beat(1, host="n1").start(5, 0, "ended by signal 9", age=1)
+    (start / "rank_00000.exit").write_text(f"137 {time.time_ns()} n1\n")
+    (start / "rank_00000.err").write_text("demo: 5/40, condition, loss 5.3\n")
+    assert read_status(run.path).last_error.line == "rank_00000: ended by signal 9"
+
+
 def test_a_bad_step_is_an_error_that_was_met(run):
     run.record().beat(3)
     run.write("bad_steps.jsonl", '{"step": 2, "reason": "the loss spikes", "action": "rewind"}\n')
