@@ -1,17 +1,38 @@
 """Files of a run that is under way, or was killed: read as far as they are whole."""
 
 import json
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 # The longest line of metrics, of all countries, has some 10 kB.
 TAIL_BYTES = 1 << 18
 
 
+def open_file(path: Path) -> BinaryIO:
+    """Open a file that is one; OSError, and no wait, where it is a pipe or the like."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(0, "is no file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_text(path: Path, size: int = TAIL_BYTES) -> str:
+    """The beginning of a file; empty where it is not read."""
+    try:
+        with open_file(path) as file:
+            return file.read(size).decode(errors="replace")
+    except OSError:
+        return ""
+
+
 def json_object(path: Path) -> dict[str, Any]:
     """The object in a file; ValueError where there is none in it, OSError where it is not read."""
-    content = json.loads(path.read_bytes())
+    with open_file(path) as file:
+        content = json.loads(file.read())
     if not isinstance(content, dict):
         raise ValueError("is not a JSON object")
     return content
@@ -31,7 +52,7 @@ def last_lines(path: Path, size: int = TAIL_BYTES) -> list[bytes]:
     A last line without its end is a write that is under way, or was cut off.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = max(0, file.seek(0, 2) - size)
             file.seek(start)
             lines = file.read(size).split(b"\n")

@@ -12,6 +12,7 @@ from geo_nemo.diagnostics.files import (
     last_objects,
     modified,
     number,
+    read_text,
 )
 
 END = "end.json"
@@ -83,8 +84,7 @@ def _bad_step(folder: Path) -> Iterator[Failure | None]:
 def _stacks(folder: Path) -> Iterator[Failure | None]:
     with suppress(OSError):
         for path in sorted((folder / "stacks").glob("rank_*.txt"))[:1]:
-            with path.open("rb") as file:
-                first = file.readline(4096)
+            first = read_text(path, 4096).partition("\n")[0]
             if first:  # while a run goes on its file is there, and empty
                 line = _line(first).removeprefix("geo-nemo: ")
                 yield Failure(modified(path) or 0.0, line, f"stacks/{path.name}")
@@ -108,7 +108,7 @@ def _first_rank(start: Path) -> Failure | None:
     failed = []
     with suppress(OSError):
         for path in start.glob("rank_*.exit"):
-            code, when, *_ = (*path.read_text(errors="replace").split(), "", "")
+            code, when, *_ = (*read_text(path).split(), "", "")
             if code.isdigit() and code not in _GOOD and when.isdigit():
                 failed.append((int(when), code, path))
     if not failed:

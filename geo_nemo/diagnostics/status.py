@@ -25,6 +25,7 @@ from geo_nemo.diagnostics.files import (
     last_objects,
     modified,
     number,
+    read_text,
 )
 from geo_nemo.diagnostics.run_errors import END, Failure, last_failure, starts, verdict
 from geo_nemo.diagnostics.slurm import Job, ask_jobs
@@ -130,10 +131,7 @@ def is_run(folder: Path) -> bool:
 
 def _owner(folder: Path) -> str:
     """Id of the job that holds the folder; empty: none does."""
-    try:
-        return (folder / "slurm" / "job").read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
+    return read_text(folder / "slurm" / "job").strip()
 
 
 def _read(folder: Path, job: Job | None, now: float) -> RunStatus:

@@ -200,6 +200,17 @@ def test_a_record_that_is_none_is_a_broken_run(run, content):
     assert status.step == 2
 
 
+def test_pipes_in_the_place_of_files_are_not_waited_for(run):
+    for name in ("heartbeat.json", "metrics.jsonl", "end.json", "bad_steps.jsonl", "slurm/job"):
+        (run.path / name).parent.mkdir(exist_ok=True)
+        os.mkfifo(run.path / name)
+    os.mkfifo(run.start(7, 0) / "verdict")
+    assert read_statuses([run.record().path])[0].steps == STEPS
+    (run.path / "run.json").unlink()
+    os.mkfifo(run.path / "run.json")
+    assert read_status(run.path).problem == "run.json cannot be read: is no file"
+
+
 @pytest.mark.parametrize(
     "values",
     [
