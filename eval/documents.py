@@ -89,9 +89,15 @@ def longest_overhead(
 ) -> int:
     """Most tokens that any arm adds to title and body: BOS, metadata, labels, EOS."""
     return max(
-        len(composer.compose(record_of(document), title, NO_TOKENS).ids) - len(title)
+        len(composer.join(composer.prefix_ids(record_of(document)), title, NO_TOKENS, True).ids)
+        - len(title)
         for composer, record_of in shown
     )
+
+
+def scored_texts(split: Split, index: int, composer: Composer) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of a document's title and body, the same in every arm: as behind metadata."""
+    return composer.texts(split.title(index), split.body(index))
 
 
 def scored_spans(
@@ -104,7 +110,8 @@ def scored_spans(
     """The scored tokens of the chosen documents.
 
     chosen: indices into the split.
-    shown: every arm of every run. A fragment of n tokens takes n - 1 of `seq_length` positions.
+    shown: every arm of every run, under one template. A fragment of n tokens takes n - 1 of
+        `seq_length` positions.
     Raises UserError when no document has a token to score.
     """
     titles = np.zeros(len(chosen), dtype=np.int64)
@@ -113,7 +120,7 @@ def scored_spans(
     hashes = np.zeros(len(chosen), dtype=np.uint64)
     no_room = 0
     for place, index in enumerate(chosen.tolist()):
-        title, body = split.title(index), split.body(index)
+        title, body = scored_texts(split, index, shown[0][0])
         room = seq_length + 1 - longest_overhead(index, title, shown)
         no_room += room <= 0
         budget = max(0, room if max_tokens is None else min(room, max_tokens))

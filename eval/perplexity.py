@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from eval.documents import Documents, RecordOf, token_hash
+from eval.documents import Documents, RecordOf, scored_texts, token_hash
 from geo_nemo.config import RunError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.packing import best_fit
@@ -71,10 +71,11 @@ def score_documents(
 
     def compose(place: int) -> Composed:
         index = int(documents.index[place])
-        return composer.compose(
-            record_of(index),
-            split.title(index)[: documents.title_tokens[place]],
-            split.body(index)[: documents.body_tokens[place]],
+        title, body = scored_texts(split, index, composer)
+        return composer.join(
+            composer.prefix_ids(record_of(index)),
+            title[: documents.title_tokens[place]],
+            body[: documents.body_tokens[place]],
             final=bool(documents.whole[place]),
         )
 

@@ -89,6 +89,7 @@ def make_plan(config: EvalConfig) -> Plan:
                 f"store={config.store}: evaluate it on a store made with its own"
             )
     shown_policies = policies(runs, config.metadata)
+    _check_templates(shown_policies)
     for name, policy in shown_policies.items():
         key = f"runs.{name}" if config.metadata is None else "metadata"
         check_fields(policy, split, key)
@@ -151,6 +152,17 @@ def _shown_to(asked: QuestionSet, config: EvalConfig, lines: list[Line]) -> Show
         record=record,
         place=lambda place: place,
     )
+
+
+def _check_templates(shown: dict[str, MetadataPolicy]) -> None:
+    """Raise `UserError` where runs have texts that differ, so that tokens cannot be the same."""
+    first = next(iter(shown))
+    for name, policy in shown.items():
+        if policy.template != shown[first].template:
+            raise UserError(
+                f"runs.{name} was trained under another template than runs.{first}, so that their "
+                f"losses are of other tokens: evaluate them one by one, or give metadata="
+            )
 
 
 def _lines(composers: list[Composer]) -> list[Line]:

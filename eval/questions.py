@@ -223,12 +223,13 @@ def _framed(
     tokenizer: Tokenizer = composer.tokenizer
     heading = question.title or title
     title_ids = tokenizer.encode(f" {heading}\n\n") if heading else NO_TOKENS
-    prompt = tokenizer.encode(f" {question.prompt}")
+    title_ids, prompt = composer.texts(title_ids, tokenizer.encode(f" {question.prompt}"))
+    block = composer.prefix_ids(record)
     framed = []
     for number in order:
         option = tokenizer.encode(f" {question.options[number]}")
         # Not final: nothing stands behind the option, so it holds the fragment's last labels.
-        composed = composer.compose(record, title_ids, prompt + option, final=False)
+        composed = composer.join(block, title_ids, np.append(prompt, option), final=False)
         framed.append((composed, len(option)))
     return framed
 

@@ -4,13 +4,19 @@ from pydantic import ValidationError
 
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.config.template import LOCALIZATION
 from geo_nemo.metadata.fields import FIELDS, lines_of
 
 URL_FORMS = ("host", "path", "full")
 POSITIONS = ("prepend", "append")
 
 
-def parse_policy(fields: str, url_form: str = "host", position: str = "prepend") -> MetadataPolicy:
+def parse_policy(
+    fields: str,
+    url_form: str = "host",
+    position: str = "prepend",
+    template: str = LOCALIZATION,
+) -> MetadataPolicy:
     """The policy of `url,country`, `date:month`, `all` or `none`, in the order of the names.
 
     `all` is host, country and continent, as a policy has where it does not say. A form stands
@@ -35,6 +41,8 @@ def parse_policy(fields: str, url_form: str = "host", position: str = "prepend")
         url_form = forms.pop("url")
     if url_form not in URL_FORMS:
         raise UserError(f"--policy {fields}: url is written as {' or '.join(URL_FORMS)}")
+    if position == "append" and template != LOCALIZATION:
+        raise UserError(f"--position append goes with --template {LOCALIZATION} alone")
     try:
         policy = MetadataPolicy(
             fields=tuple(given),
@@ -42,6 +50,7 @@ def parse_policy(fields: str, url_form: str = "host", position: str = "prepend")
             forms=forms,
             position=position,
             mask_loss=position == "prepend",
+            template=template,
         )
         lines_of(policy)
     except ValidationError:
@@ -53,12 +62,15 @@ def parse_policy(fields: str, url_form: str = "host", position: str = "prepend")
 
 def policy_words(policy: MetadataPolicy) -> str:
     """`url (path), country, appended`: the policy in a few words."""
-    if not policy.fields:
+    if not policy.fields and not policy.cuts_anew:
         return "no metadata"
     forms = {**policy.forms, "url": policy.url_form}
     usual = {name: next(iter(field.forms)) for name, field in FIELDS.items()}
     names = [
         f"{name} ({forms[name]})" if forms.get(name, usual.get(name)) != usual.get(name) else name
         for name in policy.fields
-    ]
+    ] or ["no metadata"]
+    if policy.cuts_anew:
+        name = policy.template if isinstance(policy.template, str) else "a template of its own"
+        names.append(f"as {name}")
     return ", ".join(names) + (", appended" if policy.position == "append" else "")

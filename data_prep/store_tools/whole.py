@@ -57,6 +57,8 @@ class WholeText:
         self, record: MetadataRecord, title_ids: np.ndarray, body_ids: np.ndarray
     ) -> list[np.ndarray]:
         """The document from BOS to EOS as pieces to be joined; arguments as `Composer.compose`."""
+        if self._composer.exact:
+            return [self._composer.compose(record, title_ids, body_ids).ids]
         block = self._block_text(record)
         before = "" if self._append else block
         if len(title_ids):
@@ -80,6 +82,8 @@ class WholeText:
 
     def text(self, record: MetadataRecord, title_ids: np.ndarray, body_ids: np.ndarray) -> str:
         """The whole text of a document, without BOS and EOS."""
+        if self._composer.exact:
+            return self._composer.whole_text(record, *map(self._decoded, (title_ids, body_ids)))
         block = self._block_text(record)
         title = TITLE_LABEL + self.tokenizer.decode(title_ids) if len(title_ids) else ""
         text = title + CONTENT_LABEL + self.tokenizer.decode(body_ids)
@@ -90,6 +94,9 @@ class WholeText:
         text = self._encode(self.text(record, title_ids, body_ids))
         whole = np.concatenate([self._bos, text, self._eos])
         return np.array_equal(self.ids(record, title_ids, body_ids), whole)
+
+    def _decoded(self, ids: np.ndarray) -> str:
+        return self.tokenizer.decode(ids).removeprefix(" ")
 
     def _block_text(self, record: MetadataRecord) -> str:
         lines = "".join(self._composer.block_texts(record))

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from geo_nemo.cli.store_move import StorePlace, here, pull, push
-from geo_nemo.cli.store_options import POLICY, POSITION, STORE, URL_FORM, WHERE
+from geo_nemo.cli.store_options import POLICY, POSITION, STORE, TEMPLATE, URL_FORM, WHERE
 
 EXIT_BROKEN = 1
 
@@ -122,6 +122,7 @@ def stats(
 @POLICY
 @URL_FORM
 @POSITION
+@TEMPLATE
 @click.option("--tokens", is_flag=True, help="Show where each token ends.")
 @click.option("--ids", is_flag=True, help="List each token with its id, kind and mask.")
 @click.option("--html", "html_path", metavar="FILE", help="Write the document to an HTML page.")
@@ -134,6 +135,7 @@ def inspect(
     policy: str,
     url_form: str,
     position: str,
+    template: str,
     tokens: bool,
     ids: bool,
     html_path: str | None,
@@ -150,7 +152,7 @@ def inspect(
     from geo_nemo.store import TokenStore
     from geo_nemo.store.fields import check_columns
 
-    chosen = parse_policy(policy, url_form, position)
+    chosen = parse_policy(policy, url_form, position, template)
     opened = TokenStore.open(here(store))
     check_columns(chosen, opened, "--policy")
     with progress_bar() as progress:
@@ -171,6 +173,7 @@ def inspect(
 @POLICY
 @URL_FORM
 @POSITION
+@TEMPLATE
 @click.option("--split", default="train", show_default=True, metavar="NAME")
 @WHERE
 @click.option("--format", type=click.Choice(("megatron",)), default="megatron", show_default=True)
@@ -188,6 +191,7 @@ def export(
     policy: str,
     url_form: str,
     position: str,
+    template: str,
     split: str,
     where: tuple[str, ...],
     format: str,
@@ -205,7 +209,7 @@ def export(
     from geo_nemo.store import TokenStore
     from geo_nemo.store.fields import check_columns
 
-    chosen, conditions = parse_policy(policy, url_form, position), parse_where(where)
+    chosen, conditions = parse_policy(policy, url_form, position, template), parse_where(where)
     opened = TokenStore.open(here(store))
     check_columns(chosen, opened, "--policy")
     with progress_bar() as progress:

@@ -3,6 +3,7 @@
 import click
 
 from geo_nemo.cli.store_move import StorePlace
+from geo_nemo.config.template import LOCALIZATION, TEMPLATES
 
 STORE = click.argument("store", metavar="STORE", type=StorePlace())
 POLICY = click.option(
@@ -26,6 +27,13 @@ POSITION = click.option(
     default="prepend",
     show_default=True,
     help="Metadata before the text, or after it.",
+)
+TEMPLATE = click.option(
+    "--template",
+    type=click.Choice(tuple(TEMPLATES)),
+    default=LOCALIZATION,
+    show_default=True,
+    help="How metadata, title and body stand in the text.",
 )
 WHERE = click.option(
     "--where",

@@ -24,6 +24,7 @@ from geo_nemo.config.precision import Precision
 from geo_nemo.config.rates import StageRate
 from geo_nemo.config.section import NonNegative, Positive, Probability, Section
 from geo_nemo.config.sharing import Sharing
+from geo_nemo.config.template import LOCALIZATION, TEMPLATES, AnyTemplate, Template
 from geo_nemo.config.validation import Validation
 
 # A field of geo_nemo.metadata.fields, or a column of the user's own that a store keeps.
@@ -31,7 +32,7 @@ FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 MAX_FIELDS = 64
 # Settings of a policy that came after its hash stood in checkpoints: where one is not set, the hash
 # is what it was without it.
-_LATER = ("forms", "quality_bands")
+_LATER = ("forms", "quality_bands", "template")
 BandName = Annotated[str, Field(pattern=r"^[^\s:]{1,32}$")]
 
 
@@ -85,6 +86,8 @@ class MetadataPolicy(Section):
         field is not named.
     quality_bands: of `quality: coarse`, each by its name and the least quality in it, rising from
         0.
+    template: how metadata, title and body stand in the text: `localization` with TITLE: and
+        CONTENT:, `meco` and `plain` without labels, or one of your own.
     """
 
     fields: Annotated[tuple[FieldName, ...], Field(max_length=MAX_FIELDS)] = (
@@ -99,6 +102,7 @@ class MetadataPolicy(Section):
     field_dropout: dict[FieldName, Probability] = Field(default_factory=dict)
     forms: dict[FieldName, str] = Field(default_factory=dict)
     quality_bands: dict[BandName, Annotated[int, Field(ge=0, le=100)]] = Field(default_factory=dict)
+    template: AnyTemplate = LOCALIZATION
 
     @model_validator(mode="before")
     @classmethod
@@ -119,12 +123,27 @@ class MetadataPolicy(Section):
             unknown = set(getattr(self, key)) - set(self.fields)
             if unknown:
                 raise ValueError(f"{key} names {sorted(unknown)}, which fields does not list")
+        if self.position == "append" and self.cuts_anew:
+            raise ValueError("position 'append' goes with template localization alone")
         borders = list(self.quality_bands.values())
         if borders and (borders[0] != 0 or sorted(set(borders)) != borders):
             raise ValueError(f"quality_bands {self.quality_bands} must rise from 0")
         if self.position == "append" and self.mask_loss and self.fields:
             raise ValueError("position 'append' needs mask_loss=false: it is a target, not context")
         return self
+
+    @property
+    def text(self) -> Template:
+        """The template, where it has a name too."""
+        return TEMPLATES[self.template] if isinstance(self.template, str) else self.template
+
+    @property
+    def cuts_anew(self) -> bool:
+        """Whether parts are cut so that their ids are those of the whole text.
+
+        `localization` joins parts as runs have always trained on them.
+        """
+        return self.template != LOCALIZATION
 
     def hash(self) -> str:
         """Sixteen hex digits that change whenever the policy does; kept in every artefact."""

@@ -138,6 +138,7 @@ def check_window(
 
 def _tiled(dataset: StageDataset, document: int, fragments: list[Fragment]) -> bool:
     """Whether the fragments are the whole of one document, each part once."""
+    split = dataset.split
     fragments.sort(key=lambda fragment: (fragment.start, fragment.stop))
     stops = [fragment.stop for fragment in fragments]
     joined = [fragment.start for fragment in fragments] == [0, *stops[:-1]]
@@ -146,7 +147,13 @@ def _tiled(dataset: StageDataset, document: int, fragments: list[Fragment]) -> b
     if any(fragment.bare for fragment in fragments):
         whole = stops[-1] == len(whole_document(dataset, fragments[0])[0]) - 1
         return joined and whole and ends and all(fragment.bare for fragment in fragments)
-    return joined and stops[-1] == dataset.split.body_lengths[document] and ends and not titled
+    if dataset.composer.exact:
+        opened = fragments[0].metadata > 0
+        body = dataset.composer.splice(split.title(document), split.body(document), opened)[1]
+        length = len(body)
+    else:
+        length = split.body_lengths[document]
+    return joined and stops[-1] == length and ends and not titled
 
 
 def _check_index(index: Index, window: Window, number: int) -> list[Violation]:

@@ -186,6 +186,8 @@ class StageDataset:
     def compose(self, fragment: Fragment) -> Composed:
         """The tokens and kinds of a planned fragment."""
         block = self._block(fragment) if fragment.kept else NO_TOKENS
+        if self.composer.exact:
+            return self._compose_exact(fragment, block)
         if fragment.bare:
             title, body = self.split.title(fragment.document), self.split.body(fragment.document)
             whole = self.composer.join(block, title, body, final=True)
@@ -194,6 +196,23 @@ class StageDataset:
             fragment.document, fragment.title, fragment.start, fragment.stop
         )
         return self.composer.join(block, title, body, fragment.final)
+
+    def _compose_exact(self, fragment: Fragment, block: np.ndarray) -> Composed:
+        """The same where parts are cut anew: spans are those of the new ids."""
+        title, body = self.split.title(fragment.document), self.split.body(fragment.document)
+        new_title, new_body = self.composer.splice(title, body, len(block) > 0)
+        if fragment.bare:
+            title = new_title.take(title, 0, len(new_title))
+            body = new_body.take(body, 0, len(new_body))
+            whole = self.composer.join(block, title, body, final=True)
+            return whole.cut(fragment.start, fragment.stop + 1)
+        return self.composer.join(
+            block,
+            new_title.take(title, 0, fragment.title),
+            new_body.take(body, fragment.start, fragment.stop),
+            fragment.final,
+            titled=len(title) > 0,
+        )
 
     def statistics(self) -> Statistics:
         """Fill, cuts and share of metadata over all windows that the rows come from."""
@@ -259,7 +278,8 @@ def block_key(composer: Composer, split: Split) -> Callable[[Fragment], Hashable
     in_index = attrgetter(*indexed, "kept")
     if not others:
         return in_index
-    return lambda fragment: (in_index(fragment), split.codes_of(fragment.document, others))
+    in_store = split.code_reader(others)
+    return lambda fragment: (in_index(fragment), in_store(fragment.document))
 
 
 def all_draws(run: Run, split: Split, stages: Collection[str] | None = None) -> dict[str, Draws]:

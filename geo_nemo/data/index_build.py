@@ -117,7 +117,7 @@ def _open(given: WorkerInput) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from geo_nemo.store import TokenStore
 
-    store = TokenStore.open(given.data.store, tokens=False)
+    store = TokenStore.open(given.data.store, tokens=given.policy.cuts_anew)
     documents = np.asarray(np.memmap(given.documents, dtype=given.dtype, mode="r"))
     _planner = Planner(
         store.split(given.split),

@@ -7,10 +7,12 @@ path, once for each document.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geo_nemo.data.dropout import fields_of
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.fields import Line, key_columns
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from geo_nemo.store import Split
 
 _NOT_COUNTED = -1
+# Together, columns have more values than fit in memory.
+MOST_COUNTED = 1 << 20
 
 
 class MetadataLengths:
@@ -38,6 +42,8 @@ class MetadataLengths:
 
         documents: indices into the split, [n]. kept: bit masks over `policy.fields`, [n].
         """
+        if self._composer.exact:
+            return self._blocks(documents, kept)
         total = np.zeros(len(documents), dtype=np.int64)
         begun = np.zeros(len(documents), dtype=bool)
         for place, line in enumerate(self._composer.lines):
@@ -52,6 +58,33 @@ class MetadataLengths:
         total[begun] += len(self._composer.separator)
         return total
 
+    def _blocks(self, documents: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        """Of blocks that are tokenised as a whole: once for each that there is."""
+        lengths = np.zeros(len(documents), dtype=np.int64)
+        keys = key_columns(self._composer.lines)
+        shown = np.flatnonzero(kept)
+        if not len(shown):
+            return lengths
+        chosen, masks = documents[shown], kept[shown]
+
+        def count(places: np.ndarray) -> np.ndarray:
+            blocks = [
+                self._composer.prefix_ids(
+                    self._split.record(document), fields_of(self._composer.policy, mask)
+                )
+                for document, mask in zip(
+                    chosen[places].tolist(), masks[places].tolist(), strict=True
+                )
+            ]
+            return np.array([len(block) for block in blocks], np.int64)
+
+        if keys is None:
+            lengths[shown] = count(np.arange(len(shown)))
+        else:
+            columns = [_unsigned(self._split.codes(key))[chosen] for key in keys]
+            lengths[shown] = self._by_values(("", True), [*columns, masks], count)
+        return lengths
+
     def _lengths(self, line: Line, first: bool, documents: np.ndarray) -> np.ndarray:
         """Tokens of one line of each document, [n]; 0 where a document has none."""
         keys = key_columns([line])
@@ -60,7 +93,11 @@ class MetadataLengths:
         columns = [_unsigned(self._split.codes(key))[documents] for key in keys]
         if len(columns) == 1:
             return self._by_table(line, first, documents, columns[0])
-        return self._by_values(line, first, documents, columns)
+        return self._by_values(
+            (line.name, first),
+            [*columns, np.zeros(len(documents), np.int64)],
+            lambda places: self._count(line, first, documents[places]),
+        )
 
     def _by_table(
         self, line: Line, first: bool, documents: np.ndarray, codes: np.ndarray
@@ -83,15 +120,20 @@ class MetadataLengths:
         return table
 
     def _by_values(
-        self, line: Line, first: bool, documents: np.ndarray, columns: list[np.ndarray]
+        self,
+        name: tuple[str, bool],
+        columns: list[np.ndarray],
+        count: Callable[[np.ndarray], np.ndarray],
     ) -> np.ndarray:
-        """Of a line that depends on no column, or on several together."""
-        together = np.stack([*columns, np.zeros(len(documents), np.int64)], axis=1)
+        """Of what depends on several columns together, or on none; `count` takes places."""
+        together = np.stack([column.astype(np.uint64) for column in columns], axis=1)
         values, example, of = np.unique(together, axis=0, return_index=True, return_inverse=True)
-        counted = self._counted.setdefault((line.name, first), {})
+        counted = self._counted.setdefault(name, {})
+        if len(counted) > MOST_COUNTED:
+            counted.clear()
         keys = list(map(tuple, values.tolist()))
         new = [place for place, key in enumerate(keys) if key not in counted]
-        lengths = self._count(line, first, documents[example[new]])
+        lengths = count(example[new])
         counted |= zip([keys[place] for place in new], lengths.tolist(), strict=True)
         return np.array([counted[key] for key in keys], np.int64)[of.reshape(-1)]
 

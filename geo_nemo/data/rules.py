@@ -94,9 +94,9 @@ def _content_rules(dataset: StageDataset, row: Row, fragment: Fragment, start: i
     if fragment.bare:
         yield from _bare_rules(dataset, row, fragment, start, stop)
         return
-    title = split.title(document)[: fragment.title]
-    body = split.body(document)[fragment.start : fragment.stop]
     block = composer.prefix_ids(split.record(document), fields_of(policy, fragment.kept))
+    title, body = composer.texts(split.title(document), split.body(document), len(block) > 0)
+    title, body = title[: fragment.title], body[fragment.start : fragment.stop]
     labels = row.labels[start:stop]
     trained = row.loss_mask[start:stop] == 1
     eos = [dataset.tokenizer.eos_id] if fragment.final else []
@@ -144,14 +144,16 @@ def whole_document(dataset: StageDataset, fragment: Fragment) -> tuple[np.ndarra
     document = fragment.document
     block = composer.prefix_ids(split.record(document), fields_of(dataset.policy, fragment.kept))
     append = dataset.policy.position == "append"
-    title = split.title(document)
+    opened = len(block) > 0
+    title, body = composer.texts(split.title(document), split.body(document), opened)
+    titled = len(title) > 0
     parts = [
         ([tokenizer.bos_id], False),
         ([] if append else block, False),
-        (composer.title_label if len(title) else [], False),
+        (composer.title_label(opened) if titled else [], False),
         (title, True),
-        (composer.content_label, False),
-        (split.body(document), True),
+        (composer.content_label(opened or titled), False),
+        (body, True),
         (block if append else [], False),
         ([tokenizer.eos_id], True),
     ]

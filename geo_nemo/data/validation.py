@@ -67,13 +67,16 @@ def _document(
     composer: Composer, split: Split, document: int, record: MetadataRecord | None, room: int
 ) -> Composed:
     """A document whose title, body and labels take at most `room` tokens, BOS and EOS included."""
-    title, body = split.title(document), split.body(document)
-    fixed = 2 + len(composer.content_label) + (len(composer.title_label) if len(title) else 0)
+    # As if metadata stood in front, also where none does, so that the tokens are the same.
+    title, body = composer.texts(split.title(document), split.body(document))
+    content = len(composer.content_label())
+    fixed = 2 + content + (len(composer.title_label()) if len(title) else 0)
     if fixed + len(title) >= room:
         title = title[:0]
-        fixed = 2 + len(composer.content_label)
-    left = room - fixed - len(title)
-    return composer.compose(record, title, body[: max(left, 0)], final=len(body) <= left)
+        fixed = 2 + content
+    left = max(room - fixed - len(title), 0)
+    block = composer.prefix_ids(record)
+    return composer.join(block, title, body[:left], final=len(body) <= left)
 
 
 def _rows(fragments: list[Composed], sources: list[int], length: int, pad_id: int) -> list[Row]:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -205,18 +206,39 @@ class Planner:
         return kept
 
     def _lengths(self, chosen: np.ndarray, metadata: np.ndarray) -> DocumentLengths:
-        composer, split = self._composer, self._split
-        title = np.asarray(split.title_lengths[chosen], dtype=np.int64)
+        composer = self._composer
+        opened = metadata > 0
+        title, body = self._text_lengths(chosen, opened)
+        titled = title > 0
         nothing = np.zeros_like(metadata)
         append = composer.policy.position == "append"
         before, after = (nothing, metadata) if append else (metadata, nothing)
         return DocumentLengths(
-            head=1 + before + len(composer.content_label),
-            title_label=np.where(title > 0, len(composer.title_label), 0),
+            head=1 + before + _either(opened | titled, composer.content_label),
+            title_label=np.where(titled, _either(opened, composer.title_label), 0),
             title=title,
-            body=np.asarray(split.body_lengths[chosen], dtype=np.int64),
+            body=body,
             tail=after + 1,
         )
+
+    def _text_lengths(
+        self, chosen: np.ndarray, opened: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of titles and bodies, int64 [n] each.
+
+        Where parts are cut anew, the stored tokens of the documents are read.
+        """
+        split, composer = self._split, self._composer
+        if not composer.exact:
+            title, body = split.title_lengths[chosen], split.body_lengths[chosen]
+            return np.asarray(title, dtype=np.int64), np.asarray(body, dtype=np.int64)
+        lengths = np.empty((2, len(chosen)), np.int64)
+        for place, (document, shown) in enumerate(
+            zip(chosen.tolist(), opened.tolist(), strict=True)
+        ):
+            title, body = split.title(document), split.body(document)
+            lengths[:, place] = [len(part) for part in composer.splice(title, body, shown)]
+        return lengths[0], lengths[1]
 
     def _pack(
         self, chosen: np.ndarray, lengths: DocumentLengths
@@ -258,7 +280,7 @@ class Planner:
         if cut.bare.any():
             # Labels of a bare piece are the tokens start + 1 to stop of the whole document.
             first, last = cut.start + 1, cut.stop + 1
-            content = len(self._composer.content_label)
+            content = _either(metadata + lengths.title > 0, self._composer.content_label)
             title = (lengths.head + lengths.title_label - content)[of]
             body = (lengths.head + lengths.title_label + lengths.title)[of]
             block = (lengths.positions - metadata)[of] if append else np.ones_like(first)
@@ -267,6 +289,11 @@ class Planner:
             text = np.where(cut.bare, inside, text)
             shown = np.where(cut.bare, _overlap(first, last, block, metadata[of]), shown)
         return text, shown
+
+
+def _either(opened: np.ndarray, label: Callable[[bool], np.ndarray]) -> np.ndarray:
+    """Tokens of a label of each document, behind something or at its beginning, int64 [n]."""
+    return np.where(opened, len(label(True)), len(label(False)))
 
 
 def _overlap(

@@ -123,7 +123,7 @@ def _first_rank(start: Path) -> Failure | None:
 
 
 def cause_line(log: Path) -> str:
-    """The line of a log that says why its process ended, else its last one; empty: none is there."""
+    """The line of a log that says why its process ended, else its last one; or empty."""
     lines = [_line(line) for line in last_lines(log)]
     return named_cause(log) or next((line for line in reversed(lines) if line), "")
 

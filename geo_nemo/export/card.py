@@ -42,7 +42,7 @@ def card(source: Source, record: Mapping[str, Any], backend: Backend | None) -> 
         f"{run.data.seq_length:,} tokens.",
         "## Prompts",
         f"A document was trained on in this form, between {bos} and {eos}:",
-        f"```\n{''.join(prompt)}{BODY}{behind}\n```",
+        f"```\n{''.join(prompt)}{_body(policy)}{behind}\n```",
         "\n".join(_about_the_prompt(source)),
     ]
     if backend is None:
@@ -65,9 +65,18 @@ def card(source: Source, record: Mapping[str, Any], backend: Backend | None) -> 
 def prompt_parts(source: Source) -> list[str]:
     """What stands before a body, in the parts that training tokenises one by one."""
     policy = _policy_of(source)
+    if policy.cuts_anew:
+        composer = Composer(policy, source.tokenizer)
+        told = composer.whole_text(_example(policy), TITLE.removeprefix(" "), "")
+        return [told.removesuffix(" ")]
     lines = _lines(source, policy) if policy.position == "prepend" else []
     block = [*lines, SEPARATOR] if lines else []
     return [*block, TITLE_LABEL, TITLE, CONTENT_LABEL]
+
+
+def _body(policy: MetadataPolicy) -> str:
+    spaced = not policy.cuts_anew or policy.text.label("body").endswith(" ")
+    return BODY if spaced else BODY.removeprefix(" ")
 
 
 def _policy_of(source: Source) -> MetadataPolicy:
@@ -94,6 +103,9 @@ def _ids(source: Source, parts: list[str]) -> list[int]:
 def _about_the_prompt(source: Source) -> Iterator[str]:
     policies = {name: stage.metadata for name, stage in source.run.stages.items()}
     policy, last = _policy_of(source), list(policies)[-1]
+    if policy.cuts_anew:
+        yield from _about_a_template(policy, policies[last], last)
+        return
     begins = f"`{TITLE_LABEL}` or, without a title, with `{CONTENT_LABEL}`"
     if not policy.fields:
         yield f"- There was no metadata. A document begins with {begins}."
@@ -110,6 +122,18 @@ def _about_the_prompt(source: Source) -> Iterator[str]:
             f"give `{CONTENT_LABEL}` too."
         )
     yield "- The space behind a label belongs to the text: leave none at a prompt's end."
+
+
+def _about_a_template(policy: MetadataPolicy, of_last: MetadataPolicy, last: str) -> Iterator[str]:
+    labels = [label for name in ("title", "body") if (label := policy.text.label(name).strip())]
+    if not labels:
+        yield "- Titles and texts have no label; a document without a title begins with its text."
+    elif policy.mask_loss:
+        yield f"- {' and '.join(f'`{label}`' for label in labels)} were out of the loss: give them."
+    if policy.fields and not of_last.fields:
+        yield f"- The last stage, {last}, had no metadata: there a document begins with its text."
+    if policy.fields and policy.mask_loss:
+        yield "- Metadata were out of the loss, so the model does not write them."
 
 
 def _code(parts: list[str], whole: bool) -> str:

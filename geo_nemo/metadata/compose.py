@@ -6,6 +6,9 @@
 Each part is tokenised on its own and cut before the newline, so that the tokens equal those of the
 whole text. With position `append` the metadata block stands between the body and EOS, behind its
 separator: "\\n\\n" "URL: host" "\\nCOUNTRY: gb" ...
+
+Under another template than `localization` the parts are cut by `geo_nemo.metadata.seams`, and their
+ids are those of the whole text. Stored ids of titles and bodies must then go through `texts`.
 """
 
 from __future__ import annotations
@@ -17,8 +20,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.config.template import LABEL, VALUE
 from geo_nemo.metadata.fields import Line, lines_of
 from geo_nemo.metadata.record import Kind, MetadataRecord
+from geo_nemo.metadata.seams import BEGINNING, BLANK_LINE, SPACED_WORD, WORD, Seams, Spliced
+from geo_nemo.metadata.seams import LABEL as LABELLED
 
 if TYPE_CHECKING:
     from geo_nemo.metadata.tokenizer import Tokenizer
@@ -83,7 +89,8 @@ class Composed:
 class Composer:
     """Composes documents under one policy with one tokenizer; values are tokenised once.
 
-    lines: of the metadata block, in order (`geo_nemo.metadata.fields`).
+    lines: of the metadata block, in order (`geo_nemo.metadata.fields`). exact: the ids of a whole
+    document are those of its text, and a block is tokenised as a whole.
     """
 
     def __init__(self, policy: MetadataPolicy, tokenizer: Tokenizer):
@@ -91,9 +98,18 @@ class Composer:
         self.tokenizer = tokenizer
         self.lines = lines_of(policy)
         self._appends = policy.position == "append"
-        self.title_label = self._encode(TITLE_LABEL)
-        self.content_label = self._encode(CONTENT_LABEL)
-        self.separator = self._encode(SEPARATOR)
+        self.exact = policy.cuts_anew
+        if self.exact:
+            self.seams = Seams(tokenizer)
+            self._template = policy.text
+            self.separator = NO_TOKENS
+            self._left_of = {name: self._lefts(name) for name in ("title", "body")}
+            self._title_labels = self._labels("title")
+            self._content_labels = self._labels("body")
+        else:
+            self.separator = self._encode(SEPARATOR)
+            self._title_labels = (self._encode(TITLE_LABEL),) * 2
+            self._content_labels = (self._encode(CONTENT_LABEL),) * 2
         self._eos = np.array([tokenizer.eos_id], dtype=np.int32)
         self._line_ids = lru_cache(CACHED_VALUES)(self._encode)
         self._block = lru_cache(CACHED_VALUES)(self._encode_block)
@@ -101,10 +117,16 @@ class Composer:
     def line_text(self, line: Line, record: MetadataRecord, first: bool) -> str | None:
         """One metadata line, or None where the document has none.
 
-        A line that is not the first starts with its newline.
+        A line that is not the first starts with its newline, but where parts are cut anew.
         """
         value = line.value(record)
-        return None if value is None else f"{'' if first else NEWLINE}{line.label}: {value}"
+        if value is None:
+            return None
+        if self.exact:
+            # Not str.format: a label or value may hold braces.
+            before, _, after = self._template.line.partition(VALUE)
+            return f"{before.replace(LABEL, line.label)}{value}{after.replace(LABEL, line.label)}"
+        return f"{'' if first else NEWLINE}{line.label}: {value}"
 
     def block_texts(
         self, record: MetadataRecord, fields: Sequence[str] | None = None
@@ -146,8 +168,62 @@ class Composer:
         final: the body ends here. An appended metadata block follows the end of the body only, so
         that it is a target once a document.
         """
+        block = self.prefix_ids(record, fields)
+        title, body = self.texts(title_ids, body_ids, len(block) > 0)
+        return self.join(block, title, body, final)
+
+    def whole_text(
+        self,
+        record: MetadataRecord | None,
+        title: str,
+        body: str,
+        fields: Sequence[str] | None = None,
+    ) -> str:
+        """A document as a text, under a template whose parts are cut anew.
+
+        title: with its blank line; empty for none.
+        """
+        lines = () if record is None else self.block_texts(record, fields)
+        block = self._template.between.join(lines) + self._template.after if lines else ""
+        title = self._template.label("title") + title if title else ""
+        return block + title + self._template.label("body") + body
+
+    def texts(
+        self,
+        title_ids: np.ndarray | Sequence[int],
+        body_ids: np.ndarray | Sequence[int],
+        opened: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Stored ids of a title and a body as they stand in the document, int32 [n] each.
+
+        opened: metadata stand before them; to score the same tokens with and without, leave it.
+        """
         title, body = (np.asarray(ids, np.int32) for ids in (title_ids, body_ids))
-        return self.join(self.prefix_ids(record, fields), title, body, final)
+        if not self.exact:
+            return title, body
+        cut = self.splice(title, body, opened)
+        return tuple(
+            part.take(ids, 0, len(part)) for part, ids in zip(cut, (title, body), strict=True)
+        )
+
+    def splice(
+        self, title_ids: np.ndarray, body_ids: np.ndarray, opened: bool
+    ) -> tuple[Spliced, Spliced]:
+        """What of the stored ids of a title and a body serves; where parts are cut anew alone."""
+        seams, left_of = self.seams, self._left_of
+        titled = len(title_ids) > 0
+        return (
+            seams.splice(title_ids, left_of["title"][opened], closed=True),
+            seams.splice(body_ids, left_of["body"][opened or titled], closed=False),
+        )
+
+    def title_label(self, opened: bool = True) -> np.ndarray:
+        """Ids of the label of a title; not `opened`: it begins the document."""
+        return self._title_labels[opened]
+
+    def content_label(self, opened: bool = True) -> np.ndarray:
+        """Ids of the label of a body; not `opened`: it begins the document."""
+        return self._content_labels[opened]
 
     def join(
         self,
@@ -155,19 +231,40 @@ class Composer:
         title_ids: np.ndarray,
         body_ids: np.ndarray,
         final: bool,
+        titled: bool | None = None,
     ) -> Composed:
-        """`compose` of arrays, with a metadata block that `prefix_ids` gave."""
-        titled, appended = len(title_ids) > 0, self._appends
+        """`compose` of arrays that `texts` gave, with a metadata block that `prefix_ids` gave.
+
+        titled: the document has a title; None: where one is shown.
+        """
+        shown, appended = len(title_ids) > 0, self._appends
+        opened = len(block) > 0
         parts = (
             NO_TOKENS if appended else block,
-            self.title_label if titled else NO_TOKENS,
+            self._title_labels[opened] if shown else NO_TOKENS,
             title_ids,
-            self.content_label,
+            self._content_labels[opened or (shown if titled is None else titled)],
             body_ids,
             block if appended and final else NO_TOKENS,
             self._eos if final else NO_TOKENS,
         )
         return Composed(self.tokenizer.bos_id, parts)
+
+    def _lefts(self, name: str) -> tuple[str, str]:
+        """What a text stands behind: at the beginning of a document, and behind something."""
+        label = self._template.label(name)
+        if label.endswith(" "):
+            return LABELLED, LABELLED
+        return BLANK_LINE if label else BEGINNING, BLANK_LINE
+
+    def _labels(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Ids of a label that begins the document, and of one behind a blank line."""
+        label = self._template.label(name)
+        right = SPACED_WORD if label.endswith(" ") else WORD
+        text = label.removesuffix(" ")
+        if not text:
+            return NO_TOKENS, NO_TOKENS
+        return tuple(self.seams.between(left, text, right) for left in (BEGINNING, BLANK_LINE))
 
     def _kept(self, fields: Sequence[str]) -> list[Line]:
         unknown = set(fields) - set(self.policy.fields)
@@ -183,6 +280,9 @@ class Composer:
     def _encode_block(self, lines: tuple[str, ...]) -> np.ndarray:
         if not lines:
             return NO_TOKENS
+        if self.exact:
+            text = self._template.between.join(lines) + self._template.after
+            return self.seams.between(BEGINNING, text, WORD)
         parts = [self._line_ids(line) for line in lines]
         block = np.concatenate(
             [self.separator, *parts] if self._appends else [*parts, self.separator]

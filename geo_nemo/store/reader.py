@@ -1,7 +1,7 @@
 """Reading a token store: memory maps over the columns of each shard, and their checks."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -100,10 +100,19 @@ class Split:
         """An integer column by its name in `KEY_OF`, [n]; in memory where there are shards."""
         return getattr(self, column)
 
-    def codes_of(self, index: int, columns: Sequence[str]) -> tuple[int, ...]:
-        """The values of one document in integer columns; read where they stand."""
-        shard, i = self._locate(index)
-        return tuple(shard.code(column, i) for column in columns)
+    def code_reader(self, columns: Sequence[str]) -> Callable[[int], Hashable]:
+        """A function from a document to its values in integer columns, read where they stand."""
+        starts, shards = self._starts, self._shards
+        readers: list[Callable[[int], Hashable] | None] = [None] * len(shards)
+
+        def read(index: int) -> Hashable:
+            number = bisect_right(starts, index) - 1
+            reader = readers[number]
+            if reader is None:
+                reader = readers[number] = shards[number].code_reader(columns)
+            return reader(index - starts[number])
+
+        return read
 
     def title(self, index: int) -> np.ndarray:
         """Title tokens of document `index`; a view of the memory map."""

@@ -1,5 +1,6 @@
 """One shard of a token store: its columns, mapped on first use."""
 
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import numpy as np
 from geo_nemo.config.errors import UserError
 from geo_nemo.store.manifest import ShardEntry
 from geo_nemo.store.paths import PathBlocks
+
+# Columns that are numbered within a shard.
+NUMBERED = ("country", "source", "host")
 
 
 class Shard:
@@ -96,10 +100,18 @@ class Shard:
 
     def code(self, column: str, i: int) -> int:
         """One document's value in an integer column, as in the store; nothing else is read."""
-        if column in ("country", "source", "host"):
-            numbers, code = getattr(self, f"{column}_map"), getattr(self, f"{column}_code")
-            return numbers.item(code.item(i))
-        return getattr(self, column).item(i)
+        return self._reader_of(column)(i)
+
+    def code_reader(self, columns: Sequence[str]) -> Callable[[int], Hashable]:
+        """A function from a document's number in the shard to its values in integer columns."""
+        readers = [self._reader_of(column) for column in columns]
+        return readers[0] if len(readers) == 1 else lambda i: tuple([read(i) for read in readers])
+
+    def _reader_of(self, column: str) -> Callable[[int], int]:
+        if column not in NUMBERED:
+            return getattr(self, column).item
+        code, number = getattr(self, f"{column}_code").item, getattr(self, f"{column}_map").item
+        return lambda i: number(code(i))
 
     @property
     def cluster(self) -> np.ndarray:

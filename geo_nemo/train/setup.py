@@ -117,6 +117,8 @@ def prepare(
     of a store on `s3://` their tokens are not fetched.
     """
     data = run.data
+    # Lengths under such a template are counted from the documents' first tokens.
+    tokens = tokens or any(stage.metadata.cuts_anew for stage in run.stages.values())
     store = TokenStore.open(data.store, cache_dir=data.cache_dir, progress=progress, tokens=tokens)
     tokenizer = store.tokenizer()
     for name, stage in run.stages.items():

@@ -99,6 +99,7 @@ def test_an_inconsistent_run_is_refused(change, words):
         ({"quality_bands": {"low": 1}}, "must rise from 0"),
         ({"quality_bands": {"low": 0, "high": 0}}, "must rise from 0"),
         ({"quality_bands": {"a b": 0}}, "should match pattern"),
+        ({"position": "append", "mask_loss": False, "template": "plain"}, "localization alone"),
         ({"dropout": 1.1}, "less than or equal to 1"),
         ({"fields": ["url"], "field_dropout": {"country": 0.1}}, "which fields does not list"),
         ({"position": "append"}, "needs mask_loss=false"),
@@ -138,6 +139,7 @@ def test_every_field_of_a_policy_changes_its_hash():
         "field_dropout": {"url": 0.1},
         "forms": {"country": "plain"},
         "quality_bands": {"low": 0},
+        "template": "plain",
     }
     assert changes.keys() == MetadataPolicy.model_fields.keys()
     hashes = [

@@ -77,8 +77,8 @@ class MemorySplit:
     def codes(self, column: str) -> np.ndarray:
         return getattr(self, column)
 
-    def codes_of(self, index: int, columns: Sequence[str]) -> tuple[int, ...]:
-        return tuple(getattr(self, column)[index].item() for column in columns)
+    def code_reader(self, columns: Sequence[str]):
+        return lambda index: tuple(getattr(self, column)[index].item() for column in columns)
 
     def title(self, index: int) -> np.ndarray:
         return np.array(self.documents[index].title, dtype=np.uint16)

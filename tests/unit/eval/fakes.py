@@ -70,7 +70,13 @@ def make_store(folder: Path, documents: list[tuple[str, str, str, str]]) -> Toke
 
 
 def make_run(
-    folder: Path, store: TokenStore, *, fields: tuple[str, ...], step: int = 100, seq_length=256
+    folder: Path,
+    store: TokenStore,
+    *,
+    fields: tuple[str, ...],
+    step: int = 100,
+    seq_length=256,
+    template="localization",
 ) -> Path:
     """What a finished training leaves, without weights."""
     run = Run(
@@ -82,8 +88,8 @@ def make_run(
         ),
         data=Data(store=str(store.root), seq_length=seq_length),
         stages={
-            "condition": Stage(share=0.9, metadata=MetadataPolicy(fields=fields)),
-            "cooldown": Stage(share=0.1, metadata=MetadataPolicy(fields=())),
+            name: Stage(share=share, metadata=MetadataPolicy(fields=told, template=template))
+            for name, share, told in (("condition", 0.9, fields), ("cooldown", 0.1, ()))
         },
         train=Train(steps=100, global_batch_size=4, warmup_steps=10),
     )  # fmt: skip

@@ -235,6 +235,17 @@ def test_one_country_is_evaluated_without_the_wrong_country_arm(loader, tmp_path
     assert result["documents"]["countries_without_documents"] == ["gb", "ie", "jm", "ng"]
 
 
+def test_runs_of_another_template_are_scored_on_bare_texts(config, loader, world, tmp_path):
+    run = make_run(tmp_path / "with", world.store, fields=("url",), template="meco")
+    bare = config.model_copy(update={"runs": {"with": str(run)}, "output": str(tmp_path / "bare")})
+    result = evaluate(bare, loader)
+    tokens = {line["tokens"] for line in result["perplexity"]["cells"] if line["group"] == "all"}
+    assert len(tokens) == 3  # of title, of body, of both: the same in every arm
+    both = config.model_copy(update={"runs": {**config.runs, "meco": str(run)}})
+    with pytest.raises(UserError, match=r"runs\.meco was trained under another template than runs"):
+        evaluate(both, loader)
+
+
 def test_the_byte_tokenizer_of_these_tests_has_one_token_a_byte(tmp_path):
     tokenizer, _ = byte_tokenizer(tmp_path)
     assert len(tokenizer.encode("URL: é\n")) == 8

@@ -80,6 +80,11 @@ def test_what_is_no_condition_is_one_line(text, words):
         (("none",), MetadataPolicy(fields=()), "no metadata"),
         (("country, url",), MetadataPolicy(fields=("country", "url")), "country, url"),
         (("url", "path"), MetadataPolicy(fields=("url",), url_form="path"), "url (path)"),
+        (
+            ("url", "host", "prepend", "meco"),
+            MetadataPolicy(fields=("url",), template="meco"),
+            "url, as meco",
+        ),
         (("url:path",), MetadataPolicy(fields=("url",), url_form="path"), "url (path)"),
         (
             ("url", "host", "append"),
@@ -96,7 +101,7 @@ def test_policies_by_words(arguments, policy, words):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ("URL-", "give names of fields, as url, country"),
+        ("URL-", "give names of fields, as url, host"),
         ("url,url", "twice"),
         ("url:whole", "url is written as host or path or full"),
         ("country:long", "country is written as plain"),

@@ -49,8 +49,11 @@ class Text:
 
 
 def write_tokenizer(folder: Path, kind: str, corpus: Sequence[str] = CORPUS) -> Path:
-    """A small vocabulary of a kind of KINDS that knows the seams between parts."""
-    if kind == "sentencepiece":
+    """A small vocabulary of a kind of KINDS that knows the seams between parts.
+
+    dummy_prefix: as Llama 2's, which puts a space in front of every text.
+    """
+    if kind in ("sentencepiece", "dummy_prefix"):
         model = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=(line for text in corpus for line in text.split("\n")),
@@ -59,7 +62,7 @@ def write_tokenizer(folder: Path, kind: str, corpus: Sequence[str] = CORPUS) -> 
             vocab_size=420,
             byte_fallback=True,
             normalization_rule_name="identity",
-            add_dummy_prefix=False,
+            add_dummy_prefix=kind == "dummy_prefix",
             remove_extra_whitespaces=False,
             user_defined_symbols=LABELS,
             num_threads=1,

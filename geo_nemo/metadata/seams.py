@@ -1,0 +1,149 @@
+"""Parts of a text whose ids, one behind the other, are those of the whole text.
+
+Stores keep the ids of " " + title + "\\n\\n" and of " " + body. Where a template puts no label in
+front, the text begins without that space, and its first word is tokenised anew; so are the last
+word and the blank line of a title, which some vocabularies tokenise by what follows. Between the
+two the stored ids serve: no vocabulary in use joins the space that starts a word to what stands
+before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from geo_nemo.metadata.tokenizer import Tokenizer
+
+CACHED = 65_536
+# What stands around a part while it is tokenised: the beginning of the document, a blank line, or a
+# label that ends in a space, which then belongs to the text.
+BEGINNING, BLANK_LINE, LABEL = "", "\n\n", "x"
+WORD, SPACED_WORD = "A", " A"
+# A text without a word's start among so many tokens is tokenised anew as a whole.
+_FEW, _SEARCHED = 8, 64
+_NOTHING = np.empty(0, np.int32)
+
+
+@dataclass(frozen=True)
+class Spliced:
+    """Stored ids with another beginning and end: front, stored[start:stop], back."""
+
+    front: np.ndarray
+    start: int
+    stop: int
+    back: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.front) + self.stop - self.start + len(self.back)
+
+    def take(self, stored: np.ndarray, first: int, last: int) -> np.ndarray:
+        """The ids from `first` to before `last`; a view of `stored` where they lie in it."""
+        shift, end = self.start - len(self.front), len(self) - len(self.back)
+        if len(self.front) <= first and last <= end:
+            return stored[first + shift : last + shift]
+        whole = (self.front, stored[self.start : self.stop], self.back)
+        return np.concatenate(whole, dtype=np.int32, casting="same_kind")[first:last]
+
+
+_EMPTY = Spliced(_NOTHING, 0, 0, _NOTHING)
+
+
+class Seams:
+    """Cuts texts for one tokenizer."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._tokenizer = tokenizer
+        self.between = lru_cache(CACHED)(self._between)
+        self._starts_word = lru_cache(CACHED)(self._is_word_start)
+        self._is_blank = lru_cache(CACHED)(self._is_space)
+        self._front_of = lru_cache(CACHED)(self._encode_front)
+        self._back_of = lru_cache(CACHED)(self._encode_back)
+        self._left = {left: self._before_word(left) for left in (BEGINNING, BLANK_LINE, LABEL)}
+        self._right = {right: self._after_blank_line(right) for right in (WORD, SPACED_WORD)}
+
+    def _between(self, left: str, text: str, right: str) -> np.ndarray:
+        """Ids of `text` where it stands behind `left` and before `right`; int32, read-only.
+
+        Where a vocabulary joins it to either, the ids of the text alone.
+        """
+        ids = self._tokenizer.encode(left + text + right)
+        first, last = self._left[left], self._right.get(right, [])
+        end = len(ids) - len(last)
+        cut = ids[: len(first)] == first and ids[end:] == last and len(first) <= end
+        found = np.array(ids[len(first) : end] if cut else self._tokenizer.encode(text), np.int32)
+        found.flags.writeable = False
+        return found
+
+    def splice(self, ids: np.ndarray, left: str, closed: bool) -> Spliced:
+        """A stored title (`closed`: its blank line stands before a word) or body, behind `left`."""
+        number = len(ids)
+        if number == 0:
+            return _EMPTY
+        # As Python's numbers once: elements of a memory map cost ten times as much.
+        some = ids[: None if closed else _FEW].tolist()
+        start = self._second_word(some)
+        if closed:
+            stop = next((i for i in range(number - 1, 0, -1) if self._starts_word(some[i])), 0)
+            if start is None or start >= stop:
+                return Spliced(self._front(some, left, WORD), number, number, _NOTHING)
+            return Spliced(
+                self._front_of(tuple(some[:start]), left), start, stop,
+                self._back_of(tuple(some[stop:])),
+            )  # fmt: skip
+        if start is None and number > _FEW:
+            some = ids[:_SEARCHED].tolist()
+            start = self._second_word(some)
+        if start is None:
+            return Spliced(self._front(ids.tolist(), left, ""), number, number, _NOTHING)
+        return Spliced(self._front_of(tuple(some[:start]), left), start, number, _NOTHING)
+
+    def _second_word(self, ids: list[int]) -> int | None:
+        """The first place, behind a visible token, where a word starts."""
+        seen = False
+        for place, token in enumerate(ids):
+            if seen and self._starts_word(token):
+                return place
+            seen = seen or not self._is_blank(token)
+        return None
+
+    def _encode_front(self, ids: tuple[int, ...], left: str) -> np.ndarray:
+        return self._front(ids, left, "")
+
+    def _encode_back(self, ids: tuple[int, ...]) -> np.ndarray:
+        """Of ids from the start of a title's last word on."""
+        # Some vocabularies drop the first space of what they decode.
+        text = self._tokenizer.decode([*self._left[LABEL], *ids]).removeprefix(LABEL)
+        return self._between(LABEL, text, WORD)
+
+    def _front(self, ids: Sequence[int], left: str, right: str) -> np.ndarray:
+        text = self._tokenizer.decode(ids).removeprefix(" ")
+        return self._between(left, f" {text}" if left == LABEL else text, right)
+
+    def _before_word(self, left: str) -> list[int]:
+        """Ids of a context, as they are before a word."""
+        if left in (BEGINNING, LABEL):
+            return self._tokenizer.encode(left)
+        together = self._tokenizer.encode(left + WORD)
+        return together[: len(together) - len(self._after_blank_line(WORD))]
+
+    def _after_blank_line(self, right: str) -> list[int]:
+        """Ids of a context, as they are behind a blank line or the end of a label."""
+        before = BLANK_LINE if right == WORD else ":"
+        together = self._tokenizer.encode(before + right)
+        # From the end, as long as it is that word's.
+        for size in range(1, len(together) + 1):
+            if self._tokenizer.decode(together[-size:]).strip() == right.strip():
+                return together[-size:]
+        return []
+
+    def _is_word_start(self, token: int) -> bool:
+        piece = self._tokenizer.pieces([token])[0]
+        return len(piece) > 1 and piece[0] == " " and piece[1].isalpha()
+
+    def _is_space(self, token: int) -> bool:
+        return not self._tokenizer.pieces([token])[0].strip()

@@ -1,0 +1,134 @@
+"""Rows under every template: whole texts' ids, planned lengths, no token lost or shown twice."""
+
+import numpy as np
+import pytest
+
+from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
+from geo_nemo.config import Data, MetadataPolicy
+from geo_nemo.config.template import Template
+from geo_nemo.data.audit import audit_stage
+from geo_nemo.data.dataset import StageDataset
+from geo_nemo.metadata.record import Kind
+from geo_nemo.store import TokenStore
+from tests.support.vocabularies import KINDS, make_tokenizers
+from tests.unit.data_prep.store_tools import worlds
+
+OWN = Template(line="<{label}={value}>", after="\n--\n", title="# {title}\n\n", body="Text: {body}")
+POLICIES = {
+    "meco": MetadataPolicy(fields=("url",), template="meco"),
+    "plain": MetadataPolicy(fields=(), template="plain"),
+    "path": MetadataPolicy(fields=("url", "year"), url_form="path", template="plain"),
+    "dropout": MetadataPolicy(
+        fields=("country", "year", "source"), template="meco", dropout=0.3,
+        field_dropout={"year": 0.5},
+    ),
+    "own": MetadataPolicy(fields=("year", "continent"), template=OWN, field_dropout={"year": 0.5}),
+    "trained": MetadataPolicy(fields=("url",), template="meco", mask_loss=False),
+}  # fmt: skip
+PACKINGS = {
+    "best fit": {},
+    "best fit, bare": {"prefix_fragments": False},
+    "concat": {"packing": "concat"},
+    "concat, bare": {"packing": "concat", "prefix_fragments": False},
+}
+WORDS = ["The", "day", "fares", "it's", "25%", "caf\u00e9", "(so)", "no.", "\u4f60\u597d", "U.S."]
+PLACES = [("a.co.uk", "gb"), ("both.com", "us"), ("both.com", "ke"), ("c.ie", "ie")]
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """A store of each kind of vocabulary, and its documents as texts."""
+    folder = tmp_path_factory.mktemp("stores")
+    made = {}
+    rng = np.random.default_rng(4)
+    documents, texts = [], []
+    for number in range(50):
+        host, country = PLACES[number % 4]
+        words = [WORDS[i] for i in rng.integers(len(WORDS), size=1 + rng.integers(80))]
+        title = " ".join(words[:3]) if number % 3 else ""
+        texts.append((title, " ".join([*words, str(number)])))
+        documents.append(
+            StoreDocument(
+                host, country, f"/{number}/", number + 1, year=2000 + number if number % 5 else 0,
+                source=("now", "web")[number % 2],
+            )
+        )  # fmt: skip
+    for kind, tokenizer in make_tokenizers(folder).items():
+        path = next((folder / kind).iterdir())
+        root = folder / kind / "store"
+        root.mkdir()
+        continents = worlds.CONTINENTS
+        writer = StoreWriter(root, tokenizer, path, sorted(continents), continents, 20)
+        writer.add(
+            "train",
+            documents,
+            [tokenizer.encode(f" {title}\n\n") if title else [] for title, _ in texts],
+            [tokenizer.encode(f" {body}") for _, body in texts],
+        )
+        writer.finish({}, [])
+        made[kind] = TokenStore.open(root)
+    return made, texts
+
+
+def dataset(store, policy, packing, seq_length):
+    split = store.split("train")
+    data = Data(store="unused", seq_length=seq_length, packing_window=16, **PACKINGS[packing])
+    return StageDataset(split, data, policy, store.tokenizer(), np.arange(len(split)), 3)
+
+
+def whole_text(policy, record, kept, title, body) -> str:
+    """Written down anew, of the fields whose bits are set in `kept`."""
+    url = record.host + record.path if policy.url_form == "path" else record.host
+    values = {
+        "url": url, "country": record.country, "continent": record.continent,
+        "year": record.year, "source": record.source,
+    }  # fmt: skip
+    own = policy.template == OWN
+    lines = [
+        f"<{field.upper()}={values[field]}>" if own else f"{field.upper()}: {values[field]}"
+        for bit, field in enumerate(policy.fields)
+        if kept >> bit & 1 and values[field]
+    ]
+    block = "\n".join(lines) + ("\n--\n" if own else "\n\n") if lines else ""
+    if own:
+        return block + (f"# {title}\n\n" if title else "") + f"Text: {body}"
+    return block + (f"{title}\n\n" if title else "") + body
+
+
+@pytest.mark.parametrize("packing", ["best fit", "concat, bare"])
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_document_has_the_ids_of_its_text(stores, kind, name, packing):
+    made, texts = stores
+    rows = dataset(made[kind], POLICIES[name], packing, 2048)
+    tokenizer, split = made[kind].tokenizer(), made[kind].split("train")
+    seen = 0
+    for number in range(len(rows)):
+        row = rows[number]
+        for place, fragment in enumerate(rows.fragments(number)):
+            if fragment.bare:  # cut at a row's end
+                continue
+            span = slice(row.cu_seqlens[place], row.cu_seqlens[place + 1])
+            ids = [*row.tokens[span].tolist(), int(row.labels[span][-1])]
+            record = split.record(fragment.document)
+            text = whole_text(POLICIES[name], record, fragment.kept, *texts[fragment.document])
+            assert ids == [tokenizer.bos_id, *tokenizer.encode(text), tokenizer.eos_id]
+            seen += 1
+    assert seen >= 45
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_documents_keep_every_rule_and_every_planned_length(stores, kind, name, packing):
+    rows = dataset(stores[0][kind], POLICIES[name], packing, 128)
+    assert audit_stage(rows).broken == {}
+    assert rows.statistics().cut_documents > 0
+    for number in range(len(rows)):
+        row = rows[number]
+        for place, fragment in enumerate(rows.fragments(number)):
+            span = slice(row.cu_seqlens[place], row.cu_seqlens[place + 1])
+            kinds = row.label_kinds[span]
+            assert len(kinds) == fragment.positions
+            assert (kinds == Kind.METADATA).sum() == fragment.metadata
+            assert np.isin(kinds, [Kind.TITLE, Kind.BODY]).sum() == fragment.text

@@ -1,0 +1,155 @@
+"""Under every template but the first, composed ids are those of the whole text."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from geo_nemo.config import MetadataPolicy
+from geo_nemo.config.template import Template
+from geo_nemo.metadata.compose import Composer
+from geo_nemo.metadata.record import Kind, MetadataRecord
+from tests.support.vocabularies import KINDS, make_tokenizers
+
+OWN = Template(
+    line="<{label}={value}>", between="\n", after="\n--\n", title="# {title}\n\n",
+    body="Text: {body}",
+)  # fmt: skip
+TEMPLATES = {"meco": "meco", "plain": "plain", "own": OWN}
+NAMES = {"url": "URL", "country": "COUNTRY", "year": "YEAR", "theme": "THEME"}
+# Texts as preparation leaves them begin and end with what is no space.
+INNER = st.sampled_from([
+    "The day", " ", "\n", "\n\n", ".", "!", "?\"", "it's", " 25%", "\u2014", "caf\u00e9", "\t",
+    "\u4f60\u597d", "/", ")", "...", "</s>", "<|end_of_text|>", "URL:", " TITLE: ", "CONTENT:",
+    "word", " word", "\U0001f600", ":", " Rail fares", "s",
+])  # fmt: skip
+ENDS = st.sampled_from([
+    "The", "A", "it's", "7", "25", "\"The", "\u201cQuoted", "(a", "caf\u00e9", "\u4f60\u597d", "x.",
+    "end.", "yes!", "\u2014 so", "#1", "\u00e9t\u00e9", "O'Neill", "U.S.", "</s>", "...",
+])  # fmt: skip
+TEXTS = st.builds(
+    lambda first, inner, last: first + "".join(inner) + last,
+    ENDS,
+    st.lists(INNER, max_size=8),
+    ENDS,
+)
+POLICIES = st.builds(
+    lambda fields, form, template: MetadataPolicy(
+        fields=tuple(fields), url_form=form if "url" in fields else "host", template=template
+    ),
+    st.lists(st.sampled_from(list(NAMES)), unique=True, max_size=4),
+    st.sampled_from(["host", "path", "full"]),
+    st.sampled_from(list(TEMPLATES.values())),
+)
+PATHS = st.sampled_from(["", "/", "/news/", "/a/b.html", "/x?q=1", "/%C3%A9/", "/a.", "/a-)"])
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory):
+    return make_tokenizers(tmp_path_factory.mktemp("vocabularies"))
+
+
+def whole_text(policy, record, title, body) -> str:
+    """The document as text, written down anew: not by the code that is tested."""
+    url = {
+        "host": record.host,
+        "path": record.host + record.path,
+        "full": f"{record.scheme}://{record.host}{record.path}",
+    }[policy.url_form]
+    values = {
+        "url": url, "country": record.country, "year": str(record.year),
+        "theme": record.extra["theme"],
+    }  # fmt: skip
+    pairs = [(NAMES[field], values[field]) for field in policy.fields]
+    if policy.template == OWN:
+        block = "\n".join(f"<{name}={value}>" for name, value in pairs) + "\n--\n"
+        text = (f"# {title}\n\n" if title else "") + f"Text: {body}"
+    else:
+        block = "\n".join(f"{name}: {value}" for name, value in pairs) + "\n\n"
+        text = (f"{title}\n\n" if title else "") + body
+    return block + text if pairs else text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=200)
+@given(policy=POLICIES, title=st.just("") | TEXTS, body=TEXTS, path=PATHS, theme=ENDS)
+@example(
+    MetadataPolicy(fields=("url",), url_form="path", template="meco"), "", "The day", "/a/", "x"
+)
+@example(MetadataPolicy(fields=(), template="plain"), "A title!", "The day", "/", "x")
+@example(MetadataPolicy(fields=(), template="plain"), "One", "Two", "/", "x")
+def test_ids_equal_those_of_the_whole_text(tokenizers, kind, policy, title, body, path, theme):
+    tokenizer = tokenizers[kind]
+    record = MetadataRecord(
+        "www.bbc.co.uk", "gb", "Europe", path, "http", 2021, extra={"theme": theme}
+    )
+    title_ids = np.array(tokenizer.encode(f" {title}\n\n") if title else [], np.uint16)
+    body_ids = np.array(tokenizer.encode(f" {body}"), np.uint16)
+    composer = Composer(policy, tokenizer)
+    composed = composer.compose(record, title_ids, body_ids)
+    text = whole_text(policy, record, title, body)
+    assert composed.ids.tolist() == [tokenizer.bos_id, *tokenizer.encode(text), tokenizer.eos_id]
+    assert composer.whole_text(record, f"{title}\n\n" if title else "", body) == text
+    if policy.template != OWN:
+        assert Kind.LABEL not in composed.kinds
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_meco_is_its_url_line_a_blank_line_and_the_bare_text(tokenizers, kind):
+    """By hand, from MeCo's description (arXiv 2501.01956): `URL: en.wikipedia.org\n\n[text]`."""
+    tokenizer = tokenizers[kind]
+    composer = Composer(MetadataPolicy(fields=("url",), template="meco"), tokenizer)
+    record = MetadataRecord("en.wikipedia.org", "us", "America", "/wiki/X")
+    body = np.array(tokenizer.encode(" The price of rail fares rises."))
+    composed = composer.compose(record, [], body)
+    text = "URL: en.wikipedia.org\n\nThe price of rail fares rises."
+    assert composed.ids[1:-1].tolist() == tokenizer.encode(text)
+    masked = np.isin(composed.kinds[1:], [Kind.METADATA, Kind.LABEL])
+    shown = tokenizer.decode(composed.ids[1:][masked].tolist())
+    assert shown.strip() == "URL: en.wikipedia.org"
+    assert set(composed.kinds.tolist()) == {Kind.BOS, Kind.METADATA, Kind.BODY, Kind.EOS}
+
+
+def test_most_of_a_body_is_the_stored_ids(tokenizers):
+    """Only the first word is tokenised anew, so that a loader reads and does not tokenise."""
+    tokenizer = tokenizers["llama_3"]
+    composer = Composer(MetadataPolicy(template="meco"), tokenizer)
+    body = np.array(tokenizer.encode(" The price of rail fares rises in the town."))
+    title, cut = composer.splice(np.empty(0, np.int32), body, opened=True)
+    assert len(title) == 0 and cut.stop == len(body) and len(cut.front) <= 3 and cut.start <= 3
+    assert np.shares_memory(cut.take(body, len(cut.front), len(cut)), body)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"body": "no place"}, r"body 'no place' must end with \{body\}"),
+        ({"body": "{body} behind"}, r"must end with \{body\}"),
+        ({"title": "{title}\n"}, "and a blank line"),
+        ({"line": "{label}:\n{value}"}, "is one line with"),
+        ({"line": "{label}"}, "is one line with"),
+        ({"after": " | "}, "must end in a line end"),
+        ({"body": "<body>{body}"}, "must end in one space or a line end"),
+        ({"bodi": "x"}, "Extra inputs"),
+    ],
+)
+def test_a_template_that_cannot_be_cut_is_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        MetadataPolicy(template=settings)
+
+
+def test_a_line_end_may_be_written_as_on_a_command_line():
+    written = {"title": r"# {title}\n\n", "after": r"\n--\n"}
+    assert MetadataPolicy(template=written).text.title == "# {title}\n\n"
+    assert MetadataPolicy(template=written).text.after == "\n--\n"
+
+
+def test_a_template_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="template mecco: there is localization, meco, plain"):
+        MetadataPolicy(template="mecco")
+
+
+def test_the_first_template_leaves_the_hash_and_others_change_it():
+    assert MetadataPolicy(template="localization").hash() == MetadataPolicy().hash()
+    hashes = {MetadataPolicy(template=each).hash() for each in ("meco", "plain", OWN)}
+    assert len(hashes) == 3 and MetadataPolicy().hash() not in hashes
