@@ -62,7 +62,9 @@ class Cluster:
         own = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(("SLURM", "GEO_NEMO", "NCCL"))
+            if not key.startswith(
+                ("SLURM", "GEO_NEMO", "NCCL", "TRITON", "TORCHINDUCTOR", "CUDA_CACHE")
+            )
         }
         return {
             **own,
