@@ -10,6 +10,7 @@ import click
 
 from geo_nemo import __version__
 from geo_nemo.config import RunError, UserError
+from geo_nemo.config.secrets import masked
 from geo_nemo.config.stuck import end_process
 from geo_nemo.runtime.sharing import use_umask
 
@@ -123,7 +124,7 @@ def _give_up_output() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"geo-nemo: {' '.join(message.split())}", file=sys.stderr)
+    print(f"geo-nemo: {masked(' '.join(message.split()))}", file=sys.stderr)
     end_process(code)
 
 

@@ -21,6 +21,7 @@ from geo_nemo.config.files import check_folder, write_whole
 from geo_nemo.config.load import load_config
 from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import no_progress
+from geo_nemo.config.secrets import masked
 from geo_nemo.config.sweep import expand
 from geo_nemo.config.versions import installed
 from geo_nemo.config.whole import as_json, as_yaml, whole_config
@@ -119,6 +120,18 @@ def train(prepared: Prepared, processes: int) -> int:
     )
     from geo_nemo.runtime.distributed import process_groups
     from geo_nemo.runtime.signals import stop_deadline, stop_on_signal
+    from geo_nemo.train.callbacks import (
+        Accounting,
+        Heartbeat,
+        Loggers,
+        Metrics,
+        Profile,
+        ProgressBar,
+        Validate,
+        Watch,
+        make_loggers,
+    )
+    from geo_nemo.train.loop import Trainer
     from geo_nemo.train.together import check_same
 
     run = prepared.run
@@ -132,10 +145,13 @@ def train(prepared: Prepared, processes: int) -> int:
     with ExitStack() as stack:
         ending = Ending(run)
         share(run.sharing, output, first)
+        loggers, restarted = [], False
         if first:
             stack.enter_context(folder_lock(output))
-            earlier_sessions(output)
+            restarted = bool(earlier_sessions(output))
         stack.enter_context(ending)
+        if first:
+            loggers = make_loggers(run.logging, output, run.name, run.model_dump())
         progress = stack.enter_context(progress_bar()) if first else no_progress
         # The watchdog speaks first: it knows where each thread stands.
         patience = timedelta(minutes=run.health.hang_minutes + WATCHDOG_FIRST_MINUTES)
@@ -147,24 +163,17 @@ def train(prepared: Prepared, processes: int) -> int:
         stop = stack.enter_context(stop_on_signal(_announce if first else _nothing, deadline))
         # Once more: it comes before the end of the process groups, which may wait for other ranks.
         stack.push(ending)
-        from geo_nemo.train.callbacks import (
-            Heartbeat,
-            Metrics,
-            Profile,
-            ProgressBar,
-            Validate,
-            Watch,
-            make_sinks,
-        )
-        from geo_nemo.train.loop import Trainer
-
         steps = run.train.steps
         watch = stack.enter_context(Watch(output, run.health.hang_minutes, ending.hung))
         trainer = Trainer(prepared, device, progress=watch.through(progress), stop=stop)
-        sinks = make_sinks(run.logging, output, run.name, run.model_dump()) if first else []
+        heartbeat = output / "heartbeat.json"
+        accounting = Accounting(prepared, heartbeat, lambda: trainer.bad.state().skipped)
+        dashboards = Loggers(
+            loggers, run.logging.names, not restarted, outcome=lambda: trainer.outcome
+        )
         trainer.callbacks = [
             watch,
-            RunRecord(prepared, processes),
+            accounting,
             ProgressBar(run.name, steps, progress),
             Metrics(
                 output / "metrics.jsonl",
@@ -172,17 +181,21 @@ def train(prepared: Prepared, processes: int) -> int:
                 prepared.store.countries,
                 prepared.tokenizer.vocab_size,
                 trainer.engine,
-                sinks,
+                accounting,
+                dashboards,
             ),
-            Heartbeat(output / "heartbeat.json", run.health.heartbeat_seconds, steps),
+            Heartbeat(heartbeat, run.health.heartbeat_seconds, steps, accounting),
+            # Behind those that measure.
+            dashboards,
+            # A run that nothing of the above refuses.
+            RunRecord(prepared, processes),
         ]
         if run.validation.every_steps is not None:
             path = output / "validation.jsonl"
             measured = nullcontext
             if run.validation.weights == "average":
                 measured = trainer.average.applied
-            validate = Validate(path, prepared, trainer.engine, sinks, measured)
-            # Before the metrics, which close the sinks.
+            validate = Validate(path, prepared, trainer.engine, dashboards, measured)
             trainer.callbacks.insert(1, validate)
             trainer.score = validate.score
         if run.logging.profile is not None:
@@ -231,7 +244,7 @@ def write_record(prepared: Prepared, world_size: int) -> None:
     path = Path(run.output_dir) / "run.json"
     session = {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": shlex.join(["geo-nemo", *sys.argv[1:]]),
+        "command": masked(shlex.join(["geo-nemo", *sys.argv[1:]])),
         "world_size": world_size,
         "python": platform.python_version(),
         "versions": installed(PACKAGES),

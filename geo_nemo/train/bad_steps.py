@@ -7,7 +7,7 @@ batch. What is left out and the losses that the next verdict rests on are part o
 import json
 import statistics
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from megatron.core import parallel_state
 
 from geo_nemo.config import BadSteps, RunError
 from geo_nemo.config.files import make_folder, write_whole, writing
+from geo_nemo.config.lines import keep_lines
 from geo_nemo.data.batches import Batch, rows_of
 from geo_nemo.data.render import STYLE, legend_html, row_html
 from geo_nemo.data.rows import ROW_ARRAYS
@@ -24,6 +25,8 @@ from geo_nemo.metadata.tokenizer import Tokenizer
 
 # Fewer losses say too little of what is usual.
 LEAST_LOSSES = 8
+# In the output folder, a line a bad step.
+NOTES = "bad_steps.jsonl"
 
 
 class BadStepError(RunError):
@@ -120,3 +123,8 @@ def note(path: Path, step: int, stage: str, reason: str, action: str) -> None:
         line = {"step": step, "stage": stage, "reason": reason, "action": action}
         with writing(path), path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def forget_notes(path: Path, step: int, left_out: Collection[int]) -> None:
+    """Drop the notes of steps that a resumed run takes again: it notes what it finds then."""
+    keep_lines(path, lambda line: line["step"] < step or line["step"] in left_out)

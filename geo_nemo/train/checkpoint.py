@@ -41,6 +41,7 @@ class Position:
     score: validation loss at this step, None where it was not measured here.
     ledger: documents and tokens read, by stage and country.
     config: the settings of the run.
+    states: what callbacks keep, by their names.
     """
 
     step: int
@@ -51,6 +52,11 @@ class Position:
     score: float | None = None
     ledger: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    states: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+# What the first checkpoints did not have.
+_LATER: dict[str, Any] = {"states": {}}
 
 
 def load(engine: Engine, checkpoint: Path, average: WeightAverage | None = None) -> Position:
@@ -105,7 +111,7 @@ def newest(directory: Path) -> Path:
 def read_position(checkpoint: Path) -> Position:
     """The position that a checkpoint records."""
     try:
-        record = read_record(checkpoint)
+        record = {**_LATER, **read_record(checkpoint)}
         return Position(**{each.name: record[each.name] for each in fields(Position)})
     except (ValueError, KeyError) as error:
         raise UserError(f"{checkpoint} is not a checkpoint of geo_nemo: {error}") from None

@@ -28,6 +28,7 @@ from geo_nemo.train.micro_batch import forward, in_groups, on_device
 from geo_nemo.train.parts import make_optimizer, model_chunks, unwrapped
 from geo_nemo.train.ranges import Ranges, span
 from geo_nemo.train.schedule import Schedule
+from geo_nemo.train.step_clock import StepClock
 
 LossCheck = Callable[[float, int], None]
 
@@ -38,6 +39,7 @@ class StepReport:
 
     loss: mean nats over the trained tokens of the global batch.
     sums, counts: nats and trained tokens by country, [num_sources], float64, on the CPU.
+    work_seconds: of this rank, see geo_nemo.train.step_clock.
     """
 
     loss: float
@@ -46,6 +48,7 @@ class StepReport:
     lr: float
     sums: torch.Tensor = field(repr=False)
     counts: torch.Tensor = field(repr=False)
+    work_seconds: float = 0.0
 
 
 def _any_loss(loss: float, step: int) -> None: ...
@@ -72,7 +75,8 @@ class Engine:
         )
         self.optimizer = make_optimizer(run, self.model)
         self.schedule = Schedule(self.optimizer, run)
-        self.config.finalize_model_grads_func = finalize_model_grads
+        self.clock = StepClock(device)
+        self.config.finalize_model_grads_func = self.clock.before(finalize_model_grads)
         self.config.grad_scale_func = self.optimizer.scale_loss
         if run.parallel.overlap_grad_reduce:
             self.config.no_sync_func = self._no_sync
@@ -153,6 +157,7 @@ class Engine:
             BadStepError: the loss or the gradient norm is not finite, or `check` refuses the loss,
                 on every rank alike; weights are as before the step.
         """
+        self.clock.start()
         self.zero_gradients()
         self.optimizer.zero_grad()
         reports = self.forward_backward(batches)
@@ -165,7 +170,7 @@ class Engine:
             grad_norm = self._update(batches, step)
         lr = self.optimizer.param_groups[0]["lr"]
         self.schedule.step(1)
-        return StepReport(loss, tokens, grad_norm, lr, sums, counts)
+        return StepReport(loss, tokens, grad_norm, lr, sums, counts, self.clock.seconds())
 
     def name_ranges(self, ranges: Ranges | None) -> None:
         """Name the parts of a step for a profiler; None: no more."""

@@ -5,11 +5,11 @@ for each stage: its rows, its policy
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
@@ -21,7 +21,15 @@ from geo_nemo.data.batches import Batch, BatchStream
 from geo_nemo.runtime.signals import StopRequest
 from geo_nemo.train import checkpoint
 from geo_nemo.train.average import WeightAverage
-from geo_nemo.train.bad_steps import BadStepError, BadStepRule, BadStepState, keep_batches, note
+from geo_nemo.train.bad_steps import (
+    NOTES,
+    BadStepError,
+    BadStepRule,
+    BadStepState,
+    forget_notes,
+    keep_batches,
+    note,
+)
 from geo_nemo.train.checkpoint_copies import Copies
 from geo_nemo.train.checkpoint_files import say
 from geo_nemo.train.checkpoint_manager import Checkpoints
@@ -37,7 +45,9 @@ class StepEvent:
     """A finished optimizer step, as callbacks see it.
 
     step: counts from 0. batches: this rank's micro-batches. consumed_samples: of the stage so far.
-    positions: tokens of the global batch, padding included.
+    positions: tokens of the global batch, padding included. seconds: of the step and its wait for
+    data, and of that wait, data_seconds. checkpoint_seconds: that training stood still for saves
+    since the step before.
     """
 
     step: int
@@ -47,6 +57,8 @@ class StepEvent:
     seconds: float
     consumed_samples: int
     positions: int
+    data_seconds: float = 0.0
+    checkpoint_seconds: float = 0.0
 
 
 class Callback(Protocol):
@@ -62,10 +74,24 @@ class Callback(Protocol):
         """After the last step of this process, also when it ends by an error."""
 
 
+@runtime_checkable
+class Stateful(Protocol):
+    """A callback of which checkpoints keep something, in JSON, under its name."""
+
+    name: str
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps; rank 0's is written."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from it, also after a rewind; empty where a checkpoint has nothing of it."""
+
+
 class Trainer:
     """One process of a run.
 
     score: the validation loss at a step, None where it was not measured there; the best stay.
+    outcome: how `fit` ended; failed until it did.
     """
 
     score: Callable[[int], float | None] | None = None
@@ -98,10 +124,14 @@ class Trainer:
         self.bad = BadStepRule(self.run.bad_steps)
         self.ledger = Ledger(prepared)
         self.step = 0
+        self.outcome: Literal["finished", "stopped", "failed"] = "failed"
+        self._checkpoint_seconds = 0.0
 
     def fit(self) -> bool:
         """Train to the end, or to a stop request. True when the run is finished."""
         self.resume()
+        if dist.get_rank() == 0:
+            forget_notes(Path(self.run.output_dir) / NOTES, self.step, self.bad.state().skipped)
         finished = True
         try:
             for callback in self.callbacks:
@@ -111,6 +141,7 @@ class Trainer:
             if dist.get_rank() == 0:
                 write_ledger(Path(self.run.output_dir), self._ledger())
             self.copies.finish(self.progress, is_last=finished)
+            self.outcome = "finished" if finished else "stopped"
         finally:
             self.checkpoints.abandon()
             self.copies.abandon()
@@ -145,6 +176,11 @@ class Trainer:
         self.step = position.step
         self.bad.load_state(BadStepState(position.skipped, position.losses))
         self.ledger.restore(position.ledger)
+        for callback in self._stateful():
+            callback.load_state_dict(position.states.get(callback.name, {}))
+
+    def _stateful(self) -> list[Stateful]:
+        return [callback for callback in self.callbacks if isinstance(callback, Stateful)]
 
     def save(self) -> None:
         """Write a checkpoint of where the run stands; with `async_save`, begin to."""
@@ -167,6 +203,7 @@ class Trainer:
             # On rank 0, which writes it and has the indices open.
             ledger=self._ledger() if dist.get_rank() == 0 else {},
             config=self.run.model_dump(mode="json"),
+            states={callback.name: callback.state_dict() for callback in self._stateful()},
         )
 
     def _ledger(self) -> dict[str, Any]:
@@ -190,6 +227,7 @@ class Trainer:
                 begin = time.perf_counter()
                 with self.engine.span("data"):
                     batches = next(stream)
+                data_seconds = time.perf_counter() - begin
                 try:
                     report = self._step(batches)
                 except BadStepError as error:
@@ -206,17 +244,22 @@ class Trainer:
                         seconds=time.perf_counter() - begin,
                         consumed_samples=stream.consumed_samples,
                         positions=train.global_batch_size * self.run.data.seq_length,
+                        data_seconds=data_seconds,
+                        checkpoint_seconds=self._checkpoint_seconds,
                     )
+                    self._checkpoint_seconds = 0.0
                     if self.average is not None:
                         self.average.update(self.step)
                     for callback in self.callbacks:
                         callback.on_step(event)
+                begin = time.perf_counter()
                 stopping = self._agree()
                 last = self.step == train.steps
                 if last or stopping or self.step % self.run.checkpoint.every_steps == 0:
                     self.save()
                 if last or stopping:
                     self.checkpoints.finish()
+                self._checkpoint_seconds += time.perf_counter() - begin
                 if stopping and not last:
                     return False
         return True
@@ -244,7 +287,7 @@ class Trainer:
         if action == "rewind":
             rewind_to = self.checkpoints.newest()
             action = "rewind" if rewind_to else "raise"
-        note(output / "bad_steps.jsonl", self.step, stage.name, str(error), action)
+        note(output / NOTES, self.step, stage.name, str(error), action)
         if action == "raise":
             with suppress(UserError, RunError):  # the bad step is what to tell
                 self.checkpoints.finish()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from geo_nemo.train.callbacks.metrics import MACHINE_KEYS
 from tests.support.command import SMALL
 
 STEPS = 24
@@ -69,8 +70,7 @@ def weights(output):
 
 
 def timeless(line: dict) -> dict:
-    machine = ("tokens_per_second", "seconds", "memory_gb")
-    return {key: value for key, value in line.items() if key not in machine}
+    return {key: value for key, value in line.items() if key not in MACHINE_KEYS}
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import pytest
 
+from tests.e2e.test_kill_and_resume import timeless
 from tests.unit.slurm.fake_cluster import ROOT
 from tests.unit.slurm.test_train_job import TINY, metrics
 
@@ -54,10 +55,6 @@ def at_once(slurm, number, told=False):
         slurm.wait_for(number, lambda job: job["ExcNodeList"] != "(null)", "told")
         slurm.wait_for(number, lambda job: job["Priority"] != "0", "released")
     slurm("scontrol", "update", f"JobId={number}", "StartTime=now")
-
-
-def timeless(line):
-    return {k: v for k, v in line.items() if k not in ("tokens_per_second", "seconds", "memory_gb")}
 
 
 def test_a_preempted_run_is_requeued_and_ends_like_one_that_was_not(slurm, tiny_store, tmp_path):

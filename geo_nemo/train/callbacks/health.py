@@ -5,51 +5,68 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch.distributed as dist
 
+from geo_nemo.config import UserError
 from geo_nemo.config.files import write_whole
 from geo_nemo.config.progress import Progress
 from geo_nemo.runtime.launcher import pid_namespace
 from geo_nemo.runtime.watchdog import Watchdog
+from geo_nemo.train.callbacks.accounting import Accounting
 from geo_nemo.train.loop import StepEvent
 
 
 class Heartbeat:
     """Renews a small file on rank 0, so that a look from outside tells whether the run lives.
 
-    Keys: time (seconds since the epoch), step (the next one), steps, stage, loss, host, pid
-    and pid_namespace.
+    Keys: time (seconds since the epoch), step (the next one, counted from 0: as many are done),
+    steps, stage, loss, host, pid, pid_namespace, and `Accounting.session`, from which the next
+    session adds up what this one held.
     """
 
-    def __init__(self, path: Path, every_s: float, steps: int):
+    def __init__(
+        self, path: Path, every_s: float, steps: int, accounting: Accounting | None = None
+    ):
         self.path = path
         self.every_s = every_s
         self.steps = steps
+        self.accounting = accounting
         self._next = 0.0
+        self._newest: dict[str, Any] | None = None
 
     def on_start(self, step: int) -> None:
         if dist.get_rank() == 0:
-            self._write(step, stage=None, loss=None)
+            self._newest = {"step": step, "steps": self.steps, "stage": None, "loss": None}
+            self._write()
 
     def on_step(self, event: StepEvent) -> None:
-        if dist.get_rank() == 0 and time.monotonic() >= self._next:
-            self._write(event.step + 1, event.stage.name, event.report.loss)
+        if dist.get_rank() == 0:
+            self._newest = {
+                "step": event.step + 1,
+                "steps": self.steps,
+                "stage": event.stage.name,
+                "loss": event.report.loss,
+            }
+            if time.monotonic() >= self._next:
+                self._write()
 
-    def on_end(self) -> None: ...
+    def on_end(self) -> None:
+        if self._newest is not None:
+            with suppress(UserError):  # what ended the run is what to tell
+                self._write()
 
-    def _write(self, step: int, stage: str | None, loss: float | None) -> None:
-        beat = {
-            "time": time.time(),
-            "step": step,
-            "steps": self.steps,
-            "stage": stage,
-            "loss": loss,
+    def _write(self) -> None:
+        process = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "pid_namespace": pid_namespace(),
         }
+        session = self.accounting.session() if self.accounting is not None else {}
+        beat = {"time": time.time(), **self._newest, **process, **session}
         write_whole(self.path, json.dumps(beat).encode())
         self._next = time.monotonic() + self.every_s
 

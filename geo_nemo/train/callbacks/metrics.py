@@ -1,8 +1,7 @@
-"""`metrics.jsonl`, a line a logged step, and the same numbers to every other sink."""
+"""`metrics.jsonl`, a line a logged step, and the same numbers to the loggers."""
 
 import json
 import zlib
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,23 +11,32 @@ import torch
 import torch.distributed as dist
 
 from geo_nemo.config import Run
-from geo_nemo.config.files import write_whole, writing
+from geo_nemo.config.files import writing
+from geo_nemo.config.lines import keep_lines
 from geo_nemo.model.flops import peak_flops, train_flops
-from geo_nemo.train.callbacks.sinks import Sink, scalars
+from geo_nemo.train.callbacks.accounting import Accounting
+from geo_nemo.train.callbacks.loggers import Loggers, scalars
+from geo_nemo.train.callbacks.times import Times
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.loop import StepEvent
+
+# Keys of a line that are not the same in a run that is made again.
+MACHINE_KEYS = ("seconds", "tokens_per_second", "memory_gb", "mfu", "timing")
 
 
 class Metrics:
     """Writes `metrics.jsonl` on rank 0. After a resume, lines of steps that are taken again go.
 
-    Each line: step, stage, loss (mean nats over the step's trained tokens), lr, grad_norm,
-    param_norm (of all weights), seconds (a step, mean since the last line), tokens_per_second
-    (positions, padding included, since the last line), mfu (share of the chip's peak; absent where
-    that is unknown), memory_gb (most of rank 0's device so far; on a CPU what it holds now),
-    consumed_samples (of the stage), trained_tokens, loss_by_country (countries that the step saw),
-    and, where `logging.batch_digest` is on, crc32 of the tokens and masks that this rank trained
-    on.
+    Each line: step (counts from 0), steps_done (step + 1, as checkpoints and loggers count), stage,
+    loss (mean nats over the step's trained tokens), lr, grad_norm, param_norm (of all weights),
+    seconds (a step, mean since the last line), tokens_per_second (positions, padding included,
+    since the last line), mfu (share of the chip's peak; absent where that is unknown), memory_gb
+    (most of rank 0's device so far; on a CPU what it holds now), consumed_samples (of the stage),
+    trained_tokens (of the step), loss_by_country (countries that the step saw), what `accounting`
+    adds up (`Accounting.totals`), timing (`Times.exchanged` and `Accounting.efficiency`), and,
+    where `logging.batch_digest` is on, crc32 of the tokens and masks that this rank trained on.
+    Those of `MACHINE_KEYS` tell of the machine; all others are the same however often a run was
+    stopped.
     """
 
     def __init__(
@@ -38,57 +46,59 @@ class Metrics:
         countries: tuple[str, ...],
         vocab_size: int,
         engine: Engine,
-        sinks: Sequence[Sink] = (),
+        accounting: Accounting | None = None,
+        loggers: Loggers | None = None,
     ):
         self.path = path
         self.run = run
         self.countries = countries
         self.vocab_size = vocab_size
         self.engine = engine
-        self.sinks = sinks
+        self.accounting = accounting
+        self.loggers = loggers or Loggers()
         self.file = None
         self.peak = _peak(run, engine.device)
+        self.times = Times(engine.device)
         self._forget()
 
     def on_start(self, step: int) -> None:
+        self._forget()
+        self.times.find_hosts()
         if dist.get_rank() != 0:
             return
         with writing(self.path):
             if self.file is not None:  # after a rewind
                 self.file.close()
-            self._keep_steps_below(step)
+            keep_lines(self.path, lambda line: line["step"] < step)
             self.file = self.path.open("a", buffering=1)
 
     def on_step(self, event: StepEvent) -> None:
-        self.steps += 1
+        self.times.add(event)
         self.positions += event.positions
-        self.seconds += event.seconds
         if self.peak:
             self.flops += self._flops(event)
         done = event.step + 1
         if done % self.run.logging.every_steps and done != self.run.train.steps:
             return
         param_norm = self.engine.parameter_norm()  # every rank has a part of it
+        timing = self.times.exchanged()
         if self.file is not None:
-            line = self._line(event, param_norm)
+            line = self._line(event, param_norm, timing)
             with writing(self.path):
                 self.file.write(json.dumps(line) + "\n")
-            values = scalars(line)
-            for sink in self.sinks:
-                sink.write(event.step, values)
+            self.loggers.add(scalars(line))
         self._forget()
 
     def on_end(self) -> None:
-        for sink in self.sinks:
-            sink.close()
         if self.file is not None:
             # A line that could not be written was reported, and would fail again here.
             with suppress(OSError):
                 self.file.close()
 
     def _forget(self) -> None:
-        self.steps = self.positions = 0
-        self.seconds = self.flops = 0.0
+        self.times.restart()
+        self.positions = 0
+        self.flops = 0.0
 
     def _flops(self, event: StepEvent) -> float:
         """Operations of this rank's micro-batches, by all ranks that hold the model together."""
@@ -96,8 +106,8 @@ class Metrics:
         positions = sum(batch.tokens.size for batch in event.batches)
         return train_flops(self.run.model, self.vocab_size, positions, lengths)
 
-    def _line(self, event: StepEvent, param_norm: float) -> dict:
-        report = event.report
+    def _line(self, event: StepEvent, param_norm: float, timing: dict) -> dict:
+        report, seconds = event.report, self.times.seconds
         by_country = {
             country: total / count
             for country, total, count in zip(
@@ -107,36 +117,29 @@ class Metrics:
         }
         line = {
             "step": event.step,
+            "steps_done": event.step + 1,
             "stage": event.stage.name,
             "loss": report.loss,
             "lr": report.lr,
             "grad_norm": report.grad_norm,
             "param_norm": param_norm,
-            "seconds": self.seconds / self.steps,
-            "tokens_per_second": self.positions / self.seconds,
+            "seconds": seconds / self.times.steps,
+            "tokens_per_second": self.positions / seconds,
             "memory_gb": _memory_gb(self.engine.device),
             "consumed_samples": event.consumed_samples,
             "trained_tokens": report.trained_tokens,
             "loss_by_country": by_country,
         }
+        if self.accounting is not None:
+            line |= self.accounting.totals(event.step + 1)
+            timing |= self.accounting.efficiency()
+        line["timing"] = timing
         if self.peak:
             devices = self.run.parallel.model_parallel_size
-            line["mfu"] = self.flops / self.seconds / (self.peak * devices)
+            line["mfu"] = self.flops / seconds / (self.peak * devices)
         if self.run.logging.batch_digest:
             line["batch_digest"] = digest(event.batches)
         return line
-
-    def _keep_steps_below(self, step: int) -> None:
-        if not self.path.exists():
-            return
-        kept = []
-        for line in self.path.read_bytes().splitlines():
-            try:
-                if json.loads(line)["step"] < step:
-                    kept.append(line + b"\n")
-            except (ValueError, KeyError, TypeError):
-                break  # a line that a kill or a loss of power cut off
-        write_whole(self.path, b"".join(kept))
 
 
 def digest(batches) -> int:

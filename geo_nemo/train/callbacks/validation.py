@@ -5,7 +5,7 @@ and without shows whether it trusts what it is told.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -13,12 +13,13 @@ import torch.distributed as dist
 from megatron.core import parallel_state
 
 from geo_nemo.config import MetadataPolicy, UserError
-from geo_nemo.config.files import write_whole, writing
+from geo_nemo.config.files import writing
+from geo_nemo.config.lines import keep_lines
 from geo_nemo.data.batches import Batch, stack_rows
 from geo_nemo.data.conditions import WITH, WITHOUT, WRONG
 from geo_nemo.data.rows import Row
 from geo_nemo.data.validation import choose_documents, validation_rows
-from geo_nemo.train.callbacks.sinks import Sink
+from geo_nemo.train.callbacks.loggers import Loggers
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.loop import StepEvent
 from geo_nemo.train.setup import Prepared
@@ -27,8 +28,9 @@ from geo_nemo.train.setup import Prepared
 class Validate:
     """Writes `validation.jsonl` on rank 0, a line a validation.
 
-    Each line: step (the last one taken), stage, loss (mean nats over titles and bodies, by arm),
-    gap (without - with) and trust (wrong - without), tokens, loss_by_country (by arm and country).
+    Each line: step (the last one taken; counts from 0), steps_done (step + 1), stage, loss (mean
+    nats over titles and bodies, by arm), gap (without - with) and trust (wrong - without), tokens,
+    loss_by_country (by arm and country).
 
     weights: opens a block in which the engine has the weights to be measured.
     """
@@ -38,12 +40,12 @@ class Validate:
         path: Path,
         prepared: Prepared,
         engine: Engine,
-        sinks: Sequence[Sink] = (),
+        loggers: Loggers | None = None,
         weights: Callable[[], AbstractContextManager[None]] = nullcontext,
     ):
         self.path = path
         self.engine = engine
-        self.sinks = sinks
+        self.loggers = loggers or Loggers()
         self.weights = weights
         self.every_steps = prepared.run.validation.every_steps
         self.last_step = prepared.run.train.steps
@@ -52,24 +54,22 @@ class Validate:
         self.batches = _batches(prepared)
 
     def on_start(self, step: int) -> None:
-        if dist.get_rank() == 0 and self.path.exists():
-            lines = self.path.read_bytes().splitlines(keepends=True)
-            kept = [line for line in lines if _step_of(line) < step]
-            write_whole(self.path, b"".join(kept))
+        if dist.get_rank() == 0:
+            keep_lines(self.path, lambda line: line["step"] < step)
 
     def on_step(self, event: StepEvent) -> None:
         done = event.step + 1
         if done % self.every_steps and done != self.last_step:
             return
-        line = {"step": event.step, "stage": event.stage.name, **self._measure()}
+        about = {"step": event.step, "steps_done": done, "stage": event.stage.name}
+        line = {**about, **self._measure()}
         self.latest = line
         if dist.get_rank() == 0:
             with writing(self.path), self.path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             values = {f"validation_loss/{arm}": loss for arm, loss in line["loss"].items()}
             values |= {f"validation_{n}": line[n] for n in ("gap", "trust") if n in line}
-            for sink in self.sinks:
-                sink.write(event.step, values)
+            self.loggers.add(values)
 
     def on_end(self) -> None: ...
 
@@ -133,10 +133,3 @@ def _share(rows: list[Row], rank: int, size: int) -> list[Batch]:
         silent = Row(**{**vars(idle), "loss_mask": idle.loss_mask * 0})
         mine = [*mine, silent]
     return [stack_rows([row], [0]) for row in mine]
-
-
-def _step_of(line: bytes) -> int:
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return 1 << 62  # cut off by a kill

@@ -50,7 +50,9 @@ def resumed(copied):
     return copied
 
 
-def test_groups_of_a_cpu_s_old_checkpoint_have_what_fused_adam_asks_for(tiny_store, tmp_path):
+def test_groups_of_a_cpu_s_old_checkpoint_have_what_fused_adam_asks_for(
+    tiny_store, tmp_path, single_process
+):
     """GroupStepAdam did not have it at first; a GPU's step does not go without."""
     run = tiny_run(tiny_store, tmp_path)
     made = trainer(run)

@@ -19,11 +19,11 @@ def lines(path):
     return [json.loads(line, parse_constant=pytest.fail) for line in path.read_text().splitlines()]
 
 
-def metrics_of(made, logging=None, sinks=(), kind=Metrics):
+def metrics_of(made, logging=None, kind=Metrics):
     run = made.run.model_copy(update={"logging": logging}) if logging else made.run
     store, vocab_size = made.prepared.store, made.prepared.tokenizer.vocab_size
     path = made.directory.parent / "metrics.jsonl"
-    return kind(path, run, store.countries, vocab_size, made.engine, sinks)
+    return kind(path, run, store.countries, vocab_size, made.engine)
 
 
 def test_loss_by_country_equals_the_oracle_s_and_absent_countries_are_absent(
@@ -65,12 +65,12 @@ def test_a_country_that_a_step_does_not_see_has_no_value(tiny_store, tmp_path, s
     made.callbacks = [events]
     made.fit()
     metrics = metrics_of(made)
-    metrics.positions = metrics.seconds = metrics.steps = 1
     event = events.seen[0]
+    metrics.times.add(event)
     seen = int(event.report.counts.nonzero()[0])
     event.report.counts[:seen] = event.report.counts[seen + 1 :] = 0
     event.report.sums[:seen] = event.report.sums[seen + 1 :] = 0
-    line = metrics._line(event, 1.0)
+    line = metrics._line(event, 1.0, {})
     assert list(line["loss_by_country"]) == [made.prepared.store.countries[seen]]
     json.dumps(line, allow_nan=False)
 

@@ -1,0 +1,33 @@
+"""Passwords in addresses: never in a message, a record or a config that is kept."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer
+
+MASK = "***"
+# `user:password@` or `token@` in front of a host.
+_USER = re.compile(r"([a-z][a-z0-9+.-]*://)([^\s@:/?#'\"]*:)?[^\s/?#'\"]*@", re.IGNORECASE)
+_QUERY = re.compile(
+    r"([?&](?:[\w-]*(?:password|passwd|pwd|token|secret|key|signature))=)[^&\s'\"]*", re.IGNORECASE
+)
+
+
+def masked(text: str) -> str:
+    """`text` with `***` for the passwords and tokens of each address in it."""
+    hidden = _USER.sub(lambda found: f"{found[1]}{found[2] or ''}{MASK}@", text)
+    return _QUERY.sub(rf"\g<1>{MASK}", hidden)
+
+
+def all_masked(value: Any) -> Any:
+    """`masked` of every text in nested lists and dicts."""
+    if isinstance(value, dict):
+        return {key: all_masked(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [all_masked(item) for item in value]
+    return masked(value) if isinstance(value, str) else value
+
+
+# A setting that may hold a password: itself where it is used, masked wherever it is written down.
+Address = Annotated[str, PlainSerializer(masked, return_type=str)]
+Options = Annotated[dict[str, dict[str, Any]], PlainSerializer(all_masked)]

@@ -1,0 +1,218 @@
+"""MLflow: one run over all restarts, on a tracking server or in a database."""
+
+import getpass
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from geo_nemo.config import UserError
+from geo_nemo.config.files import make_folder
+from geo_nemo.config.secrets import MASK, masked
+from geo_nemo.train.callbacks.loggers.kept import keep, read_kept
+from geo_nemo.train.callbacks.loggers.logger import Outcome, Told
+from geo_nemo.train.callbacks.loggers.reasons import may_pass, missing
+from geo_nemo.train.callbacks.loggers.values import flattened, plain
+from geo_nemo.train.checkpoint_files import say
+
+SETTING = "logging.mlflow_uri"
+KEPT = "mlflow.json"
+# The last step that the run was told of; it travels with the step's metrics.
+STEP_TAG = "geo_nemo.steps_done"
+# MLflow takes so many at once, and characters a value.
+_METRICS, _PARAMETERS, _CHARACTERS = 900, 90, 500
+# Its own patience, of minutes, would hold back the line that says so.
+_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+_STATUS = {"finished": "FINISHED", "stopped": "SCHEDULED", "failed": "FAILED"}
+
+
+class MLflow:
+    """Metrics by the number of steps done, each step once; settings as parameters.
+
+    MLflow keeps every value that it was told of a step, so steps that are taken again after a
+    resume or a rewind are not told again. `mlflow.json` in the folder keeps the run's id.
+    """
+
+    def __init__(self, told: Told):
+        for name, value in _PATIENCE.items():
+            os.environ.setdefault(name, value)
+        self._uri = _usable(told.logging.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI"))
+        import mlflow
+
+        # They warn of each attempt; what matters is said once.
+        for name in ("mlflow", "urllib3.connectionpool"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        self._mlflow = mlflow
+        self._told = told
+        self._kept = told.output / KEPT
+        self._client: Any = None
+        self._id = ""
+        self._last = 0
+
+    def on_start(self, step: int) -> None:
+        if self._id:
+            return
+        with self._asking(), _quiet():
+            _make_folder_of(self._uri)
+            self._client = self._client or self._mlflow.MlflowClient(tracking_uri=self._uri)
+            run = self._found() or self._begun()
+            self._tell_parameters(run)
+        self._last = int(run.data.tags.get(STEP_TAG, 0))
+        self._id = run.info.run_id
+        say(f"MLflow: run {self._id} at {masked(self._uri)}")
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        if step <= self._last:
+            return
+        entities, now = self._mlflow.entities, int(time.time() * 1000)
+        metrics = [entities.Metric(plain(k), v, now, step) for k, v in values.items()]
+        tag = entities.RunTag(STEP_TAG, str(step))
+        for start in range(0, len(metrics), _METRICS):
+            some = metrics[start : start + _METRICS]
+            is_last = start + _METRICS >= len(metrics)
+            with self._asking():
+                self._client.log_batch(self._id, metrics=some, tags=[tag] * is_last)
+        self._last = step
+
+    def close(self, outcome: Outcome) -> None:
+        if self._id:
+            with self._asking():
+                self._client.set_terminated(self._id, _STATUS[outcome])
+
+    def _found(self) -> Any:
+        """The run that this folder began, running again; None where there is none there."""
+        kept = read_kept(self._kept).get("run_id")
+        if not kept:
+            return None
+        try:
+            run = self._client.get_run(kept)
+        except self._mlflow.exceptions.MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            say(f"{SETTING}: no run {kept} there any more; a new one is begun")
+            return None
+        if run.info.lifecycle_stage != "active":
+            say(f"{SETTING}: the run {kept} was deleted there; a new one is begun")
+            return None
+        self._client.update_run(kept, status="RUNNING")
+        return run
+
+    def _begun(self) -> Any:
+        tags = {"mlflow.source.name": "geo-nemo train", "mlflow.source.type": "LOCAL"}
+        with suppress(OSError, KeyError, ImportError):  # a user without a name
+            tags["mlflow.user"] = getpass.getuser()
+        run = self._client.create_run(self._experiment(), tags=tags, run_name=self._told.name)
+        keep(self._kept, run_id=run.info.run_id)
+        return run
+
+    def _experiment(self) -> str:
+        """The id of the experiment, which is made where it is not there."""
+        name = self._told.logging.mlflow_experiment
+        name = name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return self._client.create_experiment(name)
+            except self._mlflow.exceptions.MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = self._client.get_experiment_by_name(name)  # by another run, just now
+        if found.lifecycle_stage != "active":
+            raise UserError(
+                f"logging.mlflow_experiment={name} was deleted there: restore it, or name another"
+            )
+        return found.experiment_id
+
+    def _tell_parameters(self, run: Any) -> None:
+        """Those that are not there yet: MLflow lets none be changed."""
+        entities = self._mlflow.entities
+        new = [
+            entities.Param(plain(key), str(value)[:_CHARACTERS])
+            for key, value in flattened(self._told.config)
+            if plain(key) not in run.data.params
+        ]
+        for start in range(0, len(new), _PARAMETERS):
+            self._client.log_batch(run.info.run_id, params=new[start : start + _PARAMETERS])
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Turn MLflow's errors into an OSError, where nobody answers, or what the user can mend."""
+        uri, version = masked(self._uri), self._mlflow.__version__
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            raise UserError(missing(SETTING, error)) from error
+        except self._mlflow.exceptions.MlflowException as error:
+            text = str(error)
+            code = int(found[1]) if (found := re.search(r"error code (\d{3})\b", text)) else 0
+            busy = error.error_code == "TEMPORARILY_UNAVAILABLE"
+            if may_pass(error) or busy or code == 429 or code >= 500:
+                raise ConnectionError(f"{uri} does not answer") from error
+            if "MLFLOW_ALLOW_FILE_STORE" in text:
+                raise UserError(
+                    f"{SETTING}={uri} is a folder, which MLflow {version} refuses: give a "
+                    "database, as in sqlite:////FOLDER/mlflow.db, or a server, http://HOST:PORT; "
+                    "MLFLOW_ALLOW_FILE_STORE=true in the environment has it take folders"
+                ) from error
+            if "unsupported URI" in text:
+                raise UserError(
+                    f"{SETTING}={uri} is no address that MLflow {version} knows: give a server, "
+                    "http://HOST:PORT, or a database, as in sqlite:////FOLDER/mlflow.db"
+                ) from error
+            if code in (401, 403):
+                raise UserError(
+                    f"{SETTING}: {uri} refuses this user: give MLFLOW_TRACKING_USERNAME and "
+                    "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, in the environment"
+                ) from error
+            raise
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without a line for each table of a new database, for which alembic sets up logging anew."""
+    root = logging.root
+    disabled, level, handlers = root.manager.disable, root.level, list(root.handlers)
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(disabled)
+        root.setLevel(level)
+        root.handlers[:] = handlers
+
+
+def _make_folder_of(uri: str) -> None:
+    """MLflow before 3 wants the folder of a database to be there, and waits a minute for it."""
+    if not uri.startswith("sqlite:"):
+        return
+    path = uri.partition(":///")[2].partition("?")[0]
+    if not path:
+        raise UserError(f"{SETTING}={uri} names no file: sqlite:////FOLDER/mlflow.db")
+    make_folder(Path(path).parent)
+
+
+def _usable(uri: str | None) -> str:
+    """The address without user and password, which go where MLflow looks for them."""
+    if not uri:
+        raise UserError(f"logging.loggers has mlflow: give {SETTING}, or set MLFLOW_TRACKING_URI")
+    if f":{MASK}@" in uri:
+        raise UserError(
+            f"{SETTING}={uri} is a record's, without its password: give it without user and "
+            "password, and those in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or not parts.username:
+        return uri
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+    if parts.password:
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

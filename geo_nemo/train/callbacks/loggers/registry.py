@@ -1,0 +1,80 @@
+"""Loggers by name: those of this package, of others by entry points, and `module:attribute`."""
+
+import difflib
+import importlib
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from geo_nemo.config import Logging, UserError
+from geo_nemo.train.callbacks.loggers.background import Background
+from geo_nemo.train.callbacks.loggers.logger import Logger, Told
+from geo_nemo.train.callbacks.loggers.reasons import missing, reason
+
+GROUP = "geo_nemo.loggers"
+_HERE = "geo_nemo.train.callbacks.loggers"
+
+
+class Known(NamedTuple):
+    """target: `module:attribute`. setting: what turns it on, for messages."""
+
+    target: str
+    setting: str
+
+
+KNOWN = {
+    "tensorboard": Known(f"{_HERE}.tensorboard:TensorBoard", "logging.tensorboard"),
+    "wandb": Known(f"{_HERE}.wandb:WandB", "logging.wandb_project"),
+    "mlflow": Known(f"{_HERE}.mlflow:MLflow", "logging.mlflow_uri"),
+    "prometheus": Known(f"{_HERE}.prometheus:Prometheus", "logging.prometheus_*"),
+}
+
+
+def make_loggers(
+    logging: Logging, output: Path, name: str, config: dict[str, Any]
+) -> list[Background]:
+    """The loggers that `logging` asks for, not yet open; `config` has no passwords.
+
+    Raises `UserError` where there is none of a name, its package is missing, or it refuses.
+    """
+    told = Told(name, output, logging, config)
+    return [_made(each, told, logging.options.get(each, {})) for each in logging.wanted]
+
+
+def _made(name: str, told: Told, options: dict[str, Any]) -> Background:
+    known = KNOWN.get(name)
+    setting = known.setting if known else f"logging.loggers: {name}"
+    try:
+        return Background(setting, _class_of(name, setting)(told, **options))
+    except UserError:
+        raise
+    except ImportError as error:
+        raise UserError(missing(setting, error)) from None
+    except Exception as error:  # each library has its own
+        raise UserError(f"{setting}: {reason(error)}; mend that or take it out") from None
+
+
+def _class_of(name: str, setting: str) -> Callable[..., Logger]:
+    if name in KNOWN:
+        return _attribute(KNOWN[name].target)
+    if ":" not in name:
+        found = entry_points(group=GROUP)
+        if name not in found.names:
+            there = sorted({*KNOWN, *found.names})
+            near = difflib.get_close_matches(name, there, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UserError(
+                f"{setting} is not a logger; there is {', '.join(there)}, or module:attribute{hint}"
+            )
+        return found[name].load()
+    try:
+        return _attribute(name)
+    except AttributeError as error:
+        raise UserError(f"{setting}: {error}; name the class as module:attribute") from None
+
+
+def _attribute(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return attrgetter(attribute)(importlib.import_module(module))

@@ -1,0 +1,138 @@
+"""Loggers by name: ours, the user's own, and what is said where there is none."""
+
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+
+from geo_nemo.config import Logging, Run, UserError
+from geo_nemo.config.load import load_config
+from geo_nemo.train.callbacks.loggers import make_loggers, registry
+from tests.unit.train.loggers.conftest import end, module_at
+
+OWN = """
+class Table:
+    def __init__(self, told, separator=","):
+        self.path = told.output / "table.csv"
+        self.separator = separator
+
+    def on_start(self, step):
+        lines = self.path.read_text().splitlines(True) if self.path.exists() else []
+        kept = [line for line in lines if int(line.split(self.separator)[0]) <= step]
+        self.path.write_text("".join(kept))
+
+    def write(self, step, values):
+        with self.path.open("a") as file:
+            file.write(f"{step}{self.separator}{values['loss']}\\n")
+
+    def close(self, outcome):
+        with self.path.open("a") as file:
+            file.write(f"-1{self.separator}{outcome}\\n")
+
+class Refuses:
+    def __init__(self, told):
+        raise KeyError("no table")
+"""
+
+
+def loggers(folder, **settings):
+    return make_loggers(Logging(**settings), folder, "a", {})
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    module_at(tmp_path, monkeypatch, "own_loggers", OWN)
+    yield
+    sys.modules.pop("own_loggers", None)
+
+
+def test_a_logger_of_the_user_s_by_module_and_attribute(own, tmp_path):
+    name = "own_loggers:Table"
+    (logger,) = loggers(tmp_path, loggers=[name], options={name: {"separator": ";"}})
+    logger.start(0, must_open=True)
+    for step in (1, 2, 3):
+        logger.write(step, {"loss": step / 2})
+    logger.start(1, must_open=True)
+    logger.write(2, {"loss": 9.0})
+    end(logger, "stopped")
+    assert (tmp_path / "table.csv").read_text() == "1;0.5\n2;9.0\n-1;stopped\n"
+
+
+def test_a_logger_of_another_package_by_its_entry_point(own, tmp_path, monkeypatch):
+    point = EntryPoint("table", "own_loggers:Table", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([point]))
+    (logger,) = loggers(tmp_path, loggers=["table"])
+    assert type(logger._logger).__name__ == "Table"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tensorbord", r"logging.loggers: tensorbord is not a logger; there is mlflow, prometheus, "
+         r"tensorboard, wandb, or module:attribute; did you mean tensorboard\?"),
+        ("no_such_module:A", "needs the package no_such_module .*: pip install no_such_module"),
+        ("own_loggers:Tabel", "own_loggers.*has no attribute 'Tabel'; name the class as module:"),
+        ("own_loggers:Refuses", "own_loggers:Refuses: KeyError: 'no table'; mend that"),
+    ],
+)  # fmt: skip
+def test_a_name_that_leads_nowhere_is_one_line(own, tmp_path, name, message):
+    with pytest.raises(UserError, match=message):
+        loggers(tmp_path, loggers=[name])
+
+
+def test_options_that_a_logger_does_not_know_are_one_line(own, tmp_path):
+    name = "own_loggers:Table"
+    with pytest.raises(UserError, match=r"own_loggers:Table: TypeError: .*colour"):
+        loggers(tmp_path, loggers=[name], options={name: {"colour": 1}})
+
+
+@pytest.mark.parametrize(
+    ("module", "settings"),
+    [
+        ("wandb", {"wandb_project": "p"}),
+        ("mlflow", {"mlflow_uri": "sqlite:////tmp/x.db"}),
+        ("tensorboard", {"tensorboard": True}),
+        ("prometheus_client", {"prometheus_port": 9464}),
+    ],
+)
+def test_a_missing_package_is_one_line_before_anything_starts(
+    tmp_path, monkeypatch, module, settings
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=rf"needs the package {module} .*geo-nemo\[logging\]"):
+        loggers(tmp_path, **settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_old_settings_and_names_turn_the_same_loggers_on_once():
+    logging = Logging(tensorboard=True, wandb_project="p", loggers=["tensorboard", "a:B", "mlflow"])
+    assert logging.wanted == ("tensorboard", "wandb", "a:B", "mlflow")
+    assert Logging().wanted == Logging(wandb_project="", mlflow_uri="").wanted == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["logging.wandb_entity=me"], "wandb_entity needs wandb_project"),
+        (["logging.mlflow_experiment=x"], "mlflow_experiment needs mlflow_uri"),
+        (["logging.prometheus_textfile=a.txt"], "must end in .prom"),
+        (["logging.prometheus_port=0"], "prometheus_port"),
+        (["logging.loggers=[prometheus]"], "give prometheus_port or prometheus_textfile"),
+        (["logging.loggers=['no name']"], "logging.loggers.0"),
+        (["logging.names=keras"], "logging.names"),
+        (["logging.options={wandb:{a:1}}"], "options of wandb, which is not one of loggers"),
+    ],
+)
+def test_settings_that_do_not_fit_are_one_line(settings, message):
+    with pytest.raises(UserError, match=message):
+        load_config("train", Run, ("data.store=s", "output_dir=o", *settings))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("wandb", "logging.wandb_project, or set WANDB_PROJECT"), ("mlflow", "MLFLOW_TRACKING_URI")],
+)
+def test_a_logger_without_its_address_names_the_setting(tmp_path, monkeypatch, name, message):
+    monkeypatch.setitem(sys.modules, name, sys)  # it is asked for before the package is used
+    with pytest.raises(UserError, match=message):
+        loggers(tmp_path, loggers=[name])
