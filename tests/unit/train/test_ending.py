@@ -16,7 +16,7 @@ from geo_nemo.config.schema import Run
 from geo_nemo.runtime.watchdog import Watchdog
 from geo_nemo.train.ending import NAME, Ending
 from geo_nemo.train.setup import prepare
-from tests.support.command import SMALL
+from tests.support.command import SMALL, call
 from tests.support.tiny import tiny_run
 from tests.unit.runtime.test_notify import SECRET, serving
 
