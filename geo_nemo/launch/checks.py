@@ -42,6 +42,7 @@ def check_training(
     from geo_nemo.train.setup import prepare
 
     run = load_config("train", Run, settings)
+    _check_secrets(run)
     inputs = {"data.store": run.data.store}
     if run.init is not None:
         inputs["init.checkpoint"] = run.init.checkpoint
@@ -75,6 +76,17 @@ def check_training(
     if slurm.gpus_per_node:
         _check_chips(slurm, run, vocab_size)
     return run
+
+
+def _check_secrets(run: Run) -> None:
+    """Raise UserError for a password among the settings: the job's file is kept, without it."""
+    kept = Run.model_validate(run.model_dump(mode="json"))
+    if kept.logging != run.logging:
+        raise UserError(
+            "a setting of logging holds a password, which no file of the job may keep: put it into "
+            "slurm.env_file (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD), and the address "
+            "here without it"
+        )
 
 
 def check_slurm(slurm: Slurm) -> None:

@@ -264,6 +264,10 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
             ("model=8b", "data.seq_length=8192", "slurm=gpu", "device=gpu", "precision=bf16"),
             "of the B200; it is ",
         ),
+        (
+            ("logging.mlflow_uri='https://me:hush@mlflow.example'",),
+            "a setting of logging holds a password, which no file of the job may keep: put it into",
+        ),
         (("--multirun",), "--multirun, but no setting has several values: KEY=A,B"),
     ],
 )
