@@ -7,6 +7,7 @@
 #   make test-slurm                the job script under a real SLURM, started by the tests; as root
 #   make test-image                the Dockerfile's CPU target in a clean Debian root; as root
 #   make test-nemo                 those of NeMo 2, NeMo-Run and Megatron-Bridge, in .venv-nemo
+#   make test-loggers              W&B, MLflow, TensorBoard, Prometheus: newest and oldest, for real
 #   make test-megatron             make test with MEGATRON=0.19.2; 0.17 and later need Python 3.12
 #   make test-kills                100 SIGKILLs over one run, 15 minutes; KILLS=10 is a taste of it
 #
@@ -29,7 +30,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-kills test-megatron test-slurm test-image test-nemo test-gpu lint clean
+.PHONY: help setup demo test test-slow test-kills test-megatron test-slurm test-loggers test-image test-nemo test-gpu lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -71,6 +72,23 @@ test-slurm: setup .venv-nemo/installed
 	@GEO_NEMO_REAL_SLURM=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/slurm -rs
 
 # TORCH_INDEX is then the image's build argument; without one the Dockerfile's own holds.
+# An environment for each end of the pins, without dependencies on those of .venv.
+LOGGERS_newest = tensorboard wandb mlflow-skinny prometheus-client sqlalchemy alembic
+LOGGERS_oldest = tensorboard==2.18.0 wandb==0.18.0 mlflow-skinny==2.15.0 prometheus-client==0.20.0 \
+  'sqlalchemy<2.1' alembic setuptools==65.5.0
+test-loggers: setup
+	@for end in newest oldest; do $(MAKE) --no-print-directory test-loggers-$$end || exit; done
+
+test-loggers-%: setup
+	@echo "== loggers, $* of their pins"
+	@test -x ".venv/loggers-$*/bin/python" || "$(PYTHON)" -m venv ".venv/loggers-$*"
+	@ls -d "$(CURDIR)"/.venv/lib/python*/site-packages > \
+	  "$$(echo .venv/loggers-$*/lib/python*/site-packages)/after.pth"
+	@.venv/loggers-$*/bin/python -m pip --disable-pip-version-check --quiet install \
+	  --ignore-installed $(LOGGERS_$*) flask
+	@GEO_NEMO_SLOW_TESTS=1 OMP_NUM_THREADS=1 .venv/loggers-$*/bin/python -m pytest \
+	  tests/unit/train/loggers -rs
+
 test-image: setup
 	@GEO_NEMO_IMAGE=1 TORCH_INDEX="$(TORCH_INDEX)" OMP_NUM_THREADS=1 .venv/bin/python -m pytest \
 	  tests/image -rs --durations=3

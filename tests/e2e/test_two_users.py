@@ -53,7 +53,7 @@ else:
     PYTHON = interpreter()
     if not PYTHON:
         REASON = f"no Python {sys.version_info[0]}.{sys.version_info[1]} that other users may run"
-pytestmark = pytest.mark.skipif(bool(REASON), reason=REASON)
+pytestmark = [pytest.mark.very_slow, pytest.mark.skipif(bool(REASON), reason=REASON)]
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,8 @@ def _records(content: bytes) -> list[bytes]:
             continue
         _, length, kind = struct.unpack_from("<IHB", content, place)
         place += RECORD_HEADER
+        if place + length > len(content):
+            break  # cut off
         begun += content[place : place + length]
         place += length
         if kind in (1, 4):

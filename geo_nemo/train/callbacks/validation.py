@@ -19,7 +19,7 @@ from geo_nemo.data.batches import Batch, stack_rows
 from geo_nemo.data.conditions import WITH, WITHOUT, WRONG
 from geo_nemo.data.rows import Row
 from geo_nemo.data.validation import choose_documents, validation_rows
-from geo_nemo.train.callbacks.loggers import Loggers
+from geo_nemo.train.callbacks.loggers import Loggers, of_validation
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.loop import StepEvent
 from geo_nemo.train.setup import Prepared
@@ -67,9 +67,7 @@ class Validate:
         if dist.get_rank() == 0:
             with writing(self.path), self.path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-            values = {f"validation_loss/{arm}": loss for arm, loss in line["loss"].items()}
-            values |= {f"validation_{n}": line[n] for n in ("gap", "trust") if n in line}
-            self.loggers.add(values)
+            self.loggers.add(of_validation(line))
 
     def on_end(self) -> None: ...
 

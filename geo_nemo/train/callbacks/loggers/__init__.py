@@ -8,6 +8,15 @@ from geo_nemo.train.callbacks.loggers.background import Background
 from geo_nemo.train.callbacks.loggers.hub import Loggers
 from geo_nemo.train.callbacks.loggers.logger import Logger, Outcome, Told
 from geo_nemo.train.callbacks.loggers.registry import make_loggers
-from geo_nemo.train.callbacks.loggers.values import scalars
+from geo_nemo.train.callbacks.loggers.values import of_validation, scalars
 
-__all__ = ["Background", "Logger", "Loggers", "Outcome", "Told", "make_loggers", "scalars"]
+__all__ = [
+    "Background",
+    "Logger",
+    "Loggers",
+    "Outcome",
+    "Told",
+    "make_loggers",
+    "of_validation",
+    "scalars",
+]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from geo_nemo.config import UserError
 from geo_nemo.config.stuck import give_up
+from geo_nemo.train.callbacks.loggers.history import History
 from geo_nemo.train.callbacks.loggers.logger import Logger, Outcome
 from geo_nemo.train.callbacks.loggers.reasons import may_pass, missing, reason
 from geo_nemo.train.checkpoint_files import say
@@ -28,9 +29,16 @@ _Action = Callable[[Logger], None]
 class Background:
     """Holds a logger and its thread. All methods but `start` and `join` return at once."""
 
-    def __init__(self, setting: str, logger: Logger, tell: Callable[[str], None] = say):
+    def __init__(
+        self,
+        setting: str,
+        logger: Logger,
+        history: History | None = None,
+        tell: Callable[[str], None] = say,
+    ):
         self.setting = setting
         self._logger = logger
+        self._history = history
         self._tell = tell
         self._thread = threading.Thread(target=self._work, name=f"logger {setting}", daemon=True)
         # Shared with the thread, under the condition.
@@ -49,7 +57,7 @@ class Background:
         must_open: raise `UserError` where it does not open. Otherwise that is said, and training
         goes on without it, or until it does.
         """
-        self._add(lambda logger: logger.on_start(step))
+        self._add(lambda logger: self._open(logger, step))
         if self._thread.is_alive():
             return
         self._must_open = must_open
@@ -88,8 +96,18 @@ class Background:
         # The last action is the closing, which may be under way.
         steps = max(left - 1, 0) + self._lost
         what = f"{steps} logged steps are missing there" if steps else "it did not end in time"
-        rest = getattr(self._logger, "rest", "") or "metrics.jsonl has them all"
+        rest = "metrics.jsonl has them all"
+        if hasattr(self._logger, "last_told"):
+            rest = "the same command sends what it lacks"
         self._tell(f"{self.setting}: {what}; {rest}")
+
+    def _open(self, logger: Logger, step: int) -> None:
+        logger.on_start(step)
+        self._opened.set()
+        last = getattr(logger, "last_told", None)
+        if self._history is not None and last is not None:
+            for missed, values in self._history.between(last, step):
+                logger.write(missed, values)
 
     def _add(self, action: _Action) -> None:
         with self._changed:

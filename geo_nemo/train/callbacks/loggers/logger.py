@@ -31,10 +31,13 @@ class Logger(Protocol):
     Making one imports its package and checks its settings, and touches nothing else. All other
     calls come from one thread of rank 0, which training does not wait for. What raises an OSError
     (a connection, a timeout, a full disk) is tried again; any other error ends the logger.
+
+    One that has an attribute `last_told`, of the last step that it has been told in any session, is
+    sent what it lacks of the steps before the one that the run goes on from.
     """
 
     def on_start(self, step: int) -> None:
-        """Open it: `step` steps are done. Called again after a rewind.
+        """Open it: `step` steps are done. Called again after a rewind, and where it failed.
 
         What it was told of later steps, in this process or one before, is told again.
         """

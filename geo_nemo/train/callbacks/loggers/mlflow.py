@@ -12,16 +12,15 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from geo_nemo.config import UserError
-from geo_nemo.config.files import make_folder
+from geo_nemo.config.files import make_folder, write_whole
 from geo_nemo.config.secrets import MASK, masked
-from geo_nemo.train.callbacks.loggers.kept import keep, read_kept
 from geo_nemo.train.callbacks.loggers.logger import Outcome, Told
 from geo_nemo.train.callbacks.loggers.reasons import may_pass, missing
 from geo_nemo.train.callbacks.loggers.values import flattened, plain
 from geo_nemo.train.checkpoint_files import say
 
 SETTING = "logging.mlflow_uri"
-KEPT = "mlflow.json"
+KEPT = "mlflow_run_id.txt"
 # The last step that the run was told of; it travels with the step's metrics.
 STEP_TAG = "geo_nemo.steps_done"
 # MLflow takes so many at once, and characters a value.
@@ -39,7 +38,7 @@ class MLflow:
     """Metrics by the number of steps done, each step once; settings as parameters.
 
     MLflow keeps every value that it was told of a step, so steps that are taken again after a
-    resume or a rewind are not told again. `mlflow.json` in the folder keeps the run's id.
+    resume or a rewind are not told again. `mlflow_run_id.txt` in the folder keeps the run's id.
     """
 
     def __init__(self, told: Told):
@@ -56,7 +55,7 @@ class MLflow:
         self._kept = told.output / KEPT
         self._client: Any = None
         self._id = ""
-        self._last = 0
+        self.last_told = 0
 
     def on_start(self, step: int) -> None:
         if self._id:
@@ -66,12 +65,12 @@ class MLflow:
             self._client = self._client or self._mlflow.MlflowClient(tracking_uri=self._uri)
             run = self._found() or self._begun()
             self._tell_parameters(run)
-        self._last = int(run.data.tags.get(STEP_TAG, 0))
+        self.last_told = int(run.data.tags.get(STEP_TAG, 0))
         self._id = run.info.run_id
         say(f"MLflow: run {self._id} at {masked(self._uri)}")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        if step <= self._last:
+        if step <= self.last_told:
             return
         entities, now = self._mlflow.entities, int(time.time() * 1000)
         metrics = [entities.Metric(plain(k), v, now, step) for k, v in values.items()]
@@ -81,7 +80,7 @@ class MLflow:
             is_last = start + _METRICS >= len(metrics)
             with self._asking():
                 self._client.log_batch(self._id, metrics=some, tags=[tag] * is_last)
-        self._last = step
+        self.last_told = step
 
     def close(self, outcome: Outcome) -> None:
         if self._id:
@@ -90,8 +89,9 @@ class MLflow:
 
     def _found(self) -> Any:
         """The run that this folder began, running again; None where there is none there."""
-        kept = read_kept(self._kept).get("run_id")
-        if not kept:
+        try:
+            kept = self._kept.read_text().strip()
+        except (OSError, UnicodeDecodeError):
             return None
         try:
             run = self._client.get_run(kept)
@@ -111,7 +111,7 @@ class MLflow:
         with suppress(OSError, KeyError, ImportError):  # a user without a name
             tags["mlflow.user"] = getpass.getuser()
         run = self._client.create_run(self._experiment(), tags=tags, run_name=self._told.name)
-        keep(self._kept, run_id=run.info.run_id)
+        write_whole(self._kept, run.info.run_id.encode())
         return run
 
     def _experiment(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from geo_nemo.config import Logging, UserError
 from geo_nemo.train.callbacks.loggers.background import Background
+from geo_nemo.train.callbacks.loggers.history import History
 from geo_nemo.train.callbacks.loggers.logger import Logger, Told
 from geo_nemo.train.callbacks.loggers.reasons import missing, reason
 
@@ -40,14 +41,20 @@ def make_loggers(
     Raises `UserError` where there is none of a name, its package is missing, or it refuses.
     """
     told = Told(name, output, logging, config)
-    return [_made(each, told, logging.options.get(each, {})) for each in logging.wanted]
+    history = History(output, logging.names)
+    made = ((each, _made(each, told, logging.options.get(each, {}))) for each in logging.wanted)
+    return [Background(_setting(name), logger, history) for name, logger in made]
 
 
-def _made(name: str, told: Told, options: dict[str, Any]) -> Background:
-    known = KNOWN.get(name)
-    setting = known.setting if known else f"logging.loggers: {name}"
+def _setting(name: str) -> str:
+    """How a message names a logger."""
+    return KNOWN[name].setting if name in KNOWN else f"logging.loggers: {name}"
+
+
+def _made(name: str, told: Told, options: dict[str, Any]) -> Logger:
+    setting = _setting(name)
     try:
-        return Background(setting, _class_of(name, setting)(told, **options))
+        return _class_of(name, setting)(told, **options)
     except UserError:
         raise
     except ImportError as error:

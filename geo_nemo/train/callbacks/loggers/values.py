@@ -38,6 +38,12 @@ def scalars(line: Mapping[str, Any]) -> dict[str, float]:
     return values
 
 
+def of_validation(line: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a line of `validation.jsonl`, without those by country."""
+    values = {f"validation_loss/{arm}": float(loss) for arm, loss in line["loss"].items()}
+    return values | {f"validation_{n}": float(line[n]) for n in ("gap", "trust") if n in line}
+
+
 def renamed(values: Mapping[str, float], names: str, step: int) -> dict[str, float]:
     """`values` under the names of a set of `NAMES`; `step` steps are done.
 

@@ -4,18 +4,16 @@ import os
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from geo_nemo.config import UserError
-from geo_nemo.train.callbacks.loggers.kept import keep, read_kept
+from geo_nemo.config.files import write_whole
 from geo_nemo.train.callbacks.loggers.logger import Outcome, Told
+from geo_nemo.train.callbacks.loggers.wandb_files import last_step
 from geo_nemo.train.checkpoint_files import say
 
 SETTING = "logging.wandb_project"
-KEPT = "wandb.json"
-# Where versions before this one kept the id.
-OLD_ID = "wandb_id.txt"
+KEPT = "wandb_id.txt"
 ANSWER_SECONDS = 10
 OFFLINE = "WANDB_MODE=offline keeps the run in its folder"
 _EXIT_CODES = {"finished": 0, "stopped": 75, "failed": 1}
@@ -25,7 +23,8 @@ class WandB:
     """A row a step, under the number of steps done, which must grow there.
 
     So steps that are taken again after a resume or a rewind are not told again; they had the same
-    batches. In the folder, `wandb.json` keeps the id, and the last step for runs that are offline.
+    batches. `wandb_id.txt` in the folder keeps the id. The server knows what it has, and offline
+    the files do.
     """
 
     def __init__(self, told: Told):
@@ -37,45 +36,40 @@ class WandB:
             raise UserError(f"logging.loggers has wandb: give {SETTING}, or set WANDB_PROJECT")
         self._wandb = wandb
         self._told = told
-        self._kept = told.output / KEPT
         self._run: Any = None
-        self._last = 0
-
-    @property
-    def rest(self) -> str:
-        """How to bring there what it has not taken."""
-        return f"what it lacks: wandb sync {Path(self._run.dir).parent}" if self._run else ""
+        self.last_told = 0
 
     def on_start(self, step: int) -> None:
         if self._run is not None:
             return
         if not self._is_offline():
             self._check_server()
-        told, kept = self._told, read_kept(self._kept)
-        self._id = kept.get("id") or self._old_id() or secrets.token_hex(8)
-        if "id" not in kept:
-            keep(self._kept, id=self._id, step=0)
+        told = self._told
+        run_id, is_new = self._id()
+        in_files = last_step(told.output / "wandb", run_id)  # before a session is added
         self._run = self._wandb.init(
             project=told.logging.wandb_project or None,
             entity=told.logging.wandb_entity,
             name=told.name,
-            id=self._id,
+            id=run_id,
             resume="allow",
             dir=str(told.output),
             config=dict(told.config),
             settings=self._wandb.Settings(console=os.environ.get("WANDB_CONSOLE", "off")),
         )
-        # The server knows what it has; offline, nobody else does.
-        offline = self._run.offline
-        self._last = int(kept.get("step", 0)) if offline else max(self._run.starting_step - 1, 0)
-        say(f"W&B: {self._run.dir if offline else self._run.url}")
+        if not self._run.offline:
+            self.last_told = max(self._run.starting_step - 1, 0)
+        elif in_files is not None:
+            self.last_told = in_files
+        else:  # of a run that has begun, files that are gone were synced
+            self.last_told = 0 if is_new else step
+        say(f"W&B: {self._run.dir if self._run.offline else self._run.url}")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        if step <= self._last:
+        if step <= self.last_told:
             return
         self._run.log(dict(values), step=step, commit=True)
-        self._last = step
-        keep(self._kept, id=self._id, step=step)
+        self.last_told = step
 
     def close(self, outcome: Outcome) -> None:
         if self._run is None:
@@ -84,10 +78,15 @@ class WandB:
             self._run.mark_preempting()
         self._run.finish(exit_code=_EXIT_CODES[outcome])
 
-    def _old_id(self) -> str:
+    def _id(self) -> tuple[str, bool]:
+        """The run's id, and whether it was made just now."""
+        path = self._told.output / KEPT
         with suppress(OSError, UnicodeDecodeError):
-            return (self._told.output / OLD_ID).read_text().strip()
-        return ""
+            if kept := path.read_text().strip():
+                return kept, False
+        made = secrets.token_hex(8)
+        write_whole(path, made.encode())
+        return made, True
 
     def _is_offline(self) -> bool:
         return self._wandb.setup().settings.mode in ("offline", "disabled", "dryrun")

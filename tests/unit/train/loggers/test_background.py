@@ -1,5 +1,6 @@
 """A logger in its thread: training never waits for it, and nothing that it misses is silent."""
 
+import json
 import threading
 import time
 
@@ -9,6 +10,7 @@ from geo_nemo.config import UserError
 from geo_nemo.config.stuck import end_process
 from geo_nemo.train.callbacks.loggers import background
 from geo_nemo.train.callbacks.loggers.background import Background
+from geo_nemo.train.callbacks.loggers.history import History
 
 
 class Recorder:
@@ -51,7 +53,7 @@ def said():
 @pytest.fixture
 def opened(quick, said):
     recorder = Recorder()
-    logger = Background("logging.x", recorder, said.append)
+    logger = Background("logging.x", recorder, tell=said.append)
     logger.start(0, must_open=True)
     yield logger, recorder
     recorder.gate.set()
@@ -186,7 +188,7 @@ class Closed(Recorder):
     ],
 )
 def test_at_a_first_start_what_does_not_open_ends_the_run(quick, said, error, message):
-    logger = Background("logging.x", Closed(error), said.append)
+    logger = Background("logging.x", Closed(error), tell=said.append)
     with pytest.raises(UserError, match=message):
         logger.start(0, must_open=True)
     end(logger)
@@ -196,7 +198,7 @@ def test_at_a_first_start_what_does_not_open_ends_the_run(quick, said, error, me
 def test_a_server_that_is_silent_at_a_first_start_ends_the_run(quick, said):
     recorder = Recorder()
     recorder.gate.clear()
-    logger = Background("logging.x", recorder, said.append)
+    logger = Background("logging.x", recorder, tell=said.append)
     with pytest.raises(UserError, match=r"logging.x: no answer in 0 s; mend that"):
         logger.start(0, must_open=True)
     begin = time.monotonic()
@@ -207,7 +209,7 @@ def test_a_server_that_is_silent_at_a_first_start_ends_the_run(quick, said):
 
 def test_after_a_restart_what_does_not_open_is_said_and_opened_later(quick, said):
     recorder = Closed(ConnectionError("h does not answer"))
-    logger = Background("logging.x", recorder, said.append)
+    logger = Background("logging.x", recorder, tell=said.append)
     begin = time.monotonic()
     logger.start(100, must_open=False)
     assert time.monotonic() - begin < 0.4
@@ -222,14 +224,76 @@ def test_after_a_restart_what_does_not_open_is_said_and_opened_later(quick, said
 
 
 def test_after_a_restart_a_refusal_is_said_and_the_run_goes_on(quick, said):
-    logger = Background("logging.x", Closed(UserError("logging.x: key refused")), said.append)
+    logger = Background("logging.x", Closed(UserError("logging.x: key refused")), tell=said.append)
     logger.start(100, must_open=False)
     logger.write(101, {})
     end(logger)
     assert said == ["logging.x: key refused; the run goes on without it"]
 
 
+def lines(folder, steps):
+    """A run that logged so many steps, and validated every second one."""
+    metrics = [{"step": step, "loss": step / 2} for step in range(steps)]
+    measured = [{"step": step, "loss": {"with": 1.0}} for step in range(1, steps, 2)]
+    for name, content in (("metrics", metrics), ("validation", measured)):
+        text = "".join(json.dumps(line) + "\n" for line in content)
+        (folder / f"{name}.jsonl").write_text(text + '{"step": 9')
+
+
+class Remembers(Recorder):
+    def __init__(self, last_told):
+        super().__init__()
+        self.last_told = last_told
+        self.values = {}
+
+    def write(self, step, values):
+        super().write(step, values)
+        self.values[step] = values
+        self.last_told = step
+
+
+def test_one_that_knows_its_last_step_is_sent_what_it_lacks(tmp_path, quick, said):
+    lines(tmp_path, 8)
+    recorder = Remembers(last_told=2)
+    logger = Background("logging.x", recorder, History(tmp_path, "nemo"), said.append)
+    logger.start(5, must_open=True)
+    logger.write(6, {"loss": 9.0})
+    end(logger)
+    assert recorder.values == {
+        3: {"reduced_train_loss": 1.0, "global_step": 2.0},
+        4: {"reduced_train_loss": 1.5, "val_loss": 1.0, "global_step": 3.0},
+        5: {"reduced_train_loss": 2.0, "global_step": 4.0},
+        6: {"loss": 9.0},
+    }
+
+
+def test_what_it_lacks_is_sent_from_where_it_failed(tmp_path, quick, said):
+    lines(tmp_path, 8)
+    recorder = Remembers(last_told=0)
+    logger = Background("logging.x", recorder, History(tmp_path), said.append)
+    recorder.fail = ConnectionError("down")
+    logger.start(6, must_open=True)
+    time.sleep(0.1)
+    recorder.fail = None
+    until(lambda: recorder.last_told == 6)
+    end(logger)
+    assert [step for kind, step in recorder.calls if kind == "write"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_one_that_is_behind_or_ahead_or_has_no_files_is_sent_nothing(tmp_path, quick, said):
+    for told, done, files in ((5, 5, True), (7, 5, True), (0, 5, False)):
+        folder = tmp_path / f"{told}{files}"
+        folder.mkdir()
+        if files:
+            lines(folder, 8)
+        recorder = Remembers(last_told=told)
+        logger = Background("logging.x", recorder, History(folder), said.append)
+        logger.start(done, must_open=True)
+        end(logger)
+        assert recorder.values == {}
+
+
 def test_one_that_was_never_started_is_closed_all_the_same(quick, said):
-    logger = Background("logging.x", Recorder(), said.append)
+    logger = Background("logging.x", Recorder(), tell=said.append)
     end(logger)
     assert said == []

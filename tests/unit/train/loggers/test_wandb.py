@@ -65,8 +65,7 @@ def test_offline_the_rows_stand_in_the_folder_under_one_id(tmp_path, open_logger
     first, second = logged(tmp_path)
     assert (first["_step"], first["loss"], first["loss_by_country/gb"]) == (1, 2.5, 2.0)
     assert (second["_step"], second["loss"]) == (2, 2.25)
-    kept = json.loads((tmp_path / "wandb.json").read_text())
-    assert ids(tmp_path) == {kept["id"]}
+    assert ids(tmp_path) == {(tmp_path / "wandb_id.txt").read_text()}
     said = capsys.readouterr().err.splitlines()
     assert [line for line in said if "wandb:" in line.lower()] == []
     assert f"geo-nemo: W&B: {tmp_path}" in said[0]
@@ -89,6 +88,56 @@ def test_offline_steps_that_are_taken_again_stand_once(tmp_path, open_logger, of
         (step, step) for step in range(1, 8)
     ]
     assert len(ids(tmp_path)) == 1
+
+
+def test_offline_rows_that_a_kill_took_are_told_again_and_those_before_too(
+    tmp_path, open_logger, offline
+):
+    """W&B's process keeps rows in memory; killed, it leaves a file that ends where it ends."""
+    first = open_logger(**PROJECT)
+    for step in range(1, 6):
+        first.write(step, {"loss": float(step)})
+    end(first)
+    (file,) = (tmp_path / "wandb").glob("*run-*/run-*.wandb")
+    whole = file.read_bytes()
+    cut = next(n for n in range(len(whole)) if len(rows_in(file, whole[:n])) == 2)
+    file.write_bytes(whole[:cut])
+    lines = [{"step": step - 1, "loss": float(step)} for step in range(1, 5)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    time.sleep(1.1)  # a session's folder is named by the second
+    second = open_logger(4, **PROJECT)
+    second.write(5, {"loss": 5.0})
+    end(second)
+    assert [(row["_step"], row["loss"]) for row in logged(tmp_path)] == [
+        (step, step) for step in range(1, 6)
+    ]
+
+
+def rows_in(file, content):
+    file.write_bytes(content)
+    try:
+        return wandb_file.rows(file)
+    except AssertionError:  # not even the header
+        return []
+
+
+def test_offline_the_newest_step_is_found_in_a_long_file(tmp_path, open_logger, offline):
+    """Rows that are cut by the borders of blocks, and a file of which only the end is read."""
+    import random
+
+    from geo_nemo.train.callbacks.loggers.wandb_files import last_step
+
+    logger = open_logger(**PROJECT)
+    shuffled = random.Random(0)
+    for step in range(1, 400):
+        words = {f"loss/{shuffled.random()}": shuffled.random() for _ in range(200)}
+        logger.write(step, words)
+    end(logger)
+    (file,) = (tmp_path / "wandb").glob("*run-*/run-*.wandb")
+    assert file.stat().st_size > 80 << 15
+    run_id = (tmp_path / "wandb_id.txt").read_text()
+    assert last_step(tmp_path / "wandb", run_id) == 399
+    assert last_step(tmp_path / "wandb", "another") is None
 
 
 def test_the_id_of_a_run_of_an_older_version_is_kept(tmp_path, open_logger, offline):
@@ -137,6 +186,7 @@ def train(store, output, *settings):
     return done.returncode, done.stderr, time.monotonic() - begin
 
 
+@pytest.mark.very_slow
 def test_a_key_that_the_server_refuses_is_one_line_and_no_step_is_taken(
     tiny_store, tmp_path, server
 ):
@@ -171,6 +221,7 @@ def test_no_server_at_a_first_start_is_one_line(open_logger, server):
         open_logger(**PROJECT)
 
 
+@pytest.mark.very_slow
 def test_a_server_that_dies_in_the_middle_holds_up_no_step_and_the_run_ends_well(
     tiny_store, tmp_path, server, monkeypatch
 ):
@@ -198,6 +249,5 @@ def test_a_server_that_dies_in_the_middle_holds_up_no_step_and_the_run_ends_well
     assert max(line["timing"]["other"] for line in lines[1:]) < 1.0
     said = [line for line in errors.splitlines() if "wandb_project" in line]
     assert len(said) == 1, errors
-    assert "it did not end in time; what it lacks: wandb sync" in said[0]
+    assert said[0].endswith("it did not end in time; the same command sends what it lacks")
     assert "Traceback" not in errors
-    assert [row["_step"] for row in logged(tmp_path)] == list(range(1, 13))

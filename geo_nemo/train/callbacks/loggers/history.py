@@ -1,0 +1,46 @@
+"""What was logged before: the lines of `metrics.jsonl` and `validation.jsonl`, as loggers have it.
+
+A logger that knows which step it was told last, in whatever session, is sent what it lacks: what a
+server missed that was down to the end, what a kill took from W&B's files, or all of it where a
+logger is turned on later.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from geo_nemo.train.callbacks.loggers.values import of_validation, renamed, scalars
+
+METRICS, VALIDATION = "metrics.jsonl", "validation.jsonl"
+
+
+class History:
+    """Reads the files of a run's folder anew at each call."""
+
+    def __init__(self, output: Path, names: str = "own"):
+        self.output = output
+        self.names = names
+
+    def between(self, told: int, done: int) -> Iterator[tuple[int, dict[str, float]]]:
+        """Steps after `told` up to `done`, counted as steps done, and their values."""
+        validated = {
+            step: of_validation(line) for step, line in self._lines(VALIDATION, told, done)
+        }
+        for step, line in self._lines(METRICS, told, done):
+            values = scalars(line) | validated.pop(step, {})
+            yield step, renamed(values, self.names, step)
+
+    def _lines(self, name: str, told: int, done: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        path = self.output / name
+        if told >= done or not path.exists():
+            return
+        with path.open("rb") as file:
+            for raw in file:
+                try:
+                    line = json.loads(raw)
+                    step = int(line["step"]) + 1
+                except (ValueError, KeyError, TypeError):
+                    return  # it is being written
+                if told < step <= done:
+                    yield step, line
