@@ -1,6 +1,7 @@
 """The last thing that went wrong in a run: what its processes and its jobs have left of it."""
 
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -115,10 +116,12 @@ def _first_rank(start: Path) -> Failure | None:
         return None
     when, code, path = min(failed)
     log = path.with_suffix(".err")
+    number = int(code) - SIGNALS
     cause = cause_line(log)
-    if not cause or (int(code) > SIGNALS and not named_cause(log)):
-        # A process that is killed says nothing of it: its last line is of another thing.
-        cause = f"ended by signal {int(code) - SIGNALS}" if int(code) > SIGNALS else f"exit {code}"
+    # A process that is killed says nothing of it: whatever it said is of another thing.
+    if number in (signal.SIGKILL, signal.SIGTERM) or (number > 0 and not named_cause(log)):
+        cause = f"ended by signal {number}"
+    cause = cause or f"exit {code}"
     return Failure(when / 1e9, f"{path.stem}: {cause}", f"{_name(start)}/{log.name}")
 
 

@@ -142,7 +142,7 @@ def test_the_first_rank_to_fail_is_the_last_error(run):
 def test_a_rank_that_was_killed_is_told_by_its_signal_and_not_by_its_last_line(run):
     start = run.record().beat(1, host="n1").start(5, 0, "ended by signal 9", age=1)
     (start / "rank_00000.exit").write_text(f"137 {time.time_ns()} n1\n")
-    (start / "rank_00000.err").write_text("demo: 5/40, condition, loss 5.3\n")
+    (start / "rank_00000.err").write_text("geo-nemo: a note\ndemo: 5/40, loss 5.3\n")
     assert read_status(run.path).last_error.line == "rank_00000: ended by signal 9"
 
 
