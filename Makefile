@@ -86,7 +86,7 @@ test-loggers-%: setup
 	  "$$(echo .venv/loggers-$*/lib/python*/site-packages)/after.pth"
 	@.venv/loggers-$*/bin/python -m pip --disable-pip-version-check --quiet install \
 	  --ignore-installed $(LOGGERS_$*) flask
-	@GEO_NEMO_SLOW_TESTS=1 OMP_NUM_THREADS=1 .venv/loggers-$*/bin/python -m pytest \
+	@PYTHONPATH="$(CURDIR)" GEO_NEMO_SLOW_TESTS=1 OMP_NUM_THREADS=1 .venv/loggers-$*/bin/python -m pytest \
 	  tests/unit/train/loggers -rs
 
 test-image: setup

@@ -45,7 +45,8 @@ class Accounting:
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "trained_tokens": self._trained,
+            # A copy: a checkpoint is written in a thread, while the run goes on.
+            "trained_tokens": None if self._trained is None else dict(self._trained),
             "kept_seconds": self._kept,
             "held_seconds": self.held,
         }
