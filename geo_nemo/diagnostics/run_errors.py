@@ -117,28 +117,32 @@ def _first_rank(start: Path) -> Failure | None:
     when, code, path = min(failed)
     log = path.with_suffix(".err")
     number = int(code) - SIGNALS
-    cause = cause_line(log)
+    lines = [_line(line) for line in last_lines(log)]
     # A process that is killed says nothing of it: whatever it said is of another thing.
-    if number in (signal.SIGKILL, signal.SIGTERM) or (number > 0 and not named_cause(log)):
-        cause = f"ended by signal {number}"
-    cause = cause or f"exit {code}"
+    cause = "" if number in (signal.SIGKILL, signal.SIGTERM) else _named_cause(lines)
+    if number > 0:
+        cause = cause or f"ended by signal {number}"
+    cause = cause or _last_of(lines) or f"exit {code}"
     return Failure(when / 1e9, f"{path.stem}: {cause}", f"{_name(start)}/{log.name}")
 
 
 def cause_line(log: Path) -> str:
     """The line of a log that says why its process ended, else its last one; or empty."""
     lines = [_line(line) for line in last_lines(log)]
-    return named_cause(log) or next((line for line in reversed(lines) if line), "")
+    return _named_cause(lines) or _last_of(lines)
 
 
-def named_cause(log: Path) -> str:
-    """The line of a log that names an error; empty: none does."""
-    lines = [_line(line) for line in last_lines(log)]
+def _named_cause(lines: list[str]) -> str:
+    """The line that names an error; empty: none does."""
     for cause in _CAUSES:
         for line in reversed(lines):
             if found := cause.match(line):
                 return found["line"]
     return ""
+
+
+def _last_of(lines: list[str]) -> str:
+    return next((line for line in reversed(lines) if line), "")
 
 
 def _name(start: Path) -> str:
