@@ -19,7 +19,13 @@ from pydantic import BaseModel, ValidationError
 
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.files import read_json
-from geo_nemo.config.recipe_files import find_recipe, group_names, is_group, recipe_dirs
+from geo_nemo.config.recipe_files import (
+    check_apart,
+    find_recipe,
+    group_names,
+    is_group,
+    recipe_dirs,
+)
 from geo_nemo.config.schema import Section
 
 S = TypeVar("S", bound=Section)
@@ -55,6 +61,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
     if name.endswith(".json"):
         return _whole(name, overrides)
+    check_apart()
     forced = [_forced(text) for text in overrides]
     folders = recipe_dirs()
     if name.endswith(".yaml"):

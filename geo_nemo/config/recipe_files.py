@@ -25,7 +25,7 @@ def built_in_dir() -> Path:
 def recipe_dirs() -> list[Path]:
     """Every folder of recipes, the built-in one first.
 
-    Raises `UserError` where one is not there, or a recipe stands in two of them.
+    Raises `UserError` where one is not there.
     """
     folders = [built_in_dir()]
     for word in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
@@ -33,7 +33,6 @@ def recipe_dirs() -> list[Path]:
         if not folder.is_dir():
             raise UserError(f"no folder of recipes {word}: see --recipes and {VARIABLE}")
         if folder not in folders:
-            _check_apart(folder, folders)
             folders.append(folder)
     return folders
 
@@ -45,7 +44,7 @@ def add_recipes(folder: str) -> None:
     before = os.environ.get(VARIABLE)
     own = str(Path(folder).absolute())
     os.environ[VARIABLE] = os.pathsep.join([before, own]) if before else own
-    recipe_dirs()
+    check_apart()
 
 
 def find_recipe(name: str) -> Path:
@@ -62,26 +61,29 @@ def is_group(name: str) -> bool:
 
 
 def recipe_files() -> dict[str, Path]:
-    """Every recipe by its name, as `experiment/demo`, sorted."""
-    found = {
-        path.relative_to(folder).with_suffix("").as_posix(): path
-        for folder in recipe_dirs()
-        for path in folder.rglob("*.yaml")
-    }
+    """Every recipe by its name, as `experiment/demo`, sorted.
+
+    Raises `UserError` where one name stands in two folders.
+    """
+    found: dict[str, Path] = {}
+    for folder in recipe_dirs():
+        for path in folder.rglob("*.yaml"):
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            if name in found:
+                raise UserError(
+                    f"the recipe {name} stands in {path} and in {found[name]}: give one of them "
+                    "another name"
+                )
+            found[name] = path
     return dict(sorted(found.items()))
+
+
+def check_apart() -> None:
+    """Raise `UserError` where a recipe of one's own has a name that is taken."""
+    if len(recipe_dirs()) > 1:
+        recipe_files()
 
 
 def group_names(group: str) -> list[str]:
     """Names of a group's recipes, as they stand behind `group=`."""
     return [name[len(group) + 1 :] for name in recipe_files() if name.startswith(f"{group}/")]
-
-
-def _check_apart(folder: Path, others: list[Path]) -> None:
-    for path in folder.rglob("*.yaml"):
-        place = path.relative_to(folder)
-        for other in others:
-            if (other / place).is_file():
-                raise UserError(
-                    f"the recipe {place.with_suffix('')} stands in {folder} and in {other}: give "
-                    "one of them another name"
-                )
