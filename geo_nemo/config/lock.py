@@ -1,6 +1,7 @@
 """One process at a time in an output folder."""
 
 import fcntl
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,17 @@ from geo_nemo.config.files import make_folder, writing
 
 LOCK_NAME = ".lock"
 POLL_S = 0.2
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine may still be there; one that may not be asked is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 @contextmanager

@@ -25,6 +25,7 @@ import numpy as np
 
 from geo_nemo.config import UserError
 from geo_nemo.config.files import sync_folder
+from geo_nemo.config.lock import is_alive
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.index import DamagedIndex, Index, open_index
 
@@ -144,18 +145,8 @@ def _clear_abandoned(path: Path) -> None:
             old = time.time() - left.stat().st_mtime > _ABANDONED_S
         except OSError:
             continue
-        if old or (here and not _alive(int(pid))):
+        if old or (here and not is_alive(int(pid))):
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 @contextmanager

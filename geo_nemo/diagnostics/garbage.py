@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from geo_nemo.config import Run
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.files import PARTIAL, sync_folder
-from geo_nemo.config.lock import folder_lock, trying_lock
+from geo_nemo.config.lock import folder_lock, is_alive, trying_lock
 from geo_nemo.data.stage import index_folder, index_place
 from geo_nemo.diagnostics.files import json_object_or_none
 from geo_nemo.diagnostics.status import is_run
@@ -177,15 +177,7 @@ def _old_indices(folder: Path, run: Run, store_hash: str) -> Iterator[tuple[Path
 def _is_dead(builder: str) -> bool:
     """Whether the process of `host-pid` is known to be no more."""
     host, _, pid = builder.rpartition("-")
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return False
+    return host == socket.gethostname() and pid.isdigit() and not is_alive(int(pid))
 
 
 def _of_preparation(

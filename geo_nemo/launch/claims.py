@@ -13,7 +13,7 @@ from pathlib import Path
 
 from geo_nemo.config import UserError
 from geo_nemo.config.files import make_folder, write_whole
-from geo_nemo.config.lock import folder_lock
+from geo_nemo.config.lock import folder_lock, is_alive
 from geo_nemo.launch.cluster import is_queued
 
 LAUNCHING = "launching"
@@ -76,10 +76,4 @@ def _is_underway(path: Path, owner: str) -> bool:
     host, process = ([*owner.split()[1:], "", ""])[:2]
     if host != socket.gethostname():
         return time.time() - path.stat().st_mtime < STALE_S
-    try:
-        os.kill(int(process), 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, ValueError):
-        return False
-    return True
+    return process.isdigit() and is_alive(int(process))
