@@ -24,8 +24,11 @@ def _folder(item):
 
 
 def pytest_make_parametrize_id(config, val, argname):
-    """Bytes go by their number: compressed ones hold the time, and names must be the same twice."""
-    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+    """Bytes go by their argument: compressed ones hold the time, and so neither they nor their
+
+    number is the same twice, where names must be (two processes share the tests by them).
+    """
+    return argname if isinstance(val, bytes) else None
 
 
 def pytest_collection_modifyitems(items):
