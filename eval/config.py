@@ -6,7 +6,8 @@ from pydantic import Field, field_validator, model_validator
 
 from geo_nemo.config.average import Weights
 from geo_nemo.config.remote import check_address, is_remote
-from geo_nemo.config.schema import MetadataPolicy, NonNegative, Positive, Section
+from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.config.section import NonNegative, Positive, Section, Seed
 
 Arm = Literal["with", "without", "shuffled", "wrong_country"]
 ARMS: tuple[Arm, ...] = ("with", "without", "shuffled", "wrong_country")
@@ -56,7 +57,7 @@ class EvalConfig(Section):
     row_length: Positive | None = None
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    seed: NonNegative = 1234
+    seed: Seed = 1234
     device: Literal["auto", "cpu", "gpu"] = "auto"
 
     @property

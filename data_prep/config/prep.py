@@ -12,7 +12,7 @@ from data_prep.config.execution import Execution
 from data_prep.config.input import Limits, Source
 from data_prep.config.split import Balance, Splits
 from data_prep.config.tokenizer import TokenizerChoice
-from geo_nemo.config.schema import NonNegative, Section
+from geo_nemo.config.section import Section, Seed
 
 
 class Prep(Section):
@@ -36,7 +36,7 @@ class Prep(Section):
     balance: Balance = Balance()
     tokenizer: TokenizerChoice = TokenizerChoice()
     corpus: Literal["parquet", "webdataset", "none"] = "parquet"
-    seed: NonNegative = 0
+    seed: Seed = 0
     shard_documents: Annotated[int, Field(gt=0, le=1 << 32)] = 250_000
     keep_work: bool = True
     execution: Execution = Execution()

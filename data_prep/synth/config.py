@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from geo_nemo.config.schema import NonNegative, Positive, Probability, Section
+from geo_nemo.config.section import NonNegative, Positive, Probability, Section, Seed
 
 FORMAT = 1  # of the generated text; raise it when equal settings no longer give equal bytes
 
@@ -24,7 +24,7 @@ class Synth(Section):
 
     output: Annotated[str, Field(min_length=1)]
     documents: Positive = 12_000
-    seed: Annotated[NonNegative, Field(lt=2**63)] = 0
+    seed: Seed = 0
     signal: Probability = 0.9
     style: Probability = 0.6
     questions_per_country: NonNegative = 20

@@ -167,7 +167,11 @@ def _announce(title: str, *arguments: str) -> None:
 
 
 def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [
+        line
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     return lines[-1].removeprefix("geo-nemo: ") if lines else f"see {log}"
 
 

@@ -45,10 +45,12 @@ def diagnose(
 ) -> Iterator[Finding]:
     """Every finding, one after the other."""
     from geo_nemo.runtime.doctor import check_software
+    from geo_nemo.runtime.limits import check_open_files
     from geo_nemo.runtime.machine import check_machine
 
     yield from check_software()
     yield from check_machine(output)
+    yield check_open_files()
     if store is not None:
         yield check_store(store)
     if tokenizer is not None:
@@ -80,6 +82,7 @@ def check_store(path: str | Path) -> Finding:
     """
     from geo_nemo.config import UserError
     from geo_nemo.config.remote import is_remote
+    from geo_nemo.runtime.limits import too_many_shards
     from geo_nemo.store import TokenStore
     from geo_nemo.store.remote import read_remote_manifest
 
@@ -100,6 +103,8 @@ def check_store(path: str | Path) -> Finding:
     except UserError as error:
         return Finding(topic, "problem", str(error), "prepare it again with geo-nemo prep")
     documents = sum(split.documents for split in store.manifest.splits.values())
+    if shortage := too_many_shards(store.manifest):
+        return Finding(topic, "problem", *shortage.split(": ", 1))
     return Finding(
         topic,
         "ok",

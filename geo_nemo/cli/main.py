@@ -1,8 +1,11 @@
 """The command `geo-nemo`: each subcommand is a module of this folder, imported when it is used."""
 
+import contextlib
 import difflib
 import importlib
+import io
 import os
+import resource
 import sys
 import traceback
 
@@ -80,7 +83,9 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; a mistake is one line and exit code 2, a failed run one and code 1."""
     try:
+        _take_any_encoding()
         use_umask()
+        _raise_open_files()
         status = cli(standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
@@ -107,6 +112,22 @@ def main() -> None:
         traceback.print_exc()
         end_process(EXIT_RUN_ERROR)
     end_process(status if isinstance(status, int) else 0)
+
+
+def _raise_open_files() -> None:
+    """Let this process and its children open as many files as the system permits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        # macOS names a hard limit that it refuses.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _take_any_encoding() -> None:
+    """Have outputs of a locale without some character show its number, and not fail on it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _output_takes_a_line() -> bool:

@@ -73,6 +73,7 @@ def command(
     from geo_nemo.cli.plan_tables import print_plan
     from geo_nemo.cli.progress import fetch_bar
     from geo_nemo.config.files import write_whole
+    from geo_nemo.runtime.limits import too_many_shards
     from geo_nemo.train.plan import check_fit, make_plan, plan_prepared
     from geo_nemo.train.setup import prepare
 
@@ -85,6 +86,8 @@ def command(
         with fetch_bar(run.data.store) as fetching:
             prepared = prepare(run, processes, fetching, tokens=False)
         plan = plan_prepared(prepared, processes, assumed)
+        if shortage := too_many_shards(prepared.store.manifest):
+            click.echo(f"geo-nemo: {shortage}", err=True)
     else:
         plan = make_plan(run, vocab_size or VOCAB_SIZE, processes, assumed)
     if json_path:

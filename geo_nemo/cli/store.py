@@ -8,6 +8,7 @@ from rich.console import Console
 
 from geo_nemo.cli.store_move import StorePlace, here, pull, push
 from geo_nemo.cli.store_options import POLICY, POSITION, STORE, TEMPLATE, URL_FORM, WHERE
+from geo_nemo.config.section import SEEDS
 
 EXIT_BROKEN = 1
 
@@ -260,7 +261,7 @@ def merge(stores: tuple[Path | str, ...], out: Path) -> None:
 @click.option("--per-country", is_flag=True, help="The same number from each country.")
 @WHERE
 @click.option("--split", "splits", multiple=True, metavar="NAME", help="Draw from this split only.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, SEEDS - 1))
 def sample(
     store: Path | str,
     out: Path,

@@ -57,7 +57,7 @@ def waiting_lock(path: Path, waits: Callable[[], None]) -> Iterator[None]:
     """
     make_folder(path.parent)
     with writing(path):
-        file = path.open("a")
+        file = path.open("a", encoding="utf-8")
     with file:
         while True:
             try:
@@ -80,6 +80,6 @@ def trying_lock(path: Path) -> Iterator[None]:
 
     OSError where the file cannot be made, or there are no locks.
     """
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

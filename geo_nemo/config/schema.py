@@ -22,7 +22,7 @@ from geo_nemo.config.notify import Notify
 from geo_nemo.config.parallel import Parallel
 from geo_nemo.config.precision import Precision
 from geo_nemo.config.rates import StageRate
-from geo_nemo.config.section import NonNegative, Positive, Probability, Section
+from geo_nemo.config.section import NonNegative, Positive, Probability, Section, Seed
 from geo_nemo.config.sharing import Sharing
 from geo_nemo.config.template import LOCALIZATION, TEMPLATES, AnyTemplate, Template
 from geo_nemo.config.validation import Validation
@@ -204,7 +204,7 @@ class Run(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     output_dir: str
-    seed: NonNegative = 1234
+    seed: Seed = 1234
     device: Literal["auto", "cpu", "gpu"] = "auto"
     deterministic: bool = False
     model: Model

@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[int, Field(gt=0)]
 NonNegative = Annotated[int, Field(ge=0)]
+# What every generator takes: torch, NumPy and draws of our own.
+SEEDS = 2**63
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 

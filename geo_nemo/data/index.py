@@ -21,6 +21,7 @@ import numpy as np
 import xxhash
 
 from geo_nemo.config import UserError
+from geo_nemo.config.mapped import mapped
 from geo_nemo.data.window import Counts, Fragment, fragments_of
 
 FORMAT = 2
@@ -161,7 +162,7 @@ def open_index(
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DamagedIndex(f"{NAME} is no index: {error}") from None
     fragments, rows, windows, ledger = (
-        _mapped(folder / name, kind)
+        mapped(folder / name, kind)
         for name, kind in zip(FILES, (dtype, "<i8", WINDOW, "<i8"), strict=True)
     )
     if len(rows) != counts.rows + 1 or len(fragments) != counts.fragments:
@@ -189,13 +190,6 @@ def _check_file(path: Path, size: int, digest: str, check_content: bool) -> None
         raise DamagedIndex(f"{path.name} cannot be read: {error.strerror}") from None
     if found.hexdigest() != digest:
         raise DamagedIndex(f"{path.name} does not match its hash")
-
-
-def _mapped(path: Path, dtype: Any) -> np.ndarray:
-    if path.stat().st_size == 0:  # an empty file cannot be mapped
-        return np.empty(0, dtype)
-    # A plain view: slices of np.memmap itself cost several times as much to make.
-    return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
 
 
 def as_table(ledger: np.ndarray, countries: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from geo_nemo.config import Data, MetadataPolicy, RunError
+from geo_nemo.config.mapped import mapped
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.draws import Draws
 from geo_nemo.data.index_write import Block
@@ -118,7 +119,7 @@ def _open(given: WorkerInput) -> None:
     from geo_nemo.store import TokenStore
 
     store = TokenStore.open(given.data.store, tokens=given.policy.cuts_anew)
-    documents = np.asarray(np.memmap(given.documents, dtype=given.dtype, mode="r"))
+    documents = mapped(given.documents, given.dtype)
     _planner = Planner(
         store.split(given.split),
         Composer(given.policy, store.tokenizer()),

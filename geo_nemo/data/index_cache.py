@@ -152,7 +152,7 @@ def _clear_abandoned(path: Path) -> None:
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
     """Hold the lock of an index, after whoever holds it now; without one where there are none."""
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

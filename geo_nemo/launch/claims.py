@@ -67,7 +67,7 @@ def _check_free(folder: Path, output: str, after: str | None) -> None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -101,7 +101,7 @@ def _usable_networks(root: Path) -> list[str]:
 def locked_memory_limit() -> int | None:
     """Bytes that this process may lock; None: no limit, or it may pass it (CAP_IPC_LOCK)."""
     with suppress(OSError, ValueError, IndexError):
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
         effective = int(re.findall(r"^CapEff:\s*([0-9a-f]+)", status, re.M)[0], 16)
         if effective >> CAP_IPC_LOCK & 1:
             return None
@@ -282,6 +282,6 @@ def _listed(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(errors="replace").strip()
+        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""

@@ -42,7 +42,7 @@ def cores() -> int:
     """CPU cores that this process may use, a container's quota counted."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
         return max(1, min(allowed, int(quota) // int(period)))
     except (OSError, ValueError):  # no cgroup v2, or "max"
         return allowed

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from geo_nemo.config.errors import UserError
+from geo_nemo.config.mapped import mapped
 from geo_nemo.store.manifest import ShardEntry
 from geo_nemo.store.paths import PathBlocks
 
@@ -127,10 +128,7 @@ class Shard:
         """The values of a file of the shard."""
         path, entry = self.root / name, self.entry.files[name]
         try:
-            if path.stat().st_size == 0:  # an empty file cannot be mapped
-                return np.empty(0, entry.dtype)
-            # A plain view: slices of np.memmap itself cost several times as much to make.
-            return np.asarray(np.memmap(path, dtype=entry.dtype, mode="r"))
+            return mapped(path, entry.dtype)
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}") from None
 

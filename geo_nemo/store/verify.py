@@ -16,6 +16,7 @@ from threading import Lock
 import numpy as np
 
 from geo_nemo.config.errors import UserError
+from geo_nemo.config.mapped import mapped
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.store.columns import column_problems
 from geo_nemo.store.manifest import (
@@ -164,7 +165,7 @@ def _check_shard(
         if problem:
             check.damage.append(Damage(f"{shard.path}/{name}", problem))
     if not check.damage:
-        columns = {name: _column(folder / name, entry) for name, entry in shard.files.items()}
+        columns = {name: mapped(folder / name, e.dtype) for name, e in shard.files.items()}
         problems = column_problems(shard, columns, num_hosts)
         check.damage = [Damage(f"{shard.path}/{name}", problem) for name, problem in problems]
         if not problems:
@@ -173,12 +174,6 @@ def _check_shard(
                 {c: int(n) for c, n in zip(shard.countries, counts, strict=True) if n}
             )
     return check
-
-
-def _column(path: Path, entry: FileEntry) -> np.ndarray:
-    if entry.bytes == 0:
-        return np.empty(0, entry.dtype)
-    return np.asarray(np.memmap(path, entry.dtype, "r"))
 
 
 def _content_problem(

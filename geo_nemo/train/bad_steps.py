@@ -121,7 +121,7 @@ def note(path: Path, step: int, stage: str, reason: str, action: str) -> None:
     """Append what was done about a bad step to a file of JSON lines, on rank 0."""
     if dist.get_rank() == 0:
         line = {"step": step, "stage": stage, "reason": reason, "action": action}
-        with writing(path), path.open("a") as file:
+        with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
 

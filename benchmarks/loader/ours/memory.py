@@ -9,7 +9,7 @@ POLL_S = 0.02
 
 def own_bytes() -> int:
     """Resident anonymous bytes now."""
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)[1]) * 1024
 
 

@@ -49,7 +49,7 @@ def resident(field: str) -> int:
 
     Not ru_maxrss, which begins with what the process that started this one had.
     """
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)[1]) * 1024
 
 

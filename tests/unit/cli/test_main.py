@@ -1,11 +1,14 @@
 """The end of a command: what it prints to may take no more."""
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from geo_nemo.cli import main
 
 ROOT = Path(__file__).parents[3]
 FULL = Path("/dev/full")
@@ -35,3 +38,13 @@ def test_a_reader_that_goes_away_is_no_error_to_tell():
     process.stdout.close()
     assert (process.stderr.read(), process.wait(timeout=100)) == ("", 1)
     process.stderr.close()
+
+
+def test_output_of_a_locale_without_a_character_shows_its_number(monkeypatch):
+    for encoding in ("latin-1", "ascii"):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding)
+        monkeypatch.setattr(sys, "stdout", stream)
+        main._take_any_encoding()
+        print("Łódź", flush=True)
+        shown = stream.buffer.getvalue()
+        assert shown.decode(encoding).startswith(r"\u0141") and b"d" in shown

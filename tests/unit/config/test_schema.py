@@ -82,6 +82,7 @@ def test_impossible_training_settings_are_refused(change, words):
         ({"name": "../out"}, "match pattern"),
         ({"name": ".hidden"}, "match pattern"),
         ({"seed": -1}, "greater than or equal to 0"),
+        ({"seed": 2**63}, "less than 9223372036854775808"),
         ({"data": {"store": "s", "seq_length": 15}}, "greater than or equal to 16"),
     ],
 )
@@ -162,3 +163,13 @@ def test_the_hash_of_a_policy_does_not_depend_on_the_order_of_a_mapping():
 
 def test_a_stage_has_a_share_above_zero():
     refuses(Stage, {"share": 0, "metadata": {}}, "greater than 0")
+
+
+def test_one_bound_for_every_seed():
+    from data_prep.config import Prep
+    from data_prep.synth.config import Synth
+    from eval.config import EvalConfig
+
+    for schema in (Run, Prep, Synth, EvalConfig):
+        bounds = {type(bound).__name__: bound for bound in schema.model_fields["seed"].metadata}
+        assert (bounds["Ge"].ge, bounds["Lt"].lt) == (0, 2**63), schema
