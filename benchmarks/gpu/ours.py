@@ -24,7 +24,7 @@ def _row(drawn: np.ndarray, sizes: np.ndarray) -> Row:
     return Row(
         tokens=drawn[:-1], labels=drawn[1:],
         position_ids=np.arange(length) - np.repeat(borders[:-1], sizes),
-        loss_mask=np.ones(length, np.float32), source_ids=np.zeros(length, np.int64),
+        loss_mask=np.ones(length, np.float32), group_ids=np.zeros(length, np.int64),
         label_kinds=np.zeros(length, np.uint8),
         cu_seqlens=borders, max_seqlen=int(sizes.max()),
     )  # fmt: skip

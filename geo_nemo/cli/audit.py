@@ -36,6 +36,7 @@ def command(overrides: tuple[str, ...], rows: int, check_rows: int, html_path: s
     from geo_nemo.config.load import load_config
     from geo_nemo.data.audit import audit_stage
     from geo_nemo.data.dataset import stage_dataset
+    from geo_nemo.data.groups import grouping_of
     from geo_nemo.data.render import row_html, row_text
     from geo_nemo.store import TokenStore
 
@@ -45,13 +46,20 @@ def command(overrides: tuple[str, ...], rows: int, check_rows: int, html_path: s
     with fetch_bar(run.data.store) as fetching:
         store = TokenStore.open(run.data.store, cache_dir=run.data.cache_dir, progress=fetching)
     split, tokenizer = store.split(SPLIT), store.tokenizer()
+    groups = grouping_of(store, run.groups)
     console = Console(highlight=False)
     audits, fragments = [], []
     for stage in run.stages:
         with progress_bar() as progress:
             wanted = max(1, rows, check_rows)
             dataset = stage_dataset(
-                run, split, tokenizer, stage, progress=progress, at_least_rows=wanted
+                run,
+                split,
+                tokenizer,
+                stage,
+                progress=progress,
+                at_least_rows=wanted,
+                groups=groups,
             )
             audit = audit_stage(dataset, max(1, check_rows), progress)
         audits.append(audit)
@@ -59,12 +67,12 @@ def command(overrides: tuple[str, ...], rows: int, check_rows: int, html_path: s
         for sample in range(min(rows, len(dataset))):
             row = dataset[sample]
             console.print(f"[bold]row {sample}[/bold]")
-            console.print(row_text(row, tokenizer, split.countries))
+            console.print(row_text(row, tokenizer, groups.names))
             if html_path:
                 title = f"<h2>Stage {stage}, row {sample}</h2>"
-                fragments.append(title + row_html(row, tokenizer, split.countries))
+                fragments.append(title + row_html(row, tokenizer, groups.names))
         console.print(_statistics(audit))
-        console.print(_countries(audit))
+        console.print(_groups(audit))
     if html_path:
         _write_page(Path(html_path), fragments)
         click.echo(html_path)
@@ -94,13 +102,14 @@ def _statistics(audit: "StageAudit") -> Table:
     return table
 
 
-def _countries(audit: "StageAudit") -> Table:
-    table = Table(title="Checked rows by country", title_justify="left")
-    table.add_column("country")
+def _groups(audit: "StageAudit") -> Table:
+    by = " and ".join(audit.by)
+    table = Table(title=f"Checked rows by {by}", title_justify="left")
+    table.add_column(by)
     for name in ("fragments", "positions", "trained labels"):
         table.add_column(name, justify="right")
-    for country, count in audit.by_country.items():
-        table.add_row(country, f"{count.fragments:,}", f"{count.positions:,}", f"{count.trained:,}")
+    for group, count in audit.by_group.items():
+        table.add_row(group, f"{count.fragments:,}", f"{count.positions:,}", f"{count.trained:,}")
     return table
 
 

@@ -23,6 +23,7 @@ def command(overrides: tuple[str, ...]) -> int:
     from geo_nemo.config import Run
     from geo_nemo.config.load import load_config
     from geo_nemo.data.dataset import Statistics
+    from geo_nemo.data.groups import grouping_of
     from geo_nemo.data.stage import build_stage_index, index_place
     from geo_nemo.store import TokenStore
 
@@ -33,6 +34,7 @@ def command(overrides: tuple[str, ...]) -> int:
             data.store, cache_dir=data.cache_dir, progress=fetching, tokens=False
         )
     split, tokenizer = store.split(SPLIT), store.tokenizer()
+    groups = grouping_of(store, run.groups)
     table = Table(title="Packing indices", title_justify="left")
     for name in ("stage", "index"):
         table.add_column(name, overflow="fold")
@@ -40,7 +42,9 @@ def command(overrides: tuple[str, ...]) -> int:
         table.add_column(name, justify="right")
     for stage in run.stages:
         with progress_bar() as progress:
-            index, built = build_stage_index(run, store.hash, split, tokenizer, stage, progress)
+            index, built = build_stage_index(
+                run, store.hash, split, tokenizer, stage, progress, groups
+            )
         found = Statistics.of(index.counts, index.documents, run.data.seq_length)
         place = index_place(run, store.hash, split, stage).path
         table.add_row(

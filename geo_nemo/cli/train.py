@@ -178,7 +178,7 @@ def train(prepared: Prepared, processes: int) -> int:
             Metrics(
                 output / "metrics.jsonl",
                 run,
-                prepared.store.countries,
+                prepared.groups,
                 prepared.tokenizer.vocab_size,
                 trainer.engine,
                 accounting,

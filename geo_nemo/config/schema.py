@@ -14,6 +14,7 @@ from geo_nemo.config.average import Average
 from geo_nemo.config.bad_steps import BadSteps
 from geo_nemo.config.checkpoint import Checkpoint
 from geo_nemo.config.data import Data, Sampling, Select
+from geo_nemo.config.groups import FieldName, Groups
 from geo_nemo.config.health import Health
 from geo_nemo.config.init import Init
 from geo_nemo.config.lengths import with_shares
@@ -27,8 +28,6 @@ from geo_nemo.config.sharing import Sharing
 from geo_nemo.config.template import LOCALIZATION, TEMPLATES, AnyTemplate, Template
 from geo_nemo.config.validation import Validation
 
-# A field of geo_nemo.metadata.fields, or a column of the user's own that a store keeps.
-FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 MAX_FIELDS = 64
 # Settings of a policy that came after its hash stood in checkpoints: where one is not set, the hash
 # is what it was without it.
@@ -200,7 +199,10 @@ class Train(Section):
 
 
 class Run(Section):
-    """A whole training run."""
+    """A whole training run.
+
+    groups: fields by which losses and token accounting are told apart: one, or two and their table.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     output_dir: str
@@ -210,6 +212,7 @@ class Run(Section):
     model: Model
     data: Data
     stages: dict[str, Stage]
+    groups: Groups = ("country",)
     train: Train
     init: Init | None = None
     parallel: Parallel = Parallel()

@@ -26,8 +26,8 @@ KEPT_VIOLATIONS = 20
 
 
 @dataclass(frozen=True)
-class CountryCount:
-    """Fragments, filled positions and trained labels of one country in the checked rows."""
+class GroupCount:
+    """Fragments, filled positions and trained labels of one group in the checked rows."""
 
     fragments: int
     positions: int
@@ -41,7 +41,7 @@ class StageAudit:
     statistics: of the windows in the dataset's index. rows, windows: checked here, of
     `total_windows` in an epoch; None where groups have epochs of their own.
     masked_share: share of filled positions that are not trained, in the checked rows.
-    broken: how often each rule was broken. violations: the first of them.
+    by: fields of the groups. broken: how often each rule was broken. violations: the first of them.
     """
 
     stage: str
@@ -51,7 +51,8 @@ class StageAudit:
     windows: int
     total_windows: int | None
     masked_share: float
-    by_country: dict[str, CountryCount]
+    by: tuple[str, ...]
+    by_group: dict[str, GroupCount]
     broken: dict[str, int]
     violations: tuple[Violation, ...]
 
@@ -62,7 +63,7 @@ def audit_stage(
     """Check whole windows from the first on, until `at_least_rows` rows are checked."""
     violations: list[Violation] = []
     broken: Counter[str] = Counter()
-    tally = np.zeros((3, len(dataset.split.countries)), dtype=np.int64)
+    tally = np.zeros((3, dataset.groups.size), dtype=np.int64)
     seen = np.zeros(dataset.split.num_documents, dtype=np.int32)
     per_epoch, total = dataset.draws.windows_per_epoch, dataset.index.num_windows
     rows = windows = 0
@@ -95,9 +96,10 @@ def audit_stage(
         windows=windows,
         total_windows=per_epoch,
         masked_share=1 - sum(trained_of) / sum(positions_of),
-        by_country={
-            country: CountryCount(fragments_of[i], positions_of[i], trained_of[i])
-            for i, country in enumerate(dataset.split.countries)
+        by=dataset.groups.fields,
+        by_group={
+            group: GroupCount(fragments_of[i], positions_of[i], trained_of[i])
+            for i, group in enumerate(dataset.groups.names)
             if fragments_of[i]
         },
         broken=dict(broken),
@@ -167,10 +169,10 @@ def _check_index(index: Index, window: Window, number: int) -> list[Violation]:
 
 
 def _count(tally: np.ndarray, row: Row) -> None:
-    """Add a row's fragments, positions and trained labels by country."""
+    """Add a row's fragments, positions and trained labels by group."""
     size = tally.shape[1]
-    filled = row.source_ids >= 0
-    sources = row.source_ids[filled]
-    tally[0] += np.bincount(sources[row.position_ids[filled] == 0], minlength=size)
-    tally[1] += np.bincount(sources, minlength=size)
-    tally[2] += np.bincount(sources[row.loss_mask[filled] == 1], minlength=size)
+    filled = row.group_ids >= 0
+    groups = row.group_ids[filled]
+    tally[0] += np.bincount(groups[row.position_ids[filled] == 0], minlength=size)
+    tally[1] += np.bincount(groups, minlength=size)
+    tally[2] += np.bincount(groups[row.loss_mask[filled] == 1], minlength=size)

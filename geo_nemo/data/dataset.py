@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,8 @@ from geo_nemo.config.stages import stage_samples
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.draws import Draws, EpochDraws
 from geo_nemo.data.dropout import fields_of
-from geo_nemo.data.index import Index, as_table
+from geo_nemo.data.groups import Grouping, by_country
+from geo_nemo.data.index import Index, as_entry
 from geo_nemo.data.index_build import Extent, build
 from geo_nemo.data.index_write import MemorySink
 from geo_nemo.data.mixing import stage_draws
@@ -87,6 +88,7 @@ class StageDataset:
     or draws of them. num_samples: rows; None for all of the index.
     index: of the rows, from `geo_nemo.data.index_cache`; planned here, in memory, where it is None.
     extent: how much is then planned; for `num_samples` rows, or one epoch, where it is None.
+    groups: of `group_ids` and of the ledger; by country where it is None.
     Raises UserError when there is no document, or when metadata leaves no room for text in a row.
     """
 
@@ -103,9 +105,12 @@ class StageDataset:
         stage: str = "",
         index: Index | None = None,
         extent: Extent | None = None,
+        groups: Grouping | None = None,
         progress: Progress = no_progress,
     ):
         self.split = split
+        self.groups = groups or by_country(split)
+        self._group_of = self.groups.reader(split)
         self.data = data
         self.policy = policy
         self.tokenizer = tokenizer
@@ -139,7 +144,7 @@ class StageDataset:
     @cached_property
     def planner(self) -> Planner:
         """Plans the windows that the index was made of, for who compares them."""
-        return Planner(self.split, self.composer, self.draws, self._key, self.data)
+        return Planner(self.split, self.composer, self.draws, self._key, self.data, self.groups)
 
     @property
     def num_documents(self) -> int:
@@ -147,13 +152,14 @@ class StageDataset:
         return self.index.documents
 
     def ledger(self, consumed_samples: int) -> dict[str, dict[str, int]]:
-        """What the first `consumed_samples` rows hold, by country: `geo_nemo.data.index.LEDGER`.
+        """What the first `consumed_samples` rows hold by the first field: `{"gb": LEDGER}`.
 
-        The same for any number of ranks. Countries of which nothing was seen are left out.
+        The same for any number of ranks. Groups of which nothing was seen are left out.
         """
         if not 0 <= consumed_samples <= self._length:
             raise ValueError(f"{consumed_samples} samples of {self._length}")
-        return as_table(self.index.ledger(consumed_samples), self.split.countries)
+        sums = self.index.ledger(consumed_samples, partial(self.groups.planned, self.split))
+        return self.groups.by(sums, as_entry)[self.groups.fields[0]]
 
     def block(self, samples: Sequence[int]) -> Block:
         """The rows of `samples`, together; errors as `build`."""
@@ -164,9 +170,10 @@ class StageDataset:
         return self._build([fragments]).row(0)
 
     def _build(self, rows: Sequence[Sequence[Fragment]]) -> Block:
+        group_of = self._group_of
         block = build_rows(
             [
-                ([self.compose(each) for each in row], [each.country for each in row])
+                ([self.compose(each) for each in row], [group_of(each) for each in row])
                 for row in rows
             ],
             self.data.seq_length,
@@ -243,7 +250,7 @@ class StageDataset:
         if extent is None:
             epoch = self.draws.windows_per_epoch if num_samples is None else None
             extent = Extent(num_samples, epoch)
-        sink = MemorySink(self.planner.dtype, self.planner.num_countries)
+        sink = MemorySink(self.planner.dtype, self.planner.num_groups)
         build(self.planner, extent, sink, progress=progress, name=self.stage)
         return sink.finish(documents)
 
@@ -315,6 +322,7 @@ def stage_dataset(
     progress: Progress = no_progress,
     *,
     at_least_rows: int | None = None,
+    groups: Grouping | None = None,
 ) -> StageDataset:
     """Rows of one stage of a run, planned in memory.
 
@@ -334,5 +342,6 @@ def stage_dataset(
         num_samples,
         stage=stage,
         extent=Extent(at_least_rows, draws.windows_per_epoch) if num_samples is None else None,
+        groups=groups,
         progress=progress,
     )

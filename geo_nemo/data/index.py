@@ -3,7 +3,7 @@
     <folder>/fragments.bin  array of `fragment_dtype`, ordered by row
     <folder>/rows.bin       int64 [rows + 1]: row r holds fragments rows[r] to rows[r + 1]
     <folder>/windows.bin    array of `WINDOW`: what each packing window added
-    <folder>/ledger.bin     int64 [windows + 1, countries, 4]: `LEDGER` of all rows before a window
+    <folder>/ledger.bin     int64 [windows + 1, groups, 4]: `LEDGER` of all rows before a window
     <folder>/index.json     written last: what it was made from, counts, sizes and hashes
 
 About 29 bytes a fragment on disk; a process holds only the pages that it reads.
@@ -12,7 +12,7 @@ About 29 bytes a fragment on disk; a process holds only the pages that it reads.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,19 +32,24 @@ WINDOW = np.dtype([("row", "<i8"), ("fragment", "<i8"), ("hash", "<u8")])
 # Documents begun, filled positions, and what their labels are: title and body tokens, metadata.
 LEDGER = ("documents", "positions", "text_tokens", "metadata_tokens")
 _CHUNK_BYTES = 1 << 24
+# From an array of fragments [m] to the group of each, int [m].
+GroupOf = Callable[[np.ndarray], np.ndarray]
+
+
+def _country(fragments: np.ndarray) -> np.ndarray:
+    return fragments["country"]
 
 
 class DamagedIndex(Exception):
     """An index that cannot be used; the message says why, without the folder."""
 
 
-def tally(fragments: np.ndarray, num_countries: int) -> np.ndarray:
-    """`LEDGER` of some fragments by country, int64 [countries, 4]."""
-    country = fragments["country"]
+def tally(fragments: np.ndarray, groups: np.ndarray, num_groups: int) -> np.ndarray:
+    """`LEDGER` of some fragments by group, int64 [groups, 4]. groups: of each fragment, [m]."""
     # Sums of one window stay below 2^53, so that bincount's floats are exact.
     begun = fragments["start"] == 0
     columns = (begun, *(fragments[name] for name in ("positions", "text", "metadata")))
-    sums = [np.bincount(country, column, minlength=num_countries) for column in columns]
+    sums = [np.bincount(groups, column, minlength=num_groups) for column in columns]
     return np.stack(sums, axis=1).astype(np.int64)
 
 
@@ -95,14 +100,17 @@ class Index:
         last = window + 1 == len(starts)
         return range(int(starts[window]), len(self) if last else int(starts[window + 1]))
 
-    def ledger(self, rows: int) -> np.ndarray:
-        """`LEDGER` of the first `rows` rows by country, int64 [countries, 4]."""
+    def ledger(self, rows: int, group_of: GroupOf = _country) -> np.ndarray:
+        """`LEDGER` of the first `rows` rows by group, int64 [groups, 4].
+
+        group_of: of some fragments, as when the index was made.
+        """
         if rows == 0 or not len(self):
             return np.zeros(self._parts.ledger.shape[1:], dtype=np.int64)
         window = self._window_of(rows - 1)
         first = self._parts.rows[self.window_rows(window).start]
         part = self._parts.fragments[int(first) : int(self._parts.rows[rows])]
-        return self._parts.ledger[window] + tally(part, self._parts.ledger.shape[1])
+        return self._parts.ledger[window] + tally(part, group_of(part), self._parts.ledger.shape[1])
 
     def _window_of(self, row: int) -> int:
         return int(np.searchsorted(self._parts.windows["row"], row, side="right")) - 1
@@ -134,7 +142,7 @@ def open_index(
     folder: Path,
     description: dict[str, Any],
     dtype: np.dtype,
-    num_countries: int,
+    num_groups: int,
     check_content: bool,
 ) -> Index | None:
     """The index in `folder`, mapped; None where there is none.
@@ -167,7 +175,7 @@ def open_index(
     )
     if len(rows) != counts.rows + 1 or len(fragments) != counts.fragments:
         raise DamagedIndex("its files do not agree")
-    ledger = ledger.reshape(len(windows) + 1, num_countries, len(LEDGER))
+    ledger = ledger.reshape(len(windows) + 1, num_groups, len(LEDGER))
     return Index(Parts(fragments, rows, windows, ledger), counts, documents, folder)
 
 
@@ -192,13 +200,6 @@ def _check_file(path: Path, size: int, digest: str, check_content: bool) -> None
         raise DamagedIndex(f"{path.name} does not match its hash")
 
 
-def as_table(ledger: np.ndarray, countries: Sequence[str]) -> dict[str, dict[str, int]]:
-    """A ledger by the names of countries and of `LEDGER`; countries without anything are left out.
-
-    Plain Python, for a checkpoint or a report.
-    """
-    return {
-        country: dict(zip(LEDGER, sums, strict=True))
-        for country, sums in zip(countries, ledger.tolist(), strict=True)
-        if any(sums)
-    }
+def as_entry(sums: np.ndarray) -> dict[str, int] | None:
+    """`LEDGER` of one group by its names, int64 [4]; None where nothing of it was seen."""
+    return dict(zip(LEDGER, sums.tolist(), strict=True)) if sums.any() else None

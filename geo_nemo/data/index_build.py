@@ -20,6 +20,7 @@ from geo_nemo.config import Data, MetadataPolicy, RunError
 from geo_nemo.config.mapped import mapped
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.draws import Draws
+from geo_nemo.data.groups import grouping_of
 from geo_nemo.data.index_write import Block
 from geo_nemo.data.window import Planner
 from geo_nemo.metadata.compose import Composer
@@ -49,7 +50,10 @@ class Sink(Protocol):
 
 @dataclass(frozen=True)
 class WorkerInput:
-    """What a worker opens for itself; `draws` comes without its documents, which are in a file."""
+    """What a worker opens for itself; `draws` comes without its documents, which are in a file.
+
+    groups: fields of the grouping.
+    """
 
     split: str
     policy: MetadataPolicy
@@ -58,6 +62,7 @@ class WorkerInput:
     draws: Draws
     documents: Path
     dtype: np.dtype
+    groups: tuple[str, ...]
 
 
 def build(
@@ -86,7 +91,7 @@ def build(
 @contextmanager
 def _blocks(planner: Planner, workers: WorkerInput | None) -> Iterator[Iterator[Block]]:
     if workers is None:
-        yield (Block.of(planner.plan(number), planner.num_countries) for number in count())
+        yield (Block.of(planner.plan(number), planner) for number in count())
         return
     number = workers.data.index_workers
     # Spawned, not forked: the process may hold threads and a GPU by now.
@@ -126,8 +131,9 @@ def _open(given: WorkerInput) -> None:
         replace(given.draws, documents=documents),
         given.key,
         given.data,
+        grouping_of(store, given.groups),
     )
 
 
 def _plan(number: int) -> Block:
-    return Block.of(_planner.plan(number), _planner.num_countries)
+    return Block.of(_planner.plan(number), _planner)

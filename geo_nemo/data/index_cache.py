@@ -37,14 +37,14 @@ _ABANDONED_S = 24 * 3600.0
 class Place:
     """Where an index lies and what it must be.
 
-    description: all that decides its content; plain JSON. dtype, num_countries: of its arrays.
+    description: all that decides its content; plain JSON. dtype, num_groups: of its arrays.
     """
 
     folder: Path
     stage: str
     description: dict[str, Any]
     dtype: np.dtype
-    num_countries: int
+    num_groups: int
 
     @property
     def path(self) -> Path:
@@ -55,9 +55,7 @@ class Place:
 
     def open(self, check_content: bool) -> Index | None:
         """The index, or None; raises `DamagedIndex`."""
-        return open_index(
-            self.path, self.description, self.dtype, self.num_countries, check_content
-        )
+        return open_index(self.path, self.description, self.dtype, self.num_groups, check_content)
 
 
 def find_or_build(place: Place, build: Callable[[Path], None]) -> tuple[Index, bool]:

@@ -24,12 +24,12 @@ from geo_nemo.data.index import (
     record_check,
     tally,
 )
-from geo_nemo.data.window import Counts, Window
+from geo_nemo.data.window import Counts, Planner, Window
 
 
 @dataclass(frozen=True)
 class Block:
-    """What one window adds. row_sizes: fragments of each row, [rows]; ledger: [countries, 4]."""
+    """What one window adds. row_sizes: fragments of each row, [rows]; ledger: [groups, 4]."""
 
     fragments: np.ndarray
     row_sizes: np.ndarray
@@ -37,19 +37,20 @@ class Block:
     counts: Counts
 
     @classmethod
-    def of(cls, window: Window, num_countries: int) -> Block:
-        """A planned window as a block."""
-        ledger = tally(window.fragments, num_countries)
+    def of(cls, window: Window, planner: Planner) -> Block:
+        """A window that `planner` planned as a block."""
+        groups = planner.group_of(window.fragments)
+        ledger = tally(window.fragments, groups, planner.num_groups)
         return cls(window.fragments, np.diff(window.row_starts), ledger, window.counts)
 
 
 class MemorySink:
     """Takes blocks into memory."""
 
-    def __init__(self, dtype: np.dtype, num_countries: int):
+    def __init__(self, dtype: np.dtype, num_groups: int):
         self._blocks: list[Block] = []
         self._dtype = dtype
-        self._num_countries = num_countries
+        self._num_groups = num_groups
 
     def add(self, block: Block) -> None:
         self._blocks.append(block)
@@ -60,7 +61,7 @@ class MemorySink:
         none = [np.empty(0, self._dtype)]
         fragments = np.concatenate([block.fragments for block in blocks] or none)
         sizes = np.concatenate([np.zeros(1, np.int64), *(block.row_sizes for block in blocks)])
-        ledger = np.zeros((len(blocks) + 1, self._num_countries, len(LEDGER)), dtype=np.int64)
+        ledger = np.zeros((len(blocks) + 1, self._num_groups, len(LEDGER)), dtype=np.int64)
         windows = np.zeros(len(blocks), dtype=WINDOW)
         counts = Counts()
         for number, block in enumerate(blocks):
@@ -76,14 +77,14 @@ class FileSink:
     Its errors are the system's: an `OSError` that names the file.
     """
 
-    def __init__(self, folder: Path, num_countries: int):
+    def __init__(self, folder: Path, num_groups: int):
         self.folder = folder
         folder.mkdir(parents=True)
         self._files = [(folder / name).open("wb") for name in FILES]
         self._hashes = [xxhash.xxh3_128() for _ in FILES]
         self._sizes = [0] * len(FILES)
         self.counts = Counts()
-        self._ledger = np.zeros((num_countries, len(LEDGER)), dtype="<i8")
+        self._ledger = np.zeros((num_groups, len(LEDGER)), dtype="<i8")
         self._write(1, np.zeros(1, dtype="<i8"))
         self._write(3, self._ledger)
 

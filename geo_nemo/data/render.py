@@ -67,14 +67,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Shown:
-    """One segment: its country ("" for padding), positions and runs."""
+    """One segment: its group ("" for padding), positions and runs."""
 
-    country: str
+    group: str
     positions: int
     runs: tuple[Run, ...]
 
 
-def segments(row: Row, tokenizer: Tokenizer, countries: Sequence[str]) -> Iterator[Shown]:
+def segments(row: Row, tokenizer: Tokenizer, groups: Sequence[str]) -> Iterator[Shown]:
     """The row's documents in order, then its padding, if any."""
     for start, stop in pairwise(row.cu_seqlens.tolist()):
         if row.segment_ids[start] < 0:
@@ -89,18 +89,18 @@ def segments(row: Row, tokenizer: Tokenizer, countries: Sequence[str]) -> Iterat
                 strict=True,
             )
         ]
-        country = countries[row.source_ids[start]]
-        yield Shown(country, stop - start, tuple(_runs(ids.tolist(), looks, tokenizer)))
+        group = groups[row.group_ids[start]]
+        yield Shown(group, stop - start, tuple(_runs(ids.tolist(), looks, tokenizer)))
 
 
-def row_text(row: Row, tokenizer: Tokenizer, countries: Sequence[str], clip: bool = True) -> Text:
+def row_text(row: Row, tokenizer: Tokenizer, groups: Sequence[str], clip: bool = True) -> Text:
     """The row for a terminal, a block a document. clip: shorten long runs in the middle."""
     from rich.text import Text
 
     text = Text()
-    for number, shown in enumerate(segments(row, tokenizer, countries)):
-        if shown.country:
-            title = f"document {number + 1}, {shown.country}, {shown.positions} positions"
+    for number, shown in enumerate(segments(row, tokenizer, groups)):
+        if shown.group:
+            title = f"document {number + 1}, {shown.group}, {shown.positions} positions"
             text.append(f"\u2500\u2500 {title}\n", style="bold")
         for run in shown.runs:
             text.append(_clipped(run.text) if clip else run.text, style=TERMINAL[run.look])
@@ -108,12 +108,12 @@ def row_text(row: Row, tokenizer: Tokenizer, countries: Sequence[str], clip: boo
     return text
 
 
-def row_html(row: Row, tokenizer: Tokenizer, countries: Sequence[str]) -> str:
+def row_html(row: Row, tokenizer: Tokenizer, groups: Sequence[str]) -> str:
     """The row as an HTML fragment: a div a document, a span a run; styled by `STYLE`."""
     parts = ['<div class="row">']
-    for shown in segments(row, tokenizer, countries):
+    for shown in segments(row, tokenizer, groups):
         spans = "".join(f'<span class="{run.look}">{escape(run.text)}</span>' for run in shown.runs)
-        where = f"{shown.country}, {shown.positions} positions" if shown.country else "end of row"
+        where = f"{shown.group}, {shown.positions} positions" if shown.group else "end of row"
         parts.append(f'<div class="doc"><span class="where">{escape(where)}</span>\n{spans}</div>')
     return "".join(parts) + "</div>"
 

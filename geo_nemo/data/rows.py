@@ -14,7 +14,7 @@ import numpy as np
 from geo_nemo.metadata.compose import LABEL_KINDS, NO_TOKENS, Composed
 from geo_nemo.metadata.record import Kind
 
-NO_SOURCE = -1
+NO_GROUP = -1
 NO_SEGMENT = -1
 # Kinds of a fragment's labels and of the padding behind it, in order.
 _RUNS = np.array([*LABEL_KINDS, Kind.PAD], np.uint8)
@@ -27,7 +27,7 @@ class Arrays:
     tokens, labels: int64. labels[t] is the token that follows tokens[t] in its document.
     position_ids: int64, from 0 in each segment.
     loss_mask: float32, 1 where labels[t] is trained.
-    source_ids: int16, country of the document as an index into the store's countries; -1: padding.
+    group_ids: int16, group of the document, by its country where no other is chosen; -1: padding.
     label_kinds: uint8, `Kind` of labels[t].
     """
 
@@ -35,7 +35,7 @@ class Arrays:
     labels: np.ndarray
     position_ids: np.ndarray
     loss_mask: np.ndarray
-    source_ids: np.ndarray
+    group_ids: np.ndarray
     label_kinds: np.ndarray
 
 
@@ -58,7 +58,7 @@ class Row(Arrays):
         """Number of the fragment that each position belongs to, int32 [s]; -1: padding."""
         sizes = np.diff(self.cu_seqlens)
         numbers = np.arange(len(sizes), dtype=np.int32).repeat(sizes)
-        numbers[self.source_ids == NO_SOURCE] = NO_SEGMENT
+        numbers[self.group_ids == NO_GROUP] = NO_SEGMENT
         return numbers
 
 
@@ -106,16 +106,16 @@ class Block(Arrays):
 
 def build_row(
     fragments: Sequence[Composed],
-    sources: Sequence[int],
+    groups: Sequence[int],
     length: int,
     pad_id: int,
     mask_loss: bool,
 ) -> Row:
     """The row of `fragments`, in this order, padded with `pad_id` to `length` positions.
 
-    sources: index of each fragment's country. Raises ValueError when the fragments do not fit.
+    groups: of each fragment. Raises ValueError when the fragments do not fit.
     """
-    return build_rows([(fragments, sources)], length, pad_id, mask_loss).row(0)
+    return build_rows([(fragments, groups)], length, pad_id, mask_loss).row(0)
 
 
 def build_rows(
@@ -124,7 +124,7 @@ def build_rows(
     pad_id: int,
     mask_loss: bool,
 ) -> Block:
-    """Rows as `build_row` makes them, of (fragments, sources) each; quicker than one by one.
+    """Rows as `build_row` makes them, of (fragments, groups) each; quicker than one by one.
 
     Each row has a fragment, and each fragment a label.
     """
@@ -132,13 +132,13 @@ def build_rows(
     # parts stands the padding that follows it, which is empty but for the last of a row.
     parts: list[np.ndarray] = []
     firsts: list[int] = []
-    countries: list[int] = []
-    for fragments, sources in rows:
+    group_ids: list[int] = []
+    for fragments, groups in rows:
         for fragment in fragments:
             parts += fragment.parts
             parts.append(NO_TOKENS)
             firsts.append(fragment.first)
-        countries.extend(sources)  # which may be an array
+        group_ids.extend(groups)  # which may be an array
     sizes = np.fromiter(map(len, parts), np.int64, len(parts)).reshape(-1, len(_RUNS))
     taken = sizes.sum(axis=1)
     counts = np.array([len(fragments) for fragments, _ in rows])
@@ -176,7 +176,7 @@ def build_rows(
         "labels": labels,
         "position_ids": np.concatenate([counted[:n] for n in lengths.tolist()]),
         "loss_mask": trained_kinds(mask_loss)[kinds].repeat(runs),
-        "source_ids": of_segments(countries, NO_SOURCE).astype(np.int16).repeat(lengths),
+        "group_ids": of_segments(group_ids, NO_GROUP).astype(np.int16).repeat(lengths),
         "label_kinds": kinds.repeat(runs),
     }
     return Block(

@@ -9,7 +9,7 @@ import numpy as np
 
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.dropout import fields_of
-from geo_nemo.data.rows import NO_SOURCE, Row
+from geo_nemo.data.rows import NO_GROUP, Row
 from geo_nemo.data.window import Fragment
 from geo_nemo.metadata.record import Kind
 
@@ -83,7 +83,7 @@ def _shape_rules(dataset: StageDataset, row: Row, fragments: Sequence[Fragment])
     )
     if tokenizer.bos_id not in (tokenizer.eos_id, tokenizer.pad_id):
         yield "BOS is never a label", np.flatnonzero(row.labels == tokenizer.bos_id)
-    yield "padding has no source", np.flatnonzero(padding != (row.source_ids == NO_SOURCE))
+    yield "padding has no group", np.flatnonzero(padding != (row.group_ids == NO_GROUP))
     yield "padding is padding", np.flatnonzero(padding & (row.tokens != tokenizer.pad_id))
 
 
@@ -101,8 +101,7 @@ def _content_rules(dataset: StageDataset, row: Row, fragment: Fragment, start: i
     trained = row.loss_mask[start:stop] == 1
     eos = [dataset.tokenizer.eos_id] if fragment.final else []
 
-    if not (row.source_ids[start:stop] == split.country[document]).all():
-        yield "source is the document's country", f"country {split.country[document]}"
+    yield from _group_rule(dataset, row, document, start, stop)
     append = policy.position == "append"
     behind = block if append and fragment.final else block[:0]
     if not append and not np.array_equal(labels[: len(block)], block):
@@ -123,12 +122,18 @@ def _content_rules(dataset: StageDataset, row: Row, fragment: Fragment, start: i
         yield "nothing else is trained", f"{trained.sum()} labels, {expected} expected"
 
 
+def _group_rule(dataset: StageDataset, row: Row, document: int, start: int, stop: int):
+    """From the store's columns, whatever stands in the index."""
+    (group,) = dataset.groups.of(dataset.split, np.array([document])).tolist()
+    if not (row.group_ids[start:stop] == group).all():
+        yield "group is that of the document", f"group {dataset.groups.names[group]}"
+
+
 def _bare_rules(dataset: StageDataset, row: Row, fragment: Fragment, start: int, stop: int):
     """The same for a plain piece, which is compared with the whole document token by token."""
     ids, is_text = whole_document(dataset, fragment)
     labels = slice(fragment.start + 1, fragment.stop + 1)
-    if not (row.source_ids[start:stop] == dataset.split.country[fragment.document]).all():
-        yield "source is the document's country", f"country {fragment.country}"
+    yield from _group_rule(dataset, row, fragment.document, start, stop)
     if not np.array_equal(row.tokens[start:stop], ids[fragment.start : fragment.stop]):
         yield "a bare piece is the document's", f"tokens {fragment.start} to {fragment.stop}"
     if not np.array_equal(row.labels[start:stop], ids[labels]):

@@ -13,6 +13,7 @@ from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.config.stages import stage_samples
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.dataset import StageDataset, all_draws
+from geo_nemo.data.groups import DEFAULT, Grouping, by_country
 from geo_nemo.data.index import Index
 from geo_nemo.data.index_build import Extent, WorkerInput, build
 from geo_nemo.data.index_cache import Place, find_or_build
@@ -35,8 +36,11 @@ def index_folder(run: Run) -> Path:
     return Path(run.data.index_dir or Path(run.output_dir) / "index")
 
 
-def index_place(run: Run, store_hash: str, split: Split, stage: str) -> Place:
-    """The place of a stage's index, keyed by all that decides which rows it takes."""
+def index_place(run: Run, store_hash: str, split: Split, stage: str, num_groups: int = 0) -> Place:
+    """The place of a stage's index, keyed by all that decides which rows it takes.
+
+    num_groups: of the run's grouping, to open the index.
+    """
     return Place(
         folder=index_folder(run),
         stage=stage,
@@ -44,7 +48,7 @@ def index_place(run: Run, store_hash: str, split: Split, stage: str) -> Place:
         dtype=fragment_dtype(
             split.num_documents, run.data.seq_length, len(run.stages[stage].metadata.fields)
         ),
-        num_countries=len(split.countries),
+        num_groups=num_groups,
     )
 
 
@@ -55,15 +59,20 @@ def build_stage_index(
     tokenizer: Tokenizer,
     stage: str,
     progress: Progress = no_progress,
+    groups: Grouping | None = None,
 ) -> tuple[Index, bool]:
-    """The index of a stage's rows, and whether it was built now; its content is checked."""
+    """The index of a stage's rows, and whether it was built now; its content is checked.
+
+    groups: those of the run; by country where it is None.
+    """
+    grouping = groups or by_country(split)
 
     def into(folder: Path) -> None:
         draws = all_draws(run, split, [stage])[stage]
         policy, sampling = run.stages[stage].metadata, run.stages[stage].sampling
         key = derive_key(run.seed, stage)
-        planner = Planner(split, Composer(policy, tokenizer), draws, key, run.data)
-        sink = FileSink(folder, planner.num_countries)
+        planner = Planner(split, Composer(policy, tokenizer), draws, key, run.data, grouping)
+        sink = FileSink(folder, planner.num_groups)
         workers = None
         if run.data.index_workers:
             path = folder / _DOCUMENTS
@@ -72,7 +81,9 @@ def build_stage_index(
             dtype = draws.documents.dtype
             # This very copy: a store on s3:// may have changed since.
             here = run.data.model_copy(update={"store": str(split.root)})
-            workers = WorkerInput(split.name, policy, here, key, empty, path, dtype)
+            workers = WorkerInput(
+                split.name, policy, here, key, empty, path, dtype, grouping.fields
+            )
         extent = Extent(stage_samples(run, stage), None)
         try:
             build(planner, extent, sink, workers, progress, stage)
@@ -84,11 +95,16 @@ def build_stage_index(
             sink.close()
         (folder / _DOCUMENTS).unlink(missing_ok=True)
 
-    return find_or_build(index_place(run, store_hash, split, stage), into)
+    return find_or_build(index_place(run, store_hash, split, stage, grouping.size), into)
 
 
 def indexed_dataset(
-    run: Run, split: Split, tokenizer: Tokenizer, stage: str, index: Index
+    run: Run,
+    split: Split,
+    tokenizer: Tokenizer,
+    stage: str,
+    index: Index,
+    groups: Grouping | None = None,
 ) -> StageDataset:
     """The rows that a stage takes, over their index."""
     return StageDataset(
@@ -101,12 +117,16 @@ def indexed_dataset(
         stage_samples(run, stage),
         stage=stage,
         index=index,
+        groups=groups,
     )
 
 
 def _description(run: Run, store_hash: str, split: str, stage: str) -> dict[str, Any]:
     data, settings = run.data, run.stages[stage]
+    # Indices by country are as they were before there were other groups.
+    groups = {} if run.groups == DEFAULT else {"groups": list(run.groups)}
     return {
+        **groups,
         "plan_version": PLAN_VERSION,
         "store": store_hash,
         "split": split,

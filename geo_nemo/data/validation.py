@@ -11,6 +11,7 @@ import numpy as np
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.data.conditions import WITH, WITHOUT, WRONG, donors, told_codes
 from geo_nemo.data.counter import derive_key, hash64
+from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.rows import Row, build_row
 from geo_nemo.metadata.compose import Composed, Composer
 from geo_nemo.metadata.record import MetadataRecord
@@ -31,10 +32,12 @@ def validation_rows(
     tokenizer: Tokenizer,
     seq_length: int,
     seed: int,
+    groups: Grouping | None = None,
 ) -> dict[str, list[Row]]:
     """Rows by arm; where `policy` has no fields, of `without` alone.
 
     policy: what the arms `with` and `wrong` tell, before the text wherever training has it.
+    groups: of `group_ids`; by country where it is None.
     """
     composer = Composer(policy.model_copy(update={"position": "prepend"}), tokenizer)
     records = [split.record(i) for i in documents]
@@ -52,14 +55,14 @@ def validation_rows(
         max(len(composer.prefix_ids(told[i])) for told in arms.values())
         for i in range(len(records))
     ]
+    group_ids = (groups or by_country(split)).of(split, documents).tolist()
     rows = {}
     for arm, told in arms.items():
         fragments = [
             _document(composer, split, int(document), told[i], seq_length - longest[i])
             for i, document in enumerate(documents)
         ]
-        sources = np.asarray(split.country)[documents].tolist()
-        rows[arm] = _rows(fragments, sources, seq_length, tokenizer.pad_id)
+        rows[arm] = _rows(fragments, group_ids, seq_length, tokenizer.pad_id)
     return rows
 
 
@@ -79,20 +82,20 @@ def _document(
     return composer.join(block, title, body[:left], final=len(body) <= left)
 
 
-def _rows(fragments: list[Composed], sources: list[int], length: int, pad_id: int) -> list[Row]:
+def _rows(fragments: list[Composed], group_ids: list[int], length: int, pad_id: int) -> list[Row]:
     """Fragments in order, as many to a row as fit."""
     rows: list[Row] = []
     held: list[Composed] = []
-    held_sources: list[int] = []
+    held_groups: list[int] = []
     used = 0
-    for fragment, source in zip(fragments, sources, strict=True):
+    for fragment, group in zip(fragments, group_ids, strict=True):
         size = len(fragment.ids) - 1
         if held and used + size > length:
-            rows.append(build_row(held, held_sources, length, pad_id, mask_loss=True))
-            held, held_sources, used = [], [], 0
+            rows.append(build_row(held, held_groups, length, pad_id, mask_loss=True))
+            held, held_groups, used = [], [], 0
         held.append(fragment)
-        held_sources.append(source)
+        held_groups.append(group)
         used += size
     if held:
-        rows.append(build_row(held, held_sources, length, pad_id, mask_loss=True))
+        rows.append(build_row(held, held_groups, length, pad_id, mask_loss=True))
     return rows

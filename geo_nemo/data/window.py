@@ -18,6 +18,7 @@ from geo_nemo.data.concat import concat
 from geo_nemo.data.counter import derive_key, permute
 from geo_nemo.data.draws import Drawn, Draws
 from geo_nemo.data.dropout import kept_fields, mask_dtype
+from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.lengths import MetadataLengths
 from geo_nemo.data.packing import (
     DocumentLengths,
@@ -131,11 +132,21 @@ class Planner:
     """Plans any window of a stage, in any order.
 
     key: of the stage, `derive_key(seed, stage)`. draws: which documents each window holds.
+    groups: by which an index sums up; by country where it is None.
     """
 
-    def __init__(self, split: Split, composer: Composer, draws: Draws, key: int, data: Data):
+    def __init__(
+        self,
+        split: Split,
+        composer: Composer,
+        draws: Draws,
+        key: int,
+        data: Data,
+        groups: Grouping | None = None,
+    ):
         self.draws = draws
-        self.num_countries = len(split.countries)
+        self._groups = groups or by_country(split)
+        self.num_groups = self._groups.size
         self.dtype = fragment_dtype(
             split.num_documents, data.seq_length, len(composer.policy.fields)
         )
@@ -144,6 +155,10 @@ class Planner:
         self._key = key
         self._data = data
         self._metadata_lengths = MetadataLengths(composer, split)
+
+    def group_of(self, fragments: np.ndarray) -> np.ndarray:
+        """The group of each of some fragments, int64 [m]."""
+        return self._groups.planned(self._split, fragments)
 
     def plan(self, number: int) -> Window:
         """Window `number`, counted over epochs."""

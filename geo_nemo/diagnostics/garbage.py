@@ -158,7 +158,7 @@ def _old_indices(folder: Path, run: Run, store_hash: str) -> Iterator[tuple[Path
     if not folder.is_dir() or folder.is_symlink():
         return
     # Its name goes by the settings and the store's hash alone, not by the store itself.
-    split = SimpleNamespace(name=SPLIT, num_documents=0, countries=())
+    split = SimpleNamespace(name=SPLIT, num_documents=0)
     own = run.model_copy(update={"output_dir": str(folder.parent)})
     names = {index_place(own, store_hash, split, stage).path.name for stage in run.stages}
     assert index_folder(own) == folder

@@ -101,8 +101,8 @@ def forward_step(
     tensors = to_device(as_batch(next(data_iterator)), device, context)
     exact = masked_loss(
         tensors["loss_mask"],
-        tensors["source_ids"],
-        len(job.store.countries),
+        tensors["group_ids"],
+        job.groups.size,
         job.run.train.z_loss,
     )
 

@@ -88,7 +88,7 @@ class BadStepRule:
 
 
 def keep_batches(
-    folder: Path, batches: Sequence[Batch], tokenizer: Tokenizer, countries: Sequence[str]
+    folder: Path, batches: Sequence[Batch], tokenizer: Tokenizer, groups: Sequence[str]
 ) -> None:
     """Write this rank's micro-batches into `folder`: arrays as .npz, rows as a coloured page.
 
@@ -106,7 +106,7 @@ def keep_batches(
         }
         np.savez_compressed(folder / f"{name}.npz", **arrays)
     rows = "".join(
-        f"<h2>micro-batch {index}, sample {sample}</h2>{row_html(row, tokenizer, countries)}"
+        f"<h2>micro-batch {index}, sample {sample}</h2>{row_html(row, tokenizer, groups)}"
         for index, batch in enumerate(batches)
         for sample, row in zip(batch.sample_ids.tolist(), rows_of(batch), strict=True)
     )

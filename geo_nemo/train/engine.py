@@ -38,7 +38,7 @@ class StepReport:
     """What one optimizer step saw, equal on every rank.
 
     loss: mean nats over the trained tokens of the global batch.
-    sums, counts: nats and trained tokens by country, [num_sources], float64, on the CPU.
+    sums, counts: nats and trained tokens by group, [num_groups], float64, on the CPU.
     work_seconds: of this rank, see geo_nemo.train.step_clock.
     """
 
@@ -57,9 +57,9 @@ def _any_loss(loss: float, step: int) -> None: ...
 class Engine:
     """This process's part of the model and its optimizer."""
 
-    def __init__(self, run: Run, vocab_size: int, num_sources: int, device: torch.device):
+    def __init__(self, run: Run, vocab_size: int, num_groups: int, device: torch.device):
         self.device = device
-        self.num_sources = num_sources
+        self.num_groups = num_groups
         self.clip_grad = run.train.clip_grad
         self.z_loss = run.train.z_loss
         self.config = transformer_config(
@@ -183,7 +183,7 @@ class Engine:
         return span(self.config.timers, name)
 
     def evaluate(self, batches: Sequence[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Nats and trained tokens by source over the batches of all ranks, [num_sources] each.
+        """Nats and trained tokens by group over the batches of all ranks, [num_groups] each.
 
         Every rank calls it with as many batches as the others of its model-parallel group.
         """
@@ -228,14 +228,12 @@ class Engine:
     def _forward_step(self, data_iterator, model):
         tensors = next(data_iterator)
         per_token_loss = forward(model, tensors)
-        loss = masked_loss(
-            tensors["loss_mask"], tensors["source_ids"], self.num_sources, self.z_loss
-        )
+        loss = masked_loss(tensors["loss_mask"], tensors["group_ids"], self.num_groups, self.z_loss)
         return per_token_loss, loss
 
     def _reduce(self, reports: list[dict[str, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Nats and counts by source over all micro-batches and ranks, on every rank."""
-        total = torch.zeros(2, self.num_sources, dtype=torch.float64, device=self.device)
+        """Nats and counts by group over all micro-batches and ranks, on every rank."""
+        total = torch.zeros(2, self.num_groups, dtype=torch.float64, device=self.device)
         if reports and parallel_state.get_tensor_model_parallel_rank() == 0:
             for report in reports:
                 total += torch.stack([report["sums"], report["counts"]])

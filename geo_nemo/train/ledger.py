@@ -1,17 +1,18 @@
-"""The ledger: what the weights were trained on, by stage and country, and what was left out.
+"""The ledger: what the weights were trained on, by stage and group, and what was left out.
 
     {"step": 6, "stages": {"condition": {"steps": 3, "trained": {...}, "left_out": {...}}},
      "notes": [{"step": 1, "action": "skip", "left_out": [1], ...}]}
 
 `trained` and `left_out` each hold rows, padding, documents, positions, text_tokens and
-metadata_tokens, and the last four `by_country`. Padding belongs to rows, not to a country. Steps
+metadata_tokens, and the last four `by_country`, or by the fields of the run's `groups`; by two of
+them `by_country_and_topic`, too. Padding belongs to rows, not to a group. Steps
 that a rewind undoes count once, as they were taken in the end. All of it follows from the packing
 index, the step and the steps that were left out, so it is the same for any number of ranks.
 Needs no torch.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from geo_nemo.config.files import write_whole
-from geo_nemo.data.index import LEDGER, Index, as_table
-from geo_nemo.train.setup import Prepared
+from geo_nemo.data.groups import Grouping, as_keys
+from geo_nemo.data.index import LEDGER, as_entry
+from geo_nemo.train.setup import SPLIT, Prepared
 from geo_nemo.train.stages import StagePlan
 
 NAME = "ledger.json"
@@ -63,14 +65,19 @@ class Ledger:
         run, first = self._prepared.run, stage.first_step
         index, size = self._prepared.index(stage), run.train.global_batch_size
         gone = sorted(step - first for step in left_out if first <= step < last)
-        away = _of_steps(index, gone, size)
-        kept = index.ledger((last - first) * size) - away
-        countries, length = self._prepared.store.countries, run.data.seq_length
+        groups, length = self._prepared.groups, run.data.seq_length
+        split = self._prepared.store.split(SPLIT)
+
+        def ledger(rows: int) -> np.ndarray:
+            return index.ledger(rows, lambda fragments: groups.planned(split, fragments))
+
+        away = _of_steps(ledger, gone, size)
+        kept = ledger((last - first) * size) - away
         rows = len(gone) * size
         return {
             "steps": last - first,
-            "trained": _entry(kept, (last - first) * size - rows, length, countries),
-            "left_out": _entry(away, rows, length, countries),
+            "trained": _entry(kept, (last - first) * size - rows, length, groups),
+            "left_out": _entry(away, rows, length, groups),
         }
 
 
@@ -79,16 +86,22 @@ def write_ledger(folder: Path, ledger: Mapping[str, Any]) -> None:
     write_whole(folder / NAME, json.dumps(ledger, indent=1).encode())
 
 
-def _of_steps(index: Index, steps: Sequence[int], size: int) -> np.ndarray:
-    """`LEDGER` by country of the rows of some steps of a stage, sorted; int64 [countries, 4]."""
-    total = np.zeros_like(index.ledger(0))
+def _of_steps(ledger: Callable[[int], np.ndarray], steps: Sequence[int], size: int) -> np.ndarray:
+    """`LEDGER` by group of the rows of some steps of a stage, sorted; int64 [groups, 4].
+
+    ledger: of the stage's first rows.
+    """
+    total = np.zeros_like(ledger(0))
     for _, run in groupby(enumerate(steps), lambda pair: pair[1] - pair[0]):
         together = [step for _, step in run]
-        total += index.ledger((together[-1] + 1) * size) - index.ledger(together[0] * size)
+        total += ledger((together[-1] + 1) * size) - ledger(together[0] * size)
     return total
 
 
-def _entry(tally: np.ndarray, rows: int, length: int, countries: Sequence[str]) -> dict[str, Any]:
+def _entry(tally: np.ndarray, rows: int, length: int, groups: Grouping) -> dict[str, Any]:
     sums = dict(zip(LEDGER, tally.sum(axis=0).tolist(), strict=True))
     padding = rows * length - sums["positions"]
-    return {"rows": rows, "padding": padding, **sums, "by_country": as_table(tally, countries)}
+    tables = as_keys(groups.by(tally, as_entry), "by_")
+    if len(groups.fields) == 2:
+        tables[f"by_{'_and_'.join(groups.fields)}"] = groups.crossed(tally, as_entry)
+    return {"rows": rows, "padding": padding, **sums, **tables}

@@ -111,9 +111,7 @@ class Trainer:
         self.stop = stop
         self.device = device
         self.directory = Path(self.run.output_dir) / "checkpoints"
-        self.engine = Engine(
-            self.run, prepared.tokenizer.vocab_size, len(prepared.store.countries), device
-        )
+        self.engine = Engine(self.run, prepared.tokenizer.vocab_size, prepared.groups.size, device)
         self.average: WeightAverage | None = None
         if self.run.average.is_kept:
             self.average = WeightAverage(self.engine, self.run.average)
@@ -280,7 +278,7 @@ class Trainer:
         """
         settings, output = self.run.bad_steps, Path(self.run.output_dir)
         folder = output / "bad_batches" / f"step_{self.step:08d}"
-        keep_batches(folder, batches, self.prepared.tokenizer, tuple(self.prepared.store.countries))
+        keep_batches(folder, batches, self.prepared.tokenizer, self.prepared.groups.names)
         self.bad.found += 1
         action = settings.policy if self.bad.found <= settings.limit else "raise"
         rewind_to = None

@@ -13,32 +13,32 @@ LossOutput = tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]
 
 
 def masked_loss(
-    loss_mask: torch.Tensor, source_ids: torch.Tensor, num_sources: int, z_loss: float = 0.0
+    loss_mask: torch.Tensor, group_ids: torch.Tensor, num_groups: int, z_loss: float = 0.0
 ) -> Callable[[torch.Tensor], LossOutput]:
     """A Megatron-Core loss function for one micro-batch.
 
     Args:
         loss_mask: 1 where a label is trained, [b, s].
-        source_ids: index of the country of each position, -1 on padding, [b, s].
-        num_sources: number of countries.
+        group_ids: index of the group of each position, as its country, -1 on padding, [b, s].
+        num_groups: number of groups.
         z_loss: coefficient of the z-loss, for a model that gives it (geo_nemo.model.z_loss).
 
     Returns:
         A function of the per-token losses in nats, [b, s], or with the squares of log Z, [2, b, s],
         that returns the sum over trained tokens of what is trained, their count (int), and a report
-        with the same keys in every micro-batch: `sums` (of the nats alone) and `counts` by source,
-        each [num_sources], in float64.
+        with the same keys in every micro-batch: `sums` (of the nats alone) and `counts` by group,
+        each [num_groups], in float64.
     """
     mask = loss_mask.flatten()
-    sources = source_ids.flatten().clamp(min=0).long()
+    groups = group_ids.flatten().clamp(min=0).long()
 
     def loss(per_token_loss: torch.Tensor) -> LossOutput:
         nats, squares = per_token_loss if z_loss else (per_token_loss, None)
         nats = _masked(nats, mask)
-        zeros = torch.zeros(num_sources, dtype=torch.float64, device=nats.device)
+        zeros = torch.zeros(num_groups, dtype=torch.float64, device=nats.device)
         report = {
-            "sums": zeros.index_add(0, sources, nats.detach().double()),
-            "counts": zeros.index_add(0, sources, mask.double()),
+            "sums": zeros.index_add(0, groups, nats.detach().double()),
+            "counts": zeros.index_add(0, groups, mask.double()),
         }
         trained = nats.sum()
         if squares is not None:

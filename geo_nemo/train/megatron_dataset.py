@@ -61,7 +61,7 @@ class PackedDatasetConfig(BlendedMegatronDatasetConfig):
 class PackedDataset(MegatronDataset):
     """Rows of `StageDataset` as dictionaries of arrays; the path is that of a token store.
 
-    Keys are those of a batch (`tokens, labels, loss_mask, position_ids, source_ids, ...`, each
+    Keys are those of a batch (`tokens, labels, loss_mask, position_ids, group_ids, ...`, each
     [s]), `cu_seqlens` and `max_seqlen`. `cu_seqlens` differs in length from row to row, so a
     collating loader needs `geo_nemo.data.batches.stack_rows`.
     """

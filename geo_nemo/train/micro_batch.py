@@ -16,7 +16,7 @@ from geo_nemo.data.batches import Batch
 from geo_nemo.model.context import PADDING, ContextRank
 
 # What a batch tells of each token, and what padding has in its place.
-_OF_A_TOKEN = {"tokens": 0, "labels": 0, "loss_mask": 0, "position_ids": 0, "source_ids": -1}
+_OF_A_TOKEN = {"tokens": 0, "labels": 0, "loss_mask": 0, "position_ids": 0, "group_ids": -1}
 
 
 Item, Begun = TypeVar("Item"), TypeVar("Begun")

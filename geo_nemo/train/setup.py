@@ -11,6 +11,7 @@ from geo_nemo.config import Run, UserError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.config.whole import flatten
 from geo_nemo.data.dataset import StageDataset
+from geo_nemo.data.groups import Grouping, grouping_of
 from geo_nemo.data.index import Index
 from geo_nemo.data.index_cache import wait_for
 from geo_nemo.data.stage import build_stage_index, index_place, indexed_dataset
@@ -40,6 +41,7 @@ _FREE = (
     "validation",
     "bad_steps",
     "average",
+    "groups",
 )
 _FREE_KEYS = (
     "data.store",
@@ -57,12 +59,14 @@ _FREE_GROUPS = ("precision.fp8.",)
 class Prepared:
     """A run whose inputs are open and checked.
 
-    indices: of the stages that were asked for. origin: of the first weights; None: the seed.
+    groups: of loss and accounting. indices: of the stages that were asked for. origin: of the first
+    weights; None: the seed.
     """
 
     run: Run
     store: TokenStore
     tokenizer: Tokenizer
+    groups: Grouping
     stages: list[StagePlan]
     fingerprint: dict[str, str]
     origin: Origin | None = None
@@ -79,10 +83,16 @@ class Prepared:
             split = self.store.split(SPLIT)
             if rank() == 0:
                 self.indices[stage.name], _ = build_stage_index(
-                    self.run, self.store.hash, split, self.tokenizer, stage.name, progress
+                    self.run,
+                    self.store.hash,
+                    split,
+                    self.tokenizer,
+                    stage.name,
+                    progress,
+                    self.groups,
                 )
             else:
-                place = index_place(self.run, self.store.hash, split, stage.name)
+                place = index_place(self.run, self.store.hash, split, stage.name, self.groups.size)
                 self.indices[stage.name] = wait_for(place, progress)
         return self.indices[stage.name]
 
@@ -104,7 +114,12 @@ class Prepared:
             # What was found before rank 0 was here may be what it has replaced since.
             del self.indices[stage.name]
         return indexed_dataset(
-            self.run, self.store.split(SPLIT), self.tokenizer, stage.name, self.index(stage)
+            self.run,
+            self.store.split(SPLIT),
+            self.tokenizer,
+            stage.name,
+            self.index(stage),
+            self.groups,
         )
 
 
@@ -123,6 +138,7 @@ def prepare(
     tokenizer = store.tokenizer()
     for name, stage in run.stages.items():
         check_columns(stage.metadata, store, f"stages.{name}.metadata")
+    groups = grouping_of(store, run.groups)
     check_layout(run, tokenizer.vocab_size, world_size)
     check_fp8(run, tokenizer.vocab_size)
     profile = run.logging.profile
@@ -136,6 +152,7 @@ def prepare(
         run=run,
         store=store,
         tokenizer=tokenizer,
+        groups=groups,
         stages=plan_stages(run),
         fingerprint=fingerprint(run, store, tokenizer, origin),
         origin=origin,

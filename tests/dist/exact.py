@@ -15,7 +15,7 @@ from tests.support.tiny import tiny_run
 
 CPU = torch.device("cpu")
 VOCAB_SIZE = 640
-NUM_SOURCES = 3
+NUM_GROUPS = 3
 LENGTH = 64
 
 
@@ -36,7 +36,7 @@ def row(rng, lengths, trained):
         labels=rng.integers(0, VOCAB_SIZE, LENGTH),
         position_ids=np.concatenate([np.arange(n) for n in lengths]),
         loss_mask=mask,
-        source_ids=np.repeat(np.arange(len(lengths)) % NUM_SOURCES, lengths),
+        group_ids=np.repeat(np.arange(len(lengths)) % NUM_GROUPS, lengths),
         label_kinds=np.full(LENGTH, 5, np.uint8),
         cu_seqlens=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
         max_seqlen=max(lengths),
@@ -88,17 +88,17 @@ class Oracle:
 
         run = layout_run("store", "out", parallel_of_one_model)
         with model_parallel(run.parallel, run.seed):
-            engine = Engine(run, VOCAB_SIZE, NUM_SOURCES, CPU)
+            engine = Engine(run, VOCAB_SIZE, NUM_GROUPS, CPU)
             weights = {n: w.detach().double() for n, w in engine.module.named_parameters()}
         self.found, self.nats = {}, {}
         for name, make in BATCHES.items():
             batches = make()
             loss, gradients, nll = batch_loss_and_gradients(weights, run.model, batches)
-            sources = torch.from_numpy(np.concatenate([b.source_ids.ravel() for b in batches]))
+            sources = torch.from_numpy(np.concatenate([b.group_ids.ravel() for b in batches]))
             mask = torch.from_numpy(np.concatenate([b.loss_mask.ravel() for b in batches]))
-            sums = torch.zeros(NUM_SOURCES, dtype=torch.float64)
+            sums = torch.zeros(NUM_GROUPS, dtype=torch.float64)
             sums.index_add_(0, sources, nll * mask)
-            counts = torch.zeros(NUM_SOURCES, dtype=torch.float64)
+            counts = torch.zeros(NUM_GROUPS, dtype=torch.float64)
             counts.index_add_(0, sources, mask.double())
             self.found[name] = (loss, gradients, sums, counts)
             self.nats[name] = [
@@ -119,7 +119,7 @@ def errors(parallel, oracle):
     replicas = parallel.data_parallel_size(world_size())
     told = {}
     with model_parallel(parallel, run.seed):
-        engine = Engine(run, VOCAB_SIZE, NUM_SOURCES, CPU)
+        engine = Engine(run, VOCAB_SIZE, NUM_GROUPS, CPU)
         weights = [w.detach().clone() for w in engine.parameters()]
         for name, make in BATCHES.items():
             for weight, initial in zip(engine.parameters(), weights, strict=True):
@@ -141,8 +141,8 @@ def errors(parallel, oracle):
                 "gradient": max(differences),
                 "largest_gradients": sizes,
                 "evaluated": abs(float(evaluated.sum()) - sum(oracle.nats[name][:replicas])),
-                "by_source": float((sums - source_sums).abs().max() / source_sums.sum()),
-                "counts_by_source": (counts - source_counts).abs().max().item(),
+                "by_group": float((sums - source_sums).abs().max() / source_sums.sum()),
+                "counts_by_group": (counts - source_counts).abs().max().item(),
                 "counted": sum(float(report["counts"].sum()) for report in reports),
                 "compared": compared,
                 "parameters": sum(w.numel() for w in weights),

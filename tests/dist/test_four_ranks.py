@@ -59,8 +59,8 @@ def test_loss_and_gradients_of_four_ranks_equal_the_oracle(rank, layout, four_ra
         told = json.loads((four_ranks / f"oracle-{rank}.json").read_text())[layout][batches]
         assert told["loss"] <= 1e-6, batches
         assert told["gradient"] <= 1e-6, batches
-        assert told["by_source"] <= 1e-6, batches
-        assert told["counts_by_source"] == 0, batches
+        assert told["by_group"] <= 1e-6, batches
+        assert told["counts_by_group"] == 0, batches
         assert told["compared"] == told["parameters"], batches
 
 

@@ -54,9 +54,9 @@ def test_loss_and_gradients_of_two_ranks_equal_the_oracle(rank, batches, layout,
     told = json.loads((two_ranks / f"oracle-{rank}.json").read_text())[layout][batches]
     assert told["loss"] <= 1e-6
     assert told["gradient"] <= 1e-6
-    assert told["by_source"] <= 1e-6
+    assert told["by_group"] <= 1e-6
     assert told["evaluated"] <= 1e-3  # of up to some hundred nats in fp32
-    assert told["counts_by_source"] == 0
+    assert told["counts_by_group"] == 0
     assert told["compared"] == told["parameters"]
     assert min(told["largest_gradients"]) > 1e-4, "no gradient to compare"
 

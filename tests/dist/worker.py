@@ -18,7 +18,7 @@ from geo_nemo.runtime.device import allow_only_deterministic
 from geo_nemo.runtime.distributed import model_parallel, world
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.train.setup import prepare
-from tests.dist.exact import NUM_SOURCES, VOCAB_SIZE, Oracle, errors, layout_run
+from tests.dist.exact import NUM_GROUPS, VOCAB_SIZE, Oracle, errors, layout_run
 from tests.support.batches import ragged_batches
 
 CPU = torch.device("cpu")
@@ -136,7 +136,7 @@ def said_of_a_bad_batch(parallel, trained):
 
     run = layout_run("store", "out", parallel)
     with model_parallel(parallel, run.seed):
-        engine = Engine(run, VOCAB_SIZE, NUM_SOURCES, CPU)
+        engine = Engine(run, VOCAB_SIZE, NUM_GROUPS, CPU)
         batches = ragged_batches(seed=0, vocab_size=VOCAB_SIZE, shares=(0.5,) * 4)
         for batch in batches:
             batch.tokens[batch.tokens == 77] = 78

@@ -6,7 +6,7 @@ from geo_nemo.data.batches import Batch, stack_rows
 from geo_nemo.data.rows import Row
 
 
-def random_row(rng, length, vocab_size, trained_share, num_sources=3):
+def random_row(rng, length, vocab_size, trained_share, num_groups=3):
     """A row of documents of random lengths, `trained_share` of its labels trained."""
     borders = [0]
     while borders[-1] < length:
@@ -17,7 +17,7 @@ def random_row(rng, length, vocab_size, trained_share, num_sources=3):
         labels=rng.integers(0, vocab_size, length),
         position_ids=np.concatenate([np.arange(n) for n in lengths]),
         loss_mask=(rng.random(length) < trained_share).astype(np.float32),
-        source_ids=np.repeat(rng.integers(0, num_sources, len(lengths)), lengths),
+        group_ids=np.repeat(rng.integers(0, num_groups, len(lengths)), lengths),
         label_kinds=np.full(length, 5, np.uint8),
         cu_seqlens=np.array(borders, np.int32),
         max_seqlen=int(lengths.max()),

@@ -17,7 +17,7 @@ def own_logits(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
         labels=nothing,
         position_ids=np.arange(n),
         loss_mask=np.ones(n, np.float32),
-        source_ids=nothing,
+        group_ids=nothing,
         label_kinds=nothing.astype(np.uint8),
         cu_seqlens=np.array([0, n], np.int32),
         max_seqlen=n,

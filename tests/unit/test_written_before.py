@@ -66,7 +66,7 @@ def test_a_run_goes_on_from_its_checkpoint_over_its_index(run, single_process):
         store = TokenStore.open(STORE)
         path = Path(run.output_dir, "metrics.jsonl")
         vocab_size = store.tokenizer().vocab_size
-        made.callbacks = [Metrics(path, run, store.countries, vocab_size, made.engine)]
+        made.callbacks = [Metrics(path, run, made.prepared.groups, vocab_size, made.engine)]
         assert made.fit()
     finally:
         torch.use_deterministic_algorithms(False)

@@ -56,7 +56,7 @@ def batch(shape: Shape, step: int) -> Batch:
     length, drawn = shape.seq_length, tokens(shape, step)
     row = Row(
         tokens=drawn[:-1], labels=drawn[1:], position_ids=np.arange(length),
-        loss_mask=np.ones(length, np.float32), source_ids=np.zeros(length, np.int64),
+        loss_mask=np.ones(length, np.float32), group_ids=np.zeros(length, np.int64),
         label_kinds=np.zeros(length, np.uint8),
         cu_seqlens=np.array([0, length], np.int32), max_seqlen=length,
     )  # fmt: skip

@@ -69,17 +69,17 @@ def model_config(settings: Sequence[str]) -> RunConfig:
 class ExactLoss(MegatronLossReduction):
     """Sum and count of a micro-batch for the gradients; the mean over the global batch to log.
 
-    by_source: nats and trained tokens of the last global batch by country, [2, num_sources].
+    by_group: nats and trained tokens of the last global batch by group, [2, num_groups].
     """
 
-    def __init__(self, num_sources: int, z_loss: float = 0.0):
+    def __init__(self, num_groups: int, z_loss: float = 0.0):
         super().__init__()
-        self.num_sources = num_sources
+        self.num_groups = num_groups
         self.z_loss = z_loss
-        self.by_source: torch.Tensor | None = None
+        self.by_group: torch.Tensor | None = None
 
     def forward(self, batch: dict[str, Any], forward_out: torch.Tensor) -> LossOutput:
-        loss = masked_loss(batch["loss_mask"], batch["source_ids"], self.num_sources, self.z_loss)
+        loss = masked_loss(batch["loss_mask"], batch["group_ids"], self.num_groups, self.z_loss)
         return loss(forward_out)
 
     def reduce(self, losses_reduced_per_micro_batch: list[dict[str, torch.Tensor]]) -> torch.Tensor:
@@ -88,7 +88,7 @@ class ExactLoss(MegatronLossReduction):
         total = torch.stack([torch.stack([r["sums"], r["counts"]]) for r in reports]).sum(0)
         group = parallel_state.get_data_parallel_group(with_context_parallel=True)
         dist.all_reduce(total, group=group)
-        self.by_source = total
+        self.by_group = total
         nats, tokens = total.sum(-1)
         return (nats / tokens.clamp(min=1)).float()
 
@@ -122,7 +122,7 @@ class ExactSteps:
     def training_loss_reduction(self) -> ExactLoss:
         if not getattr(self, "_exact_loss", None):
             job = self.trainer.datamodule.job
-            self._exact_loss = ExactLoss(len(job.store.countries), job.run.train.z_loss)
+            self._exact_loss = ExactLoss(job.groups.size, job.run.train.z_loss)
         return self._exact_loss
 
     @property

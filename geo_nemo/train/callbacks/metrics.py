@@ -13,6 +13,7 @@ import torch.distributed as dist
 from geo_nemo.config import Run
 from geo_nemo.config.files import writing
 from geo_nemo.config.lines import keep_lines
+from geo_nemo.data.groups import Grouping, as_keys, mean_by_group
 from geo_nemo.model.flops import peak_flops, train_flops
 from geo_nemo.train.callbacks.accounting import Accounting
 from geo_nemo.train.callbacks.loggers import Loggers, scalars
@@ -32,18 +33,18 @@ class Metrics:
     seconds (a step, mean since the last line), tokens_per_second (positions, padding included,
     since the last line), mfu (share of the chip's peak; absent where that is unknown), memory_gb
     (most of rank 0's device so far; on a CPU what it holds now), consumed_samples (of the stage),
-    trained_tokens (of the step), loss_by_country (countries that the step saw), what `accounting`
-    adds up (`Accounting.totals`), timing (`Times.exchanged` and `Accounting.efficiency`), and,
-    where `logging.batch_digest` is on, crc32 of the tokens and masks that this rank trained on.
-    Those of `MACHINE_KEYS` tell of the machine; all others are the same however often a run was
-    stopped.
+    trained_tokens (of the step), loss_by_country, or by the fields of `groups` (of those that the
+    step saw), what `accounting` adds up (`Accounting.totals`), timing (`Times.exchanged` and
+    `Accounting.efficiency`), and, where `logging.batch_digest` is on, crc32 of the tokens and masks
+    that this rank trained on. Those of `MACHINE_KEYS` tell of the machine; all others are the same
+    however often a run was stopped.
     """
 
     def __init__(
         self,
         path: Path,
         run: Run,
-        countries: tuple[str, ...],
+        groups: Grouping,
         vocab_size: int,
         engine: Engine,
         accounting: Accounting | None = None,
@@ -51,7 +52,7 @@ class Metrics:
     ):
         self.path = path
         self.run = run
-        self.countries = countries
+        self.groups = groups
         self.vocab_size = vocab_size
         self.engine = engine
         self.accounting = accounting
@@ -108,13 +109,7 @@ class Metrics:
 
     def _line(self, event: StepEvent, param_norm: float, timing: dict) -> dict:
         report, seconds = event.report, self.times.seconds
-        by_country = {
-            country: total / count
-            for country, total, count in zip(
-                self.countries, report.sums.tolist(), report.counts.tolist(), strict=True
-            )
-            if count
-        }
+        by_group = mean_by_group(self.groups, report.sums.numpy(), report.counts.numpy())
         line = {
             "step": event.step,
             "steps_done": event.step + 1,
@@ -128,7 +123,7 @@ class Metrics:
             "memory_gb": _memory_gb(self.engine.device),
             "consumed_samples": event.consumed_samples,
             "trained_tokens": report.trained_tokens,
-            "loss_by_country": by_country,
+            **as_keys(by_group, "loss_by_"),
         }
         if self.accounting is not None:
             line |= self.accounting.totals(event.step + 1)

@@ -1,4 +1,4 @@
-"""Validation during a run: the loss with, without and with wrong metadata, by country.
+"""Validation during a run: the loss with, without and with wrong metadata, by group.
 
 The difference between without and with is what the model has from metadata; the one between wrong
 and without shows whether it trusts what it is told.
@@ -17,6 +17,7 @@ from geo_nemo.config.files import writing
 from geo_nemo.config.lines import keep_lines
 from geo_nemo.data.batches import Batch, stack_rows
 from geo_nemo.data.conditions import WITH, WITHOUT, WRONG
+from geo_nemo.data.groups import as_keys, mean_by_group
 from geo_nemo.data.rows import Row
 from geo_nemo.data.validation import choose_documents, validation_rows
 from geo_nemo.train.callbacks.loggers import Loggers, of_validation
@@ -30,7 +31,7 @@ class Validate:
 
     Each line: step (the last one taken; counts from 0), steps_done (step + 1), stage, loss (mean
     nats over titles and bodies, by arm), gap (without - with) and trust (wrong - without), tokens,
-    loss_by_country (by arm and country).
+    loss_by_country, or by the fields of the run's `groups` (by arm and group).
 
     weights: opens a block in which the engine has the weights to be measured.
     """
@@ -49,7 +50,7 @@ class Validate:
         self.weights = weights
         self.every_steps = prepared.run.validation.every_steps
         self.last_step = prepared.run.train.steps
-        self.countries = prepared.store.countries
+        self.groups = prepared.groups
         self.latest: dict | None = None
         self.batches = _batches(prepared)
 
@@ -79,21 +80,17 @@ class Validate:
         return (losses[WITHOUT] + losses.get(WITH, losses[WITHOUT])) / 2
 
     def _measure(self) -> dict:
-        losses, by_country = {}, {}
+        losses, by_field = {}, {field: {} for field in self.groups.fields}
         tokens = 0
         for arm, batches in self.batches.items():
             with self.weights():
                 sums, counts = self.engine.evaluate(batches)
             tokens = int(counts.sum())
             losses[arm] = float(sums.sum()) / tokens
-            by_country[arm] = {
-                country: total / count
-                for country, total, count in zip(
-                    self.countries, sums.tolist(), counts.tolist(), strict=True
-                )
-                if count
-            }
-        measured = {"loss": losses, "tokens": tokens, "loss_by_country": by_country}
+            of_arm = mean_by_group(self.groups, sums.numpy(), counts.numpy())
+            for field, means in of_arm.items():
+                by_field[field][arm] = means
+        measured = {"loss": losses, "tokens": tokens, **as_keys(by_field, "loss_by_")}
         if WITH in losses:
             measured["gap"] = losses[WITHOUT] - losses[WITH]
             measured["trust"] = losses[WRONG] - losses[WITHOUT]
@@ -110,7 +107,13 @@ def _batches(prepared: Prepared) -> dict[str, list[Batch]]:
     documents = choose_documents(split, run.validation.documents, run.seed)
     policy = _told(prepared)
     rows = validation_rows(
-        split, documents, policy, prepared.tokenizer, run.data.seq_length, run.seed
+        split,
+        documents,
+        policy,
+        prepared.tokenizer,
+        run.data.seq_length,
+        run.seed,
+        prepared.groups,
     )
     rank = parallel_state.get_data_parallel_rank()
     size = parallel_state.get_data_parallel_world_size()

@@ -52,7 +52,7 @@ def test_statistics_of_one_document():
     assert audit.statistics.fill == 32 / 48
     assert audit.statistics.metadata_share == 10 / 32
     assert audit.masked_share == pytest.approx(11 / 32)
-    assert {c: vars(n) for c, n in audit.by_country.items()} == {
+    assert {c: vars(n) for c, n in audit.by_group.items()} == {
         "gb": {"fragments": 1, "positions": 32, "trained": 21}
     }
 
@@ -92,8 +92,8 @@ FALSIFICATIONS = [
     ("tokens", 0, 9, "a document starts with BOS"),
     ("tokens", -1, 9, "padding is padding"),
     ("position_ids", 3, 0, "positions restart in each segment"),
-    ("source_ids", -1, 0, "padding has no source"),
-    ("source_ids", 2, 1, "source is the document's country"),
+    ("group_ids", -1, 0, "padding has no group"),
+    ("group_ids", 2, 1, "group is that of the document"),
     ("cu_seqlens", -1, 47, "segments tile the row"),
     ("cu_seqlens", 1, 0, "segments tile the row"),
 ]

@@ -195,13 +195,13 @@ def test_empty_body_and_empty_title_train_eos_alone():
     assert row.loss_mask.tolist() == [0, 1] + [0] * 46
 
 
-def test_source_ids_are_indices_of_the_splits_countries():
+def test_group_ids_are_indices_of_the_splits_countries():
     documents = [
         Document(title=[], body=[1000], country="us"),
         Document(title=[], body=[1001], country="gb"),
     ]
     row = dataset(documents, MetadataPolicy(fields=()))[0]
-    source = {int(t): int(s) for t, s in zip(row.labels, row.source_ids, strict=True)}
+    source = {int(t): int(s) for t, s in zip(row.labels, row.group_ids, strict=True)}
     assert (source[1000], source[1001]) == (1, 0)  # countries are gb, us
 
 

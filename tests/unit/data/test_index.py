@@ -10,7 +10,8 @@ import pytest
 
 from geo_nemo.config import UserError
 from geo_nemo.data import index_cache
-from geo_nemo.data.index import FILES, NAME, as_table
+from geo_nemo.data.groups import Axis, Grouping
+from geo_nemo.data.index import FILES, NAME, as_entry
 from geo_nemo.data.index_build import Extent, build
 from geo_nemo.data.index_cache import Place, find_or_build, wait_for
 from geo_nemo.data.index_write import FileSink, MemorySink
@@ -27,12 +28,12 @@ def planned(packing="best fit", policy="default"):
 
 def place_of(folder, data, **changes) -> Place:
     made_from = {"seed": data.seed, **changes}
-    return Place(folder, "s", made_from, data.planner.dtype, data.planner.num_countries)
+    return Place(folder, "s", made_from, data.planner.dtype, data.planner.num_groups)
 
 
 def builder(data, description):
     def into(folder):
-        sink = FileSink(folder, data.planner.num_countries)
+        sink = FileSink(folder, data.planner.num_groups)
         build(data.planner, Extent(ROWS, None), sink)
         sink.finish(description, data.num_documents)
 
@@ -74,7 +75,7 @@ def test_the_ledger_counts_what_the_rows_hold(tmp_path, packing, policy):
         row = data[consumed]
         for place, fragment in enumerate(data.fragments(consumed)):
             span = slice(row.cu_seqlens[place], row.cu_seqlens[place + 1])
-            country = countries[row.source_ids[span.start]]
+            country = countries[row.group_ids[span.start]]
             text = np.isin(row.label_kinds[span], [Kind.TITLE, Kind.BODY])
             begins = fragment.start == 0
             expected[country][0] += int(begins)
@@ -85,9 +86,9 @@ def test_the_ledger_counts_what_the_rows_hold(tmp_path, packing, policy):
 
 def test_a_ledger_names_countries_and_leaves_out_the_unseen():
     ledger = np.array([[0, 0, 0, 0], [2, 30, 20, 5]])
-    assert as_table(ledger, ("gb", "no")) == {
-        "no": {"documents": 2, "positions": 30, "text_tokens": 20, "metadata_tokens": 5}
-    }
+    groups = Grouping([Axis("country", ("gb", "no"), "country", np.arange(2))])
+    sums = {"documents": 2, "positions": 30, "text_tokens": 20, "metadata_tokens": 5}
+    assert groups.by(ledger, as_entry) == {"country": {"no": sums}}
 
 
 def damage(path, how):
@@ -172,7 +173,7 @@ def test_a_build_that_fails_leaves_nothing_that_looks_whole(tmp_path):
     place = place_of(tmp_path, data)
 
     def fails(folder):
-        FileSink(folder, data.planner.num_countries).close()
+        FileSink(folder, data.planner.num_groups).close()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -269,6 +270,6 @@ def test_a_torn_index_is_waited_out(tmp_path):
 
 def test_a_window_of_few_rare_groups_may_add_no_row():
     data = planned()
-    sink = MemorySink(data.planner.dtype, data.planner.num_countries)
+    sink = MemorySink(data.planner.dtype, data.planner.num_groups)
     assert len(sink.finish(0)) == 0
     assert sink.finish(0).ledger(0).tolist() == [[0, 0, 0, 0]] * 3

@@ -29,7 +29,7 @@ def row_of(body: str, title: str = "", length: int = 32, **policy):
 def test_golden_runs_of_a_row():
     row, tokenizer = row_of("It rains.", "Big news")
     document, padding = segments(row, tokenizer, COUNTRIES)
-    assert (document.country, document.positions) == ("gb", 13)
+    assert (document.group, document.positions) == ("gb", 13)
     assert [(run.look, run.text) for run in document.runs] == [
         ("masked", "<s>"),
         ("meta masked", "COUNTRY: gb\u23ce\n\u23ce\n"),

@@ -27,7 +27,7 @@ def test_golden_row_of_two_fragments_and_padding():
     assert row.labels.tolist() == [20, 21, 30, 40, 31, 50, 2, 22, 21, 31, 60, 61, 9, 9, 9, 9]
     assert row.loss_mask.tolist() == [0, 0, 0, 1, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0]
     assert row.position_ids.tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 0, 1, 2, 3]
-    assert row.source_ids.tolist() == [4] * 7 + [0] * 5 + [-1] * 4
+    assert row.group_ids.tolist() == [4] * 7 + [0] * 5 + [-1] * 4
     assert row.segment_ids.tolist() == [0] * 7 + [1] * 5 + [-1] * 4
     assert row.label_kinds.tolist() == [2, 2, 3, 4, 3, 5, 6, 2, 2, 3, 5, 5, 0, 0, 0, 0]
     assert row.cu_seqlens.tolist() == [0, 7, 12, 16]
@@ -54,7 +54,7 @@ def test_types_of_the_arrays():
         "labels": "int64",
         "position_ids": "int64",
         "loss_mask": "float32",
-        "source_ids": "int16",
+        "group_ids": "int16",
         "label_kinds": "uint8",
         "cu_seqlens": "int32",
     }
@@ -89,7 +89,7 @@ def test_rows_equal_a_loop_over_tokens(case, padding, mask_loss):
                 (part.ids[place], part.ids[place + 1], place, trained, number, kind, number)
             )
     expected += [(7, 7, place, False, -1, PAD, -1) for place in range(padding)]
-    columns = (row.tokens, row.labels, row.position_ids, row.loss_mask, row.source_ids)
+    columns = (row.tokens, row.labels, row.position_ids, row.loss_mask, row.group_ids)
     columns += (row.label_kinds, row.segment_ids)
     assert list(zip(*(column.tolist() for column in columns), strict=True)) == expected
 

@@ -149,8 +149,8 @@ def trained(prepared, step):
 def count(counted, batch, countries):
     """Add a batch: documents by their title, positions by country, text and metadata by kind."""
     for row in rows_of(batch):
-        for position in np.flatnonzero(row.source_ids >= 0):
-            sums = counted[countries[row.source_ids[position]]]
+        for position in np.flatnonzero(row.group_ids >= 0):
+            sums = counted[countries[row.group_ids[position]]]
             sums[1] += 1
             sums[2] += row.label_kinds[position] in (Kind.TITLE, Kind.BODY)
             sums[3] += row.label_kinds[position] == Kind.METADATA
@@ -158,7 +158,7 @@ def count(counted, batch, countries):
         for segment in set(row.segment_ids[titles].tolist()):
             place = int(np.flatnonzero(row.segment_ids == segment)[0])
             # Every document of this store has a title, on its first fragment and no other.
-            counted[countries[row.source_ids[place]]][0] += 1
+            counted[countries[row.group_ids[place]]][0] += 1
 
 
 def test_the_ledger_starts_empty_and_ends_with_the_run(tiny_store, tmp_path):

@@ -95,9 +95,9 @@ def test_a_rewind_ends_as_a_run_that_left_the_batch_out(tiny_store, tmp_path, si
     assert skipping.fit()
 
     rewinding = trainer(run_of(tiny_store, tmp_path / "rewind", BadSteps(policy="rewind")))
-    store, path = rewinding.prepared.store, tmp_path / "rewind" / "metrics.jsonl"
+    groups, path = rewinding.prepared.groups, tmp_path / "rewind" / "metrics.jsonl"
     path.parent.mkdir()
-    rewinding.callbacks = [Metrics(path, rewinding.run, store.countries, 640, rewinding.engine)]
+    rewinding.callbacks = [Metrics(path, rewinding.run, groups, 640, rewinding.engine)]
     refuse_once(rewinding, 4)
     assert rewinding.fit()
 

@@ -72,7 +72,7 @@ def walked(events, countries):
         stage = found.setdefault(event.stage.name, {"rows": 0, "padding": 0, "by_country": {}})
         for batch in event.batches:
             stage["rows"] += len(batch.tokens)
-            stage["padding"] += int(np.sum(batch.source_ids < 0))
+            stage["padding"] += int(np.sum(batch.group_ids < 0))
             for row in rows_of(batch):
                 walk_row(stage["by_country"], row, countries)
     return found
@@ -82,7 +82,7 @@ def walk_row(by_country, row, countries):
     for segment in range(row.segment_ids.max() + 1):
         here = row.segment_ids == segment
         kinds = row.label_kinds[here]
-        country = countries[row.source_ids[here][0]]
+        country = countries[row.group_ids[here][0]]
         sums = by_country.setdefault(country, dict.fromkeys(LEDGER, 0))
         # Every document of this store has a title, on its first fragment and no other.
         sums["documents"] += int(Kind.TITLE in kinds)

@@ -115,14 +115,14 @@ def test_a_packed_row_gives_each_document_the_loss_it_has_alone(engine):
     assert ((packed[0].double() - alone) / alone).abs().max() <= TOLERANCE
 
 
-def test_loss_by_source_adds_up_and_a_source_without_tokens_counts_zero(engine):
+def test_loss_by_group_adds_up_and_a_group_without_tokens_counts_zero(engine):
     batches = ragged_batches(seed=4, vocab_size=VOCAB_SIZE, shares=(0.5, 0.0), rows=2)
     for batch in batches:
-        batch.source_ids[batch.source_ids == 1] = 0
+        batch.group_ids[batch.group_ids == 1] = 0
     model = tiny_run("store", "out").model
     _, _, nll = batch_loss_and_gradients(weights_of(engine), model, batches)
     mask = np.concatenate([b.loss_mask.ravel() for b in batches]).astype(bool)
-    sources = np.concatenate([b.source_ids.ravel() for b in batches])
+    sources = np.concatenate([b.group_ids.ravel() for b in batches])
 
     report = engine.train_step(batches, step=0)
 

@@ -21,9 +21,9 @@ def lines(path):
 
 def metrics_of(made, logging=None, kind=Metrics):
     run = made.run.model_copy(update={"logging": logging}) if logging else made.run
-    store, vocab_size = made.prepared.store, made.prepared.tokenizer.vocab_size
+    groups, vocab_size = made.prepared.groups, made.prepared.tokenizer.vocab_size
     path = made.directory.parent / "metrics.jsonl"
-    return kind(path, run, store.countries, vocab_size, made.engine)
+    return kind(path, run, groups, vocab_size, made.engine)
 
 
 def test_loss_by_country_equals_the_oracle_s_and_absent_countries_are_absent(
@@ -44,7 +44,7 @@ def test_loss_by_country_equals_the_oracle_s_and_absent_countries_are_absent(
     loss, _, nll = batch_loss_and_gradients(initial, made.run.model, batches)
     nll = nll.numpy()
     mask = np.concatenate([b.loss_mask.ravel() for b in batches]) > 0
-    sources = np.concatenate([b.source_ids.ravel() for b in batches])
+    sources = np.concatenate([b.group_ids.ravel() for b in batches])
     expected = {
         country: nll[mask & (sources == index)].mean()
         for index, country in enumerate(prepared.store.countries)

@@ -98,7 +98,7 @@ def test_losses_gap_and_countries_equal_the_oracle_s(tiny_store, tmp_path, singl
         loss, _, nll = batch_loss_and_gradients(weights, made.run.model, batches)
         assert last["loss"][arm] == pytest.approx(loss, rel=1e-6)
         mask = np.concatenate([b.loss_mask.ravel() for b in batches]) > 0
-        sources = np.concatenate([b.source_ids.ravel() for b in batches])
+        sources = np.concatenate([b.group_ids.ravel() for b in batches])
         for country, value in last["loss_by_country"][arm].items():
             index = made.prepared.store.countries.index(country)
             here = nll.numpy()[mask & (sources == index)]

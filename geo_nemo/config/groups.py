@@ -1,0 +1,28 @@
+"""The names of metadata fields, and those by which losses and tokens are told apart."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+# A field of geo_nemo.metadata.fields, or a column of the user's own that a store keeps.
+FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+
+
+def _listed(value: Any) -> Any:
+    """`topic` is `[topic]`."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _different(fields: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(fields)) != len(fields):
+        raise ValueError(f"names {fields[0]} twice")
+    return fields
+
+
+# One field, or two and the table of both.
+Groups = Annotated[
+    tuple[FieldName, ...],
+    Field(min_length=1, max_length=2),
+    BeforeValidator(_listed),
+    AfterValidator(_different),
+]
