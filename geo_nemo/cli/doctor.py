@@ -44,8 +44,8 @@ def diagnose(
     output: Path, store: str | Path | None = None, tokenizer: str | Path | None = None
 ) -> Iterator[Finding]:
     """Every finding, one after the other."""
+    from geo_nemo.diagnostics.limits import check_open_files
     from geo_nemo.runtime.doctor import check_software
-    from geo_nemo.runtime.limits import check_open_files
     from geo_nemo.runtime.machine import check_machine
 
     yield from check_software()
@@ -82,7 +82,7 @@ def check_store(path: str | Path) -> Finding:
     """
     from geo_nemo.config import UserError
     from geo_nemo.config.remote import is_remote
-    from geo_nemo.runtime.limits import too_many_shards
+    from geo_nemo.diagnostics.limits import too_many_shards
     from geo_nemo.store import TokenStore
     from geo_nemo.store.remote import read_remote_manifest
 

@@ -73,7 +73,7 @@ def command(
     from geo_nemo.cli.plan_tables import print_plan
     from geo_nemo.cli.progress import fetch_bar
     from geo_nemo.config.files import write_whole
-    from geo_nemo.runtime.limits import too_many_shards
+    from geo_nemo.diagnostics.limits import too_many_shards
     from geo_nemo.train.plan import check_fit, make_plan, plan_prepared
     from geo_nemo.train.setup import prepare
 
