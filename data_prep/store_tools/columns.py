@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from geo_nemo.config.errors import UserError
-from geo_nemo.metadata.record import MetadataRecord
+from geo_nemo.metadata.record import NOTHING, MetadataRecord
 from geo_nemo.store import TokenStore
+from geo_nemo.store.field_column import DocumentFields
 from geo_nemo.store.paths import BLOCK, DEFAULT_SCHEME, split_scheme
 from geo_nemo.store.shard import Shard
 
@@ -56,7 +57,7 @@ def documents(
     if chosen is None:
         chosen = np.arange(shard.num_documents)
     hosts, countries = store.hosts, store.countries
-    paths = stored_paths(shard, chosen)
+    paths, fields = stored_paths(shard, chosen), shard.fields
     for start in range(0, len(chosen), CHUNK):
         rows = chosen[start : start + CHUNK]
         columns = (
@@ -67,8 +68,9 @@ def documents(
             shard.source_map[shard.source_code[rows]].tolist(),
             *borders(shard.title_end, rows),
             *borders(shard.body_end, rows),
+            rows.tolist(),
         )
-        for country, host, year, quality, source, title, title_end, body, body_end in zip(
+        for country, host, year, quality, source, title, title_end, body, body_end, row in zip(
             *columns, strict=True
         ):
             scheme, path = split_scheme(next(paths)) if with_path else (DEFAULT_SCHEME, "")
@@ -82,6 +84,7 @@ def documents(
                 year=year,
                 quality=quality,
                 source=store.sources[source],
+                extra=DocumentFields(fields, row) if fields else NOTHING,
             )
             yield record, shard.title_tokens[title:title_end], shard.body_tokens[body:body_end]
 

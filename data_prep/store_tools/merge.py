@@ -1,7 +1,7 @@
 """One store of several with the same tokenizer; see `duplicates` for what is left out.
 
 Shards of which every document stays are taken as they are, by hard links where the file system has
-them; only their host maps are new. The others are copied without what is left out.
+them; only their maps of hosts and values are new. The others are copied without what is left out.
 """
 
 import shutil
@@ -20,7 +20,7 @@ from data_prep.tokenise.store_writer import shard_place
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.store import TokenStore
-from geo_nemo.store.manifest import SPLITS, SourceEntry
+from geo_nemo.store.manifest import SPLITS, FieldKind, SourceEntry
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ def merge_stores(roots: Sequence[Path], out: Path, progress: Progress = no_progr
     """Make the store `out` of the stores in `roots`, whole or not at all.
 
     Raises UserError where `out` exists, another process makes it, tokenizers differ, or stores
-    give a country different continents.
+    give a country different continents or a field different types.
     """
     check_free(out)
     if len(roots) < 2:
         raise UserError("give two stores or more to merge")
     stores = [TokenStore.open(root) for root in roots]
     _check_tokenizers(stores)
-    continents = _continents(stores)
+    continents, kinds = _continents(stores), _kinds(stores)
     tokenizer = stores[0].tokenizer()
     with workplace(out) as folder:
         scratch, made = folder / "compare", folder / "store"
@@ -73,6 +73,7 @@ def merge_stores(roots: Sequence[Path], out: Path, progress: Progress = no_progr
             continents,
             _quarantine(stores, merger.lines),
             _sources(stores),
+            kinds,
         )
         move_store(made, out)
     return Merged(tuple(merger.lines), merger.taken, merger.copied, TokenStore.open(out).hash)
@@ -138,6 +139,23 @@ def _continents(stores: Sequence[TokenStore]) -> dict[str, str]:
                     f"{store.root} has {country} in {continent}, a store before it in "
                     f"{found[country]}: prepare one of them again"
                 )
+    return found
+
+
+def _kinds(stores: Sequence[TokenStore]) -> dict[str, FieldKind]:
+    """Kind of each field; free text where it is that in one of the stores."""
+    found: dict[str, FieldKind] = {}
+    for store in stores:
+        for name, field in store.manifest.fields.items():
+            before = found.setdefault(name, field.kind)
+            if before != field.kind and "text" not in (before, field.kind):
+                raise UserError(
+                    f"{store.root} has the field {name} as a {field.kind}, a store before it as a "
+                    f"{before}: prepare one of them again with the other's type of "
+                    f"fields.extra.{name}"
+                )
+            if field.kind == "text":
+                found[name] = "text"
     return found
 
 

@@ -9,7 +9,7 @@ from data_prep.store_tools.columns import borders, lengths, stored_paths
 from data_prep.tokenise.assemble import FinishedShard, place_shard
 from data_prep.tokenise.shard_writer import Columns, ShardWriter, Tokens
 from geo_nemo.store import TokenStore
-from geo_nemo.store.manifest import CountryEntry
+from geo_nemo.store.manifest import CountryEntry, is_own_to_a_store
 from geo_nemo.store.shard import Shard
 
 # What is in memory at once.
@@ -17,8 +17,8 @@ COPIED_DOCUMENTS, COPIED_TOKENS = 4096, 1 << 22
 
 
 def take_whole(store: TokenStore, shard: Shard, root: Path, split: str, place: str):
-    """The shard as the shard `place` of the store `root`; its host map is not taken over."""
-    files = {name: entry for name, entry in shard.entry.files.items() if name != "host_map.bin"}
+    """The shard as the shard `place` of the store `root`; its maps are not taken over."""
+    files = {n: entry for n, entry in shard.entry.files.items() if not is_own_to_a_store(n)}
     place_shard(shard.root, files, root / place)
     tokens = lengths(shard.title_end) + lengths(shard.body_end)
     names = shard.entry.countries
@@ -29,7 +29,7 @@ def take_whole(store: TokenStore, shard: Shard, root: Path, split: str, place: s
         for code, name in enumerate(names)
     }
     entry = shard.entry.model_copy(update={"path": place, "files": files})
-    return FinishedShard(split, entry, by_country, lambda: _host_names(store, shard))
+    return FinishedShard(split, entry, by_country, lambda: _host_names(store, shard), root / place)
 
 
 def copy_rows(
@@ -48,7 +48,9 @@ def copy_rows(
         if writer is not None:
             writer.abandon()
         raise
-    return FinishedShard(split, written.entry, written.by_country, lambda: written.hosts)
+    return FinishedShard(
+        split, written.entry, written.by_country, lambda: written.hosts, root / place
+    )
 
 
 def _parts(shard: Shard, rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -75,6 +77,7 @@ def _columns(store: TokenStore, shard: Shard, rows: np.ndarray) -> Columns:
         quality=shard.quality[rows],
         content_hash=shard.content_hash[rows],
         cluster=shard.cluster[rows],
+        fields={name: column.joined(rows) for name, column in shard.fields.items()},
     )
 
 

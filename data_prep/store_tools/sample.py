@@ -82,6 +82,7 @@ def sample_store(
             {country: store.continent_of[country] for country in present},
             {},
             store.manifest.sources,
+            {name: field.kind for name, field in store.manifest.fields.items()},
         )
         move_store(made, out)
     return Sampled(

@@ -1,17 +1,19 @@
 """Makes a store of finished shards: host table, tokenizer, and the manifest last.
 
-In memory: the host names of all shards (about 200 bytes each), and the manifest.
+In memory: the host names of all shards (about 200 bytes each), then the values of one field of the
+user's own at a time, and the manifest.
 """
 
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from data_prep.tokenise.field_writer import MOST_VALUES, write_fields
 from data_prep.tokenise.hashed_file import HashedFile, write_column
 from geo_nemo.config.files import writing
 from geo_nemo.metadata.tokenizer import Tokenizer, copy_tokenizer
@@ -20,6 +22,7 @@ from geo_nemo.store.manifest import (
     MANIFEST_NAME,
     SPLITS,
     CountryEntry,
+    FieldKind,
     Manifest,
     ShardEntry,
     SourceEntry,
@@ -34,12 +37,14 @@ class FinishedShard:
     """A shard that stands in its place in the store.
 
     hosts: reads the names of the shard's hosts, in the order of their codes.
+    folder: where its files are now.
     """
 
     split: str
     entry: ShardEntry
     by_country: dict[str, CountryEntry]
     hosts: Callable[[], Sequence[str]]
+    folder: Path
 
 
 def assemble(
@@ -50,19 +55,24 @@ def assemble(
     continents: dict[str, str],
     quarantine: dict[str, int],
     sources: Iterable[SourceEntry],
+    kinds: Mapping[str, FieldKind],
+    most_values: int = MOST_VALUES,
 ) -> Manifest:
-    """Write hosts.txt, each shard's host map, the tokenizer and the manifest of the store `root`.
+    """Write hosts.txt, the values of fields, each shard's maps, the tokenizer and the manifest.
 
-    continents: of every country of the corpus; one that a shard has must be in it.
+    root: of the store. continents: of every country of the corpus; one that a shard has must be in
+    it. kinds: of the fields of the user's own. most_values: that are numbered of one of them.
     """
     hosts = sorted({host for shard in shards for host in shard.hosts()})
     hosts_entry = _write_hosts(root / HOSTS_NAME, hosts)
     index = {host: number for number, host in enumerate(hosts)}
     entries: dict[str, list[ShardEntry]] = {split: [] for split in SPLITS}
-    for shard in shards:
+    places = [(shard.folder, shard.entry) for shard in shards]
+    fields, maps = write_fields(root, places, kinds, most_values)
+    for shard, field_maps in zip(shards, maps, strict=True):
         lines = np.array([index[host] for host in shard.hosts()], np.uint32)
         host_map = write_column(root / shard.entry.path / "host_map.bin", lines)
-        files = dict(sorted({**shard.entry.files, "host_map.bin": host_map}.items()))
+        files = dict(sorted({**shard.entry.files, **field_maps, "host_map.bin": host_map}.items()))
         entries[shard.split].append(shard.entry.model_copy(update={"files": files}))
     manifest = Manifest(
         tokenizer=tokenizer_entry(tokenizer, copy_tokenizer(tokenizer_path, root)),
@@ -77,6 +87,7 @@ def assemble(
         },
         quarantine=dict(sorted(quarantine.items())),
         sources=tuple(sources),
+        fields=fields,
     )
     written = HashedFile(root / MANIFEST_NAME)
     written.write(manifest.to_bytes())

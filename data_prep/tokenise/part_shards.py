@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from data_prep.engine import TaskProgress
 from data_prep.tokenise.encoders import Choice, first_unequal
+from data_prep.tokenise.field_writer import FOUND
 from data_prep.tokenise.shard_writer import Columns, ShardWriter, Tokens, WrittenShard
 from geo_nemo.config.errors import RunError
 from geo_nemo.store.manifest import SPLITS, CountryEntry, ShardEntry
@@ -22,6 +23,7 @@ from geo_nemo.store.paths import with_scheme
 
 COLUMNS = (
     "url", "host", "path", "country", "year", "quality", "source", "title", "text", "hash",
+    *FOUND,
 )  # fmt: skip
 # Ids of so many documents stay in a processor's cache; more at once is slower.
 BATCH = 256
@@ -41,6 +43,7 @@ def write_part(
     dtype: str,
     check_documents: int,
     progress: TaskProgress,
+    fields: Iterable[str] = FOUND,
 ) -> dict[str, WrittenShard]:
     """Fill `<folder>/<split>/` for each split that has documents; the shards by split.
 
@@ -49,7 +52,9 @@ def write_part(
     cluster: uint64 [n]. dtype: of token ids.
     check_documents: of the documents that are kept so many, at equal distances, are encoded by the
         reference too. Raises EncoderDiffers where ids are not the same.
+    fields: columns of text that are metadata beyond what every document has.
     """
+    fields = tuple(fields)
     writers: dict[str, ShardWriter] = {}
     checked = _spread(np.flatnonzero(outcome < len(SPLITS)), check_documents, len(outcome))
     start = done = 0
@@ -68,7 +73,7 @@ def write_part(
                 bodies = [texts[row] for row in at.tolist()]
                 rows = at + start
                 titles, bodies = _encoded(some["title"], bodies, choice, checked[rows])
-                writers[split].add(_columns(some, titles, bodies, cluster[rows]))
+                writers[split].add(_columns(some, titles, bodies, cluster[rows], fields))
             start += len(batch)
             done += pc.sum(pc.binary_length(batch["text"])).as_py() or 0
             progress(done, start)
@@ -120,7 +125,13 @@ def _encoded(
     return Tokens.joined(found_titles), Tokens.joined(found_bodies)
 
 
-def _columns(batch: pa.RecordBatch, titles: Tokens, bodies: Tokens, cluster: np.ndarray) -> Columns:
+def _columns(
+    batch: pa.RecordBatch,
+    titles: Tokens,
+    bodies: Tokens,
+    cluster: np.ndarray,
+    fields: tuple[str, ...],
+) -> Columns:
     secure = pc.starts_with(batch["url"], "http:").to_pylist()
     schemes = ("https", "http")
     return Columns(
@@ -137,6 +148,7 @@ def _columns(batch: pa.RecordBatch, titles: Tokens, bodies: Tokens, cluster: np.
         quality=batch["quality"].to_numpy(zero_copy_only=False),
         content_hash=content_hashes(batch["hash"]),
         cluster=cluster,
+        fields={name: batch[name] for name in fields},
     )
 
 

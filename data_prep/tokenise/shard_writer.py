@@ -1,15 +1,18 @@
 """Writes one shard of the token store: token columns as they come, the others when it is closed.
 
-In memory until then: 40 bytes a document, and the shard's host names.
+In memory until then: 40 bytes a document, 4 more for each field of the user's own, and the shard's
+host names and values.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data_prep.tokenise.codes import Codes, narrow
+from data_prep.tokenise.field_writer import FieldWriter
 from data_prep.tokenise.hashed_file import HashedFile, write_column
 from data_prep.tokenise.path_column import PathColumn
 from geo_nemo.store.manifest import ColumnEntry, CountryEntry, ShardEntry
@@ -48,6 +51,8 @@ class Columns:
 
     country, host, source: names, or an Arrow array of them.
     path: as geo_nemo.store.paths.with_scheme makes it.
+    fields: of the user's own, by name: text, None or empty where a document has no value; several
+        values of one have geo_nemo.store.field_column.SEVERAL between them.
     """
 
     titles: Tokens
@@ -60,12 +65,15 @@ class Columns:
     quality: np.ndarray
     content_hash: np.ndarray
     cluster: np.ndarray
+    fields: "Mapping[str, Sequence[str | None] | pa.Array]" = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.titles)
 
     def __getitem__(self, part: slice) -> "Columns":
-        return Columns(*(getattr(self, name)[part] for name in self.__dataclass_fields__))
+        names = [name for name in self.__dataclass_fields__ if name != "fields"]
+        fields = {name: values[part] for name, values in self.fields.items()}
+        return Columns(*(getattr(self, name)[part] for name in names), fields)
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,8 @@ class ShardWriter:
         self._tokens = {name: HashedFile(folder / f"{name}.bin") for name in ("title", "body")}
         self._path_file = HashedFile(folder / "path.bin")
         self._paths = PathColumn(self._path_file)
-        self._codes = {name: _Codes() for name in ("country", "host", "source")}
+        self._codes = {name: Codes() for name in ("country", "host", "source")}
+        self._fields: dict[str, FieldWriter] = {}
         self._kept: dict[str, list[np.ndarray]] = {}
 
     def add(self, columns: Columns) -> None:
@@ -114,6 +123,8 @@ class ShardWriter:
         self._keep("cluster", cluster[others])
         self._keep("cluster_at", (others + self.documents).astype(np.uint64))
         self._paths.add(list(columns.path))
+        for name, values in columns.fields.items():
+            self._fields.setdefault(name, FieldWriter(name)).add(values, self.documents)
         self.documents += len(columns)
 
     def close(self, path: str) -> WrittenShard:
@@ -122,7 +133,7 @@ class ShardWriter:
         lengths = {name: self._taken(f"{name}_length", np.int64) for name in self._tokens}
         for name, file in self._tokens.items():
             files[f"{name}.bin"] = file.close_column(self._dtype.name)
-            self._write(files, f"{name}_end", _narrow(np.cumsum(lengths[name], dtype=np.uint64)))
+            self._write(files, f"{name}_end", narrow(np.cumsum(lengths[name], dtype=np.uint64)))
         country = self._taken("country", np.uint32)
         by_country = self._by_country(country, lengths["title"] + lengths["body"])
         for name, codes in self._codes.items():
@@ -131,11 +142,13 @@ class ShardWriter:
         for name, dtype in (("year", np.int16), ("quality", np.uint8), ("hash", np.uint64),
                             ("cluster", np.uint64)):  # fmt: skip
             self._write(files, name, self._taken(name, dtype))
-        self._write(files, "cluster_at", _narrow(self._taken("cluster_at", np.uint64)))
+        self._write(files, "cluster_at", narrow(self._taken("cluster_at", np.uint64)))
         ends = self._paths.close()
         files["path.bin"] = self._path_file.close_column("uint8")
-        self._write(files, "path_end", _narrow(ends))
+        self._write(files, "path_end", narrow(ends))
         self._write(files, "path_dict", np.frombuffer(self._paths.dictionary, np.uint8))
+        for written in self._fields.values():
+            files |= written.close(self._folder, self.documents)
         entry = ShardEntry(
             path=path,
             documents=self.documents,
@@ -170,24 +183,3 @@ class ShardWriter:
             name: CountryEntry(documents=int(documents[code]), tokens=int(sums[code]))
             for name, code in sorted(names.items())
         }
-
-
-class _Codes:
-    """Names numbered in the order in which they come."""
-
-    def __init__(self):
-        self.names: dict[str, int] = {}
-
-    def of(self, names: "Sequence[str] | pa.Array") -> np.ndarray:
-        known = self.names
-        if not hasattr(names, "dictionary_encode"):
-            return np.array([known.setdefault(name, len(known)) for name in names], np.uint32)
-        # A dictionary lists its values in the order in which they come, too.
-        encoded = names.dictionary_encode()
-        codes = self.of(encoded.dictionary.to_pylist())
-        return codes[encoded.indices.to_numpy(zero_copy_only=False)]
-
-
-def _narrow(ends: np.ndarray) -> np.ndarray:
-    """Rising numbers in 4 bytes where they fit, else in 8."""
-    return ends.astype(np.uint32) if not len(ends) or ends[-1] < 1 << 32 else ends

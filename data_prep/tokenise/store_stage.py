@@ -21,12 +21,11 @@ from data_prep.tokenise.store_writer import shard_place
 from data_prep.tokenise.tokenise_stage import Tokenise
 from data_prep.tokenise.tokenizer_stage import TokenizerStage
 from geo_nemo.metadata.geography import continent_of
-from geo_nemo.store.manifest import COLUMNS, SPLITS, Manifest, SourceEntry
+from geo_nemo.store.manifest import SPLITS, Manifest, SourceEntry
 
-STORE_VERSION = "1"
+STORE_VERSION = "2"
 STORE_FOLDER = "store"
 TASK_ID = "store"
-HOST_MAP = "host_map.bin"
 
 
 class Store(Stage):
@@ -62,6 +61,7 @@ class Store(Stage):
             {country: continent_of(country) for country in countries},
             _set_aside(ingest, tokenise),
             [SourceEntry(**each) for receipt in ingest for each in receipt.counts["sources"]],
+            {},
         )
         progress(task.size, sum(split.documents for split in manifest.splits.values()))
         return _counts(manifest, made.path, tokenise)
@@ -72,8 +72,7 @@ class Store(Stage):
         files = {
             f"{place}/{name}": source / name
             for place, (_, source) in _places(self.config).items()
-            for name in COLUMNS
-            if name != HOST_MAP
+            for name in read_shard(source)[0].files
         }
         files |= {name: own / name for name in receipts[0].files}
         publish_tree(Path(self.config.output) / STORE_FOLDER, tasks[0].key, files)
@@ -94,7 +93,7 @@ def _places(config) -> dict[str, tuple[str, Path]]:
 def _finished(place: str, split: str, source: Path) -> FinishedShard:
     entry, by_country = read_shard(source)
     entry = entry.model_copy(update={"path": place})
-    return FinishedShard(split, entry, by_country, lambda: read_hosts(source))
+    return FinishedShard(split, entry, by_country, lambda: read_hosts(source), source)
 
 
 def _set_aside(ingest: list[Receipt], tokenise: list[Receipt]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Writes a whole token store in one process, from documents and their ids."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -10,7 +10,8 @@ import numpy as np
 from data_prep.tokenise.assemble import FinishedShard, assemble
 from data_prep.tokenise.shard_writer import Columns, ShardWriter, Tokens, WrittenShard
 from geo_nemo.metadata.tokenizer import Tokenizer
-from geo_nemo.store.manifest import Manifest, SourceEntry, token_dtype
+from geo_nemo.store.field_column import SEVERAL
+from geo_nemo.store.manifest import FieldKind, Manifest, SourceEntry, token_dtype
 from geo_nemo.store.paths import DEFAULT_SCHEME, with_scheme
 
 DEFAULT_SOURCE = "default"
@@ -24,6 +25,7 @@ class StoreDocument:
     content_hash: 64 bits of the hash of the text.
     year: 0 where it is unknown. quality: 0 to 100. source: name of the input source.
     cluster: of near-duplicates; None where the document is alone.
+    fields: of the user's own; a tuple where the document has several values.
     """
 
     host: str
@@ -35,6 +37,7 @@ class StoreDocument:
     source: str = DEFAULT_SOURCE
     cluster: int | None = None
     scheme: str = DEFAULT_SCHEME
+    fields: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
 
 
 class StoreWriter:
@@ -42,6 +45,7 @@ class StoreWriter:
 
     countries: every country of the corpus. continents: the continent of each of them.
     shard_documents: documents in a shard, at most.
+    kinds: of fields of the user's own; one that is not named is a category.
     """
 
     def __init__(
@@ -52,12 +56,14 @@ class StoreWriter:
         countries: Sequence[str],
         continents: dict[str, str],
         shard_documents: int,
+        kinds: Mapping[str, FieldKind] | None = None,
     ):
         self.root = root
         self.tokenizer = tokenizer
         self._tokenizer_path = tokenizer_path
         self._continents = {country: continents[country] for country in countries}
         self._shard_documents = shard_documents
+        self._kinds = kinds or {}
         self._dtype = token_dtype(tokenizer.vocab_size)
         self._open: dict[str, ShardWriter] = {}
         self._written: list[tuple[str, WrittenShard]] = []
@@ -88,7 +94,13 @@ class StoreWriter:
         for split in list(self._open):
             self._finish_shard(split)
         finished = [
-            FinishedShard(split, shard.entry, shard.by_country, lambda shard=shard: shard.hosts)
+            FinishedShard(
+                split,
+                shard.entry,
+                shard.by_country,
+                lambda shard=shard: shard.hosts,
+                self.root / shard.entry.path,
+            )
             for split, shard in self._written
         ]
         return assemble(
@@ -99,6 +111,7 @@ class StoreWriter:
             self._continents,
             quarantine,
             sources,
+            self._kinds,
         )
 
     def abandon(self) -> None:
@@ -142,7 +155,15 @@ def _columns(
         quality=np.array([d.quality for d in documents], np.uint8),
         content_hash=hashes,
         cluster=np.array(clusters, np.uint64),
+        fields={
+            name: [_joined(document.fields.get(name)) for document in documents]
+            for name in sorted({name for document in documents for name in document.fields})
+        },
     )
+
+
+def _joined(value: str | tuple[str, ...] | None) -> str | None:
+    return SEVERAL.join(value) if isinstance(value, tuple) else value
 
 
 def flat_tokens(parts: Sequence[Sequence[int]], dtype: str) -> Tokens:

@@ -25,7 +25,7 @@ from geo_nemo.config.errors import RunError
 from geo_nemo.config.files import write_whole
 from geo_nemo.store.manifest import token_dtype
 
-TOKENISE_VERSION = "1"
+TOKENISE_VERSION = "2"
 REFERENCE_ONLY = "reference_only"
 
 

@@ -35,13 +35,13 @@ def column_problems(
 
 def _ends(shard: ShardEntry, columns: dict[str, np.ndarray]) -> Iterator[Problem]:
     for name, tokens in (("title", shard.title_tokens), ("body", shard.body_tokens)):
-        if not _rise_to(columns[f"{name}_end.bin"], len(columns[f"{name}.bin"])):
+        if not rise_to(columns[f"{name}_end.bin"], len(columns[f"{name}.bin"])):
             yield f"{name}_end.bin", f"does not match {name}.bin"
         if len(columns[f"{name}.bin"]) != tokens:
             yield f"{name}.bin", f"holds {len(columns[f'{name}.bin'])} tokens, not {tokens}"
     ends = columns["path_end.bin"]
     blocks = -(-shard.documents // BLOCK)
-    if len(ends) != blocks or not _rise_to(ends, len(columns["path.bin"])):
+    if len(ends) != blocks or not rise_to(ends, len(columns["path.bin"])):
         yield "path_end.bin", "does not match path.bin"
         return
     paths = PathBlocks(columns["path.bin"], ends, columns["path_dict.bin"])
@@ -77,7 +77,8 @@ def _clusters(shard: ShardEntry, columns: dict[str, np.ndarray]) -> Iterator[Pro
         yield "cluster_at.bin", "does not match cluster.bin"
 
 
-def _rise_to(ends: np.ndarray, last: int) -> bool:
+def rise_to(ends: np.ndarray, last: int) -> bool:
+    """Whether ends rise, and the last one is `last`; 0 where there is none."""
     # Neighbours are compared, not subtracted: the type is unsigned.
     rises = bool((ends[1:] >= ends[:-1]).all())
     return rises and (int(ends[-1]) if len(ends) else 0) == last

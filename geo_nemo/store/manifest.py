@@ -4,10 +4,16 @@
     <store>/hosts.txt                     sorted; one a line
     <store>/tokenizer.model               or tokenizer.json, or tokenizer.tiktoken and its .json
     <store>/<split>/<shard>/<column>.bin  the columns of COLUMNS
+    <store>/<split>/<shard>/field.<name>.<part>.bin   of FIELD_COLUMNS, for language, date and each
+                                          field of the user's own that a document of the shard has
+    <store>/fields/<name>.text.bin        the values of such a field, sorted, the first one empty,
+    <store>/fields/<name>.end.bin         and where each ends
 
 Country, source and host are numbered within a shard, so that a shard stays as it is when it comes
 to stand beside others: the manifest lists a shard's countries and sources by name, and `host_map`
-holds the line in hosts.txt of each of its hosts.
+holds the line in hosts.txt of each of its hosts; `field.<name>.map` does so for a field's values.
+
+Format 2 has no fields; it is read as it is.
 """
 
 import hashlib
@@ -15,12 +21,12 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from geo_nemo.config.errors import UserError
-from geo_nemo.config.schema import NonNegative, Section
+from geo_nemo.config.schema import FieldName, NonNegative, Section
 
-FORMAT_VERSION = 2
+FORMAT_VERSION, READ_VERSIONS = 3, (2, 3)
 SPLITS = ("train", "validation", "test")
 MANIFEST_NAME = "manifest.json"
 HOSTS_NAME = "hosts.txt"
@@ -54,6 +60,22 @@ COLUMNS: dict[str, tuple[Dtype, ...]] = {
     "path_dict.bin": ("uint8",),
     "path_end.bin": _ENDS,
 }
+
+# Columns of a field of the user's own; see geo_nemo.store.field_column.
+#   code             one a document: the number of its value in the shard, or of its list; 0: none
+#   text, end        the shard's values one behind another, in UTF-8, and where each ends
+#   map              of each of them its number in the store; absent where the store numbers none
+#   item, item_end   the values of the shard's lists, and where each list ends; absent without lists
+FIELD_COLUMNS: dict[str, tuple[Dtype, ...]] = {
+    "code": _INDEX,
+    "text": ("uint8",),
+    "end": _ENDS,
+    "map": ("uint32",),
+    "item": _INDEX,
+    "item_end": _ENDS,
+}
+FIELDS_FOLDER = "fields"
+FieldKind = Literal["category", "text", "number", "date"]
 
 # The documents themselves, nearly all of a store; plans, indices and counts need the others alone.
 TOKEN_COLUMNS = ("title.bin", "body.bin")
@@ -98,6 +120,20 @@ class CountryEntry(Section):
     tokens: NonNegative
 
 
+class FieldEntry(Section):
+    """A field of the user's own.
+
+    kind: what its values are; `text` where the store does not number them, so that they make no
+        groups. many: a document may have several values.
+    values: of all documents, and the empty one. files: `text` and `end` of the values, by part.
+    """
+
+    kind: FieldKind
+    many: bool
+    values: NonNegative
+    files: dict[Literal["text", "end"], ColumnEntry]
+
+
 class ShardEntry(Section):
     """One folder of columns; `path` is relative to the store.
 
@@ -137,9 +173,10 @@ class Manifest(Section):
 
     countries: sorted. continents: of each country. source_names: sorted; names of input sources.
     quarantine: records set aside, by reason. sources: the raw files.
+    fields: columns beyond those that every store has, by name.
     """
 
-    format_version: Literal[2] = FORMAT_VERSION
+    format_version: Literal[2, 3] = FORMAT_VERSION
     tokenizer: TokenizerEntry
     dtype: Literal["uint16", "uint32"]
     countries: tuple[str, ...]
@@ -149,10 +186,40 @@ class Manifest(Section):
     splits: dict[str, SplitEntry]
     quarantine: dict[str, NonNegative]
     sources: tuple[SourceEntry, ...]
+    fields: dict[FieldName, FieldEntry] = Field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The file's content."""
         return (self.model_dump_json(indent=1) + "\n").encode()
+
+
+def field_file(name: str, part: str) -> str:
+    """A file of the field `name` in a shard; part: of FIELD_COLUMNS."""
+    return f"field.{name}.{part}.bin"
+
+
+def field_of(file: str) -> tuple[str, str] | None:
+    """Field and part of a file of a shard; None where it is of no field."""
+    words = file.split(".")
+    is_field = len(words) == 4 and words[0] == "field" and words[3] == "bin"
+    return (words[1], words[2]) if is_field and words[2] in FIELD_COLUMNS else None
+
+
+def is_own_to_a_store(file: str) -> bool:
+    """Whether a file of a shard leads from its numbers to a store's: another store has its own."""
+    found = field_of(file)
+    return file == "host_map.bin" or (found is not None and found[1] == "map")
+
+
+def column_types(file: str) -> tuple[Dtype, ...]:
+    """The types that a file of a shard may have; none where there is no such file."""
+    found = field_of(file)
+    return COLUMNS.get(file, ()) if found is None else FIELD_COLUMNS[found[1]]
+
+
+def values_file(name: str, part: str) -> str:
+    """Where the values of a field stand in the store; part: `text` or `end`."""
+    return f"{FIELDS_FOLDER}/{name}.{part}.bin"
 
 
 def token_dtype(vocab_size: int) -> Literal["uint16", "uint32"]:
@@ -199,16 +266,16 @@ def parse_manifest(content: bytes, store: str, mending: str) -> tuple[Manifest, 
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         version = _format_version(content)
-        if version not in (None, FORMAT_VERSION):
+        if version not in (None, *READ_VERSIONS):
             raise UserError(
-                f"{store} is a token store of format {version}, and this geo-nemo reads format "
-                f"{FORMAT_VERSION}: {mending}"
+                f"{store} is a token store of format {version}, and this geo-nemo reads formats "
+                f"{' and '.join(map(str, READ_VERSIONS))}: {mending}"
             ) from None
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise DamagedStore(
-            f"{store}/{MANIFEST_NAME} is no manifest of format {FORMAT_VERSION}: {where}: "
-            f"{first['msg']}; {mending}"
+            f"{store}/{MANIFEST_NAME} is no manifest of format {version or FORMAT_VERSION}: "
+            f"{where}: {first['msg']}; {mending}"
         ) from None
     return manifest, hashlib.sha256(content).hexdigest()[:16]
 

@@ -11,12 +11,20 @@ import numpy as np
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.config.remote import is_remote
-from geo_nemo.metadata.record import KEY_OF, MetadataRecord
+from geo_nemo.metadata.record import KEY_OF, NOTHING, MetadataRecord
 from geo_nemo.metadata.tokenizer import Tokenizer
-from geo_nemo.store.manifest import HOSTS_NAME, Manifest, SplitEntry, read_manifest
+from geo_nemo.store.field_column import DocumentFields, FieldValues, TextColumn
+from geo_nemo.store.manifest import (
+    HOSTS_NAME,
+    Manifest,
+    SplitEntry,
+    field_file,
+    read_manifest,
+    values_file,
+)
 from geo_nemo.store.paths import split_scheme
 from geo_nemo.store.remote import COLUMNS_SUFFIX, fetch_store
-from geo_nemo.store.shard import Shard
+from geo_nemo.store.shard import Shard, read_column
 from geo_nemo.store.tokenizer import open_tokenizer
 from geo_nemo.store.verify import check_content, check_sizes
 
@@ -37,10 +45,12 @@ class Split:
         self.sources = store.sources
         self.hosts = store.hosts
         self.columns = store.columns
+        self.values = store.values
         self._continent_of = store.continent_of
         self._shards = store.shards(name)
         counts = [shard.num_documents for shard in self._shards]
         self._starts = [0, *accumulate(counts)]
+        self._codes: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
         return self.num_documents
@@ -97,8 +107,15 @@ class Split:
         return _joined([shard.cluster for shard in self._shards])
 
     def codes(self, column: str) -> np.ndarray:
-        """An integer column by its name in `KEY_OF`, [n]; in memory where there are shards."""
-        return getattr(self, column)
+        """An integer column by its name in `columns`, [n]; in memory where there are shards.
+
+        Of a field of the user's own with `values`, indices into them, 0 where a document has none.
+        """
+        if column in KEY_OF:
+            return getattr(self, column)
+        if column not in self._codes:
+            self._codes[column] = _joined([shard.codes(column) for shard in self._shards])
+        return self._codes[column]
 
     def code_reader(self, columns: Sequence[str]) -> Callable[[int], Hashable]:
         """A function from a document to its values in integer columns, read where they stand."""
@@ -155,6 +172,7 @@ class Split:
             year=shard.year.item(i),
             quality=shard.quality.item(i),
             source=self.sources[shard.code("source", i)],
+            extra=DocumentFields(shard.fields, i) if shard.fields else NOTHING,
         )
 
     def _locate(self, index: int) -> tuple[Shard, int]:
@@ -224,8 +242,17 @@ class TokenStore:
         """The shards of split `name`, in order."""
         countries = {country: i for i, country in enumerate(self.countries)}
         sources = {source: i for i, source in enumerate(self.sources)}
-        entries = self.manifest.splits[name].shards
-        return [Shard(self.root, entry, countries, sources) for entry in entries]
+        shards = []
+        # Free text, and lists, are numbered by the shard: here its numbers go behind those before.
+        first = {n: 0 for n, field in self.manifest.fields.items() if field.many or not field.files}
+        for entry in self.manifest.splits[name].shards:
+            shards.append(Shard(self.root, entry, countries, sources, dict(first)))
+            for field in first:
+                parts = (entry.files.get(field_file(field, part)) for part in ("item_end", "end"))
+                ends = next(filter(None, parts), None)
+                if ends is not None:
+                    first[field] += ends.bytes // np.dtype(ends.dtype).itemsize - 1
+        return shards
 
     @cached_property
     def hosts(self) -> list[str]:
@@ -234,6 +261,21 @@ class TokenStore:
             return (self.root / HOSTS_NAME).read_text(encoding="utf-8").splitlines()
         except OSError as error:
             raise UserError(f"cannot read {self.root / HOSTS_NAME}: {error.strerror}") from None
+
+    def values(self, field: str) -> Sequence[str] | None:
+        """The values of a field of the user's own, which its codes index; the first is `unknown`.
+
+        Of a field whose documents have several, those of all lists. None where the store numbers
+        none, as of free text. KeyError for a field that there is not.
+        """
+        files = self.manifest.fields[field].files
+        if not files:
+            return None
+        text, end = (
+            read_column(self.root / values_file(field, part), files[part].dtype)
+            for part in ("text", "end")
+        )
+        return FieldValues(TextColumn(text, end))
 
     def tokenizer(self) -> Tokenizer:
         """The store's tokenizer, from the copy inside the store. UserError when it was changed."""
@@ -253,7 +295,7 @@ class TokenStore:
     @property
     def columns(self) -> tuple[str, ...]:
         """What is known of each document, for metadata fields."""
-        return tuple(KEY_OF)
+        return (*KEY_OF, *self.manifest.fields)
 
     @property
     def splits(self) -> tuple[str, ...]:

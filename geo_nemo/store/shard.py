@@ -1,6 +1,6 @@
 """One shard of a token store: its columns, mapped on first use."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -8,7 +8,9 @@ import numpy as np
 
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.mapped import mapped
-from geo_nemo.store.manifest import ShardEntry
+from geo_nemo.metadata.record import KEY_OF
+from geo_nemo.store.field_column import FieldColumn
+from geo_nemo.store.manifest import ShardEntry, field_of
 from geo_nemo.store.paths import PathBlocks
 
 # Columns that are numbered within a shard.
@@ -19,22 +21,29 @@ class Shard:
     """The columns of one shard. Arrays are read-only views of the files.
 
     countries, sources: index in the store's list of each country and source of this shard.
+    first: of fields whose values have no numbers in the store, what is added to the shard's.
     `country_code`, `source_code` and `host_code` are numbered within the shard; `country`, `source`
     and `host` as in the store, in memory.
     """
 
     def __init__(
-        self, root: Path, entry: ShardEntry, countries: dict[str, int], sources: dict[str, int]
+        self,
+        root: Path,
+        entry: ShardEntry,
+        countries: dict[str, int],
+        sources: dict[str, int],
+        first: Mapping[str, int] | None = None,
     ):
         self.root = root / entry.path
         self.entry = entry
         self.num_documents = entry.documents
         self.country_map = _index_map(entry.countries, countries)
         self.source_map = _index_map(entry.sources, sources)
+        self.first = first or {}
 
     def __getstate__(self) -> dict:
         # A process that gets a shard maps its files itself.
-        kept = ("root", "entry", "num_documents", "country_map", "source_map")
+        kept = ("root", "entry", "num_documents", "country_map", "source_map", "first")
         return {name: self.__dict__[name] for name in kept}
 
     @cached_property
@@ -87,6 +96,13 @@ class Shard:
             self.column("path.bin"), self.column("path_end.bin"), self.column("path_dict.bin")
         )
 
+    @cached_property
+    def fields(self) -> dict[str, FieldColumn]:
+        """Columns of the user's own that a document of the shard has a value of, by name."""
+        files = set(self.entry.files)
+        names = sorted({found[0] for found in map(field_of, files) if found})
+        return {name: FieldColumn(name, self.column, files, self.first.get(name)) for name in names}
+
     @property
     def country(self) -> np.ndarray:
         return self.country_map[self.country_code]
@@ -108,7 +124,17 @@ class Shard:
         readers = [self._reader_of(column) for column in columns]
         return readers[0] if len(readers) == 1 else lambda i: tuple([read(i) for read in readers])
 
+    def codes(self, column: str) -> np.ndarray:
+        """An integer column by its name, as in the store, [n]."""
+        if column in KEY_OF:
+            return getattr(self, column)
+        found = self.fields.get(column)
+        return np.zeros(self.num_documents, np.uint8) if found is None else found.codes()
+
     def _reader_of(self, column: str) -> Callable[[int], int]:
+        if column not in KEY_OF:
+            found = self.fields.get(column)
+            return found.code_reader() if found is not None else lambda i: 0
         if column not in NUMBERED:
             return getattr(self, column).item
         code, number = getattr(self, f"{column}_code").item, getattr(self, f"{column}_map").item
@@ -126,11 +152,15 @@ class Shard:
 
     def column(self, name: str) -> np.ndarray:
         """The values of a file of the shard."""
-        path, entry = self.root / name, self.entry.files[name]
-        try:
-            return mapped(path, entry.dtype)
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}") from None
+        return read_column(self.root / name, self.entry.files[name].dtype)
+
+
+def read_column(path: Path, dtype: str) -> np.ndarray:
+    """The values of a file, mapped."""
+    try:
+        return mapped(path, dtype)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
 
 
 def index_dtype(values: int) -> np.dtype:

@@ -19,16 +19,21 @@ from geo_nemo.config.errors import UserError
 from geo_nemo.config.mapped import mapped
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.store.columns import column_problems
+from geo_nemo.store.field_checks import entry_problem, field_problems, value_problem
 from geo_nemo.store.manifest import (
     COLUMNS,
     HOSTS_NAME,
     TOKEN_COLUMNS,
     DamagedStore,
+    FieldEntry,
     FileEntry,
     Manifest,
     ShardEntry,
     SplitEntry,
+    column_types,
+    field_of,
     mend,
+    values_file,
 )
 from geo_nemo.store.tokenizer import open_tokenizer
 
@@ -72,6 +77,10 @@ def check_manifest(root: Path, manifest: Manifest) -> None:
         _check_totals(root, name, split)
         for shard in split.shards:
             _check_entry(root, manifest, shard)
+    for name, entry in manifest.fields.items():
+        problem = entry_problem(entry)
+        if problem:
+            raise DamagedStore(f"{root}: the manifest's field {name} {problem}; {mend(root)}")
     _inside(root, manifest.tokenizer.file)
 
 
@@ -110,6 +119,8 @@ def find_damage(
     if problem:
         damage.append(Damage(HOSTS_NAME, problem))
     num_hosts = None if problem else _count_lines(root / HOSTS_NAME)
+    for name, entry in manifest.fields.items():
+        damage += _check_values(root, name, entry, done.add)
     shards = [shard for split in manifest.splits.values() for shard in split.shards]
     with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
         futures = [
@@ -148,6 +159,25 @@ class _Done:
             self.bytes += count
 
 
+def _check_values(
+    root: Path, name: str, entry: FieldEntry, read: Callable[[int], None]
+) -> list[Damage]:
+    """What is wrong with the values of a field."""
+    damage, columns = [], {}
+    for part, column in entry.files.items():
+        file = values_file(name, part)
+        problem = _content_problem(root / file, column, read)
+        if problem:
+            damage.append(Damage(file, problem))
+        else:
+            columns[part] = mapped(root / file, column.dtype)
+    if columns and not damage:
+        problem = value_problem(columns["text"], columns["end"])
+        if problem:
+            damage.append(Damage(values_file(name, "text"), problem))
+    return damage
+
+
 def _check_shard(
     root: Path,
     manifest: Manifest,
@@ -167,6 +197,7 @@ def _check_shard(
     if not check.damage:
         columns = {name: mapped(folder / name, e.dtype) for name, e in shard.files.items()}
         problems = column_problems(shard, columns, num_hosts)
+        problems = problems or field_problems(shard.documents, columns, manifest.fields)
         check.damage = [Damage(f"{shard.path}/{name}", problem) for name, problem in problems]
         if not problems:
             counts = np.bincount(columns["country.bin"], minlength=len(shard.countries))
@@ -227,8 +258,10 @@ def _check_entry(root: Path, manifest: Manifest, shard: ShardEntry) -> None:
         raise DamagedStore(f"{folder}: the manifest lacks {min(missing)}; {mend(root)}")
     for name, entry in shard.files.items():
         tokens = name in TOKEN_COLUMNS and entry.dtype != manifest.dtype
-        if entry.dtype not in COLUMNS.get(name, ()) or tokens:
+        if entry.dtype not in column_types(name) or tokens:
             raise DamagedStore(f"{folder / name} cannot hold {entry.dtype}; {mend(root)}")
+        if (found := field_of(name)) and found[0] not in manifest.fields:
+            raise DamagedStore(f"{folder / name} is of no field of the manifest; {mend(root)}")
         if entry.bytes % np.dtype(entry.dtype).itemsize:
             raise DamagedStore(f"{folder / name} is no whole number of values; {mend(root)}")
     if not set(shard.countries) <= set(manifest.countries):
@@ -242,6 +275,8 @@ def listed_files(
 ) -> list[tuple[Path, FileEntry]]:
     """Path and entry of every file whose size and hash the manifest gives; see `check_sizes`."""
     files: list[tuple[Path, FileEntry]] = [(root / HOSTS_NAME, manifest.hosts)]
+    for name, entry in manifest.fields.items():
+        files += [(root / values_file(name, part), each) for part, each in entry.files.items()]
     for split in manifest.splits.values():
         for shard in split.shards:
             files += [

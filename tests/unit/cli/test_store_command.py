@@ -117,7 +117,7 @@ def test_a_store_of_another_format_is_no_finding(run, stores, tmp_path):
     store = shutil.copytree(stores["news"], tmp_path / "copy")
     manifest = store / "manifest.json"
     text = manifest.read_text()
-    manifest.write_text(text.replace('"format_version": 2', '"format_version": 9'))
+    manifest.write_text(text.replace('"format_version": 3', '"format_version": 9'))
     status, _, err = run("verify", store)
     assert status == 2
     assert "format 9" in err

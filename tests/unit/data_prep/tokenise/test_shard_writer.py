@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_prep.tokenise.codes import narrow
 from data_prep.tokenise.path_column import LEARN_FROM
-from data_prep.tokenise.shard_writer import Columns, ShardWriter, Tokens, _narrow
+from data_prep.tokenise.shard_writer import Columns, ShardWriter, Tokens
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.metadata.tokenizer import load_tokenizer
 from geo_nemo.store import TokenStore
@@ -106,10 +107,10 @@ def test_columns_are_as_narrow_as_their_values(tmp_path):
 
 
 def test_ends_over_4_gib_are_in_8_bytes():
-    assert _narrow(np.array([1, 2**32 - 1], np.uint64)).dtype == np.uint32
-    wide = _narrow(np.array([1, 2**32], np.uint64))
+    assert narrow(np.array([1, 2**32 - 1], np.uint64)).dtype == np.uint32
+    wide = narrow(np.array([1, 2**32], np.uint64))
     assert (wide.dtype, wide.tolist()) == (np.uint64, [1, 2**32])
-    assert _narrow(np.empty(0, np.uint64)).dtype == np.uint32
+    assert narrow(np.empty(0, np.uint64)).dtype == np.uint32
 
 
 def test_more_than_256_hosts_take_two_bytes_each(tmp_path):
