@@ -5,7 +5,7 @@ from pathlib import Path
 
 from geo_nemo.runtime.findings import Finding
 from geo_nemo.store import Manifest
-from geo_nemo.store.manifest import COLUMNS
+from geo_nemo.store.manifest import COLUMNS, FIELD_COLUMNS
 
 # Columns hold no descriptor; sockets of NCCL, loggers, workers and logs do.
 FEW_FILES = 4096
@@ -41,7 +41,8 @@ def too_many_shards(manifest: Manifest, most: int | None = None) -> str:
     """
     most = most_maps() if most is None else most
     shards = max((len(split.shards) for split in manifest.splits.values()), default=0)
-    need = shards * len(COLUMNS) + OTHER_MAPS
+    columns = len(COLUMNS) + len(FIELD_COLUMNS) * len(manifest.fields)
+    need = shards * columns + OTHER_MAPS
     if need <= most:
         return ""
     return (
