@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from geo_nemo.config.average import Weights
+from geo_nemo.config.groups import Groups
 from geo_nemo.config.remote import check_address, is_remote
 from geo_nemo.config.schema import MetadataPolicy
 from geo_nemo.config.section import NonNegative, Positive, Section, Seed
@@ -35,6 +36,8 @@ class EvalConfig(Section):
     arms: what a model is told about a document; `with` is the truth.
     metadata: how metadata is shown; null shows each run what it was trained on, and a run that
         was trained without metadata what the first run with metadata was.
+    groups: fields by whose values figures are told apart, one or two and the table of both; null
+        for those of the runs.
     num_documents: documents scored, stratified by country; null for all.
     row_length: positions of a packed row, several documents a row; null for four times the length
         that the runs were trained at. It changes speed and memory only.
@@ -52,6 +55,7 @@ class EvalConfig(Section):
     floors: Path | None = None
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ARMS
     metadata: MetadataPolicy | None = None
+    groups: Groups | None = None
     num_documents: Positive | None = None
     max_tokens: Positive | None = 1024
     row_length: Positive | None = None

@@ -14,19 +14,11 @@ from eval.arms import generator
 from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums
 from eval.config import Arm
 from eval.documents import Documents
+from eval.groups import Group
 from eval.perplexity import Scores
 
 PARTS = ("text", "title", "body")
 Key = tuple[str, Arm]
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Documents that share a line of a table: all, a continent or a country. places: int [n]."""
-
-    kind: str
-    name: str
-    places: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +31,6 @@ class Effect:
     purpose: str
     of: Key
     against: Key
-
-
-def groups(
-    documents: Documents, countries: Sequence[str], continents: Mapping[str, str]
-) -> list[Group]:
-    """All documents, then each continent and each country that has one."""
-    found = [Group("all", "all", np.arange(len(documents)))]
-    continent_of = np.array([continents[country] for country in countries])
-    for kind, names in (("continent", continent_of), ("country", np.array(countries))):
-        mine = names[documents.country]
-        found += [Group(kind, str(n), np.flatnonzero(mine == n)) for n in np.unique(mine)]
-    return found
 
 
 def effects(arms: Sequence[Arm], conditioned: Mapping[str, bool]) -> list[Effect]:

@@ -22,7 +22,7 @@ from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.fields import Line
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.store import Split, TokenStore
-from geo_nemo.store.fields import check_fields
+from geo_nemo.store.fields import check_columns, check_fields
 
 # Longer rows waste less of their length on padding and keep a CPU or a GPU busier.
 ROWS_IN_ONE = 4
@@ -93,6 +93,8 @@ def make_plan(config: EvalConfig) -> Plan:
     for name, policy in shown_policies.items():
         key = f"runs.{name}" if config.metadata is None else "metadata"
         check_fields(policy, split, key)
+    if config.groups is not None:
+        check_columns(MetadataPolicy(fields=config.groups), store, "groups")
     composers = {name: Composer(policy, tokenizer) for name, policy in shown_policies.items()}
     seq_length = min(run.config.data.seq_length for run in runs.values())
     row_length = config.row_length or ROWS_IN_ONE * seq_length

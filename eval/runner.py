@@ -17,6 +17,7 @@ import numpy as np
 from eval import accuracy, floors, matrix
 from eval.cache import Cache, key_of
 from eval.config import Arm, EvalConfig
+from eval.groups import fields_of, groups
 from eval.matrix import Key
 from eval.perplexity import Scorer, Scores, score_documents
 from eval.plan import Plan, make_plan
@@ -47,6 +48,10 @@ def evaluate(
     floor_nats = None
     if config.floors is not None:
         floor_nats = floors.read_floors(Path(config.floors), plan.split, plan.documents)
+    # Before anything is scored: a field may not fit.
+    fields = fields_of(config.groups, [run.config for run in plan.runs.values()])
+    records = [plan.split.record(index) for index in plan.documents.index.tolist()]
+    found_groups = groups(fields, records)
     scores, answers = score(plan, load, Cache(output / "cache"), progress)
     progress("tables", 0, 1)
     conditioned = {name: run.conditioned for name, run in plan.runs.items()}
@@ -55,7 +60,6 @@ def evaluate(
         "samples": config.bootstrap_samples, "confidence": config.confidence, "seed": config.seed,
     }  # fmt: skip
     asked = plan.questions
-    found_groups = matrix.groups(plan.documents, plan.store.countries, plan.store.continent_of)
     result = {
         "format": FORMAT,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -16,6 +16,8 @@ from geo_nemo.store.manifest import SplitEntry
 
 # Rows among which the one with the most documents is shown.
 CHOSEN_FROM = 32
+# Keys of a line of metrics, with the name of a field behind it.
+LOSS_BY = "loss_by_"
 
 
 def corpus(inputs: Inputs) -> tuple[Table, Table]:
@@ -76,24 +78,30 @@ def training(inputs: Inputs) -> Table:
     return Table(head, rows)
 
 
-def training_by_country(inputs: Inputs) -> Table | None:
-    """Mean logged training loss of each country over the last tenth of the logged steps."""
+def training_by_group(inputs: Inputs) -> list[Table]:
+    """Mean logged training loss of each group over the last tenth of the logged steps, by field."""
+    lines = [line for run in inputs.runs.values() for line in _last_tenth(run)]
+    keys = dict.fromkeys(key for line in lines for key in line if key.startswith(LOSS_BY))
+    return [_by_field(inputs, key) for key in keys if any(line.get(key) for line in lines)]
+
+
+def _by_field(inputs: Inputs, key: str) -> Table:
     found: dict[str, dict[str, float]] = {}
     for name, run in inputs.runs.items():
         losses: dict[str, list[float]] = {}
         for line in _last_tenth(run):
-            for country, loss in line.get("loss_by_country", {}).items():
-                losses.setdefault(country, []).append(loss)
-        for country, values in losses.items():
-            found.setdefault(country, {})[name] = statistics.fmean(values)
+            for group, loss in line.get(key, {}).items():
+                losses.setdefault(group, []).append(loss)
+        for group, values in losses.items():
+            found.setdefault(group, {})[name] = statistics.fmean(values)
     rows = [
         [
-            Cell(country),
+            Cell(group),
             *(Cell(f"{of[name]:.3f}" if name in of else "none") for name in inputs.runs),
         ]
-        for country, of in sorted(found.items())
+        for group, of in sorted(found.items())
     ]
-    return Table(("country", *inputs.runs), rows) if rows else None
+    return Table((key.removeprefix(LOSS_BY), *inputs.runs), rows)
 
 
 def commands(inputs: Inputs) -> list[tuple[str, str]]:
@@ -146,6 +154,7 @@ def sample_rows(inputs: Inputs) -> tuple[list[tuple[str, str]], str]:
     The row is built as training builds it, from the store that it trained on.
     """
     from geo_nemo.data.dataset import stage_dataset
+    from geo_nemo.data.groups import grouping_of
     from geo_nemo.data.render import row_html
 
     name = next(
@@ -158,12 +167,13 @@ def sample_rows(inputs: Inputs) -> tuple[list[tuple[str, str]], str]:
         split, tokenizer = store.split("train"), store.tokenizer()
         sample = inputs.config.sample_row
         found = []
+        groups = grouping_of(store, config.groups)
         for stage in config.stages:
             number = CHOSEN_FROM if sample is None else sample + 1
-            dataset = stage_dataset(config, split, tokenizer, stage, number)
+            dataset = stage_dataset(config, split, tokenizer, stage, number, groups=groups)
             rows = [dataset[i] for i in (range(number) if sample is None else [sample])]
             row = max(rows, key=_shown_documents)
-            found.append((stage, row_html(row, tokenizer, split.countries)))
+            found.append((stage, row_html(row, tokenizer, groups.names)))
     except UserError as error:
         return [], str(error)
     return found, name

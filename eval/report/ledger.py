@@ -1,4 +1,4 @@
-"""What each run was trained on, from its ledger: tables by stage and country, and a figure."""
+"""What each run was trained on, from its ledger: tables by stage and group, and a figure."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from eval.groups import AND, COMMA
 from eval.report.svg import WIDTHS, bare, colour, inline
 from eval.report.tables import Cell, Table
 from geo_nemo.config.files import read_json
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 NAME = "ledger.json"
 RECORD = "geo_nemo.json"
 MOST_COUNTRIES = 40
+BY = "by_"
 COUNTED = {
     "documents": "documents",
     "text_tokens": "text tokens",
@@ -59,23 +61,42 @@ def by_stage(inputs: "Inputs") -> Table | None:
     return Table(head, rows) if rows else None
 
 
-def by_country(inputs: "Inputs") -> list[tuple[str, Table]]:
-    """(run, what it was trained on by country and stage)."""
+def by_group(inputs: "Inputs") -> list[tuple[str, Table]]:
+    """(run, what it was trained on by the values of a field and by stage); two fields together."""
     found = []
     for name, run in inputs.runs.items():
         stages = (run.ledger or {}).get("stages", {})
-        trained = {stage: entry["trained"]["by_country"] for stage, entry in stages.items()}
-        countries = sorted({country for sums in trained.values() for country in sums})
-        if not countries:
-            continue
-        rows = [
-            [Cell(country, inputs.manifest.continents.get(country, "")),
-             *(Cell(f"{sums.get(country, {}).get(key, 0):,}")
-               for sums in trained.values() for key in COUNTED)]
-            for country in countries
-        ]  # fmt: skip
-        head = ("country", *(f"{stage}, {what}" for stage in trained for what in COUNTED.values()))
-        found.append((name, Table(head, rows)))
+        for key in _keys(stages):
+            trained = {stage: _flat(entry["trained"][key]) for stage, entry in stages.items()}
+            groups = sorted({group for sums in trained.values() for group in sums})
+            if not groups:
+                continue
+            continents = inputs.manifest.continents if key == "by_country" else {}
+            rows = [
+                [Cell(group, continents.get(group, "")),
+                 *(Cell(f"{sums.get(group, {}).get(counted, 0):,}")
+                   for sums in trained.values() for counted in COUNTED)]
+                for group in groups
+            ]  # fmt: skip
+            columns = (f"{stage}, {what}" for stage in trained for what in COUNTED.values())
+            field = key.removeprefix(BY).replace("_and_", AND)
+            found.append((name, Table((field, *columns), rows)))
+    return found
+
+
+def _keys(stages: dict[str, Any]) -> list[str]:
+    """Keys under which a ledger has its groups, as `by_country`."""
+    entry = next(iter(stages.values()), {"trained": {}})
+    return [key for key in entry["trained"] if key.startswith(BY)]
+
+
+def _flat(by_name: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Sums by group; those of two fields by `gb, sport`."""
+    found = {}
+    for name, sums in by_name.items():
+        nested = {f"{name}{COMMA}{second}": of for second, of in sums.items()
+                  if isinstance(of, dict)}  # fmt: skip
+        found |= nested or {name: sums}
     return found
 
 
@@ -96,8 +117,13 @@ def plot(inputs: "Inputs") -> tuple[str, str] | None:
     name, run = next(((n, r) for n, r in inputs.runs.items() if r.ledger), (None, None))
     if run is None:
         return None
-    trained = {s: entry["trained"]["by_country"] for s, entry in run.ledger["stages"].items()}
-    places, what = _places(trained, inputs.manifest.continents)
+    stages = run.ledger["stages"]
+    key = next(iter(_keys(stages)), None)
+    if key is None:
+        return None
+    trained = {stage: entry["trained"][key] for stage, entry in stages.items()}
+    continents = inputs.manifest.continents if key == "by_country" else {}
+    places, what = _places(trained, continents, key.removeprefix(BY))
     if len(places) < 2:
         return None
 
@@ -123,11 +149,11 @@ def plot(inputs: "Inputs") -> tuple[str, str] | None:
 
 
 def _places(
-    trained: dict[str, dict[str, dict[str, int]]], continents: dict[str, str]
+    trained: dict[str, dict[str, dict[str, int]]], continents: dict[str, str], field: str
 ) -> tuple[dict[str, dict[str, int]], str]:
-    """Text tokens by place and stage, the largest first: countries where they are few enough."""
+    """Text tokens by place and stage, the largest first; continents of too many countries."""
     countries = {country for sums in trained.values() for country in sums}
-    few = len(countries) <= MOST_COUNTRIES
+    few = len(countries) <= MOST_COUNTRIES or field != "country"
     found: dict[str, dict[str, int]] = {}
     for stage, by_name in trained.items():
         for country, sums in by_name.items():
@@ -135,4 +161,4 @@ def _places(
             of = found.setdefault(place, dict.fromkeys(trained, 0))
             of[stage] += sums["text_tokens"]
     order = sorted(found, key=lambda place: (-sum(found[place].values()), place))
-    return {place: found[place] for place in order}, "country" if few else "continent"
+    return {place: found[place] for place in order[:MOST_COUNTRIES]}, field if few else "continent"

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from eval.config import ReportConfig
+from eval.groups import ALL, AND
 from eval.report import about, headline, ledger, plots, tables
 from eval.report.inputs import Inputs, read_inputs
 from eval.report.words import PART_NAMES, key_name, sure
@@ -61,9 +62,9 @@ def render(inputs: Inputs) -> str:
         corpus_by_country=corpus_by_country,
         quarantine=about.quarantine(inputs),
         training=about.training(inputs),
-        training_by_country=about.training_by_country(inputs),
+        training_by_group=about.training_by_group(inputs),
         ledger=ledger.by_stage(inputs),
-        ledger_by_country=ledger.by_country(inputs),
+        ledger_by_group=ledger.by_group(inputs),
         ledger_notes=ledger.notes(inputs),
         ledger_plot=ledger.plot(inputs),
         commands=about.commands(inputs),
@@ -128,12 +129,12 @@ def _places(evaluation: dict[str, Any]) -> dict[str, Any]:
     effect = headline.main_effect(evaluation)
     if effect is None:
         return dict.fromkeys(
-            ("by_continent", "by_country", "gain_plot", "gain_caption", "absent", "places_pair",
+            ("by_groups", "group_names", "gain_plot", "gain_caption", "absent", "places_pair",
              "places_part")
         )  # fmt: skip
     return {
-        "by_continent": tables.places(evaluation, effect, "continent"),
-        "by_country": tables.places(evaluation, effect, "country"),
+        "by_groups": _by_groups(evaluation, effect),
+        "group_names": " and ".join(_fields(evaluation)),
         "gain_plot": plots.gain_plot(evaluation, effect),
         "gain_caption": f"Bars are {sure(evaluation)} intervals of the paired difference. Places "
         f"with too few documents for an interval are in the tables only.",
@@ -141,6 +142,23 @@ def _places(evaluation: dict[str, Any]) -> dict[str, Any]:
         "places_pair": f"R{key_name(effect['of'])[1:]}, against {key_name(effect['against'])}",
         "places_part": PART_NAMES[effect["part"]].lower(),
     }
+
+
+def _by_groups(evaluation: dict[str, Any], effect: dict[str, Any]) -> list[tuple[str, Any]]:
+    """(what it is, table) of each field, and of two together; the first is shown open."""
+    found = []
+    kinds = dict.fromkeys(line["group"] for line in evaluation["perplexity"]["effects"])
+    for kind in kinds:
+        if kind == ALL:
+            continue
+        if AND in kind:
+            found.append((f"By {kind}", tables.crossed(evaluation, effect, kind)))
+            continue
+        table = tables.places(evaluation, effect, kind)
+        number = len(table.rows)
+        name = f"All {number} countries with test documents"
+        found.append((name if kind == "country" else f"By {kind}: {number} groups", table))
+    return found
 
 
 def _questions(evaluation: dict[str, Any]) -> dict[str, Any]:
@@ -206,10 +224,16 @@ def _warnings(evaluation: dict[str, Any]) -> list[str]:
     return found
 
 
+def _fields(evaluation: dict[str, Any]) -> list[str]:
+    """Fields by which figures are told apart."""
+    kinds = dict.fromkeys(line["group"] for line in evaluation["perplexity"]["effects"])
+    return [kind for kind in kinds if kind != ALL and AND not in kind]
+
+
 def _sections(evaluation: dict[str, Any]) -> list[tuple[str, str]]:
     found = [("perplexity", "Perplexity")]
     if headline.main_effect(evaluation) is not None:
-        found.append(("places", "By country"))
+        found.append(("places", f"By {_fields(evaluation)[-1]}"))
     if evaluation["questions"] is not None:
         found.append(("questions", "Questions"))
     return [*found, ("training", "Training"), ("rows", "A packed row"), ("corpus", "Corpus"),

@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from eval.groups import ALL, AND
 from eval.report.svg import (
     AXIS,
     DASHES,
@@ -51,7 +52,10 @@ def matrix_plot(evaluation: dict[str, Any]) -> str:
 
 
 def gain_plot(evaluation: dict[str, Any], effect: dict[str, Any]) -> str | None:
-    """The difference of losses by place: countries where they are few enough, else continents."""
+    """The difference of losses by place: countries where they are few enough, else continents.
+
+    Where figures are told apart by another field, by that.
+    """
     lines = [
         e
         for e in evaluation["perplexity"]["effects"]
@@ -60,7 +64,10 @@ def gain_plot(evaluation: dict[str, Any], effect: dict[str, Any]) -> str | None:
     ]
     countries = [e for e in lines if e["group"] == "country"]
     places = countries if 1 < len(countries) <= MOST_COUNTRIES else []
-    places = places or [e for e in lines if e["group"] == "continent"]
+    kinds = list(dict.fromkeys(e["group"] for e in lines))
+    kinds = [kind for kind in kinds if kind != ALL and AND not in kind]
+    other = next(iter(kinds), ALL)
+    places = places or [e for e in lines if e["group"] == other][:MOST_COUNTRIES]
     if len(places) < 2:
         return None
     places.sort(key=lambda e: e["nats"])

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from eval.groups import COMMA
 from eval.report.words import (
     ARM_NAMES,
     PART_NAMES,
@@ -80,7 +81,7 @@ def effects(evaluation: dict[str, Any], part: str) -> Table | None:
 
 
 def places(evaluation: dict[str, Any], effect: dict[str, Any], group: str) -> Table:
-    """By continent or country: perplexities of both sides of a comparison and their difference."""
+    """By the values of a field: perplexities of both sides of a comparison and their difference."""
     wanted = {"group": group, "part": effect["part"]}
     cells = _by_name(evaluation["perplexity"]["cells"], wanted)
     found = _by_name(evaluation["perplexity"]["effects"], wanted)
@@ -102,6 +103,26 @@ def places(evaluation: dict[str, Any], effect: dict[str, Any], group: str) -> Ta
     head = (group, "documents", "tokens", key_name(effect["against"]), key_name(effect["of"]),
             "change")  # fmt: skip
     return Table(head, rows)
+
+
+def crossed(evaluation: dict[str, Any], effect: dict[str, Any], kind: str) -> Table:
+    """The change of a comparison by two fields: a line a value of the first, a column a second."""
+    wanted = {"group": kind, "part": effect["part"]}
+    found = _by_name(evaluation["perplexity"]["effects"], wanted)
+    changes = {tuple(name.split(COMMA, 1)): lines for name, lines in found.items()}
+    columns = sorted({second for _, second in changes})
+    rows = []
+    for first in sorted({first for first, _ in changes}):
+        rows.append([Cell(first)])
+        for second in columns:
+            lines = changes.get((first, second))
+            if lines is None:
+                rows[-1].append(Cell(""))
+                continue
+            line = pick(lines, of=effect["of"], against=effect["against"])
+            tone = loss_verdict(line).tone if line["low"] is not None else ""
+            rows[-1].append(Cell(percent(line["ratio"]), f"{line['tokens']:,} tokens", tone))
+    return Table((kind, *columns), rows)
 
 
 def questions(evaluation: dict[str, Any], kind: str, rule: str) -> Table | None:

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from eval.documents import Documents
-from eval.matrix import effects, groups, tables
+from eval.groups import groups
+from eval.matrix import effects, tables
 from eval.perplexity import Scores, score_documents
 from eval.plan import make_plan
 from geo_nemo.config import RunError
+from geo_nemo.metadata.record import MetadataRecord
 from tests.unit.eval.fakes import BigramScorer, nats_of_text
 
 
@@ -100,7 +102,9 @@ def small_tables(samples=400):
         ("b", "without"): plain,
     }
     wanted = effects(("with", "without"), {"a": False, "b": True})
-    found_groups = groups(documents, ("gb", "ke"), {"gb": "Europe", "ke": "Africa"})
+    places = [(("gb", "Europe"), ("ke", "Africa"))[number] for number in country]
+    records = [MetadataRecord("", *place) for place in places]
+    found_groups = groups(("country",), records)
     found = tables(
         documents, scores, found_groups, wanted, samples=samples, confidence=0.95, seed=0
     )

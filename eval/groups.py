@@ -1,0 +1,77 @@
+"""Which documents share a line of a table: all, those of each value of a field, of two together.
+
+A value is that of the document's record, so that it needs neither a store's columns nor that a
+training has seen it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from geo_nemo.config import MetadataPolicy, Run, UserError
+from geo_nemo.data.groups import UNKNOWN
+from geo_nemo.metadata.fields import lines_of
+from geo_nemo.metadata.record import MetadataRecord
+
+ALL = "all"
+# What stands between two fields, and between their values.
+AND, COMMA = " and ", ", "
+MOST_GROUPS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Documents that share a line of a table. places: int [n].
+
+    kind: `all`, a field, or two, `country and topic`. name: the value, or two, `gb, sport`.
+    """
+
+    kind: str
+    name: str
+    places: np.ndarray
+
+
+def fields_of(given: Sequence[str] | None, runs: Iterable[Run]) -> tuple[str, ...]:
+    """The fields of an evaluation: those that are given, else those of the runs."""
+    if given is not None:
+        return tuple(given)
+    return tuple(dict.fromkeys(field for run in runs for field in run.groups)) or ("country",)
+
+
+def groups(fields: Sequence[str], records: Sequence[MetadataRecord]) -> list[Group]:
+    """All documents, then each group that has one, field by field; of two fields each pair, too.
+
+    A country's continent comes before it. records: of the documents, in order. Raises UserError
+    where a field tells documents apart rather than groups.
+    """
+    found = [Group(ALL, ALL, np.arange(len(records)))]
+    names = {}
+    for field in fields:
+        if field == "country" and "continent" not in fields:
+            names["continent"] = _values("continent", records)
+        names[field] = _values(field, records)
+    for field, values in names.items():
+        found += _of_values(field, values)
+    if len(fields) == 2:
+        first, second = (names[field] for field in fields)
+        both = np.array([f"{a}{COMMA}{b}" for a, b in zip(first, second, strict=True)])
+        found += _of_values(AND.join(fields), both)
+    return found
+
+
+def _values(field: str, records: Sequence[MetadataRecord]) -> np.ndarray:
+    (line,) = lines_of(MetadataPolicy(fields=(field,)))
+    return np.array([line.value(record) or UNKNOWN for record in records])
+
+
+def _of_values(kind: str, values: np.ndarray) -> list[Group]:
+    distinct, number = np.unique(values, return_inverse=True)
+    if len(distinct) > MOST_GROUPS:
+        raise UserError(
+            f"groups: {kind} has {len(distinct):,} values among the documents: choose a field with "
+            f"at most {MOST_GROUPS:,}"
+        )
+    order = np.argsort(number, kind="stable")
+    places = np.split(order, np.searchsorted(number[order], np.arange(1, len(distinct))))
+    return [Group(kind, str(name), of) for name, of in zip(distinct, places, strict=True)]
