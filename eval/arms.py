@@ -1,26 +1,162 @@
-"""Which record a model is shown for each document, in each evaluation arm."""
+"""What a model is told in each condition of the evaluation, and which of them it was trained on.
+
+with, without         the truth; nothing
+plain                 nothing, and no label either: the bare text
+shuffled              another document's record
+wrong_country         the record of a document of another country
+only_FIELD, no_FIELD  the truth, in one field alone; in all fields but one
+other_FIELD           the truth, but in one field what a document of another country has there
+invented_host         the truth, but for a host that nobody has
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from eval.config import Arm
-from geo_nemo.config import UserError
+from eval.models import Model
+from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.data import conditions
 from geo_nemo.data.conditions import generator
+from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
+from geo_nemo.metadata.fields import lines_of
+from geo_nemo.metadata.record import MetadataRecord
 
 __all__ = ["donors", "generator"]
 
-# The arms by the names of geo_nemo.data.conditions.
-CONDITIONS: dict[Arm, str] = {
-    "with": conditions.WITH,
+# The arms by the names of geo_nemo.data.conditions; what is not here is told the truth, or part.
+CONDITIONS: dict[str, str] = {
     "without": conditions.WITHOUT,
+    "plain": conditions.WITHOUT,
     "shuffled": conditions.SHUFFLED,
     "wrong_country": conditions.WRONG,
+    "other": conditions.WRONG,
 }
+# The kinds whose names end in a field's.
+OF_A_FIELD = ("only", "no", "other")
+
+
+def kind_of(arm: Arm) -> tuple[str, str]:
+    """(`only`, `country`) of `only_country`; of an arm that names no field, it and nothing."""
+    kind, _, field = arm.partition("_")
+    return (kind, field) if kind in OF_A_FIELD and field else (arm, "")
 
 
 def donors(arm: Arm, told: np.ndarray, seed: int, what: str) -> np.ndarray | None:
     """`geo_nemo.data.conditions.donors` of an arm; its error says how to go on."""
     try:
-        return conditions.donors(CONDITIONS[arm], told, seed, what)
+        condition = CONDITIONS.get(kind_of(arm)[0], conditions.WITH)
+        return conditions.donors(condition, told, seed, what)
     except UserError as error:
         raise UserError(f"arm {arm}: {error}: leave it out of arms=") from None
+
+
+def shown_record(
+    arm: Arm, composer: Composer, own: MetadataRecord, donor: MetadataRecord
+) -> MetadataRecord:
+    """The record that an arm shows of an item, whose donor is `donor`."""
+    kind, field = kind_of(arm)
+    if kind == "invented_host":
+        return replace(own, host=invented_host(own.host))
+    if kind != "other":
+        return donor
+    lines = [line for line in composer.lines if line.name == field]
+    return with_columns(own, {c: donor.column(c) for line in lines for c in line.columns})
+
+
+def with_columns(record: MetadataRecord, values: Mapping[str, object]) -> MetadataRecord:
+    """The record with other values in some of its columns."""
+    known = {name: value for name, value in values.items() if name in record.__slots__}
+    extra = {name: value for name, value in values.items() if name not in known}
+    return replace(record, **known, extra={**record.extra, **extra} if extra else record.extra)
+
+
+def invented_host(host: str) -> str:
+    """A host of a domain that is reserved, so that no document has it; the same for the same."""
+    number = zlib.crc32(b"invented " + host.encode())
+    letters = "".join("bcdfghklmnprstvz"[(number >> shift) % 16] for shift in range(0, 32, 4))
+    return f"{letters}.example"
+
+
+class View:
+    """A composer as an arm uses it: some of the fields, or neither fields nor labels."""
+
+    def __init__(self, composer: Composer, fields: tuple[str, ...] | None, labels: bool):
+        self.composer = composer
+        self.tokenizer = composer.tokenizer
+        self.policy = composer.policy
+        self.lines = composer.lines
+        self.texts = composer.texts
+        self._fields = fields
+        self._labels = labels
+
+    def prefix_ids(self, record: MetadataRecord | None) -> np.ndarray:
+        if record is None or not self._labels:
+            return NO_TOKENS
+        return self.composer.prefix_ids(record, self._fields)
+
+    def join(self, block: np.ndarray, title: np.ndarray, body: np.ndarray, final: bool) -> Composed:
+        if self._labels:
+            return self.composer.join(block, title, body, final)
+        eos = np.array([self.tokenizer.eos_id], np.int32) if final else NO_TOKENS
+        parts = (NO_TOKENS, NO_TOKENS, title, NO_TOKENS, body, NO_TOKENS, eos)
+        return Composed(self.tokenizer.bos_id, parts)
+
+
+def view(arm: Arm, composer: Composer) -> Composer | View:
+    """The composer as `arm` uses it. The composer's own tokens are scored in every one.
+
+    So the first word of `plain` keeps the space that stands before it behind a label.
+    """
+    kind, field = kind_of(arm)
+    if kind == "plain":
+        return View(composer, None, labels=False)
+    if kind == "only":
+        return View(composer, (field,), labels=True)
+    if kind == "no":
+        kept = tuple(name for name in composer.policy.fields if name != field)
+        return View(composer, kept, labels=True)
+    return composer
+
+
+def check_fields_of(arm: Arm, policy: MetadataPolicy, run: str) -> None:
+    """Raise `UserError` where an arm names a field that the policy does not show."""
+    kind, field = kind_of(arm)
+    if field and field not in policy.fields:
+        raise UserError(
+            f"arm {arm}: runs.{run} is shown {', '.join(policy.fields)} and no {field}: leave the "
+            "arm out, or give metadata= with the field"
+        )
+    if kind == "invented_host" and not any(
+        column == "host" for line in lines_of(policy) for column in line.columns
+    ):
+        raise UserError(f"arm {arm}: runs.{run} is shown no host: leave the arm out of arms=")
+
+
+def off_distribution(arm: Arm, model: Model, policy: MetadataPolicy) -> bool:
+    """Whether a model was never trained on what it reads in an arm.
+
+    What stands in the fields does not count: a wrong country looks as a right one does. Of a model
+    of somebody else's only the bare text is taken for what it knows.
+    """
+    stages = [stage.metadata for stage in model.stages.values()]
+    kind, field = kind_of(arm)
+    if kind == "plain":
+        return bool(stages) and all(p.text.label("body") for p in stages)
+    if kind == "without":
+        return not any(
+            (not p.fields or p.dropout > 0) and p.template == policy.template for p in stages
+        )
+    fields = set(policy.fields)
+    told = {"only": {field}, "no": fields - {field}}.get(kind, fields)
+
+    def trained(p: MetadataPolicy) -> bool:
+        missing = set(p.fields) - told
+        dropped = all(p.field_dropout.get(name, 0) > 0 for name in missing)
+        return (
+            bool(p.fields) and told <= set(p.fields) and dropped and p.template == policy.template
+        )
+
+    return not any(map(trained, stages))

@@ -1,8 +1,9 @@
 """Config of the evaluation and of the report."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from geo_nemo.config.average import Weights
 from geo_nemo.config.groups import Groups
@@ -10,10 +11,24 @@ from geo_nemo.config.remote import check_address, is_remote
 from geo_nemo.config.schema import MetadataPolicy
 from geo_nemo.config.section import NonNegative, Positive, Section, Seed
 
-Arm = Literal["with", "without", "shuffled", "wrong_country"]
-ARMS: tuple[Arm, ...] = ("with", "without", "shuffled", "wrong_country")
+# Named in eval/arms.py; each but the first four is asked for.
+ARMS = ("with", "without", "shuffled", "wrong_country")
+OTHER_ARMS = ("plain", "invented_host")
+ARM = rf"^({'|'.join(ARMS + OTHER_ARMS)}|(only|no|other)_[A-Za-z0-9_]+)$"
 # A question's wrong country is its control; a shuffle of questions would add nothing to it.
-QUESTION_ARMS: tuple[Arm, ...] = ("with", "without", "wrong_country")
+NO_QUESTION_ARM = "shuffled"
+
+
+def _arm(name: str) -> str:
+    if not re.fullmatch(ARM, name):
+        raise ValueError(
+            f"no arm {name}: there is {', '.join(ARMS + OTHER_ARMS)}, and with the name of a field "
+            "only_FIELD, no_FIELD and other_FIELD"
+        )
+    return name
+
+
+Arm = Annotated[str, AfterValidator(_arm)]
 # No dot: on the command line, runs.a.b=x would be a key b of a.
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 RunName = Annotated[str, Field(pattern=RUN_NAME)]
@@ -23,17 +38,21 @@ Path = Annotated[str, Field(min_length=1)]
 class EvalConfig(Section):
     """What is evaluated, on which documents, and how sure the figures are.
 
-    runs: trained arms, name -> directory of the training run.
+    runs: models, name -> directory of a training run (`RUN@200` is its checkpoint of step 200,
+        `RUN@all` each of them), or of a model in the format of transformers.
     weights: of the runs: the `trained` ones, or their `average`, where every run keeps one.
-    store: token store, here or on `s3://`; its tokenizer must be the one the runs were trained
+    store: token store, here or on `s3://`; its tokenizer must be the one the models were trained
         with. cache_dir: folder that receives a copy of one on `s3://`, as data.cache_dir does.
+    corpus: Parquet of `geo-nemo prep` in place of the store: each model reads the texts by its own
+        tokenizer. A `store` beside it is where the runs' tokenizer is.
     output: folder that receives `eval.json`, `documents.npz` and the cache of finished arms.
     split: split of the store that is scored.
     questions: JSONL of country questions; null for none.
     questions_title: title that stands before a question without a `title` of its own; null for
         none. Choose it on other questions than the ones reported.
     floors: per-document entropy of a synthetic corpus, `floors.jsonl.gz`; null for none.
-    arms: what a model is told about a document; `with` is the truth.
+    arms: what a model is told about a document; `with` is the truth, `plain` is the bare text,
+        without the labels of title and body.
     metadata: how metadata is shown; null shows each run what it was trained on, and a run that
         was trained without metadata what the first run with metadata was.
     groups: fields by whose values figures are told apart, one or two and the table of both; null
@@ -42,11 +61,13 @@ class EvalConfig(Section):
     row_length: positions of a packed row, several documents a row; null for four times the length
         that the runs were trained at. It changes speed and memory only.
     max_tokens: title and body tokens scored of a document; null for what fits the sequence.
+    device, dtype: where models run, and how precisely; training runs always in fp32.
     """
 
     runs: Annotated[dict[RunName, Path], Field(min_length=1)]
     weights: Weights = "trained"
-    store: Path
+    store: Path | None = None
+    corpus: Path | None = None
     cache_dir: Path | None = None
     output: Path
     split: Path = "test"
@@ -63,23 +84,26 @@ class EvalConfig(Section):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     seed: Seed = 1234
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
 
     @property
     def question_arms(self) -> tuple[Arm, ...]:
         """The arms in which questions are asked."""
-        return tuple(arm for arm in self.arms if arm in QUESTION_ARMS)
+        return tuple(arm for arm in self.arms if arm != NO_QUESTION_ARM)
 
     @field_validator("store")
     @classmethod
-    def _an_address(cls, value: str) -> str:
-        return check_address("store", value) if is_remote(value) else value
+    def _an_address(cls, value: str | None) -> str | None:
+        return check_address("store", value) if value and is_remote(value) else value
 
     @model_validator(mode="after")
     def _arms_once(self):
         if len(set(self.arms)) != len(self.arms):
             raise ValueError(f"arms {list(self.arms)} names an arm twice")
         if self.questions is not None and not self.question_arms:
-            raise ValueError(f"questions need one of the arms {', '.join(QUESTION_ARMS)}")
+            raise ValueError(f"questions need another arm than {NO_QUESTION_ARM}")
+        if self.store is None and self.corpus is None:
+            raise ValueError("no texts to score: give store=STORE, or corpus=PREP/corpus")
         if self.metadata is not None and not self.metadata.fields:
             raise ValueError("metadata shows no field; leave it out, or choose arms=[without]")
         return self

@@ -4,17 +4,18 @@
 2. `scored_spans` cuts title and body to what fits behind the longest prefix of all arms and runs.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xxhash
 
-from eval.arms import generator
+from eval.arms import View, generator
+from eval.texts import Tokens
 from geo_nemo.config import UserError
 from geo_nemo.metadata.compose import NO_TOKENS, Composer
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.store import Split
+from geo_nemo.metadata.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Documents:
 
     index: int64, place in the split. country: int64, index into the store's countries.
     title_tokens, body_tokens: int64, tokens scored.
+    title_bytes, body_bytes: int64, UTF-8 bytes of the texts that they are, without the space before
+        a text and the blank line behind a title.
     whole: bool, nothing was cut, so that EOS follows and is scored apart.
     token_hash: uint64, hash of the scored title and body tokens.
     skipped: documents left out, by reason.
@@ -35,6 +38,8 @@ class Documents:
     whole: np.ndarray
     token_hash: np.ndarray
     skipped: dict[str, int]
+    title_bytes: np.ndarray | None = None
+    body_bytes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -43,6 +48,14 @@ class Documents:
     def tokens(self) -> np.ndarray:
         """Scored tokens of title and body, int64 [n]."""
         return self.title_tokens + self.body_tokens
+
+    def take(self, places: np.ndarray) -> "Documents":
+        """Some of the documents."""
+        arrays = {
+            name: value[places] for name, value in vars(self).items()
+            if isinstance(value, np.ndarray)
+        }  # fmt: skip
+        return replace(self, **arrays)
 
 
 def choose(country: np.ndarray, number: int | None, seed: int) -> np.ndarray:
@@ -85,7 +98,7 @@ RecordOf = Callable[[int], MetadataRecord | None]
 
 
 def longest_overhead(
-    document: int, title: np.ndarray, shown: Sequence[tuple[Composer, RecordOf]]
+    document: int, title: np.ndarray, shown: Sequence[tuple[Composer | View, RecordOf]]
 ) -> int:
     """Most tokens that any arm adds to title and body: BOS, metadata, labels, EOS."""
     return max(
@@ -95,21 +108,22 @@ def longest_overhead(
     )
 
 
-def scored_texts(split: Split, index: int, composer: Composer) -> tuple[np.ndarray, np.ndarray]:
+def scored_texts(split: Tokens, index: int, composer: Composer) -> tuple[np.ndarray, np.ndarray]:
     """Ids of a document's title and body, the same in every arm: as behind metadata."""
     return composer.texts(split.title(index), split.body(index))
 
 
 def scored_spans(
-    split: Split,
+    split: Tokens,
+    country: np.ndarray,
     chosen: np.ndarray,
-    shown: Sequence[tuple[Composer, RecordOf]],
+    shown: Sequence[tuple[Composer | View, RecordOf]],
     seq_length: int,
     max_tokens: int | None,
 ) -> Documents:
     """The scored tokens of the chosen documents.
 
-    chosen: indices into the split.
+    country: of every document of the split. chosen: indices into the split.
     shown: every arm of every run, under one template. A fragment of n tokens takes n - 1 of
         `seq_length` positions.
     Raises UserError when no document has a token to score.
@@ -138,10 +152,36 @@ def scored_spans(
     skipped = {"metadata leaves no room for text": int(no_room), "no text": int(empty)}
     return Documents(
         index=chosen[kept],
-        country=np.asarray(split.country)[chosen[kept]].astype(np.int64),
+        country=country[chosen[kept]].astype(np.int64),
         title_tokens=titles[kept],
         body_tokens=bodies[kept],
         whole=whole[kept],
         token_hash=hashes[kept],
         skipped={reason: count for reason, count in skipped.items() if count},
     )
+
+
+def scored_bytes(
+    documents: Documents, split: Tokens, composer: Composer | View, tokenizer: Tokenizer
+) -> Documents:
+    """`documents` with the bytes of their scored texts, as the tokenizer spells them.
+
+    Of a character that a cut went through, nothing counts.
+    """
+    sizes = np.zeros((len(documents), 2), np.int64)
+    for place, index in enumerate(documents.index.tolist()):
+        title, body = scored_texts(split, index, composer)
+        parts = title[: documents.title_tokens[place]], body[: documents.body_tokens[place]]
+        for number, ids in enumerate(parts):
+            text = tokenizer.decode(ids.tolist()).strip() if len(ids) else ""
+            sizes[place, number] = len(text.rstrip("\ufffd").encode())
+    return replace(documents, title_bytes=sizes[:, 0], body_bytes=sizes[:, 1])
+
+
+def shared(scored: Mapping[str, Documents]) -> dict[str, Documents]:
+    """Of each tokenizer, the documents that have a token to score under every one."""
+    common = set.intersection(*(set(of.index.tolist()) for of in scored.values()))
+    return {
+        key: of.take(np.flatnonzero([index in common for index in of.index.tolist()]))
+        for key, of in scored.items()
+    }

@@ -17,14 +17,14 @@ import numpy as np
 from eval.documents import Documents
 from eval.matrix import Key
 from eval.perplexity import Scores
+from eval.texts import Items
 from geo_nemo.config import UserError
-from geo_nemo.store import Split
 
 # Floors of a document by what a reader knows of its origin, nats.
 COLUMNS = ("title_with", "body_with", "title_without", "body_without")
 
 
-def read_floors(path: Path, split: Split, documents: Documents) -> np.ndarray:
+def read_floors(path: Path, split: Items, documents: Documents) -> np.ndarray:
     """Floors of the documents, float64 [n, 4] in the order of `COLUMNS`; NaN where unmatched.
 
     Raises UserError where the file cannot be read or matches no document.

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo_nemo.config import MetadataPolicy, Run, UserError
+from eval.models import Model
+from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.data.groups import UNKNOWN
 from geo_nemo.metadata.fields import lines_of
 from geo_nemo.metadata.record import MetadataRecord
@@ -32,11 +33,11 @@ class Group:
     places: np.ndarray
 
 
-def fields_of(given: Sequence[str] | None, runs: Iterable[Run]) -> tuple[str, ...]:
-    """The fields of an evaluation: those that are given, else those of the runs."""
+def fields_of(given: Sequence[str] | None, models: Iterable[Model]) -> tuple[str, ...]:
+    """The fields of an evaluation: those that are given, else those of the models."""
     if given is not None:
         return tuple(given)
-    return tuple(dict.fromkeys(field for run in runs for field in run.groups)) or ("country",)
+    return tuple(dict.fromkeys(field for model in models for field in model.groups)) or ("country",)
 
 
 def groups(fields: Sequence[str], records: Sequence[MetadataRecord]) -> list[Group]:

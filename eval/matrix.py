@@ -4,13 +4,13 @@ Perplexity is exp(sum of nats / number of tokens), a micro-average over tokens. 
 documents; all columns of a group share each resample, so differences are paired per document.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 
 import numpy as np
 
-from eval.arms import generator
+from eval.arms import generator, kind_of
 from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums
 from eval.config import Arm
 from eval.documents import Documents
@@ -18,7 +18,14 @@ from eval.groups import Group
 from eval.perplexity import Scores
 
 PARTS = ("text", "title", "body")
+BITS = ("bits_per_byte", "bits_low", "bits_high")
 Key = tuple[str, Arm]
+# What an arm of one field is compared with, and why.
+OF_A_FIELD = {
+    "only": ("without", "one field alone against not told"),
+    "no": ("with", "all fields but one against told"),
+    "other": ("with", "one wrong field against told"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +40,16 @@ class Effect:
     against: Key
 
 
-def effects(arms: Sequence[Arm], conditioned: Mapping[str, bool]) -> list[Effect]:
+def effects(
+    arms: Sequence[Arm], conditioned: Mapping[str, bool], foreign: Sequence[str] = ()
+) -> list[Effect]:
     """The comparisons that these arms and runs allow.
 
-    conditioned: run -> whether any stage of it showed metadata.
+    conditioned: run -> whether any stage of it showed metadata. foreign: runs of which nobody here
+    knows what they were trained on; they are compared with the others as they read bare text.
     """
     plus = [run for run, yes in conditioned.items() if yes]
-    minus = [run for run, yes in conditioned.items() if not yes]
+    minus = [run for run, yes in conditioned.items() if not yes and run not in foreign]
     found = []
     for of, against in product(plus, minus):
         found += [
@@ -47,19 +57,32 @@ def effects(arms: Sequence[Arm], conditioned: Mapping[str, bool]) -> list[Effect
                    (against, "without")),
             Effect("conditioned model, not told, against plain model", (of, "without"),
                    (against, "without")),
+            Effect("conditioned model against plain model, bare text", (of, "plain"),
+                   (against, "plain")),
         ]  # fmt: skip
-    for run in [*plus, *minus]:
+    for place, run in enumerate(foreign):
+        others = [*plus, *minus, *foreign[:place]]
+        found += [
+            Effect("another model, bare text", (run, "plain"), (other, "plain")) for other in others
+        ]
+    for run in [*plus, *minus, *foreign]:
         found += [
             Effect("told against not told", (run, "with"), (run, "without")),
             Effect("shuffled against not told", (run, "shuffled"), (run, "without")),
             Effect("wrong country against not told", (run, "wrong_country"), (run, "without")),
             Effect("told against shuffled", (run, "with"), (run, "shuffled")),
+            Effect("bare text against not told", (run, "plain"), (run, "without")),
+            Effect("invented host against told", (run, "invented_host"), (run, "with")),
         ]
+        for arm in arms:
+            against, purpose = OF_A_FIELD.get(kind_of(arm)[0], ("", ""))
+            if against and kind_of(arm)[1]:
+                found.append(Effect(purpose, (run, arm), (run, against)))
     return [e for e in found if e.of[1] in arms and e.against[1] in arms]
 
 
 def tables(
-    documents: Documents,
+    documents_of: Mapping[str, Documents],
     scores: Mapping[Key, Scores],
     found_groups: Sequence[Group],
     wanted: Sequence[Effect],
@@ -70,71 +93,131 @@ def tables(
 ) -> dict[str, list[dict]]:
     """`cells`: one line a (group, part, run, arm); `effects`: one a (group, part, effect).
 
+    documents_of: of each run, the same documents in tokens of its own.
     Each line has tokens, documents, the estimate and its interval; the interval is null below
-    `MIN_DOCUMENTS` documents, and a line without tokens is left out.
+    `MIN_DOCUMENTS` documents, and a line without tokens is left out. A difference is in nats by
+    token of `against`, so that runs of different tokenizers are compared on the same texts; bits
+    per byte need no tokenizer.
     """
     keys = list(scores)
     cells, differences = [], []
     for group in found_groups:
         rng = generator(seed, f"bootstrap/{group.kind}/{group.name}")
-        columns = _columns(documents, scores, keys, group.places)
-        totals = columns.sum(0)
+        columns = _Columns(documents_of, scores, keys, group.places)
+        totals = columns.values.sum(0)[None]
         # The same resamples serve title, body and both: one matrix of sums.
         resampled = (
-            resampled_sums(columns, samples, rng) if len(group.places) >= MIN_DOCUMENTS else None
+            resampled_sums(columns.values, samples, rng)
+            if len(group.places) >= MIN_DOCUMENTS
+            else None
         )
-        for number, part in enumerate(PARTS):
-            rate = _rates(totals[None], number, len(keys))
-            if rate is None:
+        for part in PARTS:
+            sums = columns.of(totals, part)
+            if sums is None:
                 continue
-            rates = None if resampled is None else _rates(resampled, number, len(keys))
+            drawn = None if resampled is None else columns.of(resampled, part)
             head = {
-                "group": group.kind,
-                "name": group.name,
-                "part": part,
+                "group": group.kind, "name": group.name, "part": part,
                 "documents": len(group.places),
-                "tokens": int(totals[number]),
-            }
+            }  # fmt: skip
             for k, (run, arm) in enumerate(keys):
-                low, high = _interval(None if rates is None else rates[:, k], confidence)
+                nats, low, high = _estimate(sums, drawn, lambda s, k=k: s.rate(k), confidence)
+                bits = _estimate(sums, drawn, lambda s, k=k: s.bits(k), confidence)
                 cells.append({
-                    **head, "run": run, "arm": arm, "nats": float(rate[0, k]),
-                    "perplexity": _exp(rate[0, k]), "low": _exp(low), "high": _exp(high),
+                    **head, "tokens": int(sums.tokens[0, k]), "run": run, "arm": arm, "nats": nats,
+                    "perplexity": _exp(nats), "low": _exp(low), "high": _exp(high),
+                    **dict(zip(BITS, bits, strict=True)),
                 })  # fmt: skip
             for effect in wanted:
-                i, j = keys.index(effect.of), keys.index(effect.against)
-                delta = None if rates is None else rates[:, i] - rates[:, j]
-                low, high = _interval(delta, confidence)
-                nats = float(rate[0, i] - rate[0, j])
+                pair = keys.index(effect.of), keys.index(effect.against)
+                nats, low, high = _estimate(sums, drawn, lambda s, p=pair: s.change(*p), confidence)
+                bits = _estimate(
+                    sums, drawn, lambda s, p=pair: s.bits(p[0]) - s.bits(p[1]), confidence
+                )
                 differences.append({
-                    **head, **asdict(effect), "nats": nats, "low": low, "high": high,
+                    **head, "tokens": int(sums.tokens[0, pair[1]]), **asdict(effect),
+                    "nats": nats, "low": low, "high": high,
                     "ratio": _exp(nats), "ratio_low": _exp(low), "ratio_high": _exp(high),
+                    **dict(zip(BITS, bits, strict=True)),
                 })  # fmt: skip
     return {"cells": cells, "effects": differences}
 
 
-def _columns(
-    documents: Documents, scores: Mapping[Key, Scores], keys: Sequence[Key], places: np.ndarray
-) -> np.ndarray:
-    """[n, parts + parts * keys]: tokens of each part, then the nats of each part and key."""
-    columns = [documents.tokens, documents.title_tokens, documents.body_tokens]
-    for part in PARTS:
-        columns += [getattr(scores[key], part) for key in keys]
-    return np.stack([np.asarray(column, dtype=np.float64)[places] for column in columns], axis=1)
+@dataclass(frozen=True)
+class _Sums:
+    """Of one part, over one or more draws of documents: nats and tokens [draws, keys], bytes."""
+
+    nats: np.ndarray
+    tokens: np.ndarray
+    bytes: np.ndarray
+
+    def rate(self, key: int) -> np.ndarray:
+        return self.nats[:, key] / self.tokens[:, key]
+
+    def change(self, of: int, against: int) -> np.ndarray:
+        """By token of `against`; for one tokenizer the difference of the rates, to the last bit."""
+        if (self.tokens[:, of] == self.tokens[:, against]).all():
+            return self.rate(of) - self.rate(against)
+        return (self.nats[:, of] - self.nats[:, against]) / self.tokens[:, against]
+
+    def bits(self, key: int) -> np.ndarray:
+        return self.nats[:, key] / (self.bytes * np.log(2))
 
 
-def _rates(sums: np.ndarray, part: int, num_keys: int) -> np.ndarray | None:
-    """Nats per token of each key, [samples, keys]; None where the group has no such token.
+class _Columns:
+    """[n, ...] of documents: tokens of each part, then the nats of each part and key.
 
-    A resample without any token of the part, possible where few documents have a title, is left
-    out.
+    Behind them the bytes of each part, and tokens by other tokenizers than the first run's.
     """
-    tokens = sums[:, part]
-    kept = tokens > 0
-    if not kept.any():
-        return None
-    start = len(PARTS) + part * num_keys
-    return sums[kept, start : start + num_keys] / tokens[kept, None]
+
+    def __init__(
+        self,
+        documents_of: Mapping[str, Documents],
+        scores: Mapping[Key, Scores],
+        keys: Sequence[Key],
+        places: np.ndarray,
+    ):
+        distinct = list({id(d): d for d in documents_of.values()}.values())
+        first, *others = distinct
+        columns = _tokens(first)
+        for part in PARTS:
+            columns += [getattr(scores[key], part) for key in keys]
+        columns += [first.title_bytes + first.body_bytes, first.title_bytes, first.body_bytes]
+        for documents in others:
+            columns += _tokens(documents)
+        self.values = np.stack([np.asarray(c, np.float64)[places] for c in columns], axis=1)
+        self._keys = len(keys)
+        number = [
+            next(n for n, d in enumerate(distinct) if d is documents_of[run]) for run, _ in keys
+        ]
+        behind = len(PARTS) * (2 + len(keys))
+        # Where the tokens of each key's part begin.
+        self._tokens = np.array([0 if n == 0 else behind + len(PARTS) * (n - 1) for n in number])
+
+    def of(self, sums: np.ndarray, part: str) -> _Sums | None:
+        """Of sums [draws, columns]; None where the group has no token of the part.
+
+        A draw without any token of it, possible where few documents have a title, is left out.
+        """
+        number, keys = PARTS.index(part), self._keys
+        tokens = sums[:, self._tokens + number]
+        kept = (tokens > 0).all(1)
+        if not kept.any():
+            return None
+        start = len(PARTS) + number * keys
+        size = sums[kept, len(PARTS) * (1 + keys) + number]
+        return _Sums(sums[kept, start : start + keys], tokens[kept], np.maximum(size, 1))
+
+
+def _tokens(documents: Documents) -> list[np.ndarray]:
+    return [documents.tokens, documents.title_tokens, documents.body_tokens]
+
+
+def _estimate(
+    sums: _Sums, drawn: _Sums | None, of: Callable[[_Sums], np.ndarray], confidence: float
+) -> tuple[float, float | None, float | None]:
+    """A figure and its interval."""
+    return float(of(sums)[0]), *_interval(None if drawn is None else of(drawn), confidence)
 
 
 def _interval(values: np.ndarray | None, confidence: float) -> tuple[float | None, float | None]:

@@ -7,41 +7,36 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
+from eval.arms import View
 from eval.documents import Documents, RecordOf, scored_texts, token_hash
+from eval.scorers.base import Batches, Scorer
+from eval.texts import Tokens
 from geo_nemo.config import RunError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.packing import best_fit
 from geo_nemo.data.rows import Row, build_row
 from geo_nemo.metadata.compose import Composed, Composer
 from geo_nemo.metadata.record import Kind
-from geo_nemo.store import Split
 
-
-class Scorer(Protocol):
-    """A trained model that gives the likelihood of a row.
-
-    seq_length: the longest segment that it takes. A row may be longer, as it holds several.
-    """
-
-    seq_length: int
-    vocab_size: int
-
-    def nll(self, row: Row) -> np.ndarray:
-        """-log p(labels[t]) in nats, float32 [s]; attention stays inside each segment."""
-        ...
+# Tokens of a text before which each band of places ends; the last has no end.
+BANDS = (8, 16, 32, 64, 128, 256, 512, 1024, None)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Summed negative log-likelihood of each document, nats, float64 [n] each."""
+    """Summed negative log-likelihood of each document, nats, float64 [n] each.
+
+    places: float64 [n, len(BANDS)], of title and body together, by the place in the text; None in
+        results of before it was kept.
+    """
 
     title: np.ndarray
     body: np.ndarray
     eos: np.ndarray
+    places: np.ndarray | None = None
 
     @property
     def text(self) -> np.ndarray:
@@ -51,9 +46,9 @@ class Scores:
 
 def score_documents(
     scorer: Scorer,
-    split: Split,
+    split: Tokens,
     documents: Documents,
-    composer: Composer,
+    composer: Composer | View,
     record_of: RecordOf,
     *,
     row_length: int,
@@ -67,7 +62,8 @@ def score_documents(
     likelihood is not finite, and AssertionError where the scored tokens are not those that every
     arm must score.
     """
-    scores = Scores(*(np.zeros(len(documents)) for _ in range(3)))
+    sums = (np.zeros(len(documents)) for _ in range(3))
+    scores = Scores(*sums, places=np.zeros((len(documents), len(BANDS))))
 
     def compose(place: int) -> Composed:
         index = int(documents.index[place])
@@ -82,11 +78,11 @@ def score_documents(
     # Composed twice, here for its length only, so that no arm's tokens are held at once.
     positions = np.array([len(compose(place).ids) - 1 for place in range(len(documents))])
     done = 0
-    for places in pack(positions, row_length):
+    for places, length in rows_of(scorer, positions, row_length):
         row = build_row(
             [compose(place) for place in places],
             documents.country[places],
-            row_length,
+            length,
             composer.tokenizer.pad_id,
             True,
         )
@@ -96,9 +92,32 @@ def score_documents(
         for kind, sums in ((Kind.TITLE, scores.title), (Kind.BODY, scores.body),
                            (Kind.EOS, scores.eos)):  # fmt: skip
             sums[places] = segment_sums(row, nll, row.label_kinds == kind, len(places))
+        scores.places[places] = band_sums(row, nll, len(places))
         done += len(places)
         progress(f"{run}, {arm}", done, len(documents))
     return scores
+
+
+def rows_of(
+    scorer: Scorer, positions: np.ndarray, row_length: int
+) -> Iterator[tuple[np.ndarray, int]]:
+    """The items of each row and its length: as the scorer likes them, or best-fit into rows."""
+    if isinstance(scorer, Batches):
+        yield from ((places, int(positions[places].sum())) for places in scorer.batches(positions))
+    else:
+        yield from ((places, row_length) for places in pack(positions, row_length))
+
+
+def band_sums(row: Row, nll: np.ndarray, segments: int) -> np.ndarray:
+    """Nats of title and body of each segment by `BANDS`, float64 [segments, bands]."""
+    text = np.flatnonzero((row.label_kinds == Kind.TITLE) | (row.label_kinds == Kind.BODY))
+    owner = row.segment_ids[text]
+    counts = np.bincount(owner, minlength=segments)
+    # Labels of a segment stand one behind the other: the place is the count since it began.
+    place = np.arange(len(text)) - (np.cumsum(counts) - counts)[owner]
+    band = np.searchsorted(np.array(BANDS[:-1]), place, side="right")
+    flat = np.bincount(owner * len(BANDS) + band, nll[text], segments * len(BANDS))
+    return flat.reshape(segments, len(BANDS))
 
 
 def pack(positions: np.ndarray, row_length: int) -> Iterator[np.ndarray]:

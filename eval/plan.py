@@ -1,28 +1,39 @@
 """Everything that an evaluation needs, open and checked, before a model is loaded.
 
-1. Runs, store and tokenizer, and that they belong together.
+1. Models, texts and tokenizers, and that they belong together.
 2. Documents and the records that each arm shows.
 3. Questions and the records that each arm shows.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from eval.arms import donors
+from eval.arms import check_fields_of, donors, shown_record, view
 from eval.config import Arm, EvalConfig
-from eval.documents import Documents, RecordOf, choose, scored_spans
+from eval.corpus import open_corpus
+from eval.documents import (
+    Documents,
+    RecordOf,
+    choose,
+    longest_overhead,
+    scored_bytes,
+    scored_spans,
+    shared,
+)
+from eval.models import Model, policies, read_models
 from eval.questions import QuestionSet, drop_long, read_questions
-from eval.runs import TrainedRun, policies, read_run
+from eval.scorers.tokenizers import tokenizer_of
+from eval.texts import Items, Texts, Tokens, check_tokenizers, open_store
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.data.conditions import tells_origin, told_codes
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.fields import Line
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.store import Split, TokenStore
-from geo_nemo.store.fields import check_columns, check_fields
+from geo_nemo.metadata.tokenizer import Tokenizer
+from geo_nemo.store import TokenStore
 
 # Longer rows waste less of their length on padding and keep a CPU or a GPU busier.
 ROWS_IN_ONE = 4
@@ -41,77 +52,92 @@ class Shown:
     record: Callable[[int], MetadataRecord]
     place: Callable[[int], int]
 
-    def record_of(self, arm: Arm) -> RecordOf:
+    def record_of(self, arm: Arm, composer: Composer) -> RecordOf:
+        """What the arm shows of an item through a composer."""
         source = self.source[arm]
         if source is None:
             return lambda item: None
-        return lambda item: self.record(int(source[self.place(item)]))
+
+        def shown(item: int) -> MetadataRecord:
+            place = self.place(item)
+            donor = int(source[place])
+            return shown_record(arm, composer, self.record(place), self.record(donor))
+
+        return shown
 
 
 @dataclass(frozen=True)
 class Plan:
     """An evaluation that can start.
 
-    seq_length: longest fragment, that of the run with the shortest. row_length: of packed rows.
-    chosen: int64 [m], documents before any is skipped.
+    items: the split's documents. seq_length: longest fragment, that of the model with the shortest.
+    row_length: of packed rows. chosen: int64 [m], documents before any is skipped.
+    tokens, documents_of: of each model, in ids of its tokenizer; one and the same where the
+        tokenizer is. documents: of the first, whose tokens are the unit of differences.
     """
 
     config: EvalConfig
-    store: TokenStore
-    split: Split
-    runs: dict[str, TrainedRun]
+    texts: Texts
+    models: dict[str, Model]
+    tokenizers: dict[str, Tokenizer]
     policies: dict[str, MetadataPolicy]
     composers: dict[str, Composer]
     seq_length: int
     row_length: int
     chosen: np.ndarray
-    documents: Documents
+    tokens: dict[str, Tokens]
+    documents_of: dict[str, Documents]
     shown: Shown
     questions: QuestionSet | None
     questions_shown: Shown | None
 
+    @property
+    def items(self) -> Items:
+        return self.texts.items
+
+    @property
+    def documents(self) -> Documents:
+        return next(iter(self.documents_of.values()))
+
 
 def make_plan(config: EvalConfig) -> Plan:
     """Open and check everything; raise UserError at the first mistake."""
-    store = TokenStore.open(config.store, cache_dir=config.cache_dir)
-    split = store.split(config.split)
-    tokenizer = store.tokenizer()
-    runs = {name: read_run(name, Path(folder)) for name, folder in config.runs.items()}
-    for run in runs.values():
-        if config.weights == "average" and not run.config.average.is_kept:
+    models = read_models(config.runs)
+    for model in models.values():
+        if config.weights == "average" and model.kind == "run" and not model.averaged:
             raise UserError(
-                f"runs.{run.name}={run.folder} was trained without an average: leave out "
+                f"runs.{model.name}={model.folder} was trained without an average: leave out "
                 "weights=average, or train it with average.kind=ema"
             )
-        if run.tokenizer_sha256 != tokenizer.sha256:
-            raise UserError(
-                f"runs.{run.name}={run.folder} was trained with another tokenizer than that of "
-                f"store={config.store}: evaluate it on a store made with its own"
-            )
-    shown_policies = policies(runs, config.metadata)
+    texts, tokenizers = _texts(config, models)
+    shown_policies = policies(models, config.metadata)
     _check_templates(shown_policies)
     for name, policy in shown_policies.items():
-        key = f"runs.{name}" if config.metadata is None else "metadata"
-        check_fields(policy, split, key)
+        texts.check(policy, f"runs.{name}" if config.metadata is None else "metadata")
+        for arm in config.arms:
+            check_fields_of(arm, policy, name)
     if config.groups is not None:
-        check_columns(MetadataPolicy(fields=config.groups), store, "groups")
-    composers = {name: Composer(policy, tokenizer) for name, policy in shown_policies.items()}
-    seq_length = min(run.config.data.seq_length for run in runs.values())
+        texts.check_groups(config.groups)
+    composers = {
+        name: Composer(policy, tokenizers[name]) for name, policy in shown_policies.items()
+    }
+    seq_length = min(model.seq_length for model in models.values())
     row_length = config.row_length or ROWS_IN_ONE * seq_length
     if row_length < seq_length:
         raise UserError(
             f"row_length={row_length} is below the {seq_length} positions that a document may take"
         )
 
-    chosen = choose(np.asarray(split.country), config.num_documents, config.seed)
+    items = texts.items
+    chosen = choose(np.asarray(items.country), config.num_documents, config.seed)
     distinct = _distinct(composers)
     lines = _lines(distinct)
 
     def record(place: int) -> MetadataRecord:
-        return split.record(int(chosen[place]))
+        return items.record(int(chosen[place]))
 
     if tells_origin(lines):
-        told = np.asarray(split.country)[chosen]
+        told = np.asarray(items.country)[chosen]
     else:
         told = told_codes(lines, len(chosen), record)
     shown = Shown(
@@ -119,15 +145,96 @@ def make_plan(config: EvalConfig) -> Plan:
         record=record,
         place=lambda index: int(np.searchsorted(chosen, index)),
     )
-    pairs = [(c, shown.record_of(arm)) for c in distinct for arm in config.arms]
-    documents = scored_spans(split, chosen, pairs, seq_length, config.max_tokens)
+    tokens, documents = _scored(config, texts, composers, chosen, shown, seq_length)
     questions, questions_shown = _questions(config, distinct, seq_length)
     return Plan(
-        config=config, store=store, split=split, runs=runs, policies=shown_policies,
-        composers=composers, seq_length=seq_length,
-        row_length=row_length, chosen=chosen, documents=documents,
-        shown=shown, questions=questions, questions_shown=questions_shown,
+        config=config, texts=texts, models=models, tokenizers=tokenizers, policies=shown_policies,
+        composers=composers, seq_length=seq_length, row_length=row_length, chosen=chosen,
+        tokens=tokens, documents_of=documents, shown=shown, questions=questions,
+        questions_shown=questions_shown,
     )  # fmt: skip
+
+
+def _texts(config: EvalConfig, models: Mapping[str, Model]) -> tuple[Texts, dict[str, Tokenizer]]:
+    """What is scored, and each model's tokenizer."""
+    if config.corpus is None:
+        texts = open_store(config.store, config.split, config.cache_dir)
+        tokenizer = texts.store.tokenizer()
+        check_tokenizers(models, tokenizer, config.store)
+        return texts, dict.fromkeys(models, tokenizer)
+    found: dict[str, Tokenizer] = {}
+    by_hash: dict[str, Tokenizer] = {}
+    store = config.store
+    if store is not None:
+        store = str(TokenStore.open(store, cache_dir=config.cache_dir, tokens=False).root)
+    for name, model in models.items():
+        tokenizer = tokenizer_of(model, store)
+        found[name] = by_hash.setdefault(tokenizer.sha256, tokenizer)
+    return open_corpus(Path(config.corpus), config.split), found
+
+
+def _scored(
+    config: EvalConfig,
+    texts: Texts,
+    composers: Mapping[str, Composer],
+    chosen: np.ndarray,
+    shown: Shown,
+    seq_length: int,
+) -> tuple[dict[str, Tokens], dict[str, Documents]]:
+    """Ids and scored documents of each model; the same objects for models of one tokenizer."""
+    pairs: dict[str, list] = {}
+    for composer in _distinct(composers):
+        mine = pairs.setdefault(composer.tokenizer.sha256, [])
+        mine += [(view(arm, composer), shown.record_of(arm, composer)) for arm in config.arms]
+    if config.corpus is None:
+        ids = dict.fromkeys(pairs, texts.items)
+        sizes = None
+    else:
+
+        def budget(mine: list):
+            def most(place: int, title: np.ndarray) -> int:
+                room = seq_length + 1 - longest_overhead(int(chosen[place]), title, mine)
+                return max(0, room if config.max_tokens is None else min(room, config.max_tokens))
+
+            return most
+
+        by_hash = {c.tokenizer.sha256: c.tokenizer for c in composers.values()}
+        found, sizes = texts.tokens(
+            chosen, [by_hash[key] for key in pairs], [budget(mine) for mine in pairs.values()]
+        )
+        ids = dict(zip(pairs, found, strict=True))
+    scored = {
+        key: scored_spans(
+            ids[key], np.asarray(texts.items.country), chosen, mine, seq_length, config.max_tokens
+        )
+        for key, mine in pairs.items()
+    }
+    if sizes is None:
+        tokenizer = next(iter(composers.values())).tokenizer
+        scored = {
+            key: scored_bytes(documents, texts.items, pairs[key][0][0], tokenizer)
+            for key, documents in scored.items()
+        }
+    else:
+        scored = {
+            key: _with_sizes(documents, sizes, chosen, ids[key].whole)
+            for key, documents in shared(scored).items()
+        }
+    key_of = {name: composer.tokenizer.sha256 for name, composer in composers.items()}
+    return (
+        {name: ids[key] for name, key in key_of.items()},
+        {name: scored[key] for name, key in key_of.items()},
+    )
+
+
+def _with_sizes(
+    documents: Documents, sizes: np.ndarray, chosen: np.ndarray, whole: frozenset[int]
+) -> Documents:
+    mine = sizes[np.searchsorted(chosen, documents.index)]
+    uncut = np.array([index in whole for index in documents.index.tolist()], dtype=bool)
+    return replace(
+        documents, title_bytes=mine[:, 0], body_bytes=mine[:, 1], whole=documents.whole & uncut
+    )
 
 
 def _questions(
@@ -172,6 +279,7 @@ def _lines(composers: list[Composer]) -> list[Line]:
     return [line for composer in composers for line in composer.lines]
 
 
-def _distinct(composers: dict[str, Composer]) -> list[Composer]:
-    """One composer a policy: runs with the same one compose the same."""
-    return list({composer.policy.hash(): composer for composer in composers.values()}.values())
+def _distinct(composers: Mapping[str, Composer]) -> list[Composer]:
+    """One composer a policy and tokenizer: models with the same ones compose the same."""
+    keys = {(c.policy.hash(), c.tokenizer.sha256): c for c in composers.values()}
+    return list(keys.values())

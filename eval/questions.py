@@ -16,8 +16,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from eval.arms import View
 from eval.documents import RecordOf
-from eval.perplexity import Scorer, check_finite, pack
+from eval.perplexity import check_finite, rows_of
+from eval.scorers.base import Scorer
 from geo_nemo.config import UserError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.rows import build_row
@@ -159,7 +161,7 @@ def drop_long(
 def answer_questions(
     scorer: Scorer,
     asked: QuestionSet,
-    composer: Composer,
+    composer: Composer | View,
     record_of: RecordOf,
     title: str | None,
     *,
@@ -183,11 +185,12 @@ def answer_questions(
     log_p = np.zeros(len(items))
     lengths = np.array([tokens for _, tokens in items])
     done = 0
-    for places in pack(np.array([len(item.ids) - 1 for item, _ in items]), row_length):
+    positions = np.array([len(item.ids) - 1 for item, _ in items])
+    for places, length in rows_of(scorer, positions, row_length):
         row = build_row(
             [items[place][0] for place in places],
             np.zeros(len(places), dtype=np.int64),
-            row_length,
+            length,
             composer.tokenizer.pad_id,
             True,
         )
@@ -215,7 +218,7 @@ def _best(scores: np.ndarray, ends: np.ndarray, orders: Sequence[np.ndarray]) ->
 def _framed(
     question: Question,
     order: np.ndarray,
-    composer: Composer,
+    composer: Composer | View,
     record: MetadataRecord | None,
     title: str | None,
 ) -> list[tuple[Composed, int]]:

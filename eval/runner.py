@@ -15,20 +15,23 @@ from typing import Any
 import numpy as np
 
 from eval import accuracy, floors, matrix
+from eval.arms import view
 from eval.cache import Cache, key_of
 from eval.config import Arm, EvalConfig
 from eval.groups import fields_of, groups
 from eval.matrix import Key
-from eval.perplexity import Scorer, Scores, score_documents
+from eval.models import Model
+from eval.perplexity import BANDS, Scores, score_documents
 from eval.plan import Plan, make_plan
 from eval.questions import Answers, answer_questions
+from eval.scorers.base import Scorer
 from eval.summary import describe_documents, describe_runs, versions
 from geo_nemo.config import UserError
 from geo_nemo.config.files import make_folder, write_whole
 from geo_nemo.config.progress import Progress, no_progress
 
 FORMAT = 1
-Loader = Callable[[Path], Scorer]
+Loader = Callable[[Model], Scorer]
 
 
 def evaluate(
@@ -36,26 +39,29 @@ def evaluate(
     load: Loader,
     progress: Progress = no_progress,
     command: Sequence[str] = (),
+    plan: Plan | None = None,
 ) -> dict[str, Any]:
     """The content of `eval.json`, which is written to `config.output`.
 
-    load: gives the scorer of a run directory. command: kept in the record.
+    load: gives the scorer of a model. command: kept in the record. plan: of the
+    same config, where it was made already.
     Raises UserError for mistakes in config and data, RunError where a likelihood is not finite.
     """
-    plan = make_plan(config)
+    plan = plan or make_plan(config)
     output = Path(config.output)
-    make_folder(output)
     floor_nats = None
     if config.floors is not None:
-        floor_nats = floors.read_floors(Path(config.floors), plan.split, plan.documents)
+        floor_nats = floors.read_floors(Path(config.floors), plan.items, plan.documents)
     # Before anything is scored: a field may not fit.
-    fields = fields_of(config.groups, [run.config for run in plan.runs.values()])
-    records = [plan.split.record(index) for index in plan.documents.index.tolist()]
+    fields = fields_of(config.groups, plan.models.values())
+    records = [plan.items.record(index) for index in plan.documents.index.tolist()]
     found_groups = groups(fields, records)
+    make_folder(output)
     scores, answers = score(plan, load, Cache(output / "cache"), progress)
     progress("tables", 0, 1)
-    conditioned = {name: run.conditioned for name, run in plan.runs.items()}
-    wanted = matrix.effects(config.arms, conditioned)
+    conditioned = {name: model.conditioned for name, model in plan.models.items()}
+    foreign = [name for name, model in plan.models.items() if not model.stages]
+    wanted = matrix.effects(config.arms, conditioned, foreign)
     settings = {
         "samples": config.bootstrap_samples, "confidence": config.confidence, "seed": config.seed,
     }  # fmt: skip
@@ -69,10 +75,10 @@ def evaluate(
         "arms": list(config.arms),
         "runs": describe_runs(plan),
         "documents": describe_documents(plan),
-        "perplexity": matrix.tables(plan.documents, scores, found_groups, wanted, **settings),
+        "perplexity": matrix.tables(plan.documents_of, scores, found_groups, wanted, **settings),
         "floor": None
         if floor_nats is None
-        else floors.table(floor_nats, plan.documents, scores, list(plan.runs)),
+        else floors.table(floor_nats, plan.documents, scores, list(plan.models)),
         "questions": None
         if asked is None
         else {
@@ -80,7 +86,10 @@ def evaluate(
             "skipped": asked.skipped,
             "arms": list(config.question_arms),
             **accuracy.tables(
-                asked, answers, matrix.effects(config.question_arms, conditioned), **settings
+                asked,
+                answers,
+                matrix.effects(config.question_arms, conditioned, foreign),
+                **settings,
             ),
         },
     }
@@ -96,7 +105,7 @@ def score(
     """Scores of documents and answers to questions of every run and arm, cached ones included."""
     scores: dict[Key, Scores] = {}
     answers: dict[Key, Answers] = {}
-    for run in plan.runs:
+    for run in plan.models:
         scorer: Scorer | None = None
         for arm in plan.config.arms:
             for kind in _kinds(plan, arm):
@@ -127,7 +136,7 @@ def _kinds(plan: Plan, arm: Arm) -> list[str]:
 
 def finished(plan: Plan, cache: Cache) -> list[Key]:
     """Runs and arms whose documents need not be scored again."""
-    keys = [(run, arm) for run in plan.runs for arm in plan.config.arms]
+    keys = [(run, arm) for run in plan.models for arm in plan.config.arms]
     return [
         (run, arm)
         for run, arm in keys
@@ -138,15 +147,15 @@ def finished(plan: Plan, cache: Cache) -> list[Key]:
 def _score(
     plan: Plan, run: str, arm: Arm, kind: str, scorer: Scorer, progress: Progress
 ) -> dict[str, np.ndarray]:
-    composer = plan.composers[run]
+    shown = plan.shown if kind == "documents" else plan.questions_shown
+    record_of = shown.record_of(arm, plan.composers[run])
+    composer = view(arm, plan.composers[run])
     if kind == "documents":
-        record_of = plan.shown.record_of(arm)
         found = score_documents(
-            scorer, plan.split, plan.documents, composer, record_of,
+            scorer, plan.tokens[run], plan.documents_of[run], composer, record_of,
             row_length=plan.row_length, run=run, arm=arm, progress=progress,
         )  # fmt: skip
     else:
-        record_of = plan.questions_shown.record_of(arm)
         found = answer_questions(
             scorer, plan.questions, composer, record_of, plan.config.questions_title,
             row_length=plan.row_length, run=run, arm=arm, progress=progress,
@@ -155,12 +164,12 @@ def _score(
 
 
 def _load(plan: Plan, run: str, load: Loader) -> Scorer:
-    scorer = load(plan.runs[run].folder)
-    vocab_size = plan.store.manifest.tokenizer.vocab_size
+    scorer = load(plan.models[run])
+    vocab_size = plan.tokenizers[run].vocab_size
     if scorer.vocab_size < vocab_size:
         raise UserError(
-            f"runs.{run} has {scorer.vocab_size} tokens and the store's tokenizer {vocab_size}: "
-            f"evaluate it on a store made with its own tokenizer"
+            f"runs.{run} has {scorer.vocab_size} tokens and its tokenizer {vocab_size}: give the "
+            "tokenizer that it was trained with, or a store made with that"
         )
     if scorer.seq_length < plan.seq_length:
         raise UserError(
@@ -171,22 +180,26 @@ def _load(plan: Plan, run: str, load: Loader) -> Scorer:
 
 def _key(plan: Plan, run: str, arm: Arm, kind: str) -> str:
     """Of everything that a result depends on."""
+    model, composer = plan.models[run], plan.composers[run]
     values: dict[str, Any] = {
         "kind": kind,
-        "run": plan.runs[run].identity,
+        "run": model.identity,
         "weights": plan.config.weights,
         "policy": plan.policies[run].hash(),
-        "tokenizer": plan.store.manifest.tokenizer.sha256,
+        "tokenizer": composer.tokenizer.sha256,
         "arm": arm,
     }
+    if model.kind != "run":
+        values["dtype"] = plan.config.dtype
     if kind == "documents":
-        documents = plan.documents
+        documents = plan.documents_of[run]
         values |= {
-            "store": plan.store.hash,
-            "split": plan.split.name,
+            "store": plan.texts.hash,
+            "split": plan.items.name,
             "documents": [documents.index, documents.token_hash, documents.whole],
             "chosen": plan.chosen,
             "shown": plan.shown.source[arm],
+            "bands": BANDS,
         }
     else:
         values |= {
@@ -206,9 +219,11 @@ def _per_document(plan: Plan, scores: dict[Key, Scores]) -> bytes:
         content,
         index=documents.index,
         country=documents.country,
-        content_hash=np.asarray(plan.split.content_hash)[documents.index],
+        content_hash=np.asarray(plan.items.content_hash)[documents.index],
         title_tokens=documents.title_tokens,
         body_tokens=documents.body_tokens,
+        title_bytes=documents.title_bytes,
+        body_bytes=documents.body_bytes,
         token_hash=documents.token_hash,
         whole=documents.whole,
         keys=np.array([f"{run}/{arm}" for run, arm in scores]),

@@ -1,89 +1,74 @@
-"""Training runs as the evaluation sees them: what they were trained on, and their checkpoint."""
+"""Training runs as the evaluation sees them: what they were trained on, and their checkpoints."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from geo_nemo.config import MetadataPolicy, Run, UserError
+from eval.models import RUN_RECORD, Model
+from geo_nemo.config import Run, UserError
 from geo_nemo.config.files import read_json
-from geo_nemo.export.checkpoints import newest_whole
+from geo_nemo.export.checkpoints import newest_whole, of_step, whole_steps
 
 CHECKPOINT_RECORD = "geo_nemo.json"
 
 
-@dataclass(frozen=True)
-class TrainedRun:
-    """A run directory whose records are read and checked; no weights are loaded.
+def read_run(name: str, folder: Path, step: int | None = None) -> Model:
+    """The run in `folder` at its newest whole checkpoint, or at that of a step.
 
-    record: content of `run.json`. checkpoint: newest whole checkpoint. step: optimizer steps done.
-    identity: changes whenever the checkpoint does.
-    store_hash, tokenizer_sha256: of what it was trained on.
+    Raises UserError where it is no run or has no such checkpoint.
     """
-
-    name: str
-    folder: Path
-    config: Run
-    record: dict[str, Any]
-    checkpoint: Path
-    step: int
-    identity: str
-    store_hash: str
-    tokenizer_sha256: str
-
-    @property
-    def conditioned(self) -> bool:
-        """Whether any stage showed metadata."""
-        return any(stage.metadata.fields for stage in self.config.stages.values())
-
-    @property
-    def policy(self) -> MetadataPolicy | None:
-        """Policy of the first stage that showed metadata."""
-        policies = (stage.metadata for stage in self.config.stages.values())
-        return next((policy for policy in policies if policy.fields), None)
-
-
-def read_run(name: str, folder: Path) -> TrainedRun:
-    """The run in `folder`; UserError where it is no run or has no whole checkpoint yet."""
-    if not folder.is_dir():
-        raise UserError(f"runs.{name}={folder}: no such folder; give the output_dir of a training")
-    record = read_json(folder / "run.json", f"give runs.{name}=DIR of a training run")
+    record = read_json(folder / RUN_RECORD, f"give runs.{name}=DIR of a training run")
     try:
         config = Run.model_validate(record["config"])
     except (KeyError, TypeError, ValidationError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{folder / 'run.json'}: no valid config in it ({reason})") from None
-    newest = newest_whole(folder / "checkpoints")
-    if newest is None:
-        raise UserError(
-            f"runs.{name}={folder} has no whole checkpoint in checkpoints/: train it to its end"
-        )
-    state = read_json(newest / CHECKPOINT_RECORD, "train the run again")
+        raise UserError(f"{folder / RUN_RECORD}: no valid config in it ({reason})") from None
+    checkpoint = _checkpoint(name, folder, step)
+    state = read_json(checkpoint / CHECKPOINT_RECORD, "train the run again")
     try:
-        step = int(state["step"])
+        done = int(state["step"])
         fingerprint = state["fingerprint"]
         hashes = str(fingerprint["store"]), str(fingerprint["tokenizer"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{newest / CHECKPOINT_RECORD} lacks {error}: train the run again"
+            f"{checkpoint / CHECKPOINT_RECORD} lacks {error}: train the run again"
         ) from None
-    return TrainedRun(name, folder, config, record, newest, step, _identity(newest), *hashes)
+    return Model(
+        name=name, folder=folder, kind="run", checkpoint=checkpoint.name, step=done,
+        steps=config.train.steps, identity=_identity(checkpoint),
+        seq_length=config.data.seq_length, stages=config.stages, store_hash=hashes[0],
+        tokenizer_sha256=hashes[1], averaged=config.average.is_kept, store=config.data.store,
+        groups=tuple(config.groups),
+    )  # fmt: skip
 
 
-def policies(
-    runs: Mapping[str, TrainedRun], given: MetadataPolicy | None
-) -> dict[str, MetadataPolicy]:
-    """How metadata is shown to each run: as given, else as it was trained.
+def steps_of(name: str, folder: Path) -> list[int]:
+    """Steps of a run's checkpoints, in order; `UserError` where it has none."""
+    steps = whole_steps(folder / "checkpoints")
+    if not steps:
+        raise _none_whole(name, folder)
+    return steps
 
-    A run that never saw metadata is shown it as the first run that did.
-    """
-    if given is not None:
-        return dict.fromkeys(runs, given)
-    first = next((run.policy for run in runs.values() if run.policy), MetadataPolicy())
-    return {name: run.policy or first for name, run in runs.items()}
+
+def _checkpoint(name: str, folder: Path, step: int | None) -> Path:
+    if step is None:
+        newest = newest_whole(folder / "checkpoints")
+        if newest is None:
+            raise _none_whole(name, folder)
+        return newest
+    found = of_step(folder / "checkpoints", step)
+    if found is None:
+        there = ", ".join(map(str, steps_of(name, folder)))
+        raise UserError(f"runs.{name}={folder}@{step}: no whole checkpoint of that step; "
+                        f"there is {there}")  # fmt: skip
+    return found
+
+
+def _none_whole(name: str, folder: Path) -> UserError:
+    return UserError(
+        f"runs.{name}={folder} has no whole checkpoint in checkpoints/: train it to its end"
+    )
 
 
 def _identity(checkpoint: Path) -> str:

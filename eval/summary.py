@@ -1,14 +1,18 @@
 """What an evaluation says of itself: its runs, its documents, and the versions used."""
 
 import platform
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from eval.arms import off_distribution
 from eval.plan import Plan
 from geo_nemo.config.versions import installed
 
-PACKAGES = ("geo-nemo", "megatron-core", "torch", "numpy", "sentencepiece", "tokenizers")
+CONTROLS = ("shuffled", "wrong_country")
+PACKAGES = ("geo-nemo", "megatron-core", "torch", "numpy", "sentencepiece", "tokenizers",
+            "transformers")  # fmt: skip
 
 
 def versions() -> dict[str, str]:
@@ -20,36 +24,49 @@ def describe_runs(plan: Plan) -> dict[str, dict[str, Any]]:
     """Each run's checkpoint, training and the policy under which it was evaluated."""
     return {
         name: {
-            "folder": str(run.folder),
-            "checkpoint": run.checkpoint.name,
-            "step": run.step,
-            "steps": run.config.train.steps,
-            "seq_length": run.config.data.seq_length,
-            "conditioned": run.conditioned,
-            "same_store": run.store_hash == plan.store.hash,
+            "kind": model.kind,
+            "folder": str(model.folder),
+            "checkpoint": model.checkpoint,
+            "identity": model.identity,
+            "step": model.step,
+            "steps": model.steps,
+            "seq_length": model.seq_length,
+            "conditioned": model.conditioned,
+            "tokenizer_sha256": plan.tokenizers[name].sha256,
+            # None: what it was trained on is not known, or stands in no store that is compared.
+            "same_store": model.store_hash == plan.texts.hash
+            if model.store_hash and plan.config.corpus is None
+            else None,
+            "off_distribution": [
+                arm for arm in plan.config.arms if off_distribution(arm, model, plan.policies[name])
+            ],
             "policy": plan.policies[name].model_dump(mode="json"),
             "policy_hash": plan.policies[name].hash(),
-            "policy_hashes": {s: stage.metadata.hash() for s, stage in run.config.stages.items()},
+            "policy_hashes": {s: stage.metadata.hash() for s, stage in model.stages.items()},
         }
-        for name, run in plan.runs.items()
+        for name, model in plan.models.items()
     }
 
 
 def describe_documents(plan: Plan) -> dict[str, Any]:
     """Numbers of documents and tokens, countries without any, and what the controls showed."""
-    documents, split, countries = plan.documents, plan.split, plan.store.countries
+    documents, items, countries = plan.documents, plan.items, plan.texts.countries
     counts = np.bincount(documents.country, minlength=len(countries))
     tokens = np.bincount(documents.country, weights=documents.tokens, minlength=len(countries))
     return {
-        "store": str(plan.store.root),
-        "store_hash": plan.store.hash,
-        "tokenizer_sha256": plan.store.manifest.tokenizer.sha256,
-        "split": split.name,
-        "in_split": split.num_documents,
+        # Where the texts stand; absolute, so that the folder of the evaluation can be moved.
+        "store" if plan.config.corpus is None else "corpus": str(
+            Path(plan.texts.address).resolve()
+        ),
+        "store_hash": plan.texts.hash,
+        "tokenizer_sha256": next(iter(plan.tokenizers.values())).sha256,
+        "split": items.name,
+        "in_split": items.num_documents,
         "scored": len(documents),
         "cut": int((~documents.whole).sum()),
         "skipped": documents.skipped,
         "seq_length": plan.seq_length,
+        "bytes": int(documents.title_bytes.sum() + documents.body_bytes.sum()),
         "title_tokens": int(documents.title_tokens.sum()),
         "body_tokens": int(documents.body_tokens.sum()),
         "by_country": {
@@ -57,7 +74,7 @@ def describe_documents(plan: Plan) -> dict[str, Any]:
             for country, n, t in zip(countries, counts, tokens, strict=True)
             if n
         },
-        "continents": plan.store.continent_of,
+        "continents": dict(plan.texts.continent_of),
         "countries_without_documents": [
             country for country, n in zip(countries, counts, strict=True) if not n
         ],
@@ -67,13 +84,13 @@ def describe_documents(plan: Plan) -> dict[str, Any]:
 
 def _controls(plan: Plan) -> dict[str, dict[str, float]]:
     """How often a control's record happens to have the document's own host or country."""
-    host = np.asarray(plan.split.host)[plan.chosen]
-    country = np.asarray(plan.split.country)[plan.chosen]
+    host = np.asarray(plan.items.host)[plan.chosen]
+    country = np.asarray(plan.items.country)[plan.chosen]
     return {
         arm: {
             "same_host": float((host[source] == host).mean()),
             "same_country": float((country[source] == country).mean()),
         }
         for arm, source in plan.shown.source.items()
-        if source is not None and arm != "with"
+        if source is not None and arm in CONTROLS
     }

@@ -20,9 +20,11 @@ CHOSEN_FROM = 32
 LOSS_BY = "loss_by_"
 
 
-def corpus(inputs: Inputs) -> tuple[Table, Table]:
+def corpus(inputs: Inputs) -> tuple[Table, Table] | tuple[None, None]:
     """Documents and tokens by split: by continent with a total, and by country."""
     manifest = inputs.manifest
+    if manifest is None:
+        return None, None
     splits = {name: split for name, split in manifest.splits.items() if split.documents}
     continents: dict[str, list[str]] = {}
     for country, continent in sorted(manifest.continents.items()):
@@ -49,12 +51,14 @@ def corpus(inputs: Inputs) -> tuple[Table, Table]:
 
 def quarantine(inputs: Inputs) -> Table | None:
     """Records that were set aside, by reason."""
+    if inputs.manifest is None:
+        return None
     counts = {reason: n for reason, n in inputs.manifest.quarantine.items() if n}
     rows = [[Cell(reason), Cell(f"{n:,}")] for reason, n in counts.items()]
     return Table(("reason", "records"), rows) if rows else None
 
 
-def training(inputs: Inputs) -> Table:
+def training(inputs: Inputs) -> Table | None:
     """What each run was and how fast; the last loss is the mean over a tenth of what was logged."""
     rows = []
     for name, run in inputs.runs.items():
@@ -75,7 +79,7 @@ def training(inputs: Inputs) -> Table:
             Cell(f"{_speed(run):,.0f}" if run.metrics else "no metrics"),
         ])  # fmt: skip
     head = ("run", "parameters", "steps", "tokens seen", "last loss", "tokens per second")
-    return Table(head, rows)
+    return Table(head, rows) if rows else None
 
 
 def training_by_group(inputs: Inputs) -> list[Table]:
@@ -157,10 +161,10 @@ def sample_rows(inputs: Inputs) -> tuple[list[tuple[str, str]], str]:
     from geo_nemo.data.groups import grouping_of
     from geo_nemo.data.render import row_html
 
-    name = next(
-        (n for n, about in inputs.evaluation["runs"].items() if about["conditioned"]),
-        next(iter(inputs.runs)),
-    )
+    if not inputs.runs or inputs.store is None:
+        return [], "no training run was evaluated on a token store"
+    about = inputs.evaluation["runs"]
+    name = next((n for n in inputs.runs if about[n]["conditioned"]), next(iter(inputs.runs)))
     config = Run.model_validate(inputs.runs[name].record["config"])
     try:
         store = _training_store(inputs, name, config)

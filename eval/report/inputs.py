@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import ReportConfig
-from eval.report.ledger import read_ledger
 from eval.runner import FORMAT
 from geo_nemo.config import UserError
 from geo_nemo.config.files import read_json
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import Manifest
+
+LEDGER = "ledger.json"
+RECORD = "geo_nemo.json"
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,19 @@ class RunInput:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that the page shows."""
+    """Everything that the page shows.
+
+    runs: the training runs among what was evaluated. store: None where texts came from a corpus.
+    """
 
     config: ReportConfig
     evaluation: dict[str, Any]
     runs: dict[str, RunInput]
-    store: TokenStore
+    store: TokenStore | None
 
     @property
-    def manifest(self) -> Manifest:
-        return self.store.manifest
+    def manifest(self) -> Manifest | None:
+        return None if self.store is None else self.store.manifest
 
 
 def read_inputs(config: ReportConfig) -> Inputs:
@@ -50,25 +55,32 @@ def read_inputs(config: ReportConfig) -> Inputs:
             f"{config.eval}/eval.json has format {evaluation.get('format')}, not {FORMAT}: "
             f"run geo-nemo eval again"
         )
-    folders = config.runs or {n: run["folder"] for n, run in evaluation["runs"].items()}
-    unknown = sorted(set(folders) ^ set(evaluation["runs"]))
+    trained = {n: run for n, run in evaluation["runs"].items() if run.get("kind", "run") == "run"}
+    folders = config.runs or {n: run["folder"] for n, run in trained.items()}
+    unknown = sorted(set(folders) ^ set(trained))
     if unknown:
         raise UserError(
             f"runs: {', '.join(unknown)} is not in both the report and the evaluation of "
-            f"{', '.join(evaluation['runs'])}"
+            f"{', '.join(trained)}"
         )
     runs = {
         name: replace(
             read_run(name, Path(folders[name])), ledger=read_ledger(Path(folders[name]), about)
         )
-        for name, about in evaluation["runs"].items()
+        for name, about in trained.items()
     }
+    return Inputs(config, evaluation, runs, _store(config, evaluation))
+
+
+def _store(config: ReportConfig, evaluation: dict[str, Any]) -> TokenStore | None:
+    if config.store is None and "store" not in evaluation["documents"]:
+        return None
     store = TokenStore.open(config.store or evaluation["documents"]["store"])
     if store.hash != evaluation["documents"]["store_hash"]:
         raise UserError(
             f"store {store.root} is not the one that was evaluated: give store=, or evaluate again"
         )
-    return Inputs(config, evaluation, runs, store)
+    return store
 
 
 def read_run(name: str, folder: Path) -> RunInput:
@@ -87,3 +99,19 @@ def read_run(name: str, folder: Path) -> RunInput:
             if number < len(lines):
                 raise UserError(f"{path} is damaged: line {number} is not JSON") from None
     return RunInput(name, folder, record, metrics)
+
+
+def read_ledger(folder: Path, about: dict[str, Any]) -> dict[str, Any] | None:
+    """The ledger of the checkpoint that was evaluated: of the run's end, or of the checkpoint.
+
+    None where the run kept none at that step. Raises `UserError` for a file that is damaged.
+    """
+    paths = (folder / LEDGER, folder / "checkpoints" / str(about.get("checkpoint")) / RECORD)
+    for path in paths:
+        if not path.exists():
+            continue
+        found = read_json(path, "train the run again, or move the file away")
+        found = found.get("ledger", {}) if path.name == RECORD else found
+        if found.get("step") == about["step"] and "stages" in found:
+            return found
+    return None

@@ -1,22 +1,16 @@
 """What each run was trained on, from its ledger: tables by stage and group, and a figure."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from eval.groups import AND, COMMA
+from eval.report.inputs import Inputs
 from eval.report.svg import WIDTHS, bare, colour, inline
 from eval.report.tables import Cell, Table
-from geo_nemo.config.files import read_json
 
-if TYPE_CHECKING:
-    from eval.report.inputs import Inputs
-
-NAME = "ledger.json"
-RECORD = "geo_nemo.json"
 MOST_COUNTRIES = 40
 BY = "by_"
 COUNTED = {
@@ -26,23 +20,11 @@ COUNTED = {
 }
 
 
-def read_ledger(folder: Path, about: dict[str, Any]) -> dict[str, Any] | None:
-    """The ledger of the checkpoint that was evaluated: of the run's end, or of the checkpoint.
-
-    None where the run kept none at that step. Raises `UserError` for a file that is damaged.
-    """
-    paths = (folder / NAME, folder / "checkpoints" / str(about.get("checkpoint")) / RECORD)
-    for path in paths:
-        if not path.exists():
-            continue
-        found = read_json(path, "train the run again, or move the file away")
-        found = found.get("ledger", {}) if path.name == RECORD else found
-        if found.get("step") == about["step"] and "stages" in found:
-            return found
-    return None
+def _continents(inputs: Inputs) -> dict[str, str]:
+    return inputs.evaluation["documents"]["continents"]
 
 
-def by_stage(inputs: "Inputs") -> Table | None:
+def by_stage(inputs: Inputs) -> Table | None:
     """Documents, tokens and padding that each run was trained on: a line a run and stage."""
     rows = []
     for name, run in inputs.runs.items():
@@ -61,7 +43,7 @@ def by_stage(inputs: "Inputs") -> Table | None:
     return Table(head, rows) if rows else None
 
 
-def by_group(inputs: "Inputs") -> list[tuple[str, Table]]:
+def by_group(inputs: Inputs) -> list[tuple[str, Table]]:
     """(run, what it was trained on by the values of a field and by stage); two fields together."""
     found = []
     for name, run in inputs.runs.items():
@@ -71,7 +53,7 @@ def by_group(inputs: "Inputs") -> list[tuple[str, Table]]:
             groups = sorted({group for sums in trained.values() for group in sums})
             if not groups:
                 continue
-            continents = inputs.manifest.continents if key == "by_country" else {}
+            continents = _continents(inputs) if key == "by_country" else {}
             rows = [
                 [Cell(group, continents.get(group, "")),
                  *(Cell(f"{sums.get(group, {}).get(counted, 0):,}")
@@ -100,7 +82,7 @@ def _flat(by_name: dict[str, Any]) -> dict[str, dict[str, int]]:
     return found
 
 
-def notes(inputs: "Inputs") -> Table | None:
+def notes(inputs: Inputs) -> Table | None:
     """Steps that a run skipped, or went back from."""
     rows = []
     for name, run in inputs.runs.items():
@@ -112,7 +94,7 @@ def notes(inputs: "Inputs") -> Table | None:
     return Table(("run and stage", "done", "because", "steps left out"), rows, 3) if rows else None
 
 
-def plot(inputs: "Inputs") -> tuple[str, str] | None:
+def plot(inputs: Inputs) -> tuple[str, str] | None:
     """(figure, caption): text tokens of the first run that has a ledger, by place and stage."""
     name, run = next(((n, r) for n, r in inputs.runs.items() if r.ledger), (None, None))
     if run is None:
@@ -122,7 +104,7 @@ def plot(inputs: "Inputs") -> tuple[str, str] | None:
     if key is None:
         return None
     trained = {stage: entry["trained"][key] for stage, entry in stages.items()}
-    continents = inputs.manifest.continents if key == "by_country" else {}
+    continents = _continents(inputs) if key == "by_country" else {}
     places, what = _places(trained, continents, key.removeprefix(BY))
     if len(places) < 2:
         return None

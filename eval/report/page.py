@@ -59,6 +59,8 @@ def render(inputs: Inputs) -> str:
         samples=samples,
         sample_of=sample_of,
         corpus=corpus,
+        marked=any(run.get("off_distribution") for run in evaluation["runs"].values()),
+        off_mark=tables.OFF,
         corpus_by_country=corpus_by_country,
         quarantine=about.quarantine(inputs),
         training=about.training(inputs),
@@ -211,12 +213,12 @@ def _losses(inputs: Inputs) -> dict[str, Any]:
 def _warnings(evaluation: dict[str, Any]) -> list[str]:
     found = []
     for name, run in evaluation["runs"].items():
-        if run["step"] < run["steps"]:
+        if run["steps"] is not None and run["step"] < run["steps"]:
             found.append(
                 f"Run {name} was evaluated at step {run['step']:,} of {run['steps']:,}: it is not "
                 f"finished."
             )
-        if not run["same_store"]:
+        if run["same_store"] is False:
             found.append(
                 f"Run {name} was trained on another token store than it is evaluated on: test "
                 f"documents may be among its training documents."

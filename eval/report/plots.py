@@ -20,7 +20,7 @@ from eval.report.svg import (
     inline,
     marker,
 )
-from eval.report.words import ARM_NAMES, PART_NAMES, key_name, perplexity, pick
+from eval.report.words import PART_NAMES, arm_name, key_name, perplexity, pick
 
 MOST_COUNTRIES = 40
 MOST_POINTS = 400
@@ -43,7 +43,7 @@ def matrix_plot(evaluation: dict[str, Any]) -> str:
                 run: [(c["perplexity"], c["low"], c["high"]) for c in found]
                 for run, found in lines.items()
             }
-            _dots(axes, [ARM_NAMES[arm] for arm in arms], points, perplexity)
+            _dots(axes, [arm_name(arm) for arm in arms], points, perplexity)
             axes.set_title(PART_NAMES[part])
             axes.set_xlabel("perplexity")
         return _with_legend(figure, panels[0], width)
@@ -114,7 +114,7 @@ def questions_plot(evaluation: dict[str, Any]) -> str:
                 run: [tuple(100 * c[key] for key in ("accuracy", "low", "high")) for c in found]
                 for run, found in lines.items()
             }
-            _dots(axes, [ARM_NAMES[arm] for arm in arms], points, lambda x: f"{x:.0f}")
+            _dots(axes, [arm_name(arm) for arm in arms], points, lambda x: f"{x:.0f}")
             guess = 100 * lines[runs[0]][0]["chance"]
             axes.axvline(guess, color=MUTED, linewidth=0.9, linestyle=DASHES[2])
             axes.set_ylim(len(arms) - 0.15, -0.5)

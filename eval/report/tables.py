@@ -6,10 +6,10 @@ from typing import Any
 
 from eval.groups import COMMA
 from eval.report.words import (
-    ARM_NAMES,
     PART_NAMES,
     Verdict,
     accuracy_verdict,
+    arm_name,
     interval,
     key_name,
     loss_verdict,
@@ -18,6 +18,9 @@ from eval.report.words import (
     pick,
     signed,
 )
+
+# Behind a figure of what a model reads and was never trained on.
+OFF = "\u2020"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,15 @@ class Table:
     name: str = ""
 
 
+def trained_words(about: dict[str, Any]) -> str:
+    """How a model was trained, as far as that is known."""
+    if about["conditioned"]:
+        return "trained with metadata"
+    if about["policy_hashes"]:
+        return "trained without metadata"
+    return "training not known"
+
+
 def matrix(evaluation: dict[str, Any], part: str) -> Table | None:
     """Perplexity of a part: a line a run, a column an arm."""
     cells = [c for c in evaluation["perplexity"]["cells"]
@@ -50,12 +62,12 @@ def matrix(evaluation: dict[str, Any], part: str) -> Table | None:
     arms = evaluation["arms"]
     rows = []
     for run, about in evaluation["runs"].items():
-        trained = "trained with metadata" if about["conditioned"] else "trained without metadata"
-        rows.append([Cell(run, trained)])
+        rows.append([Cell(run, trained_words(about))])
         for arm in arms:
             cell = pick(cells, run=run, arm=arm)
-            rows[-1].append(Cell(perplexity(cell["perplexity"]), _ends(cell)))
-    return Table(("trained run", *(ARM_NAMES[arm] for arm in arms)), rows)
+            off = OFF if arm in about.get("off_distribution", ()) else ""
+            rows[-1].append(Cell(perplexity(cell["perplexity"]) + off, _ends(cell)))
+    return Table(("trained run", *map(arm_name, arms)), rows)
 
 
 def effects(evaluation: dict[str, Any], part: str) -> Table | None:
@@ -139,7 +151,7 @@ def questions(evaluation: dict[str, Any], kind: str, rule: str) -> Table | None:
             Cell(f"{c['accuracy']:.1%}", interval(c["low"], c["high"], lambda x: f"{x:.0%}"))
             for c in found
         )])  # fmt: skip
-    return Table(("trained run", *(ARM_NAMES[arm] for arm in arms)), rows)
+    return Table(("trained run", *map(arm_name, arms)), rows)
 
 
 def question_effects(evaluation: dict[str, Any], kind: str) -> Table | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from eval.arms import kind_of
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.metadata.fields import field_words
 
@@ -11,6 +12,15 @@ ARM_NAMES = {
     "without": "told nothing",
     "shuffled": "told another origin",
     "wrong_country": "told a wrong country",
+}
+OTHER_NAMES = {
+    "plain": "bare text",
+    "invented_host": "told an invented host",
+}
+OF_A_FIELD = {
+    "only": "told the {} alone",
+    "no": "told all but the {}",
+    "other": "told a wrong {} and the rest right",
 }
 PART_NAMES = {"body": "Body", "title": "Title", "text": "Title and body"}
 MINUS = "\u2212"
@@ -104,7 +114,15 @@ def _plain(value: Any) -> Any:
 def key_name(key: list[str] | tuple[str, str]) -> str:
     """A run and an arm, as in `run a, told the truth`."""
     run, arm = key
-    return f"run {run}, {ARM_NAMES[arm]}"
+    return f"run {run}, {arm_name(arm)}"
+
+
+def arm_name(arm: str) -> str:
+    """`told the truth`, of an arm by its name in the settings."""
+    kind, field = kind_of(arm)
+    if field:
+        return OF_A_FIELD[kind].format(field)
+    return (ARM_NAMES | OTHER_NAMES)[arm]
 
 
 def told_fields(policy: dict[str, Any]) -> str:

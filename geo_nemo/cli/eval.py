@@ -1,6 +1,7 @@
 """`geo-nemo eval`: the perplexity matrix of trained runs, and their answers to questions."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,10 @@ EPILOG = (
 def command(overrides: tuple[str, ...], dry_run: bool, config: str | None) -> None:
     """Score test documents and questions with, without and with wrong metadata.
 
-    Settings: runs.NAME=DIR (any number), weights, store, output, split, questions, questions_title,
-    floors, arms, metadata, num_documents, max_tokens, bootstrap_samples, confidence, seed, device.
+    runs.NAME=DIR, any number of them: a training run (RUN@200 at a step, RUN@all at each), an
+    export, any causal language model's folder, an adapter. Settings: weights, store or corpus,
+    output, split, questions, questions_title, floors, arms, metadata, num_documents, max_tokens,
+    bootstrap_samples, confidence, seed, device, dtype.
     Stopped and started again, it goes on with the arms that are not finished.
     """
     from eval.config import EvalConfig
@@ -37,7 +40,7 @@ def command(overrides: tuple[str, ...], dry_run: bool, config: str | None) -> No
     from geo_nemo.config.load import load_config
 
     settings = load_config(config or "eval", EvalConfig, overrides)
-    if is_remote(settings.store):
+    if settings.store and is_remote(settings.store):
         from geo_nemo.store.remote import fetch_store
 
         with fetch_bar(settings.store) as fetching:
@@ -53,18 +56,18 @@ def command(overrides: tuple[str, ...], dry_run: bool, config: str | None) -> No
 def evaluate(config: "EvalConfig") -> None:
     """Evaluate, and print the matrix and where the figures are."""
     quiet_libraries()
+    from eval.plan import make_plan
     from eval.report import console as shown
     from eval.runner import evaluate as run
+    from eval.scorers.load import load
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.config.lock import folder_lock
 
-    def load(folder: Path):
-        from geo_nemo.export.scorer import load_scorer
-
-        return load_scorer(folder, config.device, config.weights)
-
+    # A mistake in the settings is found before there is a folder.
+    plan = make_plan(config)
     with folder_lock(Path(config.output)), progress_bar() as progress:
-        result = run(config, load, progress, ["geo-nemo", *sys.argv[1:]])
+        loader = partial(load, config=config)
+        result = run(config, loader, progress, ["geo-nemo", *sys.argv[1:]], plan)
     console = Console(highlight=False)
     console.print(shown.matrix(result))
     missing = result["documents"]["countries_without_documents"]
@@ -86,18 +89,18 @@ def _describe(plan: "Plan") -> dict[str, str]:
 
     documents, config = plan.documents, plan.config
     tokens = int(documents.tokens.sum())
-    arms = len(config.arms) * len(plan.runs)
+    arms = len(config.arms) * len(plan.models)
     done = finished(plan, Cache(Path(config.output) / "cache"))
     asked = plan.questions
     return {
         "runs": ", ".join(
-            f"{run.name} ({run.checkpoint.name} of {run.folder}, "
-            f"{'with' if run.conditioned else 'without'} metadata)"
-            for run in plan.runs.values()
+            f"{model.name} ({model.checkpoint} of {model.folder}, "
+            f"{'with' if model.conditioned else 'without'} metadata)"
+            for model in plan.models.values()
         ),
         "arms": ", ".join(config.arms),
-        "documents": f"{len(documents):,} of {plan.split.num_documents:,} in split "
-        f"{plan.split.name} of {plan.store.root}, {tokens:,} tokens scored in each arm",
+        "documents": f"{len(documents):,} of {plan.items.num_documents:,} in split "
+        f"{plan.items.name} of {plan.texts.address}, {tokens:,} tokens scored in each arm",
         "questions": "none" if asked is None else f"{len(asked.questions):,}",
         "forward passes": f"{tokens * arms:,} scored tokens in {arms} arms, {len(done)} finished",
         "output": config.output,

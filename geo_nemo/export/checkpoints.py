@@ -1,5 +1,22 @@
-"""The newest whole checkpoint of a run, for those who load no weights; needs no torch."""
+"""The whole checkpoints of a run, for those who load no weights; needs no torch."""
 
-from geo_nemo.train.checkpoint_files import newest_whole
+from pathlib import Path
 
-__all__ = ["newest_whole"]
+from geo_nemo.train.checkpoint_files import checkpoints, newest_whole, shape_problem, step_of
+
+__all__ = ["newest_whole", "of_step", "whole_steps"]
+
+
+def whole_steps(directory: Path) -> list[int]:
+    """Steps of the checkpoints whose files are all there, by names and sizes; in order."""
+    return sorted(step_of(path) for path in checkpoints(directory) if _is_whole(path))
+
+
+def of_step(directory: Path, step: int) -> Path | None:
+    """The checkpoint of a step, where its files are all there."""
+    found = [path for path in checkpoints(directory) if step_of(path) == step]
+    return next(filter(_is_whole, found), None)
+
+
+def _is_whole(path: Path) -> bool:
+    return step_of(path) >= 0 and not shape_problem(path)

@@ -11,6 +11,8 @@ from geo_nemo.config.average import Weights
 from geo_nemo.config.load import validate
 from geo_nemo.data.batches import stack_rows
 from geo_nemo.data.rows import Row
+from geo_nemo.export.checkpoints import of_step
+from geo_nemo.train.checkpoint_files import content_problem
 
 
 class CheckpointScorer:
@@ -35,11 +37,15 @@ class CheckpointScorer:
 
 
 def load_scorer(
-    run_dir: str | Path, device: str = "auto", weights: Weights = "trained"
+    run_dir: str | Path,
+    device: str = "auto",
+    weights: Weights = "trained",
+    step: int | None = None,
 ) -> CheckpointScorer:
     """The model of a run's newest checkpoint, in this process, whatever layout trained it.
 
     weights: those of the last step, or their average; `UserError` where the run kept none.
+    step: of another checkpoint than the newest.
     """
     folder = Path(run_dir)
     run, vocab_size = _described(folder)
@@ -57,7 +63,7 @@ def load_scorer(
     single, precision = Parallel(), Precision(dtype="fp32")
     config = transformer_config(run.model, single, precision, target, run.deterministic)
     model = build_model(run.model, config, vocab_size, run.data.seq_length, target, run.seed)
-    checkpoint = newest(folder / "checkpoints")
+    checkpoint = newest(folder / "checkpoints") if step is None else _of_step(folder, step)
     wanted = sharded_weights(model, is_loading=True)
     if weights == "average":
         wanted = average_of(wanted, run, folder)
@@ -65,6 +71,14 @@ def load_scorer(
     load_weights(model, state["model"])
     model.eval()
     return CheckpointScorer(model, run, vocab_size, target)
+
+
+def _of_step(folder: Path, step: int) -> Path:
+    checkpoint = of_step(folder / "checkpoints", step)
+    problem = "is not there, or not whole" if checkpoint is None else content_problem(checkpoint)
+    if problem:
+        raise UserError(f"{folder}: the checkpoint of step {step} {problem}; give another step")
+    return checkpoint
 
 
 def _described(folder: Path) -> tuple[Run, int]:

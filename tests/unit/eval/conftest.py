@@ -1,6 +1,5 @@
 """A store of 60 documents and two runs, shared by the tests of this folder."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -31,9 +30,9 @@ def config(world, tmp_path) -> EvalConfig:
     )
 
 
-def load(folder: Path) -> BigramScorer:
+def load(model) -> BigramScorer:
     """The run named `with` uses what it is told; `without` never does."""
-    return BigramScorer(conditioned=Path(folder).name == "with")
+    return BigramScorer(conditioned=model.folder.name == "with")
 
 
 @pytest.fixture

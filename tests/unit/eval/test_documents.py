@@ -37,7 +37,8 @@ def spans(world, seq_length, max_tokens=None, fields=("url", "country", "contine
     tokenizer = world.store.tokenizer()
     told = Composer(MetadataPolicy(fields=fields), tokenizer)
     shown = [(told, split.record), (told, lambda index: None)]
-    return scored_spans(split, np.arange(len(split)), shown, seq_length, max_tokens)
+    everything = np.arange(len(split))
+    return scored_spans(split, split.country, everything, shown, seq_length, max_tokens)
 
 
 def test_what_is_scored_is_what_fits_behind_the_longest_metadata(world):

@@ -68,7 +68,7 @@ def test_figures_by_two_fields_are_those_of_their_documents(config, loader, tmp_
     arrays = np.load(tmp_path / "out" / "documents.npz")
     key = arrays["keys"].tolist().index("with/with")
     nats, tokens = arrays["body"][key], arrays["body_tokens"]
-    records = [plan.split.record(int(index)) for index in arrays["index"]]
+    records = [plan.items.record(int(index)) for index in arrays["index"]]
     cells = {
         cell["name"]: cell for cell in found
         if (cell["group"], cell["part"], cell["run"], cell["arm"])

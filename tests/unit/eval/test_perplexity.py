@@ -18,9 +18,10 @@ from tests.unit.eval.fakes import BigramScorer, nats_of_text
 def score(config, scorer, arm, change=lambda documents: documents):
     plan = make_plan(config)
     documents = change(plan.documents)
-    composer, record_of = plan.composers["with"], plan.shown.record_of(arm)
+    composer = plan.composers["with"]
+    record_of = plan.shown.record_of(arm, composer)
     found = score_documents(
-        scorer, plan.split, documents, composer, record_of, row_length=512, run="with", arm=arm
+        scorer, plan.items, documents, composer, record_of, row_length=512, run="with", arm=arm
     )
     return plan, found
 
@@ -48,8 +49,8 @@ def test_title_and_body_equal_a_plain_loop_over_the_whole_text(config, world, ar
 def test_eos_is_kept_apart(config):
     plan, found = score(config, BigramScorer(), "without")
     scorer = BigramScorer()
-    eos = plan.store.manifest.tokenizer.eos_id
-    last = int(plan.split.body(0)[-1])
+    eos = plan.tokenizers["with"].eos_id
+    last = int(plan.items.body(0)[-1])
     assert found.eos[0] == pytest.approx(-scorer.tables[None][last, eos], rel=1e-5)
 
 
@@ -90,6 +91,7 @@ def small_tables(samples=400):
     documents = Documents(
         index=np.arange(12), country=country, title_tokens=np.zeros(12, int), body_tokens=body,
         whole=np.ones(12, bool), token_hash=np.zeros(12, np.uint64), skipped={},
+        title_bytes=np.zeros(12, int), body_bytes=3 * body,
     )  # fmt: skip
     a = rng.uniform(1, 5, 12) * body
     b = a - 0.1 * body * (country == 0)
@@ -106,7 +108,13 @@ def small_tables(samples=400):
     records = [MetadataRecord("", *place) for place in places]
     found_groups = groups(("country",), records)
     found = tables(
-        documents, scores, found_groups, wanted, samples=samples, confidence=0.95, seed=0
+        {"a": documents, "b": documents},
+        scores,
+        found_groups,
+        wanted,
+        samples=samples,
+        confidence=0.95,
+        seed=0,
     )
     return found, body, a, b
 
@@ -122,6 +130,7 @@ def test_perplexity_is_a_micro_average_over_tokens():
     cell = line(found["cells"], group="all", part="body", run="b", arm="with")
     assert cell["perplexity"] == pytest.approx(np.exp(b.sum() / body.sum()))
     assert (cell["tokens"], cell["documents"]) == (body.sum(), 12)
+    assert cell["bits_per_byte"] == pytest.approx(b.sum() / np.log(2) / (3 * body.sum()))
     cell = line(found["cells"], group="country", name="ke", part="text", run="a", arm="with")
     assert cell["perplexity"] == pytest.approx(np.exp(a[10:].sum() / body[10:].sum()))
 

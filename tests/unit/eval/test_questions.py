@@ -85,7 +85,8 @@ def test_ties_are_broken_by_the_items_order_not_by_the_files(config, tmp_path):
 def answer(config, tmp_path, items, scorer, arm, **changes):
     path = write(tmp_path / "q.jsonl", items)
     plan = make_plan(config.model_copy(update={"questions": str(path), **changes}))
-    composer, record_of = plan.composers["with"], plan.questions_shown.record_of(arm)
+    composer = plan.composers["with"]
+    record_of = plan.questions_shown.record_of(arm, composer)
     found = answer_questions(
         scorer, plan.questions, composer, record_of, plan.config.questions_title,
         row_length=256, run="with", arm=arm,
@@ -125,7 +126,7 @@ def test_a_question_without_host_is_shown_without_url(config, tmp_path):
     plan, _ = answer(
         config, tmp_path, [question(0, host=None), question(1, host=None)], Spy(), "with"
     )
-    text = "".join(plan.store.tokenizer().decode(tokens) for tokens in seen)
+    text = "".join(plan.tokenizers["with"].decode(tokens) for tokens in seen)
     assert "COUNTRY: gb\nCONTINENT: Europe\n\nCONTENT: the abc of" in text
     assert "URL" not in text
 

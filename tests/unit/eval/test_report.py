@@ -5,6 +5,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -291,7 +292,9 @@ def test_commands_print_matrix_headline_and_paths(world, tmp_path, monkeypatch):
     from geo_nemo.cli.report import command as report_command
     from tests.unit.eval.conftest import load
 
-    monkeypatch.setattr(scorer, "load_scorer", lambda folder, *unused: load(folder))
+    monkeypatch.setattr(
+        scorer, "load_scorer", lambda folder, *unused: load(SimpleNamespace(folder=folder))
+    )
     arguments = [
         *(f"runs.{name}={run}" for name, run in world.runs.items()),
         f"store={world.store.root}", f"output={tmp_path / 'eval'}", "bootstrap_samples=100",

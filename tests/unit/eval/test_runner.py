@@ -217,7 +217,7 @@ def test_a_model_of_a_smaller_vocabulary_is_an_error(config, loader):
         scorer.vocab_size = 100
         return scorer
 
-    with pytest.raises(UserError, match="100 tokens and the store's tokenizer 259"):
+    with pytest.raises(UserError, match="100 tokens and its tokenizer 259"):
         evaluate(config, small)
 
 

@@ -1,0 +1,275 @@
+"""Texts of an annotated corpus: Parquet as `geo-nemo prep` writes it, or files with its columns.
+
+1. `open_corpus` reads the columns of metadata; texts stay where they are.
+2. `CorpusTexts.tokens` reads the chosen texts, cuts each to what fits every model, at a space, and
+   tokenises them for each model.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.config.files import read_json
+from geo_nemo.metadata.fields import lines_of
+from geo_nemo.metadata.geography import continent_of, countries
+from geo_nemo.metadata.record import MetadataRecord
+from geo_nemo.metadata.tokenizer import Tokenizer
+
+SUMMARY = "corpus.json"
+TEXTS = ("title", "text")
+# Columns that are no metadata of a document.
+_INNER = {"id", "url", "domain", "evidence", "confidence", "hash", "cluster", "language_score"}
+_OWN = {"host", "country", "continent", "path", "year", "quality", "source"}
+
+
+@dataclass(frozen=True)
+class CorpusItems:
+    """The documents of a split; `table` has their metadata, a row each.
+
+    country, host: indices, int64 [n]; content_hash: uint64 [n]; year: int64 [n], 0: not known.
+    """
+
+    name: str
+    table: pa.Table
+    countries: tuple[str, ...]
+    hosts: tuple[str, ...]
+    country: np.ndarray
+    host: np.ndarray
+    content_hash: np.ndarray
+    year: np.ndarray
+
+    @property
+    def num_documents(self) -> int:
+        return len(self.country)
+
+    def record(self, index: int) -> MetadataRecord:
+        row = {name: self.table[name][index].as_py() for name in self.table.column_names}
+        country = row.get("country") or ""
+        url = row.get("url") or ""
+        known = {name: row.get(name) for name in ("path", "source") if row.get(name)}
+        return MetadataRecord(
+            host=row.get("host") or "", country=country,
+            continent=row.get("continent") or _continent(country),
+            scheme=url.partition("://")[0] if "://" in url else "https",
+            year=row.get("year") or 0, quality=row.get("quality"), **known,
+            extra={k: v for k, v in row.items() if k not in _OWN | _INNER and v is not None},
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CorpusTokens:
+    """Ids of the chosen documents under one tokenizer. whole: those that are not cut."""
+
+    name: str
+    ids: Mapping[int, tuple[np.ndarray, np.ndarray]]
+    whole: frozenset[int]
+
+    def title(self, index: int) -> np.ndarray:
+        return self.ids[int(index)][0]
+
+    def body(self, index: int) -> np.ndarray:
+        return self.ids[int(index)][1]
+
+
+# Tokens that a document's title and body may have together: of its place among the chosen and its
+# title's ids.
+Budget = Callable[[int, np.ndarray], int]
+
+
+@dataclass(frozen=True)
+class CorpusTexts:
+    """A split of a corpus."""
+
+    address: str
+    hash: str
+    items: CorpusItems
+    files: tuple[Path, ...]
+
+    @property
+    def countries(self) -> Sequence[str]:
+        return self.items.countries
+
+    @property
+    def continent_of(self) -> dict[str, str]:
+        return {country: _continent(country) for country in self.items.countries}
+
+    def check(self, policy: MetadataPolicy, key: str) -> None:
+        sample = range(min(1000, self.items.num_documents))
+        for line in lines_of(policy):
+            if not any(line.value(self.items.record(n)) for n in sample):
+                raise UserError(
+                    f"{key}: no document of {self.address} has a {line.name} ({line.words}): leave "
+                    "it out of the fields, or give a corpus with the column"
+                )
+
+    def check_groups(self, groups: Sequence[str]) -> None:
+        self.check(MetadataPolicy(fields=tuple(groups)), "groups")
+
+    def tokens(
+        self, chosen: np.ndarray, tokenizers: Sequence[Tokenizer], budgets: Sequence[Budget]
+    ) -> tuple[list[CorpusTokens], np.ndarray]:
+        """Of each tokenizer, and UTF-8 bytes of titles and bodies as they are scored, [n, 2].
+
+        budgets: of each tokenizer. A text that is too long for any of them is cut for all.
+        """
+        found: list[dict[int, tuple[np.ndarray, np.ndarray]]] = [{} for _ in tokenizers]
+        whole, sizes = set(), np.zeros((len(chosen), 2), np.int64)
+        for place, (title, body) in enumerate(self._texts(chosen)):
+            cut = title, body
+            for _ in range(3):  # what fits one tokenizer may, cut for another, split anew
+                before = cut
+                for tokenizer, budget in zip(tokenizers, budgets, strict=True):
+                    cut = _fitting(*cut, tokenizer, lambda ids, b=budget, p=place: b(p, ids))
+                if cut == before:
+                    break
+            index = int(chosen[place])
+            if cut == (title, body):
+                whole.add(index)
+            sizes[place] = [len(part.encode()) for part in cut]
+            for ids, tokenizer in zip(found, tokenizers, strict=True):
+                ids[index] = _title(tokenizer, cut[0]), _body(tokenizer, cut[1])
+        kept = frozenset(whole)
+        return [CorpusTokens(self.items.name, ids, kept) for ids in found], sizes
+
+    def _texts(self, chosen: np.ndarray):
+        """Title and body of each chosen document, in order."""
+        start = 0
+        for path in self.files:
+            file = pq.ParquetFile(path)
+            for number in range(file.num_row_groups):
+                size = file.metadata.row_group(number).num_rows
+                first, last = np.searchsorted(chosen, [start, start + size])
+                if last > first:
+                    rows = file.read_row_group(number, columns=_there(file, TEXTS))
+                    for row in rows.take(chosen[first:last] - start).to_pylist():
+                        yield (row.get("title") or "").strip(), (row.get("text") or "").strip()
+                start += size
+
+
+def open_corpus(path: Path, split: str) -> CorpusTexts:
+    """The split of the corpus in a folder of prep's, or all of a Parquet file, or of a folder's.
+
+    Raises `UserError` for what is no corpus, and for one without a document.
+    """
+    files, digest = _files(path, split)
+    tables = []
+    for file in files:
+        try:
+            opened = pq.ParquetFile(file)
+            if "text" not in opened.schema_arrow.names:
+                raise UserError(f"{file} has no column text: give Parquet with title, text, host, "
+                                "country")  # fmt: skip
+            names = [n for n in opened.schema_arrow.names if n not in TEXTS]
+            tables.append(opened.read(columns=names))
+        except (OSError, pa.ArrowException) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(f"cannot read {file} as Parquet: {reason}") from None
+    table = pa.concat_tables(tables, promote_options="default").combine_chunks()
+    if not len(table):
+        raise UserError(f"corpus={path} has no document in split {split}")
+    country, names = _codes(table, "country")
+    unknown = sorted(set(names) - set(countries()) - {""})
+    if unknown:
+        raise UserError(
+            f"corpus={path}: {unknown[0]!r} is no country; write ISO 3166 alpha-2 in lower case, "
+            "as gb"
+        )
+    host, hosts = _codes(table, "host")
+    year = table["year"].fill_null(0).to_numpy() if "year" in table.column_names else 0
+    items = CorpusItems(
+        split, table, tuple(names), tuple(hosts), country, host, _hashes(table),
+        np.broadcast_to(np.asarray(year, np.int64), len(table)),
+    )  # fmt: skip
+    return CorpusTexts(str(path), digest, items, tuple(files))
+
+
+def _files(path: Path, split: str) -> tuple[list[Path], str]:
+    if (path / SUMMARY).is_file():
+        summary = read_json(path / SUMMARY, "run geo-nemo prep again")
+        if summary.get("format") != "parquet":
+            raise UserError(
+                f"corpus={path} is of format {summary.get('format')}: prepare it with "
+                "corpus.format=parquet"
+            )
+        entries = {n: e for n, e in summary["files"].items() if e["split"] == split}
+        files = [path / name for name in entries]
+        digest = hashlib.sha256(
+            repr(sorted((n, e["xxh3_128"]) for n, e in entries.items())).encode()
+        )
+    else:
+        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path] * path.is_file()
+        digest = hashlib.sha256()
+        for file in files:
+            stat = file.stat()
+            digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}".encode())
+    if not files:
+        what = (
+            f"no documents in split {split}" if (path / SUMMARY).is_file() else "no Parquet there"
+        )
+        raise UserError(
+            f"corpus={path}: {what}; give the corpus of geo-nemo prep, or Parquet files"
+        )
+    return files, digest.hexdigest()[:16]
+
+
+def _codes(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
+    if name not in table.column_names:
+        return np.zeros(len(table), np.int64), [""]
+    values = pc.fill_null(table[name].cast(pa.string()), "").to_pylist()
+    names, codes = np.unique(np.array(values, dtype=object).astype(str), return_inverse=True)
+    return codes.reshape(-1).astype(np.int64), names.tolist()
+
+
+def _hashes(table: pa.Table) -> np.ndarray:
+    if "hash" not in table.column_names:
+        return np.arange(len(table), dtype=np.uint64)
+    return np.array([int.from_bytes((h or b"")[:8], "little") for h in table["hash"].to_pylist()],
+                    dtype=np.uint64)  # fmt: skip
+
+
+def _continent(country: str) -> str:
+    return continent_of(country) if country in countries() else "none"
+
+
+def _there(file: pq.ParquetFile, names: Sequence[str]) -> list[str]:
+    return [name for name in names if name in file.schema_arrow.names]
+
+
+def _title(tokenizer: Tokenizer, title: str) -> np.ndarray:
+    return np.array(tokenizer.encode(f" {title}\n\n") if title else [], np.int32)
+
+
+def _body(tokenizer: Tokenizer, body: str) -> np.ndarray:
+    return np.array(tokenizer.encode(f" {body}") if body else [], np.int32)
+
+
+def _fitting(title: str, body: str, tokenizer: Tokenizer, budget) -> tuple[str, str]:
+    """Title and body cut at a space, where there is one, so that they have `budget` tokens."""
+    title_ids = _title(tokenizer, title)
+    room = budget(title_ids)
+    if len(title_ids) > room:
+        return _longest(title, lambda text: len(_title(tokenizer, text)) <= room), ""
+    left = room - len(title_ids)
+    if len(_body(tokenizer, body)) <= left:
+        return title, body
+    return title, _longest(body, lambda text: len(_body(tokenizer, text)) <= left)
+
+
+def _longest(text: str, fits: Callable[[str], bool]) -> str:
+    """The longest beginning of `text`, up to a space or, without one, a character, that fits."""
+    spaces = [n for n, letter in enumerate(text) if letter.isspace()]
+    for ends in (spaces, range(len(text))):
+        low, high = 0, len(ends)  # of the first `low` ends it is known that the last one fits
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if fits(text[: ends[middle - 1]]) else (low, middle - 1)
+        if low and text[: ends[low - 1]].strip():
+            return text[: ends[low - 1]].rstrip()
+    return ""

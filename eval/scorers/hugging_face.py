@@ -1,0 +1,245 @@
+"""A causal language model of transformers as a scorer, in the precision that is asked for.
+
+1. Texts of like length make a batch, so that little of it is padding.
+2. The model's body runs over the batch; its head only where a label is asked for, a piece at a
+   time, so that a large vocabulary needs no [batch, length, vocabulary] in memory. Whether that
+   gives the model's own logits is tried once, when it is loaded; otherwise it runs as it is.
+3. `continuations` keeps keys and values of a prefix for all that follows it.
+"""
+
+import gc
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from eval.hub import base_of
+from eval.models import Model
+from geo_nemo.config import UserError
+from geo_nemo.data.rows import Row
+
+# Positions of a batch on a CPU: more leaves its caches. On a GPU many fill it.
+BATCH_POSITIONS = {"cpu": 2048, "cuda": 65_536}
+# Logits at once, in numbers.
+HEAD_VALUES = {"cpu": 2_000_000, "cuda": 512_000_000}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class HuggingFaceScorer:
+    """A loaded model. vocab_size: rows of its head. It knows how to batch and to share prefixes."""
+
+    def __init__(self, model: torch.nn.Module, seq_length: int, device: torch.device):
+        self.model = model
+        self.seq_length = seq_length
+        self.device = device
+        self.vocab_size = model.get_output_embeddings().weight.shape[0]
+        self._split = self._body_and_head_are_the_model()
+        self._shares = None
+
+    def batches(self, positions: np.ndarray) -> list[np.ndarray]:
+        """Items from the longest to the shortest, cut where a padded batch would be too large."""
+        order = np.argsort(-positions, kind="stable")
+        most = BATCH_POSITIONS[self.device.type]
+        found, start = [], 0
+        while start < len(order):
+            size = max(1, most // int(positions[order[start]]))
+            found.append(order[start : start + size])
+            start += size
+        return found
+
+    @torch.inference_mode()
+    def nll(self, row: Row) -> np.ndarray:
+        """-log p(labels[t]), nats, float32 [s]; 0 where `loss_mask` is."""
+        of_text = row.segment_ids >= 0
+        segments = [
+            slice(a, b)
+            for a, b in zip(row.cu_seqlens[:-1], row.cu_seqlens[1:], strict=True)
+            if of_text[a]
+        ]
+        out = np.zeros(len(row.tokens), dtype=np.float32)
+        wanted = row.loss_mask > 0
+        texts = [row.tokens[s] for s in segments]
+        asked = [np.flatnonzero(wanted[s]) for s in segments]
+        labels = [row.labels[s][where] for s, where in zip(segments, asked, strict=True)]
+        found = self._of_batch(texts, asked, labels)
+        for segment, where, values in zip(segments, asked, found, strict=True):
+            out[segment.start + where] = values
+        return out
+
+    @torch.inference_mode()
+    def continuations(
+        self, prefixes: Sequence[np.ndarray], endings: Sequence[Sequence[np.ndarray]]
+    ) -> list[list[np.ndarray]]:
+        """-log p of each token of each ending, nats, float64; prefixes run once each."""
+        cost = np.array([
+            len(prefix) + sum(map(len, of)) for prefix, of in zip(prefixes, endings, strict=True)
+        ])  # fmt: skip
+        found: list[list[np.ndarray]] = [[] for _ in prefixes]
+        for places in self.batches(cost):
+            mine = [prefixes[p] for p in places], [endings[p] for p in places]
+            answers = self._shared(*mine) if self._can_share() else self._apart(*mine)
+            for place, answer in zip(places, answers, strict=True):
+                found[place] = answer
+        return found
+
+    def _shared(self, prefixes, endings) -> list[list[np.ndarray]]:
+        """Keys and values of each prefix stand once in the cache, and are repeated for its endings.
+
+        Prefixes are padded behind their end, where attention does not look.
+        """
+        lengths = torch.tensor([len(prefix) for prefix in prefixes], device=self.device)
+        tokens, seen = self._padded(prefixes)
+        hidden, cache = self._run(tokens, attention_mask=seen, use_cache=True)
+        first = self._head(hidden[torch.arange(len(prefixes), device=self.device), lengths - 1])
+        flat = [ending for of in endings for ending in of]
+        owner = np.repeat(np.arange(len(endings)), [len(of) for of in endings])
+        rows = torch.from_numpy(owner).to(self.device)
+        found = list(self._losses(first[rows], np.array([ending[0] for ending in flat])))
+        values = [[loss.double().reshape(1)] for loss in found]
+        longer = [n for n, ending in enumerate(flat) if len(ending) > 1]
+        if longer:
+            rows = rows[torch.tensor(longer, device=self.device)]
+            cache.batch_select_indices(rows)
+            fed, there = self._padded([flat[n][:-1] for n in longer])
+            hidden, _ = self._run(
+                fed, past_key_values=cache, use_cache=True,
+                attention_mask=torch.cat([seen[rows], there], dim=1),
+                position_ids=lengths[rows, None] + torch.arange(fed.shape[1], device=self.device),
+            )  # fmt: skip
+            rest = self._losses(
+                self._head(hidden[there.bool()]), np.concatenate([flat[n][1:] for n in longer])
+            )
+            sizes = [len(flat[n]) - 1 for n in longer]
+            for n, losses in zip(longer, rest.double().split(sizes), strict=True):
+                values[n].append(losses)
+        numbers = iter([torch.cat(losses).cpu().numpy() for losses in values])
+        return [[next(numbers) for _ in of] for of in endings]
+
+    def _apart(self, prefixes, endings) -> list[list[np.ndarray]]:
+        """Each ending with its prefix anew, for models without such a cache."""
+        values = []
+        for prefix, of in zip(prefixes, endings, strict=True):
+            texts = [np.concatenate([prefix, ending[:-1]]) for ending in of]
+            asked = [np.arange(len(prefix) - 1, len(text)) for text in texts]
+            values.append([v.astype(np.float64) for v in self._of_batch(texts, asked, of)])
+        return values
+
+    def _can_share(self) -> bool:
+        """Whether a prefix that is kept gives what the whole text gives; tried once."""
+        if self._shares is None:
+            rng = np.random.default_rng(0)
+            ids = [rng.integers(self.vocab_size, size=n) for n in (5, 3, 2, 1, 4)]
+            try:
+                mine = self._shared(ids[:2], [ids[2:4], ids[3:]])
+            except Exception:  # whatever a model of somebody else's makes of a cache
+                self._shares = False
+            else:
+                apart = self._apart(ids[:2], [ids[2:4], ids[3:]])
+                pairs = zip(chain(*mine), chain(*apart), strict=True)
+                near = 1e-4 if next(self.model.parameters()).dtype == torch.float32 else 5e-2
+                self._shares = all(np.allclose(a, b, rtol=near, atol=near) for a, b in pairs)
+        return self._shares
+
+    def _of_batch(self, texts, asked, labels) -> list[np.ndarray]:
+        """-log p of `labels` behind the positions `asked` of each text, nats, float32."""
+        if not sum(map(len, asked)):
+            return [np.zeros(0, np.float32) for _ in asked]
+        tokens, _ = self._padded(texts)
+        rows = np.repeat(np.arange(len(texts)), [len(where) for where in asked])
+        columns = np.concatenate(asked)
+        places = torch.from_numpy(rows * tokens.shape[1] + columns).to(self.device)
+        # Attention looks back only, so that what is padded behind a text needs no mask; without
+        # one it is quicker.
+        hidden = self._run(tokens, use_cache=False)[0].flatten(0, 1)[places]
+        targets = np.concatenate(labels)
+        size = max(1, HEAD_VALUES[self.device.type] // self.vocab_size)
+        found = [
+            self._losses(self._head(hidden[at : at + size]), targets[at : at + size])
+            for at in range(0, len(targets), size)
+        ]
+        flat = torch.cat(found).cpu().numpy()
+        return np.split(flat, np.cumsum([len(where) for where in asked])[:-1])
+
+    def _losses(self, logits: torch.Tensor, labels: np.ndarray) -> torch.Tensor:
+        ids = torch.from_numpy(np.asarray(labels, np.int64)).to(self.device)
+        return torch.nn.functional.cross_entropy(logits.float(), ids, reduction="none")
+
+    def _run(self, tokens: torch.Tensor, **options: Any) -> tuple[torch.Tensor, Any]:
+        """What the head turns into logits, or the logits where the two are not apart; the cache."""
+        if self._split:
+            out = self.model.base_model(tokens, **options)
+            return out.last_hidden_state, out.past_key_values if options["use_cache"] else None
+        out = self.model(tokens, **options)
+        return out.logits, out.past_key_values if options["use_cache"] else None
+
+    def _head(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.model.get_output_embeddings()(hidden) if self._split else hidden
+
+    def _padded(self, texts: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids and what of them is text, int64 [n, longest] each."""
+        longest = max(map(len, texts))
+        tokens = np.zeros((len(texts), longest), dtype=np.int64)
+        seen = np.zeros((len(texts), longest), dtype=np.int64)
+        for number, text in enumerate(texts):
+            tokens[number, : len(text)] = text
+            seen[number, : len(text)] = 1
+        return torch.from_numpy(tokens).to(self.device), torch.from_numpy(seen).to(self.device)
+
+    @torch.inference_mode()
+    def _body_and_head_are_the_model(self) -> bool:
+        tokens = torch.arange(6, device=self.device)[None] % self.vocab_size
+        whole = self.model(tokens, use_cache=False).logits
+        self._split = True
+        try:
+            parts = self._head(self._run(tokens, use_cache=False)[0])
+        except (AttributeError, TypeError, RuntimeError):
+            return False
+        return parts.shape == whole.shape and torch.allclose(parts, whole, rtol=1e-5, atol=1e-5)
+
+
+def load_hugging_face(model: Model, device: str, dtype: str) -> HuggingFaceScorer:
+    """The model of a folder; `UserError` where transformers or PEFT refuse it, or are not there."""
+    where = f"runs.{model.name}={model.folder}"
+    try:
+        from transformers import AutoModelForCausalLM
+    except ImportError:
+        raise UserError(
+            f"{where} is a model of transformers, which is not here: pip install 'geo-nemo[eval]'"
+        ) from None
+    from geo_nemo.runtime.device import resolve_device
+
+    target = resolve_device(device)
+    base = base_of(where, model.folder)
+    # What the last model left behind goes before this one comes.
+    gc.collect()
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(
+            base, dtype=DTYPES[dtype], local_files_only=True, trust_remote_code=False,
+            use_safetensors=True, low_cpu_mem_usage=True,
+        )  # fmt: skip
+    except Exception as error:  # transformers raises errors of every class for a folder's faults
+        raise UserError(f"{where} does not load: {_line(error)}") from None
+    if base != model.folder:
+        loaded = _adapted(where, loaded, model.folder)
+    return HuggingFaceScorer(loaded.to(target).eval(), model.seq_length, target)
+
+
+def _adapted(where: str, loaded: torch.nn.Module, folder: Path) -> torch.nn.Module:
+    try:
+        from peft import PeftModel
+    except ImportError:
+        raise UserError(
+            f"{where} is an adapter of PEFT, which is not here: pip install peft"
+        ) from None
+    try:
+        # Merged, it costs nothing at each token.
+        return PeftModel.from_pretrained(loaded, folder).merge_and_unload()
+    except Exception as error:  # as above
+        raise UserError(f"{where}: its adapter does not load: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
