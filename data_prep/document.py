@@ -25,6 +25,7 @@ class Document:
         syndicated copy under another title or address is the same content.
     emails, ips, phones: how often title and text say that one was masked; gaps: that NOW withheld
         words. See data_prep.clean.masks.
+    fields: of the user's own, by name; see data_prep.annotate.own_fields.
     """
 
     id: str
@@ -49,3 +50,4 @@ class Document:
     ips: int = 0
     phones: int = 0
     gaps: int = 0
+    fields: dict[str, str] | None = None

@@ -18,6 +18,7 @@ import xxhash
 from data_prep.config import Prep
 from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
+from data_prep.extra_fields import check_own_fields, constant_fields, own_counts
 from data_prep.parts import PartWriter
 from data_prep.quarantine import REASONS, Rejected
 from geo_nemo.config.errors import UserError
@@ -54,13 +55,16 @@ class Ingest(Stage):
         from data_prep.read import list_inputs
 
         settings = self.config.canonical("annotate", "clean", "shard_documents")
-        record_limits = self.config.limits.model_dump_json(exclude={"task_bytes"})
+        others = {"task_bytes", "max_values"}
+        if not self.config.kinds:
+            others.add("max_value_bytes")
+        record_limits = self.config.limits.model_dump_json(exclude=others)
         base = (INGEST_VERSION, settings, record_limits, annotation_key(self.config.annotate))
         sources = self.config.input
         files = [(sources.index(file.source), file) for file in list_inputs(sources)]
         tasks = []
         for number, group in enumerate(_groups(files, self.config.limits.task_bytes)):
-            identity = [f"{f.path} {f.size} {f.version} {self._source_key(i)}" for i, f in group]
+            identity = [f"{f.path} {f.size} {f.version} {sources[i].key}" for i, f in group]
             tasks.append(
                 Task(
                     id=f"{number:05d}",
@@ -72,17 +76,21 @@ class Ingest(Stage):
         return tasks
 
     def run(self, task: Task, folder: Path, progress: TaskProgress) -> dict[str, Any]:
-        from data_prep.annotate import Annotator
+        from data_prep.annotate import Annotator, OwnFields
         from data_prep.clean import Cleaner
         from data_prep.read import InputFile, open_reader
 
         annotator, cleaner = Annotator(self.config.annotate), Cleaner(self.config.clean)
-        writer = PartWriter(folder, self.config.shard_documents, annotator.settle)
+        own = OwnFields(self.config.kinds, self.config.limits.max_value_bytes)
+        writer = PartWriter(
+            folder, self.config.shard_documents, annotator.settle, tuple(self.config.kinds)
+        )
         account = _Account(self.config.clean.samples_per_reason)
         done = 0
         try:
             for index, path, size, version in task.payload["files"]:
                 source = self.config.input[index]
+                constants = constant_fields(source)
                 reader = open_reader(
                     InputFile(path=path, size=size, version=version, source=source),
                     self.config.limits,
@@ -96,11 +104,15 @@ class Ingest(Stage):
                                        record.excerpt)  # fmt: skip
                         continue
                     account.read += 1
+                    if constants:
+                        fields = constants | fields
                     try:
                         document = cleaner.clean(annotator.document(fields, source.name))
                     except Rejected as verdict:
                         account.drop(path, record, verdict)
                         continue
+                    if own.counts:
+                        document.fields = own.of(fields)
                     account.keep(document)
                     writer.add(document)
                 account.finish_file(path, reader)
@@ -111,12 +123,16 @@ class Ingest(Stage):
             raise
         progress(done, account.read)
         (folder / DROPS_NAME).write_bytes(account.samples())
-        return account.counts() | {
-            "parts": [
-                {"file": p.path.name, "documents": p.documents, "text_bytes": p.text_bytes}
-                for p in parts
-            ]
-        }
+        return (
+            account.counts()
+            | own_counts(own.counts, account.seen)
+            | {
+                "parts": [
+                    {"file": p.path.name, "documents": p.documents, "text_bytes": p.text_bytes}
+                    for p in parts
+                ]
+            }
+        )
 
     def finish(self, tasks: list[Task], receipts: list[Receipt]) -> None:
         """List all parts, for the stages that follow. UserError where there is no document."""
@@ -136,10 +152,8 @@ class Ingest(Stage):
                 start += part["documents"]
         if not start:
             self._nothing_usable(tasks, receipts)
+        check_own_fields(self.config, [receipt.counts for receipt in receipts])
         write_whole(self.folder / PARTS_NAME, orjson.dumps(parts, option=orjson.OPT_INDENT_2))
-
-    def _source_key(self, index: int) -> str:
-        return self.config.input[index].model_dump_json(exclude={"path"})
 
     def _nothing_usable(self, tasks: list[Task], receipts: list[Receipt]) -> None:
         drops: Counter[str] = Counter()
@@ -176,6 +190,7 @@ class _Account:
         self.evidence: Counter[str] = Counter()
         self.countries: Counter[str] = Counter()
         self.sources: list[dict[str, Any]] = []
+        self.seen: tuple[str, ...] = ()
         self._limit = samples_per_reason
         # Highest hash first: heaps of the samples with the lowest, by reason.
         self._samples: dict[str, list[tuple[int, int, bytes]]] = {}
@@ -209,6 +224,7 @@ class _Account:
 
     def finish_file(self, path: str, reader: Any) -> None:
         self.text_bytes += reader.text_bytes
+        self.seen = self.seen or reader.seen
         name = path.rstrip("/").rpartition("/")[2]
         self.sources.append({"name": name, "bytes": reader.bytes_read, "xxh3_128": reader.digest})
 

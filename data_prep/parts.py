@@ -66,9 +66,18 @@ class PartWriter:
     """Writes `part-00000.parquet`, ... of at most `max_documents` documents into `folder`.
 
     settle: is called before documents that were added are read; until then they may change.
+    fields: of the user's own, each a column of text behind the others.
     """
 
-    def __init__(self, folder: Path, max_documents: int, settle: Callable[[], None] = lambda: None):
+    def __init__(
+        self,
+        folder: Path,
+        max_documents: int,
+        settle: Callable[[], None] = lambda: None,
+        fields: Sequence[str] = (),
+    ):
+        self._fields = tuple(fields)
+        self._schema = part_schema(fields)
         self.parts: list[Part] = []
         self._folder = folder
         self._max_documents = max_documents
@@ -109,10 +118,11 @@ class PartWriter:
         self._settle()
         if self._writer is None:
             self._writer = pq.ParquetWriter(
-                self._path(), PART_SCHEMA, compression="none", use_dictionary=_DICTIONARY,
+                self._path(), self._schema, compression="none",
+                use_dictionary=[*_DICTIONARY, *self._fields],
                 write_statistics=False,
             )  # fmt: skip
-        table = _table(self._added)
+        table = _table(self._added, self._fields, self._schema)
         self._writer.write_table(table)
         self._documents += len(self._added)
         self._text_bytes += pc.sum(table["text_bytes"]).as_py()
@@ -125,12 +135,20 @@ class PartWriter:
         self._documents = self._text_bytes = 0
 
 
-def _table(documents: list[Document]) -> pa.Table:
+def part_schema(fields: Sequence[str]) -> pa.Schema:
+    """The schema of a part whose documents have these fields of the user's own."""
+    return pa.schema([*PART_SCHEMA, *((name, pa.string()) for name in fields)])
+
+
+def _table(documents: list[Document], fields: Sequence[str], schema: pa.Schema) -> pa.Table:
     columns = dict(zip(_FIELDS, zip(*map(_values, documents), strict=True), strict=True))
     columns["characters"] = list(map(len, columns["text"]))
     arrays = {n: pa.array(v, PART_SCHEMA.field(n).type) for n, v in columns.items()}
+    for name in fields:
+        own = [document.fields and document.fields.get(name) for document in documents]
+        arrays[name] = pa.array(own, pa.string())
     arrays["text_bytes"] = pc.binary_length(arrays["text"]).cast(pa.uint32())
-    return pa.Table.from_arrays([arrays[n] for n in PART_SCHEMA.names], schema=PART_SCHEMA)
+    return pa.Table.from_arrays([arrays[n] for n in schema.names], schema=schema)
 
 
 def read_part(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:

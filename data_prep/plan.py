@@ -14,6 +14,7 @@ from pathlib import Path
 
 from data_prep.config import Prep
 from data_prep.engine import Stage, Task
+from data_prep.extra_fields import constant_fields
 from data_prep.ingest import Ingest
 from data_prep.quarantine import Rejected
 from geo_nemo.config.errors import UserError
@@ -138,6 +139,7 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
         if path not in chosen:
             continue
         source = config.input[index]
+        constants = constant_fields(source)
         reader = open_reader(InputFile(path, size, version, source), config.limits)
         begin = time.process_time()
         for record in islice(iter(reader), SAMPLE_RECORDS):
@@ -145,7 +147,7 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
             if not hasattr(record, "fields"):
                 continue
             try:
-                document = cleaner.clean(annotator.document(record.fields, source.name))
+                document = cleaner.clean(annotator.document(constants | record.fields, source.name))
             except Rejected:
                 continue
             kept += 1

@@ -3,5 +3,6 @@
 from data_prep.annotate.annotator import Annotator, annotation_key
 from data_prep.annotate.credentials import without_credentials
 from data_prep.annotate.origin import countries_of
+from data_prep.annotate.own_fields import OwnFields
 
-__all__ = ["Annotator", "annotation_key", "countries_of", "without_credentials"]
+__all__ = ["Annotator", "OwnFields", "annotation_key", "countries_of", "without_credentials"]

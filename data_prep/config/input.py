@@ -1,9 +1,10 @@
 """Where records come from: files and patterns, their formats, names of fields, and limits."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from data_prep.config.extra import Constant, ExtraField, check_constant, check_name
 from geo_nemo.config.schema import Positive, Section
 
 Format = Literal["auto", "jsonl", "parquet", "arrow", "csv", "webdataset", "warc", "wet", "dataset"]
@@ -12,7 +13,7 @@ Format = Literal["auto", "jsonl", "parquet", "arrow", "csv", "webdataset", "warc
 class FieldMap(Section):
     """What the fields of a record are called; dots reach into objects, as in `meta.url`.
 
-    None: the source has no such field.
+    None: the source has no such field. extra: columns that are kept as metadata fields of your own.
     """
 
     id: str | None = "id"
@@ -24,6 +25,20 @@ class FieldMap(Section):
     date: str | None = "date"
     language: str | None = None
     quality: str | None = None
+    extra: dict[str, ExtraField] = Field(default_factory=dict)
+
+    @field_validator("extra")
+    @classmethod
+    def _names(cls, value: dict[str, ExtraField]) -> dict[str, ExtraField]:
+        for name in value:
+            check_name(name, f"fields.extra.{name}")
+        return value
+
+    @property
+    def built_in(self) -> dict[str, str]:
+        """Name in the source by ours, of the fields that the source has, but `extra`."""
+        names = self.model_dump(exclude={"extra"})
+        return {ours: theirs for ours, theirs in names.items() if theirs is not None}
 
 
 class Source(Section):
@@ -33,12 +48,64 @@ class Source(Section):
     name: what the store calls this source, in the documents' `source` column.
     format: `auto` looks at the first bytes, and at the name where they do not tell.
     fields: names of fields in another schema.
+    set: what records of this source have where they do not say it themselves, as `license: CC-BY`.
     """
 
     path: str
     name: Annotated[str, Field(min_length=1, max_length=64)] = "default"
     format: Format = "auto"
     fields: FieldMap = FieldMap()
+    set: dict[str, Constant] = Field(default_factory=dict)
+
+    @field_validator("set", mode="before")
+    @classmethod
+    def _norway(cls, value: Any) -> Any:
+        """YAML reads a bare `no` as false."""
+        if isinstance(value, dict) and value.get("country") is False:
+            return {**value, "country": "no"}
+        return value
+
+    @field_validator("set")
+    @classmethod
+    def _constants(cls, value: dict[str, Constant]) -> dict[str, Constant]:
+        for name in value:
+            check_constant(name)
+        return value
+
+    @property
+    def key(self) -> str:
+        """All that decides what its records become, as one line of JSON."""
+        # What is not given changes no key that stood before there was such a setting.
+        absent: dict[str, Any] = {"path": True}
+        if not self.set:
+            absent["set"] = True
+        if not self.fields.extra:
+            absent["fields"] = {"extra"}
+        return self.model_dump_json(exclude=absent)
+
+
+def with_fields(sources: list[Any], fields: Any) -> list[Any]:
+    """`sources` as they are written, with `fields` for each that does not give its own."""
+    if not isinstance(fields, dict):
+        return sources
+    # What is no field is said once, where it is written.
+    known = {name: value for name, value in fields.items() if name in FieldMap.model_fields}
+    return [
+        {**source, "fields": _joined(known, source.get("fields") or {})}
+        if isinstance(source, dict)
+        else source
+        for source in sources
+    ]
+
+
+def _joined(fields: dict[str, Any], own: Any) -> Any:
+    if not isinstance(own, dict):
+        return own
+    extra = (fields.get("extra") or {}, own.get("extra") or {})
+    if not all(isinstance(each, dict) for each in extra):
+        return {**fields, **own}
+    joined = {**extra[0], **extra[1]}
+    return {**fields, **own, **({"extra": joined} if joined else {})}
 
 
 class Limits(Section):
@@ -47,8 +114,12 @@ class Limits(Section):
     record_bytes: a longer record (line, row, member, page) is quarantined.
     expansion: bytes that a byte of a compressed file may become, beyond the first 64 MiB.
     task_bytes: files are given to a task until they hold so many bytes; none is divided.
+    max_value_bytes: a longer value of a metadata field of your own is cut.
+    max_values: values that a store numbers of such a field; one that has more is kept as free text.
     """
 
     record_bytes: Annotated[int, Field(ge=1024, le=1 << 31)] = 10_000_000
     expansion: Positive = 1000
     task_bytes: Positive = 256_000_000
+    max_value_bytes: Annotated[int, Field(ge=32, le=1 << 16)] = 256
+    max_values: Annotated[int, Field(ge=1, le=1 << 24)] = 1_000_000

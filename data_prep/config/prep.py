@@ -3,21 +3,24 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from data_prep.config.annotate import Annotate
 from data_prep.config.clean import Clean
 from data_prep.config.dedup import Dedup, Overlap
 from data_prep.config.execution import Execution
-from data_prep.config.input import Limits, Source
+from data_prep.config.extra import CONSTANTS
+from data_prep.config.input import FieldMap, Limits, Source, with_fields
 from data_prep.config.split import Balance, Splits
 from data_prep.config.tokenizer import TokenizerChoice
 from geo_nemo.config.section import Section, Seed
+from geo_nemo.store.manifest import FieldKind
 
 
 class Prep(Section):
     """One preparation.
 
+    fields: names of fields, for every source that does not give its own; see `FieldMap`.
     input: files, patterns, or sources with a name and a map of fields; see `Source`.
     output: folder that receives `corpus/`, `tokenizer/`, `store/`, the data card and `work/`.
     corpus: format of the annotated corpus; `none` writes none.
@@ -25,6 +28,7 @@ class Prep(Section):
     keep_work: keep what stages hand on, so that a run with more input does only what is new.
     """
 
+    fields: FieldMap = FieldMap()
     input: tuple[Source, ...]
     output: str
     limits: Limits = Limits()
@@ -41,11 +45,16 @@ class Prep(Section):
     keep_work: bool = True
     execution: Execution = Execution()
 
-    @field_validator("input", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        many = value if isinstance(value, list | tuple) else [value]
-        return [{"path": entry} if isinstance(entry, str) else entry for entry in many]
+    def _each_source(cls, values: Any) -> Any:
+        """One source or many, each with `fields` where it has none of its own."""
+        if not isinstance(values, dict) or "input" not in values:
+            return values
+        given = values["input"]
+        many = given if isinstance(given, list | tuple) else [given]
+        sources = [{"path": entry} if isinstance(entry, str) else entry for entry in many]
+        return {**values, "input": with_fields(sources, values.get("fields"))}
 
     @field_validator("input")
     @classmethod
@@ -53,6 +62,28 @@ class Prep(Section):
         if not value:
             raise ValueError("no input file is named")
         return value
+
+    @model_validator(mode="after")
+    def _one_type_a_field(self):
+        types: dict[str, str] = {}
+        for source in self.input:
+            for name, field in source.fields.extra.items():
+                if types.setdefault(name, field.type) != field.type:
+                    raise ValueError(
+                        f"fields.extra.{name} is {types[name]} for one source and {field.type} for "
+                        f"another: give them one type"
+                    )
+        return self
+
+    @property
+    def kinds(self) -> dict[str, FieldKind]:
+        """The metadata fields of the user's own and their types, of all sources, by name."""
+        found: dict[str, FieldKind] = {}
+        for source in self.input:
+            found |= {name: "category" for name in source.set if name not in CONSTANTS}
+        for source in self.input:
+            found |= {name: field.type for name, field in source.fields.extra.items()}
+        return dict(sorted(found.items()))
 
     def canonical(self, *fields: str) -> str:
         """`fields` as one line of JSON, for the key of a stage."""

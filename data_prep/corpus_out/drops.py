@@ -23,6 +23,7 @@ from data_prep.engine.receipt import task_key
 from data_prep.ingest import DROPS_NAME, Ingest, PartRef, all_parts
 from data_prep.splits import content_draws, final_keys, final_outcomes
 from data_prep.splits.outcomes import DROPS, OUTCOMES
+from geo_nemo.store.field_column import SEVERAL
 
 DROPS_VERSION = "1"
 FOLDER = "drops"
@@ -66,7 +67,7 @@ class Drops(Stage):
             counts[reason] = len(lines)
         later = self._later(parts, limit, progress)
         numbers = {n for found in later.values() for d in found for n in (d.number, d.first)}
-        documents = read_documents(parts, sorted(numbers - {None}))
+        documents = read_documents(parts, sorted(numbers - {None}), tuple(self.config.kinds))
         for reason, found in later.items():
             lines = [_described(reason, dropped, documents) for dropped in found]
             _write(folder, reason, lines)
@@ -110,9 +111,14 @@ class Drops(Stage):
         return {reason: kept for reason, kept in found.items() if kept}
 
 
-def read_documents(parts: list[PartRef], numbers: list[int]) -> dict[int, dict[str, Any]]:
-    """What a reader of the samples sees of documents, by number; `numbers` ascend."""
-    found = {}
+def read_documents(
+    parts: list[PartRef], numbers: list[int], fields: tuple[str, ...] = ()
+) -> dict[int, dict[str, Any]]:
+    """What a reader of the samples sees of documents, by number; `numbers` ascend.
+
+    fields: of the user's own; a document shows those that it has.
+    """
+    found, columns = {}, [*_COLUMNS, *fields]
     for part in parts:
         mine = [n - part.start for n in numbers if part.start <= n < part.start + part.documents]
         if not mine:
@@ -123,13 +129,20 @@ def read_documents(parts: list[PartRef], numbers: list[int]) -> dict[int, dict[s
                 stop = start + file.metadata.row_group(group).num_rows
                 rows = [row - start for row in mine if start <= row < stop]
                 if rows:
-                    table = file.read_row_group(group, columns=_COLUMNS, use_threads=False)
+                    table = file.read_row_group(group, columns=columns, use_threads=False)
                     for row, document in zip(rows, table.take(rows).to_pylist(), strict=True):
                         text = document.pop("text")
+                        own = {name: document.pop(name) for name in fields}
+                        document |= {name: in_lists(v) for name, v in own.items() if v is not None}
                         document |= {"characters": len(text), "excerpt": text[:EXCERPT_CHARACTERS]}
                         found[part.start + start + row] = document
                 start = stop
     return found
+
+
+def in_lists(value: str) -> str | list[str]:
+    """Several values of a document, which stand together in a part, as a list."""
+    return value.split(SEVERAL) if SEVERAL in value else value
 
 
 def _described(

@@ -1,5 +1,6 @@
 """One Parquet file of the corpus: the columns of a part, and each document's cluster."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pyarrow.parquet as pq
 
 from data_prep.parts import ROW_GROUP_BYTES, ROW_GROUP_DOCUMENTS, SCHEMA
 
-CORPUS_SCHEMA = SCHEMA.append(pa.field("cluster", pa.uint64()))
+CLUSTER = pa.field("cluster", pa.uint64())
+CORPUS_SCHEMA = SCHEMA.append(CLUSTER)
 _DICTIONARY = [
     "host", "domain", "country", "continent", "evidence", "date", "language", "source",
 ]  # fmt: skip
@@ -20,18 +22,21 @@ class ParquetOut:
 
     suffix = "parquet"
 
-    def __init__(self, path: Path, part_id: str):
+    def __init__(self, path: Path, part_id: str, fields: Sequence[pa.Field] = ()):
+        """fields: of the user's own, which stand behind the others."""
+        self._schema = pa.schema([*CORPUS_SCHEMA, *fields])
+        own = [f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in fields]
         self._writer = pq.ParquetWriter(
-            path, CORPUS_SCHEMA, compression="zstd", compression_level=_LEVEL,
-            use_dictionary=_DICTIONARY, write_statistics=False,
+            path, self._schema, compression="zstd", compression_level=_LEVEL,
+            use_dictionary=[*_DICTIONARY, *own], write_statistics=False,
         )  # fmt: skip
         self._held: list[pa.RecordBatch] = []
         self._documents = self._bytes = 0
 
     def write(self, batch: pa.RecordBatch, cluster: np.ndarray, rows: np.ndarray) -> None:
         """Append documents: a batch of a part's schema [n], clusters uint64 [n], rows [n]."""
-        columns = [*batch.columns, pa.array(cluster, pa.uint64())]
-        self._held.append(pa.RecordBatch.from_arrays(columns, schema=CORPUS_SCHEMA))
+        both = batch.append_column(CLUSTER, pa.array(cluster, pa.uint64()))
+        self._held.append(both.select(self._schema.names))
         self._documents += len(batch)
         self._bytes += batch["text"].get_total_buffer_size()
         if self._documents >= ROW_GROUP_DOCUMENTS or self._bytes > ROW_GROUP_BYTES:

@@ -3,6 +3,7 @@
 In memory: a row group of the part, and one of each split that is being filled.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from data_prep.corpus_out.summary import SUMMARY_NAME, CorpusFile, CorpusSummary
 from data_prep.corpus_out.webdataset_out import WebDatasetOut
 from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
-from data_prep.ingest import all_parts
+from data_prep.extra_fields import summed_fields
+from data_prep.ingest import Ingest, all_parts
 from data_prep.parts import NAMES, read_part
 from data_prep.splits import final_keys, final_outcomes
 from geo_nemo.config.files import write_synced
+from geo_nemo.store.field_column import SEVERAL
 from geo_nemo.store.manifest import SPLITS
 
 CORPUS_VERSION = "1"
@@ -34,7 +37,7 @@ class CorpusStage(Stage):
     def tasks(self) -> list[Task]:
         if self.config.corpus == "none":
             return []
-        base = (CORPUS_VERSION, self.config.corpus)
+        base = (CORPUS_VERSION, self.config.corpus, *map(str, self._fields()))
         return [
             Task(part.id, task_key(*base, part.key, key), part.text_bytes, {})
             for part, key in zip(all_parts(self.config), final_keys(self.config), strict=True)
@@ -46,14 +49,25 @@ class CorpusStage(Stage):
         part = next(part for part in all_parts(self.config) if part.id == task.id)
         outcome = final_outcomes(self.config, part)
         cluster = decisions(self.config, part).cluster
-        writer = PartSplits(folder, part.id, self.config.corpus)
+        fields = self._fields()
+        writer = PartSplits(folder, part.id, self.config.corpus, fields)
         start = done = 0
-        for batch in read_part(part.path, list(NAMES)):
+        for batch in read_part(part.path, [*NAMES, *(field.name for field in fields)]):
             rows = slice(start, start + len(batch))
-            done += writer.add(batch, outcome[rows], cluster[rows], start)
+            done += writer.add(_with_lists(batch, fields), outcome[rows], cluster[rows], start)
             start += len(batch)
             progress(done, start)
         return {"files": {name: file.model_dump() for name, file in writer.close().items()}}
+
+    def _fields(self) -> list[pa.Field]:
+        """Columns of the user's own: text, or lists where a document has several values."""
+        if not self.config.kinds:
+            return []
+        found = summed_fields(receipt.counts for receipt in Ingest(self.config).receipts())
+        return [
+            pa.field(name, pa.list_(pa.string()) if found[name]["several"] else pa.string())
+            for name in self.config.kinds
+        ]
 
     def finish(self, tasks: list[Task], receipts: list[Receipt]) -> None:
         """Publish the files of all tasks with their summary, or take back an earlier corpus."""
@@ -78,10 +92,23 @@ class CorpusStage(Stage):
         )
 
 
+def _with_lists(batch: pa.RecordBatch, fields: list[pa.Field]) -> pa.RecordBatch:
+    """The batch with fields of several values as lists."""
+    import pyarrow.compute as pc
+
+    for field in fields:
+        if pa.types.is_list(field.type):
+            place = batch.schema.get_field_index(field.name)
+            values = pc.split_pattern(batch.column(place), SEVERAL).cast(field.type)
+            batch = batch.set_column(place, field, values)
+    return batch
+
+
 class PartSplits:
     """The files of one part, `<split>-<part>.<suffix>`, for the splits that have documents."""
 
-    def __init__(self, folder: Path, part_id: str, format: str):
+    def __init__(self, folder: Path, part_id: str, format: str, fields: Sequence[pa.Field] = ()):
+        self._fields = fields
         self._folder = folder
         self._part_id = part_id
         self._type = _OUT[format]
@@ -104,7 +131,7 @@ class PartSplits:
             if not len(at):
                 continue
             if split not in self._out:
-                self._out[split] = self._type(self._path(split), self._part_id)
+                self._out[split] = self._type(self._path(split), self._part_id, self._fields)
             self._out[split].write(batch.take(pa.array(at)), cluster[at], start + at)
             self._documents[split] += len(at)
             self._text_bytes[split] += int(lengths[at].sum())

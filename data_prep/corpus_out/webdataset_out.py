@@ -6,6 +6,7 @@ machine: the same documents give the same bytes.
 
 import io
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ class WebDatasetOut:
 
     suffix = "tar"
 
-    def __init__(self, path: Path, part_id: str):
+    def __init__(self, path: Path, part_id: str, fields: Sequence[pa.Field] = ()):
         self._part_id = part_id
+        self._fields = [field.name for field in fields]
         self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
 
     def write(self, batch: pa.RecordBatch, cluster: np.ndarray, rows: np.ndarray) -> None:
@@ -29,6 +31,9 @@ class WebDatasetOut:
             key = f"{self._part_id}-{row:09d}"
             text = document.pop("text")
             document["hash"] = document["hash"].hex()
+            for name in self._fields:
+                if document[name] is None:
+                    del document[name]
             # As text: JSON's numbers have 53 bits for many readers.
             document["cluster"] = f"{of:016x}"
             self._add(f"{key}.json", orjson.dumps(document))

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from data_prep.config import Limits
-from data_prep.read.fields import Fields, missing_column
+from data_prep.read.fields import EXTRA, Fields, missing_column
 from data_prep.read.jsonl import kind_of
 from data_prep.read.record import Bad, DamagedError, Raw
 from data_prep.read.unpack import FREE_BYTES
@@ -58,6 +58,7 @@ class Columns:
         self._most = FREE_BYTES + limits.expansion * file_bytes
         self._cost = 0
         self.bind(schema)
+        fields.see(schema.names)
 
     def bind(self, schema: pa.Schema) -> None:
         """Find our fields in a schema, such as the narrower one of what is read."""
@@ -269,9 +270,13 @@ def _value(ours: str, array: pa.Array, at: int, bad: dict[int, tuple[str, str]])
     try:
         return _plain(array[at].as_py())
     except UnicodeDecodeError as error:
-        bad.setdefault(at, ("invalid_utf8", f"{ours}: byte {error.start}: {error.reason}"))
+        reason, detail = "invalid_utf8", f"{ours}: byte {error.start}: {error.reason}"
     except (ValueError, OverflowError, pa.ArrowException) as error:
-        bad.setdefault(at, ("wrong_type", f"{ours}: {one_line(error)}"))
+        reason, detail = "wrong_type", f"{ours}: {one_line(error)}"
+    if ours.startswith(EXTRA):
+        # It costs the document its value alone, which is counted as one that cannot be used.
+        return {}
+    bad.setdefault(at, (reason, detail))
     return None
 
 

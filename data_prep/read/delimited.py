@@ -31,6 +31,7 @@ def read_csv(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw |
     # A field may be as long as a record; the module's own limit is for the whole process.
     csv.field_size_limit(max(csv.field_size_limit(), 1 << 31))
     names, delimiter = _header(lines, fields)
+    fields.see(names)
     rows = csv.reader(lines, delimiter=delimiter)
     number = 0
     while True:

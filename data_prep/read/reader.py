@@ -23,8 +23,14 @@ class FileReader:
         self.file = file
         self.limits = limits
         self.digest = ""
+        self.fields: Fields | None = None
         self._source: ByteSource | None = None
         self._text_bytes: Callable[[], int] = lambda: 0
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """What the file calls the fields of its records, as far as was read."""
+        return self.fields.seen if self.fields is not None else ()
 
     @property
     def bytes_read(self) -> int:
@@ -51,7 +57,7 @@ class FileReader:
 
     def _records(self, source: ByteSource) -> Iterator[Raw | Bad]:
         limits = self.limits
-        fields = Fields(self.file.source.fields)
+        fields = self.fields = Fields(self.file.source.fields)
         stream = Unpacked(source, limits)
         self._text_bytes = lambda: stream.text_bytes
         if not stream.peek(1):
@@ -81,7 +87,7 @@ class FileReader:
         if kind in ("warc", "wet"):
             from data_prep.read.warc import read_warc
 
-            return read_warc(stream, limits, kinds)
+            return read_warc(stream, fields, limits, kinds)
         if kind == "parquet":
             from data_prep.read.parquet import read_parquet
 

@@ -61,11 +61,13 @@ class RecordReader(Protocol):
     bytes_read: bytes of the file itself, so far and in the end.
     text_bytes: bytes after decompression; of the columns that were read, where there are columns.
     digest: xxh3-128 of the bytes of the file, in hex; after iteration.
+    seen: what the file calls the fields of its records; after the first one.
     """
 
     bytes_read: int
     text_bytes: int
     digest: str
+    seen: tuple[str, ...]
 
     def __iter__(self) -> Iterator[Raw | Bad]: ...
 

@@ -1,7 +1,10 @@
 """Records of WARC (web pages, as in Common Crawl's CC-NEWS) and WET (their text).
 
 A record becomes `url`, `title`, `text`, `date` (a day: the page's own, else that of the crawl) and
-`id` (WARC-Record-ID). Pages are responses with status 200 and HTML, and resources that are HTML;
+`id` (WARC-Record-ID); a field of the user's own is a header of the record, as WARC-IP-Address, or
+else of the HTTP response.
+
+Pages are responses with status 200 and HTML, and resources that are HTML;
 others of these are `Bad`, and what is neither (requests, revisits, descriptions of the crawl) is
 passed over. Format: ISO 28500:2017, and the drafts before it (WARC/0.17, 0.18); lines of a header
 may end with LF alone. After damage the next record is looked for.
@@ -11,6 +14,7 @@ import re
 from collections.abc import Iterator
 
 from data_prep.config import Limits
+from data_prep.read.fields import EXTRA, Fields
 from data_prep.read.html import extractor
 from data_prep.read.http import read_fields, split_response
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
@@ -24,12 +28,15 @@ _BLANK = re.compile(rb"\r?\n\r?\n")
 _HTML = ("text/html", "application/xhtml+xml")
 
 
-def read_warc(stream: Unpacked, limits: Limits, kinds: tuple[str, ...]) -> Iterator[Raw | Bad]:
+def read_warc(
+    stream: Unpacked, fields: Fields, limits: Limits, kinds: tuple[str, ...]
+) -> Iterator[Raw | Bad]:
     """The records whose WARC-Type is in `kinds`: `response`, `conversion`.
 
     Numbers count the archive's records of all types.
     """
     number = 1
+    extra = {ours: name.lower() for ours, name in fields.names.items() if ours.startswith(EXTRA)}
     try:
         while True:
             lost = _find_record(stream)
@@ -39,14 +46,19 @@ def read_warc(stream: Unpacked, limits: Limits, kinds: tuple[str, ...]) -> Itera
             header = _header(stream)
             if not header:
                 return
-            yield from _record(stream, header, number, limits, kinds)
+            yield from _record(stream, header, number, limits, kinds, extra)
             number += 1
     except DamagedError as damage:
         yield Bad(number, damage.reason, damage.detail)
 
 
 def _record(
-    stream: Unpacked, header: bytes, number: int, limits: Limits, kinds: tuple[str, ...]
+    stream: Unpacked,
+    header: bytes,
+    number: int,
+    limits: Limits,
+    kinds: tuple[str, ...],
+    extra: dict[str, str],
 ) -> Iterator[Raw | Bad]:
     head = header[:EXCERPT_BYTES]
     fields = _fields(header)
@@ -65,15 +77,21 @@ def _record(
     elif not wanted:
         yield Bad(number, "record_too_long", f"a record of {size} bytes", head)
     else:
-        yield _document(block, fields, number, limits, head)
+        yield _document(block, fields, number, limits, head, extra)
 
 
 def _document(
-    block: bytes, fields: dict[str, str], number: int, limits: Limits, head: bytes
+    block: bytes,
+    fields: dict[str, str],
+    number: int,
+    limits: Limits,
+    head: bytes,
+    extra: dict[str, str],
 ) -> Raw | Bad:
     found = {"url": fields.get("warc-target-uri", "").strip("<>"),
              "id": fields.get("warc-record-id", "").strip("<>"),
              "date": fields.get("warc-date", "")[:10]}  # fmt: skip
+    http: dict[str, str] = {}
     if fields["warc-type"].lower() == "conversion":
         if not fields.get("content-type", "text/plain").startswith("text/plain"):
             return Bad(number, "no_html_page", f"type {fields['content-type'][:100]!r}", head)
@@ -93,6 +111,7 @@ def _document(
         if "error" in page:
             return Bad(number, page.get("reason", "no_main_text"), page["error"], head)
         found |= {name: value for name, value in page.items() if value or name == "text"}
+    found |= {ours: fields.get(name) or http.get(name, "") for ours, name in extra.items()}
     return Raw(number, {name: value for name, value in found.items() if value or name == "text"},
                head)  # fmt: skip
 

@@ -5,6 +5,7 @@ The key is a member's path up to the first dot of its file name; the rest is wha
     .txt                 the text
     .title .url .id .country .continent .date .language .quality
                          our field of that name, as text; white space around it is dropped
+    .topic               a field of the user's own, by its name or that of its column; as text
 A member of its own wins over the same field in `.json`. A record without an id has its key for one.
 Members of other names, such as `.jpg`, are passed over.
 """
@@ -12,13 +13,14 @@ Members of other names, such as `.jpg`, are passed over.
 from collections.abc import Iterator
 
 from data_prep.config import FieldMap, Limits
-from data_prep.read.fields import Fields
+from data_prep.read.fields import EXTRA, Fields
 from data_prep.read.jsonl import kind_of, loads_leniently
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.tar import Member, Tar
 from data_prep.read.unpack import Unpacked
 
-_FIELDS = {"txt": "text"} | {name: name for name in FieldMap.model_fields if name != "text"}
+_FIELDS = {"txt": "text"} | {name: name for name in FieldMap().built_in if name != "text"}
+_FIELDS |= {name: name for name in ("language", "quality")}
 
 
 def read_webdataset(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
@@ -26,6 +28,7 @@ def read_webdataset(stream: Unpacked, fields: Fields, limits: Limits) -> Iterato
     tar = Tar(stream)
     sample: _Sample | None = None
     number = 0
+    endings = _FIELDS | _own_endings(fields)
     try:
         for member in tar:
             key, ending = _split(member.name)
@@ -33,11 +36,11 @@ def read_webdataset(stream: Unpacked, fields: Fields, limits: Limits) -> Iterato
                 if sample is not None:
                     yield sample.record(fields)
                 number += 1
-                sample = _Sample(number, key)
+                sample = _Sample(number, key, endings)
             if member.refused:
                 detail = f"member {member.name[:200]!r} is refused: {member.refused}"
                 yield Bad(number, "unsafe_member", detail)
-            elif ending == "json" or ending in _FIELDS:
+            elif ending == "json" or ending in endings:
                 sample.add(tar, member, ending, limits.record_bytes)
             elif ending.rpartition(".")[2] in ("gz", "zst", "bz2", "xz"):
                 sample.fail("nested_compression", f"member {member.name[:200]!r}: unpack it")
@@ -54,9 +57,10 @@ def read_webdataset(stream: Unpacked, fields: Fields, limits: Limits) -> Iterato
 class _Sample:
     """The members of one key so far."""
 
-    def __init__(self, number: int, key: str):
+    def __init__(self, number: int, key: str, endings: dict[str, str]):
         self.number = number
         self.key = key
+        self._endings = endings
         self._parts: dict[str, bytes] = {}
         self._bytes = 0
         self._bad: tuple[str, str] | None = None
@@ -98,9 +102,16 @@ class _Sample:
                 except UnicodeDecodeError as error:
                     detail = f".{ending}: byte {error.start}: {error.reason}"
                     raise DamagedError("invalid_utf8", detail) from None
-                ours = _FIELDS[ending]
+                ours = self._endings[ending]
                 found[ours] = text if ours == "text" else text.strip()
         return found if "id" in found else found | {"id": self.key}
+
+
+def _own_endings(fields: Fields) -> dict[str, str]:
+    own = {ours: theirs for ours, theirs in fields.names.items() if ours.startswith(EXTRA)}
+    by_column = {theirs.lower(): ours for ours, theirs in own.items()}
+    by_name = {ours.removeprefix(EXTRA): ours for ours in own}
+    return {name: ours for name, ours in (by_column | by_name).items() if name not in _FIELDS}
 
 
 def _split(name: str) -> tuple[str, str]:

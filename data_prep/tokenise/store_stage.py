@@ -37,9 +37,11 @@ class Store(Stage):
         tokenise = Tokenise(self.config)
         tasks = tokenise.tasks()
         ingest = [receipt.key for receipt in Ingest(self.config).receipts()]
-        countries = repr(self.config.annotate.countries)
+        settings = repr(self.config.annotate.countries)
+        if self.config.kinds:
+            settings += repr((self.config.kinds, self.config.limits.max_values))
         keys = (task.key for task in tasks)
-        return [Task(TASK_ID, task_key(STORE_VERSION, countries, *ingest, *keys), len(tasks), {})]
+        return [Task(TASK_ID, task_key(STORE_VERSION, settings, *ingest, *keys), len(tasks), {})]
 
     def run(self, task: Task, folder: Path, progress: TaskProgress) -> dict[str, Any]:
         ingest = Ingest(self.config).receipts()
@@ -61,7 +63,8 @@ class Store(Stage):
             {country: continent_of(country) for country in countries},
             _set_aside(ingest, tokenise),
             [SourceEntry(**each) for receipt in ingest for each in receipt.counts["sources"]],
-            {},
+            self.config.kinds,
+            self.config.limits.max_values,
         )
         progress(task.size, sum(split.documents for split in manifest.splits.values()))
         return _counts(manifest, made.path, tokenise)

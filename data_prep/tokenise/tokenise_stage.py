@@ -18,6 +18,7 @@ from data_prep.parts import read_part
 from data_prep.splits import final_keys, final_outcomes
 from data_prep.splits.outcomes import OUTCOMES
 from data_prep.tokenise.encoders import Choice
+from data_prep.tokenise.field_writer import FOUND
 from data_prep.tokenise.loaded import encoder_at
 from data_prep.tokenise.part_shards import COLUMNS, EncodersDiffer, save_shard, write_part
 from data_prep.tokenise.tokenizer_stage import MadeTokenizer, TokenizerStage
@@ -62,13 +63,14 @@ class Tokenise(Stage):
         try:
             shards = write_part(
                 folder,
-                read_part(part.path, list(COLUMNS)),
+                read_part(part.path, [*COLUMNS, *config.kinds]),
                 outcome,
                 decisions(config, part).cluster,
                 choice,
                 token_dtype(made.tokenizer.vocab_size),
                 config.tokenizer.check_documents,
                 progress,
+                (*FOUND, *config.kinds),
             )
         except EncodersDiffer as error:
             write_whole(self.folder / REFERENCE_ONLY, f"{error}\n".encode())

@@ -1,0 +1,62 @@
+"""Metadata fields of the user's own: columns of the input that are kept, and constants."""
+
+import re
+from dataclasses import fields
+from typing import Any
+
+from pydantic import model_validator
+
+from data_prep.document import Document
+from geo_nemo.config.schema import Section
+from geo_nemo.metadata.fields import FIELDS, find_field
+from geo_nemo.store.manifest import FieldKind
+
+Constant = bool | int | float | str | list[bool | int | float | str]
+# Of the fields that every record may have, those that can be the same for all of a source.
+CONSTANTS = ("country", "continent", "date", "language", "quality")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
+_COLUMNS = {field.name for field in fields(Document)} | {
+    "cluster", "text_bytes", "characters", "scheme", "fields", "tokens",
+}  # fmt: skip
+_MAPPED = {"id", "url", "title", "text", "country", "continent", "date", "language", "quality"}
+
+
+class ExtraField(Section):
+    """A column of the input that is kept as a metadata field.
+
+    column: its name; dots reach into objects. type: `category`, `text` that makes no groups,
+        `number` or `date`.
+    """
+
+    column: str
+    type: FieldKind = "category"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
+
+def check_name(name: str, key: str) -> None:
+    """Raise ValueError where a field of the user's own cannot be called so."""
+    if not _NAME.match(name):
+        raise ValueError(
+            f"{name!r} is no name of a field: take small letters, digits and _, as in topic"
+        )
+    if name in _MAPPED:
+        raise ValueError(f"{name} is built in: write {key.replace('extra.', '')}=COLUMN")
+    if name in _COLUMNS or (name in FIELDS and name != "topic"):
+        raise ValueError(f"{name} is built in: choose another name, such as own_{name}"[:120])
+    if any(form.columns != (name,) for form in find_field(name).forms.values()):
+        raise ValueError(f"{name} is a field that an installed package declares: choose another")
+
+
+def check_constant(name: str) -> None:
+    """The same for a name in `set`."""
+    if name in CONSTANTS:
+        return
+    if name in _MAPPED or name in _COLUMNS:
+        raise ValueError(
+            f"{name} cannot be set for a source; {', '.join(CONSTANTS)} and names of your own can"
+        )
+    check_name(name, name)

@@ -1,0 +1,53 @@
+"""Metadata fields of the user's own over a whole run: constants, counts, and those nobody has."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from data_prep.config import Prep, Source
+from data_prep.config.extra import CONSTANTS
+from data_prep.read.fields import EXTRA, nearest
+from geo_nemo.config.errors import UserError
+
+
+def constant_fields(source: Source) -> dict[str, Any]:
+    """What a source sets, by the names of a record's fields."""
+    return {n if n in CONSTANTS else f"{EXTRA}{n}": value for n, value in source.set.items()}
+
+
+def own_counts(counts: Mapping[str, Counter[str]], seen: Sequence[str]) -> dict[str, Any]:
+    """For the receipt of a task; nothing where there are no such fields."""
+    if not counts:
+        return {}
+    by_name = {name: dict(sorted(each.items())) for name, each in counts.items()}
+    return {"fields": by_name, "columns": list(seen)}
+
+
+def summed_fields(tasks: Iterable[Mapping[str, Any]]) -> dict[str, Counter[str]]:
+    """Counts of each field over all tasks."""
+    found: dict[str, Counter[str]] = {}
+    for counts in tasks:
+        for name, each in counts.get("fields", {}).items():
+            found.setdefault(name, Counter()).update(each)
+    return found
+
+
+def check_own_fields(config: Prep, tasks: Sequence[Mapping[str, Any]]) -> None:
+    """Raise UserError where no document has a field that was asked for."""
+    found = summed_fields(tasks)
+    for name in config.kinds:
+        if found[name]["documents"]:
+            continue
+        columns = {s.fields.extra[name].column for s in config.input if name in s.fields.extra}
+        unusable = found[name]["unusable"]
+        if unusable:
+            raise UserError(
+                f"fields.extra.{name}: none of its {unusable:,} values is of type "
+                f"{config.kinds[name]}: write fields.extra.{name}="
+                f"{{column: {min(columns, default=name)}, type: category}}"
+            )
+        there = next((task["columns"] for task in tasks if task["columns"]), [])
+        raise UserError(
+            f"fields.extra.{name}={', '.join(sorted(columns))}: no document has it"
+            + (f"; {nearest(min(columns, default=name), there)}" if there else "")
+        )
