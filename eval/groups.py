@@ -11,9 +11,9 @@ import numpy as np
 
 from eval.models import Model
 from geo_nemo.config import MetadataPolicy, UserError
-from geo_nemo.data.groups import UNKNOWN
 from geo_nemo.metadata.fields import lines_of
 from geo_nemo.metadata.record import MetadataRecord
+from geo_nemo.store.field_column import UNKNOWN
 
 ALL = "all"
 # What stands between two fields, and between their values.

@@ -26,8 +26,9 @@ def print_plan(plan: Plan) -> None:
         if stage.statistics is not None:
             console.print(_rows(stage))
             console.print(_groups(stage, "country", stage.countries))
-            if stage.by != "country":
-                console.print(_groups(stage, stage.by, stage.groups))
+            for field, groups in ({stage.by: stage.groups} | stage.others).items():
+                if field != "country":
+                    console.print(_groups(stage, field, groups))
     console.print(_values("Sizes", _sizes(plan)))
     console.print(_values(_memory_title(plan), _memory(plan)))
     console.print(_values("Checkpoints", _checkpoints(plan)))

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from geo_nemo.config.groups import FieldName
 from geo_nemo.config.remote import check_address, is_remote
 from geo_nemo.config.section import NonNegative, Positive, Section
 
 Weight = Annotated[float, Field(gt=0)]
-Group = Literal["country", "continent", "source"]
 
 
 class Data(Section):
@@ -45,6 +45,8 @@ class Select(Section):
     """A filter on the store's documents; empty keeps all.
 
     Codes and names are those of the store, and one that the store does not have is an error.
+    values, exclude_values: of any field, as `{topic: [sport, arts]}`; `unknown` is what documents
+        without a value have. Fields are joined by and.
     years: first and last year, both kept; documents without a year are then left out.
     min_quality: 0 to 100.
     """
@@ -55,6 +57,8 @@ class Select(Section):
     exclude_continents: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     exclude_sources: tuple[str, ...] = ()
+    values: dict[FieldName, tuple[str, ...]] = Field(default_factory=dict)
+    exclude_values: dict[FieldName, tuple[str, ...]] = Field(default_factory=dict)
     years: tuple[int, int] | None = None
     min_quality: Annotated[int, Field(ge=0, le=100)] = 0
 
@@ -64,10 +68,24 @@ class Select(Section):
         """YAML reads a bare `no` as false."""
         return ["no" if v is False else v for v in value] if _is_list(value) else value
 
+    @field_validator("values", "exclude_values", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        """YAML reads 2020 as a number, `no` as false, and one word as no list."""
+        if not isinstance(value, dict):
+            return value
+        return {field: _texts(of) for field, of in value.items()}
+
     @model_validator(mode="after")
     def _consistent(self):
-        for name in ("countries", "continents", "sources"):
-            kept, left_out = getattr(self, name), getattr(self, f"exclude_{name}")
+        listed = {
+            name: (getattr(self, name), getattr(self, f"exclude_{name}"))
+            for name in ("countries", "continents", "sources")
+        }
+        for field in {*self.values, *self.exclude_values}:
+            pair = self.values.get(field, ()), self.exclude_values.get(field, ())
+            listed[f"values.{field}"] = pair
+        for name, (kept, left_out) in listed.items():
             for key, values in ((name, kept), (f"exclude_{name}", left_out)):
                 if len(set(values)) != len(values):
                     raise ValueError(f"{key} names one twice: {', '.join(values)}")
@@ -86,7 +104,7 @@ class Select(Section):
 class Sampling(Section):
     """How often documents are drawn, by group; without weights, temperature or UniMax, as they are.
 
-    by: what a group is. At most one of the following is given:
+    by: the field whose values are the groups. At most one of the following is given:
     weights: each group's share of the text tokens, up to a common factor; every group of the
         stage must have one.
     temperature: shares go as tokens to the power 1 / temperature; 1 is as they are, larger is
@@ -96,7 +114,7 @@ class Sampling(Section):
     max_epochs: an error, before the run, where a group would be drawn more often than that.
     """
 
-    by: Group = "country"
+    by: FieldName = "country"
     weights: dict[str, Weight] = Field(default_factory=dict)
     temperature: Annotated[float, Field(gt=0)] | None = None
     unimax_epochs: Annotated[float, Field(gt=0)] | None = None
@@ -125,6 +143,14 @@ class Sampling(Section):
     def canonical(self) -> str:
         """The rule as one line of JSON without what is not set."""
         return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+
+
+def _texts(values: Any) -> Any:
+    listed = values if _is_list(values) else [values]
+    words = {False: "no", True: "yes"}
+    return [
+        words[v] if isinstance(v, bool) else str(v) if isinstance(v, int) else v for v in listed
+    ]
 
 
 def _is_list(value: Any) -> bool:

@@ -16,14 +16,14 @@ import numpy as np
 
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.fields import Line, key_columns, lines_of
+from geo_nemo.metadata.record import KEY_OF, MetadataRecord
+from geo_nemo.store.field_column import UNKNOWN
 from geo_nemo.store.fields import check_columns
 
 if TYPE_CHECKING:
     from geo_nemo.data.window import Fragment
     from geo_nemo.store import Split, TokenStore
 
-# Documents without a value.
-UNKNOWN = "unknown"
 # As many as int16 numbers, which is what rows have of each position.
 MOST_GROUPS = (1 << 15) - 1
 DEFAULT = ("country",)
@@ -152,8 +152,11 @@ def by_country(split: Split) -> Grouping:
     return Grouping([_numbered("country", split.countries)])
 
 
-def axis_of(store: TokenStore, field: str, key: str) -> Axis:
-    """One field of a grouping; reads the field's column where the manifest has not its values."""
+def axis_of(store: TokenStore | Split, field: str, key: str) -> Axis:
+    """One field of a grouping; reads the field's column where the store has no list of its values.
+
+    store: the groups are those of all its splits, or of the one that is given.
+    """
     if field == "country":
         return _numbered(field, store.countries)
     if field == "source":
@@ -161,17 +164,26 @@ def axis_of(store: TokenStore, field: str, key: str) -> Axis:
     if field == "continent":
         names = store.continents
         of_country = [names.index(store.continent_of[country]) for country in store.countries]
-        return Axis(field, names, "country", np.array(of_country, np.int64))
+        return Axis(field, tuple(names), "country", np.array(of_country, np.int64))
     policy = MetadataPolicy(fields=(field,))
     check_columns(policy, store, key)
     (line,) = lines_of(policy)
     columns = key_columns([line])
     if columns is None or len(columns) != 1:
-        raise UserError(
-            f"{key}: {field} is no category: each document has a value of its own; group by "
-            f"country, continent, source, or another field with few values"
-        )
-    return _scanned(store, line, columns[0], key)
+        raise _no_category(field, key, "each document has a value of its own")
+    (column,) = columns
+    if column in KEY_OF:
+        return _axis(line, column, dict(_scanned(store, line, column, key)))
+    if column in store.lists:
+        raise _no_category(field, key, "a document may have several values")
+    values = store.values(column)
+    if values is None:
+        raise _no_category(field, key, "it is free text")
+    if len(values) > MOST_GROUPS:
+        raise _too_many(field, key, store)
+    records = (MetadataRecord(extra={column: value} if code else {})
+               for code, value in enumerate(values))  # fmt: skip
+    return _axis(line, column, {code: line.value(each) for code, each in enumerate(records)})
 
 
 def _numbered(field: str, names: Sequence[str]) -> Axis:
@@ -179,13 +191,23 @@ def _numbered(field: str, names: Sequence[str]) -> Axis:
     return Axis(field, tuple(names), field, np.arange(len(names)))
 
 
-def _scanned(store: TokenStore, line: Line, column: str, key: str) -> Axis:
-    """By the values that the store's documents have, in all splits, sorted."""
-    values: dict[int, str] = {}
-    for name in store.splits:
-        if not store.manifest.splits[name].documents:
-            continue
-        split = store.split(name)
+def _axis(line: Line, column: str, value_of: Mapping[int, str | None]) -> Axis:
+    """By the values of codes, sorted; those of none are UNKNOWN."""
+    values = {code: value or UNKNOWN for code, value in value_of.items()}
+    names = sorted(set(values.values()) or {UNKNOWN})
+    number = {name: place for place, name in enumerate(names)}
+    # Codes below 0, as of a year, count from the end of a table that has all of them.
+    table = np.zeros(1 << 16 if column == "year" else max(values, default=0) + 1, np.int64)
+    table[list(values)] = [number[value] for value in values.values()]
+    return Axis(line.name, tuple(names), column, table)
+
+
+def _scanned(
+    store: TokenStore | Split, line: Line, column: str, key: str
+) -> Iterator[tuple[int, str | None]]:
+    """Each code of a column and what the field says of a document that has it."""
+    seen: set[int] = set()
+    for split in _splits(store):
         codes = split.codes(column)
         known = np.zeros(0, bool)
         for first in range(0, split.num_documents, _CHUNK):
@@ -196,20 +218,32 @@ def _scanned(store: TokenStore, line: Line, column: str, key: str) -> Axis:
             found, example = np.unique(chunk[fresh], return_index=True)
             known[found] = True
             for code, place in zip(found.tolist(), fresh[example].tolist(), strict=True):
-                if code not in values:
-                    values[code] = line.value(split.record(first + place)) or UNKNOWN
-            if len(values) > MOST_GROUPS:
-                raise UserError(
-                    f"{key}: {line.name} has more than {MOST_GROUPS:,} values in {store.root}: "
-                    f"choose a field with fewer"
-                )
-    names = sorted(set(values.values()))
-    # Codes below 0, as of a year, count from the end of a table that has all of them.
-    size = 1 << 16 if codes.dtype.kind == "i" else max(values) + 1
-    table = np.zeros(size, np.int64)
-    for code, value in values.items():
-        table[code] = names.index(value)
-    return Axis(line.name, tuple(names), column, table)
+                if code not in seen:
+                    yield code, line.value(split.record(first + place))
+            seen.update(found.tolist())
+            if len(seen) > MOST_GROUPS:
+                raise _too_many(line.name, key, store)
+
+
+def _splits(store: TokenStore | Split) -> list[Split]:
+    """Those that have documents."""
+    if not hasattr(store, "splits"):
+        return [store]
+    return [store.split(name) for name in store.splits if store.manifest.splits[name].documents]
+
+
+def _no_category(field: str, key: str, why: str) -> UserError:
+    return UserError(
+        f"{key}: {field} is no category: {why}; group by country, continent, source, or another "
+        f"field with few values"
+    )
+
+
+def _too_many(field: str, key: str, store: TokenStore | Split) -> UserError:
+    return UserError(
+        f"{key}: {field} has more than {MOST_GROUPS:,} values in {store.root}: choose a field with "
+        f"fewer"
+    )
 
 
 def _unsigned(codes: np.ndarray) -> np.ndarray:

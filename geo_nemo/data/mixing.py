@@ -1,4 +1,4 @@
-"""How much of a stage's tokens each country, continent or source gets."""
+"""How much of a stage's tokens each country, or group of another field, gets."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo_nemo.config import Sampling, UserError
-from geo_nemo.config.data import Group
 from geo_nemo.data.draws import Draws, EpochDraws, MixedDraws
-from geo_nemo.data.selection import SELECTED, check_names
+from geo_nemo.data.groups import Axis, axis_of
+from geo_nemo.data.selection import check_names
 
 if TYPE_CHECKING:
     from geo_nemo.store import Split
@@ -32,18 +32,17 @@ class Groups:
     tokens: np.ndarray
 
     @classmethod
-    def count(cls, split: Split, documents: np.ndarray, by: Group) -> Groups:
-        """Documents and tokens of each group among `documents`."""
-        names = tuple(getattr(split, SELECTED[by]))
-        counts = np.zeros((2, len(names)), dtype=np.int64)
+    def count(cls, split: Split, documents: np.ndarray, axis: Axis) -> Groups:
+        """Documents and tokens of each group of a field among `documents`."""
+        counts = np.zeros((2, len(axis)), dtype=np.int64)
         for first in range(0, len(documents), _CHUNK):
             chosen = documents[first : first + _CHUNK]
-            group = getattr(split, by)[chosen]
+            group = axis.of(split, chosen)
             lengths = split.title_lengths[chosen] + split.body_lengths[chosen]
-            counts[0] += np.bincount(group, minlength=len(names))
+            counts[0] += np.bincount(group, minlength=len(axis))
             # Exact: sums of a chunk's lengths stay below 2^53.
-            counts[1] += np.bincount(group, lengths, minlength=len(names)).astype(np.int64)
-        return cls(names, *counts)
+            counts[1] += np.bincount(group, lengths, minlength=len(axis)).astype(np.int64)
+        return cls(axis.names, *counts)
 
 
 def token_shares(groups: Groups, sampling: Sampling, budget: int, stage: str) -> np.ndarray:
@@ -125,11 +124,12 @@ def stage_draws(
     """How a stage draws `documents`: as they are, or mixed. budget: tokens of the stage's rows."""
     if not sampling.mixes:
         return EpochDraws(documents, key, window)
-    groups = Groups.count(split, documents, sampling.by)
+    axis = sampling_axis(split, sampling, stage)
+    groups = Groups.count(split, documents, axis)
     shares = token_shares(groups, sampling, budget, stage)
     lengths = groups.tokens / np.maximum(groups.documents, 1)
     per_token = np.divide(shares, lengths, out=np.zeros_like(shares), where=groups.tokens > 0)
-    order = np.argsort(getattr(split, sampling.by)[documents], kind="stable")
+    order = np.argsort(axis.of(split, documents), kind="stable")
     rates = per_token / per_token.sum()
     return MixedDraws(
         documents=documents[order],
@@ -138,6 +138,11 @@ def stage_draws(
         key=key,
         size=_window_size(groups.documents, rates, window),
     )
+
+
+def sampling_axis(split: Split, sampling: Sampling, stage: str) -> Axis:
+    """The groups that a stage's sampling is by."""
+    return axis_of(split, sampling.by, f"stages.{stage}.sampling.by")
 
 
 def _window_size(documents: np.ndarray, rates: np.ndarray, most: int) -> int:

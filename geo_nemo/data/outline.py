@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo_nemo.config import Run
-from geo_nemo.config.data import Group
 from geo_nemo.config.stages import stage_samples
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.dataset import Statistics, all_draws
 from geo_nemo.data.draws import Draws
-from geo_nemo.data.mixing import Groups, check_epochs
-from geo_nemo.data.selection import SELECTED
+from geo_nemo.data.groups import Axis, axis_of
+from geo_nemo.data.mixing import Groups, check_epochs, sampling_axis
 from geo_nemo.data.window import Counts, Planner, Window
 from geo_nemo.metadata.compose import Composer
 
@@ -29,10 +28,10 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class GroupOutline:
-    """One country, continent or source of a stage. tokens: of its titles and bodies in the stage.
+    """One country of a stage, or one group of another field.
 
-    drawn_tokens: of those that the stage takes. share: of all that it takes. epochs: how often its
-    documents are seen.
+    tokens: of its titles and bodies in the stage. drawn_tokens: of those that the stage takes.
+    share: of all that it takes. epochs: how often its documents are seen.
     """
 
     name: str
@@ -48,7 +47,8 @@ class Outline:
     """What a stage draws. statistics, lengths: of its first packing window, from which epochs and
     shares are estimated too; lengths are those of the segments of its rows, padding included.
 
-    by: what `groups` are: country, continent or source.
+    by: the field of `groups`, by which the stage is sampled. others: by the run's groups, where
+    they are not countries.
     """
 
     documents: int
@@ -58,6 +58,7 @@ class Outline:
     countries: tuple[GroupOutline, ...]
     by: str
     groups: tuple[GroupOutline, ...]
+    others: dict[str, tuple[GroupOutline, ...]]
 
 
 def outline_stages(run: Run, split: Split, tokenizer: Tokenizer) -> dict[str, Outline]:
@@ -81,19 +82,27 @@ def _outline(run: Run, split: Split, tokenizer: Tokenizer, stage: str, draws: Dr
             break
     documents, by = len(draws.documents), settings.sampling.by
     drawn = samples * counts.documents / counts.rows
-    groups = Groups.count(split, draws.documents, by)
+    axis = sampling_axis(split, settings.sampling, stage)
+    groups = Groups.count(split, draws.documents, axis)
     epochs = draws.epochs(groups.documents, drawn)
     check_epochs(stage, settings.sampling, groups, epochs)
     each = _drawn_of_groups(groups, epochs)
-    same = by == "country"
+
+    def drawn_of(field: str) -> tuple[GroupOutline, ...]:
+        if field == by:
+            return each
+        of = axis_of(split, field, "groups")
+        return _drawn_of_others(split, draws.documents, of, axis, epochs)
+
     return Outline(
         documents=documents,
         epochs=drawn / documents,
         statistics=Statistics.of(counts, documents, run.data.seq_length),
         lengths=_lengths(window, run.data.seq_length),
-        countries=each if same else _drawn_of_countries(split, draws.documents, by, epochs),
+        countries=drawn_of("country"),
         by=by,
         groups=each,
+        others={field: drawn_of(field) for field in run.groups if field != "country"},
     )
 
 
@@ -108,17 +117,15 @@ def _drawn_of_groups(groups: Groups, epochs: np.ndarray) -> tuple[GroupOutline, 
     return _named(groups.names, groups.documents, groups.tokens, groups.tokens * epochs, epochs)
 
 
-def _drawn_of_countries(
-    split: Split, documents: np.ndarray, by: Group, epochs: np.ndarray
+def _drawn_of_others(
+    split: Split, documents: np.ndarray, of: Axis, by: Axis, epochs: np.ndarray
 ) -> tuple[GroupOutline, ...]:
-    """Countries, where `epochs` are those of continents or sources, [g]."""
-    names = tuple(split.countries)
-    number = len(names)
-    size = len(getattr(split, SELECTED[by]))
+    """Groups of a field, where `epochs` are those of another's, [g]."""
+    number, size = len(of), len(by)
     counts = np.zeros((2, number * size), dtype=np.int64)
     for first in range(0, len(documents), _CHUNK):
         chosen = documents[first : first + _CHUNK]
-        place = split.country[chosen].astype(np.int64) * size + getattr(split, by)[chosen]
+        place = of.of(split, chosen) * size + by.of(split, chosen)
         lengths = split.title_lengths[chosen] + split.body_lengths[chosen]
         counts[0] += np.bincount(place, minlength=number * size)
         counts[1] += np.bincount(place, lengths, minlength=number * size).astype(np.int64)
@@ -126,7 +133,11 @@ def _drawn_of_countries(
     drawn_documents, drawn_tokens = by_group @ epochs
     documents_of, tokens_of = by_group.sum(axis=2)
     return _named(
-        names, documents_of, tokens_of, drawn_tokens, drawn_documents / np.maximum(documents_of, 1)
+        of.names,
+        documents_of,
+        tokens_of,
+        drawn_tokens,
+        drawn_documents / np.maximum(documents_of, 1),
     )
 
 

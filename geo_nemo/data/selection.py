@@ -7,20 +7,21 @@ country, so that a small country is in each of them in its proportion.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geo_nemo.config import Select, Stage, UserError
 from geo_nemo.data.counter import derive_key, permute, uniform
+from geo_nemo.data.groups import axis_of
 
 if TYPE_CHECKING:
     from geo_nemo.store import Split
 
 CHUNK = 1 << 20
 MAX_STAGES = 63
-# Columns of a split that are indices, and the list that each is an index of.
+# Fields that a selection has settings of, and their names.
 SELECTED = {"country": "countries", "continent": "continents", "source": "sources"}
 
 
@@ -63,30 +64,41 @@ def stage_documents(split: Split, stages: Mapping[str, Stage], seed: int) -> dic
 
 
 class _Filter:
-    """A stage's selection as tables over the store's countries, continents and sources."""
+    """A stage's selection as tables over the groups of fields."""
 
     def __init__(self, split: Split, key: str, select: Select):
         self._split = split
         self._select = select
         self._tables = []
-        for column, several in SELECTED.items():
-            kept, left_out = getattr(select, several), getattr(select, f"exclude_{several}")
-            if kept or left_out:
-                there = tuple(getattr(split, several))
-                self._tables.append((column, _wanted(key, several, kept, left_out, there)))
+        for name, field, kept, left_out in _listed(select):
+            axis = axis_of(split, field, f"{key}.{name}")
+            wanted = _wanted(key, name, kept, left_out, axis.names)
+            self._tables.append((axis.column, wanted[axis.table]))
 
     def __call__(self, span: slice) -> np.ndarray:
         """bool [n]: which documents of the span are kept."""
         split, select = self._split, self._select
         kept = np.ones(span.stop - span.start, dtype=bool)
         for column, table in self._tables:
-            kept &= table[getattr(split, column)[span]]
+            kept &= table[split.codes(column)[span]]
         if select.years:
             year = split.year[span]
             kept &= (year >= select.years[0]) & (year <= select.years[1]) & (year > 0)
         if select.min_quality:
             kept &= split.quality[span] >= select.min_quality
         return kept
+
+
+def _listed(select: Select) -> Iterator[tuple[str, str, Sequence[str], Sequence[str]]]:
+    """Setting, field, kept and excluded values of each that the selection names."""
+    for field, name in SELECTED.items():
+        kept, left_out = getattr(select, name), getattr(select, f"exclude_{name}")
+        if kept or left_out:
+            yield name, field, kept, left_out
+    for field in sorted({*select.values, *select.exclude_values}):
+        kept, left_out = select.values.get(field, ()), select.exclude_values.get(field, ())
+        if kept or left_out:
+            yield f"values.{field}", field, kept, left_out
 
 
 def _wanted(

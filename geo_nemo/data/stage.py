@@ -18,7 +18,7 @@ from geo_nemo.data.index import Index
 from geo_nemo.data.index_build import Extent, WorkerInput, build
 from geo_nemo.data.index_cache import Place, find_or_build
 from geo_nemo.data.index_write import FileSink
-from geo_nemo.data.mixing import Groups, check_epochs
+from geo_nemo.data.mixing import Groups, check_epochs, sampling_axis
 from geo_nemo.data.window import Planner, fragment_dtype
 from geo_nemo.metadata.compose import Composer
 
@@ -87,7 +87,8 @@ def build_stage_index(
         extent = Extent(stage_samples(run, stage), None)
         try:
             build(planner, extent, sink, workers, progress, stage)
-            groups = Groups.count(split, draws.documents, sampling.by)
+            axis = sampling_axis(split, sampling, stage)
+            groups = Groups.count(split, draws.documents, axis)
             epochs = draws.epochs(groups.documents, sink.counts.documents)
             check_epochs(stage, sampling, groups, epochs)
             sink.finish(_description(run, store_hash, split.name, stage), len(draws.documents))

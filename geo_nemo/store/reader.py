@@ -46,7 +46,8 @@ class Split:
         self.hosts = store.hosts
         self.columns = store.columns
         self.values = store.values
-        self._continent_of = store.continent_of
+        self.lists = store.lists
+        self.continent_of = store.continent_of
         self._shards = store.shards(name)
         counts = [shard.num_documents for shard in self._shards]
         self._starts = [0, *accumulate(counts)]
@@ -73,7 +74,7 @@ class Split:
     @cached_property
     def continent(self) -> np.ndarray:
         """Index of each document's continent in `continents`, uint8 [n]."""
-        of_country = [self.continents.index(self._continent_of[c]) for c in self.countries]
+        of_country = [self.continents.index(self.continent_of[c]) for c in self.countries]
         return np.array(of_country, np.uint8)[self.country]
 
     @cached_property
@@ -166,7 +167,7 @@ class Split:
         return MetadataRecord(
             host=self.hosts[shard.host_map[shard.host_code[i]]],
             country=country,
-            continent=self._continent_of[country],
+            continent=self.continent_of[country],
             path=path,
             scheme=scheme,
             year=shard.year.item(i),
@@ -291,6 +292,11 @@ class TokenStore:
                 f"split {name} of {self.root} is empty: give prep more documents or a larger share"
             )
         return Split(self, name, entry)
+
+    @property
+    def lists(self) -> frozenset[str]:
+        """Fields of the user's own of which a document may have several values."""
+        return frozenset(name for name, entry in self.manifest.fields.items() if entry.many)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Needs no torch.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -59,6 +59,7 @@ class StageLine:
     countries: tuple[GroupOutline, ...] = ()
     by: str = "country"
     groups: tuple[GroupOutline, ...] = ()
+    others: dict[str, tuple[GroupOutline, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ def _stage_lines(run: Run, vocab_size: int, outlines: Mapping[str, Outline]):
         lengths = np.array([length])
         if outline is not None:
             lengths = outline.lengths
-            names = ("documents", "epochs", "statistics", "countries", "by", "groups")
+            names = ("documents", "epochs", "statistics", "countries", "by", "groups", "others")
             found = {name: getattr(outline, name) for name in names}
         positions = int(lengths.sum())
         yield StageLine(

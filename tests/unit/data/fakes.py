@@ -56,6 +56,7 @@ class MemorySplit:
     name = "train"
     root = "memory"
     columns = tuple(KEY_OF)
+    lists = frozenset()
 
     def __init__(self, documents: Sequence[Document]):
         self.documents = documents
@@ -68,6 +69,7 @@ class MemorySplit:
         self.country = np.array([self.countries.index(d.country) for d in documents], np.uint8)
         continents = [CONTINENT_OF[d.country] for d in documents]
         self.continents = tuple(sorted(set(continents)))
+        self.continent_of = CONTINENT_OF
         self.continent = np.array([self.continents.index(c) for c in continents], np.uint8)
         self.sources = tuple(sorted({d.source for d in documents}))
         self.source = np.array([self.sources.index(d.source) for d in documents], np.uint8)

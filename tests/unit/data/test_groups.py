@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from geo_nemo.config import UserError
-from geo_nemo.data.groups import UNKNOWN, Axis, Grouping, grouping_of, mean_by_group
+from geo_nemo.data.groups import Axis, Grouping, grouping_of, mean_by_group
 from geo_nemo.data.rows import NO_GROUP
 from geo_nemo.data.stage import build_stage_index, index_place, indexed_dataset
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
+from geo_nemo.store.field_column import UNKNOWN
 from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import prepare
 from tests.support.tiny import tiny_run
@@ -24,9 +25,10 @@ FIELDS = {
     "year": lambda record: str(record.year) if record.year else UNKNOWN,
     "host": lambda record: record.host,
     "quality": lambda record: str(record.quality),
+    "topic": lambda record: record.extra.get("topic", UNKNOWN),
 }
 GROUPS = [("country",), ("continent",), ("year",), ("source", "year"), ("host", "country"),
-          ("quality", "continent")]  # fmt: skip
+          ("quality", "continent"), ("topic",), ("country", "topic")]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +46,26 @@ def store(tmp_path_factory):
                 year=years[number // 3 % len(years)],
                 source=("now", "web", "old")[number % 3],
                 quality=number % 5,
+                fields=fields_of(number, topics),
             )
             for number in range(count)
         ]
-        for split, count, years in (
-            ("train", 300, (0, 1999, 2020, -5)), ("validation", 60, (2020, 0)),
-            ("test", 40, (2024, 1999)),
+        for split, count, years, topics in (
+            ("train", 300, (0, 1999, 2020, -5), ("sport", None, "arts")),
+            ("validation", 60, (2020, 0), ("arts", "unknown")),
+            ("test", 40, (2024, 1999), ("science",)),
         )
     }  # fmt: skip
     tokenizer = worlds.write_tokenizer(folder, "sentencepiece")
-    return TokenStore.open(worlds.write_store(folder / "store", tokenizer, texts, 64))
+    kinds = {"topic": "category", "tags": "category", "author": "text"}
+    return TokenStore.open(worlds.write_store(folder / "store", tokenizer, texts, 64, kinds=kinds))
+
+
+def fields_of(number, topics):
+    """A topic of most, an author of each, tags of some."""
+    topic, tags = topics[number // 2 % len(topics)], ("a", "b")[: number % 3]
+    found = {"topic": topic, "tags": tags or None, "author": f"writer {number}"}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def run_of(store, output, groups=("country",), **changes):
@@ -162,13 +174,24 @@ def test_settings_that_are_no_groups(store, tmp_path, groups, said):
     ("groups", "said"),
     [
         ("url_", "groups: no field url_, there is url, host"),
-        ("topic", "groups: topic as plain needs the column topic, which"),
+        ("section", "groups: no field section, there is url, host, .*, topic, author, .*tags;"),
         ("date", "groups: date as day needs the column date, which"),
     ],
 )
 def test_fields_that_the_store_has_not(store, tmp_path, groups, said):
     with pytest.raises(UserError, match=said):
         prepare(run_of(store, tmp_path, groups), world_size=1)
+
+
+def test_free_text_and_lists_are_no_categories(store):
+    with pytest.raises(UserError, match="groups: author is no category: it is free text; group by"):
+        grouping_of(store, ["author"])
+    with pytest.raises(UserError, match="groups: tags is no category: a document may have several"):
+        grouping_of(store, ["tags"])
+
+
+def test_a_value_that_is_called_unknown_is_one_group_with_no_value(store):
+    assert grouping_of(store, ["topic"]).names == ("arts", "science", "sport", UNKNOWN)
 
 
 def test_a_field_of_one_value_a_document_is_no_category(store, monkeypatch):

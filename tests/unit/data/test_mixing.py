@@ -198,3 +198,21 @@ def test_without_a_rule_documents_come_as_they_are():
     first = [d for n in range(3) for d in draws.window(n).documents.tolist()]
     assert sorted(first) == list(range(10))
     assert draws.window(3).epochs.tolist() == [1] * 4
+
+
+def test_groups_of_any_field_are_mixed():
+    years = (0, 2020, 2021)
+    documents = [Document([], [1000] * 10, year=years[i % 3]) for i in range(900)]
+    weights = {"unknown": 1, "2020": 2, "2021": 5}
+    sampling = Sampling(by="year", weights=weights)
+    draws = stage_draws(MemorySplit(documents), np.arange(900), sampling, 7, 256, 1, "s")
+    drawn = Counter(
+        years[int(i) % 3] for number in range(40) for i in draws.window(number).documents
+    )
+    total = sum(drawn.values())
+    for year in years:
+        assert drawn[year] / total == pytest.approx(weights[str(year or "unknown")] / 8, abs=0.01)
+    with pytest.raises(UserError, match=r"stages\.s\.sampling\.by: path is no category"):
+        stage_draws(
+            MemorySplit(documents), np.arange(9), Sampling(by="path", temperature=2), 7, 9, 1, "s"
+        )

@@ -45,7 +45,13 @@ def keeps(select: Select, document: Document) -> bool:
         and document.source not in select.exclude_sources
         and (not select.years or select.years[0] <= document.year <= select.years[1])
         and document.quality >= select.min_quality
+        and all(told(document, field) in of for field, of in select.values.items() if of)
+        and all(told(document, field) not in of for field, of in select.exclude_values.items())
     )
+
+
+def told(document: Document, field: str) -> str:
+    return {"year": str(document.year or "unknown"), "source": document.source}[field]
 
 
 def some(names):
@@ -63,6 +69,11 @@ def selections(draw):
         kept = draw(some(names))
         left_out = [name for name in draw(some(names)) if name not in kept]
         select |= {field: kept, f"exclude_{field}": left_out}
+    for field, names in (("year", ("2019", "2020", "unknown")), ("source", ("news", "web"))):
+        kept = draw(some(names))
+        left_out = [name for name in draw(some(names)) if name not in kept]
+        for key, values in (("values", kept), ("exclude_values", left_out)):
+            select.setdefault(key, {})[field] = values
     select["years"] = draw(st.sampled_from([None, (2020, 2020), (2000, 2020)]))
     select["min_quality"] = draw(st.sampled_from([0, 0, 50]))
     return select
@@ -158,6 +169,12 @@ def test_stages_follow_the_seed():
         ({"continents": ["Europ"]}, "continents: Europ is not in the store, which has Africa"),
         ({"continents": ["Europ"]}, "did you mean Europe?"),
         ({"sources": ["blogs"]}, "stages.s.select.sources: blogs is not in the store"),
+        ({"values": {"year": ["2019"]}}, "select.values.year: 2019 is not in the store, which has"),
+        ({"values": {"path": ["/a"]}}, "stages.s.select.values.path: path is no category"),
+        (
+            {"exclude_values": {"topic": ["a"]}},
+            "select.values.topic: topic as plain needs",
+        ),
         ({"min_quality": 100}, "stage s has no documents in split train"),
         ({"countries": ["gb", "ke"], "sources": ["web"]}, "countries lists ke, of which the stage"),
     ],

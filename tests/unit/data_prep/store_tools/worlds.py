@@ -2,8 +2,8 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import sentencepiece
@@ -46,6 +46,7 @@ class Text:
     source: str = "now"
     hash: int | None = None
     cluster: int | None = None
+    fields: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
 
 
 def write_tokenizer(folder: Path, kind: str, corpus: Sequence[str] = CORPUS) -> Path:
@@ -99,12 +100,18 @@ def write_store(
     splits: dict[str, Sequence[Text]],
     shard_documents: int = 3,
     continents: dict[str, str] = CONTINENTS,
+    kinds: Mapping[str, str] | None = None,
 ) -> Path:
-    """A store of texts in folder `root`; countries are those of the texts."""
+    """A store of texts in folder `root`; countries are those of the texts.
+
+    kinds: of the fields of the user's own, `category` or `text`.
+    """
     root.mkdir(parents=True)
     tokenizer = load_tokenizer(tokenizer_path)
     countries = sorted({text.country for texts in splits.values() for text in texts})
-    writer = StoreWriter(root, tokenizer, tokenizer_path, countries, continents, shard_documents)
+    writer = StoreWriter(
+        root, tokenizer, tokenizer_path, countries, continents, shard_documents, kinds or {}
+    )
     for split, texts in splits.items():
         writer.add(
             split,
@@ -131,4 +138,5 @@ def _document(text: Text) -> StoreDocument:
         source=text.source,
         cluster=text.cluster,
         scheme=text.scheme,
+        fields=text.fields,
     )
