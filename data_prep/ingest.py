@@ -6,6 +6,7 @@ in every run. In memory: one row group, one record and the samples.
 """
 
 import heapq
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,11 +21,12 @@ from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from data_prep.extra_fields import check_own_fields, constant_fields, own_counts
 from data_prep.parts import PartWriter
-from data_prep.quarantine import REASONS, Rejected
+from data_prep.quarantine import FILE_REASONS, REASONS, Rejected
+from data_prep.read.record import shown
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.files import write_whole
 
-INGEST_VERSION = "2"
+INGEST_VERSION = "3"
 DROPS_NAME, PARTS_NAME = "drops.jsonl", "parts.json"
 REPORT_RECORDS = 1000
 
@@ -95,6 +97,7 @@ class Ingest(Stage):
                     InputFile(path=path, size=size, version=version, source=source),
                     self.config.limits,
                 )
+                before = account.read
                 for count, record in enumerate(reader):
                     if count % REPORT_RECORDS == 0:
                         progress(done + reader.bytes_read, account.read)
@@ -102,6 +105,7 @@ class Ingest(Stage):
                     if fields is None:
                         account.refuse(path, record.number, record.reason, record.detail,
                                        record.excerpt)  # fmt: skip
+                        account.lose(shown_name(path, source.path), record, account.read - before)
                         continue
                     account.read += 1
                     if constants:
@@ -115,7 +119,7 @@ class Ingest(Stage):
                         document.fields = own.of(fields)
                     account.keep(document)
                     writer.add(document)
-                account.finish_file(path, reader)
+                account.finish_file(path, shown_name(path, source.path), reader)
                 done += size
             parts = writer.close()
         except BaseException:
@@ -162,6 +166,7 @@ class Ingest(Stage):
             drops.update(receipt.counts["drops"])
             lines = (self.task_folder(task.id) / DROPS_NAME).read_text(encoding="utf-8")
             example = example or lines.partition("\n")[0]
+            drops.update(f"file {lost['reason']}" for lost in receipt.counts["lost"])
         reasons = ", ".join(f"{name} {count}" for name, count in drops.most_common())
         named = ", ".join(source.path for source in self.config.input)
         raise UserError(
@@ -191,6 +196,8 @@ class _Account:
         self.countries: Counter[str] = Counter()
         self.sources: list[dict[str, Any]] = []
         self.seen: tuple[str, ...] = ()
+        self.lost: list[dict[str, Any]] = []
+        self.notes: list[dict[str, Any]] = []
         self._limit = samples_per_reason
         # Highest hash first: heaps of the samples with the lowest, by reason.
         self._samples: dict[str, list[tuple[int, int, bytes]]] = {}
@@ -207,7 +214,9 @@ class _Account:
         from data_prep.annotate import without_credentials
 
         assert reason in REASONS, reason
-        self.drops[reason] += 1
+        # A file that is refused is not one record; `lose` has it.
+        if number:
+            self.drops[reason] += 1
         rank = xxhash.xxh3_64_intdigest(b"%d %b" % (number, excerpt))
         heap = self._samples.setdefault(reason, [])
         if self._limit == 0 or (len(heap) == self._limit and -heap[0][0] <= rank):
@@ -222,9 +231,21 @@ class _Account:
         entry = (-rank, number, orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE))
         (heapq.heappushpop if len(heap) == self._limit else heapq.heappush)(heap, entry)
 
-    def finish_file(self, path: str, reader: Any) -> None:
+    def lose(self, name: str, bad: Any, records: int) -> None:
+        """Keep the name of a file of which more is lost than a record; `records` were read."""
+        from data_prep.annotate import without_credentials
+
+        if bad.number == 0 or bad.reason in FILE_REASONS:
+            detail = without_credentials(bad.detail)[:300]
+            self.lost.append(
+                {"name": name, "reason": bad.reason, "detail": detail, "records": records}
+            )
+
+    def finish_file(self, path: str, shown: str, reader: Any) -> None:
         self.text_bytes += reader.text_bytes
         self.seen = self.seen or reader.seen
+        if reader.note:
+            self.notes.append({"name": shown, "note": reader.note})
         name = path.rstrip("/").rpartition("/")[2]
         self.sources.append({"name": name, "bytes": reader.bytes_read, "xxh3_128": reader.digest})
 
@@ -242,7 +263,17 @@ class _Account:
             "evidence": dict(sorted(self.evidence.items())),
             "countries": dict(sorted(self.countries.items())),
             "sources": self.sources,
+            "lost": self.lost,
+            "notes": self.notes,
         }
+
+
+def shown_name(path: str, given: str) -> str:
+    """A file's path below what a source names of its folder, as cards show it."""
+    fixed = given[: re.search(r"[*?\[]|$", given).start()]
+    folder = fixed if fixed == given and path != given else fixed.rpartition("/")[0]
+    below = path.removeprefix(folder).lstrip("/")
+    return shown(below or path.rpartition("/")[2])
 
 
 def _groups(files: list, limit: int) -> Iterator[list]:

@@ -20,6 +20,9 @@ from data_prep.quarantine import Rejected
 from geo_nemo.config.errors import UserError
 
 SAMPLE_FILES, SAMPLE_RECORDS = 3, 3000
+# Text whose pieces are counted, and how their number grows with the text: between 1 and 5 MB of
+# English with the power 0.62.
+COUNTED_BYTES, GROWTH = 4_000_000, 0.7
 # MB of text a second on one core of a 2-core cloud machine; docs/performance.md.
 MB_PER_SECOND = {"fingerprint": 40.0, "overlap": 30.0, "corpus": 90.0, "tokenizer": 3.0}
 TOKENISE_MB_PER_SECOND = {"sentencepiece": 16.0, "huggingface": 100.0, "tiktoken": 100.0}
@@ -35,7 +38,7 @@ class Sample:
     records: how many there were. kept: share of them that is.
     expansion: bytes of records for a byte of the files.
     record_bytes, text_bytes: mean size of a record, and of the text of a kept one.
-    mb_per_second: bytes of records through ingest on one core.
+    mb_per_second: bytes of records through ingest on one core. texts: some MB of kept ones.
     """
 
     records: int
@@ -44,6 +47,7 @@ class Sample:
     record_bytes: float
     text_bytes: float
     mb_per_second: float
+    texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ def make_plan(config: Prep) -> Plan:
     record_bytes = size * sample.expansion
     documents = int(record_bytes / sample.record_bytes * sample.kept)
     text_bytes = int(documents * sample.text_bytes)
+    _check_vocabulary(config, sample, text_bytes)
     tokenizer, kind, width = _tokenizer(config)
     tokens = int(text_bytes / TEXT_BYTES_PER_TOKEN)
     seconds = {
@@ -133,6 +138,7 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
     files = [file for task in tasks for file in task.payload["files"]]
     chosen = {files[i * (len(files) - 1) // (SAMPLE_FILES - 1)][1]: i for i in range(SAMPLE_FILES)}
     annotator, cleaner = Annotator(config.annotate), Cleaner(config.clean)
+    texts: list[str] = []
     records = kept = read_bytes = record_bytes = text_bytes = 0
     seconds = 0.0
     for index, path, size, version in files:
@@ -152,6 +158,8 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
                 continue
             kept += 1
             text_bytes += len(document.text.encode())
+            if text_bytes < COUNTED_BYTES:
+                texts += (document.title, document.text)
         annotator.settle()
         seconds += time.process_time() - begin
         read_bytes += reader.bytes_read
@@ -169,7 +177,25 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
         record_bytes=record_bytes / records,
         text_bytes=text_bytes / kept,
         mb_per_second=record_bytes / 1e6 / max(seconds, 1e-6),
+        texts=tuple(texts),
     )
+
+
+def _check_vocabulary(config: Prep, sample: Sample, text_bytes: int) -> None:
+    """UserError where the texts cannot give the vocabulary that is to be trained."""
+    from data_prep.tokenise.train import most_pieces
+
+    choice = config.tokenizer
+    if choice.path is not None or choice.shrink:
+        return
+    counted = sum(len(text.encode()) for text in sample.texts)
+    trained_on = min(text_bytes, choice.sample_bytes)
+    most = most_pieces(sample.texts) * max(trained_on / max(counted, 1), 1) ** GROWTH
+    if choice.vocab_size > most:
+        raise UserError(
+            f"tokenizer.vocab_size={choice.vocab_size} is more than these texts give, about "
+            f"{int(most):,}: set a smaller one, or add tokenizer.shrink=true"
+        )
 
 
 def _tokenizer(config: Prep) -> tuple[str, str, int]:

@@ -7,15 +7,15 @@ import orjson
 
 REASONS = {
     "broken_json": "the line is no JSON",
-    "invalid_utf8": "the line is no UTF-8: convert the file, iconv -f WINDOWS-1252 -t UTF-8",
+    "invalid_utf8": "bytes that are no UTF-8: give the source an encoding, such as cp1252",
     "line_too_long": "the line is longer than max_line_bytes",
     "wrong_type": "the record or a field has another type than it must",
-    "missing_text": "no field text",
+    "missing_text": "no field text: fields.text of the source names the one that holds it",
     "empty_text": "text holds only white space",
-    "missing_url": "no field url",
+    "missing_url": "no field url: fields.url of the source names the one that holds it",
     "invalid_url": "the URL cannot be parsed, or has no public host",
     "refused_url_scheme": "the URL is neither http nor https",
-    "unknown_country": "country is no ISO 3166 alpha-2 code",
+    "unknown_country": "country is neither an ISO 3166 code nor an English name",
     "unknown_continent": "continent is none of the five",
     "no_country": "neither field, outlet table nor national domain tells the country",
     "country_disagrees": "field, outlet table and national domain name different countries",
@@ -29,7 +29,6 @@ REASONS = {
     "record_too_long": "the record is longer than limits.record_bytes",
     "decompression_bomb": "the data expand beyond limits.expansion",
     "nested_compression": "compressed data inside compressed data",
-    "wrong_encoding": "the file is no UTF-8 but says what it is",
     "unknown_format": "the file is of a format that is not read",
     "broken_header": "the header of the columns cannot be used",
     "broken_csv": "the row has not as many values as the header, or is no CSV",
@@ -79,6 +78,11 @@ REASONS = {
     "fineweb.duplicate_line_characters": "at least 10% of characters in duplicate lines",
     "fineweb.short_lines": "at least 67% of lines have at most 30 characters",
 }
+# What is wrong with a file and not with a record of it: what stands behind is lost, too.
+FILE_REASONS = frozenset((
+    "truncated_file", "damaged_file", "empty_file", "decompression_bomb", "nested_compression",
+    "unknown_format", "broken_header",
+))  # fmt: skip
 EXCERPT_BYTES = 300
 
 

@@ -20,7 +20,7 @@ from data_prep.quarantine import Rejected
 from geo_nemo.metadata.geography import countries
 
 # Changes when the same fields would give another document.
-ANNOTATION_VERSION = "1"
+ANNOTATION_VERSION = "2"
 UNSETTLED = -1  # a quality that is not found yet
 # Documents that are set aside later must not wait in memory with texts of any length.
 MOST_UNSETTLED_BYTES = 4 << 20
@@ -84,7 +84,7 @@ class Annotator:
             year=year,
             quality=UNSETTLED if own_quality is None else _own(own_quality),
             source=source,
-            title="" if title is None else normal_line(_text_value("title", title)),
+            title="" if title is None else _title(_text_value("title", title)),
             text=text,
             hash=digest,
         )
@@ -152,6 +152,8 @@ def _version(package: str) -> str:
         return "none"
 
 
+# What writers of tables put for a value that is not there; `NA` and `na` are Namibia.
+_MISSING = frozenset(("nan", "NaN", "NAN", "<NA>", "None", "null", "NULL", "N/A", "n/a", "\\N"))
 _NO_DATES = (dict, list, tuple, set, bool, bytes)
 _TYPES = {
     dict: "an object", list: "a list", str: "a string", bool: "a truth value", int: "a number",
@@ -170,7 +172,7 @@ def _string(name: str, value: Any) -> str | None:
     if value is None:
         return None
     value = _text_value(name, value).strip()
-    if not value:
+    if not value or value in _MISSING:
         return None
     # Names and codes are ASCII; the rest is rare enough to take the long way.
     if not (value.isascii() and value.isprintable()):
@@ -178,7 +180,13 @@ def _string(name: str, value: Any) -> str | None:
     return value or None
 
 
+def _title(text: str) -> str:
+    return "" if text in _MISSING else normal_line(text)
+
+
 def _identifier(value: Any) -> str | None:
+    if value.__class__ is float and value.is_integer():
+        value = int(value)  # what pandas makes of whole numbers beside a missing one
     if value.__class__ is int:
         if value.bit_length() > 3 * _SHORT_CHARACTERS:
             raise Rejected("wrong_type", "id is a number of over a thousand digits")

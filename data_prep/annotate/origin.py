@@ -80,7 +80,7 @@ class OriginRules:
         if field is not None:
             code = country_code(field)
             if code is None:
-                detail = f"{field[:80]!r} is no ISO 3166 alpha-2 code such as 'fr'"
+                detail = f"{field[:80]!r} is neither a code (fr, FRA) nor an English name"
                 raise Rejected("unknown_country", detail)
         told, by = self.host_country(host.name)
         if code is None:

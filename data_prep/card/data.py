@@ -107,6 +107,22 @@ class InputFile(Section):
     xxh3_128: str
 
 
+class LostFile(Section):
+    """A file of which nothing was read, or the rest was not: `records` came before the damage."""
+
+    name: str
+    reason: str
+    detail: str
+    records: NonNegative
+
+
+class FileNote(Section):
+    """What is to be told of how a file was read, such as its encoding."""
+
+    name: str
+    note: str
+
+
 class CardData(Section):
     """All counts of one preparation.
 
@@ -114,7 +130,8 @@ class CardData(Section):
     text_bytes: of the records, after decompression. steps: in order.
     hosts: those with most documents. distinct_hosts: of all splits.
     masked: places in titles and texts where something was masked, by kind. settings: of the
-    config, without folders and execution. hashes: that identify what was made, by what they are of.
+    config, without folders and execution. lost: files that are no input, or in part. notes: of
+    how files were read. hashes: that identify what was made, by what they are of.
     """
 
     format_version: Literal[1] = 1
@@ -133,6 +150,8 @@ class CardData(Section):
     tokenizer: TokenizerFacts | None
     examples: tuple[Example, ...]
     inputs: tuple[InputFile, ...]
+    lost: tuple[LostFile, ...] = ()
+    notes: tuple[FileNote, ...] = ()
     settings: dict[str, Any]
     hashes: dict[str, str]
 

@@ -12,6 +12,8 @@ from data_prep.card.words import (
     MASKED,
     count,
     limits,
+    lost_files,
+    lost_how,
     plural,
     share,
     size,
@@ -39,6 +41,16 @@ def to_markdown(data: CardData) -> str:
         else "Nothing was dropped.",
         f"Of {count(data.found)} records, {count(data.documents)} documents were kept. "
         "`drops/` holds a sample of each reason, to read.",
+        f"### Files that were not read\n\n{lost_files(data)}" if data.lost else "",
+        _table(
+            ("file", "why"),
+            [(text(f.name), text(lost_how(f.reason, f.detail, f.records)))
+             for f in data.lost[:SHOWN_INPUTS]],
+        ),
+        _table(
+            ("file", "how it was read"),
+            [(text(f.name), text(f.note)) for f in data.notes[:SHOWN_INPUTS]],
+        ),
         "## Countries and splits",
         split_rule(data.settings),
         _places("continent", continents(data)),

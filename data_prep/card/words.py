@@ -124,9 +124,7 @@ def split_rule(settings: dict[str, Any]) -> str:
 def limits(data: CardData) -> list[str]:
     """What a user of the data should know that they are not."""
     settings, found = data.settings, []
-    empty = empty_splits(data)
-    if empty:
-        found.append(empty)
+    found += [line for line in (lost_files(data), empty_splits(data)) if line]
     evidence = total(data, "evidence")
     inferred = sum(number for name, number in evidence.items() if name in ("domain", "likely"))
     if inferred:
@@ -163,6 +161,20 @@ def limits(data: CardData) -> list[str]:
             f"{FEW_TEST_DOCUMENTS} test documents: results for them alone are uncertain."
         )
     return found
+
+
+def lost_files(data: CardData) -> str:
+    """How many files are lost, whole or in part, in a sentence; empty where none is."""
+    refused = sum(file.records == 0 for file in data.lost)
+    cut = len(data.lost) - refused
+    parts = [f"{plural(refused, 'file was', 'files were')} not read"] * bool(refused)
+    parts += [f"of {plural(cut, 'file')} only a part was"] * bool(cut)
+    return f"{', and '.join(parts)}." if parts else ""
+
+
+def lost_how(reason: str, detail: str, records: int) -> str:
+    """Why a file is lost, and from where on."""
+    return f"{reason}: {detail}" + (f" (after {plural(records, 'record')})" if records else "")
 
 
 def empty_splits(data: CardData) -> str:

@@ -35,7 +35,9 @@ class Annotate(Section):
         codes = tuple(country_code(name) for name in value)
         for name, code in zip(value, codes, strict=True):
             if code is None:
-                raise ValueError(f"{name!r} is no ISO 3166 alpha-2 code")
+                raise ValueError(
+                    f"{name!r} is neither a code (fr, FRA) nor an English name of a country"
+                )
             if codes.count(code) > 1:
                 raise ValueError(f"{name!r} is listed twice")
         return codes

@@ -1,5 +1,6 @@
 """Where records come from: files and patterns, their formats, names of fields, and limits."""
 
+import codecs
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -47,6 +48,8 @@ class Source(Section):
     path: a file, a folder (of a Hugging Face dataset, or of files), a pattern, or `s3://...`.
     name: what the store calls this source, in the documents' `source` column.
     format: `auto` looks at the first bytes, and at the name where they do not tell.
+    encoding: of JSON Lines and CSV, such as `cp1252`; UTF-8, or what the bytes show, where it is
+        not given.
     fields: names of fields in another schema.
     set: what records of this source have where they do not say it themselves, as `license: CC-BY`.
     """
@@ -54,8 +57,20 @@ class Source(Section):
     path: str
     name: Annotated[str, Field(min_length=1, max_length=64)] = "default"
     format: Format = "auto"
+    encoding: str | None = None
     fields: FieldMap = FieldMap()
     set: dict[str, Constant] = Field(default_factory=dict)
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        try:
+            known = value is None or codecs.lookup(value)._is_text_encoding
+        except (LookupError, ValueError):
+            known = False
+        if not known:
+            raise ValueError(f"{value!r} is no encoding of text; such are utf-8, cp1252, koi8_r")
+        return value
 
     @field_validator("set", mode="before")
     @classmethod
@@ -77,6 +92,8 @@ class Source(Section):
         """All that decides what its records become, as one line of JSON."""
         # What is not given changes no key that stood before there was such a setting.
         absent: dict[str, Any] = {"path": True}
+        if self.encoding is None:
+            absent["encoding"] = True
         if not self.set:
             absent["set"] = True
         if not self.fields.extra:

@@ -85,6 +85,8 @@ class Balance(Section):
         for name, number in value.items():
             code = country_code(name)
             if code is None:
-                raise ValueError(f"{name!r} is no ISO 3166 alpha-2 code")
+                raise ValueError(
+                    f"{name!r} is neither a code (fr, FRA) nor an English name of a country"
+                )
             known[code] = number
         return known

@@ -57,8 +57,9 @@ class Columns:
         self._record_bytes = limits.record_bytes
         self._most = FREE_BYTES + limits.expansion * file_bytes
         self._cost = 0
+        if not fields.seen:
+            fields.see(schema.names)
         self.bind(schema)
-        fields.see(schema.names)
 
     def bind(self, schema: pa.Schema) -> None:
         """Find our fields in a schema, such as the narrower one of what is read."""

@@ -8,6 +8,7 @@ import csv
 from collections.abc import Iterator
 
 from data_prep.config import Limits
+from data_prep.read.encoding import Recoded
 from data_prep.read.fields import Fields, missing_column
 from data_prep.read.lines import split_lines
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
@@ -25,13 +26,12 @@ class _TooLongError(Exception):
         self.quoted = quoted
 
 
-def read_csv(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
+def read_csv(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
     """One record a row below the header. DamagedError where the header is not usable."""
     lines = _Lines(stream, limits.record_bytes)
     # A field may be as long as a record; the module's own limit is for the whole process.
     csv.field_size_limit(max(csv.field_size_limit(), 1 << 31))
     names, delimiter = _header(lines, fields)
-    fields.see(names)
     rows = csv.reader(lines, delimiter=delimiter)
     number = 0
     while True:
@@ -68,6 +68,7 @@ def read_csv(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw |
 
 
 def _header(lines: "_Lines", fields: Fields) -> tuple[list[str], str]:
+    """Names of the columns, and the delimiter; `fields` sees them."""
     lines.start()
     try:
         text = next(lines, "")
@@ -82,7 +83,8 @@ def _header(lines: "_Lines", fields: Fields) -> tuple[list[str], str]:
             continue
         # Of a header that lacks the column, the delimiter that parts most is the likely one.
         most = max(most, names, key=len)
-        if wanted in names:
+        fields.see(names)
+        if fields.names["text"] in names:
             ours = [name for name in names if name in fields.names.values()]
             if len(ours) > len(set(ours)):
                 raise DamagedError("broken_header", "two columns have the same name")
@@ -97,7 +99,7 @@ class _Lines:
     cut: whether the record at hand asked for a line behind the last one.
     """
 
-    def __init__(self, stream: Unpacked, limit: int):
+    def __init__(self, stream: Unpacked | Recoded, limit: int):
         self._lines = split_lines(stream.blocks(), limit)
         self._limit = limit
         self.start()

@@ -14,10 +14,6 @@ _ENDINGS: dict[str, str] = {
     "warc": "warc", "wet": "wet",
 }  # fmt: skip
 _COMPRESSED = ("gz", "gzip", "zst", "zstd")
-_ENCODINGS = {
-    b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-}  # fmt: skip
 _OTHERS = {
     b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\3\4": "zip", b"\x04\x22\x4d\x18": "lz4",
     b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"ORC": "ORC", b"Obj\1": "Avro", b"%PDF": "PDF",
@@ -52,7 +48,8 @@ def detect(stream: Unpacked, name: str) -> Format:
         raise DamagedError("damaged_file", "its first bytes are not those of a Parquet file")
     if by_name not in ("", "unknown"):
         return by_name
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+    # UTF-16 and UTF-32 have zeros beside the letters of ASCII.
+    if head.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{"):
         return "jsonl"
     raise DamagedError(
         "unknown_format", f"neither bytes nor name tell the format ({_READABLE} can be read)"
@@ -60,16 +57,12 @@ def detect(stream: Unpacked, name: str) -> Format:
 
 
 def refuse_foreign(stream: Unpacked) -> None:
-    """Raise DamagedError where the first bytes are of an encoding or a format that is not read."""
+    """Raise DamagedError where the first bytes are of a format that is not read."""
     head = stream.peek(HEAD_BYTES)
     if stream.compression and (inner := compression_of(head)):
         raise DamagedError(
             "nested_compression", f"{inner} inside {stream.compression}: unpack it once"
         )
-    # Arrow's first bytes would pass for no encoding, but UTF-32's start as UTF-16's do.
-    for mark, encoding in _ENCODINGS.items():
-        if head.startswith(mark):
-            raise DamagedError("wrong_encoding", f"{encoding}: convert it to UTF-8")
     for mark, kind in _OTHERS.items():
         if head.startswith(mark):
             inside = f" inside {stream.compression}" if stream.compression else ""

@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 from data_prep.config import FieldMap
@@ -23,8 +22,7 @@ class Fields:
         extra = {f"{EXTRA}{name}": field.column for name, field in fields.extra.items()}
         self.names: dict[str, str] = fields.built_in | extra
         self.seen: tuple[str, ...] = ()
-        self._plain = [(o, t) for o, t in self.names.items() if "." not in t]
-        self._dotted = [(o, t, t.split(".")) for o, t in self.names.items() if "." in t]
+        self._arrange()
 
     def pick(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Our fields of `record` that are neither absent nor null."""
@@ -45,8 +43,29 @@ class Fields:
         return found
 
     def see(self, names: Iterable[str]) -> None:
-        """Keep what the source calls its fields, for who looks for one that is not there."""
-        self.seen = tuple(islice((str(name) for name in names), MOST_SEEN))
+        """Learn what the source calls its fields, as its header or first record has them.
+
+        Kept for who looks for one that is not there. A field of ours stands under a name that
+        differs by case alone, `URL` for `url`, where there is one such and not the name itself.
+        """
+        there = [str(name) for name in names]
+        self.seen = tuple(there[:MOST_SEEN])
+        folded: dict[str, list[str]] = {}
+        for name in there:
+            folded.setdefault(name.strip().casefold(), []).append(name)
+        for ours, theirs in self.names.items():
+            first, dot, rest = theirs.partition(".")
+            if theirs in there or first in there:
+                continue
+            alike = folded.get(theirs.casefold(), [])
+            alike = alike or [f"{name}{dot}{rest}" for name in folded.get(first.casefold(), [])]
+            if len(alike) == 1:
+                self.names[ours] = alike[0]
+        self._arrange()
+
+    def _arrange(self) -> None:
+        self._plain = [(o, t) for o, t in self.names.items() if "." not in t]
+        self._dotted = [(o, t, t.split(".")) for o, t in self.names.items() if "." in t]
 
 
 def missing_column(wanted: str, names: Sequence[str]) -> str:

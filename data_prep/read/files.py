@@ -4,6 +4,7 @@ In a folder, names that start with `.` or `_` are passed over, and where the for
 those whose ending is that of none of the formats, such as README.md.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from glob import has_magic
 
@@ -14,6 +15,21 @@ from data_prep.read.places import FILE, FOLDER, Entry, LocalFolders, Place
 from data_prep.read.record import InputFile, shown
 from data_prep.read.s3 import SCHEME, S3Buckets
 from geo_nemo.config.errors import UserError
+
+_OTHER_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# Other storage, and the usual way to have a copy of what is there.
+_FETCHED = {
+    "hf": "hf download REPOSITORY --repo-type dataset --local-dir FOLDER, then input=FOLDER",
+    "gs": "gcloud storage cp -r gs://... FOLDER, then input=FOLDER",
+    "az": "az storage blob download-batch, or azcopy copy, then input=FOLDER",
+    "https": "curl --remote-name the file, then input=FILE",
+}
+_FETCHED |= {
+    "http": _FETCHED["https"], "ftp": _FETCHED["https"], "gcs": _FETCHED["gs"],
+    "abfs": _FETCHED["az"], "abfss": _FETCHED["az"], "wasb": _FETCHED["az"],
+    "s3a": "write s3://", "s3n": "write s3://", "file": "write the path alone, without file://",
+    "hdfs": "hdfs dfs -get it, then input=FOLDER",
+}  # fmt: skip
 
 
 def list_files(source: Source) -> list[InputFile]:
@@ -46,6 +62,11 @@ def _expand(source: Source) -> list[Entry]:
     path = source.path
     if "\0" in path:
         raise UserError(f"input={shown(path)}: a path cannot hold a NUL")
+    scheme = _OTHER_SCHEME.match(path)
+    if scheme and not path.startswith(SCHEME):
+        name = scheme[1].lower()
+        mend = _FETCHED.get(name, "copy it here, or to s3://")
+        raise UserError(f"input={shown(path)}: {name}:// is not read: {mend}")
     place = S3Buckets() if path.startswith(SCHEME) else LocalFolders()
     entry = place.entry(path)
     if entry is not None:

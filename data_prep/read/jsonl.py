@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from data_prep.config import Limits
+from data_prep.read.encoding import Recoded
 from data_prep.read.fields import Fields
 from data_prep.read.lines import split_lines
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
@@ -18,7 +19,7 @@ from geo_nemo.metadata.tokenizer import scrub
 _ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*\{")
 
 
-def read_jsonl(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
+def read_jsonl(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
     """One record a line that is not blank."""
     loads, pick = orjson.loads, fields.pick
     number = 0

@@ -22,7 +22,7 @@ class FileReader:
     def __init__(self, file: InputFile, limits: Limits):
         self.file = file
         self.limits = limits
-        self.digest = ""
+        self.digest = self.note = ""
         self.fields: Fields | None = None
         self._source: ByteSource | None = None
         self._text_bytes: Callable[[], int] = lambda: 0
@@ -72,14 +72,8 @@ class FileReader:
             kinds = ("conversion",) if kind == "wet" else ("response", "resource")
         if kind != "parquet" or stream.compression:
             refuse_foreign(stream)
-        if kind == "jsonl":
-            from data_prep.read.jsonl import read_jsonl
-
-            return read_jsonl(stream, fields, limits)
-        if kind == "csv":
-            from data_prep.read.delimited import read_csv
-
-            return read_csv(stream, fields, limits)
+        if kind in ("jsonl", "csv"):
+            return self._lines(kind, stream, fields)
         if kind == "webdataset":
             from data_prep.read.webdataset import read_webdataset
 
@@ -97,3 +91,15 @@ class FileReader:
         from data_prep.read.arrow import read_arrow
 
         return read_arrow(stream, fields, limits, source)
+
+    def _lines(self, kind: str, stream: Unpacked, fields: Fields) -> Iterator[Raw | Bad]:
+        from data_prep.read.encoding import as_utf8
+
+        text, self.note = as_utf8(stream, self.file.source.encoding)
+        if kind == "jsonl":
+            from data_prep.read.jsonl import read_jsonl
+
+            return read_jsonl(text, fields, self.limits)
+        from data_prep.read.delimited import read_csv
+
+        return read_csv(text, fields, self.limits)

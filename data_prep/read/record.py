@@ -62,12 +62,14 @@ class RecordReader(Protocol):
     text_bytes: bytes after decompression; of the columns that were read, where there are columns.
     digest: xxh3-128 of the bytes of the file, in hex; after iteration.
     seen: what the file calls the fields of its records; after the first one.
+    note: what to tell of how it was read, such as its encoding; empty as a rule.
     """
 
     bytes_read: int
     text_bytes: int
     digest: str
     seen: tuple[str, ...]
+    note: str
 
     def __iter__(self) -> Iterator[Raw | Bad]: ...
 

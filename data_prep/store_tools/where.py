@@ -10,6 +10,7 @@ import numpy as np
 
 from data_prep.store_tools.columns import NAMES, NUMBERS, names_of, values_of
 from geo_nemo.config.errors import UserError
+from geo_nemo.metadata.geography import country_code
 from geo_nemo.store import TokenStore
 from geo_nemo.store.shard import Shard
 
@@ -122,4 +123,6 @@ def _condition(word: str) -> Condition:
                 raise UserError(f"--where {word.strip()}: {column} is a whole number, not {value}")
         if sign not in ("=", "!=") and len(values) > 1:
             raise UserError(f"--where {word.strip()}: {sign} takes one value")
+    if column == "country":
+        values = tuple(value if "*" in value else country_code(value) or value for value in values)
     return Condition(column, sign, values)

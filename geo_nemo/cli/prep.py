@@ -11,11 +11,16 @@ from rich.table import Table
 from geo_nemo.cli.options import DryRun, Recipes
 
 if TYPE_CHECKING:
+    from data_prep.card import CardData
+    from data_prep.config import Prep
     from data_prep.plan import Plan
 
 EXAMPLE = (
     "Example: geo-nemo prep run input=news.jsonl.gz output=runs/news tokenizer.vocab_size=16000"
 )
+
+EXIT_LOST = 1
+SHOWN_LOST = 20
 
 
 class _Group(click.Group):
@@ -35,9 +40,10 @@ def command() -> None:
 @command.command(epilog=EXAMPLE)
 @click.argument("arguments", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
 @click.option("--stage", "only", multiple=True, metavar="NAME", help="Run this stage alone.")
+@click.option("--strict", is_flag=True, help="Exit with 1 where a file was lost, or a part of it.")
 @Recipes
 @DryRun
-def run(arguments: tuple[str, ...], only: tuple[str, ...], dry_run: bool) -> None:
+def run(arguments: tuple[str, ...], only: tuple[str, ...], strict: bool, dry_run: bool) -> int:
     """Run every stage that is not finished yet.
 
     CONFIG is a YAML file, a whole config as JSON or the name of a recipe; without one,
@@ -58,10 +64,17 @@ def run(arguments: tuple[str, ...], only: tuple[str, ...], dry_run: bool) -> Non
     config = load_config(name, Prep, tuple(overrides))
     if dry_run:
         print_plan(make_plan(config), Console())
-        return
+        return 0
     with progress_bar(unit="bytes") as progress:
         seconds = run_prep(config, progress, only)
     print_result(config.output, seconds, Console())
+    return EXIT_LOST if strict and _any_lost(config) else 0
+
+
+def _any_lost(config: "Prep") -> bool:
+    from data_prep.ingest import Ingest
+
+    return any(receipt.counts["lost"] for receipt in Ingest(config).receipts())
 
 
 def print_plan(plan: "Plan", console: Console) -> None:
@@ -113,6 +126,18 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:,.1f} h"
 
 
+def _lost_lines(card: "CardData") -> list[str]:
+    """A line for all files that are lost, and one for each of the first."""
+    from data_prep.card.words import lost_files, lost_how, visible
+
+    if not card.lost:
+        return []
+    lines = [f"  {f.name}: {lost_how(f.reason, f.detail, f.records)}" for f in card.lost]
+    more = len(lines) - SHOWN_LOST
+    lines = lines[:SHOWN_LOST] + [f"  and {more:,} more, in report.json"] * (more > 0)
+    return [lost_files(card), *map(visible, lines)]
+
+
 def print_result(output: str, seconds: dict[str, float], console: Console) -> None:
     """What was kept, what was not and why, and where everything is."""
     if "card" not in seconds:
@@ -144,6 +169,10 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
     console.print(summary(card), highlight=False)
     if empty_splits(card):
         console.print(empty_splits(card), style="yellow", highlight=False)
+    for line in _lost_lines(card):
+        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+    for file in card.notes[:SHOWN_LOST]:
+        console.print(f"{file.name}: {file.note}", highlight=False, markup=False, soft_wrap=True)
     size, spent = card.text_bytes / 1e6, sum(seconds.values())
     console.print(f"{size:,.1f} MB of records, {spent:.1f} s in this run", highlight=False)
     click.echo(f"store: {folder / 'store'}")

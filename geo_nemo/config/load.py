@@ -144,8 +144,11 @@ def _meant(schema: type[BaseModel], location: Sequence[Any]) -> str:
     *section, name = (str(part) for part in location)
     if name in schema.model_fields:
         return f"; did you mean {name}?"
-    near = difflib.get_close_matches(name, _fields_at(schema, section), n=1, cutoff=0.5)
-    return f"; did you mean {'.'.join([*section, near[0]])}?" if near else ""
+    there = _fields_at(schema, section)
+    near = difflib.get_close_matches(name, there, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean {'.'.join([*section, near[0]])}?"
+    return f"; there is {', '.join(there)}" if 0 < len(there) <= MANY else ""
 
 
 def _fields_at(schema: type[BaseModel], location: Sequence[Any]) -> list[str]:

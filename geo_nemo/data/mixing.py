@@ -10,7 +10,7 @@ import numpy as np
 from geo_nemo.config import Sampling, UserError
 from geo_nemo.data.draws import Draws, EpochDraws, MixedDraws
 from geo_nemo.data.groups import Axis, axis_of
-from geo_nemo.data.selection import check_names
+from geo_nemo.data.selection import check_names, stored_name
 
 if TYPE_CHECKING:
     from geo_nemo.store import Split
@@ -65,21 +65,27 @@ def token_shares(groups: Groups, sampling: Sampling, budget: int, stage: str) ->
 
 def _weighted(groups: Groups, sampling: Sampling, stage: str) -> np.ndarray:
     key = f"stages.{stage}.sampling.weights"
-    check_names(key, list(sampling.weights), groups.names)
+    weights: dict[str, float] = {}
+    for name, weight in sampling.weights.items():
+        stored = stored_name(sampling.by, name, groups.names)
+        if stored in weights:
+            raise UserError(f"{key} names {stored} twice: {', '.join(sampling.weights)}")
+        weights[stored] = weight
+    check_names(key, list(weights), groups.names)
     tokens = dict(zip(groups.names, groups.tokens.tolist(), strict=True))
-    absent = [name for name in sampling.weights if not tokens[name]]
+    absent = [name for name in weights if not tokens[name]]
     if absent:
         raise UserError(
             f"{key} lists {', '.join(absent)}, of which the stage has no text: remove the weight "
             f"or widen stages.{stage}.select"
         )
-    open_ones = [name for name, count in tokens.items() if count and name not in sampling.weights]
+    open_ones = [name for name, count in tokens.items() if count and name not in weights]
     if open_ones:
         few = ", ".join(open_ones[:8]) + (f" and {len(open_ones) - 8} more" * (len(open_ones) > 8))
         raise UserError(
             f"{key} has no weight for {few}: give one, or leave it out with stages.{stage}.select"
         )
-    return np.array([sampling.weights.get(name, 0.0) for name in groups.names])
+    return np.array([weights.get(name, 0.0) for name in groups.names])
 
 
 def _unimax(groups: Groups, epochs: float, budget: int, stage: str) -> np.ndarray:

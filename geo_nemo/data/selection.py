@@ -7,7 +7,7 @@ country, so that a small country is in each of them in its proportion.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from geo_nemo.config import Select, Stage, UserError
 from geo_nemo.data.counter import derive_key, permute, uniform
 from geo_nemo.data.groups import axis_of
+from geo_nemo.metadata.geography import continent_name, country_code
 
 if TYPE_CHECKING:
     from geo_nemo.store import Split
@@ -72,6 +73,10 @@ class _Filter:
         self._tables = []
         for name, field, kept, left_out in _listed(select):
             axis = axis_of(split, field, f"{key}.{name}")
+            kept, left_out = (
+                [stored_name(field, value, axis.names) for value in values]
+                for values in (kept, left_out)
+            )
             wanted = _wanted(key, name, kept, left_out, axis.names)
             self._tables.append((axis.column, wanted[axis.table]))
 
@@ -110,6 +115,13 @@ def _wanted(
     chosen = np.array([not kept or name in kept for name in there], dtype=bool)
     chosen[[there.index(name) for name in left_out]] = False
     return chosen
+
+
+def stored_name(column: str, name: str, there: Collection[str]) -> str:
+    """How the store writes `name` of a country, continent or source: `gb` for `uk`."""
+    if name in there or column not in ("country", "continent"):
+        return name
+    return (country_code(name) if column == "country" else continent_name(name)) or name
 
 
 def check_names(key: str, listed: Sequence[str], there: Sequence[str]) -> None:

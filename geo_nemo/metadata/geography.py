@@ -9,16 +9,22 @@ continent it belongs to here. Its decisions:
   record may say so and is kept, with the table's continent.
 - Antarctica (`aq`) has none of the five continents and is no country here.
 - `na` is Namibia, never a missing value. `uk` is read as `gb` and the European Union's `el` as
-  `gr`. Names of countries are not read as codes.
+  `gr`.
+- Codes of three letters and English names are read too: official ones, common ones, older ones
+  (`Burma`), and those of the parts of the United Kingdom. Sources: ISO 3166-1 as pycountry has it,
+  Unicode's CLDR. `Korea` alone is not one country, and so none.
 """
 
 import csv
+import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 CONTINENTS = ("Africa", "America", "Asia", "Europe", "Oceania")
 
+_LETTERS = re.compile(r"[a-z]+")
 _CODE_ALIASES = {"uk": "gb", "el": "gr"}
 _CONTINENT_ALIASES = {
     "americas": "America",
@@ -56,12 +62,14 @@ _IDN_DOMAINS = {
 
 @dataclass(frozen=True, slots=True)
 class Country:
-    """A row of the table; `accepted` are the continents a record may give it."""
+    """A row of the table. accepted: continents a record may give it. names: others than `name`."""
 
     code: str
     name: str
     continent: str
     accepted: frozenset[str]
+    alpha3: str
+    names: tuple[str, ...]
 
 
 @cache
@@ -74,16 +82,18 @@ def countries() -> dict[str, Country]:
             name=row["name"],
             continent=row["continent"],
             accepted=frozenset(filter(None, (row["continent"], row["also_accepted"]))),
+            alpha3=row["alpha3"],
+            names=tuple(filter(None, row["names"].split("|"))),
         )
         for row in csv.DictReader(text.splitlines())
     }
 
 
 def country_code(value: str) -> str | None:
-    """`value` as a code of the table, or None: ` GB `, `gb` and `uk` are `gb`."""
+    """`value` as a code of the table, or None: ` GB `, `uk`, `GBR` and `Great Britain` are `gb`."""
     code = value.strip().lower()
     code = _CODE_ALIASES.get(code, code)
-    return code if code in countries() else None
+    return code if code in countries() else _by_name().get(_name_key(value))
 
 
 def continent_name(value: str) -> str | None:
@@ -109,6 +119,25 @@ def national_country(host: str) -> str | None:
 def likely_country(host: str) -> str | None:
     """`us` for a host of United States bodies, which yields to any other evidence; else None."""
     return "us" if host.rpartition(".")[2] in UNITED_STATES_BODIES else None
+
+
+def _name_key(name: str) -> str:
+    """A name of a country without case, accents, signs and a leading article."""
+    plain = unicodedata.normalize("NFKD", name.casefold())
+    plain = "".join(c for c in plain if not unicodedata.combining(c))
+    plain = plain.replace("&", " and ").replace("st.", "saint").replace(".", "")
+    return " ".join(_LETTERS.findall(plain)).removeprefix("the ")
+
+
+@cache
+def _by_name() -> dict[str, str]:
+    found = {}
+    for country in countries().values():
+        for name in (country.alpha3, country.name, *country.names):
+            # `Korea, Republic of` is `Republic of Korea`, too.
+            for form in (name, " ".join(reversed(name.split(", ", 1)))):
+                found[_name_key(form)] = country.code
+    return found
 
 
 @cache

@@ -29,7 +29,7 @@ def test_countries_are_read_as_codes():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"annotate": {"countries": ["zz"]}}, "'zz' is no ISO 3166 alpha-2 code"),
+        ({"annotate": {"countries": ["zz"]}}, "'zz' is neither a code"),
         ({"annotate": {"countries": ["gb", "UK"]}}, "is listed twice"),
         ({"input": []}, "no input file is named"),
         ({"input": [{"path": "a", "format": "xml"}]}, r"input\.0\.format='xml'"),

@@ -1,5 +1,6 @@
 """`geo-nemo prep`: its tables, its plan, its files of settings, and its exit codes."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -108,6 +109,9 @@ def test_one_stage_alone_tells_its_time_only(folder):
         (("run", *SETTINGS, "annotate.countries=[gb,fr]"), "no document from fr"),
         (("run", *SETTINGS, "tokenizer.path=none.model"), "cannot read tokenizer none.model"),
         (("run", *SETTINGS, "tokenizer.vocab_size=90000"), "set it to "),
+        (("run", *SETTINGS, "tokenizer.vocab_size=90000", "--dry-run"), "set a smaller one"),
+        (("run", *SETTINGS, "tokenizer.file=x"), "there is path, bos, eos, pad, vocab_size"),
+        (("run", "input=hf://datasets/a", "output=o"), "hf:// is not read: hf download"),
         (("run", *SETTINGS, "--stage", "tokenize"), "no stage 'tokenize'; there are ingest,"),
         (("run", "none.yaml"), "no config none.yaml"),
         (("run", *SETTINGS, "clean.except_rules=[c4.sentence]"), "c4.sentences"),
@@ -120,3 +124,33 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, arguments, message):
     assert message in error.splitlines()[-1]
     assert "Traceback" not in error
     assert not (folder / "out put/store").exists()
+
+
+def test_lost_files_are_told_by_name_and_strict_makes_them_exit_1(folder):
+    (folder / "raw" / "may").mkdir(parents=True)
+    shutil.move(folder / "in put.jsonl.gz", folder / "raw")
+    (folder / "raw/may/junk.parquet").write_bytes(b"no parquet at all")
+    whole = write_jsonl(folder / "raw/may/cut.jsonl.gz", records(200)).read_bytes()
+    (folder / "raw/may/cut.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    settings = ("input=raw", *SETTINGS[1:])
+    code, out, errors = prep(folder, "run", *settings)
+    assert code == 0, errors
+    assert "1 file was not read, and of 1 file only a part was." in out
+    lines = {line.split(":")[0].strip(): line for line in out.splitlines() if ": " in line}
+    assert "damaged_file" in lines["may/junk.parquet"]
+    assert "truncated_file" in lines["may/cut.jsonl.gz"] and "(after " in lines["may/cut.jsonl.gz"]
+    report = json.loads((folder / "out put/report.json").read_bytes())
+    assert {file["name"] for file in report["lost"]} == {"may/junk.parquet", "may/cut.jsonl.gz"}
+    # A file is not one record.
+    dropped = {name: n for step in report["steps"] for name, n in step["dropped"].items()}
+    assert "damaged_file" not in dropped
+    for page in ("card.html", "card.md"):
+        assert "junk.parquet" in (folder / "out put" / page).read_text()
+    code, out, _ = prep(folder, "run", *settings, "--strict")
+    assert code == 1 and "1 file was not read" in out
+    assert (folder / "out put/drops/damaged_file.jsonl").exists()
+
+
+def test_strict_is_content_where_only_records_are_lost(folder):
+    code, _, errors = prep(folder, "run", *SETTINGS, "--strict")
+    assert code == 0, errors

@@ -56,7 +56,12 @@ def test_countries_on_two_continents_accept_both():
 @pytest.mark.parametrize(
     ("value", "code"),
     [("GB", "gb"), (" us ", "us"), ("uk", "gb"), ("UK", "gb"), ("el", "gr"), ("NA", "na"),
-     ("aq", None), ("zz", None), ("", None), ("eu", None), ("Kenya", None)],
+     ("aq", None), ("zz", None), ("", None), ("eu", None), ("Kenya", "ke"),
+     ("NGA", "ng"), ("United States", "us"), ("the United States of America", "us"), ("U.S.", "us"),
+     ("Côte d’Ivoire", "ci"), ("Cote d'Ivoire", "ci"), ("Ivory Coast", "ci"), ("TÜRKİYE", "tr"),
+     ("Turkey", "tr"), ("England", "gb"), ("Republic of Korea", "kr"), ("Korea", None),
+     ("St. Lucia", "lc"), ("Bosnia & Herzegovina", "ba"), ("Congo, The Democratic Republic of the",
+     "cd"), ("Congo", "cg"), ("XKX", "xk"), ("not a country", None), ("Niger", "ne")],
 )  # fmt: skip
 def test_country_code(value, code):
     assert country_code(value) == code

@@ -160,6 +160,20 @@ def test_reason(changes, expected):
     assert reason(**changes) == expected
 
 
+@pytest.mark.parametrize("missing", ["nan", "NaN", "<NA>", "None", "null", r"\N"])
+def test_what_tables_write_for_a_missing_value_is_missing(missing):
+    found = annotate(country=missing, title=missing, id=missing, continent=missing)
+    assert (found.country, found.title, found.id) == ("gb", "", annotate(id=None).id)
+
+
+def test_namibia_is_no_missing_value():
+    assert annotate(url="https://a.com/", country="NA").country == "na"
+
+
+def test_a_whole_number_that_became_a_float_is_an_id():
+    assert annotate(id=12.0).id == annotate(id=12).id == "12"
+
+
 @pytest.mark.parametrize("url", ["http://192.168.0.1:80/x", "http://[2001:db8::1]/x"])
 def test_an_address_needs_a_country_of_the_record(url):
     assert annotate(url=url).confidence == 0.9

@@ -46,11 +46,11 @@ def test_country_by_field_then_outlet_then_domain(country, continent, host, expe
         ("ke", None, "odd.co.ke", "country_disagrees", "field ke, outlet table tz"),
         ("zz", None, "a.com", "unknown_country", "'zz'"),
         (
-            "France",
+            "Gallia",
             None,
             "a.com",
             "unknown_country",
-            "'France' is no ISO 3166 alpha-2 code such as 'fr'",
+            "'Gallia' is neither a code (fr, FRA) nor an English name",
         ),
         ("aq", None, "a.com", "unknown_country", "'aq'"),
         (None, None, "news.com", "no_country", "news.com"),

@@ -61,15 +61,6 @@ def test_escaped_nul_and_marks_of_direction_pass_as_they_are(tmp_path):
     assert raws(read_bytes(tmp_path, "a.jsonl", data)) == [{"text": "a\0b\u202ec"}]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
-@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a"])
-def test_another_encoding_is_said_by_its_mark(tmp_path, name, encoding):
-    text = samples.jsonl().decode()
-    data = ("\ufeff" + text).encode(encoding) if encoding[-2:] == "be" else text.encode(encoding)
-    (bad,) = read_bytes(tmp_path, name, data)
-    assert (bad.number, bad.reason, bad.detail[:3]) == (0, "wrong_encoding", "UTF")
-
-
 @pytest.mark.parametrize("outer", [gzip.compress, zstandard.compress])
 @pytest.mark.parametrize("inner", [gzip.compress, zstandard.compress])
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.csv.gz", "a"])

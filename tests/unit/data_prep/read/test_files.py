@@ -214,3 +214,21 @@ def test_an_empty_file_is_one_reason(tmp_path):
         (tmp_path / name).write_bytes(b"")
         found, reader = read(tmp_path / name)
         assert (raws(found), bads(found), reader.bytes_read) == ([], [(0, "empty_file")], 0)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("hf://datasets/a/b", "hf download"),
+        ("gs://bucket/a.jsonl", "gcloud storage cp"),
+        ("az://container/a.jsonl", "azcopy"),
+        ("https://a.example/a.jsonl.gz", "curl --remote-name"),
+        ("s3a://bucket/a", "write s3://"),
+        ("file:///data/a.jsonl", "without file://"),
+        ("dbfs://a", "copy it here, or to s3://"),
+    ],
+)
+def test_an_address_of_other_storage_is_named_with_what_to_do(address, words):
+    with pytest.raises(UserError, match="is not read") as error:
+        list_files(Source(path=address))
+    assert words in str(error.value)

@@ -163,7 +163,7 @@ def test_a_moment_is_the_clock_s_of_its_own_zone_in_every_format(tmp_path):
 @pytest.mark.parametrize(
     ("header", "near"),
     [
-        ("URL;Title;Text;Country", "did you mean 'Text'?"),
+        ("URL;Title;Texts;Country", "did you mean 'Texts'?"),
         ("url,headline,content", "did you mean 'content'?"),
         ("url|Body|date", "did you mean 'Body'?"),
         ("a,b", "among 'a', 'b': set fields.text"),

@@ -1,0 +1,178 @@
+"""Text files that are no UTF-8: which encoding their bytes are in, and the same bytes as UTF-8.
+
+1. A mark at the start of the file tells UTF-16 and UTF-32.
+2. A first MiB that is UTF-8, but for damage here and there, is UTF-8: damaged lines are set aside
+   one by one.
+3. Otherwise two detectors look at the lines with other bytes: uchardet (in resiliparse) knows the
+   frequencies of letters, charset-normalizer what is no sound text in an encoding. What they find
+   is taken where they are sure enough, and told with a confidence.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from data_prep.read.record import DamagedError
+from data_prep.read.unpack import Unpacked
+
+LOOKED_AT = 1 << 20
+SAMPLE_BYTES = 1 << 14
+LEAST_CONFIDENCE = 0.7
+_MARKS = {
+    b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}  # fmt: skip
+# What news of the last decades is kept in, each standing for its older and narrower kin.
+_CANDIDATES = (
+    "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258",
+    "iso8859_5", "iso8859_15", "cp874", "koi8_r", "koi8_u", "mac_roman", "cp932",
+    "euc_jp", "cp949", "big5", "gb18030",
+)  # fmt: skip
+# Narrower encodings by those that hold all of their letters.
+_WIDER = {
+    "iso8859_1": "cp1252", "iso8859_2": "cp1250", "iso8859_7": "cp1253",
+    "iso8859_9": "cp1254", "iso8859_8": "cp1255", "iso8859_6": "cp1256", "iso8859_11": "cp874",
+    "shift_jis": "cp932", "euc_kr": "cp949", "gbk": "gb18030", "gb2312": "gb18030",
+    "iso8859_13": "cp1257", "ascii": "",
+}  # fmt: skip
+_USUAL = "cp1252"
+# Confidence where the detectors do not agree.
+_ALONE = 0.8
+_OTHER_BYTES = re.compile(rb"[^\n]*[\x80-\xff][^\n]*")
+_NOT_ASCII = bytes(range(128, 256))
+# So few bytes may be damage, and tell no encoding.
+LEAST_BYTES = 3
+
+
+def marked_encoding(head: bytes) -> str:
+    """The encoding that a mark at the start of a file tells; empty where there is none."""
+    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), "")
+
+
+def find_encoding(head: bytes) -> tuple[str, float]:
+    """Encoding and confidence, 0 to 1, of a file that begins with `head`; UTF-8 is ``."""
+    if name := marked_encoding(head):
+        return name, 1.0
+    if head.isascii() or _is_utf8(head):
+        return "", 1.0
+    sample = b"\n".join(_OTHER_BYTES.findall(head))[:SAMPLE_BYTES]
+    told = _by_frequencies(sample)
+    matches: dict[str, Any] = {}
+    for match in _by_chaos(sample):
+        for name in (match.encoding, *match.could_be_from_charset):
+            matches.setdefault(name, match)
+    most = next(iter(matches.values()), None)
+    if not told or not _is_sound(sample, told):
+        return (most.encoding, round((1 - most.chaos) * _ALONE, 2)) if most else ("", 0.0)
+    if told != _USUAL and _decoded(sample, told) == _decoded(sample, _USUAL):
+        told = (
+            _USUAL  # of two that give the same text here, the one that is the likelier further on
+        )
+    if told not in matches:
+        return told, _ALONE
+    # Of several that give equally sound text, the frequencies of letters tell better.
+    agreed = matches[told].chaos <= most.chaos + 0.05
+    return told, round((1 - matches[told].chaos) * (1 if agreed else _ALONE), 2)
+
+
+def _decoded(sample: bytes, encoding: str) -> str:
+    return sample.decode(encoding, "replace")
+
+
+def _is_sound(sample: bytes, encoding: str) -> bool:
+    """Whether nearly every byte is a character in the encoding, but for a cut at the end."""
+    return _decoded(sample, encoding).count("�") * 50 <= len(sample)
+
+
+def _by_frequencies(sample: bytes) -> str:
+    """What uchardet finds, as Python and `_CANDIDATES` call it; empty where that is UTF-8."""
+    from resiliparse.parse.encoding import detect_encoding
+
+    try:
+        name = codecs.lookup(detect_encoding(sample)).name.replace("-", "_")
+    except LookupError:
+        return ""
+    return _WIDER.get(name, name)
+
+
+def _by_chaos(sample: bytes) -> list[Any]:
+    """charset-normalizer's candidates, the one that gives the soundest text first."""
+    from charset_normalizer import from_bytes
+
+    found = from_bytes(sample, cp_isolation=list(_CANDIDATES), preemptive_behaviour=False)
+    return list(found)
+
+
+class Recoded:
+    """A stream of text in another encoding, as UTF-8; what is no character becomes U+FFFD.
+
+    Has of Unpacked what readers of lines need.
+    """
+
+    def __init__(self, stream: Unpacked, encoding: str):
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+        self._held = b""
+        self._blocks = self._recoded()
+
+    def blocks(self) -> Iterator[bytes]:
+        """All that is left."""
+        if self._held:
+            held, self._held = self._held, b""
+            yield held
+        yield from self._blocks
+
+    def peek(self, size: int) -> bytes:
+        """The next `size` bytes, fewer at the end or before damage, without taking them."""
+        try:
+            while len(self._held) < size and (block := next(self._blocks, b"")):
+                self._held += block
+        except DamagedError:
+            pass  # the stream raises it again
+        return self._held[:size]
+
+    def _recoded(self) -> Iterator[bytes]:
+        for block in self._stream.blocks():
+            if text := self._decoder.decode(block):
+                yield text.encode()
+        if text := self._decoder.decode(b"", final=True):
+            yield text.encode()
+
+
+def as_utf8(stream: Unpacked, given: str | None) -> tuple[Unpacked | Recoded, str]:
+    """`stream` as UTF-8, and what to tell of its encoding; empty where it is UTF-8.
+
+    given: the encoding, where the user knows it.
+    """
+    if given is not None:
+        known = codecs.lookup(given).name
+        return (stream, "") if known == "utf-8" else (Recoded(stream, given), f"read as {given}")
+    head = stream.peek(LOOKED_AT)
+    name, confidence = find_encoding(head)
+    if not name or confidence < LEAST_CONFIDENCE:
+        return stream, ""
+    by = "its mark" if marked_encoding(head) else f"its bytes, confidence {confidence:.2f}"
+    return Recoded(stream, name), f"read as {name}, by {by}"
+
+
+def _is_utf8(head: bytes) -> bool:
+    """Whether bytes are UTF-8 but for a cut at the end and a few lines that are damaged."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+        return True
+    except UnicodeDecodeError:
+        pass
+    lines = _OTHER_BYTES.findall(head)
+    sound = sum(map(_decodes, lines))
+    # A line of another encoding hardly ever passes for UTF-8, and one odd byte tells none.
+    others = len(head) - len(head.translate(None, _NOT_ASCII))
+    return others < LEAST_BYTES or 4 * sound >= len(lines) - sound
+
+
+def _decodes(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

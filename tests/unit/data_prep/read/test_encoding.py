@@ -1,0 +1,112 @@
+"""Text files in other encodings than UTF-8: found and said with a confidence; damage stays so."""
+
+import pytest
+
+from data_prep.config import Limits, Source
+from data_prep.read import list_files, open_reader
+from data_prep.read.encoding import find_encoding
+from tests.unit.data_prep.read import samples
+from tests.unit.data_prep.read.samples import bads, raws, read_bytes
+
+# A sentence of news in the encodings that papers of its language were kept in.
+SENTENCES = {
+    (
+        "de",
+        "cp1252",
+    ): "Der Präsident erklärte, daß die Maßnahmen für Österreich „vorläufig“ gelten.",
+    ("fr", "cp1252"): "L’État français a décidé d’augmenter les dépenses de défense à Orléans.",
+    ("es", "cp1252"): "El presidente anunció más inversión en educación para los niños de España.",
+    ("pl", "cp1250"): "Prezydent ogłosił, że rząd podejmie działania w sprawie środków na zdrowie.",
+    ("cs", "cp1250"): "Vláda České republiky schválila nový zákon o daních, řekl ministr Dvořák.",
+    ("ru", "cp1251"): "Президент объявил о новых мерах поддержки экономики страны в четверг утром.",
+    ("ru", "koi8_r"): "Президент объявил о новых мерах поддержки экономики страны в четверг утром.",
+    ("el", "cp1253"): "Ο πρωθυπουργός ανακοίνωσε νέα μέτρα για την οικονομία της χώρας την Πέμπτη.",
+    ("tr", "cp1254"): "Cumhurbaşkanı dün yaptığı açıklamada yeni önlemlerin alınacağını söyledi.",
+    ("he", "cp1255"): "ראש הממשלה הודיע על צעדים חדשים לכלכלת המדינה ביום חמישי בבוקר.",
+    ("ar", "cp1256"): "أعلن رئيس الوزراء عن إجراءات جديدة لدعم الاقتصاد الوطني صباح يوم الخميس.",
+    ("th", "cp874"): "นายกรัฐมนตรีประกาศมาตรการใหม่เพื่อสนับสนุนเศรษฐกิจของประเทศในเช้าวันพฤหัสบดี",
+    ("ja", "cp932"): "首相は木曜日の朝、国の経済を支援するための新しい措置を発表した。",
+    ("ja", "euc_jp"): "首相は木曜日の朝、国の経済を支援するための新しい措置を発表した。",
+    ("ko", "cp949"): "대통령은 목요일 아침 국가 경제를 지원하기 위한 새로운 조치를 발표했다.",
+    ("zh", "gb18030"): "总统周四上午宣布了支持国家经济的新措施，北京市民表示欢迎。",
+    ("zh", "big5"): "總統週四上午宣布了支持國家經濟的新措施，台北市民表示歡迎。",
+}
+
+
+@pytest.mark.parametrize(("language", "encoding"), SENTENCES)
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_an_encoding_of_old_papers_is_found_and_read(tmp_path, name, language, encoding):
+    text = SENTENCES[language, encoding]
+    line = f'x,"{text}"\n' if name == "a.csv" else f'{{"id": "x", "text": "{text}"}}\n'
+    head = "id,text\n" if name == "a.csv" else ""
+    data = (head + line * 3).encode(encoding)
+    assert raws(read_bytes(tmp_path, name, data)) == [{"id": "x", "text": text}] * 3
+    assert find_encoding(data)[1] >= 0.7
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_an_encoding_with_a_mark_is_read_by_it(tmp_path, name, encoding):
+    text = (samples.jsonl() if name == "a.jsonl" else samples.comma()).decode()
+    data = ("\ufeff" + text).encode(encoding) if encoding[-2:] == "be" else text.encode(encoding)
+    found = raws(read_bytes(tmp_path, name, data))
+    assert [record["text"] for record in found] == [r["text"] for r in samples.RECORDS]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32-le"])
+def test_json_with_a_mark_needs_no_name(tmp_path, encoding):
+    data = ("\ufeff" * (encoding != "utf-16") + samples.jsonl().decode()).encode(encoding)
+    assert len(raws(read_bytes(tmp_path, "a", data))) == len(samples.RECORDS)
+
+
+def test_utf_8_with_damage_stays_utf_8(tmp_path):
+    """A few broken lines are set aside, and turn no other line into another encoding's letters."""
+    lines = [b'{"text": "caf\xc3\xa9 na\xc3\xafve \xe2\x82\xac"}\n'] * 40
+    lines[7] = lines[31] = b'{"text": "broken \xe9t\xe9"}\n'
+    found = read_bytes(tmp_path, "a.jsonl", b"".join(lines))
+    assert bads(found) == [(8, "invalid_utf8"), (32, "invalid_utf8")]
+    assert {record["text"] for record in raws(found)} == {"café naïve €"}
+
+
+def test_one_odd_byte_tells_no_encoding(tmp_path):
+    data = b'{"text": "plain"}\n' * 5 + b'{"text": "caf\xe9"}\n'
+    assert bads(read_bytes(tmp_path, "a.jsonl", data)) == [(6, "invalid_utf8")]
+    text = raws(read_bytes(tmp_path, "b.jsonl", data, encoding="cp1252"))[-1]["text"]
+    assert text == "café"
+
+
+def test_the_reader_says_the_encoding_and_how_sure_it_is(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(
+        "id;text\r\n1;Café déjà vu à l’hôtel\r\n2;Où êtes-vous né\r\n".encode("cp1252")
+    )
+    (file,) = list_files(Source(path=str(path)))
+    reader = open_reader(file, Limits())
+    assert [r.fields["text"] for r in reader] == ["Café déjà vu à l’hôtel", "Où êtes-vous né"]
+    assert reader.note.startswith("read as cp1252, by its bytes, confidence ")
+
+
+def test_an_encoding_that_there_is_not_is_refused():
+    for wrong in ("latin99", "rot13", "hex"):
+        with pytest.raises(ValueError, match="is no encoding of text"):
+            Source(path="a", encoding=wrong)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "a.arrow"])
+def test_names_of_columns_in_another_case_are_found(tmp_path, name):
+    import pyarrow as pa
+
+    record = {"URL": "https://a.example/", "Text": "Some text", "TITLE": "One", "Meta": "x"}
+    data = {
+        "a.csv": samples.comma, "a.jsonl": samples.jsonl,
+        "a.parquet": lambda rows: samples.parquet(pa.Table.from_pylist(rows)),
+        "a.arrow": lambda rows: samples.arrow(pa.Table.from_pylist(rows)),
+    }[name]([record, record])  # fmt: skip
+    expected = {"url": "https://a.example/", "text": "Some text", "title": "One"}
+    assert raws(read_bytes(tmp_path, name, data)) == [expected] * 2
+
+
+def test_names_that_differ_by_case_alone_are_told_apart(tmp_path):
+    record = {"text": "right", "Text": "wrong", "URL": "https://a.example/", "Url": "b"}
+    (found,) = raws(read_bytes(tmp_path, "a.jsonl", samples.jsonl([record])))
+    assert found == {"text": "right"}
