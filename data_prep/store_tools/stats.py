@@ -1,7 +1,7 @@
-"""Counts a store's documents and tokens by country, host, year and source, and their lengths.
+"""Counts a store's documents and tokens by country, host, year, source and fields, and lengths.
 
 One pass over the columns, shard by shard; texts are not read. Memory is that of one shard's
-columns, and 16 bytes a host.
+columns, and 16 bytes a host and a value of a field.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_prep.store_tools.columns import continent_of_country, lengths
+from data_prep.store_tools.fields import FieldCount, FieldTally
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.config.schema import NonNegative, Section
@@ -54,6 +55,7 @@ class StoreStats(Section):
     """What `geo-nemo store stats` finds.
 
     hosts: those with most tokens; `num_hosts` is of all. years: "0" is unknown.
+    fields: of the user's own, and dates and languages; values with most tokens, as many as hosts.
     length_quantiles: tokens of a document, by share; `longest` is the largest.
     other_lengths_from: quantiles at this value are "at least".
     """
@@ -72,6 +74,7 @@ class StoreStats(Section):
     hosts: tuple[Count, ...]
     sources: tuple[Count, ...]
     years: tuple[Count, ...]
+    fields: tuple[FieldCount, ...]
     quality: tuple[Bin, ...]
     lengths: tuple[Bin, ...]
     length_quantiles: dict[str, int]
@@ -129,6 +132,7 @@ class _Tally:
         self._quality = np.zeros(256, np.int64)
         self._length = np.zeros(COUNTED_TOKENS + 1, np.int64)
         self._longest = 0
+        self._fields = FieldTally(store)
 
     def add(self, shard: Shard) -> int:
         """Count a shard's documents; how many have a title."""
@@ -138,6 +142,7 @@ class _Tally:
         _count(self._source, shard.source_code, tokens, shard.source_map)
         _count(self._host, shard.host_code, tokens, shard.host_map)
         _count(self._year, np.clip(shard.year, 0, YEARS - 1), tokens, np.arange(YEARS))
+        self._fields.add(shard, tokens)
         self._quality += np.bincount(shard.quality, minlength=256)
         self._length += np.bincount(
             np.minimum(tokens, COUNTED_TOKENS), minlength=COUNTED_TOKENS + 1
@@ -171,6 +176,7 @@ class _Tally:
             num_hosts=int(np.count_nonzero(self._host[0])),
             hosts=tuple(hosts),
             sources=tuple(_counts(self._source, store.sources)),
+            fields=self._fields.counts(top_hosts),
             years=tuple(_counts(self._year, [str(year) for year in range(YEARS)], sort=False)),
             quality=_bins(self._quality[:101], range(0, 100, 5)),
             lengths=_bins(self._length, (0, *EDGES)),
@@ -218,6 +224,8 @@ def _bins(counts: np.ndarray, edges: Sequence[int]) -> tuple[Bin, ...]:
 
 def _bytes(store: TokenStore) -> int:
     entries = [store.manifest.hosts]
+    for field in store.manifest.fields.values():
+        entries += field.files.values()
     for split in store.manifest.splits.values():
         for shard in split.shards:
             entries += shard.files.values()

@@ -1,6 +1,5 @@
 """Conditions on documents from the words of a command line: `country=gb|ie`, `year>=2020`."""
 
-import difflib
 import operator
 import re
 from collections.abc import Callable, Iterable
@@ -9,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.store_tools.columns import NAMES, NUMBERS, names_of, values_of
+from data_prep.store_tools.fields import field_matcher, one_of
 from geo_nemo.config.errors import UserError
 from geo_nemo.metadata.geography import country_code
 from geo_nemo.store import TokenStore
 from geo_nemo.store.shard import Shard
 
-_FORM = re.compile(r"\s*([a-z_]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*", re.S)
+_FORM = re.compile(r"\s*([a-z][a-z0-9_]*)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*", re.S)
 _COMPARE: dict[str, Callable] = {
     "=": operator.eq,
     "!=": operator.ne,
@@ -32,7 +32,8 @@ Matcher = Callable[[Shard], np.ndarray]
 class Condition:
     """`column sign value|value|...`; several values go with `=` and `!=` only.
 
-    A name may hold `*`, for any characters: `host=*.co.uk`.
+    A name may hold `*`, for any characters: `host=*.co.uk`. A column that is not of NAMES or
+    NUMBERS is a field of the user's own, which the store must have.
     """
 
     column: str
@@ -42,6 +43,8 @@ class Condition:
     def matcher(self, store: TokenStore) -> Matcher:
         """Tells which documents of a shard hold, bool [n]."""
         compare = _COMPARE[self.sign]
+        if self.column not in (*NAMES, *NUMBERS):
+            return field_matcher(store, self.column, self.sign, self.values)
         if self.column in NUMBERS:
             numbers = [int(value) for value in self.values]
             if self.sign not in ("=", "!="):
@@ -51,11 +54,8 @@ class Condition:
             return lambda shard: (
                 np.isin(values_of(store, shard, self.column), numbers) ^ (self.sign == "!=")
             )
-        patterns = [value.lower() for value in self.values]
-        plain = {p for p in patterns if "*" not in p}
-        globs = [re.compile(".*".join(map(re.escape, p.split("*")))) for p in patterns if "*" in p]
-        names = [name.lower() for name in names_of(store, self.column)]
-        table = np.array([n in plain or any(g.fullmatch(n) for g in globs) for n in names], bool)
+        named = one_of(self.values)
+        table = np.array([named(name) for name in names_of(store, self.column)], bool)
         table ^= self.sign == "!="
         return lambda shard: table[values_of(store, shard, self.column)]
 
@@ -107,12 +107,6 @@ def _condition(word: str) -> Condition:
         )
     column, sign, text = form.groups()
     values = tuple(value.strip() for value in text.split("|") if value.strip())
-    known = (*NAMES, *NUMBERS)
-    if column not in known:
-        near = difflib.get_close_matches(column, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UserError(f"--where {word.strip()}: no column {column}, there is "
-                        f"{', '.join(known)}{hint}")  # fmt: skip
     if not values:
         raise UserError(f"--where {word.strip()}: give a value")
     if column in NAMES and sign not in ("=", "!="):

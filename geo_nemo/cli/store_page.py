@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter
 
 from data_prep.store_tools.stats import Bin, Count, StoreStats
 from eval.report.svg import DASHES, MUTED, WIDTHS, bare, colour, inline
+from geo_nemo.cli.store_stats import field_words
 
 SHOWN_COUNTRIES = 30
 PERCENT = {"0.01": "1%", "0.05": "5%", "0.25": "25%", "0.5": "50%", "0.75": "75%", "0.95": "95%",
@@ -54,6 +55,11 @@ def stats_page(stats: StoreStats) -> str:
         hosts_sentence=_hosts_sentence(stats),
         hosts=[[c.name, *_cells(c, stats.tokens)] for c in stats.hosts],
         sources=[[c.name, *_cells(c, stats.tokens)] for c in stats.sources],
+        fields=[
+            (field.name, field_words(field, stats),
+             [[c.name, *_cells(c, stats.tokens)] for c in field.top])
+            for field in stats.fields
+        ],
         about=[
             ["hash", stats.hash],
             ["bytes", f"{stats.bytes:,}"],
@@ -89,7 +95,7 @@ def _sections(years: bool, quality: bool) -> list[tuple[str, str]]:
     found += [("years", "Years")] if years else []
     found += [("lengths", "Length")]
     found += [("quality", "Quality")] if quality else []
-    return [*found, ("hosts", "Hosts and sources"), ("store", "Store")]
+    return [*found, ("hosts", "Hosts, sources, fields"), ("store", "Store")]
 
 
 def _split(split: Any, stats: StoreStats) -> list[str]:

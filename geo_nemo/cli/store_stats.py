@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from data_prep.store_tools.fields import FieldCount, ValueCount
 from data_prep.store_tools.stats import Bin, Count, StoreStats
 
 BAR = 30
@@ -25,6 +26,10 @@ def print_stats(stats: StoreStats, console: Console, top: int) -> None:
     console.print(_counts("Continents", "continent", stats.continents))
     if [count.name for count in stats.years] != ["0"]:
         console.print(_years(stats.years))
+    for field in stats.fields:
+        # Years say more of dates, and a number or text has a line for each document.
+        if field.kind == "category" and field.documents:
+            console.print(_field(field, stats))
     if len(stats.quality) > 1:
         console.print(_histogram("Quality", stats.quality))
     console.print(_histogram("Tokens of a document", octaves(stats.lengths)))
@@ -59,7 +64,9 @@ def _summary(stats: StoreStats) -> Table:
     return table
 
 
-def _counts(title: str, column: str, counts: Sequence[Count], of: int | None = None) -> Table:
+def _counts(
+    title: str, column: str, counts: Sequence[Count | ValueCount], of: int | None = None
+) -> Table:
     table = _table(title, column)
     total = of if of is not None else sum(count.tokens for count in counts)
     for count in counts:
@@ -92,6 +99,23 @@ def _years(years: Sequence[Count]) -> Table:
     return table
 
 
+def _field(field: FieldCount, stats: StoreStats) -> Table:
+    table = _counts(f"Field {field.name}", field.name, field.top, stats.tokens)
+    table.caption = field_words(field, stats)
+    table.caption_justify = "left"
+    return table
+
+
+def field_words(field: FieldCount, stats: StoreStats) -> str:
+    """Of how many documents a field is known, and how many values it has."""
+    known = f"{field.kind}: {field.documents / stats.documents:.1%} of the documents have it"
+    if not field.values:
+        return f"{known}; its values are not numbered"
+    several = ", some of them several values" if field.many else ""
+    more = f", the first {len(field.top)} of them here" if len(field.top) < field.values else ""
+    return f"{known}{several}; {field.values:,} values{more}"
+
+
 def _histogram(title: str, bins: Sequence[Bin]) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("from", justify="right")
@@ -115,7 +139,7 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _cells(count: Count, total: int) -> tuple[str, str, str]:
+def _cells(count: Count | ValueCount, total: int) -> tuple[str, str, str]:
     share = count.tokens / total if total else 0
     return f"{count.documents:,}", f"{count.tokens:,}", f"{share:.1%}"
 

@@ -14,12 +14,11 @@ from functools import cached_property
 
 import numpy as np
 
+from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.store.manifest import field_file
 
 # Between several values of a document, in files and columns that hold text; no value has it.
 SEVERAL = "\x1f"
-# What a document without a value is called where documents are counted.
-UNKNOWN = "unknown"
 
 
 class TextColumn(Sequence[str]):
@@ -100,16 +99,28 @@ class FieldColumn:
     def _lists(self) -> tuple[np.ndarray, np.ndarray]:
         return self._file("item"), self._file("item_end")
 
-    def list_items(self, number: int) -> list[int]:
-        """Numbers of the values of a list of the shard."""
+    @property
+    def num_lists(self) -> int:
+        """Lists of values that documents have, and the one of nothing."""
+        return len(self._lists[1])
+
+    def items_of(self, lists: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the values of rising `lists`, int [m], and the place in `lists` of each."""
         items, ends = self._lists
-        return items[ends.item(number - 1) if number else 0 : ends.item(number)].tolist()
+        lengths = np.diff(ends.astype(np.int64), prepend=0)[lists]
+        of = np.repeat(np.arange(len(lists)), lengths)
+        starts = ends.astype(np.int64)[lists] - lengths
+        within = np.arange(len(of)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return items[starts[of] + within], of
 
     def values(self, number: int) -> tuple[str, ...]:
         """What a number of `local` stands for."""
         if not number:
             return ()
-        numbers = self.list_items(number) if self.is_list else [number]
+        if not self.is_list:
+            return (self.texts[number],)
+        items, ends = self._lists
+        numbers = items[ends.item(number - 1) : ends.item(number)].tolist()
         return tuple(self.texts[each] for each in numbers)
 
     def code_reader(self) -> Callable[[int], int]:
