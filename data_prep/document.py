@@ -13,8 +13,8 @@ class Document:
     id: the record's own; the hash in hex where it has none.
     url: normalised, without tracking, fragment and credentials; host: lower case, ASCII.
     domain: registrable domain; path: path and query, with the leading slash.
-    country, continent: of the table in geo_nemo.metadata.geography.
-    evidence: what told the country: `field`, `outlet`, `domain` or `likely`.
+    country, continent: of the table in geo_nemo.metadata.geography, or its UNKNOWN.
+    evidence: what told the country: `field`, `outlet`, `domain`, `likely` or `unknown`.
     confidence: 0 to 1, of the country; see data_prep.annotate.origin.
     language: ISO 639-1, empty where it was not identified; language_score: 0 to 1.
     date: ISO 8601 day, `2024-05-31`, as far as it is known: `2024-05`, `2024` or empty.

@@ -35,7 +35,9 @@ class Annotator:
     """
 
     def __init__(self, annotate: Annotate):
-        self._origins = OriginRules(load_outlets(annotate.outlets), annotate.countries)
+        self._origins = OriginRules(
+            load_outlets(annotate.outlets), annotate.countries, annotate.keeps_unknown
+        )
         self._languages = frozenset(annotate.languages)
         self._language_score = annotate.language_score
         if annotate.languages:

@@ -10,6 +10,7 @@ carries is kept as a confidence. Its values order the kinds of evidence; they ar
 | 0.85       | the outlet table, which a person reviewed                                |
 | 0.80       | the national domain, which most registries sell to foreigners too        |
 | 0.50       | .gov, .mil or .edu: United States bodies, which write about everywhere   |
+| 0.00       | unknown: nothing tells it, and such documents are kept                   |
 """
 
 from collections.abc import Collection, Iterable
@@ -20,12 +21,19 @@ from types import MappingProxyType
 from data_prep.annotate.outlets import default_outlets, load_outlets
 from data_prep.annotate.urls import HOSTS_CACHED, Host, host_facts, parse
 from data_prep.quarantine import Rejected
-from geo_nemo.metadata.geography import continent_name, countries, country_code
+from geo_nemo.metadata.geography import UNKNOWN, continent_name, countries, country_code
 
 __all__ = ["CONFIDENCE", "Origin", "OriginRules", "countries_of", "load_outlets"]
 
 CONFIDENCE = MappingProxyType(
-    {"confirmed": 0.99, "field": 0.90, "outlet": 0.85, "domain": 0.80, "likely": 0.50}
+    {
+        "confirmed": 0.99,
+        "field": 0.90,
+        "outlet": 0.85,
+        "domain": 0.80,
+        "likely": 0.50,
+        UNKNOWN: 0.0,
+    }
 )
 _ORIGINS_CACHED = 1 << 16
 
@@ -34,7 +42,8 @@ _ORIGINS_CACHED = 1 << 16
 class Origin:
     """Where a record comes from, and by what evidence.
 
-    evidence: `field`, `outlet`, `domain` (national) or `likely` (.gov, .mil, .edu).
+    country, continent: UNKNOWN where nothing tells it.
+    evidence: `field`, `outlet`, `domain` (national), `likely` (.gov, .mil, .edu) or `unknown`.
     confidence: see the table above.
     continent_replaced: the record named another continent that the country also belongs to, and
         was given that of the table.
@@ -50,22 +59,32 @@ class Origin:
 class OriginRules:
     """Applies the rules. `listed`: the countries that are wanted; empty means all.
 
+    keep_unknown: a record of which nothing tells the country is of UNKNOWN, rather than Rejected.
+
     `origin` remembers its last 65,536 answers, `host_country` 131,072 hosts.
     """
 
-    def __init__(self, outlets: dict[str, str], listed: Collection[str] = ()):
+    def __init__(
+        self,
+        outlets: dict[str, str],
+        listed: Collection[str] = (),
+        keep_unknown: bool = False,
+    ):
         self._outlets = outlets
         self._listed = frozenset(listed)
+        self._keep_unknown = keep_unknown
         self.origin = lru_cache(_ORIGINS_CACHED)(self._origin)
         self.host_country = lru_cache(HOSTS_CACHED)(self._host_country)
 
     def _origin(self, country: str | None, continent: str | None, host: Host) -> Origin:
         """The origin of a record with these fields and host. Raises Rejected."""
         code, evidence, confidence = self._country(country, host)
+        if code == UNKNOWN:
+            return Origin(UNKNOWN, UNKNOWN, evidence, confidence, False)
         if self._listed and code not in self._listed:
             raise Rejected("country_not_listed", code)
         entry = countries()[code]
-        if continent is None:
+        if continent is None or continent.casefold() == UNKNOWN:
             return Origin(code, entry.continent, evidence, confidence, False)
         name = continent_name(continent)
         if name is None:
@@ -77,13 +96,15 @@ class OriginRules:
 
     def _country(self, field: str | None, host: Host) -> tuple[str, str, float]:
         code = None
-        if field is not None:
+        if field is not None and field.casefold() != UNKNOWN:
             code = country_code(field)
             if code is None:
                 detail = f"{field[:80]!r} is neither a code (fr, FRA) nor an English name"
                 raise Rejected("unknown_country", detail)
         told, by = self.host_country(host.name)
         if code is None:
+            if told is None and self._keep_unknown:
+                return UNKNOWN, UNKNOWN, CONFIDENCE[UNKNOWN]
             if told is None:
                 raise Rejected("no_country", host.name)
             return told, by, CONFIDENCE[by]

@@ -37,7 +37,7 @@ from data_prep.corpus_out.summary import SUMMARY_NAME
 from data_prep.engine import Receipt
 from data_prep.ingest import Ingest
 from data_prep.splits import DROPS
-from geo_nemo.metadata.geography import continent_of, countries
+from geo_nemo.metadata.geography import UNKNOWN, continent_of, countries
 from geo_nemo.store.manifest import MANIFEST_NAME, SPLITS, Manifest, read_manifest
 
 STORE_FOLDER = "store"
@@ -73,7 +73,7 @@ def gather(config: Prep) -> CardData:
         steps=steps(dropped),
         splits=splits,
         continents={country: continent_of(country) for country in present},
-        country_names={country: countries()[country].name for country in present},
+        country_names={c: UNKNOWN if c == UNKNOWN else countries()[c].name for c in present},
         hosts=_most(hosts),
         distinct_hosts=len(hosts),
         clusters=_clusters(config),

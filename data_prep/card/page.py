@@ -16,6 +16,7 @@ from data_prep.card.words import (
     count,
     drops_file,
     few_tests,
+    known_countries,
     limits,
     lost_files,
     lost_how,
@@ -189,7 +190,7 @@ def _tiles(data: CardData) -> list[tuple[str, str, str]]:
     text_bytes = sum(split.text_bytes for split in data.splits.values())
     found += [
         ("of text", size(text_bytes), f"{count(text_bytes)} bytes of UTF-8"),
-        ("countries", count(len(data.continents)), ""),
+        ("countries", count(len(known_countries(data))), ""),
         ("hosts", short(data.distinct_hosts), count(data.distinct_hosts)),
         ("years", years(data), ""),
     ]

@@ -19,6 +19,7 @@ from data_prep.engine.receipt import task_key
 from data_prep.ingest import PartRef, all_parts
 from data_prep.parts import COUNTS, read_part, read_rows
 from data_prep.splits import OUTCOMES, content_draws, final_keys, final_outcomes
+from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.store.manifest import SPLITS
 
 PROFILE_VERSION = "2"
@@ -101,7 +102,7 @@ class PartProfile:
 
     def _find_examples(self, batch: pa.RecordBatch, train: np.ndarray, draws: np.ndarray) -> None:
         continents = batch["continent"].take(pa.array(train)).to_pylist()
-        for continent in set(continents):
+        for continent in set(continents) - {UNKNOWN}:
             mine = train[[name == continent for name in continents]]
             row = int(mine[np.argmin(draws[mine])])
             found = int(draws[row]), self._seen + row

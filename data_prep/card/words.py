@@ -4,12 +4,14 @@ import re
 from typing import Any
 
 from data_prep.card.data import CardData
+from geo_nemo.metadata.geography import UNKNOWN
 
 EVIDENCE = {
     "field": "the record says so",
     "outlet": "the outlet table lists the host",
     "domain": "the national domain of the host",
     "likely": "likely from the domain (.gov, .edu, .mil), with no other evidence",
+    UNKNOWN: "nothing tells it; the model is told no country",
 }
 MASKED = {
     "email": "e-mail addresses",
@@ -88,10 +90,15 @@ def summary(data: CardData) -> str:
     tokens = "" if data.tokens is None else f" ({short(data.tokens)} tokens)"
     return (
         f"{plural(data.documents, 'document')}{tokens} from "
-        f"{plural(len(data.continents), 'country', 'countries')} and "
+        f"{plural(len(known_countries(data)), 'country', 'countries')} and "
         f"{plural(data.distinct_hosts, 'host')}: {share(data.documents, data.found)} of "
         f"{plural(data.found, 'record')}."
     )
+
+
+def known_countries(data: CardData) -> list[str]:
+    """Countries of the documents, without those of which nothing tells it."""
+    return [country for country in data.continents if country != UNKNOWN]
 
 
 def years(data: CardData) -> str:
@@ -131,6 +138,12 @@ def limits(data: CardData) -> list[str]:
         found.append(
             f"The country of {share(inferred, data.documents)} of the documents is inferred from "
             "the host's domain. It is where the outlet is, not what the text is about."
+        )
+    unknown = evidence.get(UNKNOWN, 0)
+    if unknown:
+        found.append(
+            f"Nothing tells the country of {share(unknown, data.documents)} of the documents: they "
+            "are trained without one. geo-nemo outlets has a table to fill in."
         )
     undated = total(data, "years").get("0", 0)
     if undated:
@@ -193,7 +206,7 @@ def few_tests(data: CardData) -> list[str]:
     tests = data.splits["test"].countries
     return [
         country
-        for country in data.continents
+        for country in known_countries(data)
         if country not in tests or tests[country].documents < FEW_TEST_DOCUMENTS
     ]
 

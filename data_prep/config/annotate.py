@@ -1,6 +1,6 @@
 """What is found out about a document: its origin, language, date and quality."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import field_validator
 
@@ -14,14 +14,24 @@ class Annotate(Section):
     outlets: a table of the user's own, CSV with columns host,country; it goes before the default.
     countries: the corpus's countries; each must have documents, and records of others are
         quarantined. Empty: every country that is there.
+    on_unknown_country: `keep` or `drop` documents of which nothing tells the country; where it is
+        not given they are dropped if `countries` names some, and else kept.
     languages: ISO 639-1 codes to keep; empty keeps all, and identifies none.
     language_score: a document whose language is less certain is quarantined.
     """
 
     outlets: str | None = None
     countries: tuple[str, ...] = ()
+    on_unknown_country: Literal["keep", "drop"] | None = None
     languages: tuple[str, ...] = ()
     language_score: Probability = 0.65
+
+    @property
+    def keeps_unknown(self) -> bool:
+        """Whether a document of unknown country is kept."""
+        if self.on_unknown_country is None:
+            return not self.countries
+        return self.on_unknown_country == "keep"
 
     @field_validator("countries", "languages", mode="before")
     @classmethod

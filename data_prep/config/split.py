@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from geo_nemo.config.schema import NonNegative, Positive, Probability, Section
-from geo_nemo.metadata.geography import country_code
+from geo_nemo.metadata.geography import UNKNOWN, country_code
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -83,7 +83,7 @@ class Balance(Section):
     def _known_countries(cls, value: dict[str, float]) -> dict[str, float]:
         known = {}
         for name, number in value.items():
-            code = country_code(name)
+            code = UNKNOWN if name == UNKNOWN else country_code(name)
             if code is None:
                 raise ValueError(
                     f"{name!r} is neither a code (fr, FRA) nor an English name of a country"

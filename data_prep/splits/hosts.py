@@ -14,9 +14,9 @@ import numpy as np
 from data_prep.config import Splits
 from data_prep.splits.draws import TEST_DRAW, VALIDATION_DRAW, contained, uniform_bits
 from data_prep.splits.quotas import first_fit, quota_by_share, quotas_by_continent
-from data_prep.splits.rules import CODES
+from data_prep.splits.rules import CODES, INDEX
 from geo_nemo.config.errors import UserError
-from geo_nemo.metadata.geography import continent_of
+from geo_nemo.metadata.geography import UNKNOWN, continent_of
 
 LEAST_FILLED = 0.9
 _MERGE_AT = 1 << 20
@@ -97,7 +97,7 @@ def _check_filled(hosts: Hosts, test: np.ndarray, goal: int) -> None:
     given: Counter[str] = Counter()
     chosen = contained(test, hosts.unit)
     by_country = np.bincount(hosts.home, hosts.documents * chosen, len(CODES))
-    for number in np.unique(hosts.home):
+    for number in np.setdiff1d(hosts.home, INDEX[UNKNOWN]):
         given[continent_of(CODES[number])] += int(by_country[number])
     for continent, documents in sorted(given.items()):
         if documents < LEAST_FILLED * goal:

@@ -7,7 +7,7 @@ import numpy as np
 
 from data_prep.config import Splits
 from geo_nemo.config.errors import UserError
-from geo_nemo.metadata.geography import continent_of
+from geo_nemo.metadata.geography import UNKNOWN, continent_of
 
 
 def quota_by_share(splits: Splits, total: int, in_share: int) -> int:
@@ -33,9 +33,10 @@ def quotas_by_continent(
     """
     goal = splits.test_per_continent
     members: dict[str, list[str]] = defaultdict(list)
-    for country in sorted(totals):
+    for country in sorted(totals.keys() - {UNKNOWN}):
         members[continent_of(country)].append(country)
-    quotas = {}
+    # Of no continent: all of it is to train on.
+    quotas = {UNKNOWN: 0} if UNKNOWN in totals else {}
     for continent, countries in sorted(members.items()):
         total = sum(totals[c] for c in countries)
         if total < 2 * goal:

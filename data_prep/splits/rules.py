@@ -15,11 +15,11 @@ from data_prep.splits.draws import (
     uniform_bits,
 )
 from data_prep.splits.outcomes import NOT_KEPT, OVER_CAP, TEST, TRAIN, VALIDATION
-from geo_nemo.metadata.geography import countries
+from geo_nemo.metadata.geography import UNKNOWN, countries
 
 By = Literal["cluster", "host", "year"]
 # A country's number here, one byte a document.
-CODES = tuple(sorted(countries()))
+CODES = (*sorted(countries()), UNKNOWN)
 INDEX = {code: number for number, code in enumerate(CODES)}
 
 

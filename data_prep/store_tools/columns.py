@@ -56,7 +56,7 @@ def documents(
     """
     if chosen is None:
         chosen = np.arange(shard.num_documents)
-    hosts, countries = store.hosts, store.countries
+    hosts, origins = store.hosts, store.origins
     paths, fields = stored_paths(shard, chosen), shard.fields
     for start in range(0, len(chosen), CHUNK):
         rows = chosen[start : start + CHUNK]
@@ -74,11 +74,11 @@ def documents(
             *columns, strict=True
         ):
             scheme, path = split_scheme(next(paths)) if with_path else (DEFAULT_SCHEME, "")
-            code = countries[country]
+            code, continent = origins[country]
             record = MetadataRecord(
                 host=hosts[host],
                 country=code,
-                continent=store.continent_of[code],
+                continent=continent,
                 path=path,
                 scheme=scheme,
                 year=year,

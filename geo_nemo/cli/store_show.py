@@ -23,6 +23,7 @@ from geo_nemo.data.render import (
 )
 from geo_nemo.data.rows import Row, build_row
 from geo_nemo.metadata.compose import Composer
+from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.metadata.record import Kind
 from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store import TokenStore
@@ -74,7 +75,7 @@ def show_document(
     split, tokenizer = store.split(split_name), store.tokenizer()
     record, title, body = split.record(index), split.title(index), split.body(index)
     composed = Composer(policy, tokenizer).compose(record, title, body)
-    country = store.countries.index(record.country)
+    country = int(split.country[index])
     row = build_row(
         [composed], [country], len(composed.ids) - 1, tokenizer.pad_id, policy.mask_loss
     )
@@ -83,10 +84,11 @@ def show_document(
     columns = (
         ("document", f"{index:,} of {len(split):,} in {split_name}"),
         ("url", f"{record.scheme}://{record.host}{record.path}"),
-        ("country", f"{record.country}, {record.continent}"),
+        ("country", ", ".join(filter(None, (record.country, record.continent))) or UNKNOWN),
         ("year", str(year) if year else "unknown"),
         ("quality", str(split.quality[index])),
         ("source", store.sources[split.source[index]]),
+        *record.extra.items(),
         ("hash", f"{content:016x}"),
         ("cluster", "its own" if cluster == content else f"{cluster:016x}"),
         ("tokens", f"title {len(title):,}, body {len(body):,}"),

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+# What stores, corpora and counts call the country and continent of a document that tells neither.
+UNKNOWN = "unknown"
 CONTINENTS = ("Africa", "America", "Asia", "Europe", "Oceania")
 
 _LETTERS = re.compile(r"[a-z]+")
@@ -103,8 +105,8 @@ def continent_name(value: str) -> str | None:
 
 
 def continent_of(code: str) -> str:
-    """The continent of a country of the table. KeyError for another code."""
-    return countries()[code].continent
+    """The continent of a country of the table, UNKNOWN of UNKNOWN. KeyError for another code."""
+    return UNKNOWN if code == UNKNOWN else countries()[code].continent
 
 
 def national_country(host: str) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.config.remote import is_remote
+from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.metadata.record import KEY_OF, NOTHING, MetadataRecord
 from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store.field_column import DocumentFields, FieldValues, TextColumn
@@ -52,6 +53,7 @@ class Split:
         counts = [shard.num_documents for shard in self._shards]
         self._starts = [0, *accumulate(counts)]
         self._codes: dict[str, np.ndarray] = {}
+        self._origins = store.origins
 
     def __len__(self) -> int:
         return self.num_documents
@@ -159,7 +161,7 @@ class Split:
     def record(self, index: int) -> MetadataRecord:
         """Metadata of document `index`."""
         shard, i = self._locate(index)
-        country = self.countries[shard.country_map[shard.country_code[i]]]
+        country, continent = self._origins[shard.country_map[shard.country_code[i]]]
         try:
             scheme, path = split_scheme(shard.paths[i])
         except (ValueError, IndexError) as error:
@@ -167,7 +169,7 @@ class Split:
         return MetadataRecord(
             host=self.hosts[shard.host_map[shard.host_code[i]]],
             country=country,
-            continent=self.continent_of[country],
+            continent=continent,
             path=path,
             scheme=scheme,
             year=shard.year.item(i),
@@ -297,6 +299,12 @@ class TokenStore:
     def lists(self) -> frozenset[str]:
         """Fields of the user's own of which a document may have several values."""
         return frozenset(name for name, entry in self.manifest.fields.items() if entry.many)
+
+    @property
+    def origins(self) -> list[tuple[str, str]]:
+        """Country and continent of a record by the index of its country; empty where unknown."""
+        told = [(c, self.continent_of[c]) for c in self.countries]
+        return [("", "") if country == UNKNOWN else (country, of) for country, of in told]
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -66,8 +66,8 @@ def test_each_bad_record_has_its_reason_and_line(tmp_path):
         record(13, url="https://startup.io/x", country=None),
         record(14),
     ]
-    limits = {"record_bytes": 4000}
-    output = build(tmp_path, write_jsonl(tmp_path / "a.jsonl.gz", rows), limits=limits)
+    settings = {"limits": {"record_bytes": 4000}, "annotate": {"on_unknown_country": "drop"}}
+    output = build(tmp_path, write_jsonl(tmp_path / "a.jsonl.gz", rows), **settings)
     assert places(output) == sorted(
         (reason, "a.jsonl.gz", line)
         for reason, line in [

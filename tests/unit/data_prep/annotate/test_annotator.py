@@ -177,7 +177,7 @@ def test_a_whole_number_that_became_a_float_is_an_id():
 @pytest.mark.parametrize("url", ["http://192.168.0.1:80/x", "http://[2001:db8::1]/x"])
 def test_an_address_needs_a_country_of_the_record(url):
     assert annotate(url=url).confidence == 0.9
-    assert reason(url=url, country=None) == "no_country"
+    assert annotate(url=url, country=None).country == "unknown"
 
 
 def test_punycode_and_unicode_hosts_are_one():
