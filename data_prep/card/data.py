@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from geo_nemo.config.schema import NonNegative, Section
 
@@ -123,6 +123,23 @@ class FileNote(Section):
     note: str
 
 
+class FieldFacts(Section):
+    """A metadata field of the user's own.
+
+    kind: its type. numbered: its values are few enough to make groups; only then are they counted.
+    documents: that have it. values: how many there are. top: the most frequent, with their
+    documents. changed: values by what was changed in them, or is to be told of them; see
+    data_prep.annotate.own_fields.
+    """
+
+    kind: str
+    numbered: bool
+    documents: NonNegative
+    values: NonNegative
+    top: dict[str, NonNegative]
+    changed: dict[str, NonNegative]
+
+
 class CardData(Section):
     """All counts of one preparation.
 
@@ -131,7 +148,8 @@ class CardData(Section):
     hosts: those with most documents. distinct_hosts: of all splits.
     masked: places in titles and texts where something was masked, by kind. settings: of the
     config, without folders and execution. lost: files that are no input, or in part. notes: of
-    how files were read. hashes: that identify what was made, by what they are of.
+    how files were read. fields: metadata fields of the user's own, by name. hashes: that identify
+    what was made, by what they are of.
     """
 
     format_version: Literal[1] = 1
@@ -152,6 +170,7 @@ class CardData(Section):
     inputs: tuple[InputFile, ...]
     lost: tuple[LostFile, ...] = ()
     notes: tuple[FileNote, ...] = ()
+    fields: dict[str, FieldFacts] = Field(default_factory=dict)
     settings: dict[str, Any]
     hashes: dict[str, str]
 

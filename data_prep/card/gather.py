@@ -29,6 +29,7 @@ from data_prep.card.data import (
     SplitCount,
     TokenizerFacts,
 )
+from data_prep.card.fields import field_facts
 from data_prep.card.profile import COUNTED, HOSTS_NAME, Profile
 from data_prep.card.steps import steps
 from data_prep.config import Prep
@@ -84,6 +85,7 @@ def gather(config: Prep) -> CardData:
         inputs=inputs,
         lost=tuple(LostFile(**entry) for counts in ingested for entry in counts.get("lost", ())),
         notes=tuple(FileNote(**entry) for counts in ingested for entry in counts.get("notes", ())),
+        fields=field_facts(config, Path(config.output) / STORE_FOLDER, ingested),
         settings=settings,
         hashes=_hashes(config, inputs, settings),
     )

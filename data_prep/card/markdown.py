@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from data_prep.card.data import CardData
+from data_prep.card.fields import field_notes, shown_values, value_words
 from data_prep.card.page import COMMAND, SHOWN_INPUTS, continents, places, reasons
 from data_prep.card.words import (
     EVIDENCE,
@@ -24,6 +25,7 @@ from data_prep.card.words import (
     years,
 )
 
+SHOWN_VALUES = 8
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 
 
@@ -62,6 +64,7 @@ def to_markdown(data: CardData) -> str:
         _counts(("language", "documents"), total(data, "languages"), data,
                 {"": "not identified"}),
         _counts(("source", "documents"), total(data, "sources"), data),
+        *_fields(data),
         "## How the country was known",
         _table(
             ("evidence", "documents", "share", "meaning"),
@@ -149,6 +152,19 @@ def _counts(
         row = [shown, count(number)]
         rows.append(row if data is None else [*row, share(number, data.documents)])
     return _table([*head] if data is None else [*head, "share"], rows)
+
+
+def _fields(data: CardData) -> list[str]:
+    if not data.fields:
+        return []
+    rows = [
+        (text(name), field.kind, count(field.documents), share(field.documents, data.documents),
+         value_words(field), ", ".join(map(text, shown_values(field, SHOWN_VALUES))))
+        for name, field in data.fields.items()
+    ]  # fmt: skip
+    head = ("field", "type", "documents", "share", "values", "those with most tokens")
+    notes = "\n".join(f"- {text(line)}" for line in field_notes(data))
+    return ["### Metadata of the input", _table(head, rows), notes]
 
 
 def _clusters(data: CardData) -> str:

@@ -9,6 +9,7 @@ from jinja2 import Environment, StrictUndefined
 
 from data_prep.card import figures
 from data_prep.card.data import CardData
+from data_prep.card.fields import field_notes, value_words
 from data_prep.card.steps import meaning
 from data_prep.card.words import (
     EVIDENCE,
@@ -94,6 +95,11 @@ def to_html(data: CardData) -> str:
             {n or "not identified": v for n, v in total(data, "languages").items()}
         ),
         sources=figures.bars(total(data, "sources")),
+        fields=[
+            (name, field, value_words(field), figures.bars(field.top))
+            for name, field in data.fields.items()
+        ],
+        field_notes=field_notes(data),
         hosts=_hosts(data),
         host_share=share(sum(h.documents for h in data.hosts), data.documents),
         evidence=figures.bars(total(data, "evidence")),

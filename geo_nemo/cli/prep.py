@@ -20,6 +20,7 @@ EXAMPLE = (
 )
 
 EXIT_LOST = 1
+SHOWN_VALUES = 5
 SHOWN_LOST = 20
 
 
@@ -138,6 +139,23 @@ def _lost_lines(card: "CardData") -> list[str]:
     return [lost_files(card), *map(visible, lines)]
 
 
+def _fields(card: "CardData") -> Table:
+    """Metadata fields of the user's own: who has them, and their values."""
+    from data_prep.card.fields import shown_values, value_words
+    from data_prep.card.words import share, visible
+
+    table = Table(title="Metadata of the input", title_justify="left")
+    table.add_column("field")
+    for name in ("documents", "share", "values"):
+        table.add_column(name, justify="right")
+    table.add_column("those with most tokens", overflow="fold")
+    for name, field in card.fields.items():
+        most = escape(visible(", ".join(shown_values(field, SHOWN_VALUES))))
+        part = share(field.documents, card.documents)
+        table.add_row(name, f"{field.documents:,}", part, value_words(field), most)
+    return table
+
+
 def print_result(output: str, seconds: dict[str, float], console: Console) -> None:
     """What was kept, what was not and why, and where everything is."""
     if "card" not in seconds:
@@ -145,6 +163,7 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
             console.print(f"{name}: {value:.1f} s", highlight=False)
         return
     from data_prep.card import CardData
+    from data_prep.card.fields import field_notes
     from data_prep.card.page import continents, reasons
     from data_prep.card.words import empty_splits, summary
 
@@ -166,6 +185,8 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
     for place in continents(card):
         kept.add_row(place.name, *place.splits, place.tokens)
     console.print(kept)
+    if card.fields:
+        console.print(_fields(card))
     console.print(summary(card), highlight=False)
     if empty_splits(card):
         console.print(empty_splits(card), style="yellow", highlight=False)
@@ -173,6 +194,8 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
     for file in card.notes[:SHOWN_LOST]:
         console.print(f"{file.name}: {file.note}", highlight=False, markup=False, soft_wrap=True)
+    for line in field_notes(card):
+        console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     size, spent = card.text_bytes / 1e6, sum(seconds.values())
     console.print(f"{size:,.1f} MB of records, {spent:.1f} s in this run", highlight=False)
     click.echo(f"store: {folder / 'store'}")

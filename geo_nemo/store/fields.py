@@ -45,11 +45,11 @@ def check_columns(policy: MetadataPolicy, store: TokenStore | Split, key: str) -
             raise UserError(
                 f"{key}: {line.name} as {line.form} needs the column {missing[0]}, which "
                 f"{store.root} does not keep: it keeps {', '.join(own)}{hint}; make the store anew "
-                f"with geo-nemo prep run from input that has it"
+                f"with {_command(missing[0])}"
             )
         raise UserError(
-            f"{key}: no field {line.name}, {unknown_field(line.name, own)}; a column of your "
-            f"input is kept where geo-nemo prep run is told to"
+            f"{key}: no field {line.name}, {unknown_field(line.name, own)}; a column of your input "
+            f"becomes one by geo-nemo prep run ... fields.extra.{line.name}=COLUMN"
         )
 
 
@@ -66,6 +66,15 @@ def check_fields(policy: MetadataPolicy, split: Split, key: str) -> None:
                 f"{line.name} ({', '.join(line.columns)}): leave it out, or make the store from "
                 f"input that has it"
             )
+
+
+def _command(column: str) -> str:
+    """What makes a store that keeps a column."""
+    if column == "language":
+        return "geo-nemo prep run ... fields.language=COLUMN, or annotate.languages=[en]"
+    if column == "date":
+        return "geo-nemo prep run ... fields.date=COLUMN from input with dates"
+    return f"geo-nemo prep run ... fields.extra.{column}=COLUMN"
 
 
 def _quarters(store: TokenStore | Split) -> str:

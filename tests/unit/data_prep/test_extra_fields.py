@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from data_prep.annotate.own_fields import OwnFields, mixed
 from data_prep.card import CardData
+from data_prep.card.fields import field_notes
 from data_prep.config import Prep
 from data_prep.corpus_out import read_corpus
 from data_prep.extra_fields import summed_fields
@@ -405,5 +406,35 @@ def test_input_without_such_fields_has_the_key_that_it_had():
     assert "extra" not in config.input[0].key and "set" not in config.input[0].key
 
 
-def test_the_card_is_whole(made):
-    assert CardData.model_validate_json(Path(made.output, "report.json").read_bytes()).documents
+def test_the_card_tells_of_each_field(made):
+    card = CardData.model_validate_json(Path(made.output, "report.json").read_bytes())
+    assert list(card.fields) == ["license", "price", "topic", "topics"]
+    topic, topics, price = (card.fields[name] for name in ("topic", "topics", "price"))
+    assert (topic.documents, topic.values, topic.numbered) == (8, 3, True)
+    assert topic.top == {"sport": 3, "arts & books": 3, "é — politics": 2}
+    assert topics.top == {"a": 9, "b": 6, "c": 3} and topics.changed["several"] == 6
+    assert price.changed == {"unusable": 1}
+    notes = field_notes(card)
+    assert "price: 1 values could not be used, and are missing" in notes
+    markdown = Path(made.output, "card.md").read_text()
+    assert "| topic | category | 8 |" in markdown and all(note in markdown for note in notes)
+    assert "arts &amp; books" in Path(made.output, "card.html").read_text()
+
+
+def test_the_card_tells_what_was_changed_and_of_a_million_categories(tmp_path):
+    values = ["x" * 300, "two\nlines", "<|end_of_text|>", 7, True, {"a": 1}]
+    given = [record(i) | {"section": values[i % 6], "by": f"author {i}"} for i in range(12)]
+    config = prep_of(tmp_path, given, fields={"extra": {"topic": "section", "author": "by"}},
+                     limits={"max_values": 8})  # fmt: skip
+    run_prep(config)
+    card = CardData.model_validate_json(Path(config.output, "report.json").read_bytes())
+    assert field_notes(card) == [
+        "author: it has more than limits.max_values=8 values, and is kept as free text: documents "
+        "are told it, and it makes no groups",
+        "topic: 2 values cut to max_value_bytes",
+        "topic: 2 values with line breaks, now spaces",
+        "topic: 2 values with the name of a control token, which stays text",
+        "topic: 2 values could not be used, and are missing",
+        "topic: of its values 6 are text, 2 are numbers, 2 are true or false; all are written as "
+        "text",
+    ]
