@@ -1,16 +1,26 @@
-"""From chosen options to tables: accuracy by kind, run and arm, and paired differences."""
+"""From chosen options to tables: accuracy by kind, run and arm, paired differences, locale switch.
+
+Where some questions are kept for choices, the scoring rule is the one with the highest accuracy on
+them, and they are in no table.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
+from eval import switch
 from eval.arms import generator
 from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums, wilson_interval
+from eval.config import CONTRAST
 from eval.matrix import Effect, Key
-from eval.questions import Answers, QuestionSet, chance
+from eval.question_files import QuestionSet
+from eval.questions import Answers, chance
+from eval.significance import cluster_sums, holm, mcnemar
 
-RULES = ("by_sum", "by_mean")
+# The rules of an evaluation that names none.
+DEFAULT_RULES = ("by_sum", "by_mean")
 
 
 def tables(
@@ -21,54 +31,128 @@ def tables(
     samples: int,
     confidence: float,
     seed: int,
-) -> dict[str, list[dict]]:
-    """`cells`: accuracy of each (kind, group, run, arm, rule) with Wilson's interval; `effects`:
-    paired differences of accuracy with a bootstrap interval over questions, `by_sum`, in all
-    countries together; null below `MIN_DOCUMENTS` questions.
+    rules: Sequence[str] = DEFAULT_RULES,
+    for_choices: np.ndarray | None = None,
+    off_distribution: Mapping[str, bool] | None = None,
+) -> dict[str, Any]:
+    """`cells`: accuracy of each (kind, group, run, arm, rule) with Wilson's interval.
+
+    `effects`: paired differences by the rule that counts, in all countries together, with a
+    bootstrap interval over questions (one that stands again goes with the first), one over
+    countries, McNemar's p, and Holm's over the table; intervals are null below `MIN_DOCUMENTS`
+    questions, or countries. `switch`: eval/switch.py.
+
+    for_choices: bool [questions]. off_distribution: run -> whether it never was told an origin.
     """
+    if for_choices is None:
+        for_choices = np.zeros(len(asked.questions), bool)
+    rule, chosen_on = _rule(asked, answers, rules, for_choices)
+    reported = np.flatnonzero(~for_choices)
+    if for_choices.any():
+        asked = _taken(asked, reported)
+        answers = {key: _answers(found, reported) for key, found in answers.items()}
     right = np.array([question.answer for question in asked.questions])
+    measured = {key: found for key, found in answers.items() if key[1] != CONTRAST}
     cells, differences = [], []
     for kind, group, name, places in _groups(asked):
         head = {"kind": kind, "group": group, "name": name, "questions": len(places)}
-        for (run, arm), answer in answers.items():
-            for rule in RULES:
-                correct = int((getattr(answer, rule)[places] == right[places]).sum())
+        for (run, arm), answer in measured.items():
+            for each in rules:
+                correct = int((getattr(answer, each)[places] == right[places]).sum())
                 low, high = wilson_interval(correct, len(places), confidence)
                 cells.append({
-                    **head, "run": run, "arm": arm, "rule": rule, "correct": correct,
+                    **head, "run": run, "arm": arm, "rule": each, "correct": correct,
                     "accuracy": correct / len(places), "low": low, "high": high,
                     "chance": chance([asked.questions[p] for p in places]),
                 })  # fmt: skip
         if group != "all":
             continue
-        keys = list(answers)
-        hits = np.stack([answers[key].by_sum[places] == right[places] for key in keys], axis=1)
-        rates = None
-        if len(places) >= MIN_DOCUMENTS:
-            rng = generator(seed, f"questions/{kind}")
-            rates = resampled_sums(hits.astype(np.float64), samples, rng) / len(places)
+        keys = list(measured)
+        hits = np.stack([getattr(measured[k], rule)[places] == right[places] for k in keys], axis=1)
+        countries = np.array([asked.questions[p].country for p in places])
+        same = asked.repeats[places]
+        once = len(set(same.tolist())) == len(same)
+        rates = _rates(hits, None if once else same, samples, generator(seed, f"questions/{kind}"))
+        by_country = _rates(hits, countries, samples, generator(seed, f"questions/{kind}/country"))
         for effect in wanted:
             i, j = keys.index(effect.of), keys.index(effect.against)
-            low = high = None
-            if rates is not None:
-                low, high = map(float, percentile_interval(rates[:, i] - rates[:, j], confidence))
+            low, high = _interval(rates, i, j, confidence)
+            country_low, country_high = _interval(by_country, i, j, confidence)
             difference = float(hits[:, i].mean() - hits[:, j].mean())
             differences.append({
                 **head, **asdict(effect), "difference": difference, "low": low, "high": high,
+                "country_low": country_low, "country_high": country_high,
+                "p": mcnemar(hits[:, i], hits[:, j]),
             })  # fmt: skip
-    return {"cells": cells, "effects": differences}
+    for line, corrected in zip(differences, holm([d["p"] for d in differences]), strict=True):
+        line["p_holm"] = corrected
+    switched = switch.table(
+        asked.questions, answers, off_distribution or {}, rule,
+        samples=samples, confidence=confidence, seed=seed,
+    )  # fmt: skip
+    return {
+        "rule": rule, "rules": list(rules), "chosen_on": chosen_on, "cells": cells,
+        "effects": differences, "switch": switched,
+    }  # fmt: skip
+
+
+def _rule(
+    asked: QuestionSet, answers: Mapping[Key, Answers], rules: Sequence[str], mask: np.ndarray
+) -> tuple[str, dict[str, Any] | None]:
+    """The rule that counts, and how it did where it was chosen; the first of equals."""
+    if not mask.any():
+        return rules[0], None
+    right = np.array([question.answer for question in asked.questions])[mask]
+    rates = {
+        rule: float(np.mean([(getattr(of, rule)[mask] == right).mean() for of in answers.values()]))
+        for rule in rules
+    }
+    return max(rules, key=lambda rule: rates[rule]), {"questions": int(mask.sum()), "rates": rates}
+
+
+def _rates(
+    hits: np.ndarray, clusters: np.ndarray | None, samples: int, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Accuracies over resamples of questions, or of whole clusters; [samples, keys]."""
+    values = np.concatenate([hits, np.ones((len(hits), 1))], axis=1).astype(np.float64)
+    if clusters is not None:
+        values = cluster_sums(values, clusters)
+    if len(values) < MIN_DOCUMENTS:
+        return None
+    drawn = resampled_sums(values, samples, rng)
+    return drawn[:, :-1] / drawn[:, -1:]
+
+
+def _interval(
+    rates: np.ndarray | None, of: int, against: int, confidence: float
+) -> tuple[float | None, float | None]:
+    if rates is None:
+        return None, None
+    low, high = percentile_interval(rates[:, of] - rates[:, against], confidence)
+    return float(low), float(high)
+
+
+def _taken(asked: QuestionSet, places: np.ndarray) -> QuestionSet:
+    return QuestionSet(
+        [asked.questions[p] for p in places], [asked.orders[p] for p in places], asked.skipped
+    )
+
+
+def _answers(found: Answers, places: np.ndarray) -> Answers:
+    return replace(found, **{n: v[places] for n, v in vars(found).items() if v is not None})
 
 
 def _groups(asked: QuestionSet) -> list[tuple[str, str, str, np.ndarray]]:
     """(kind, group, name, places) for every kind that is asked: all, continents, countries."""
     kinds = np.array([question.kind for question in asked.questions])
     found = []
-    for kind in ("local", "shared"):
+    for kind in sorted(set(kinds.tolist()), key=lambda k: (_ORDER.get(k, len(_ORDER)), k)):
         mine = np.flatnonzero(kinds == kind)
-        if not len(mine):
-            continue
         found.append((kind, "all", "all", mine))
         for group in ("continent", "country"):
             names = np.array([getattr(asked.questions[p], group) for p in mine])
             found += [(kind, group, str(name), mine[names == name]) for name in np.unique(names)]
     return found
+
+
+_ORDER = {"local": 0, "explicit": 1, "ambiguous": 2, "shared": 3}

@@ -13,10 +13,15 @@ from geo_nemo.config.section import NonNegative, Positive, Section, Seed
 
 # Named in eval/arms.py; each but the first four is asked for.
 ARMS = ("with", "without", "shuffled", "wrong_country")
-OTHER_ARMS = ("plain", "invented_host")
+OTHER_ARMS = ("plain", "invented_host", "contrast")
 ARM = rf"^({'|'.join(ARMS + OTHER_ARMS)}|(only|no|other)_[A-Za-z0-9_]+)$"
 # A question's wrong country is its control; a shuffle of questions would add nothing to it.
 NO_QUESTION_ARM = "shuffled"
+# Asks a question as if in the country of its contrast answer; documents have none.
+CONTRAST = "contrast"
+QUESTION_FIELDS = ("id", "kind", "country", "continent", "host", "title", "prompt", "options",
+                   "answer", "contrast", "contrast_country")  # fmt: skip
+RULES = ("by_sum", "by_mean", "by_byte", "by_null")
 
 
 def _arm(name: str) -> str:
@@ -47,9 +52,16 @@ class EvalConfig(Section):
         tokenizer. A `store` beside it is where the runs' tokenizer is.
     output: folder that receives `eval.json`, `documents.npz` and the cache of finished arms.
     split: split of the store that is scored.
-    questions: JSONL of country questions; null for none.
+    questions: country questions, JSON Lines, Parquet or CSV; null for none.
+    questions_fields: which column of the file serves for what (`prompt: stem`, `options: [a, b]`),
+        where its name is not one of those in use.
     questions_title: title that stands before a question without a `title` of its own; null for
         none. Choose it on other questions than the ones reported.
+    questions_template: of a prompt, with `{question}`. questions_answers: options in full, or as
+        letters behind a list of them. questions_shots: solved questions before each.
+    questions_dev: fraction of the questions that is never reported: the scoring rule is chosen on
+        it, and solved questions are taken from it. questions_rules: the scoring rules; without
+        such questions the first one counts.
     floors: per-document entropy of a synthetic corpus, `floors.jsonl.gz`; null for none.
     arms: what a model is told about a document; `with` is the truth, `plain` is the bare text,
         without the labels of title and body.
@@ -72,7 +84,13 @@ class EvalConfig(Section):
     output: Path
     split: Path = "test"
     questions: Path | None = None
+    questions_fields: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
     questions_title: str | None = None
+    questions_template: str = "{question}"
+    questions_answers: Literal["full", "letters"] = "full"
+    questions_shots: NonNegative = 0
+    questions_dev: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    questions_rules: Annotated[tuple[Literal[RULES], ...], Field(min_length=1)] = RULES[:2]
     floors: Path | None = None
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ARMS
     metadata: MetadataPolicy | None = None
@@ -85,6 +103,11 @@ class EvalConfig(Section):
     seed: Seed = 1234
     device: Literal["auto", "cpu", "gpu"] = "auto"
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+    @property
+    def document_arms(self) -> tuple[Arm, ...]:
+        """The arms in which documents are scored."""
+        return tuple(arm for arm in self.arms if arm != CONTRAST)
 
     @property
     def question_arms(self) -> tuple[Arm, ...]:
@@ -102,6 +125,20 @@ class EvalConfig(Section):
             raise ValueError(f"arms {list(self.arms)} names an arm twice")
         if self.questions is not None and not self.question_arms:
             raise ValueError(f"questions need another arm than {NO_QUESTION_ARM}")
+        if not self.document_arms or (CONTRAST in self.arms and self.questions is None):
+            raise ValueError(f"arm {CONTRAST} is one of questions: add questions= and another arm")
+        if "{question}" not in self.questions_template:
+            raise ValueError("questions_template has no {question} in it")
+        unknown = set(self.questions_fields) - set(QUESTION_FIELDS)
+        if unknown:
+            raise ValueError(
+                f"questions_fields: no {sorted(unknown)[0]}; there is {', '.join(QUESTION_FIELDS)}"
+            )
+        if self.questions_shots and not self.questions_dev:
+            raise ValueError(
+                "questions_shots takes solved questions from those that are not reported: give "
+                "questions_dev=0.2, too"
+            )
         if self.store is None and self.corpus is None:
             raise ValueError("no texts to score: give store=STORE, or corpus=PREP/corpus")
         if self.metadata is not None and not self.metadata.fields:

@@ -110,6 +110,11 @@ def _read(name: str, place: str) -> Iterator[Model]:
         )
 
 
+def folder_of(place: str) -> str:
+    """The folder of a value of `runs`, without the step behind it."""
+    return str(_split(place)[0])
+
+
 def _split(place: str) -> tuple[Path, str | None]:
     """A folder and what stands behind its `@`; a folder whose name has one is taken as it is."""
     before, sign, after = place.rpartition("@")

@@ -5,6 +5,7 @@
 3. Questions and the records that each arm shows.
 """
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.arms import check_fields_of, donors, shown_record, view
-from eval.config import Arm, EvalConfig
+from eval.config import CONTRAST, Arm, EvalConfig
 from eval.corpus import open_corpus
 from eval.documents import (
     Documents,
@@ -24,7 +25,8 @@ from eval.documents import (
     shared,
 )
 from eval.models import Model, policies, read_models
-from eval.questions import QuestionSet, drop_long, read_questions
+from eval.question_files import QuestionSet, for_choices, read_questions
+from eval.questions import Form, drop_long
 from eval.scorers.tokenizers import tokenizer_of
 from eval.texts import Items, Texts, Tokens, check_tokenizers, open_store
 from geo_nemo.config import MetadataPolicy, UserError
@@ -46,14 +48,18 @@ class Shown:
     source: arm -> int64 [n], item whose record is shown; None for no metadata.
     record: the record of an item.
     place: from what `RecordOf` is given to the item's place.
+    contrast: the record of the other country of a question, as of its place; None of documents.
     """
 
     source: dict[Arm, np.ndarray | None]
     record: Callable[[int], MetadataRecord]
     place: Callable[[int], int]
+    contrast: RecordOf | None = None
 
     def record_of(self, arm: Arm, composer: Composer) -> RecordOf:
         """What the arm shows of an item through a composer."""
+        if arm == CONTRAST:
+            return self.contrast
         source = self.source[arm]
         if source is None:
             return lambda item: None
@@ -74,6 +80,7 @@ class Plan:
     row_length: of packed rows. chosen: int64 [m], documents before any is skipped.
     tokens, documents_of: of each model, in ids of its tokenizer; one and the same where the
         tokenizer is. documents: of the first, whose tokens are the unit of differences.
+    for_choices: bool [questions], those that are never reported.
     """
 
     config: EvalConfig
@@ -90,6 +97,8 @@ class Plan:
     shown: Shown
     questions: QuestionSet | None
     questions_shown: Shown | None
+    form: Form
+    for_choices: np.ndarray
 
     @property
     def items(self) -> Items:
@@ -141,17 +150,17 @@ def make_plan(config: EvalConfig) -> Plan:
     else:
         told = told_codes(lines, len(chosen), record)
     shown = Shown(
-        source={arm: donors(arm, told, config.seed, "documents") for arm in config.arms},
+        source={arm: donors(arm, told, config.seed, "documents") for arm in config.document_arms},
         record=record,
         place=lambda index: int(np.searchsorted(chosen, index)),
     )
     tokens, documents = _scored(config, texts, composers, chosen, shown, seq_length)
-    questions, questions_shown = _questions(config, distinct, seq_length)
+    questions, questions_shown, form, choices = _questions(config, distinct, seq_length)
     return Plan(
         config=config, texts=texts, models=models, tokenizers=tokenizers, policies=shown_policies,
         composers=composers, seq_length=seq_length, row_length=row_length, chosen=chosen,
         tokens=tokens, documents_of=documents, shown=shown, questions=questions,
-        questions_shown=questions_shown,
+        questions_shown=questions_shown, form=form, for_choices=choices,
     )  # fmt: skip
 
 
@@ -185,7 +194,9 @@ def _scored(
     pairs: dict[str, list] = {}
     for composer in _distinct(composers):
         mine = pairs.setdefault(composer.tokenizer.sha256, [])
-        mine += [(view(arm, composer), shown.record_of(arm, composer)) for arm in config.arms]
+        mine += [
+            (view(arm, composer), shown.record_of(arm, composer)) for arm in config.document_arms
+        ]
     if config.corpus is None:
         ids = dict.fromkeys(pairs, texts.items)
         sizes = None
@@ -239,16 +250,50 @@ def _with_sizes(
 
 def _questions(
     config: EvalConfig, composers: list[Composer], seq_length: int
-) -> tuple[QuestionSet | None, Shown | None]:
-    if config.questions is None:
-        return None, None
-    path = Path(config.questions)
-    asked = drop_long(
-        read_questions(path, config.seed), composers, config.questions_title, seq_length
+) -> tuple[QuestionSet | None, Shown | None, Form, np.ndarray]:
+    form = Form(
+        config.questions_template, config.questions_answers == "letters", config.questions_title
     )
+    if config.questions is None:
+        return None, None, form, np.zeros(0, bool)
+    path = Path(config.questions)
+    asked = read_questions(path, config.seed, config.questions_fields)
+    if config.questions_shots:
+        form = _with_shots(form, asked, config)
+    asked = drop_long(asked, composers, form, seq_length)
     if not asked.questions:
         raise UserError(f"no question of {path} fits in {seq_length} tokens with its metadata")
-    return asked, _shown_to(asked, config, _lines(composers))
+    choices = np.array(
+        [for_choices(q, config.questions_dev, config.seed) for q in asked.questions], bool
+    )
+    if choices.all():
+        raise UserError(
+            f"questions_dev={config.questions_dev} keeps all {len(choices)} questions of {path} "
+            "for choices, and none is left to report: give a smaller fraction"
+        )
+    if CONTRAST in config.arms and not any(q.contrast_record for q in asked.questions):
+        raise UserError(
+            f"arm {CONTRAST}: no question of {path} has the answer of another country among its "
+            "options: leave it out of arms="
+        )
+    return asked, _shown_to(asked, config, _lines(composers)), form, choices
+
+
+def _with_shots(form: Form, asked: QuestionSet, config: EvalConfig) -> Form:
+    """With solved questions of those kept for choices, in the order of their hashes."""
+    pairs = [
+        (question, order)
+        for question, order in zip(asked.questions, asked.orders, strict=True)
+        if for_choices(question, config.questions_dev, config.seed)
+    ]
+    pairs.sort(key=lambda pair: zlib.crc32(f"{config.seed} shot {pair[0].id}".encode()))
+    if len(pairs) < config.questions_shots:
+        raise UserError(
+            f"questions_shots={config.questions_shots}, and questions_dev={config.questions_dev} "
+            f"keeps {len(pairs)} questions for them: give a larger fraction, or fewer shots"
+        )
+    shots = pairs[: config.questions_shots]
+    return replace(form, shots=[q for q, _ in shots], shot_orders=[order for _, order in shots])
 
 
 def _shown_to(asked: QuestionSet, config: EvalConfig, lines: list[Line]) -> Shown:
@@ -260,6 +305,7 @@ def _shown_to(asked: QuestionSet, config: EvalConfig, lines: list[Line]) -> Show
         source={arm: donors(arm, told, config.seed, "questions") for arm in config.question_arms},
         record=record,
         place=lambda place: place,
+        contrast=lambda place: asked.questions[place].contrast_record or record(place),
     )
 
 

@@ -2,160 +2,112 @@
 
 A question is framed as a document: BOS, metadata, an optional title, "CONTENT:" and the prompt; the
 score of an option is the sum of log p over the tokens of " " + option, after the prompt.
+
+    by_sum    the sum
+    by_mean   by token of the option
+    by_byte   by byte of its text: needs no tokenizer
+    by_null   less the sum behind the frame alone, without metadata and prompt: what the option is
+              worth by itself
 """
 
-import json
 import math
-import zlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from eval.arms import View
 from eval.documents import RecordOf
 from eval.perplexity import check_finite, rows_of
-from eval.scorers.base import Scorer
-from geo_nemo.config import UserError
+from eval.question_files import QuestionSet
+from eval.question_schemas import LETTERS, Question
+from eval.scorers.base import Scorer, SharedPrefixes
+from geo_nemo.config import RunError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.rows import build_row
 from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.metadata.tokenizer import Tokenizer
 
-Text = Annotated[str, Field(min_length=1)]
-
-
-class Question(BaseModel):
-    """One line of `questions.jsonl`; keys that are not listed are ignored.
-
-    kind: `local` when the right answer depends on the country, `shared` when it does not.
-    host: null where a question has no outlet; then no URL line is shown.
-    """
-
-    id: Text
-    kind: Literal["local", "shared"]
-    country: Text
-    continent: Text
-    host: str | None = None
-    title: str | None = None
-    prompt: Text
-    options: Annotated[tuple[Text, ...], Field(min_length=2)]
-    answer: Annotated[int, Field(ge=0)]
-
-    @model_validator(mode="after")
-    def _answerable(self):
-        if self.answer >= len(self.options):
-            raise ValueError("answer is not the number of an option")
-        if len(set(self.options)) != len(self.options):
-            raise ValueError("an option stands twice")
-        return self
-
-    @property
-    def record(self) -> MetadataRecord:
-        return MetadataRecord(self.host or "", self.country, self.continent)
+QUESTION = "{question}"
 
 
 @dataclass(frozen=True)
-class QuestionSet:
-    """Questions that can be asked, their options' order, and what was left out and why.
+class Form:
+    """How questions are put.
 
-    orders: for each question, the numbers of its options in the order in which they are shown.
+    template: of the prompt, with `{question}`. letters: options are listed before the answer, which
+        is a letter. title: of questions without one. shots: questions with their answers before
+        each, of those kept for choices; their options in `shot_orders`.
     """
 
-    questions: list[Question]
-    orders: list[np.ndarray]
-    skipped: dict[str, int]
+    template: str = QUESTION
+    letters: bool = False
+    title: str | None = None
+    shots: Sequence[Question] = ()
+    shot_orders: Sequence[np.ndarray] = ()
+
+    def prompt(self, question: Question, order: np.ndarray) -> str:
+        """What stands before the answer."""
+        shown = [
+            f"{self._one(shot, shot_order)} {self.answers(shot, shot_order)[shot.answer]}\n\n"
+            for shot, shot_order in zip(self.shots, self.shot_orders, strict=True)
+            if shot.id != question.id
+        ]
+        return "".join(shown) + self._one(question, order)
+
+    def answers(self, question: Question, order: np.ndarray) -> list[str]:
+        """What stands for each option, by its number in the file."""
+        if not self.letters:
+            return list(question.options)
+        letter = {int(number): LETTERS[place] for place, number in enumerate(order)}
+        return [letter[number] for number in range(len(question.options))]
+
+    def _one(self, question: Question, order: np.ndarray) -> str:
+        asked = question.prompt
+        if self.letters:
+            lines = [f"{LETTERS[place]}. {question.options[n]}" for place, n in enumerate(order)]
+            asked = "\n".join([asked, *lines])
+        return self.template.replace(QUESTION, asked)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Chosen options, as their numbers in the file, int64 [n].
+    """Chosen options, as their numbers in the file, int64 [n], by each rule; None: not measured.
 
-    by_sum: highest log-likelihood. by_mean: highest log-likelihood per token.
+    log_p: float64 [n, most options], the sum of each option; NaN where there is none.
     """
 
     by_sum: np.ndarray
     by_mean: np.ndarray
-
-
-def read_questions(path: Path, seed: int) -> QuestionSet:
-    """Questions of a JSONL file; a line that is not a question is counted with its reason.
-
-    The order of an item's options depends on the seed and its id alone, not on its place or on the
-    order in the file. Raises UserError when the file cannot be read or holds no question.
-    """
-    questions: list[Question] = []
-    seen: set[str] = set()
-    skipped: Counter[str] = Counter()
-    try:
-        with path.open("rb") as lines:
-            for line in lines:
-                question = _parse(line, seen, skipped) if line.strip() else None
-                if question is not None:
-                    questions.append(question)
-    except OSError as error:
-        raise UserError(f"cannot read questions {path}: {error.strerror}") from None
-    if not questions:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
-        raise UserError(f"{path} holds no question{f' ({reasons})' if reasons else ''}")
-    orders = [option_order(question, seed) for question in questions]
-    return QuestionSet(questions, orders, dict(skipped))
-
-
-def _parse(line: bytes, seen: set[str], skipped: Counter[str]) -> Question | None:
-    try:
-        question = Question.model_validate(json.loads(line))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
-        reason = first["msg"].removeprefix("Value error, ")
-        skipped[f"{where}: {reason}" if where else reason] += 1
-        return None
-    except (ValueError, RecursionError):
-        skipped["not JSON"] += 1
-        return None
-    if question.id in seen:
-        skipped["id stands twice"] += 1
-        return None
-    seen.add(question.id)
-    return question
-
-
-def option_order(question: Question, seed: int) -> np.ndarray:
-    """A random order of the options that the file's order does not influence, int64 [options]."""
-    rng = np.random.default_rng([seed, zlib.crc32(question.id.encode())])
-    alphabetical = sorted(range(len(question.options)), key=lambda n: question.options[n])
-    return np.array(alphabetical)[rng.permutation(len(alphabetical))]
+    by_byte: np.ndarray | None = None
+    by_null: np.ndarray | None = None
+    log_p: np.ndarray | None = None
 
 
 def drop_long(
-    asked: QuestionSet, composers: Sequence[Composer], title: str | None, seq_length: int
+    asked: QuestionSet, composers: Sequence[Composer], form: Form, seq_length: int
 ) -> QuestionSet:
     """Without the questions that would not fit the sequence behind the longest metadata of all.
 
     The bound does not depend on which record an arm shows, so that arms can be drawn afterwards.
     """
-    prefix = max(
-        len(composer.prefix_ids(question.record))
-        for composer in composers
-        for question in asked.questions
-    )
-    kept = []
-    for place, (question, order) in enumerate(zip(asked.questions, asked.orders, strict=True)):
-        framed = _framed(question, order, composers[0], None, title)
-        if prefix + max(len(item.ids) for item, _ in framed) - 1 <= seq_length:
-            kept.append(place)
+    records = [question.record for question in asked.questions]
+    records += filter(None, (question.contrast_record for question in asked.questions))
+    kept = set(range(len(asked.questions)))
+    for composer in composers:
+        prefix = max(len(composer.prefix_ids(record)) for record in records)
+        for place, (question, order) in enumerate(zip(asked.questions, asked.orders, strict=True)):
+            framed = _framed(question, order, composer, None, form)
+            if prefix + max(len(item.ids) for item, _ in framed) - 1 > seq_length:
+                kept.discard(place)
     skipped = dict(asked.skipped)
     if len(kept) < len(asked.questions):
         skipped["longer than the sequence"] = len(asked.questions) - len(kept)
+    places = sorted(kept)
     return QuestionSet(
-        [asked.questions[place] for place in kept], [asked.orders[place] for place in kept], skipped
-    )
+        [asked.questions[place] for place in places], [asked.orders[place] for place in places],
+        skipped,
+    )  # fmt: skip
 
 
 def answer_questions(
@@ -163,27 +115,84 @@ def answer_questions(
     asked: QuestionSet,
     composer: Composer | View,
     record_of: RecordOf,
-    title: str | None,
+    form: Form,
     *,
     row_length: int,
     run: str,
     arm: str,
+    null: bool = False,
     progress: Progress = no_progress,
 ) -> Answers:
     """The option that the model prefers for each question, under one arm of one run.
 
-    record_of: takes the place of a question. row_length: positions of a row. Where options tie
-    exactly, the first in the item's random order wins. Raises RunError where a likelihood is not
-    finite.
+    record_of: takes the place of a question. row_length: positions of a row. null: score options by
+    themselves too, for `by_null`. Where options tie exactly, the first in the item's random order
+    wins. Raises RunError where a likelihood is not finite.
     """
-    items: list[tuple[Composed, int]] = []
-    owner: list[int] = []
-    for place, (question, order) in enumerate(zip(asked.questions, asked.orders, strict=True)):
-        framed = _framed(question, order, composer, record_of(place), title)
-        items += framed
-        owner += [place] * len(framed)
+    framed = [
+        _framed(question, order, composer, record_of(place), form)
+        for place, (question, order) in enumerate(zip(asked.questions, asked.orders, strict=True))
+    ]
+    names = [f"question {question.id}" for question in asked.questions]
+    log_p = _scored(scorer, composer, framed, names, row_length, run, arm, progress)
+    lengths = np.array([tokens for items in framed for _, tokens in items])
+    sizes = np.array([
+        len(form.answers(question, order)[n].encode())
+        for question, order in zip(asked.questions, asked.orders, strict=True) for n in order
+    ])  # fmt: skip
+    ends = np.cumsum([len(order) for order in asked.orders])
+    alone = None
+    if null:
+        bare = [
+            [(_alone(item, tokens), tokens) for item, tokens in items] for items in framed
+        ]  # fmt: skip
+        alone = _scored(scorer, composer, bare, names, row_length, run, arm, progress)
+    by_file = np.full((len(ends), max(map(len, asked.orders))), np.nan)
+    for place, (order, part) in enumerate(
+        zip(asked.orders, np.split(log_p, ends[:-1]), strict=True)
+    ):
+        by_file[place, order] = part
+    return Answers(
+        by_sum=_best(log_p, ends, asked.orders),
+        by_mean=_best(log_p / lengths, ends, asked.orders),
+        by_byte=_best(log_p / sizes, ends, asked.orders),
+        by_null=None if alone is None else _best(log_p - alone, ends, asked.orders),
+        log_p=by_file,
+    )
+
+
+def _scored(
+    scorer: Scorer,
+    composer: Composer | View,
+    framed: list[list[tuple[Composed, int]]],
+    names: list[str],
+    row_length: int,
+    run: str,
+    arm: str,
+    progress: Progress,
+) -> np.ndarray:
+    """log p of the last tokens of each item, those of the option, float64 [items]."""
+    items = [item for of in framed for item in of]
+    if isinstance(scorer, SharedPrefixes):
+        progress(f"{run}, {arm}, questions", 0, len(items))
+        prefixes, endings = [], []
+        for of in framed:
+            ids = [item.ids for item, _ in of]
+            prefixes.append(ids[0][: len(ids[0]) - of[0][1]])
+            endings.append([i[len(i) - tokens :] for i, (_, tokens) in zip(ids, of, strict=True)])
+        found = scorer.continuations(prefixes, endings)
+        sums = np.array([-nll.sum() for of in found for nll in of])
+        bad = np.flatnonzero(~np.isfinite(sums))
+        if len(bad):
+            owner = np.repeat(np.arange(len(framed)), [len(of) for of in framed])
+            raise RunError(
+                f"run {run}, arm {arm}, {names[owner[bad[0]]]}: the log-likelihood is "
+                f"{sums[bad[0]]}; the model has diverged or overflows in its precision"
+            )
+        progress(f"{run}, {arm}, questions", len(items), len(items))
+        return sums
+    owner = [place for place, of in enumerate(framed) for _ in of]
     log_p = np.zeros(len(items))
-    lengths = np.array([tokens for _, tokens in items])
     done = 0
     positions = np.array([len(item.ids) - 1 for item, _ in items])
     for places, length in rows_of(scorer, positions, row_length):
@@ -195,18 +204,13 @@ def answer_questions(
             True,
         )
         nll = np.asarray(scorer.nll(row), dtype=np.float64)
-        names = [f"question {asked.questions[owner[place]].id}" for place in places]
-        check_finite(row, nll, names, run, arm)
+        check_finite(row, nll, [names[owner[place]] for place in places], run, arm)
         for segment, place in enumerate(places.tolist()):
             end = row.cu_seqlens[segment + 1]
-            log_p[place] = -nll[end - lengths[place] : end].sum()
+            log_p[place] = -nll[end - items[place][1] : end].sum()
         done += len(places)
         progress(f"{run}, {arm}, questions", done, len(items))
-    ends = np.cumsum([len(order) for order in asked.orders])
-    return Answers(
-        by_sum=_best(log_p, ends, asked.orders),
-        by_mean=_best(log_p / lengths, ends, asked.orders),
-    )
+    return log_p
 
 
 def _best(scores: np.ndarray, ends: np.ndarray, orders: Sequence[np.ndarray]) -> np.ndarray:
@@ -215,22 +219,32 @@ def _best(scores: np.ndarray, ends: np.ndarray, orders: Sequence[np.ndarray]) ->
     return np.array([order[part.argmax()] for order, part in zip(orders, parts, strict=True)])
 
 
+def _alone(item: Composed, tokens: int) -> Composed:
+    """The option behind BOS and the label alone."""
+    _, _, _, label, body, _, _ = item.parts
+    option = body[len(body) - tokens :]
+    return Composed(item.first, (NO_TOKENS, NO_TOKENS, NO_TOKENS, label, option, NO_TOKENS,
+                                 NO_TOKENS))  # fmt: skip
+
+
 def _framed(
     question: Question,
     order: np.ndarray,
     composer: Composer | View,
     record: MetadataRecord | None,
-    title: str | None,
+    form: Form,
 ) -> list[tuple[Composed, int]]:
     """The document of each option, in the order shown, and the number of the option's tokens."""
-    tokenizer: Tokenizer = composer.tokenizer
-    heading = question.title or title
+    tokenizer = composer.tokenizer
+    heading = question.title or form.title
     title_ids = tokenizer.encode(f" {heading}\n\n") if heading else NO_TOKENS
-    title_ids, prompt = composer.texts(title_ids, tokenizer.encode(f" {question.prompt}"))
+    asked = tokenizer.encode(f" {form.prompt(question, order)}")
+    title_ids, prompt = composer.texts(title_ids, asked)
     block = composer.prefix_ids(record)
+    answers = form.answers(question, order)
     framed = []
     for number in order:
-        option = tokenizer.encode(f" {question.options[number]}")
+        option = tokenizer.encode(f" {answers[number]}")
         # Not final: nothing stands behind the option, so it holds the fragment's last labels.
         composed = composer.join(block, title_ids, np.append(prompt, option), final=False)
         framed.append((composed, len(option)))

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from eval import accuracy, floors, matrix
-from eval.arms import view
+from eval.arms import off_distribution, view
 from eval.cache import Cache, key_of
-from eval.config import Arm, EvalConfig
+from eval.config import CONTRAST, Arm, EvalConfig
 from eval.groups import fields_of, groups
 from eval.matrix import Key
 from eval.models import Model
@@ -61,18 +61,19 @@ def evaluate(
     progress("tables", 0, 1)
     conditioned = {name: model.conditioned for name, model in plan.models.items()}
     foreign = [name for name, model in plan.models.items() if not model.stages]
-    wanted = matrix.effects(config.arms, conditioned, foreign)
+    wanted = matrix.effects(config.document_arms, conditioned, foreign)
     settings = {
         "samples": config.bootstrap_samples, "confidence": config.confidence, "seed": config.seed,
     }  # fmt: skip
     asked = plan.questions
+    asked_arms = [arm for arm in config.question_arms if arm != CONTRAST]
     result = {
         "format": FORMAT,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": list(command),
         "config": config.model_dump(mode="json"),
         "versions": versions(),
-        "arms": list(config.arms),
+        "arms": list(config.document_arms),
         "runs": describe_runs(plan),
         "documents": describe_documents(plan),
         "perplexity": matrix.tables(plan.documents_of, scores, found_groups, wanted, **settings),
@@ -81,22 +82,33 @@ def evaluate(
         else floors.table(floor_nats, plan.documents, scores, list(plan.models)),
         "questions": None
         if asked is None
-        else {
-            "asked": len(asked.questions),
-            "skipped": asked.skipped,
-            "arms": list(config.question_arms),
-            **accuracy.tables(
-                asked,
-                answers,
-                matrix.effects(config.question_arms, conditioned, foreign),
-                **settings,
-            ),
-        },
+        else _questions(plan, answers, matrix.effects(asked_arms, conditioned, foreign), settings),
     }
     write_whole(output / "documents.npz", _per_document(plan, scores))
     write_whole(output / "eval.json", json.dumps(result, allow_nan=False).encode())
     progress("tables", 1, 1)
     return result
+
+
+def _questions(
+    plan: Plan, answers: dict[Key, Answers], wanted: Sequence[matrix.Effect], settings: dict
+) -> dict[str, Any]:
+    asked, config = plan.questions, plan.config
+    told = {
+        name: off_distribution("with", model, plan.policies[name])
+        for name, model in plan.models.items()
+    }
+    return {
+        "asked": int((~plan.for_choices).sum()),
+        "skipped": asked.skipped,
+        "repeated": int((asked.repeats != np.arange(len(asked.questions))).sum()),
+        "arms": [arm for arm in config.question_arms if arm != CONTRAST],
+        "shots": config.questions_shots,
+        **accuracy.tables(
+            asked, answers, wanted, rules=config.questions_rules, for_choices=plan.for_choices,
+            off_distribution=told, **settings,
+        ),
+    }  # fmt: skip
 
 
 def score(
@@ -131,12 +143,12 @@ def score(
 def _kinds(plan: Plan, arm: Arm) -> list[str]:
     """What is scored in an arm."""
     asked = plan.questions is not None and arm in plan.config.question_arms
-    return ["documents", "questions"] if asked else ["documents"]
+    return ["documents"] * (arm != CONTRAST) + ["questions"] * asked
 
 
 def finished(plan: Plan, cache: Cache) -> list[Key]:
     """Runs and arms whose documents need not be scored again."""
-    keys = [(run, arm) for run in plan.models for arm in plan.config.arms]
+    keys = [(run, arm) for run in plan.models for arm in plan.config.document_arms]
     return [
         (run, arm)
         for run, arm in keys
@@ -157,10 +169,11 @@ def _score(
         )  # fmt: skip
     else:
         found = answer_questions(
-            scorer, plan.questions, composer, record_of, plan.config.questions_title,
+            scorer, plan.questions, composer, record_of, plan.form,
             row_length=plan.row_length, run=run, arm=arm, progress=progress,
+            null="by_null" in plan.config.questions_rules,
         )  # fmt: skip
-    return vars(found)
+    return {name: value for name, value in vars(found).items() if value is not None}
 
 
 def _load(plan: Plan, run: str, load: Loader) -> Scorer:
@@ -206,6 +219,8 @@ def _key(plan: Plan, run: str, arm: Arm, kind: str) -> str:
             "questions": [question.model_dump() for question in plan.questions.questions],
             "orders": list(plan.questions.orders),
             "title": plan.config.questions_title,
+            "form": [plan.form.template, plan.form.letters, [q.id for q in plan.form.shots]],
+            "null": "by_null" in plan.config.questions_rules,
             "shown": plan.questions_shown.source[arm],
         }
     return key_of(values)

@@ -38,7 +38,9 @@ def describe_runs(plan: Plan) -> dict[str, dict[str, Any]]:
             if model.store_hash and plan.config.corpus is None
             else None,
             "off_distribution": [
-                arm for arm in plan.config.arms if off_distribution(arm, model, plan.policies[name])
+                arm
+                for arm in plan.config.document_arms
+                if off_distribution(arm, model, plan.policies[name])
             ],
             "policy": plan.policies[name].model_dump(mode="json"),
             "policy_hash": plan.policies[name].hash(),

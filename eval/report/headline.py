@@ -152,6 +152,7 @@ def _question_findings(evaluation: dict[str, Any]) -> list[Finding]:
     if questions is None:
         return []
     found = []
+    rule = questions.get("rule", "by_sum")
     for kind, purpose, text in (
         ("local", "conditioned model, told, against plain model",
          "Does it answer more questions about a country than the model trained without?"),
@@ -169,7 +170,14 @@ def _question_findings(evaluation: dict[str, Any]) -> list[Finding]:
         verdict = accuracy_verdict(effect)
         words = {"good": "yes", "bad": "no, fewer right", "flat": verdict.text}[verdict.tone]
         rates = [
-            pick(questions["cells"], kind=kind, group="all", rule="by_sum", run=run, arm=arm)
+            pick(
+                questions["cells"],
+                kind=kind,
+                group="all",
+                rule=rule,
+                run=run,
+                arm=arm,
+            )
             for run, arm in (effect["of"], effect["against"])
         ]
         found.append(Finding(

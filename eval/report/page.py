@@ -10,16 +10,11 @@ from eval.config import ReportConfig
 from eval.groups import ALL, AND
 from eval.report import about, headline, ledger, plots, tables
 from eval.report.inputs import Inputs, read_inputs
-from eval.report.words import PART_NAMES, key_name, sure
+from eval.report.words import PART_NAMES, RULE_NAMES, key_name, kind_name, sure
 from geo_nemo.config.files import make_folder, write_whole
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.render import STYLE as ROW_STYLE
 from geo_nemo.data.render import legend_html
-
-QUESTION_NAMES = {
-    "local": "Questions whose answer depends on the country",
-    "shared": "Questions with the same answer everywhere",
-}
 
 
 def write_report(config: ReportConfig, progress: Progress = no_progress) -> Inputs:
@@ -165,7 +160,7 @@ def _by_groups(evaluation: dict[str, Any], effect: dict[str, Any]) -> list[tuple
 
 def _questions(evaluation: dict[str, Any]) -> dict[str, Any]:
     names = ("questions", "questions_plot", "about_questions", "questions_by_continent",
-             "questions_by_country")  # fmt: skip
+             "questions_by_country", "switch")  # fmt: skip
     asked = evaluation["questions"]
     if asked is None:
         return dict.fromkeys(names)
@@ -178,18 +173,29 @@ def _questions(evaluation: dict[str, Any]) -> dict[str, Any]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in asked["skipped"].items())
         text += f" {skipped:,} were left out: {reasons}."
     parts = []
-    for kind, name in QUESTION_NAMES.items():
-        by_sum = tables.questions(evaluation, kind, "by_sum")
-        if by_sum is not None:
-            parts.append({
-                "name": name, "by_sum": by_sum,
-                "by_mean": tables.questions(evaluation, kind, "by_mean"),
-                "effects": tables.question_effects(evaluation, kind),
-            })  # fmt: skip
-    local = any(cell["kind"] == "local" for cell in asked["cells"])
-    by_continent = tables.questions_by_place(evaluation, "continent") if local else None
-    by_country = tables.questions_by_place(evaluation, "country") if local else None
-    values = (parts, plots.questions_plot(evaluation), text, by_continent, by_country)
+    kinds = dict.fromkeys(cell["kind"] for cell in asked["cells"])
+    rules = dict.fromkeys(cell["rule"] for cell in asked["cells"])
+    counts = asked.get("rule", "by_sum")
+    if asked.get("chosen_on"):
+        text += (
+            f" Options are compared {RULE_NAMES[counts]}: that was best on "
+            f"{asked['chosen_on']['questions']:,} other questions, which are in no table."
+        )
+    for kind in kinds:
+        parts.append({
+            "name": kind_name(kind),
+            "table": tables.questions(evaluation, kind, counts),
+            "others": [
+                (RULE_NAMES[rule], tables.questions(evaluation, kind, rule))
+                for rule in rules if rule != counts
+            ],
+            "effects": tables.question_effects(evaluation, kind),
+        })  # fmt: skip
+    local = next((kind for kind in kinds if kind != "shared"), None)
+    by_continent = tables.questions_by_place(evaluation, local, "continent") if local else None
+    by_country = tables.questions_by_place(evaluation, local, "country") if local else None
+    switched = tables.switch(evaluation)
+    values = (parts, plots.questions_plot(evaluation), text, by_continent, by_country, switched)
     return dict(zip(names, values, strict=True))
 
 

@@ -100,10 +100,13 @@ def gain_plot(evaluation: dict[str, Any], effect: dict[str, Any]) -> str | None:
 def questions_plot(evaluation: dict[str, Any]) -> str:
     """Accuracy by kind, arm and run, with the level of a guess."""
     cells = [c for c in evaluation["questions"]["cells"]
-             if c["group"] == "all" and c["rule"] == "by_sum"]  # fmt: skip
-    kinds = [kind for kind in ("local", "shared") if pick(cells, kind=kind)]
+             if c["group"] == "all"
+             and c["rule"] == evaluation["questions"].get("rule", "by_sum")]  # fmt: skip
+    kinds = list(dict.fromkeys(cell["kind"] for cell in cells))[:4]
     runs, arms = list(evaluation["runs"]), evaluation["questions"]["arms"]
-    titles = {"local": "Answer depends on the country", "shared": "Same answer everywhere"}
+    titles = {"local": "Answer depends on the country", "shared": "Same answer everywhere",
+              "explicit": "The question names its country",
+              "ambiguous": "The question names no country"}  # fmt: skip
 
     def draw(width: str) -> Figure:
         figure, panels = _panels(width, len(kinds), len(runs) * len(arms))
@@ -122,7 +125,7 @@ def questions_plot(evaluation: dict[str, Any]) -> str:
                           xytext=(3, 2), textcoords="offset points", va="bottom", color=MUTED,
                           fontsize=8)  # fmt: skip
             axes.set_xlim(0, 104)
-            axes.set_title(titles[kind])
+            axes.set_title(titles.get(kind, kind))
             axes.set_xlabel("questions answered right, %")
         return _with_legend(figure, panels[0], width)
 

@@ -13,6 +13,7 @@ from eval.report.words import (
     interval,
     key_name,
     loss_verdict,
+    p_value,
     percent,
     perplexity,
     pick,
@@ -165,15 +166,17 @@ def question_effects(evaluation: dict[str, Any], kind: str) -> Table | None:
             Cell(verdict.text, tone=verdict.tone),
             Cell(_points(effect["difference"]),
                  interval(effect["low"], effect["high"], _points)),
+            Cell(p_value(effect.get("p_holm"))),
         ])  # fmt: skip
-    head = ("compared", "shows", "percentage points")
+    head = ("compared", "shows", "percentage points", "p, corrected")
     return Table(head, rows, text=2, name="compare") if rows else None
 
 
-def questions_by_place(evaluation: dict[str, Any], group: str) -> Table:
-    """Accuracy on local questions by continent or country, told nothing and told the truth."""
+def questions_by_place(evaluation: dict[str, Any], kind: str, group: str) -> Table:
+    """Accuracy on a kind of question by continent or country, told nothing and told the truth."""
+    rule = evaluation["questions"].get("rule", "by_sum")
     cells = [c for c in evaluation["questions"]["cells"]
-             if (c["kind"], c["group"], c["rule"]) == ("local", group, "by_sum")]  # fmt: skip
+             if (c["kind"], c["group"], c["rule"]) == (kind, group, rule)]  # fmt: skip
     arms = [arm for arm in ("without", "with") if arm in evaluation["questions"]["arms"]]
     keys = [(run, arm) for run in evaluation["runs"] for arm in arms]
     rows = []
@@ -182,6 +185,26 @@ def questions_by_place(evaluation: dict[str, Any], group: str) -> Table:
         rows.append([Cell(name), Cell(f"{lines[0]['questions']:,}"),
                      *(Cell(f"{c['accuracy']:.0%}") for c in found)])  # fmt: skip
     return Table((group, "questions", *map(key_name, keys)), rows)
+
+
+def switch(evaluation: dict[str, Any]) -> Table | None:
+    """Whether answers follow the country that is told: a line a run."""
+    lines = evaluation["questions"].get("switch")
+    if not lines:
+        return None
+    rows = []
+    for line in lines:
+        off = OFF if line["off_distribution"] else ""
+        rows.append([
+            Cell(line["run"] + off, f"{line['questions']:,} questions"),
+            *(Cell(f"{line[name]:.1%}",
+                   interval(line[f"{name}_low"], line[f"{name}_high"], lambda x: f"{x:.0%}"))
+              for name in ("exact", "margin")),
+            Cell(signed(line["shift"], 2),
+                 interval(line["shift_low"], line["shift_high"], lambda x: signed(x, 2))),
+        ])  # fmt: skip
+    head = ("trained run", "both answers follow", "margin follows", "shift of the margin, nats")
+    return Table(head, rows)
 
 
 def floor(evaluation: dict[str, Any]) -> Table | None:

@@ -23,6 +23,18 @@ OF_A_FIELD = {
     "other": "told a wrong {} and the rest right",
 }
 PART_NAMES = {"body": "Body", "title": "Title", "text": "Title and body"}
+KIND_NAMES = {
+    "local": "Questions whose answer depends on the country",
+    "shared": "Questions with the same answer everywhere",
+    "explicit": "Questions that name their country",
+    "ambiguous": "Questions that do not name their country",
+}
+RULE_NAMES = {
+    "by_sum": "by the sum of log p",
+    "by_mean": "by log p per token",
+    "by_byte": "by log p per byte",
+    "by_null": "by log p less that of the option alone",
+}
 MINUS = "\u2212"
 TO = "\u2013"
 NO_INTERVAL = "too few documents"
@@ -123,6 +135,18 @@ def arm_name(arm: str) -> str:
     if field:
         return OF_A_FIELD[kind].format(field)
     return (ARM_NAMES | OTHER_NAMES)[arm]
+
+
+def p_value(value: float | None) -> str:
+    """Never 0: what is smaller than can be shown is said to be."""
+    if value is None:
+        return ""
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+
+
+def kind_name(kind: str) -> str:
+    """A kind of question as a heading."""
+    return KIND_NAMES.get(kind, f"Questions of kind {kind}")
 
 
 def told_fields(policy: dict[str, Any]) -> str:

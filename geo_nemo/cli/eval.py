@@ -89,7 +89,7 @@ def _describe(plan: "Plan") -> dict[str, str]:
 
     documents, config = plan.documents, plan.config
     tokens = int(documents.tokens.sum())
-    arms = len(config.arms) * len(plan.models)
+    arms = len(config.document_arms) * len(plan.models)
     done = finished(plan, Cache(Path(config.output) / "cache"))
     asked = plan.questions
     return {
@@ -101,7 +101,9 @@ def _describe(plan: "Plan") -> dict[str, str]:
         "arms": ", ".join(config.arms),
         "documents": f"{len(documents):,} of {plan.items.num_documents:,} in split "
         f"{plan.items.name} of {plan.texts.address}, {tokens:,} tokens scored in each arm",
-        "questions": "none" if asked is None else f"{len(asked.questions):,}",
+        "questions": "none"
+        if asked is None
+        else f"{len(asked.questions):,}, of which {int(plan.for_choices.sum()):,} for choices",
         "forward passes": f"{tokens * arms:,} scored tokens in {arms} arms, {len(done)} finished",
         "output": config.output,
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data_prep.config import Prep
 from eval.config import EvalConfig, ReportConfig
+from eval.models import folder_of
 from geo_nemo.config import UserError
 from geo_nemo.config.launch import Slurm
 from geo_nemo.config.load import load_config
@@ -85,13 +86,14 @@ def check_chain(slurm: Slurm, chain: Chain, trained: Sequence[str], waits: bool 
     """
     if chain.evaluate is not None:
         evaluation = chain.evaluate
-        runs = {f"runs.{name}": path for name, path in evaluation.runs.items()}
-        others = {"questions": evaluation.questions, "floors": evaluation.floors}
+        runs = {f"runs.{name}": folder_of(path) for name, path in evaluation.runs.items()}
+        names = ("store", "corpus", "questions", "floors")
+        others = {name: getattr(evaluation, name) for name in names}
         given = {key: path for key, path in others.items() if path is not None}
-        _check_job(slurm, "--eval", evaluation.output, {"store": evaluation.store, **runs, **given})
+        _check_job(slurm, "--eval", evaluation.output, {**runs, **given})
         prepared = [] if chain.prep is None else [chain.prep.output]
         if not waits:
-            _check_there("--eval", {"store": evaluation.store, **given}, prepared)
+            _check_there("--eval", given, prepared)
             _check_there("--eval", runs, trained)
     if chain.report is not None:
         page = os.path.dirname(chain.report.output)

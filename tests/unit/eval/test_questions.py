@@ -8,7 +8,9 @@ import pytest
 from eval import accuracy
 from eval.matrix import effects
 from eval.plan import make_plan
-from eval.questions import Answers, Question, QuestionSet, answer_questions, read_questions
+from eval.question_files import QuestionSet, read_questions
+from eval.question_schemas import Question
+from eval.questions import Answers, answer_questions
 from geo_nemo.config import RunError, UserError
 from tests.unit.eval.fakes import CONTINENTS, HOSTS, BigramScorer, nats_of_text
 
@@ -30,9 +32,9 @@ def write(path, items):
 
 def test_bad_lines_are_skipped_and_counted_with_their_reason(tmp_path):
     path = write(tmp_path / "q.jsonl", [
-        question(0), "{not json", question(1, answer=4), question(2, options=["a"]),
+        question(0), "{not json", question(1, answer=4), question(2, options=["a"], answer=0),
         question(3, prompt=""), question(0), question(4, options=["a", "a", "b"], answer=0),
-        question(5, kind="other"), "", "[1, 2]", question(6, extra="ignored"),
+        question(5, country="Atlantis"), "", "[1, 2]", question(6, extra="ignored"),
     ])  # fmt: skip
     found = read_questions(path, 0)
     assert [q.id for q in found.questions] == ["q0", "q6"]
@@ -88,7 +90,7 @@ def answer(config, tmp_path, items, scorer, arm, **changes):
     composer = plan.composers["with"]
     record_of = plan.questions_shown.record_of(arm, composer)
     found = answer_questions(
-        scorer, plan.questions, composer, record_of, plan.config.questions_title,
+        scorer, plan.questions, composer, record_of, plan.form,
         row_length=256, run="with", arm=arm,
     )  # fmt: skip
     return plan, found
@@ -148,7 +150,7 @@ def test_a_likelihood_that_is_not_finite_names_the_question(config, tmp_path):
 
 
 def test_accuracy_by_kind_with_chance_and_paired_differences():
-    questions = [Question(**question(n)) for n in range(40)]
+    questions = [Question(**question(n, prompt=f"the {n}th of")) for n in range(40)]
     asked = QuestionSet(questions, [np.arange(4)] * 40, {})
     right = np.array([q.answer for q in questions])
     wrong = (right + 1) % 4

@@ -1,0 +1,177 @@
+"""Files of questions in every schema, what is wrong with them, and LocalNewsQA's sample."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import ValidationError
+
+from eval.config import EvalConfig
+from eval.question_files import for_choices, read_questions
+from geo_nemo.config import UserError
+
+NAME = Path("shared", "data", "localnewsqa_sample.parquet")
+SAMPLE = next((p / NAME for p in Path(__file__).parents if (p / NAME).exists()), None)
+ROW = {
+    "id": "a", "question": "Who leads?", "options": ["Ann", "Ben", "Cy", "Di"],
+    "correct_answer": "Ben", "country": "Hong Kong", "split_type": "ambiguous",
+    "contrast_answer": "Cy", "contrast_country": "United Kingdom",
+}  # fmt: skip
+
+
+def lines(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def one(path, **names):
+    (question,) = read_questions(path, 0, names).questions
+    return question
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_localnewsqa_s_schema(tmp_path, kind):
+    path = tmp_path / f"q.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist([ROW]), path)
+    else:
+        lines(path, ROW)
+    found = one(path)
+    assert (found.kind, found.country, found.continent) == ("ambiguous", "hk", "Asia")
+    assert (found.answer, found.contrast, found.contrast_country) == (1, 2, "gb")
+    assert found.contrast_record.continent == "Europe"
+
+
+@pytest.mark.parametrize(
+    ("changes", "answer"),
+    [
+        ({"correct_answer": "B"}, 1),
+        ({"correct_answer": "b"}, 1),
+        ({"correct_answer": 1}, 1),
+        ({"correct_answer": "3"}, 3),
+        ({"correct_answer": ["Ben"]}, 1),
+        ({"correct_answer": " ben "}, 1),
+        ({"options": {"A": "Ann", "B": "Ben"}, "correct_answer": "B"}, 1),
+        # An option's text comes before a letter's meaning.
+        ({"options": ["B", "A"], "correct_answer": "A"}, 1),
+    ],
+)
+def test_the_right_answer_is_a_text_a_letter_or_a_number(tmp_path, changes, answer):
+    assert one(lines(tmp_path / "q.jsonl", ROW | changes)).answer == answer
+
+
+@pytest.mark.parametrize("names", [("A", "B"), ("option_a", "option_b"), ("Option A", "Option B")])
+def test_options_may_stand_in_columns_of_their_own(tmp_path, names):
+    path = tmp_path / "q.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["question", *names, "answer", "country"])
+        writer.writeheader()
+        writer.writerow({"question": "x, or y?", names[0]: "x", names[1]: "y", "answer": "B",
+                         "country": "gb"})  # fmt: skip
+    found = one(path)
+    assert (found.prompt, found.options, found.answer) == ("x, or y?", ("x", "y"), 1)
+
+
+def test_any_csv_by_a_field_map(tmp_path):
+    path = tmp_path / "q.tsv"
+    path.write_text("stem\tfirst\tsecond\tright\twhere\nWhat?\tno\tyes\tyes\tKenya\n")
+    names = {"prompt": "stem", "options": ("first", "second"), "answer": "right",
+             "country": "where"}  # fmt: skip
+    found = one(path, **names)
+    assert (found.prompt, found.answer, found.country, found.id) == ("What?", 1, "ke", "row 0")
+    with pytest.raises(UserError, match=r"1 no column whre, which the field map names for country"):
+        one(path, **names | {"country": "whre"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"correct_answer": "Eve"}, "the right answer is no option"),
+        ({"correct_answer": "E"}, "the right answer is no option"),
+        ({"correct_answer": True}, "the right answer is no option"),
+        ({"correct_answer": ["Ann", "Ben"]}, "several right answers"),
+        ({"correct_answer": []}, "no right answers"),
+        ({"correct_answer": None}, "no right answer"),
+        ({"options": "Ann, Ben"}, "options are one text"),
+        ({"options": None}, "no options: name their columns"),
+        ({"options": ["Ann", "ann ", "Ben"]}, "an option stands twice"),
+        ({"country": "Narnia"}, "a country that is not known"),
+        ({"question": ""}, "prompt: "),
+    ],
+)
+def test_a_row_that_is_no_question_is_counted_with_its_reason(tmp_path, changes, reason):
+    found = read_questions(lines(tmp_path / "q.jsonl", ROW | changes, ROW | {"id": "b"}), 0)
+    assert [q.id for q in found.questions] == ["b"]
+    ((told, count),) = found.skipped.items()
+    assert reason in told and count == 1
+
+
+def test_a_parquet_named_as_json_lines_is_named_and_so_are_others(tmp_path):
+    path = tmp_path / "q.jsonl"
+    pq.write_table(pa.Table.from_pylist([ROW]), path)
+    for content, suffix, words in (
+        (path.read_bytes(), "jsonl", "is a Parquet file: name it so"),
+        (b"{}", "parquet", "is no Parquet file, whatever its name says"),
+        (b"PAR1 and no more", "parquet", "cannot read questions"),
+        (b"\x1f\x8b\x08 packed", "jsonl", "is compressed: unpack it"),
+        (b"question\n\xff\xfe", "csv", "is no CSV in UTF-8"),
+    ):
+        bad = tmp_path / f"bad.{suffix}"
+        bad.write_bytes(content)
+        with pytest.raises(UserError, match=words) as raised:
+            read_questions(bad, 0)
+        assert "\n" not in str(raised.value)
+
+
+def test_a_question_that_stands_again_is_kept_and_goes_with_the_first(tmp_path):
+    found = read_questions(
+        lines(tmp_path / "q.jsonl", ROW, ROW | {"id": "b", "options": ROW["options"][::-1]},
+              ROW | {"id": "c", "country": "Kenya"}), 0
+    )  # fmt: skip
+    assert found.repeats.tolist() == [0, 0, 2]
+
+
+def test_questions_for_choices_are_a_fraction_and_follow_from_id_and_seed(tmp_path):
+    path = lines(tmp_path / "q.jsonl", *({**ROW, "id": str(n)} for n in range(1000)))
+    questions = read_questions(path, 0).questions
+    chosen = np.array([for_choices(q, 0.2, 1) for q in questions])
+    assert 160 < chosen.sum() < 240
+    assert chosen.tolist() == [for_choices(q, 0.2, 1) for q in questions]
+    assert chosen.tolist() != [for_choices(q, 0.2, 2) for q in questions]
+    # A larger fraction holds the smaller one.
+    assert all(for_choices(q, 0.4, 1) for q, mine in zip(questions, chosen, strict=True) if mine)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"questions_shots": 2}, "give questions_dev=0.2"),
+        ({"questions_template": "Q:"}, r"has no \{question\} in it"),
+        ({"questions_fields": {"stem": "x"}}, "questions_fields: no stem; there is id, kind"),
+        ({"arms": ("contrast",)}, "is one of questions: add questions="),
+    ],
+)
+def test_settings_that_do_not_go_together_are_named(settings, words):
+    with pytest.raises(ValidationError, match=words):
+        EvalConfig(runs={"a": "x"}, store="s", output="o", **settings)
+
+
+@pytest.mark.skipif(SAMPLE is None, reason="LocalNewsQA's sample is not here")
+def test_localnewsqa_s_sample_is_read_whole():
+    found = read_questions(SAMPLE, 0)
+    assert len(found.questions) == 850 and not found.skipped
+    kinds = [question.kind for question in found.questions]
+    assert (kinds.count("explicit"), kinds.count("ambiguous")) == (680, 170)
+    assert len({q.country for q in found.questions}) == 17
+    assert {q.continent for q in found.questions} == {"Africa", "America", "Asia", "Europe"}
+    # In the file the right answer stands first; as they are shown, anywhere.
+    first = sum(q.answer == 0 for q in found.questions)
+    shown = sum(
+        order[0] == q.answer for q, order in zip(found.questions, found.orders, strict=True)
+    )
+    assert first > 800 and 170 < shown < 260
+    assert sum(q.contrast_record is not None for q in found.questions) > 100
