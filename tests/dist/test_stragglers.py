@@ -5,13 +5,22 @@ import json
 import pytest
 
 from tests.dist.launch import launch
+from tests.dist.slow_worker import SLEEP_SECONDS
 
 
-def test_the_slow_rank_is_named(tmp_path):
-    path = tmp_path / "found.json"
-    launch(2, "tests.dist.slow_worker", path)
-    found = json.loads(path.read_text())
+def test_the_slow_rank_is_named(tiny_store, tmp_path):
+    launch(2, "tests.dist.slow_worker", tiny_store, tmp_path)
+    found = json.loads((tmp_path / "found.json").read_text())
     # Work is the wait for data and the step's own: 1 + 1, and 2 + 1.5.
     assert (found["work_min"], found["work_max"], found["work_mean"]) == (2.0, 3.5, 2.75)
     assert found["work_spread"] == pytest.approx(1.5 / 2.75)
     assert (found["slowest_rank"], found["data_wait"]) == (1, 2.0)
+
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == 6
+    for line in map(json.loads, lines):
+        timing = line["timing"]
+        assert timing["slowest_rank"] == 1, timing
+        # Rank 1 slept in both of its micro-batches; rank 0 waited for it, which is not its work.
+        assert timing["work_max"] >= 2 * SLEEP_SECONDS > timing["work_min"], timing
+        assert line["seconds"] >= timing["work_max"]

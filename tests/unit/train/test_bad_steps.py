@@ -139,6 +139,82 @@ def test_what_was_left_out_stays_out_after_a_resume(tiny_store, tmp_path, single
         assert torch.equal(weight, expected[name]), name
 
 
+KEEP_ALL = {"every_steps": 3, "keep_last": 9}
+
+
+def notes_of(folder) -> list[tuple[int, str]]:
+    lines = (folder / "bad_steps.jsonl").read_text().splitlines()
+    return [(note["step"], note["action"]) for note in map(json.loads, lines)]
+
+
+def test_a_bad_step_that_no_checkpoint_knows_of_is_noted_once(tiny_store, tmp_path, single_process):
+    """Killed before the next checkpoint, the run takes the step again, and finds it bad again."""
+    run = run_of(tiny_store, tmp_path, BadSteps(policy="skip"), checkpoint=KEEP_ALL)
+    first = trainer(run)
+    refuse_once(first, 4)
+    assert first.fit()
+    for step in (6, 8):
+        (tmp_path / "checkpoints" / f"step_{step:08d}").rename(tmp_path / f"away_{step}")
+    again = trainer(run)
+    refuse_once(again, 4)
+    assert again.fit()
+    assert notes_of(tmp_path) == [(4, "skip")]
+    assert again.bad.state().skipped == [4]
+
+
+def test_a_step_that_a_resumed_run_finds_good_is_noted_no_more(
+    tiny_store, tmp_path, single_process
+):
+    run = run_of(tiny_store, tmp_path, BadSteps(policy="skip"), checkpoint=KEEP_ALL)
+    first = trainer(run)
+    refuse_once(first, 1)
+    check = first.bad.check
+
+    def refuse(loss, step):
+        if step == 4:
+            raise BadStepError("spike")
+        check(loss, step)
+
+    first.bad.check = refuse
+    assert first.fit()
+    assert notes_of(tmp_path) == [(1, "skip"), (4, "skip")]
+    for step in (6, 8):
+        (tmp_path / "checkpoints" / f"step_{step:08d}").rename(tmp_path / f"away_{step}")
+    again = trainer(run)
+    assert again.fit()
+    assert notes_of(tmp_path) == [(1, "skip")]
+
+
+def test_a_step_that_is_still_to_be_left_out_stays_noted(tiny_store, tmp_path, single_process):
+    """Wound back from step 5 to 3, saved at 4, killed: the step to leave out is still ahead."""
+    run = run_of(
+        tiny_store,
+        tmp_path,
+        BadSteps(policy="rewind"),
+        checkpoint=KEEP_ALL | {"every_steps": 1, "async_save": False},
+    )
+    first = trainer(run)
+    saved = tmp_path / "checkpoints"
+
+    class Killed(Exception): ...
+
+    def refuse(loss, step):
+        if step == 5 and not first.bad.found:
+            (saved / "step_00000005").rename(tmp_path / "away_5")
+            (saved / "step_00000004").rename(tmp_path / "away_4")
+            raise BadStepError("spike")
+        if step == 4 and first.bad.found:
+            raise Killed
+
+    first.bad.check = refuse
+    with pytest.raises(Killed):
+        first.fit()
+    again = trainer(run)
+    assert again.fit()
+    assert notes_of(tmp_path) == [(5, "rewind")]
+    assert again.bad.state().skipped == [5]
+
+
 def test_the_batch_of_a_bad_step_is_kept_to_be_looked_at(tiny_store, tmp_path, single_process):
     made = trainer(run_of(tiny_store, tmp_path, BadSteps()))
     refuse_once(made, 1)

@@ -28,11 +28,13 @@ def _last_step_of(path: Path) -> int:
     from google.protobuf.message import DecodeError
     from wandb.proto.wandb_internal_pb2 import Record
 
-    content = path.read_bytes()
-    blocks = -(-len(content) // _BLOCK)
+    blocks = -(-path.stat().st_size // _BLOCK)
     for first in (max(blocks - _TAIL, 0), 0):
         steps = [0]
-        for message in _messages(content, first * _BLOCK or _FILE_HEADER):
+        with path.open("rb") as file:
+            file.seek(first * _BLOCK)
+            content = file.read()
+        for message in _messages(content, 0 if first else _FILE_HEADER):
             try:
                 record = Record.FromString(message)
             except DecodeError:  # damaged
