@@ -8,6 +8,7 @@ import pytest
 
 from geo_nemo.config import Logging
 from geo_nemo.train.callbacks.loggers import make_loggers
+from tests.support import wandb_file
 
 LINE = {
     "step": 4,
@@ -53,6 +54,9 @@ def end(logger, outcome="finished") -> None:
     if logger._ends_at is None:
         logger.close(outcome)
         logger.join()
+        if getattr(getattr(logger._logger, "_run", None), "offline", False):
+            *_, newest = sorted(logger._logger._told.output.glob("wandb/*run-*/run-*.wandb"))
+            wandb_file.wait_for_end(newest)
 
 
 @pytest.fixture(autouse=True)

@@ -78,6 +78,7 @@ def test_every_logger_has_each_step_of_a_rewound_and_killed_run_once(
 
     files = sorted((output / "wandb").glob("*run-*/run-*.wandb"))
     assert len(files) == 2 and len({file.name for file in files}) == 1
+    wandb_file.wait_for_end(files[-1])
     rows = [row for file in files for row in wandb_file.rows(file)]
     assert {row["_step"]: row["loss"] for row in rows} == losses
     assert [row["_step"] for row in rows] == expected
@@ -86,4 +87,4 @@ def test_every_logger_has_each_step_of_a_rewound_and_killed_run_once(
     assert mlflow.info.status == "FINISHED"
     assert test_mlflow.points(database, mlflow.info.run_id, "loss") == list(losses.items())
 
-    assert f"steps_done {float(STEPS)}" in (output / "run.prom").read_text()
+    assert f'geo_nemo_step{{run="tiny"}} {float(STEPS)}' in (output / "run.prom").read_text()
