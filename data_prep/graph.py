@@ -21,7 +21,7 @@ from geo_nemo.config.errors import UserError
 from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import Progress, no_progress
 
-PUBLISHED = ("corpus", "tokenizer", "store", "drops")
+PUBLISHED = ("corpus", "tokenizer", "store", "drops", "splits")
 
 
 def stages(config: Prep) -> list[Stage]:

@@ -24,11 +24,14 @@ class Splits(Section):
         has not twice as many.
     test_min_per_country: a country whose share is smaller gets this many, as far as that is no
         more than a fifth of its documents.
+    stay: what an earlier run into this output (or one of dedup.against) held out stays so, and what
+        it trained on is not held out, while these settings and the seed are the same.
     test_max_per_country: a country whose share is larger gives the rest to train; with by=year,
         the rest is left out, as it may not be in train.
     """
 
     by: Literal["cluster", "host", "year"] = "cluster"
+    stay: bool = True
     train: Annotated[float, Field(gt=0, le=1)] = 0.94
     validation: Share = 0.02
     test: Share = 0.04

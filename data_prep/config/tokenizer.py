@@ -13,6 +13,8 @@ class TokenizerChoice(Section):
     path: a sentencepiece `.model`, a Hugging Face `tokenizer.json` or a `.tiktoken` vocabulary.
     bos, eos, pad: names of a vocabulary's control tokens, where they are unusual.
     vocab_size: pieces of the sentencepiece BPE that is trained where `path` is not given.
+    keep: the one that an earlier run into this output (or one of dedup.against) trained with the
+        same settings is taken as it is, so that its store's ids stay.
     shrink: train as many pieces as the texts give where they do not give `vocab_size`.
     sample_bytes: UTF-8 bytes of train text it is trained on, about; drawn by content hash.
     check_documents: documents of a shard whose ids are compared with the reference tokenizer's,
@@ -24,6 +26,7 @@ class TokenizerChoice(Section):
     eos: str | None = None
     pad: str | None = None
     vocab_size: Annotated[int, Field(ge=300)] = 8192
+    keep: bool = True
     shrink: bool = False
     sample_bytes: Positive = 20_000_000
     check_documents: Positive = 64

@@ -23,9 +23,11 @@ from data_prep.splits.draws import (
     BALANCE_DRAW,
     TEST_DRAW,
     Lowest,
+    contained,
     share_limit,
     uniform_bits,
 )
+from data_prep.splits.earlier import NOTHING, Settled
 from data_prep.splits.hosts import HostTally, draw_hosts
 from data_prep.splits.outcomes import TRAIN
 from data_prep.splits.quotas import first_fit, quota_by_share, quotas_by_continent
@@ -39,56 +41,87 @@ Pass = Callable[[], Iterable[Rows]]
 
 
 def find_rules(
-    passes: Pass, splits: Splits, balance: Balance, seed: int, listed: tuple[str, ...] = ()
-) -> Rules:
+    passes: Pass,
+    splits: Splits,
+    balance: Balance,
+    seed: int,
+    listed: tuple[str, ...] = (),
+    earlier: Settled = NOTHING,
+) -> tuple[Rules, Settled, dict[str, int]]:
     """The rules for the documents that each call of `passes` gives, in any order.
 
+    With them, what is settled for later runs, and documents by country.
+    earlier: what is settled already.
     listed: countries that must have documents, and documents of train.
     Raises UserError where one has none, or a continent cannot give its test documents.
     """
     finder = {"cluster": _by_cluster, "host": _by_host, "year": _by_year}[splits.by]
-    rules, totals = finder(passes, splits, seed, listed)
-    return _balanced(passes, rules, balance, totals, listed)
+    rules, seen, totals = finder(passes, splits, seed, listed, earlier)
+    settled = Settled(rules.test, rules.validation, rules.validation_limit, seen)
+    return _balanced(passes, rules, balance, totals, listed), settled, totals
+
+
+Found = tuple[Rules, dict[str, np.ndarray], dict[str, int]]
 
 
 def _by_cluster(
-    passes: Pass, splits: Splits, seed: int, listed: tuple[str, ...]
-) -> tuple[Rules, dict[str, int]]:
+    passes: Pass, splits: Splits, seed: int, listed: tuple[str, ...], earlier: Settled
+) -> Found:
     limit = _most_in_country(splits)
+    # Documents of units that are test already, by home.
+    fixed = np.zeros(len(CODES), np.int64)
     # Units of several documents may not fit: the next ones after them are then wanted.
     lowest: dict[int, Lowest] = {}
     for rows in passes():
         draws = uniform_bits(rows.unit, seed, TEST_DRAW)
+        held = contained(earlier.test, draws)
+        fixed += np.bincount(rows.home[held], minlength=len(CODES))
         for country in np.unique(rows.home):
             found = lowest.setdefault(int(country), Lowest(2 * limit + 1))
-            found.add(draws[rows.home == country])
+            found.add(draws[(rows.home == country) & ~held])
     by_country = {CODES[number]: found for number, found in sorted(lowest.items())}
-    totals = {country: found.total for country, found in by_country.items()}
+    held = {country: int(fixed[INDEX[country]]) for country in by_country}
+    totals = {country: found.total + held[country] for country, found in by_country.items()}
     _check_present(totals, listed)
     draws = {country: found.sorted() for country, found in by_country.items()}
+    fresh = {c: _fresh(draws[c], earlier.seen_in(c), 2 * limit + 1) for c in totals}
     if splits.test_per_continent is not None:
-        quotas = quotas_by_continent(splits, totals)
+        quotas = quotas_by_continent(splits, totals, held=held)
     else:
         share = np.uint64(share_limit(splits.test))
         quotas = {
-            c: quota_by_share(splits, totals[c], int(np.searchsorted(draws[c], share)))
+            c: quota_by_share(
+                splits,
+                totals[c],
+                held[c] + int(np.searchsorted(fresh[c], share)),
+                earlier.totals.get(c, 0),
+                earlier.given.get(c, 0),
+            )
             for c in totals
         }
     chosen = {
-        c: _units_that_fit(draws[c], quotas[c], whole=totals[c] == len(draws[c])) for c in totals
+        c: _units_that_fit(
+            fresh[c], quotas[c] - held[c], whole=by_country[c].total == len(draws[c])
+        )
+        for c in totals
     }
-    test = sum(count for _, count in chosen.values())
+    test = sum(count for _, count in chosen.values()) + sum(held.values())
     part = splits.test if splits.test_per_continent is None else test / max(sum(totals.values()), 1)
     # Validation's share is one of all documents; it is drawn from those not in test.
     validation = share_limit(min(splits.validation / (1 - part), 1.0)) if part < 1 else 0
-    rules = Rules("cluster", seed, _joined(units for units, _ in chosen.values()),
-                  validation_limit=validation)  # fmt: skip
-    return rules, totals
+    if earlier.validation_limit is not None:
+        validation = earlier.validation_limit
+    new = _joined(units for units, _ in chosen.values())
+    rules = Rules("cluster", seed, np.union1d(earlier.test, new), validation_limit=validation)
+    names = sorted({*draws, *earlier.seen})
+    seen = {c: np.union1d(draws.get(c, new[:0]), earlier.seen_in(c)) for c in names}
+    seen = {c: each[~contained(new, each)][: 2 * limit + 1] for c, each in seen.items()}
+    return rules, seen, totals
 
 
 def _by_host(
-    passes: Pass, splits: Splits, seed: int, listed: tuple[str, ...]
-) -> tuple[Rules, dict[str, int]]:
+    passes: Pass, splits: Splits, seed: int, listed: tuple[str, ...], earlier: Settled
+) -> Found:
     tally = HostTally()
     totals = np.zeros(len(CODES), np.int64)
     for rows in passes():
@@ -96,35 +129,47 @@ def _by_host(
         totals += np.bincount(rows.country, minlength=len(CODES))
     named = {CODES[i]: int(totals[i]) for i in np.flatnonzero(totals)}
     _check_present(named, listed)
-    test, validation = draw_hosts(tally.hosts(), splits, seed)
-    return Rules("host", seed, test, validation), named
+    hosts = tally.hosts()
+    test, validation = draw_hosts(hosts, splits, seed, earlier)
+    seen = {"": np.union1d(earlier.seen_in(""), hosts.unit)}
+    return Rules("host", seed, test, validation), seen, named
 
 
 def _by_year(
-    passes: Pass, splits: Splits, seed: int, listed: tuple[str, ...]
-) -> tuple[Rules, dict[str, int]]:
+    passes: Pass, splits: Splits, seed: int, listed: tuple[str, ...], earlier: Settled
+) -> Found:
     limit = _most_in_country(splits)
     totals = np.zeros(len(CODES), np.int64)
     lowest: dict[str, Lowest] = {}
+    fixed = np.zeros(len(CODES), np.int64)
     for rows in passes():
         totals += np.bincount(rows.country, minlength=len(CODES))
         test = np.isin(rows.year, splits.test_years)
         draws = uniform_bits(rows.content[test], seed, TEST_DRAW)
         countries = rows.country[test]
+        held = contained(earlier.test, draws)
+        fixed += np.bincount(countries[held], minlength=len(CODES))
+        draws, countries = draws[~held], countries[~held]
         for country in np.unique(countries):
             found = lowest.setdefault(CODES[country], Lowest(limit))
             found.add(draws[countries == country])
     named = {CODES[i]: int(totals[i]) for i in np.flatnonzero(totals)}
     _check_present(named, listed)
-    available = {country: found.total for country, found in lowest.items()}
+    held = {CODES[i]: int(fixed[i]) for i in np.flatnonzero(fixed)}
+    available = dict(held)
+    for country, found in lowest.items():
+        available[country] = available.get(country, 0) + found.total
     if splits.test_per_continent is not None:
-        quotas = quotas_by_continent(splits, named, available)
+        quotas = quotas_by_continent(splits, named, available, held)
     else:
         quotas = {c: min(n, splits.test_max_per_country) for c, n in available.items()}
-    test = _joined(found.sorted()[: quotas[c]] for c, found in sorted(lowest.items()))
+    new = _joined(
+        found.sorted()[: max(quotas[c] - held.get(c, 0), 0)] for c, found in sorted(lowest.items())
+    )
+    test = np.union1d(earlier.test, new)
     rules = Rules("year", seed, test, test_years=splits.test_years,
                   validation_years=splits.validation_years)  # fmt: skip
-    return rules, named
+    return rules, {}, named
 
 
 def _balanced(
@@ -180,6 +225,15 @@ def _draws_of(rows: Rows, kept: np.ndarray, caps: dict[str, int], seed: int):
 def _most_in_country(splits: Splits) -> int:
     """How many test documents a country can have at most."""
     return min(splits.test_max_per_country, splits.test_per_continent or ALL)
+
+
+def _fresh(draws: np.ndarray, seen: np.ndarray, most: int) -> np.ndarray:
+    """`draws` without those of documents that an earlier run had and did not hold out.
+
+    seen: the lowest of theirs, at most `most`: above them, old and new cannot be told apart.
+    """
+    fresh = draws[~contained(seen, draws)]
+    return fresh[fresh <= seen[-1]] if len(seen) >= most else fresh
 
 
 def _units_that_fit(draws: np.ndarray, quota: int, whole: bool) -> tuple[np.ndarray, int]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from data_prep.config import Splits
 from data_prep.splits.draws import TEST_DRAW, VALIDATION_DRAW, contained, uniform_bits
+from data_prep.splits.earlier import NOTHING, Settled
 from data_prep.splits.quotas import first_fit, quota_by_share, quotas_by_continent
 from data_prep.splits.rules import CODES, INDEX
 from geo_nemo.config.errors import UserError
@@ -65,24 +66,35 @@ class HostTally:
         self._new, self._pending = [], 0
 
 
-def draw_hosts(hosts: Hosts, splits: Splits, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Units of test and of validation, each uint64, sorted."""
+def draw_hosts(
+    hosts: Hosts, splits: Splits, seed: int, earlier: Settled = NOTHING
+) -> tuple[np.ndarray, np.ndarray]:
+    """Units of test and of validation, each uint64, sorted; with those that are so already."""
+    held = {
+        split: _by_home(hosts, contained(units, hosts.unit))
+        for split, units in (("test", earlier.test), ("validation", earlier.validation))
+    }
     totals = np.bincount(hosts.home, hosts.documents, len(CODES)).astype(np.int64)
     named = {CODES[i]: int(totals[i]) for i in np.flatnonzero(totals)}
     if splits.test_per_continent is not None:
-        quotas = quotas_by_continent(splits, named)
+        quotas = quotas_by_continent(splits, named, held=held["test"])
     else:
         quotas = {c: quota_by_share(splits, n, round(splits.test * n)) for c, n in named.items()}
-    test, validation = [], []
+    test, validation = [earlier.test], [earlier.validation]
+    new = ~contained(earlier.seen_in(""), hosts.unit)
     for country, total in named.items():
-        mine = hosts.home == CODES.index(country)
+        mine = new & (hosts.home == CODES.index(country))
         units, documents = hosts.unit[mine], hosts.documents[mine]
         for taken, draw, quota in (
-            (test, TEST_DRAW, quotas[country]),
-            (validation, VALIDATION_DRAW, round(splits.validation * total)),
+            (test, TEST_DRAW, quotas[country] - held["test"].get(country, 0)),
+            (
+                validation,
+                VALIDATION_DRAW,
+                round(splits.validation * total) - held["validation"].get(country, 0),
+            ),
         ):
             order = np.argsort(uniform_bits(units, seed, draw), kind="stable")
-            chosen = np.sort(units[order][first_fit(documents[order], quota)])
+            chosen = np.sort(units[order][first_fit(documents[order], max(quota, 0))])
             taken.append(chosen)
             left = ~contained(chosen, units)
             units, documents = units[left], documents[left]
@@ -90,6 +102,12 @@ def draw_hosts(hosts: Hosts, splits: Splits, seed: int) -> tuple[np.ndarray, np.
     if splits.test_per_continent is not None:
         _check_filled(hosts, found, splits.test_per_continent)
     return found, _joined(validation)
+
+
+def _by_home(hosts: Hosts, chosen: np.ndarray) -> dict[str, int]:
+    """Documents of the `chosen` hosts, bool [n], by country."""
+    counts = np.bincount(hosts.home, hosts.documents * chosen, len(CODES)).astype(np.int64)
+    return {CODES[i]: int(counts[i]) for i in np.flatnonzero(counts)}
 
 
 def _check_filled(hosts: Hosts, test: np.ndarray, goal: int) -> None:

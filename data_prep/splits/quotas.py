@@ -10,24 +10,31 @@ from geo_nemo.config.errors import UserError
 from geo_nemo.metadata.geography import UNKNOWN, continent_of
 
 
-def quota_by_share(splits: Splits, total: int, in_share: int) -> int:
+def quota_by_share(
+    splits: Splits, total: int, in_share: int, before: int = 0, given: int = 0
+) -> int:
     """Test documents of a country with `total`, `in_share` of which were drawn for test.
 
+    before, given: documents and test documents of it in other runs, which count for its least.
     Between the country's least and most, and never more than half: the rest is to train on.
     """
     if splits.test == 0:
         return 0
-    least = min(splits.test_min_per_country, total // 5)
+    least = max(min(splits.test_min_per_country, (total + before) // 5) - given, 0)
     return min(max(in_share, least), splits.test_max_per_country, total // 2)
 
 
 def quotas_by_continent(
-    splits: Splits, totals: dict[str, int], available: dict[str, int] | None = None
+    splits: Splits,
+    totals: dict[str, int],
+    available: dict[str, int] | None = None,
+    held: dict[str, int] | None = None,
 ) -> dict[str, int]:
     """Share `test_per_continent` out over each continent's countries as their documents are.
 
     totals: documents by country. available: those of them that may be test, where not all may;
     then a country may give all of these, and otherwise at most half of its documents.
+    held: test documents by country that stay; a country gives them at least.
     Raises UserError where a continent has not twice as many documents, or its countries' least
     and most leave no way to get that number.
     """
@@ -51,6 +58,10 @@ def quotas_by_continent(
             weights[country] = own if available is None else usable
             most[country] = min(usable, splits.test_max_per_country)
             least[country] = min(splits.test_min_per_country, own // 5, most[country])
+            stays = (held or {}).get(country, 0)
+            least[country], most[country] = (
+                max(bound, stays) for bound in (least[country], most[country])
+            )
         if sum(most.values()) < goal:
             why = "at most half of a country" if available is None else "the test years alone"
             raise UserError(
@@ -58,6 +69,9 @@ def quotas_by_continent(
                 f"({why}, and at most test_max_per_country={splits.test_max_per_country} of one); "
                 "lower it, or give more input"
             )
+        if held and sum(least.values()) > goal:
+            # What stays goes before the least of countries that are new.
+            least = {country: held.get(country, 0) for country in countries}
         if sum(least.values()) > goal:
             raise UserError(
                 f"splits.test_per_continent={goal}: test_min_per_country="

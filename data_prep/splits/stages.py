@@ -13,16 +13,26 @@ import numpy as np
 import orjson
 
 from data_prep.config import Prep
-from data_prep.engine import Stage, Task, TaskProgress
+from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from data_prep.ingest import PartRef, all_parts
 from data_prep.parts import read_part
+from data_prep.splits.earlier import (
+    ARRAYS_NAME,
+    FOLDER,
+    JSON_NAME,
+    against_key,
+    settings_of,
+    settled_before,
+    write,
+)
 from data_prep.splits.find import MOST_PASSES, find_rules
-from data_prep.splits.outcomes import EVALUATION_OVERLAP, FIRST_DUPLICATE, OUTCOMES, TRAIN
+from data_prep.splits.outcomes import EVALUATION_OVERLAP, FIRST_DUPLICATE, OUTCOMES, TEST, TRAIN
 from data_prep.splits.rules import CODES, Rows, Rules
 from data_prep.splits.units import DTYPES, PartArrays, batch_arrays, columns_for, read_columns
 
-UNITS_VERSION = SPLIT_VERSION = ASSIGN_VERSION = "1"
+UNITS_VERSION = ASSIGN_VERSION = "1"
+SPLIT_VERSION = "2"
 WHOLE = "all"
 _RULES, _OUTCOME = "rules.json", "outcome.npy"
 _ROWS = 1 << 20
@@ -82,7 +92,8 @@ class Split(Stage):
         listed = ",".join(self.config.annotate.countries)
         keys = (task.key for task in tasks)
         size = sum(task.size for task in tasks)
-        return [Task(WHOLE, task_key(SPLIT_VERSION, settings, listed, *keys), size, {})]
+        others = against_key(self.config)
+        return [Task(WHOLE, task_key(SPLIT_VERSION, settings, listed, others, *keys), size, {})]
 
     def run(self, task: Task, folder: Path, progress: TaskProgress) -> dict[str, Any]:
         config, parts = self.config, all_parts(self.config)
@@ -97,18 +108,35 @@ class Split(Stage):
             for part in parts:
                 yield from _chunks(part_arrays(config, part.id), country_of)
                 seen = part.start + part.documents
-                progress((passes * task.size + seen) // MOST_PASSES, seen)
+                progress((passes * task.size + seen) // (MOST_PASSES + 1), seen)
             passes += 1
 
         balance, listed = config.balance, config.annotate.countries
-        rules = find_rules(one_pass, config.splits, balance, config.seed, listed)
+        before = settled_before(config)
+        rules, settled, totals = find_rules(
+            one_pass, config.splits, balance, config.seed, listed, before
+        )
+        given = _test_documents(rules, one_pass())
         if country_of is not None:
             del country_of
             (folder / "country.npy").unlink()
         np.save(folder / "test.npy", rules.test)
         np.save(folder / "validation.npy", rules.validation)
         (folder / _RULES).write_bytes(orjson.dumps(rules.to_json(), option=orjson.OPT_INDENT_2))
-        return {"test_units": len(rules.test), "validation_units": len(rules.validation)}
+        write(folder, settled, settings_of(config), {"totals": totals, "given": given})
+        return {
+            "test_units": len(rules.test),
+            "validation_units": len(rules.validation),
+            "settled_before": len(before.test) + len(before.validation),
+        }
+
+    def finish(self, tasks: list[Task], receipts: list[Receipt]) -> None:
+        """Publish what is settled, for later runs."""
+        from data_prep.corpus_out.publish import publish
+
+        source = self.task_folder(WHOLE)
+        files = {name: source / name for name in (JSON_NAME, ARRAYS_NAME)}
+        publish(Path(self.config.output) / FOLDER, tasks[0].key, files, lambda folder: None)
 
 
 class Assign(Stage):
@@ -182,6 +210,15 @@ def _chunks(columns: PartArrays, country_of: np.ndarray | None) -> Iterator[Rows
     kept = columns.kept()
     for start in range(0, len(kept), _ROWS):
         yield columns.rows(kept[start : start + _ROWS], country_of)
+
+
+def _test_documents(rules: Rules, rows: Iterator[Rows]) -> dict[str, int]:
+    """Test documents by country."""
+    counts = np.zeros(len(CODES), np.int64)
+    for some in rows:
+        test = some.country[rules.splits(some) == TEST]
+        counts += np.bincount(test, minlength=len(CODES))
+    return {CODES[i]: int(counts[i]) for i in np.flatnonzero(counts)}
 
 
 def _all_countries(config: Prep, parts: list[PartRef], path: Path) -> np.ndarray:

@@ -19,11 +19,12 @@ from data_prep.tokenise.publish import publish_tree
 from data_prep.tokenise.sample import sample_train_texts
 from data_prep.tokenise.train import TooFewTexts, train_sentencepiece
 from geo_nemo.config.errors import UserError
-from geo_nemo.metadata.tokenizer import Tokenizer, copy_tokenizer
+from geo_nemo.metadata.tokenizer import Tokenizer, copy_tokenizer, load_tokenizer
 
 TOKENIZER_VERSION = "1"
 TOKENIZER_FOLDER = "tokenizer"
 TASK_ID = "tokenizer"
+_TRAINED, _SETTINGS = "tokenizer.model", "trained_with.txt"
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,11 @@ class TokenizerStage(Stage):
             return [Task(TASK_ID, task_key(TOKENIZER_VERSION, settings, content), size, {})]
         from data_prep.splits import final_keys
 
-        settings = choice.model_dump_json(include={"vocab_size", "shrink", "sample_bytes"})
         parts = all_parts(self.config)
         key = task_key(
             TOKENIZER_VERSION,
-            settings,
-            str(self.config.seed),
+            self._settings(),
+            "keep" * choice.keep,
             *(part.key for part in parts),
             *final_keys(self.config),
         )
@@ -65,8 +65,9 @@ class TokenizerStage(Stage):
             tokenizer = tokenizer_at(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
             path = folder / copy_tokenizer(choice.path, folder)
         else:
-            path = folder / "tokenizer.model"
-            tokenizer = self._trained(path, progress)
+            path = folder / _TRAINED
+            tokenizer = self._kept(path) or self._trained(path, progress)
+            (folder / _SETTINGS).write_text(self._settings(), encoding="utf-8")
         names = tokenizer.pieces([tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id])
         return {
             "file": path.name,
@@ -90,6 +91,27 @@ class TokenizerStage(Stage):
         roles = () if counts["kind"] == "sentencepiece" else ("bos", "eos", "pad")
         names = tuple((role, counts[role]) for role in roles)
         return _load(self.task_folder(TASK_ID) / counts["file"], names, counts["sha256"])
+
+    def _settings(self) -> str:
+        """What a training depends on beside the texts."""
+        choice = self.config.tokenizer
+        settings = choice.model_dump_json(include={"vocab_size", "shrink", "sample_bytes"})
+        return f"{settings} seed {self.config.seed}"
+
+    def _kept(self, path: Path) -> Tokenizer | None:
+        """The tokenizer that an earlier run trained with these settings, copied to `path`."""
+        outputs = (self.config.output, *self.config.dedup.against)
+        for output in outputs if self.config.tokenizer.keep else ():
+            folder = Path(output) / TOKENIZER_FOLDER
+            try:
+                same = (folder / _SETTINGS).read_text(encoding="utf-8") == self._settings()
+                if same:
+                    path.write_bytes((folder / _TRAINED).read_bytes())
+            except FileNotFoundError:
+                continue
+            if same:
+                return load_tokenizer(path)
+        return None
 
     def _trained(self, path: Path, progress: TaskProgress) -> Tokenizer:
         choice = self.config.tokenizer

@@ -17,7 +17,7 @@ ROWS = rows(PLACES)
 
 
 def outcomes(balance, all_rows=ROWS, splits=Splits(), listed=(), chunk=900):  # noqa: B008
-    rules = find_rules(lambda: chunked(all_rows, chunk), splits, balance, 5, listed)
+    rules, *_ = find_rules(lambda: chunked(all_rows, chunk), splits, balance, 5, listed)
     return rules.outcomes(all_rows)
 
 

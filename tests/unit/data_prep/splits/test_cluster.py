@@ -13,7 +13,7 @@ DEFAULT = Splits()
 
 
 def split(found_rows, splits=DEFAULT, seed=0, chunk=700, **settings):
-    rules = find_rules(lambda: chunked(found_rows, chunk), splits, Balance(), seed, **settings)
+    rules, *_ = find_rules(lambda: chunked(found_rows, chunk), splits, Balance(), seed, **settings)
     return rules.outcomes(found_rows)
 
 

@@ -19,7 +19,7 @@ YEARS = Splits(by="year", test_years=(2023, 2024), validation_years=(2022,))
 
 
 def outcomes(all_rows, splits, balance=Balance(), seed=0, chunk=700):  # noqa: B008
-    rules = find_rules(lambda: chunked(all_rows, chunk), splits, balance, seed)
+    rules, *_ = find_rules(lambda: chunked(all_rows, chunk), splits, balance, seed)
     return rules.outcomes(all_rows)
 
 

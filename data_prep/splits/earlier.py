@@ -1,0 +1,141 @@
+"""What earlier runs have decided, so that a document keeps its split when data grow.
+
+    <output>/splits/settled.json   how the splits were made, and thresholds
+    <output>/splits/settled.npz    what is test and validation, and what is neither
+
+A run into the same output, and one that names it in `dedup.against`, starts from there, as long as
+`splits` and `seed` are the same. What was test or validation stays so; what was train is not drawn
+again. New documents fill up what quotas leave open.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from data_prep.config import Prep
+from geo_nemo.config.errors import UserError
+
+FOLDER = "splits"
+JSON_NAME, ARRAYS_NAME = "settled.json", "settled.npz"
+_TEST, _VALIDATION, _SEEN = "test", "validation", "seen-"
+
+
+def _none() -> np.ndarray:
+    return np.empty(0, np.uint64)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Decisions that stay; arrays are uint64 and sorted.
+
+    test, validation: as in Rules. validation_limit: of Rules; None where nothing is settled.
+    seen: by country, the lowest draws that are not test (by cluster); under ``, the hosts that were
+        there (by host).
+    totals, given: by country, documents and test documents of runs that this one does not hold.
+    """
+
+    test: np.ndarray = field(default_factory=_none)
+    validation: np.ndarray = field(default_factory=_none)
+    validation_limit: int | None = None
+    seen: dict[str, np.ndarray] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
+    given: dict[str, int] = field(default_factory=dict)
+
+    def seen_in(self, country: str) -> np.ndarray:
+        return self.seen.get(country, _none())
+
+
+NOTHING = Settled()
+
+
+def settings_of(config: Prep) -> str:
+    """What must be the same for decisions to stay."""
+    return config.canonical("splits", "seed")
+
+
+def settled_before(config: Prep) -> Settled:
+    """What runs into this output, and those of `dedup.against`, have decided."""
+    if not config.splits.stay:
+        return NOTHING
+    own = _read(Path(config.output), settings_of(config))
+    others = [_read(Path(name), settings_of(config)) for name in config.dedup.against]
+    return _joined(own, [other for other in others if other is not None])
+
+
+def against_key(config: Prep) -> str:
+    """Changes with what the runs of `dedup.against` have decided."""
+    if not config.splits.stay:
+        return ""
+    paths = [Path(name) / FOLDER / JSON_NAME for name in config.dedup.against]
+    return " ".join(path.read_text(encoding="utf-8") for path in paths if path.is_file())
+
+
+def write(folder: Path, settled: Settled, settings: str, counts: Mapping[str, Any]) -> None:
+    """Write the two files. counts: `totals` and `given` of this run, by country."""
+    arrays = {_TEST: settled.test, _VALIDATION: settled.validation}
+    arrays |= {f"{_SEEN}{name}": values for name, values in settled.seen.items()}
+    np.savez(folder / ARRAYS_NAME, **arrays)
+    limit = settled.validation_limit
+    about = {
+        "settings": settings,
+        "validation_limit": None if limit is None else str(limit),
+        **counts,
+    }
+    (folder / JSON_NAME).write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2))
+
+
+def _read(output: Path, settings: str) -> tuple[Settled, dict[str, Any]] | None:
+    folder = output / FOLDER
+    try:
+        about = orjson.loads((folder / JSON_NAME).read_bytes())
+        if about["settings"] != settings:
+            return None
+        with np.load(folder / ARRAYS_NAME, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+        limit = about["validation_limit"]
+        settled = Settled(
+            test=found.pop(_TEST),
+            validation=found.pop(_VALIDATION),
+            validation_limit=None if limit is None else int(limit),
+            seen={name.removeprefix(_SEEN): values for name, values in found.items()},
+        )
+        return settled, about
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder} is damaged ({error}): restore it, or remove it and the splits are drawn anew"
+        ) from None
+
+
+def _joined(
+    own: tuple[Settled, dict[str, Any]] | None, others: list[tuple[Settled, dict[str, Any]]]
+) -> Settled:
+    everything = [settled for settled, _ in ([own] if own else []) + others]
+    if not everything:
+        return NOTHING
+    names = sorted({name for settled in everything for name in settled.seen})
+    return Settled(
+        test=_union(settled.test for settled in everything),
+        validation=_union(settled.validation for settled in everything),
+        validation_limit=everything[0].validation_limit,
+        seen={name: _union(s.seen_in(name) for s in everything) for name in names},
+        totals=_summed(about["totals"] for _, about in others),
+        given=_summed(about["given"] for _, about in others),
+    )
+
+
+def _union(parts: Iterable[np.ndarray]) -> np.ndarray:
+    return np.unique(np.concatenate([_none(), *parts]))
+
+
+def _summed(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for name, count in part.items():
+            total[name] = total.get(name, 0) + count
+    return total
