@@ -28,7 +28,7 @@ def by_stage(inputs: Inputs) -> Table | None:
     """Documents, tokens and padding that each run was trained on: a line a run and stage."""
     rows = []
     for name, run in inputs.runs.items():
-        for stage, entry in (run.ledger or {}).get("stages", {}).items():
+        for stage, entry in _all_stages(run.ledger or {}):
             trained, left_out = entry["trained"], entry["left_out"]["rows"]
             places = trained["positions"] + trained["padding"]
             shares = (trained["metadata_tokens"], trained["padding"])
@@ -43,11 +43,21 @@ def by_stage(inputs: Inputs) -> Table | None:
     return Table(head, rows) if rows else None
 
 
+def _all_stages(ledger: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Stages with their entries, those first of the runs that the weights come from."""
+    before = [
+        (f"{stage} of {run['run']}", entry)
+        for run in ledger.get("before", [])
+        for stage, entry in run["stages"].items()
+    ]
+    return [*before, *ledger.get("stages", {}).items()]
+
+
 def by_group(inputs: Inputs) -> list[tuple[str, Table]]:
     """(run, what it was trained on by the values of a field and by stage); two fields together."""
     found = []
     for name, run in inputs.runs.items():
-        stages = (run.ledger or {}).get("stages", {})
+        stages = dict(_all_stages(run.ledger or {}))
         for key in _keys(stages):
             trained = {stage: _flat(entry["trained"][key]) for stage, entry in stages.items()}
             groups = sorted({group for sums in trained.values() for group in sums})

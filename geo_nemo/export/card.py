@@ -161,16 +161,19 @@ def _table(source: Source, record: Mapping[str, Any]) -> str:
         "| stage | steps | metadata | documents | tokens of text | of metadata |",
         "|---|---|---|---|---|---|",
     ]
+    for run in record["ledger"].get("before", []):
+        for name, counted in run["stages"].items():
+            rows.append(_stage(f"{name} of {run['run']}", counted, "see that run"))
     for name, counted in record["ledger"].get("stages", {}).items():
-        trained = counted["trained"]
-        policy = source.run.stages[name].metadata
-        numbers = (trained[key] for key in ("documents", "text_tokens", "metadata_tokens"))
-        rows.append(
-            f"| {name} | {counted['steps']:,} | {_words(policy)} | "
-            + " | ".join(f"{number:,}" for number in numbers)
-            + " |"
-        )
+        rows.append(_stage(name, counted, _words(source.run.stages[name].metadata)))
     return "\n".join(rows)
+
+
+def _stage(name: str, counted: Mapping[str, Any], metadata: str) -> str:
+    trained = counted["trained"]
+    numbers = (trained[key] for key in ("documents", "text_tokens", "metadata_tokens"))
+    figures = " | ".join(f"{number:,}" for number in numbers)
+    return f"| {name} | {counted['steps']:,} | {metadata} | {figures} |"
 
 
 def _words(policy: MetadataPolicy) -> str:

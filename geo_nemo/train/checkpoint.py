@@ -62,6 +62,28 @@ _LATER: dict[str, Any] = {"states": {}}
 def load(engine: Engine, checkpoint: Path, average: WeightAverage | None = None) -> Position:
     """Restore model, optimizer, schedule and average from `checkpoint`; every rank calls it."""
     position = read_position(checkpoint)
+    state = _load_model(engine, checkpoint, average)
+    engine.schedule.num_steps = 0  # load_state_dict adds the steps to those already counted
+    engine.schedule.load_state_dict(state["schedule"])
+    if average is not None:
+        average.load_state(state["average"])
+    return position
+
+
+def load_trained(engine: Engine, checkpoint: Path) -> None:
+    """Restore model and moments alone, for a run that goes on from another; every rank calls it.
+
+    The optimizer's settings, as betas and learning rate, stay the engine's own.
+    """
+    groups = engine.optimizer.param_groups
+    own = [{k: v for k, v in group.items() if k not in ("params", "step")} for group in groups]
+    _load_model(engine, checkpoint)
+    for group, settings in zip(engine.optimizer.param_groups, own, strict=True):
+        group.update(settings)
+
+
+def _load_model(engine: Engine, checkpoint: Path, average: WeightAverage | None = None) -> dict:
+    """Restore model and optimizer; all that was read."""
     state = read_state(sharded_state(engine, is_loading=True, average=average), checkpoint)
     if engine.config.fp8 and engine.config.fp8_recipe == "delayed":
         from megatron.core.fp8_utils import get_fp8_recipe
@@ -74,11 +96,7 @@ def load(engine: Engine, checkpoint: Path, average: WeightAverage | None = None)
     for group in engine.optimizer.param_groups:
         # A CPU's groups did not have it at first, and FusedAdam does not go without.
         group.setdefault("bias_correction", True)
-    engine.schedule.num_steps = 0  # load_state_dict adds the steps to those already counted
-    engine.schedule.load_state_dict(state["schedule"])
-    if average is not None:
-        average.load_state(state["average"])
-    return position
+    return state
 
 
 def read_state(sharded: dict, checkpoint: Path) -> dict:

@@ -1,12 +1,14 @@
 """The first weights of a run, from another run's checkpoint or a Hugging Face folder.
 
 Each rank reads what its place in the layout holds, in fp32: the weights that a source's optimizer
-stepped, where it has them. Optimizer, schedule, step and random states stay the new run's own.
+stepped, where it has them; with `init.optimizer` its moments, too. Schedule, step and random states
+stay the new run's own.
 """
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +22,13 @@ from geo_nemo.config import Checkpoint, Run, UserError
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.config.remote import is_remote
 from geo_nemo.model.hugging_face import HuggingFaceLlama
-from geo_nemo.train.checkpoint import read_state
+from geo_nemo.train.checkpoint import load_trained, read_state
 from geo_nemo.train.checkpoint_copies import Copies
 from geo_nemo.train.checkpoint_errors import everywhere, rank_zero_does
 from geo_nemo.train.checkpoint_files import content_problem, listed_files, read_record
 from geo_nemo.train.checkpoint_names import prefix_of
 from geo_nemo.train.engine import Engine
+from geo_nemo.train.ledger import trained_before
 from geo_nemo.train.masters import Whole, masters, wholes_of
 from geo_nemo.train.origin import HUGGING_FACE, Origin, look_up
 from geo_nemo.train.safe_pickle import check_index
@@ -34,9 +37,12 @@ from geo_nemo.train.setup import Prepared
 _READ = "initial"
 
 
-def load_initial(engine: Engine, prepared: Prepared, progress: Progress = no_progress) -> None:
+def load_initial(
+    engine: Engine, prepared: Prepared, progress: Progress = no_progress
+) -> list[dict[str, Any]]:
     """Give `engine` the weights of `prepared.origin`; every rank calls it.
 
+    Returns what they were trained on before: an entry a run, see geo_nemo.train.ledger.
     Raises `UserError` in one line, the same on every rank, where the source is not as it was found.
     """
     origin = prepared.origin
@@ -54,19 +60,28 @@ def load_initial(engine: Engine, prepared: Prepared, progress: Progress = no_pro
             Path(origin.place), prepared.run.model, prepared.tokenizer.vocab_size
         )
         _set(engine, _of_hugging_face(engine, source))
-        return
+        return []
     if not is_remote(origin.place):
-        _set(engine, _of_checkpoint(engine, Path(origin.place), origin))
-        return
+        return _begin_from(engine, Path(origin.place), origin)
     parent, _, name = origin.place.rpartition("/")
     folder = Path(prepared.run.output_dir) / "init"
     damage = Copies(Checkpoint(remote=parent), engine.device).fetch(name, folder, progress)
     if damage:
         raise UserError(f"init.checkpoint={origin.place} is not whole: {damage}")
-    _set(engine, _of_checkpoint(engine, folder / name, origin))
+    before = _begin_from(engine, folder / name, origin)
     with rank_zero_does(f"cannot remove {folder}") as mine:
         if mine:
             shutil.rmtree(folder)
+    return before
+
+
+def _begin_from(engine: Engine, checkpoint: Path, origin: Origin) -> list[dict[str, Any]]:
+    _check_content(checkpoint)
+    if origin.optimizer:
+        load_trained(engine, checkpoint)
+    else:
+        _set(engine, _of_checkpoint(engine, checkpoint, origin))
+    return trained_before(read_record(checkpoint))
 
 
 def _of_place(run: Run, origin: Origin) -> Run:
@@ -87,13 +102,17 @@ def _set(engine: Engine, values: list[torch.Tensor]) -> None:
             master.values.copy_(whole[master.parameter].reshape(-1)[first:last])
 
 
-def _of_checkpoint(engine: Engine, checkpoint: Path, origin: Origin) -> list[torch.Tensor]:
+def _check_content(checkpoint: Path) -> None:
+    """Raise `UserError` where a file is not as it was; each rank reads its share of them."""
     files = listed_files(read_record(checkpoint))
     by_size = sorted(files, key=lambda name: (-files[name].size, name))
     share = by_size[dist.get_rank() :: dist.get_world_size()]
     damage = next(filter(None, everywhere(content_problem(checkpoint, share))), "")
     if damage:
         raise UserError(f"init.checkpoint={checkpoint} is not whole: {damage}")
+
+
+def _of_checkpoint(engine: Engine, checkpoint: Path, origin: Origin) -> list[torch.Tensor]:
     check_index(checkpoint / ".metadata")
     names = dist_checkpointing.load_tensors_metadata(str(checkpoint)).keys()
     wanted = _wanted(engine, prefix_of(origin.weights, names))

@@ -1,14 +1,16 @@
 """The ledger: what the weights were trained on, by stage and group, and what was left out.
 
     {"step": 6, "stages": {"condition": {"steps": 3, "trained": {...}, "left_out": {...}}},
-     "notes": [{"step": 1, "action": "skip", "left_out": [1], ...}]}
+     "notes": [{"step": 1, "action": "skip", "left_out": [1], ...}],
+     "store": "0f...", "before": [{"run": "base", "step": 6, "store": "1c...", "stages": {...}}]}
 
 `trained` and `left_out` each hold rows, padding, documents, positions, text_tokens and
 metadata_tokens, and the last four `by_country`, or by the fields of the run's `groups`; by two of
 them `by_country_and_topic`, too. Padding belongs to rows, not to a group. Steps
 that a rewind undoes count once, as they were taken in the end. All of it follows from the packing
 index, the step and the steps that were left out, so it is the same for any number of ranks.
-Needs no torch.
+`before` is what the weights that a run began from were trained on, run by run from the first; it
+and `store` are there where a run began from another's checkpoint. Needs no torch.
 """
 
 import json
@@ -32,16 +34,19 @@ class Ledger:
     """Counts on the rank that has the indices open, in milliseconds; keeps the notes on every rank.
 
     notes: of bad steps, in the order in which they were found; plain JSON.
+    before: of the runs that the first weights come from, in their order; plain JSON.
     """
 
     def __init__(self, prepared: Prepared):
         self.notes: list[dict[str, Any]] = []
+        self.before: list[dict[str, Any]] = []
         self._prepared = prepared
         self._finished: dict[str, dict[str, Any]] = {}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Go on from the ledger of a checkpoint."""
         self.notes = list(saved.get("notes", []))
+        self.before = list(saved.get("before", []))
         stages = saved.get("stages", {})
         # What is over stays as it is; its index may be gone, or long to read.
         self._finished = {
@@ -59,7 +64,10 @@ class Ledger:
             for stage in begun
         }
         # A copy: a checkpoint is written in a thread, while the run may find another bad step.
-        return {"step": step, "stages": stages, "notes": list(self.notes)}
+        found = {"step": step, "stages": stages, "notes": list(self.notes)}
+        if self.before:
+            found |= {"store": self._prepared.store.hash, "before": list(self.before)}
+        return found
 
     def _counted(self, stage: StagePlan, last: int, left_out: Collection[int]) -> dict[str, Any]:
         run, first = self._prepared.run, stage.first_step
@@ -79,6 +87,21 @@ class Ledger:
             "trained": _entry(kept, (last - first) * size - rows, length, groups),
             "left_out": _entry(away, rows, length, groups),
         }
+
+
+def trained_before(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the weights of a checkpoint were trained on: an entry a run, from the first one on.
+
+    record: of the checkpoint.
+    """
+    ledger, config = record.get("ledger", {}), record.get("config", {})
+    mine = {
+        "run": config.get("name", ""),
+        "step": record["step"],
+        "store": record.get("fingerprint", {}).get("store", ""),
+        "stages": ledger.get("stages", {}),
+    }
+    return [*ledger.get("before", []), mine]
 
 
 def write_ledger(folder: Path, ledger: Mapping[str, Any]) -> None:

@@ -159,7 +159,7 @@ class Trainer:
         )
         if newest is None:
             if self.prepared.origin is not None:
-                load_initial(self.engine, self.prepared, self.progress)
+                self.ledger.before = load_initial(self.engine, self.prepared, self.progress)
                 if self.average is not None:
                     self.average.restart()
             return

@@ -44,6 +44,7 @@ class Origin:
     given: init.checkpoint as the user wrote it. place: the checkpoint or folder that it led to.
     kind: `checkpoint` of ours or `hugging_face`. identity: sixteen hex digits of its weights.
     run, step: name and step of the run that made a checkpoint of ours.
+    optimizer: whether its moments are taken, too.
     """
 
     given: str
@@ -53,6 +54,7 @@ class Origin:
     weights: Weights = "trained"
     run: str | None = None
     step: int | None = None
+    optimizer: bool = False
 
 
 def find_origin(run: Run, tokenizer: Tokenizer) -> Origin | None:
@@ -93,7 +95,9 @@ def _begun_from(run: Run) -> Origin | None:
         origin = Origin(**json.loads(path.read_text())["init"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    same = (origin.given, origin.weights) == (run.init.checkpoint, run.init.weights)
+    init = run.init
+    wanted = (init.checkpoint, init.weights, init.optimizer)
+    same = (origin.given, origin.weights, origin.optimizer) == wanted
     return origin if same else None
 
 
@@ -166,7 +170,16 @@ def _ours(run: Run, tokenizer: Tokenizer, place: str, record: dict[str, Any]) ->
     if run.init.weights == "average" and not is_averaged:
         raise UserError(f"{where} has no average of the weights: leave out init.weights=average")
     init = run.init
-    return Origin(init.checkpoint, place, CHECKPOINT, identity, init.weights, name, step)
+    distributed = str(run.parallel.distributed_optimizer)
+    if init.optimizer and fingerprint.get("parallel.distributed_optimizer") != distributed:
+        other = distributed == "False"
+        raise UserError(
+            f"{where} has its optimizer's state laid out in another way: give "
+            f"parallel.distributed_optimizer={str(other).lower()}, or leave out init.optimizer"
+        )
+    return Origin(
+        init.checkpoint, place, CHECKPOINT, identity, init.weights, name, step, init.optimizer
+    )
 
 
 def _check_shape(where: str, ours: Model, theirs: Model, vocab_size: int) -> None:
@@ -188,6 +201,11 @@ def _hugging_face(run: Run, tokenizer: Tokenizer, folder: Path) -> Origin:
         raise UserError(
             f"init.checkpoint={folder} is a Hugging Face folder, which has one set of weights: "
             "leave out init.weights=average"
+        )
+    if init.optimizer:
+        raise UserError(
+            f"init.checkpoint={folder} is a Hugging Face folder, which has no optimizer: leave out "
+            "init.optimizer"
         )
     source = HuggingFaceLlama(folder, run.model, tokenizer.vocab_size)
     hashes = {

@@ -183,7 +183,7 @@ def fingerprint(
         flat["average"] = run.average.model_dump_json()
     if origin is not None:
         # Not its path: the same weights may lie elsewhere.
-        flat["init"] = f"{origin.identity} {origin.weights}"
+        flat["init"] = f"{origin.identity} {origin.weights}" + " optimizer" * origin.optimizer
     flat["store"] = store.hash
     flat["tokenizer"] = tokenizer.sha256
     flat["stages"] = hashlib.sha256("/".join(run.stages).encode()).hexdigest()[:16]
