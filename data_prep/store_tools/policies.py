@@ -41,8 +41,6 @@ def parse_policy(
         url_form = forms.pop("url")
     if url_form not in URL_FORMS:
         raise UserError(f"--policy {fields}: url is written as {' or '.join(URL_FORMS)}")
-    if position == "append" and template != LOCALIZATION:
-        raise UserError(f"--position append goes with --template {LOCALIZATION} alone")
     try:
         policy = MetadataPolicy(
             fields=tuple(given),
@@ -51,6 +49,7 @@ def parse_policy(
             position=position,
             mask_loss=position == "prepend",
             template=template,
+            cut="whole",
         )
         lines_of(policy)
     except ValidationError:
@@ -62,7 +61,7 @@ def parse_policy(
 
 def policy_words(policy: MetadataPolicy) -> str:
     """`url (path), country, appended`: the policy in a few words."""
-    if not policy.fields and not policy.cuts_anew:
+    if not policy.fields and not policy.has_own_text:
         return "no metadata"
     forms = {**policy.forms, "url": policy.url_form}
     usual = {name: next(iter(field.forms)) for name, field in FIELDS.items()}
@@ -70,7 +69,7 @@ def policy_words(policy: MetadataPolicy) -> str:
         f"{name} ({forms[name]})" if forms.get(name, usual.get(name)) != usual.get(name) else name
         for name in policy.fields
     ] or ["no metadata"]
-    if policy.cuts_anew:
+    if policy.has_own_text:
         name = policy.template if isinstance(policy.template, str) else "a template of its own"
         names.append(f"as {name}")
     return ", ".join(names) + (", appended" if policy.position == "append" else "")

@@ -24,15 +24,11 @@ def command(overrides: tuple[str, ...]) -> int:
     from geo_nemo.config.load import load_config
     from geo_nemo.data.dataset import Statistics
     from geo_nemo.data.groups import grouping_of
-    from geo_nemo.data.stage import build_stage_index, index_place
-    from geo_nemo.store import TokenStore
+    from geo_nemo.data.stage import build_stage_index, index_place, open_store
 
     run = load_config("train", Run, overrides)
-    data = run.data
-    with fetch_bar(data.store) as fetching:
-        store = TokenStore.open(
-            data.store, cache_dir=data.cache_dir, progress=fetching, tokens=False
-        )
+    with fetch_bar(run.data.store) as fetching:
+        store = open_store(run, fetching, tokens=False)
     split, tokenizer = store.split(SPLIT), store.tokenizer()
     groups = grouping_of(store, run.groups)
     table = Table(title="Packing indices", title_justify="left")

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.files import read_json
+from geo_nemo.config.newest import with_newest
 from geo_nemo.config.recipe_files import (
     check_apart,
     find_recipe,
@@ -94,7 +95,9 @@ def validate(name: str, schema: type[S], values: dict[str, Any]) -> S:
 
 def load_config(name: str, schema: type[S], overrides: Sequence[str] = ()) -> S:
     """The config of a command: composed from recipes, resolved, checked."""
-    return validate(name, schema, compose(name, overrides))
+    values = compose(name, overrides)
+    # A whole config is the record of one that was composed.
+    return validate(name, schema, values if name.endswith(".json") else with_newest(values))
 
 
 def _whole(name: str, overrides: Sequence[str]) -> dict[str, Any]:

@@ -31,7 +31,10 @@ from geo_nemo.config.validation import Validation
 MAX_FIELDS = 64
 # Settings of a policy that came after its hash stood in checkpoints: where one is not set, the hash
 # is what it was without it.
-_LATER = ("forms", "quality_bands", "template")
+_LATER = ("forms", "quality_bands", "template", "cut")
+# The form of a field that is not named among `forms`; that of any other field is PLAIN.
+USUAL_FORMS = {"date": "day", "quality": "fine"}
+PLAIN = "plain"
 BandName = Annotated[str, Field(pattern=r"^[^\s:]{1,32}$")]
 
 
@@ -87,6 +90,9 @@ class MetadataPolicy(Section):
         0.
     template: how metadata, title and body stand in the text: `localization` with TITLE: and
         CONTENT:, `meco` and `plain` without labels, or one of your own.
+    cut: `whole`: ids are those of the whole text, as under all other templates. `parts`: those of
+        `localization` as runs had them before there was a choice, whose parts are tokenised apart;
+        what recipes and commands give is `whole`, unless the run in its folder began with `parts`.
     """
 
     fields: Annotated[tuple[FieldName, ...], Field(max_length=MAX_FIELDS)] = (
@@ -102,6 +108,7 @@ class MetadataPolicy(Section):
     forms: dict[FieldName, str] = Field(default_factory=dict)
     quality_bands: dict[BandName, Annotated[int, Field(ge=0, le=100)]] = Field(default_factory=dict)
     template: AnyTemplate = LOCALIZATION
+    cut: Literal["parts", "whole"] = "parts"
 
     @model_validator(mode="before")
     @classmethod
@@ -122,8 +129,6 @@ class MetadataPolicy(Section):
             unknown = set(getattr(self, key)) - set(self.fields)
             if unknown:
                 raise ValueError(f"{key} names {sorted(unknown)}, which fields does not list")
-        if self.position == "append" and self.cuts_anew:
-            raise ValueError("position 'append' goes with template localization alone")
         borders = list(self.quality_bands.values())
         if borders and (borders[0] != 0 or sorted(set(borders)) != borders):
             raise ValueError(f"quality_bands {self.quality_bands} must rise from 0")
@@ -137,12 +142,14 @@ class MetadataPolicy(Section):
         return TEMPLATES[self.template] if isinstance(self.template, str) else self.template
 
     @property
-    def cuts_anew(self) -> bool:
-        """Whether parts are cut so that their ids are those of the whole text.
-
-        `localization` joins parts as runs have always trained on them.
-        """
+    def has_own_text(self) -> bool:
+        """Whether the text is another than that of `localization`."""
         return self.template != LOCALIZATION
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the ids of a document are those of its whole text."""
+        return self.has_own_text or self.cut == "whole"
 
     def hash(self) -> str:
         """Sixteen hex digits that change whenever the policy does; kept in every artefact."""
@@ -150,8 +157,13 @@ class MetadataPolicy(Section):
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def canonical(self) -> dict[str, Any]:
-        """As plain JSON; a setting of `_LATER` only where it is set."""
+        """As plain JSON; a setting of `_LATER` only where it is set, and makes a difference."""
         values = self.model_dump(mode="json")
+        values["forms"] = {
+            name: form for name, form in self.forms.items() if form != USUAL_FORMS.get(name, PLAIN)
+        }
+        if self.has_own_text:  # which is always whole
+            values["cut"] = _default("cut")
         return {k: v for k, v in values.items() if k not in _LATER or v != _default(k)}
 
 

@@ -149,8 +149,8 @@ def _tiled(dataset: StageDataset, document: int, fragments: list[Fragment]) -> b
     if any(fragment.bare for fragment in fragments):
         whole = stops[-1] == len(whole_document(dataset, fragments[0])[0]) - 1
         return joined and whole and ends and all(fragment.bare for fragment in fragments)
-    if dataset.composer.exact:
-        opened = fragments[0].metadata > 0
+    if dataset.composer.reads_texts:
+        opened = any(fragment.metadata for fragment in fragments)
         body = dataset.composer.splice(split.title(document), split.body(document), opened)[1]
         length = len(body)
     else:

@@ -193,8 +193,8 @@ class StageDataset:
     def compose(self, fragment: Fragment) -> Composed:
         """The tokens and kinds of a planned fragment."""
         block = self._block(fragment) if fragment.kept else NO_TOKENS
-        if self.composer.exact:
-            return self._compose_exact(fragment, block)
+        if self.composer.reads_texts:
+            return self._compose_anew(fragment, block)
         if fragment.bare:
             title, body = self.split.title(fragment.document), self.split.body(fragment.document)
             whole = self.composer.join(block, title, body, final=True)
@@ -204,8 +204,8 @@ class StageDataset:
         )
         return self.composer.join(block, title, body, fragment.final)
 
-    def _compose_exact(self, fragment: Fragment, block: np.ndarray) -> Composed:
-        """The same where parts are cut anew: spans are those of the new ids."""
+    def _compose_anew(self, fragment: Fragment, block: np.ndarray) -> Composed:
+        """The same where texts are cut anew: spans are those of the new ids."""
         title, body = self.split.title(fragment.document), self.split.body(fragment.document)
         new_title, new_body = self.composer.splice(title, body, len(block) > 0)
         if fragment.bare:

@@ -123,7 +123,7 @@ def _open(given: WorkerInput) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from geo_nemo.store import TokenStore
 
-    store = TokenStore.open(given.data.store, tokens=given.policy.cuts_anew)
+    store = TokenStore.open(given.data.store, tokens=False)
     documents = mapped(given.documents, given.dtype)
     _planner = Planner(
         store.split(given.split),

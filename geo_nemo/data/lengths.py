@@ -2,7 +2,8 @@
 
 A block's length is the sum of its lines' and its separator's. A line is counted once for each value
 of the columns that its field declares; where these are none of a store's integer columns, as a
-path, once for each document.
+path, once for each document. A block with a line that its vocabulary joins to the next is counted
+as a whole.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo_nemo.data.dropout import fields_of
+from geo_nemo.metadata.blocks import OPEN
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.fields import Line, key_columns
 
@@ -42,8 +44,7 @@ class MetadataLengths:
 
         documents: indices into the split, [n]. kept: bit masks over `policy.fields`, [n].
         """
-        if self._composer.exact:
-            return self._blocks(documents, kept)
+        unjoined = np.zeros(len(documents), dtype=bool)
         total = np.zeros(len(documents), dtype=np.int64)
         begun = np.zeros(len(documents), dtype=bool)
         for place, line in enumerate(self._composer.lines):
@@ -54,12 +55,16 @@ class MetadataLengths:
                 if len(chosen):
                     lengths[chosen] = self._lengths(line, first, documents[chosen])
             total += lengths
-            begun |= lengths > 0
+            begun |= lengths != 0
+            unjoined |= lengths == OPEN
         total[begun] += len(self._composer.separator)
+        whole = np.flatnonzero(unjoined)
+        if len(whole):
+            total[whole] = self._blocks(documents[whole], kept[whole])
         return total
 
     def _blocks(self, documents: np.ndarray, kept: np.ndarray) -> np.ndarray:
-        """Of blocks that are tokenised as a whole: once for each that there is."""
+        """Of blocks with a line that cannot be counted alone: once for each that there is."""
         lengths = np.zeros(len(documents), dtype=np.int64)
         keys = key_columns(self._composer.lines)
         shown = np.flatnonzero(kept)
@@ -145,8 +150,8 @@ class MetadataLengths:
         there = [place for place, text in enumerate(texts) if text is not None]
         lengths = np.zeros(len(texts), dtype=np.int64)
         if there:
-            encoded = self._composer.tokenizer.encode_batch([texts[place] for place in there])
-            lengths[there] = [len(ids) for ids in encoded]
+            some = [texts[place] for place in there]
+            lengths[there] = self._composer.line_lengths(some, first)
         return lengths
 
 

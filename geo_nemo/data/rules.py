@@ -157,7 +157,7 @@ def whole_document(dataset: StageDataset, fragment: Fragment) -> tuple[np.ndarra
         ([] if append else block, False),
         (composer.title_label(opened) if titled else [], False),
         (title, True),
-        (composer.content_label(opened or titled), False),
+        (composer.content_label(opened, titled), False),
         (body, True),
         (block if append else [], False),
         ([tokenizer.eos_id], True),

@@ -21,6 +21,7 @@ from geo_nemo.data.index_write import FileSink
 from geo_nemo.data.mixing import Groups, check_epochs, sampling_axis
 from geo_nemo.data.window import Planner, fragment_dtype
 from geo_nemo.metadata.compose import Composer
+from geo_nemo.store import TokenStore
 
 if TYPE_CHECKING:
     from geo_nemo.metadata.tokenizer import Tokenizer
@@ -29,6 +30,26 @@ if TYPE_CHECKING:
 # Changes when the same settings plan other rows.
 PLAN_VERSION = 1
 _DOCUMENTS = "documents.tmp"
+
+
+def open_store(run: Run, progress: Progress = no_progress, tokens: bool = True) -> TokenStore:
+    """The run's store. tokens: False is for who reads no document: of a store on `s3://` those are
+    then fetched only where a policy's lengths are counted from the documents' texts.
+    """
+    data = run.data
+
+    def opened(tokens: bool) -> TokenStore:
+        return TokenStore.open(
+            data.store, cache_dir=data.cache_dir, progress=progress, tokens=tokens
+        )
+
+    store = opened(tokens)
+    whole = [stage.metadata for stage in run.stages.values() if stage.metadata.is_whole]
+    if tokens or not whole:
+        return store
+    tokenizer = store.tokenizer()
+    reads = any(Composer(policy, tokenizer).reads_texts for policy in whole)
+    return opened(True) if reads else store
 
 
 def index_folder(run: Run) -> Path:

@@ -229,7 +229,7 @@ class Planner:
         append = composer.policy.position == "append"
         before, after = (nothing, metadata) if append else (metadata, nothing)
         return DocumentLengths(
-            head=1 + before + _either(opened | titled, composer.content_label),
+            head=1 + before + _content_label(composer, opened, titled),
             title_label=np.where(titled, _either(opened, composer.title_label), 0),
             title=title,
             body=body,
@@ -241,10 +241,10 @@ class Planner:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of titles and bodies, int64 [n] each.
 
-        Where parts are cut anew, the stored tokens of the documents are read.
+        Where stored ids do not serve as they are, those of the documents are read.
         """
         split, composer = self._split, self._composer
-        if not composer.exact:
+        if not composer.reads_texts:
             title, body = split.title_lengths[chosen], split.body_lengths[chosen]
             return np.asarray(title, dtype=np.int64), np.asarray(body, dtype=np.int64)
         lengths = np.empty((2, len(chosen)), np.int64)
@@ -295,7 +295,7 @@ class Planner:
         if cut.bare.any():
             # Labels of a bare piece are the tokens start + 1 to stop of the whole document.
             first, last = cut.start + 1, cut.stop + 1
-            content = _either(metadata + lengths.title > 0, self._composer.content_label)
+            content = _content_label(self._composer, metadata > 0, lengths.title > 0)
             title = (lengths.head + lengths.title_label - content)[of]
             body = (lengths.head + lengths.title_label + lengths.title)[of]
             block = (lengths.positions - metadata)[of] if append else np.ones_like(first)
@@ -307,8 +307,14 @@ class Planner:
 
 
 def _either(opened: np.ndarray, label: Callable[[bool], np.ndarray]) -> np.ndarray:
-    """Tokens of a label of each document, behind something or at its beginning, int64 [n]."""
+    """Tokens of a label of each document, with metadata or without, int64 [n]."""
     return np.where(opened, len(label(True)), len(label(False)))
+
+
+def _content_label(composer: Composer, opened: np.ndarray, titled: np.ndarray) -> np.ndarray:
+    """Tokens of the label of each body, int64 [n]."""
+    behind = len(composer.content_label(titled=True))
+    return np.where(titled, behind, _either(opened, composer.content_label))
 
 
 def _overlap(

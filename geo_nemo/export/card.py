@@ -65,9 +65,10 @@ def card(source: Source, record: Mapping[str, Any], backend: Backend | None) -> 
 def prompt_parts(source: Source) -> list[str]:
     """What stands before a body, in the parts that training tokenises one by one."""
     policy = _policy_of(source)
-    if policy.cuts_anew:
+    if policy.is_whole:
         composer = Composer(policy, source.tokenizer)
-        told = composer.whole_text(_example(policy), TITLE.removeprefix(" "), "")
+        shown = _example(policy) if policy.position == "prepend" else None
+        told = composer.whole_text(shown, TITLE.removeprefix(" "), "")
         return [told.removesuffix(" ")]
     lines = _lines(source, policy) if policy.position == "prepend" else []
     block = [*lines, SEPARATOR] if lines else []
@@ -75,7 +76,7 @@ def prompt_parts(source: Source) -> list[str]:
 
 
 def _body(policy: MetadataPolicy) -> str:
-    spaced = not policy.cuts_anew or policy.text.label("body").endswith(" ")
+    spaced = not policy.has_own_text or policy.text.label("body").endswith(" ")
     return BODY if spaced else BODY.removeprefix(" ")
 
 
@@ -103,7 +104,7 @@ def _ids(source: Source, parts: list[str]) -> list[int]:
 def _about_the_prompt(source: Source) -> Iterator[str]:
     policies = {name: stage.metadata for name, stage in source.run.stages.items()}
     policy, last = _policy_of(source), list(policies)[-1]
-    if policy.cuts_anew:
+    if policy.has_own_text:
         yield from _about_a_template(policy, policies[last], last)
         return
     begins = f"`{TITLE_LABEL}` or, without a title, with `{CONTENT_LABEL}`"

@@ -14,13 +14,12 @@ ids are those of the whole text. Stored ids of titles and bodies must then go th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geo_nemo.config.schema import MetadataPolicy
-from geo_nemo.config.template import LABEL, VALUE
+from geo_nemo.metadata.blocks import NO_TOKENS, PartBlocks, WholeBlocks
 from geo_nemo.metadata.fields import Line, lines_of
 from geo_nemo.metadata.record import Kind, MetadataRecord
 from geo_nemo.metadata.seams import BEGINNING, BLANK_LINE, SPACED_WORD, WORD, Seams, Spliced
@@ -33,9 +32,6 @@ NEWLINE = "\n"
 SEPARATOR = "\n\n"
 TITLE_LABEL = "TITLE:"
 CONTENT_LABEL = "CONTENT:"
-# Hosts of a large corpus outgrow any memory; the frequent ones fit here.
-CACHED_VALUES = 65_536
-NO_TOKENS = np.empty(0, dtype=np.int32)
 # What stands behind BOS, in order; a document may lack any of it.
 LABEL_KINDS = (
     Kind.METADATA,
@@ -90,7 +86,8 @@ class Composer:
     """Composes documents under one policy with one tokenizer; values are tokenised once.
 
     lines: of the metadata block, in order (`geo_nemo.metadata.fields`). exact: the ids of a whole
-    document are those of its text, and a block is tokenised as a whole.
+    document are those of its text. reads_texts: stored ids of titles and bodies do not serve as
+    they are, and must go through `texts`.
     """
 
     def __init__(self, policy: MetadataPolicy, tokenizer: Tokenizer):
@@ -98,35 +95,23 @@ class Composer:
         self.tokenizer = tokenizer
         self.lines = lines_of(policy)
         self._appends = policy.position == "append"
-        self.exact = policy.cuts_anew
+        self.exact = policy.is_whole
+        template = self._template = policy.text
         if self.exact:
             self.seams = Seams(tokenizer)
-            self._template = policy.text
-            self.separator = NO_TOKENS
+            self._blocks = WholeBlocks(template, tokenizer, self._appends, self.seams)
             self._left_of = {name: self._lefts(name) for name in ("title", "body")}
             self._title_labels = self._labels("title")
             self._content_labels = self._labels("body")
         else:
-            self.separator = self._encode(SEPARATOR)
+            self._blocks = PartBlocks(template, tokenizer, self._appends)
             self._title_labels = (self._encode(TITLE_LABEL),) * 2
             self._content_labels = (self._encode(CONTENT_LABEL),) * 2
+        self.reads_texts = self.exact and self._reads_texts()
+        self.separator = self._blocks.separator
+        self.line_text = self._blocks.text
+        self.line_lengths = self._blocks.lengths
         self._eos = np.array([tokenizer.eos_id], dtype=np.int32)
-        self._line_ids = lru_cache(CACHED_VALUES)(self._encode)
-        self._block = lru_cache(CACHED_VALUES)(self._encode_block)
-
-    def line_text(self, line: Line, record: MetadataRecord, first: bool) -> str | None:
-        """One metadata line, or None where the document has none.
-
-        A line that is not the first starts with its newline, but where parts are cut anew.
-        """
-        value = line.value(record)
-        if value is None:
-            return None
-        if self.exact:
-            # Not str.format: a label or value may hold braces.
-            before, _, after = self._template.line.partition(VALUE)
-            return f"{before.replace(LABEL, line.label)}{value}{after.replace(LABEL, line.label)}"
-        return f"{'' if first else NEWLINE}{line.label}: {value}"
 
     def block_texts(
         self, record: MetadataRecord, fields: Sequence[str] | None = None
@@ -150,7 +135,7 @@ class Composer:
 
         fields: as of `block_texts`. No record or no line: no tokens.
         """
-        return NO_TOKENS if record is None else self._block(self.block_texts(record, fields))
+        return NO_TOKENS if record is None else self._blocks.block(self.block_texts(record, fields))
 
     def compose(
         self,
@@ -183,10 +168,13 @@ class Composer:
 
         title: with its blank line; empty for none.
         """
-        lines = () if record is None else self.block_texts(record, fields)
-        block = self._template.between.join(lines) + self._template.after if lines else ""
+        block = "" if record is None else "".join(self.block_texts(record, fields))
         title = self._template.label("title") + title if title else ""
-        return block + title + self._template.label("body") + body
+        text = title + self._template.label("body") + body
+        if not block:
+            return text
+        after = self._template.after
+        return text + after + block if self._appends else block + after + text
 
     def texts(
         self,
@@ -209,21 +197,27 @@ class Composer:
     def splice(
         self, title_ids: np.ndarray, body_ids: np.ndarray, opened: bool
     ) -> tuple[Spliced, Spliced]:
-        """What of the stored ids of a title and a body serves; where parts are cut anew alone."""
+        """What of the stored ids of a title and a body serves; where ids are those of whole texts.
+
+        opened: as of `texts`. An appended block makes the body end with what stands between them.
+        """
         seams, left_of = self.seams, self._left_of
-        titled = len(title_ids) > 0
-        return (
-            seams.splice(title_ids, left_of["title"][opened], closed=True),
-            seams.splice(body_ids, left_of["body"][opened or titled], closed=False),
+        titled, before = len(title_ids) > 0, opened and not self._appends
+        body_left = left_of["body"][before or titled]
+        body = (
+            seams.splice_before(body_ids, body_left, self._template.after)
+            if opened and self._appends
+            else seams.splice(body_ids, body_left, closed=False)
         )
+        return seams.splice(title_ids, left_of["title"][before], closed=True), body
 
     def title_label(self, opened: bool = True) -> np.ndarray:
-        """Ids of the label of a title; not `opened`: it begins the document."""
-        return self._title_labels[opened]
+        """Ids of the label of a title. opened: the document has metadata."""
+        return self._title_labels[opened and not self._appends]
 
-    def content_label(self, opened: bool = True) -> np.ndarray:
-        """Ids of the label of a body; not `opened`: it begins the document."""
-        return self._content_labels[opened]
+    def content_label(self, opened: bool = True, titled: bool = False) -> np.ndarray:
+        """Ids of the label of a body. opened, titled: the document has metadata, a title."""
+        return self._content_labels[titled or (opened and not self._appends)]
 
     def join(
         self,
@@ -241,9 +235,9 @@ class Composer:
         opened = len(block) > 0
         parts = (
             NO_TOKENS if appended else block,
-            self._title_labels[opened] if shown else NO_TOKENS,
+            self.title_label(opened) if shown else NO_TOKENS,
             title_ids,
-            self._content_labels[opened or (shown if titled is None else titled)],
+            self.content_label(opened, shown if titled is None else titled),
             body_ids,
             block if appended and final else NO_TOKENS,
             self._eos if final else NO_TOKENS,
@@ -266,6 +260,12 @@ class Composer:
             return NO_TOKENS, NO_TOKENS
         return tuple(self.seams.between(left, text, right) for left in (BEGINNING, BLANK_LINE))
 
+    def _reads_texts(self) -> bool:
+        """Whether the stored ids of some text do not serve as they are."""
+        lefts = [(left, name == "title") for name, pair in self._left_of.items() for left in pair]
+        shown = self._appends and bool(self.lines)
+        return shown or not all(self.seams.serves(*left) for left in lefts)
+
     def _kept(self, fields: Sequence[str]) -> list[Line]:
         unknown = set(fields) - set(self.policy.fields)
         if unknown:
@@ -276,16 +276,3 @@ class Composer:
         ids = np.array(self.tokenizer.encode(text), dtype=np.int32)
         ids.flags.writeable = False
         return ids
-
-    def _encode_block(self, lines: tuple[str, ...]) -> np.ndarray:
-        if not lines:
-            return NO_TOKENS
-        if self.exact:
-            text = self._template.between.join(lines) + self._template.after
-            return self.seams.between(BEGINNING, text, WORD)
-        parts = [self._line_ids(line) for line in lines]
-        block = np.concatenate(
-            [self.separator, *parts] if self._appends else [*parts, self.separator]
-        )
-        block.flags.writeable = False
-        return block

@@ -24,6 +24,13 @@ CACHED = 65_536
 # label that ends in a space, which then belongs to the text.
 BEGINNING, BLANK_LINE, LABEL = "", "\n\n", "x"
 WORD, SPACED_WORD = "A", " A"
+# Texts that begin and end with characters of all kinds that vocabularies treat apart.
+_PROBES = (
+    "word", "Word it", "7", "25 men", ".", "end.", "yes!", "(so)", ") x", "\u201cQuoted\u201d",
+    "...", "\u2026 so\u2026", "caf\u00e9", "\u00e9t\u00e9", "\u4f60\u597d", " two  spaces ",
+    "\u00a0x\u00a0", "\tx\t", "\nx", "\n\nx", "x\n", "x.\n", "-", "/", "it's", "'s",
+    "\U0001f600", "x;", "</s>", "#1", "$5", "A", "a",
+)  # fmt: skip
 # A text without a word's start among so many tokens is tokenised anew as a whole.
 _FEW, _SEARCHED = 8, 64
 _NOTHING = np.empty(0, np.int32)
@@ -63,8 +70,13 @@ class Seams:
         self._is_blank = lru_cache(CACHED)(self._is_space)
         self._front_of = lru_cache(CACHED)(self._encode_front)
         self._back_of = lru_cache(CACHED)(self._encode_back)
-        self._left = {left: self._before_word(left) for left in (BEGINNING, BLANK_LINE, LABEL)}
+        self._left = {left: self.head(left) for left in (BEGINNING, BLANK_LINE, LABEL, WORD)}
         self._right = {right: self._after_blank_line(right) for right in (WORD, SPACED_WORD)}
+        self._serves = {
+            (left, closed): self._is_served(left, closed)
+            for left in self._left
+            for closed in (False, True)
+        }
 
     def _between(self, left: str, text: str, right: str) -> np.ndarray:
         """Ids of `text` where it stands behind `left` and before `right`; int32, read-only.
@@ -79,11 +91,32 @@ class Seams:
         found.flags.writeable = False
         return found
 
+    def serves(self, left: str, closed: bool) -> bool:
+        """Whether stored ids of titles (`closed`) or bodies are those behind `left` as they are."""
+        return self._serves[left, closed]
+
+    def behind(self, left: str, text: str) -> np.ndarray:
+        """Ids of `text` behind `left` and at the end of the document; int32, read-only."""
+        head, ids = self.head(left), self._tokenizer.encode(left + text)
+        cut = ids[: len(head)] == head
+        found = np.array(ids[len(head) :] if cut else self._tokenizer.encode(text), np.int32)
+        found.flags.writeable = False
+        return found
+
+    def head(self, left: str) -> list[int]:
+        """Ids of a context, as they are before a word or a line end."""
+        if left in (BEGINNING, LABEL, WORD):
+            return self._tokenizer.encode(left)
+        together = self._tokenizer.encode(left + WORD)
+        return together[: len(together) - len(self._after_blank_line(WORD))]
+
     def splice(self, ids: np.ndarray, left: str, closed: bool) -> Spliced:
         """A stored title (`closed`: its blank line stands before a word) or body, behind `left`."""
         number = len(ids)
         if number == 0:
             return _EMPTY
+        if self._serves[left, closed]:
+            return Spliced(_NOTHING, 0, number, _NOTHING)
         # As Python's numbers once: elements of a memory map cost ten times as much.
         some = ids[: None if closed else _FEW].tolist()
         start = self._second_word(some)
@@ -102,6 +135,17 @@ class Seams:
             return Spliced(self._front(ids.tolist(), left, ""), number, number, _NOTHING)
         return Spliced(self._front_of(tuple(some[:start]), left), start, number, _NOTHING)
 
+    def splice_before(self, ids: np.ndarray, left: str, after: str) -> Spliced:
+        """A stored body behind `left`; what stands between it and a word becomes its end."""
+        front = self.splice(ids, left, closed=False)
+        number = len(ids)
+        for stop in range(number - 1, front.start, -1):
+            if self._starts_word(int(ids[stop])):
+                back = self._back_of(tuple(ids[stop:].tolist()), after)
+                return Spliced(front.front, front.start, stop, back)
+        text = self._text_of(ids.tolist(), left) if number else ""
+        return Spliced(self._between(left, text + after, WORD), number, number, _NOTHING)
+
     def _second_word(self, ids: list[int]) -> int | None:
         """The first place, behind a visible token, where a word starts."""
         seen = False
@@ -114,22 +158,32 @@ class Seams:
     def _encode_front(self, ids: tuple[int, ...], left: str) -> np.ndarray:
         return self._front(ids, left, "")
 
-    def _encode_back(self, ids: tuple[int, ...]) -> np.ndarray:
-        """Of ids from the start of a title's last word on."""
+    def _encode_back(self, ids: tuple[int, ...], after: str = "") -> np.ndarray:
+        """Of ids from the start of a title's or body's last word on."""
         # Some vocabularies drop the first space of what they decode.
         text = self._tokenizer.decode([*self._left[LABEL], *ids]).removeprefix(LABEL)
-        return self._between(LABEL, text, WORD)
+        return self._between(LABEL, text + after, WORD)
 
     def _front(self, ids: Sequence[int], left: str, right: str) -> np.ndarray:
-        text = self._tokenizer.decode(ids).removeprefix(" ")
-        return self._between(left, f" {text}" if left == LABEL else text, right)
+        return self._between(left, self._text_of(ids, left), right)
 
-    def _before_word(self, left: str) -> list[int]:
-        """Ids of a context, as they are before a word."""
-        if left in (BEGINNING, LABEL):
-            return self._tokenizer.encode(left)
-        together = self._tokenizer.encode(left + WORD)
-        return together[: len(together) - len(self._after_blank_line(WORD))]
+    def _text_of(self, ids: Sequence[int], left: str) -> str:
+        """A stored text as it stands behind `left`."""
+        text = self._tokenizer.decode(ids).removeprefix(" ")
+        return f" {text}" if left == LABEL else text
+
+    def _is_served(self, left: str, closed: bool) -> bool:
+        """Whether stored ids need no care behind `left`: texts of all kinds tell."""
+        if left != LABEL:
+            return False  # the space that stores keep in front is not there
+        encode = self._tokenizer.encode
+        head, end = self._left[left], self._right[WORD] if closed else []
+        for text in _PROBES:
+            stored = f" {text}{BLANK_LINE}" if closed else f" {text}"
+            whole = encode(left + stored + (WORD if closed else ""))
+            if whole != [*head, *encode(stored), *end]:
+                return False
+        return True
 
     def _after_blank_line(self, right: str) -> list[int]:
         """Ids of a context, as they are behind a blank line or the end of a label."""

@@ -14,7 +14,7 @@ from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.groups import Grouping, grouping_of
 from geo_nemo.data.index import Index
 from geo_nemo.data.index_cache import wait_for
-from geo_nemo.data.stage import build_stage_index, index_place, indexed_dataset
+from geo_nemo.data.stage import build_stage_index, index_place, indexed_dataset, open_store
 from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.model.fp8 import check_fp8
 from geo_nemo.model.layout import check_layout
@@ -131,10 +131,7 @@ def prepare(
     progress: of fetching a store from `s3://`. tokens: False is for plans, which read no document:
     of a store on `s3://` their tokens are not fetched.
     """
-    data = run.data
-    # Lengths under such a template are counted from the documents' first tokens.
-    tokens = tokens or any(stage.metadata.cuts_anew for stage in run.stages.values())
-    store = TokenStore.open(data.store, cache_dir=data.cache_dir, progress=progress, tokens=tokens)
+    store = open_store(run, progress, tokens)
     tokenizer = store.tokenizer()
     for name, stage in run.stages.items():
         check_columns(stage.metadata, store, f"stages.{name}.metadata")

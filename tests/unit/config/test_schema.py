@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from geo_nemo.config import Data, MetadataPolicy, Model, Run, Stage, Train
+from geo_nemo.metadata.fields import FIELDS
 
 MODEL = {
     "num_layers": 2,
@@ -100,7 +101,7 @@ def test_an_inconsistent_run_is_refused(change, words):
         ({"quality_bands": {"low": 1}}, "must rise from 0"),
         ({"quality_bands": {"low": 0, "high": 0}}, "must rise from 0"),
         ({"quality_bands": {"a b": 0}}, "should match pattern"),
-        ({"position": "append", "mask_loss": False, "template": "plain"}, "localization alone"),
+        ({"cut": "pieces"}, "should be 'parts' or 'whole'"),
         ({"dropout": 1.1}, "less than or equal to 1"),
         ({"fields": ["url"], "field_dropout": {"country": 0.1}}, "which fields does not list"),
         ({"position": "append"}, "needs mask_loss=false"),
@@ -138,9 +139,10 @@ def test_every_field_of_a_policy_changes_its_hash():
         "mask_loss": True,
         "dropout": 0.1,
         "field_dropout": {"url": 0.1},
-        "forms": {"country": "plain"},
+        "forms": {"country": "code"},
         "quality_bands": {"low": 0},
         "template": "plain",
+        "cut": "whole",
     }
     assert changes.keys() == MetadataPolicy.model_fields.keys()
     hashes = [
@@ -153,6 +155,22 @@ def test_every_field_of_a_policy_changes_its_hash():
 def test_a_setting_that_came_later_leaves_the_hash_as_it_was_where_it_is_not_set():
     assert MetadataPolicy(forms={}).hash() == MetadataPolicy().hash()
     assert MetadataPolicy(forms={"url": "path"}).hash() == MetadataPolicy(url_form="path").hash()
+    assert MetadataPolicy(cut="parts").hash() == MetadataPolicy().hash()
+    # Under any other template ids are those of the whole text, whatever it is called.
+    for template in ("meco", {"title": "# {title}\n\n"}):
+        named = [MetadataPolicy(template=template, cut=cut).hash() for cut in ("parts", "whole")]
+        assert named[0] == named[1] == MetadataPolicy(template=template).hash()
+
+
+def test_a_usual_form_that_is_spelled_out_changes_no_hash():
+    """Of every field of the registry; any other form does."""
+    for name, field in FIELDS.items():
+        bare = MetadataPolicy(fields=(name,))
+        for place, form in enumerate(field.forms):
+            spelled = MetadataPolicy(fields=(name,), forms={name: form})
+            assert (spelled.hash() == bare.hash()) == (place == 0), (name, form)
+    own = MetadataPolicy(fields=("section",))
+    assert MetadataPolicy(fields=("section",), forms={"section": "plain"}).hash() == own.hash()
 
 
 def test_the_hash_of_a_policy_does_not_depend_on_the_order_of_a_mapping():

@@ -1,4 +1,4 @@
-"""Under every template but the first, composed ids are those of the whole text."""
+"""Under every template, composed ids are those of the whole text, before it and behind it."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.config.template import Template
+from geo_nemo.metadata.blocks import OPEN
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import Kind, MetadataRecord
 from tests.support.vocabularies import KINDS, make_tokenizers
@@ -15,7 +16,7 @@ OWN = Template(
     line="<{label}={value}>", between="\n", after="\n--\n", title="# {title}\n\n",
     body="Text: {body}",
 )  # fmt: skip
-TEMPLATES = {"meco": "meco", "plain": "plain", "own": OWN}
+TEMPLATES = {"localization": "localization", "meco": "meco", "plain": "plain", "own": OWN}
 NAMES = {"url": "URL", "country": "COUNTRY", "year": "YEAR", "theme": "THEME"}
 # Texts as preparation leaves them begin and end with what is no space.
 INNER = st.sampled_from([
@@ -34,12 +35,18 @@ TEXTS = st.builds(
     ENDS,
 )
 POLICIES = st.builds(
-    lambda fields, form, template: MetadataPolicy(
-        fields=tuple(fields), url_form=form if "url" in fields else "host", template=template
+    lambda fields, form, template, position: MetadataPolicy(
+        fields=tuple(fields),
+        url_form=form if "url" in fields else "host",
+        template=template,
+        position=position,
+        mask_loss=position == "prepend",
+        cut="whole",
     ),
     st.lists(st.sampled_from(list(NAMES)), unique=True, max_size=4),
     st.sampled_from(["host", "path", "full"]),
     st.sampled_from(list(TEMPLATES.values())),
+    st.sampled_from(["prepend", "append"]),
 )
 PATHS = st.sampled_from(["", "/", "/news/", "/a/b.html", "/x?q=1", "/%C3%A9/", "/a.", "/a-)"])
 
@@ -61,13 +68,15 @@ def whole_text(policy, record, title, body) -> str:
         "theme": record.extra["theme"],
     }  # fmt: skip
     pairs = [(NAMES[field], values[field]) for field in policy.fields]
+    labels = {"localization": ("TITLE: ", "CONTENT: ")}.get(policy.template, ("", ""))
+    line, between, after = "{}: {}", "\n", "\n\n"
     if policy.template == OWN:
-        block = "\n".join(f"<{name}={value}>" for name, value in pairs) + "\n--\n"
-        text = (f"# {title}\n\n" if title else "") + f"Text: {body}"
-    else:
-        block = "\n".join(f"{name}: {value}" for name, value in pairs) + "\n\n"
-        text = (f"{title}\n\n" if title else "") + body
-    return block + text if pairs else text
+        line, after, labels = "<{}={}>", "\n--\n", ("# ", "Text: ")
+    block = between.join(line.format(name, value) for name, value in pairs)
+    text = (f"{labels[0]}{title}\n\n" if title else "") + labels[1] + body
+    if not pairs:
+        return text
+    return text + after + block if policy.position == "append" else block + after + text
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -90,8 +99,41 @@ def test_ids_equal_those_of_the_whole_text(tokenizers, kind, policy, title, body
     text = whole_text(policy, record, title, body)
     assert composed.ids.tolist() == [tokenizer.bos_id, *tokenizer.encode(text), tokenizer.eos_id]
     assert composer.whole_text(record, f"{title}\n\n" if title else "", body) == text
-    if policy.template != OWN:
+    if policy.template in ("meco", "plain"):
         assert Kind.LABEL not in composed.kinds
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=100)
+@given(
+    space=st.sampled_from([" ", "  ", "\n", "\n\n", "\t", "\u00a0", " \n "]), body=TEXTS,
+    title=st.just("") | TEXTS, fields=st.sampled_from([(), ("url",)]),
+)  # fmt: skip
+def test_a_body_that_begins_with_white_space_is_whole_behind_a_label(
+    tokenizers, kind, space, body, title, fields
+):
+    tokenizer = tokenizers[kind]
+    policy = MetadataPolicy(fields=fields, cut="whole")
+    record = MetadataRecord("www.bbc.co.uk", "gb", "Europe", extra={"theme": ""})
+    title_ids = np.array(tokenizer.encode(f" {title}\n\n") if title else [], np.uint16)
+    body_ids = np.array(tokenizer.encode(f" {space}{body}"), np.uint16)
+    composed = Composer(policy, tokenizer).compose(record, title_ids, body_ids)
+    text = whole_text(policy, record, title, space + body)
+    assert composed.ids.tolist() == [tokenizer.bos_id, *tokenizer.encode(text), tokenizer.eos_id]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=100)
+@given(policy=POLICIES, path=PATHS, theme=ENDS)
+def test_lengths_of_lines_add_up_to_those_of_their_block(tokenizers, kind, policy, path, theme):
+    """A block is joined of the very lines that are counted, or counted as a whole."""
+    record = MetadataRecord("bbc.co.uk", "gb", "Europe", path, "http", 2021, extra={"theme": theme})
+    composer = Composer(policy, tokenizers[kind])
+    texts = composer.block_texts(record)
+    counts = [composer.line_lengths([text], n == 0)[0] for n, text in enumerate(texts)]
+    if texts and OPEN not in counts:
+        block = composer.prefix_ids(record)
+        assert sum(counts) + len(composer.separator) == len(block)
 
 
 @pytest.mark.parametrize("kind", KINDS)
