@@ -140,6 +140,7 @@ FREE = {
     "deterministic": {"deterministic": True},
     "an average that is not kept": {"average": Average(decay=0.5, start=3)},
     "device": {"device": "auto"},
+    "groups": {"groups": ("year", "source")},
 }
 
 
@@ -181,6 +182,7 @@ def test_every_setting_of_a_run_is_either_kept_or_free(tiny_store):
             "validation",
             "bad_steps",
             "average",
+            "groups",
         ),
         "init",  # of which the fingerprint has what it led to (test_initial.py)
     }
