@@ -32,13 +32,18 @@ def summed_fields(tasks: Iterable[Mapping[str, Any]]) -> dict[str, Counter[str]]
     return found
 
 
+def columns_of(config: Prep, name: str) -> set[str]:
+    """What the sources call a field."""
+    return {s.fields.extra[name].column for s in config.input if name in s.fields.extra}
+
+
 def check_own_fields(config: Prep, tasks: Sequence[Mapping[str, Any]]) -> None:
     """Raise UserError where no document has a field that was asked for."""
     found = summed_fields(tasks)
     for name in config.kinds:
         if found[name]["documents"]:
             continue
-        columns = {s.fields.extra[name].column for s in config.input if name in s.fields.extra}
+        columns = columns_of(config, name)
         unusable = found[name]["unusable"]
         if unusable:
             raise UserError(

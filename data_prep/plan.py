@@ -14,9 +14,10 @@ from pathlib import Path
 
 from data_prep.config import Prep
 from data_prep.engine import Stage, Task
-from data_prep.extra_fields import constant_fields
+from data_prep.extra_fields import columns_of, constant_fields
 from data_prep.ingest import Ingest
 from data_prep.quarantine import Rejected
+from data_prep.read.fields import nearest
 from geo_nemo.config.errors import UserError
 
 SAMPLE_FILES, SAMPLE_RECORDS = 3, 3000
@@ -39,6 +40,8 @@ class Sample:
     expansion: bytes of records for a byte of the files.
     record_bytes, text_bytes: mean size of a record, and of the text of a kept one.
     mb_per_second: bytes of records through ingest on one core. texts: some MB of kept ones.
+    fields: kept records that have each metadata field of the user's own. absent: of one that none
+    has, what the records have instead.
     """
 
     records: int
@@ -48,6 +51,8 @@ class Sample:
     text_bytes: float
     mb_per_second: float
     texts: tuple[str, ...]
+    fields: dict[str, float]
+    absent: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -131,13 +136,14 @@ def make_plan(config: Prep) -> Plan:
 
 def _sample(config: Prep, tasks: list[Task]) -> Sample:
     """Ingest the first records of the first, the middle and the last file."""
-    from data_prep.annotate import Annotator
+    from data_prep.annotate import Annotator, OwnFields
     from data_prep.clean import Cleaner
     from data_prep.read import InputFile, open_reader
 
     files = [file for task in tasks for file in task.payload["files"]]
     chosen = {files[i * (len(files) - 1) // (SAMPLE_FILES - 1)][1]: i for i in range(SAMPLE_FILES)}
     annotator, cleaner = Annotator(config.annotate), Cleaner(config.clean)
+    own, seen = OwnFields(config.kinds, config.limits.max_value_bytes), ()
     texts: list[str] = []
     records = kept = read_bytes = record_bytes = text_bytes = 0
     seconds = 0.0
@@ -152,16 +158,19 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
             records += 1
             if not hasattr(record, "fields"):
                 continue
+            fields = constants | record.fields
             try:
-                document = cleaner.clean(annotator.document(constants | record.fields, source.name))
+                document = cleaner.clean(annotator.document(fields, source.name))
             except Rejected:
                 continue
+            own.of(fields)
             kept += 1
             text_bytes += len(document.text.encode())
             if text_bytes < COUNTED_BYTES:
                 texts += (document.title, document.text)
         annotator.settle()
         seconds += time.process_time() - begin
+        seen = seen or reader.seen
         read_bytes += reader.bytes_read
         record_bytes += reader.text_bytes
     if not kept:
@@ -178,6 +187,12 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
         text_bytes=text_bytes / kept,
         mb_per_second=record_bytes / 1e6 / max(seconds, 1e-6),
         texts=tuple(texts),
+        fields={name: found["documents"] / kept for name, found in own.counts.items()},
+        absent={
+            name: nearest(min(columns_of(config, name), default=name), seen)
+            for name, found in own.counts.items()
+            if not found["documents"]
+        },
     )
 
 

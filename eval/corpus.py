@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.config.files import read_json
 from geo_nemo.metadata.fields import lines_of
-from geo_nemo.metadata.geography import continent_of, countries
+from geo_nemo.metadata.geography import UNKNOWN, continent_of, countries
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.metadata.tokenizer import Tokenizer
 
@@ -51,15 +52,17 @@ class CorpusItems:
 
     def record(self, index: int) -> MetadataRecord:
         row = {name: self.table[name][index].as_py() for name in self.table.column_names}
-        country = row.get("country") or ""
+        known_place = row.get("country") not in (None, UNKNOWN)
+        country = row["country"] if known_place else ""
         url = row.get("url") or ""
         known = {name: row.get(name) for name in ("path", "source") if row.get(name)}
         return MetadataRecord(
             host=row.get("host") or "", country=country,
-            continent=row.get("continent") or _continent(country),
+            continent=(row.get("continent") or _continent(country)) if known_place else "",
             scheme=url.partition("://")[0] if "://" in url else "https",
             year=row.get("year") or 0, quality=row.get("quality"), **known,
-            extra={k: v for k, v in row.items() if k not in _OWN | _INNER and v is not None},
+            extra={k: _as_line(v) for k, v in row.items()
+                   if k not in _OWN | _INNER and v not in (None, "", [])},
         )  # fmt: skip
 
 
@@ -175,7 +178,7 @@ def open_corpus(path: Path, split: str) -> CorpusTexts:
     if not len(table):
         raise UserError(f"corpus={path} has no document in split {split}")
     country, names = _codes(table, "country")
-    unknown = sorted(set(names) - set(countries()) - {""})
+    unknown = sorted(set(names) - set(countries()) - {"", UNKNOWN})
     if unknown:
         raise UserError(
             f"corpus={path}: {unknown[0]!r} is no country; write ISO 3166 alpha-2 in lower case, "
@@ -234,8 +237,14 @@ def _hashes(table: pa.Table) -> np.ndarray:
                     dtype=np.uint64)  # fmt: skip
 
 
+def _as_line(value: Any) -> str | int:
+    """Several values of a document as a store shows them."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
 def _continent(country: str) -> str:
-    return continent_of(country) if country in countries() else "none"
+    known = country in countries() or country == UNKNOWN
+    return continent_of(country) if known else "none"
 
 
 def _there(file: pq.ParquetFile, names: Sequence[str]) -> list[str]:

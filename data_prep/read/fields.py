@@ -75,8 +75,7 @@ def missing_column(wanted: str, names: Sequence[str]) -> str:
     near = _near(wanted, folded)
     usual = ("content", "body", "article", "document")
     near = near or [folded[name] for name in usual if name in folded]
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"no column {wanted!r} among {listed}{hint}: set fields.text"
+    return f"no column {wanted!r} among {listed}: give fields.text={near[0] if near else 'NAME'}"
 
 
 def nearest(wanted: str, names: Sequence[str]) -> str:

@@ -88,6 +88,10 @@ def print_plan(plan: "Plan", console: Console) -> None:
     sizes.add_row("input files", f"{plan.files:,}", "")
     sizes.add_row("their size", f"{plan.bytes / 1e6:,.1f} MB", "")
     sizes.add_row("records kept", f"{plan.sample.kept:.1%}", f"{sample}, before deduplication")
+    for name, part in plan.sample.fields.items():
+        absent = plan.sample.absent.get(name)
+        note = escape(absent) if absent else "of these have it"
+        sizes.add_row(f"field {name}", f"{part:.1%}", note, style="red" if absent else None)
     sizes.add_row("documents, about", f"{plan.documents:,}", sample)
     sizes.add_row("text, about", f"{plan.text_bytes / 1e6:,.1f} MB", sample)
     sizes.add_row("tokens, about", f"{plan.tokens:,}", "at 4.5 bytes a token")

@@ -20,6 +20,7 @@ from data_prep.corpus_out import read_corpus
 from data_prep.extra_fields import summed_fields
 from data_prep.graph import run_prep
 from data_prep.ingest import Ingest
+from data_prep.plan import make_plan
 from geo_nemo.config import UserError
 from geo_nemo.config.load import load_config
 from geo_nemo.store import TokenStore
@@ -373,6 +374,16 @@ def test_fields_are_given_on_the_command_line(tmp_path):
 
 
 OTHER = {"topic": "desk"}
+
+
+def test_a_dry_run_tells_which_fields_the_records_have(tmp_path):
+    given = [record(i) | {"section": SECTIONS[i % 5], "price": i} for i in range(20)]
+    config = prep_of(tmp_path, given, fields={"extra": {"topic": "section", "author": "pric"}})
+    sample = make_plan(config).sample
+    assert sample.fields == {"author": 0.0, "topic": 0.6}
+    assert list(sample.absent) == ["author"]
+    assert sample.absent["author"].endswith("did you mean price?")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_source_has_its_own_fields_before_those_of_all(tmp_path):

@@ -163,10 +163,10 @@ def test_a_moment_is_the_clock_s_of_its_own_zone_in_every_format(tmp_path):
 @pytest.mark.parametrize(
     ("header", "near"),
     [
-        ("URL;Title;Texts;Country", "did you mean 'Texts'?"),
-        ("url,headline,content", "did you mean 'content'?"),
-        ("url|Body|date", "did you mean 'Body'?"),
-        ("a,b", "among 'a', 'b': set fields.text"),
+        ("URL;Title;Texts;Country", "give fields.text=Texts"),
+        ("url,headline,content", "give fields.text=content"),
+        ("url|Body|date", "give fields.text=Body"),
+        ("a,b", "among 'a', 'b': give fields.text=NAME"),
     ],
 )
 def test_a_header_without_text_names_the_nearest_column(tmp_path, header, near):
