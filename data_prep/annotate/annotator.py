@@ -36,7 +36,9 @@ class Annotator:
 
     def __init__(self, annotate: Annotate):
         self._origins = OriginRules(
-            load_outlets(annotate.outlets), annotate.countries, annotate.keeps_unknown
+            load_outlets(annotate.outlets, annotate.international),
+            annotate.countries,
+            annotate.keeps_unknown,
         )
         self._languages = frozenset(annotate.languages)
         self._language_score = annotate.language_score
@@ -60,7 +62,10 @@ class Annotator:
         url = parse_url(address)
         host = url.host
         origin = self._origins.origin(
-            _string("country", get("country")), _string("continent", get("continent")), host
+            _string("country", get("country")),
+            _string("continent", get("continent")),
+            host,
+            self._origins.edition(url),
         )
         title = get("title")
         language, score = self._language(get("language"), text)
@@ -137,7 +142,7 @@ def annotation_key(annotate: Annotate) -> str:
 
     Raises UserError for an outlet table that cannot be read.
     """
-    outlets = repr(sorted(load_outlets(annotate.outlets).items()))
+    outlets = repr(sorted(load_outlets(annotate.outlets, annotate.international).items()))
     table = repr([(c.code, c.continent, sorted(c.accepted)) for c in countries().values()])
     packages = ["can_ada", "publicsuffixlist"]
     if annotate.languages:

@@ -8,18 +8,19 @@ carries is kept as a confidence. Its values order the kinds of evidence; they ar
 | 0.99       | the record's field, and the outlet table or the domain says the same     |
 | 0.90       | the record's field alone                                                 |
 | 0.85       | the outlet table, which a person reviewed                                |
+| 0.80       | an international outlet's publisher; a record's field goes before it     |
 | 0.80       | the national domain, which most registries sell to foreigners too        |
 | 0.50       | .gov, .mil or .edu: United States bodies, which write about everywhere   |
 | 0.00       | unknown: nothing tells it, and such documents are kept                   |
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import MappingProxyType
 
-from data_prep.annotate.outlets import default_outlets, load_outlets
-from data_prep.annotate.urls import HOSTS_CACHED, Host, host_facts, parse
+from data_prep.annotate.outlets import NONE, default_outlets, load_outlets
+from data_prep.annotate.urls import HOSTS_CACHED, Host, Url, host_facts, parse
 from data_prep.quarantine import Rejected
 from geo_nemo.metadata.geography import UNKNOWN, continent_name, countries, country_code
 
@@ -30,6 +31,7 @@ CONFIDENCE = MappingProxyType(
         "confirmed": 0.99,
         "field": 0.90,
         "outlet": 0.85,
+        "international": 0.80,
         "domain": 0.80,
         "likely": 0.50,
         UNKNOWN: 0.0,
@@ -43,7 +45,8 @@ class Origin:
     """Where a record comes from, and by what evidence.
 
     country, continent: UNKNOWN where nothing tells it.
-    evidence: `field`, `outlet`, `domain` (national), `likely` (.gov, .mil, .edu) or `unknown`.
+    evidence: `field`, `outlet`, `international` (an outlet's publisher), `domain` (national),
+        `likely` (.gov, .mil, .edu) or `unknown`.
     confidence: see the table above.
     continent_replaced: the record named another continent that the country also belongs to, and
         was given that of the table.
@@ -71,14 +74,43 @@ class OriginRules:
         keep_unknown: bool = False,
     ):
         self._outlets = outlets
+        self._international = getattr(outlets, "international", frozenset())
+        self._editions: dict[str, list[tuple[str, str]]] = {}
+        for name, country in outlets.items():
+            host, slash, path = name.partition("/")
+            if slash and country != NONE:
+                self._editions.setdefault(host, []).append((f"/{path}", country))
+        for found in self._editions.values():
+            found.sort(key=lambda edition: -len(edition[0]))
+        self._with_editions = {host_facts(host).domain for host in self._editions}
         self._listed = frozenset(listed)
         self._keep_unknown = keep_unknown
         self.origin = lru_cache(_ORIGINS_CACHED)(self._origin)
         self.host_country = lru_cache(HOSTS_CACHED)(self._host_country)
 
-    def _origin(self, country: str | None, continent: str | None, host: Host) -> Origin:
-        """The origin of a record with these fields and host. Raises Rejected."""
-        code, evidence, confidence = self._country(country, host)
+    def edition(self, url: Url) -> str | None:
+        """The country of the edition that a URL is of, by its path; None where it is of none."""
+        if url.host.domain not in self._with_editions:
+            return None
+        for name in _above(url.host):
+            for path, country in self._editions.get(name, ()):
+                if url.path.startswith(path) and url.path[len(path) : len(path) + 1] in "/?":
+                    return country
+        return None
+
+    def of_url(self, url: Url) -> tuple[str | None, str]:
+        """The country that a URL tells without any field, and by what, as `host_country`."""
+        edition = self.edition(url)
+        return (edition, "outlet") if edition else self.host_country(url.host.name)
+
+    def _origin(
+        self, country: str | None, continent: str | None, host: Host, edition: str | None = None
+    ) -> Origin:
+        """The origin of a record with these fields and host. Raises Rejected.
+
+        edition: the country of an edition, which goes before that of its host.
+        """
+        code, evidence, confidence = self._country(country, host, edition)
         if code == UNKNOWN:
             return Origin(UNKNOWN, UNKNOWN, evidence, confidence, False)
         if self._listed and code not in self._listed:
@@ -94,14 +126,16 @@ class OriginRules:
             raise Rejected("continent_disagrees", detail)
         return Origin(code, entry.continent, evidence, confidence, name != entry.continent)
 
-    def _country(self, field: str | None, host: Host) -> tuple[str, str, float]:
+    def _country(
+        self, field: str | None, host: Host, edition: str | None
+    ) -> tuple[str, str, float]:
         code = None
         if field is not None and field.casefold() != UNKNOWN:
             code = country_code(field)
             if code is None:
                 detail = f"{field[:80]!r} is neither a code (fr, FRA) nor an English name"
                 raise Rejected("unknown_country", detail)
-        told, by = self.host_country(host.name)
+        told, by = (edition, "outlet") if edition else self.host_country(host.name)
         if code is None:
             if told is None and self._keep_unknown:
                 return UNKNOWN, UNKNOWN, CONFIDENCE[UNKNOWN]
@@ -123,9 +157,11 @@ class OriginRules:
         Raises Rejected for a name that is no public host.
         """
         host = host_facts(hostname)
-        outlet = self._outlet(host)
+        outlet = next((name for name in _above(host) if name in self._outlets), None)
         if outlet is not None:
-            return outlet, "outlet"
+            country = self._outlets[outlet]
+            by = "international" if outlet in self._international else "outlet"
+            return (None, "") if country == NONE else (country, by)
         if host.country is not None:
             return host.country, "domain"
         if host.likely is not None:
@@ -143,15 +179,15 @@ class OriginRules:
                 found.append(None)
         return found
 
-    def _outlet(self, host: Host) -> str | None:
-        """The table's country for the host or the nearest domain above it."""
-        name = host.name
-        while name:
-            country = self._outlets.get(name)
-            if country is not None or name == host.domain:
-                return country
-            name = name.partition(".")[2]
-        return None
+
+def _above(host: Host) -> Iterator[str]:
+    """A host's name and the domains above it, up to the registrable one."""
+    name = host.name
+    while name:
+        yield name
+        if name == host.domain:
+            return
+        name = name.partition(".")[2]
 
 
 def countries_of(urls: Iterable[str]) -> list[str | None]:

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from data_prep.annotate.origin import OriginRules
-from data_prep.annotate.outlets import Row, default_outlets
+from data_prep.annotate.outlets import NONE, Row, default_outlets
+from data_prep.annotate.urls import parse_url
 from data_prep.quarantine import Rejected
 from geo_nemo.store import TokenStore
 
@@ -46,8 +47,9 @@ def compare(rows: list[Row]) -> list[Comparison]:
     rules = OriginRules(default_outlets())
     compared = []
     for row in rows:
-        before, by = rules.host_country(row.host)
-        change: Change = "same" if before == row.country else "other country" if before else "new"
+        before, by = rules.of_url(parse_url(f"https://{row.host}/"))
+        same = (before or NONE) == row.country
+        change: Change = "same" if same else "other country" if before else "new"
         compared.append(Comparison(row, change, before, by))
     return compared
 

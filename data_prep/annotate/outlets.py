@@ -1,7 +1,14 @@
-"""Tables of outlets, host or domain to country: the reviewed default, and a user's own."""
+"""Tables of outlets, host or domain to country: the reviewed default, and a user's own.
+
+A row is `host,country`, and may have two more columns: `basis`, why it is so, and `scope`, where
+`international` marks an outlet that writes for the world. A host may have the beginning of a path
+behind it (`bbc.com/pidgin`): an edition. The country `none` says that the host tells no country,
+whatever its domain: what shortens, keeps or gathers pages of others.
+"""
 
 import csv
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -12,6 +19,8 @@ from data_prep.quarantine import Rejected
 from geo_nemo.config.errors import UserError
 from geo_nemo.metadata.geography import country_code
 
+# The country of what tells none.
+NONE = "none"
 DEFAULT_NAME = "data_prep/annotate/outlets.csv"
 MAX_TABLE_BYTES = 1 << 30
 _NAME = re.compile(r"(?:[a-z0-9_-]+\.)+[a-z0-9-]+|\[[0-9a-f:.]+\]")
@@ -19,28 +28,60 @@ _NAME = re.compile(r"(?:[a-z0-9_-]+\.)+[a-z0-9-]+|\[[0-9a-f:.]+\]")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a table. host: in the WHATWG's form; `bbc.co.uk` covers `www.bbc.co.uk` too."""
+    """A line of a table.
+
+    host: in the WHATWG's form, and the path of an edition; `bbc.co.uk` covers `www.bbc.co.uk` too.
+    country: NONE where it tells none. basis: why. is_international: writes for the world.
+    """
 
     line: int
     host: str
     country: str
+    basis: str = ""
+    is_international: bool = False
+
+
+class Outlets(dict[str, str]):
+    """Country by host or edition; NONE for those that tell none.
+
+    international: hosts of outlets that write for the world. rows: what the table says of each.
+    """
+
+    def __init__(self, rows: Iterable[Row] = ()):
+        super().__init__()
+        self.international: set[str] = set()
+        self.rows: dict[str, Row] = {}
+        self.add(rows)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take rows, which go before what is there."""
+        for row in rows:
+            self[row.host] = row.country
+            self.rows[row.host] = row
+            (self.international.add if row.is_international else self.international.discard)(
+                row.host
+            )
 
 
 @cache
-def default_outlets() -> dict[str, str]:
+def default_outlets() -> Outlets:
     """The reviewed default table. Not to be changed."""
     text = (files("data_prep.annotate") / "outlets.csv").read_text(encoding="utf-8")
-    return {row.host: row.country for row in _parse(DEFAULT_NAME, text)}
+    return Outlets(_parse(DEFAULT_NAME, text))
 
 
-def load_outlets(path: str | None) -> dict[str, str]:
+def load_outlets(path: str | None, international: str = "publisher") -> Outlets:
     """Host or domain to country: the reviewed default, and before it the user's table.
+
+    international: what an outlet of the world tells, the country of its `publisher`, or `none`.
 
     UserError names the line of a table that cannot be read.
     """
-    table = dict(default_outlets())
+    table = Outlets(default_outlets().rows.values())
     if path is not None:
-        table.update((row.host, row.country) for row in read_table(path, "outlets="))
+        table.add(read_table(path, "outlets="))
+    if international == "none":
+        table.update(dict.fromkeys(table.international, NONE))
     return table
 
 
@@ -66,11 +107,12 @@ def _parse(name: str, text: str) -> list[Row]:
     seen: dict[str, str] = {}
     try:
         header = next(lines, [])
-        if [column.strip().lower() for column in header[:2]] != ["host", "country"]:
+        names = [column.strip().lower() for column in header]
+        if names[:2] != ["host", "country"]:
             raise UserError(f"{name}: the first line must be host,country")
         for number, cells in enumerate(lines, start=2):
             if any(cell.strip() for cell in cells):
-                row = _row(name, number, cells)
+                row = _row(name, number, dict(zip(names, cells, strict=False)))
                 if seen.setdefault(row.host, row.country) != row.country:
                     raise UserError(
                         f"{name} line {number}: {row.host} has another country further up"
@@ -81,17 +123,20 @@ def _parse(name: str, text: str) -> list[Row]:
     return rows
 
 
-def _row(name: str, number: int, cells: list[str]) -> Row:
-    written = ",".join(cells)[:80]
-    code = country_code(cells[1]) if len(cells) > 1 else None
-    text = cells[0].strip().lower().removesuffix(".")
-    if code is None or not text or (any(c in text for c in "/:@?#") and not text.startswith("[")):
+def _row(name: str, number: int, cells: dict[str, str]) -> Row:
+    written = ",".join(cells.values())[:80]
+    country = cells.get("country", "").strip()
+    code = NONE if country.lower() == NONE else country_code(country)
+    text, slash, path = cells["host"].strip().partition("/")
+    text = text.lower().removesuffix(".")
+    if code is None or not text or (any(c in text for c in ":@?#") and not text.startswith("[")):
         raise UserError(f"{name} line {number}: {written!r} is no host,country")
-    if _NAME.fullmatch(text):
-        # Already in the WHATWG's form: a parse of each row would cost more than all the rest.
-        return Row(number, text, code)
-    try:
-        host = host_facts(parse("https://" + text).hostname).name
-    except Rejected:
-        raise UserError(f"{name} line {number}: {written!r} is no host,country") from None
-    return Row(number, host, code)
+    if not _NAME.fullmatch(text):
+        # Others are in the WHATWG's form: a parse of each row would cost more than all the rest.
+        try:
+            text = host_facts(parse("https://" + text).hostname).name
+        except Rejected:
+            raise UserError(f"{name} line {number}: {written!r} is no host,country") from None
+    host = text + slash + path.strip("/") if path.strip("/") else text
+    scope = cells.get("scope", "").strip().lower()
+    return Row(number, host, code, cells.get("basis", "").strip(), scope == "international")

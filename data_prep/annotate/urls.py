@@ -8,6 +8,7 @@ import can_ada
 from publicsuffixlist import PublicSuffixList
 
 from data_prep.annotate.credentials import without_credentials
+from data_prep.annotate.wrapped import unwrap
 from data_prep.quarantine import Rejected
 from geo_nemo.metadata.geography import likely_country, national_country
 
@@ -52,8 +53,14 @@ class Url:
 
 
 def parse_url(text: str) -> Url:
-    """`text` normalised. Raises Rejected: `invalid_url` or `refused_url_scheme`."""
+    """`text` normalised, out of caches and archives.
+
+    Raises Rejected: `invalid_url` or `refused_url_scheme`.
+    """
     url = parse(text)
+    own = unwrap(url.href)
+    if own != url.href:
+        url = parse(own)
     host = host_facts(url.hostname)
     path, search, port = url.pathname, url.search, url.port
     if search:

@@ -9,6 +9,7 @@ from geo_nemo.metadata.geography import UNKNOWN
 EVIDENCE = {
     "field": "the record says so",
     "outlet": "the outlet table lists the host",
+    "international": "the publisher of an international outlet, by the outlet table",
     "domain": "the national domain of the host",
     "likely": "likely from the domain (.gov, .edu, .mil), with no other evidence",
     UNKNOWN: "nothing tells it; the model is told no country",

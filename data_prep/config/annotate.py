@@ -12,6 +12,8 @@ class Annotate(Section):
     """Settings of the annotation.
 
     outlets: a table of the user's own, CSV with columns host,country; it goes before the default.
+    international: what an outlet tells that writes for the world, as the table marks it: the
+        country of its `publisher`, where the record names no other, or `none`.
     countries: the corpus's countries; each must have documents, and records of others are
         quarantined. Empty: every country that is there.
     on_unknown_country: `keep` or `drop` documents of which nothing tells the country; where it is
@@ -21,6 +23,7 @@ class Annotate(Section):
     """
 
     outlets: str | None = None
+    international: Literal["publisher", "none"] = "publisher"
     countries: tuple[str, ...] = ()
     on_unknown_country: Literal["keep", "drop"] | None = None
     languages: tuple[str, ...] = ()

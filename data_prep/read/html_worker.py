@@ -33,6 +33,8 @@ _DATE_SELECTORS = (
     'meta[name="pubdate"]', 'meta[name="date"]', 'meta[name="dc.date"]',
     'meta[name="parsely-pub-date"]', 'time[itemprop="datePublished"]', "article time[datetime]",
 )  # fmt: skip
+_ADDRESSES = (('link[rel="canonical"]', "href"), ('meta[property="og:url"]', "content"))
+MAX_ADDRESS = 4096
 _LINKED_DATA = 'script[type="application/ld+json"]'
 _PUBLISHED = re.compile(r'"datePublished"\s*:\s*"([^"]{8,40})"')
 _DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
@@ -78,7 +80,10 @@ def extract(response: bytes, most: int) -> dict[str, str]:
         tree, main_content=True, list_bullets=False, alt_texts=False, comments=False,
         post_meta=False,
     )  # fmt: skip
-    return {"text": _sound(text), "title": _sound(_title(tree)), "date": _date(tree)}
+    return {
+        "text": _sound(text), "title": _sound(_title(tree)), "date": _date(tree),
+        "canonical": _sound(_canonical(tree)),
+    }  # fmt: skip
 
 
 def decode(body: bytes, content_type: str) -> str:
@@ -101,6 +106,16 @@ def _title(tree: HTMLTree) -> str:
     meta = tree.head and tree.head.query_selector('meta[property="og:title"]')
     title = (meta.getattr("content") or "") if meta else ""
     return " ".join((title or tree.title or "").split())
+
+
+def _canonical(tree: HTMLTree) -> str:
+    """The page's own address, where it names one in full."""
+    for selector, name in _ADDRESSES:
+        node = tree.head and tree.head.query_selector(selector)
+        found = ((node.getattr(name) or "") if node else "").strip()
+        if found.startswith(("http://", "https://")) and len(found) < MAX_ADDRESS:
+            return found
+    return ""
 
 
 def _date(tree: HTMLTree) -> str:

@@ -110,10 +110,18 @@ def _document(
         page = extractor(limits.record_bytes).extract(block)
         if "error" in page:
             return Bad(number, page.get("reason", "no_main_text"), page["error"], head)
+        own = page.pop("canonical", "")
         found |= {name: value for name, value in page.items() if value or name == "text"}
+        found["url"] = own_address(found["url"], own)
     found |= {ours: fields.get(name) or http.get(name, "") for ours, name in extra.items()}
     return Raw(number, {name: value for name, value in found.items() if value or name == "text"},
                head)  # fmt: skip
+
+
+def own_address(fetched: str, named: str) -> str:
+    """The address that a page names as its own, unless that is only the front page of its host."""
+    deep = [address.partition("://")[2].partition("/")[2] for address in (fetched, named)]
+    return fetched if not named or (deep[0] and not deep[1]) else named
 
 
 def _no_page(status: bytes, http: dict[str, str]) -> str:

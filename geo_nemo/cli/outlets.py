@@ -16,6 +16,7 @@ STORE = "store"
 ROWS_SHOWN = 100
 BY = {
     "outlet": "outlet table",
+    "international": "publisher of an international outlet",
     "domain": "national domain",
     "likely": ".gov, .mil or .edu: yields to any other evidence",
     "": "neither outlet table nor domain tells one",
@@ -98,13 +99,13 @@ def show(hosts: tuple[str, ...], table: str | None) -> None:
     shown = _table("", "host", "domain", "country", "continent", "confidence", "by")
     for text in hosts:
         try:
-            host = parse_url(text).host
+            url = parse_url(text)
         except Rejected as verdict:
             cells = (verdict.detail, "", "", "", "", REASONS[verdict.reason])
             shown.add_row(*map(escape, cells), style="yellow")
             continue
-        country, by = rules.host_country(host.name)
-        origin = rules.origin(None, None, host) if country else None
+        host, (country, by) = url.host, rules.of_url(url)
+        origin = rules.origin(None, None, host, rules.edition(url)) if country else None
         continent = continent_of(country) if country else ""
         confidence = f"{origin.confidence:.2f}" if origin else ""
         cells = (host.name, host.domain, country or "", continent, confidence, BY[by])

@@ -81,12 +81,6 @@ def test_countries_that_are_not_listed_are_set_aside():
     assert verdict.value.reason == "country_not_listed"
 
 
-def test_default_outlets_are_on_domains_that_tell_no_country_themselves():
-    for host, country in load_outlets(None).items():
-        assert host_facts(host).country in (None, country), host
-        assert host_facts(host).country is None, f"{host} needs no row"
-
-
 def test_a_host_is_read_as_a_url_s_host_is(tmp_path):
     table = tmp_path / "outlets.csv"
     table.write_text("host,country\nBücher.example.com,de\nwww.A.com.,us\n[2001:DB8::1],ke\n")

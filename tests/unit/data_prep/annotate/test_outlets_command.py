@@ -31,8 +31,8 @@ def test_each_row_is_compared_with_what_holds_without_it(table):
     found = [(c.row.host, c.change, c.before, c.by) for c in compare(read_table(str(table)))]
     assert found == [
         ("mynews.com", "new", None, ""),
-        ("bbc.com", "other country", "gb", "outlet"),
-        ("ft.com", "same", "gb", "outlet"),
+        ("bbc.com", "other country", "gb", "international"),
+        ("ft.com", "same", "gb", "international"),
         ("www.the.co.uk", "same", "gb", "domain"),
         ("odd.co.uk", "other country", "gb", "domain"),
     ]
@@ -42,7 +42,7 @@ def test_check_says_what_changes(table):
     output = run("check", table)
     assert "holds, 5 rows: 1 new, 2 other country, 2 same" in output
     assert "mynews.com" in output
-    assert "gb by outlet table" in output
+    assert "gb by publisher of an" in output
     assert "ft.com" not in output
 
 
