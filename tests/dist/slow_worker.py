@@ -46,8 +46,8 @@ def of_a_run(store: Path, output: Path) -> None:
     trainer = Trainer(prepare(run, dist.get_world_size()), CPU)
     path, vocab_size = output / "metrics.jsonl", trainer.prepared.tokenizer.vocab_size
     output.mkdir(exist_ok=True)
-    countries = tuple(trainer.prepared.store.countries)
-    trainer.callbacks = [Metrics(path, run, countries, vocab_size, trainer.engine)]
+    groups = trainer.prepared.groups
+    trainer.callbacks = [Metrics(path, run, groups, vocab_size, trainer.engine)]
     if dist.get_rank() == 1:
         trainer.engine.module.register_forward_pre_hook(lambda *_: time.sleep(SLEEP_SECONDS))
     trainer.fit()

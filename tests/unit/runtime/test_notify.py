@@ -4,9 +4,10 @@ import json
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import psutil
 import pytest
 
 from geo_nemo.config import Notify, UserError
@@ -185,20 +186,23 @@ def test_a_command_that_fails_is_a_line(command, problem):
 
 
 def test_a_command_that_hangs_is_ended_with_its_children(tmp_path):
-    begin = time.monotonic()
-    (problem,) = run_command(f"sh -c '(sleep 3; touch {tmp_path}/late) & wait'", 0.5)
+    (problem,) = run_command(f"sh -c '(sleep 600; touch {tmp_path}/late) & wait'", 0.5)
     assert problem == "notify.command: no end in 0.5 s"
-    assert time.monotonic() - begin < 3
-    time.sleep(3.5)
-    assert not (tmp_path / "late").exists()
+    assert not [p.pid for p in psutil.process_iter() if f"{tmp_path}/late" in " ".join(_words(p))]
+
+
+def _words(process) -> list[str]:
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []
 
 
 def test_both_ways_are_tried_at_the_same_time(tmp_path):
-    settings = Notify(webhook="HOOK", command="sleep 9", timeout_seconds=1)
+    settings = Notify(webhook="HOOK", command="sleep 9", timeout_seconds=3)
     with serving(delay=9) as server:
         begin = time.monotonic()
         problems = send(settings, MESSAGE, {"HOOK": server.address, "PATH": "/usr/bin:/bin"})
-        assert time.monotonic() - begin < 2.9
+        assert time.monotonic() - begin < 5.9
     assert [problem.partition(":")[0] for problem in problems] == [
         "notify.webhook", "notify.command",
     ]  # fmt: skip

@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from geo_nemo.config import UserError
+from geo_nemo.config.plugins import reason
 from geo_nemo.config.stuck import give_up
 from geo_nemo.train.callbacks.loggers.history import History
 from geo_nemo.train.callbacks.loggers.logger import Logger, Outcome
-from geo_nemo.train.callbacks.loggers.reasons import may_pass, missing, reason
+from geo_nemo.train.callbacks.loggers.reasons import may_pass, missing
 from geo_nemo.train.checkpoint_files import say
 
 KEPT_STEPS = 10_000  # some 20 MB

@@ -1,17 +1,11 @@
-"""Why a logger fails, on one line without passwords, and whether it may pass."""
+"""Why a logger fails, and whether it may pass."""
 
 from collections.abc import Iterator
 
-from geo_nemo.config.secrets import masked
+from geo_nemo.config.plugins import reason
 
 # Modules that come with the extra `logging`.
 _OURS = ("tensorboard", "wandb", "mlflow", "prometheus_client", "sqlalchemy", "alembic")
-
-
-def reason(error: BaseException) -> str:
-    """An error on one line."""
-    kind = "" if type(error) is ConnectionError else f"{type(error).__name__}: "
-    return masked(" ".join(f"{kind}{error}".split()))[:300]
 
 
 def missing(setting: str, error: ImportError) -> str:

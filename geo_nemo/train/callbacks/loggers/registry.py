@@ -1,20 +1,15 @@
 """Loggers by name: those of this package, of others by entry points, and `module:attribute`."""
 
-import difflib
-import importlib
-from collections.abc import Callable
-from importlib.metadata import entry_points
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from geo_nemo.config import Logging, UserError
+from geo_nemo.config.plugins import Kind, reason
 from geo_nemo.train.callbacks.loggers.background import Background
 from geo_nemo.train.callbacks.loggers.history import History
 from geo_nemo.train.callbacks.loggers.logger import Logger, Told
-from geo_nemo.train.callbacks.loggers.reasons import missing, reason
+from geo_nemo.train.callbacks.loggers.reasons import missing
 
-GROUP = "geo_nemo.loggers"
 _HERE = "geo_nemo.train.callbacks.loggers"
 
 
@@ -31,6 +26,7 @@ KNOWN = {
     "mlflow": Known(f"{_HERE}.mlflow:MLflow", "logging.mlflow_uri"),
     "prometheus": Known(f"{_HERE}.prometheus:Prometheus", "logging.prometheus_*"),
 }
+LOGGERS = Kind("logger", "geo_nemo.loggers", {name: known.target for name, known in KNOWN.items()})
 
 
 def make_loggers(
@@ -54,34 +50,10 @@ def _setting(name: str) -> str:
 def _made(name: str, told: Told, options: dict[str, Any]) -> Logger:
     setting = _setting(name)
     try:
-        return _class_of(name, setting)(told, **options)
+        return LOGGERS.load(name, "logging.loggers")(told, **options)
     except UserError:
         raise
     except ImportError as error:
         raise UserError(missing(setting, error)) from None
     except Exception as error:  # each library has its own
         raise UserError(f"{setting}: {reason(error)}; mend that or take it out") from None
-
-
-def _class_of(name: str, setting: str) -> Callable[..., Logger]:
-    if name in KNOWN:
-        return _attribute(KNOWN[name].target)
-    if ":" not in name:
-        found = entry_points(group=GROUP)
-        if name not in found.names:
-            there = sorted({*KNOWN, *found.names})
-            near = difflib.get_close_matches(name, there, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise UserError(
-                f"{setting} is not a logger; there is {', '.join(there)}, or module:attribute{hint}"
-            )
-        return found[name].load()
-    try:
-        return _attribute(name)
-    except AttributeError as error:
-        raise UserError(f"{setting}: {error}; name the class as module:attribute") from None
-
-
-def _attribute(target: str) -> Any:
-    module, _, attribute = target.partition(":")
-    return attrgetter(attribute)(importlib.import_module(module))

@@ -87,7 +87,7 @@ def test_a_step_does_not_wait_for_a_logger_that_hangs(opened, said):
     begin = time.perf_counter()
     for step in range(1000):
         logger.write(step, {})
-    assert time.perf_counter() - begin < 0.4  # some microseconds a step, on a busy machine too
+    assert time.perf_counter() - begin < 10  # it would wait for ever
     end(logger)
     assert said == ["logging.x: 1000 logged steps are missing there; metrics.jsonl has them all"]
     with pytest.raises(SystemExit):
@@ -195,7 +195,8 @@ def test_at_a_first_start_what_does_not_open_ends_the_run(quick, said, error, me
     assert said == []
 
 
-def test_a_server_that_is_silent_at_a_first_start_ends_the_run(quick, said):
+def test_a_server_that_is_silent_at_a_first_start_ends_the_run(quick, said, monkeypatch):
+    monkeypatch.setattr(background, "CLOSE_SECONDS", 60)
     recorder = Recorder()
     recorder.gate.clear()
     logger = Background("logging.x", recorder, tell=said.append)
@@ -203,16 +204,17 @@ def test_a_server_that_is_silent_at_a_first_start_ends_the_run(quick, said):
         logger.start(0, must_open=True)
     begin = time.monotonic()
     end(logger)
-    assert time.monotonic() - begin < 0.4  # it was given up already
+    assert time.monotonic() - begin < 30  # it was given up already
     recorder.gate.set()
 
 
-def test_after_a_restart_what_does_not_open_is_said_and_opened_later(quick, said):
+def test_after_a_restart_what_does_not_open_is_said_and_opened_later(quick, said, monkeypatch):
+    monkeypatch.setattr(background, "OPEN_SECONDS", 60)
     recorder = Closed(ConnectionError("h does not answer"))
     logger = Background("logging.x", recorder, tell=said.append)
     begin = time.monotonic()
     logger.start(100, must_open=False)
-    assert time.monotonic() - begin < 0.4
+    assert time.monotonic() - begin < 30
     logger.write(101, {})
     recorder.error = None
     until(lambda: ("write", 101) in recorder.calls)

@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from geo_nemo.config import Logging, Run, UserError
+from geo_nemo.config import Logging, Run, UserError, plugins
 from geo_nemo.config.load import load_config
 from geo_nemo.train.callbacks.loggers import make_loggers, registry
 from tests.unit.train.loggers.conftest import end, module_at
@@ -59,8 +59,9 @@ def test_a_logger_of_the_user_s_by_module_and_attribute(own, tmp_path):
 
 
 def test_a_logger_of_another_package_by_its_entry_point(own, tmp_path, monkeypatch):
-    point = EntryPoint("table", "own_loggers:Table", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([point]))
+    point = EntryPoint("table", "own_loggers:Table", registry.LOGGERS.group)
+    points = EntryPoints([point])
+    monkeypatch.setattr(plugins, "entry_points", lambda **asked: points.select(**asked))
     (logger,) = loggers(tmp_path, loggers=["table"])
     assert type(logger._logger).__name__ == "Table"
 

@@ -30,10 +30,8 @@ def session(run, database):
     )  # fmt: skip
     loggers = Loggers(make_loggers(logging, output, "tiny", {}), outcome=lambda: made.outcome)
     accounting = Accounting(made.prepared, output / "heartbeat.json", made.bad.state().skipped.copy)
-    store = made.prepared.store
-    metrics = Metrics(
-        output / "metrics.jsonl", run, store.countries, 640, made.engine, accounting, loggers
-    )
+    groups, path = made.prepared.groups, output / "metrics.jsonl"
+    metrics = Metrics(path, run, groups, 640, made.engine, accounting, loggers)
     made.callbacks = [accounting, metrics, loggers]
     return made
 
