@@ -73,6 +73,7 @@ def command(
     from geo_nemo.cli.plan_tables import print_plan
     from geo_nemo.cli.progress import fetch_bar
     from geo_nemo.config.files import write_whole
+    from geo_nemo.config.stages import different_texts
     from geo_nemo.diagnostics.limits import too_many_shards
     from geo_nemo.train.plan import check_fit, make_plan, plan_prepared
     from geo_nemo.train.setup import prepare
@@ -93,6 +94,8 @@ def command(
     if json_path:
         content = json.dumps(asdict(plan), indent=1, default=_plain)
         write_whole(Path(json_path), content.encode())
+    if other := different_texts(run):
+        click.echo(f"geo-nemo: {other}", err=True)
     print_plan(plan)
     check_fit(plan, run)
 

@@ -22,6 +22,7 @@ from geo_nemo.config.load import load_config
 from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import no_progress
 from geo_nemo.config.secrets import masked
+from geo_nemo.config.stages import different_texts
 from geo_nemo.config.sweep import expand
 from geo_nemo.config.versions import installed
 from geo_nemo.config.whole import as_json, as_yaml, whole_config
@@ -88,6 +89,8 @@ def command(
 
             return sweep(overrides, dry_run)
         run = load_config(name, Run, overrides)
+        if first and (other := different_texts(run)):
+            click.echo(f"geo-nemo: {other}", err=True)
         with fetch_bar(run.data.store, first) as fetching:
             prepared = prepare(run, world_size(), fetching, tokens=not dry_run)
         if not dry_run:

@@ -77,7 +77,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(folder)):
             composed = hydra_compose(primary, overrides=forced)
-        return _without_open(OmegaConf.to_container(composed, resolve=True))
+        return with_newest(_without_open(OmegaConf.to_container(composed, resolve=True)))
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{name} is not YAML: {' '.join(str(error).split())[:200]}") from None
     # Hydra raises ValueError for the choice of a group that is not a name.
@@ -95,9 +95,7 @@ def validate(name: str, schema: type[S], values: dict[str, Any]) -> S:
 
 def load_config(name: str, schema: type[S], overrides: Sequence[str] = ()) -> S:
     """The config of a command: composed from recipes, resolved, checked."""
-    values = compose(name, overrides)
-    # A whole config is the record of one that was composed.
-    return validate(name, schema, values if name.endswith(".json") else with_newest(values))
+    return validate(name, schema, compose(name, overrides))
 
 
 def _whole(name: str, overrides: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Where the stages of a run begin and end, from their shares."""
+"""Where the stages of a run begin and end, from their shares; what differs between their texts."""
 
-from geo_nemo.config.schema import Run
+from geo_nemo.config.schema import MetadataPolicy, Run
 
 
 def stage_borders(run: Run) -> list[int]:
@@ -22,3 +22,29 @@ def stage_samples(run: Run, stage: str) -> int:
     place = list(run.stages).index(stage)
     first, last = stage_borders(run)[place : place + 2]
     return (last - first) * run.train.global_batch_size
+
+
+def different_texts(run: Run) -> str:
+    """What to do about stages whose texts look different around title and body; empty: nothing.
+
+    A policy without fields has the template of its own, which is easily forgotten: a model that was
+    trained on bare texts would meet TITLE: and CONTENT: in its cooldown.
+    """
+    policies = {name: stage.metadata for name, stage in run.stages.items()}
+    first, policy = next(iter(policies.items()))
+    for name, other in policies.items():
+        if (other.text.title, other.text.body) == (policy.text.title, policy.text.body):
+            continue
+        named = isinstance(policy.template, str)
+        mend = policy.template if named else "'{...}', the same of your own"
+        return (
+            f"stages {first} and {name} have other text around title and body "
+            f"({template_name(policy)}, {template_name(other)}): where that is not meant, give "
+            f"stages.{name}.metadata.template={mend}"
+        )
+    return ""
+
+
+def template_name(policy: MetadataPolicy) -> str:
+    """A template's name, or that it is the user's own."""
+    return policy.template if isinstance(policy.template, str) else "one of your own"
