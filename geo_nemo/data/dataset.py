@@ -196,7 +196,7 @@ class StageDataset:
         if self.composer.reads_texts:
             return self._compose_anew(fragment, block)
         if fragment.bare:
-            title, body = self.split.title(fragment.document), self.split.body(fragment.document)
+            title, body = self.split.texts(fragment.document)
             whole = self.composer.join(block, title, body, final=True)
             return whole.cut(fragment.start, fragment.stop + 1)
         title, body = self.split.pieces(
@@ -206,19 +206,18 @@ class StageDataset:
 
     def _compose_anew(self, fragment: Fragment, block: np.ndarray) -> Composed:
         """The same where texts are cut anew: spans are those of the new ids."""
-        title, body = self.split.title(fragment.document), self.split.body(fragment.document)
+        title, body = self.split.texts(fragment.document)
         new_title, new_body = self.composer.splice(title, body, len(block) > 0)
+        shown = new_title.whole(title)
         if fragment.bare:
-            title = new_title.take(title, 0, len(new_title))
-            body = new_body.take(body, 0, len(new_body))
-            whole = self.composer.join(block, title, body, final=True)
+            whole = self.composer.join(block, shown, new_body.whole(body), final=True)
             return whole.cut(fragment.start, fragment.stop + 1)
+        if fragment.start == 0 and fragment.final:
+            text = new_body.whole(body)
+        else:
+            text = new_body.take(body, fragment.start, fragment.stop)
         return self.composer.join(
-            block,
-            new_title.take(title, 0, fragment.title),
-            new_body.take(body, fragment.start, fragment.stop),
-            fragment.final,
-            titled=len(title) > 0,
+            block, shown[: fragment.title], text, fragment.final, titled=len(title) > 0
         )
 
     def statistics(self) -> Statistics:

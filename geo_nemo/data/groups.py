@@ -251,9 +251,12 @@ def _unsigned(codes: np.ndarray) -> np.ndarray:
 
 
 def _reader(axis: Axis, split: Split) -> Callable[[Fragment], int]:
-    table = axis.table.tolist()
     if axis.column in _INDEXED:
         planned = attrgetter(axis.column)
+        if np.array_equal(axis.table, np.arange(len(axis.table))):
+            return planned
+    table = axis.table.tolist()
+    if axis.column in _INDEXED:
         return lambda fragment: table[planned(fragment)]
     code = split.code_reader((axis.column,))
     return lambda fragment: table[code(fragment.document)]

@@ -38,6 +38,7 @@ class MetadataLengths:
         self._split = split
         self._tables: dict[tuple[str, bool], np.ndarray] = {}
         self._counted: dict[tuple[str, bool], dict[tuple[int, ...], int]] = {}
+        self._meets_open = False
 
     def __call__(self, documents: np.ndarray, kept: np.ndarray) -> np.ndarray:
         """int64 [n]: tokens of each document's metadata block.
@@ -56,10 +57,11 @@ class MetadataLengths:
                     lengths[chosen] = self._lengths(line, first, documents[chosen])
             total += lengths
             begun |= lengths != 0
-            unjoined |= lengths == OPEN
+            if self._meets_open:
+                unjoined |= lengths == OPEN
         total[begun] += len(self._composer.separator)
-        whole = np.flatnonzero(unjoined)
-        if len(whole):
+        if unjoined.any():
+            whole = np.flatnonzero(unjoined)
             total[whole] = self._blocks(documents[whole], kept[whole])
         return total
 
@@ -151,7 +153,9 @@ class MetadataLengths:
         lengths = np.zeros(len(texts), dtype=np.int64)
         if there:
             some = [texts[place] for place in there]
-            lengths[there] = self._composer.line_lengths(some, first)
+            counted = self._composer.line_lengths(some, first)
+            self._meets_open = self._meets_open or OPEN in counted
+            lengths[there] = counted
         return lengths
 
 

@@ -251,8 +251,8 @@ class Planner:
         for place, (document, shown) in enumerate(
             zip(chosen.tolist(), opened.tolist(), strict=True)
         ):
-            title, body = split.title(document), split.body(document)
-            lengths[:, place] = [len(part) for part in composer.splice(title, body, shown)]
+            for part, cut in enumerate(composer.splice(*split.texts(document), shown)):
+                lengths[part, place] = len(cut)
         return lengths[0], lengths[1]
 
     def _pack(
@@ -313,7 +313,9 @@ def _either(opened: np.ndarray, label: Callable[[bool], np.ndarray]) -> np.ndarr
 
 def _content_label(composer: Composer, opened: np.ndarray, titled: np.ndarray) -> np.ndarray:
     """Tokens of the label of each body, int64 [n]."""
-    behind = len(composer.content_label(titled=True))
+    behind, beginning = len(composer.content_label(titled=True)), len(composer.content_label(False))
+    if behind == beginning:
+        return np.full(len(titled), behind)
     return np.where(titled, behind, _either(opened, composer.content_label))
 
 

@@ -108,6 +108,11 @@ class Composer:
             self._title_labels = (self._encode(TITLE_LABEL),) * 2
             self._content_labels = (self._encode(CONTENT_LABEL),) * 2
         self.reads_texts = self.exact and self._reads_texts()
+        both = (False, True)
+        self._label_pairs = [
+            [(self.title_label(opened), self.content_label(opened, titled)) for titled in both]
+            for opened in both
+        ]
         self.separator = self._blocks.separator
         self.line_text = self._blocks.text
         self.line_lengths = self._blocks.lengths
@@ -190,9 +195,7 @@ class Composer:
         if not self.exact:
             return title, body
         cut = self.splice(title, body, opened)
-        return tuple(
-            part.take(ids, 0, len(part)) for part, ids in zip(cut, (title, body), strict=True)
-        )
+        return cut[0].whole(title), cut[1].whole(body)
 
     def splice(
         self, title_ids: np.ndarray, body_ids: np.ndarray, opened: bool
@@ -231,15 +234,17 @@ class Composer:
 
         titled: the document has a title; None: where one is shown.
         """
-        shown, appended = len(title_ids) > 0, self._appends
-        opened = len(block) > 0
+        shown = len(title_ids) > 0
+        title_label, content_label = self._label_pairs[len(block) > 0][
+            shown if titled is None else titled
+        ]
         parts = (
-            NO_TOKENS if appended else block,
-            self.title_label(opened) if shown else NO_TOKENS,
+            NO_TOKENS if self._appends else block,
+            title_label if shown else NO_TOKENS,
             title_ids,
-            self.content_label(opened, shown if titled is None else titled),
+            content_label,
             body_ids,
-            block if appended and final else NO_TOKENS,
+            block if self._appends and final else NO_TOKENS,
             self._eos if final else NO_TOKENS,
         )
         return Composed(self.tokenizer.bos_id, parts)

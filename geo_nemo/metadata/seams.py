@@ -10,7 +10,6 @@ before it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -36,14 +35,16 @@ _FEW, _SEARCHED = 8, 64
 _NOTHING = np.empty(0, np.int32)
 
 
-@dataclass(frozen=True)
 class Spliced:
     """Stored ids with another beginning and end: front, stored[start:stop], back."""
 
-    front: np.ndarray
-    start: int
-    stop: int
-    back: np.ndarray
+    __slots__ = ("back", "front", "start", "stop")
+
+    def __init__(self, front: np.ndarray, start: int, stop: int, back: np.ndarray):
+        self.front = front
+        self.start = start
+        self.stop = stop
+        self.back = back
 
     def __len__(self) -> int:
         return len(self.front) + self.stop - self.start + len(self.back)
@@ -53,11 +54,31 @@ class Spliced:
         shift, end = self.start - len(self.front), len(self) - len(self.back)
         if len(self.front) <= first and last <= end:
             return stored[first + shift : last + shift]
-        whole = (self.front, stored[self.start : self.stop], self.back)
-        return np.concatenate(whole, dtype=np.int32, casting="same_kind")[first:last]
+        return self.whole(stored)[first:last]
+
+    def whole(self, stored: np.ndarray) -> np.ndarray:
+        """All ids."""
+        between = stored[self.start : self.stop]
+        if len(self.back):
+            return np.concatenate((self.front, between, self.back))
+        return np.concatenate((self.front, between)) if len(self.front) else between
 
 
 _EMPTY = Spliced(_NOTHING, 0, 0, _NOTHING)
+_PLAIN, _STARTS_WORD, _BLANK = range(3)
+
+
+class _Classes(dict):
+    """What each token is to a seam; found when it is asked for first."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._tokenizer = tokenizer
+
+    def __missing__(self, token: int) -> int:
+        piece = self._tokenizer.pieces([token])[0]
+        starts = len(piece) > 1 and piece[0] == " " and piece[1].isalpha()
+        self[token] = found = _STARTS_WORD if starts else _PLAIN if piece.strip() else _BLANK
+        return found
 
 
 class Seams:
@@ -66,8 +87,7 @@ class Seams:
     def __init__(self, tokenizer: Tokenizer):
         self._tokenizer = tokenizer
         self.between = lru_cache(CACHED)(self._between)
-        self._starts_word = lru_cache(CACHED)(self._is_word_start)
-        self._is_blank = lru_cache(CACHED)(self._is_space)
+        self._classes = _Classes(tokenizer)
         self._front_of = lru_cache(CACHED)(self._encode_front)
         self._back_of = lru_cache(CACHED)(self._encode_back)
         self._left = {left: self.head(left) for left in (BEGINNING, BLANK_LINE, LABEL, WORD)}
@@ -117,43 +137,54 @@ class Seams:
             return _EMPTY
         if self._serves[left, closed]:
             return Spliced(_NOTHING, 0, number, _NOTHING)
+        # Whether a vocabulary tokenises a blank line as what follows asks for.
+        closes = closed and not self._serves[LABEL, True]
         # As Python's numbers once: elements of a memory map cost ten times as much.
-        some = ids[: None if closed else _FEW].tolist()
+        some = ids[: None if closes else _FEW].tolist()
         start = self._second_word(some)
-        if closed:
-            stop = next((i for i in range(number - 1, 0, -1) if self._starts_word(some[i])), 0)
-            if start is None or start >= stop:
-                return Spliced(self._front(some, left, WORD), number, number, _NOTHING)
-            return Spliced(
-                self._front_of(tuple(some[:start]), left), start, stop,
-                self._back_of(tuple(some[stop:])),
-            )  # fmt: skip
-        if start is None and number > _FEW:
+        if closes and start is not None:
+            stop = self._last_word(some)
+            if start < stop:
+                front, back = tuple(some[:start]), tuple(some[stop:])
+                return Spliced(self._front_of(front, left), start, stop, self._back_of(back))
+            start = None
+        elif start is None and number > _FEW:
             some = ids[:_SEARCHED].tolist()
             start = self._second_word(some)
         if start is None:
-            return Spliced(self._front(ids.tolist(), left, ""), number, number, _NOTHING)
+            front = self._front(ids.tolist(), left, WORD if closed else "")
+            return Spliced(front, number, number, _NOTHING)
         return Spliced(self._front_of(tuple(some[:start]), left), start, number, _NOTHING)
 
     def splice_before(self, ids: np.ndarray, left: str, after: str) -> Spliced:
         """A stored body behind `left`; what stands between it and a word becomes its end."""
         front = self.splice(ids, left, closed=False)
         number = len(ids)
-        for stop in range(number - 1, front.start, -1):
-            if self._starts_word(int(ids[stop])):
-                back = self._back_of(tuple(ids[stop:].tolist()), after)
-                return Spliced(front.front, front.start, stop, back)
+        stop = self._last_word(ids.tolist())
+        if stop > front.start:
+            back = self._back_of(tuple(ids[stop:].tolist()), after)
+            return Spliced(front.front, front.start, stop, back)
         text = self._text_of(ids.tolist(), left) if number else ""
         return Spliced(self._between(left, text + after, WORD), number, number, _NOTHING)
 
     def _second_word(self, ids: list[int]) -> int | None:
         """The first place, behind a visible token, where a word starts."""
-        seen = False
+        classes, seen = self._classes, False
         for place, token in enumerate(ids):
-            if seen and self._starts_word(token):
+            kind = classes[token]
+            if seen and kind == _STARTS_WORD:
                 return place
-            seen = seen or not self._is_blank(token)
+            if kind != _BLANK:
+                seen = True
         return None
+
+    def _last_word(self, ids: list[int]) -> int:
+        """The last place where a word starts; 0 where there is none."""
+        classes = self._classes
+        for place in range(len(ids) - 1, 0, -1):
+            if classes[ids[place]] == _STARTS_WORD:
+                return place
+        return 0
 
     def _encode_front(self, ids: tuple[int, ...], left: str) -> np.ndarray:
         return self._front(ids, left, "")
@@ -194,10 +225,3 @@ class Seams:
             if self._tokenizer.decode(together[-size:]).strip() == right.strip():
                 return together[-size:]
         return []
-
-    def _is_word_start(self, token: int) -> bool:
-        piece = self._tokenizer.pieces([token])[0]
-        return len(piece) > 1 and piece[0] == " " and piece[1].isalpha()
-
-    def _is_space(self, token: int) -> bool:
-        return not self._tokenizer.pieces([token])[0].strip()

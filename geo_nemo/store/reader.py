@@ -144,6 +144,14 @@ class Split:
         shard, i = self._locate(index)
         return _slice(shard.body_tokens, shard.body_end, i)
 
+    def texts(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Title and body tokens of document `index`; views of the memory map."""
+        shard, i = self._locate(index)
+        return (
+            _slice(shard.title_tokens, shard.title_end, i),
+            _slice(shard.body_tokens, shard.body_end, i),
+        )
+
     def pieces(
         self, index: int, title: int, start: int, stop: int
     ) -> tuple[np.ndarray, np.ndarray]:

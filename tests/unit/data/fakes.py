@@ -88,6 +88,9 @@ class MemorySplit:
     def body(self, index: int) -> np.ndarray:
         return np.array(self.documents[index].body, dtype=np.uint16)
 
+    def texts(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.title(index), self.body(index)
+
     def pieces(
         self, index: int, title: int, start: int, stop: int
     ) -> tuple[np.ndarray, np.ndarray]:
