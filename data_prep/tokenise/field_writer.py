@@ -1,14 +1,15 @@
 """Writes the columns of a field of the user's own: of a shard, and of a store's shards together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_prep.tokenise.codes import Codes, narrow
 from data_prep.tokenise.hashed_file import write_column
-from geo_nemo.store.field_column import SEVERAL, TextColumn
+from geo_nemo.store.field_column import SEVERAL
 from geo_nemo.store.manifest import (
     FIELDS_FOLDER,
     ColumnEntry,
@@ -21,13 +22,12 @@ from geo_nemo.store.manifest import (
 )
 from geo_nemo.store.shard import index_dtype, read_column
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 # Fields that every preparation gives, and a store has only where a document has a value.
 FOUND: dict[str, FieldKind] = {"date": "date", "language": "category"}
 # Values that a store numbers. Above, documents have them all the same, and they make no groups.
 MOST_VALUES = 1_000_000
+# Values of shards that are looked up together.
+AT_ONCE = 4_000_000
 
 
 class FieldWriter:
@@ -39,7 +39,7 @@ class FieldWriter:
         self._kept: list[np.ndarray] = []
         self._documents = 0
 
-    def add(self, values: "Sequence[str | None] | pa.Array", before: int) -> None:
+    def add(self, values: Sequence[str | None] | pa.Array, before: int) -> None:
         """Values of some documents; `before` documents stand before them, perhaps without any."""
         self._fill(before)
         if hasattr(values, "fill_null"):
@@ -87,16 +87,18 @@ def text_columns(values: Sequence[str]) -> dict[str, np.ndarray]:
     return {"text": text, "end": narrow(_ends([len(value) for value in encoded]))}
 
 
-def shard_values(folder: Path, entry: ShardEntry, name: str) -> TextColumn | None:
-    """The values of a field in a shard whose files stand in `folder`; None where it has none."""
-    if field_file(name, "text") not in entry.files:
-        return None
-    return TextColumn(
-        *(
-            read_column(folder / field_file(name, part), entry.files[field_file(name, part)].dtype)
-            for part in ("text", "end")
-        )
-    )
+def shard_values(folder: Path, entry: ShardEntry, name: str) -> pa.LargeStringArray:
+    """The values of a field in a shard whose files stand in `folder`, the empty one first; mapped.
+
+    Where no document of the shard has the field, there is no value, not even that.
+    """
+    files = [field_file(name, part) for part in ("text", "end")]
+    if files[0] not in entry.files:
+        return pa.array([], pa.large_string())
+    text, end = (read_column(folder / file, entry.files[file].dtype) for file in files)
+    starts = np.concatenate([[0], end]).astype(np.int64)
+    buffers = [None, pa.py_buffer(starts), pa.py_buffer(text)]
+    return pa.Array.from_buffers(pa.large_string(), len(end), buffers)
 
 
 def write_fields(
@@ -109,7 +111,8 @@ def write_fields(
 
     shards: folder of each shard's files as they are, and its entry, whose path is that in the
     store. kinds: of the fields that the store has where no document has a value too.
-    Returns the fields by name, and the maps of each shard. In memory: the values of one field.
+    Returns the fields by name, and the maps of each shard. In memory: the values of one field, and
+    of some shards.
     """
     present = {found[0] for _, entry in shards for found in map(field_of, entry.files) if found}
     fields, maps = {}, [{} for _ in shards]
@@ -122,15 +125,12 @@ def write_fields(
             (root / FIELDS_FOLDER).mkdir(exist_ok=True)
             files = {
                 part: write_column(root / values_file(name, part), column)
-                for part, column in text_columns(values).items()
+                for part, column in _columns_of(values).items()
             }
-            number = {value: place for place, value in enumerate(values)}
-            for (folder, entry), made in zip(shards, maps, strict=True):
-                texts = shard_values(folder, entry, name)
-                if texts is not None:
-                    places = np.fromiter((number[text] for text in texts), np.uint32, len(texts))
+            for made, (place, entry) in zip(maps, _numbers(shards, name, values), strict=True):
+                if place is not None:
                     file = field_file(name, "map")
-                    made[file] = write_column(root / entry.path / file, places)
+                    made[file] = write_column(root / entry.path / file, place)
         fields[name] = FieldEntry(
             kind="text" if values is None else kind,
             many=many,
@@ -142,15 +142,50 @@ def write_fields(
 
 def _all_values(
     shards: Sequence[tuple[Path, ShardEntry]], name: str, most: int
-) -> list[str] | None:
+) -> pa.LargeStringArray | None:
     """The values of all shards, sorted, the empty one first; None where there are over `most`."""
-    found = {""}
-    for folder, entry in shards:
-        found.update(shard_values(folder, entry, name) or ())
+    found = pa.array([""], pa.large_string())
+    for some in _some_shards(shards, name):
+        found = pc.unique(pa.chunked_array([found, *(values for _, values in some)]))
         if len(found) > most + 1:
             return None
-    return sorted(found)
+    return found.take(pc.sort_indices(found))
 
 
-def _ends(lengths: Sequence[int]) -> np.ndarray:
-    return np.cumsum(np.array(lengths, np.uint64), dtype=np.uint64)
+def _numbers(
+    shards: Sequence[tuple[Path, ShardEntry]], name: str, values: pa.LargeStringArray
+) -> Iterator[tuple[np.ndarray | None, ShardEntry]]:
+    """Place among `values` of each value of a shard, uint32, and its entry; None: it has none."""
+    for some in _some_shards(shards, name):
+        joined = pa.chunked_array([each for _, each in some], pa.large_string())
+        places = pc.index_in(joined, value_set=values).to_numpy().astype(np.uint32)
+        start = 0
+        for entry, each in some:
+            yield (places[start : start + len(each)] if len(each) else None), entry
+            start += len(each)
+
+
+def _some_shards(
+    shards: Sequence[tuple[Path, ShardEntry]], name: str
+) -> Iterator[list[tuple[ShardEntry, pa.LargeStringArray]]]:
+    """Shards in order with their values of a field, so many at once that a table of all pays."""
+    some, size = [], 0
+    for folder, entry in shards:
+        some.append((entry, shard_values(folder, entry, name)))
+        size += len(some[-1][1])
+        if size > AT_ONCE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _columns_of(values: pa.LargeStringArray) -> dict[str, np.ndarray]:
+    """`text_columns` of an array without nulls."""
+    lengths = pc.binary_length(values).to_numpy()
+    text = np.frombuffer(values.buffers()[2] or b"", np.uint8)[: int(lengths.sum())]
+    return {"text": text, "end": narrow(_ends(lengths))}
+
+
+def _ends(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
+    return np.cumsum(np.asarray(lengths, np.uint64), dtype=np.uint64)

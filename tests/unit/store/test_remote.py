@@ -352,3 +352,21 @@ def test_of_two_processes_one_fetches_and_the_other_waits(store, address, tmp_pa
     assert sorted(path.name for path in notes.iterdir()) == ["first fetches", "second waits"]
     (path,) = paths
     assert files(Path(path)) == files(store)
+
+
+def test_fields_of_the_users_own_travel_with_a_store(address, tmp_path):
+    from tests.unit.store.test_fields import write
+    from tests.unit.store.worlds import write_tokenizer
+
+    write_tokenizer(tmp_path / "spm.model")
+    given = [{"topic": "sport"}, {"topics": ("a", "b")}, {}, {"author": "é"}]
+    root = write(tmp_path / "own", tmp_path / "spm.model", given)
+    push_store(root, address)
+    pull_store(address, tmp_path / "back")
+    assert files(tmp_path / "back") == files(root)
+    columns = TokenStore.open(address, cache_dir=tmp_path / "cache", tokens=False)
+    assert list(columns.values("topic")) == ["unknown", "sport"]
+    split = TokenStore.open(address, cache_dir=tmp_path / "cache").split("train")
+    assert [dict(split.record(i).extra) for i in range(4)] == [
+        {"topic": "sport"}, {"topics": "a, b"}, {}, {"author": "é"}
+    ]  # fmt: skip
