@@ -23,11 +23,14 @@ from data_prep.extra_fields import check_own_fields, constant_fields, own_counts
 from data_prep.parts import PartWriter
 from data_prep.quarantine import FILE_REASONS, REASONS, Rejected
 from data_prep.read.record import shown
+from data_prep.unplaced import Unplaced
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.files import write_whole
+from geo_nemo.metadata.geography import UNKNOWN
 
 INGEST_VERSION = "3"
 DROPS_NAME, PARTS_NAME = "drops.jsonl", "parts.json"
+UNPLACED_NAME = "unplaced.json"
 REPORT_RECORDS = 1000
 
 
@@ -127,6 +130,7 @@ class Ingest(Stage):
             raise
         progress(done, account.read)
         (folder / DROPS_NAME).write_bytes(account.samples())
+        (folder / UNPLACED_NAME).write_bytes(orjson.dumps(account.unplaced.as_json()))
         return (
             account.counts()
             | own_counts(own.counts, account.seen)
@@ -196,6 +200,7 @@ class _Account:
         self.countries: Counter[str] = Counter()
         self.sources: list[dict[str, Any]] = []
         self.seen: tuple[str, ...] = ()
+        self.unplaced = Unplaced()
         self.lost: list[dict[str, Any]] = []
         self.notes: list[dict[str, Any]] = []
         self._limit = samples_per_reason
@@ -205,9 +210,15 @@ class _Account:
     def keep(self, document: Any) -> None:
         self.kept += 1
         self.evidence[document.evidence] += 1
+        if document.country == UNKNOWN:
+            size = len(document.text.encode())
+            self.unplaced.add(document.host, size, document.url, kept=True)
         self.countries[document.country] += 1
 
     def drop(self, file: str, record: Any, verdict: Rejected) -> None:
+        if verdict.reason == "no_country":
+            text, url = record.fields["text"], record.fields["url"]
+            self.unplaced.add(verdict.detail, len(text.encode("utf-8", "replace")), url, False)
         self.refuse(file, record.number, verdict.reason, verdict.detail, record.excerpt)
 
     def refuse(self, file: str, number: int, reason: str, detail: str, excerpt: bytes) -> None:

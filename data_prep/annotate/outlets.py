@@ -111,7 +111,9 @@ def _parse(name: str, text: str) -> list[Row]:
         if names[:2] != ["host", "country"]:
             raise UserError(f"{name}: the first line must be host,country")
         for number, cells in enumerate(lines, start=2):
-            if any(cell.strip() for cell in cells):
+            # A row of `outlets missing` that nobody filled in says nothing.
+            is_open = len(cells) > 2 and not cells[1].strip()
+            if any(cell.strip() for cell in cells) and not is_open:
                 row = _row(name, number, dict(zip(names, cells, strict=False)))
                 if seen.setdefault(row.host, row.country) != row.country:
                     raise UserError(

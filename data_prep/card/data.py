@@ -140,6 +140,15 @@ class FieldFacts(Section):
     changed: dict[str, NonNegative]
 
 
+class UnplacedHost(Section):
+    """A host that tells no country: documents, those of them that were dropped, bytes of text."""
+
+    host: str
+    documents: NonNegative
+    dropped: NonNegative
+    bytes: NonNegative
+
+
 class CardData(Section):
     """All counts of one preparation.
 
@@ -147,7 +156,8 @@ class CardData(Section):
     text_bytes: of the records, after decompression. steps: in order.
     hosts: those with most documents. distinct_hosts: of all splits.
     masked: places in titles and texts where something was masked, by kind. settings: of the
-    config, without folders and execution. lost: files that are no input, or in part. notes: of
+    config, without folders and execution. lost: files that are no input, or in part. unplaced:
+    hosts of no country with most documents, of `unplaced_hosts`. notes: of
     how files were read. fields: metadata fields of the user's own, by name. hashes: that identify
     what was made, by what they are of.
     """
@@ -168,6 +178,8 @@ class CardData(Section):
     tokenizer: TokenizerFacts | None
     examples: tuple[Example, ...]
     inputs: tuple[InputFile, ...]
+    unplaced: tuple[UnplacedHost, ...] = ()
+    unplaced_hosts: NonNegative = 0
     lost: tuple[LostFile, ...] = ()
     notes: tuple[FileNote, ...] = ()
     fields: dict[str, FieldFacts] = Field(default_factory=dict)

@@ -28,6 +28,7 @@ from data_prep.card.data import (
     OverlapRow,
     SplitCount,
     TokenizerFacts,
+    UnplacedHost,
 )
 from data_prep.card.fields import field_facts
 from data_prep.card.profile import COUNTED, HOSTS_NAME, Profile
@@ -36,8 +37,9 @@ from data_prep.config import Prep
 from data_prep.corpus_out.stage import FOLDER as CORPUS_FOLDER
 from data_prep.corpus_out.summary import SUMMARY_NAME
 from data_prep.engine import Receipt
-from data_prep.ingest import Ingest
+from data_prep.ingest import UNPLACED_NAME, Ingest
 from data_prep.splits import DROPS
+from data_prep.unplaced import read_unplaced
 from geo_nemo.metadata.geography import UNKNOWN, continent_of, countries
 from geo_nemo.store.manifest import MANIFEST_NAME, SPLITS, Manifest, read_manifest
 
@@ -83,6 +85,7 @@ def gather(config: Prep) -> CardData:
         tokenizer=None if manifest is None else _tokenizer(manifest),
         examples=_examples(profiles),
         inputs=inputs,
+        **_unplaced(config),
         lost=tuple(LostFile(**entry) for counts in ingested for entry in counts.get("lost", ())),
         notes=tuple(FileNote(**entry) for counts in ingested for entry in counts.get("notes", ())),
         fields=field_facts(config, Path(config.output) / STORE_FOLDER, ingested),
@@ -141,6 +144,17 @@ def _hosts(profile: Profile) -> Counter[str]:
 def _most(hosts: Counter[str]) -> tuple[HostCount, ...]:
     most = heapq.nsmallest(MOST_HOSTS, hosts.items(), key=lambda entry: (-entry[1], entry[0]))
     return tuple(HostCount(host=host, documents=documents) for host, documents in most)
+
+
+def _unplaced(config: Prep) -> dict[str, Any]:
+    ingest = Ingest(config)
+    files = (ingest.task_folder(task.id) / UNPLACED_NAME for task in ingest.tasks())
+    found = read_unplaced(path for path in files if path.is_file())
+    rows = tuple(
+        UnplacedHost(host=h, documents=w.documents, dropped=w.dropped, bytes=w.bytes)
+        for h, w in found.heaviest(MOST_HOSTS)
+    )
+    return {"unplaced": rows, "unplaced_hosts": len(found)}
 
 
 def _clusters(config: Prep) -> Clusters | None:

@@ -80,6 +80,7 @@ def to_markdown(data: CardData) -> str:
              for h in data.hosts],
         ),
         f"Of {plural(data.distinct_hosts, 'host')}.",
+        _unplaced(data),
         "## Copies",
         _clusters(data),
         "## Overlap with evaluations",
@@ -165,6 +166,16 @@ def _fields(data: CardData) -> list[str]:
     head = ("field", "type", "documents", "share", "values", "those with most tokens")
     notes = "\n".join(f"- {text(line)}" for line in field_notes(data))
     return ["### Metadata of the input", _table(head, rows), notes]
+
+
+def _unplaced(data: CardData) -> str:
+    if not data.unplaced:
+        return ""
+    rows = [
+        (text(h.host), count(h.documents), count(h.dropped), size(h.bytes)) for h in data.unplaced
+    ]
+    table = _table(("host of no country", "documents", "dropped", "text"), rows)
+    return f"{table}\n\nOf {plural(data.unplaced_hosts, 'host')}: `geo-nemo outlets missing`."
 
 
 def _clusters(data: CardData) -> str:

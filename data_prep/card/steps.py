@@ -29,7 +29,8 @@ _OF_OUTCOME = {
 }
 _ORIGIN = {
     "missing_url", "invalid_url", "refused_url_scheme", "unknown_country", "unknown_continent",
-    "no_country", "country_disagrees", "continent_disagrees", "country_not_listed",
+    "host_blocked", "host_not_allowed", "opted_out", "no_country", "country_disagrees",
+    "continent_disagrees", "country_not_listed",
 }  # fmt: skip
 _CLEAN = {"too_short", "too_long", "now_mask"}
 

@@ -14,6 +14,8 @@ class Annotate(Section):
     outlets: a table of the user's own, CSV with columns host,country; it goes before the default.
     international: what an outlet tells that writes for the world, as the table marks it: the
         country of its `publisher`, where the record names no other, or `none`.
+    allow_hosts: a file of the hosts that alone may be in the corpus. block_hosts: files of hosts
+        that may not. opt_out: files of hosts, or tables of host and path, that opted out.
     countries: the corpus's countries; each must have documents, and records of others are
         quarantined. Empty: every country that is there.
     on_unknown_country: `keep` or `drop` documents of which nothing tells the country; where it is
@@ -24,6 +26,9 @@ class Annotate(Section):
 
     outlets: str | None = None
     international: Literal["publisher", "none"] = "publisher"
+    allow_hosts: str | None = None
+    block_hosts: tuple[str, ...] = ()
+    opt_out: tuple[str, ...] = ()
     countries: tuple[str, ...] = ()
     on_unknown_country: Literal["keep", "drop"] | None = None
     languages: tuple[str, ...] = ()
@@ -35,6 +40,11 @@ class Annotate(Section):
         if self.on_unknown_country is None:
             return not self.countries
         return self.on_unknown_country == "keep"
+
+    @field_validator("block_hosts", "opt_out", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     @field_validator("countries", "languages", mode="before")
     @classmethod

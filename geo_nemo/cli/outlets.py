@@ -1,5 +1,7 @@
 """`geo-nemo outlets`: check a table of outlets, see what it changes, and ask about a host."""
 
+import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,13 +69,14 @@ def diff(output: str, table: str, before: str | None, rows: int) -> None:
     Documents whose record names a country itself keep it where TABLE agrees, and are set aside
     where it does not.
     """
-    from data_prep.annotate.outlet_changes import store_changes
+    from data_prep.annotate.outlet_changes import dropped_changes, store_changes
     from data_prep.annotate.outlets import load_outlets
     from geo_nemo.store import TokenStore
 
     folder = Path(output)
     store = TokenStore.open(folder / STORE if (folder / STORE).is_dir() else folder)
-    changes = store_changes(store, load_outlets(before), load_outlets(table))
+    tables = load_outlets(before), load_outlets(table)
+    changes = store_changes(store, *tables) + dropped_changes(folder, *tables)
     documents = sum(sum(change.documents.values()) for change in changes)
     if changes:
         Console().print(_host_changes(changes[: rows or None]))
@@ -81,6 +84,47 @@ def diff(output: str, table: str, before: str | None, rows: int) -> None:
     click.echo(
         f"{len(changes):,} of {len(store.hosts):,} hosts would have another country, "
         f"with {documents:,} documents"
+        if not any("dropped" in change.documents for change in changes)
+        else f"{len(changes):,} hosts would have another country, with {documents:,} documents, of "
+        f"which {sum(c.documents.get('dropped', 0) for c in changes):,} were dropped for none"
+    )
+
+
+@command.command(epilog="Example: geo-nemo outlets missing runs/news --csv my_outlets.csv")
+@click.argument("output", type=str)
+@click.option("--csv", "csv_path", metavar="FILE", help="Write all of them as a table to fill in.")
+@ROWS
+def missing(output: str, csv_path: str | None, rows: int) -> None:
+    """Show the hosts of OUTPUT (of geo-nemo prep) that tell no country, the heaviest first.
+
+    Fill in the column country of the CSV (a code, a name, or none for what is no outlet), and give
+    it as annotate.outlets=FILE; rows without one are passed over.
+    """
+    from data_prep.unplaced import unplaced_of
+    from geo_nemo.config.files import write_whole
+
+    found = unplaced_of(Path(output))
+    heaviest = found.heaviest()
+    table = _table("", "host", "documents", "dropped", "text", "example")
+    for host, weight in heaviest[: rows or None]:
+        size = f"{weight.bytes / 1e6:,.1f} MB"
+        cells = (host, f"{weight.documents:,}", f"{weight.dropped:,}", size, weight.example)
+        table.add_row(*map(escape, cells))
+    if heaviest:
+        Console().print(table)
+        _say_left_out(len(heaviest), rows)
+    if csv_path:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("host", "country", "basis", "scope", "documents", "bytes", "example"))
+        for host, weight in heaviest:
+            writer.writerow((host, "", "", "", weight.documents, weight.bytes, weight.example))
+        write_whole(Path(csv_path), text.getvalue().encode())
+    documents = sum(weight.documents for weight in found.values())
+    dropped = sum(weight.dropped for weight in found.values())
+    click.echo(
+        f"{len(found):,} hosts tell no country, with {documents:,} documents, of which {dropped:,} "
+        "were dropped"
     )
 
 

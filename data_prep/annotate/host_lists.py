@@ -1,0 +1,106 @@
+"""Files that say which hosts a corpus may have: lists to allow or block, and who opted out.
+
+A list has a host a line, `#` begins a comment; `example.com` covers `www.example.com`, and
+`example.com/sport` what stands below a path. A table (CSV with a header that names `host`) may have
+a column `path` as well, as rows of robots.txt or ai.txt do: `host,agent,path`; every row counts,
+and a path ends where `*` begins.
+"""
+
+import csv
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from data_prep.annotate.urls import Url, host_facts, parse
+from data_prep.config import Annotate
+from data_prep.quarantine import Rejected
+from geo_nemo.config.errors import UserError
+
+MAX_LIST_BYTES = 1 << 30
+
+
+class HostList:
+    """Hosts, each with the beginnings of paths that are meant; `/` is all of them."""
+
+    def __init__(self, entries: Iterable[tuple[str, str]]):
+        self._paths: dict[str, tuple[str, ...]] = {}
+        for host, path in entries:
+            self._paths[host] = (*self._paths.get(host, ()), path)
+
+    def __contains__(self, url: Url) -> bool:
+        name = url.host.name
+        while name:
+            paths = self._paths.get(name)
+            if paths is not None and any(url.path.startswith(path) for path in paths):
+                return True
+            name = name.partition(".")[2]
+        return False
+
+
+class HostLists:
+    """The lists of a config. Raises UserError for one that cannot be read."""
+
+    def __init__(self, annotate: Annotate):
+        allowed, blocked = annotate.allow_hosts, annotate.block_hosts
+        self._allowed = HostList(_entries("annotate.allow_hosts", (allowed,))) if allowed else None
+        self._blocked = HostList(_entries("annotate.block_hosts", blocked)) if blocked else None
+        opted = annotate.opt_out
+        self._opted_out = HostList(_entries("annotate.opt_out", opted)) if opted else None
+
+    def check(self, url: Url) -> None:
+        """Raise Rejected where a page must not be in the corpus."""
+        if self._opted_out is not None and url in self._opted_out:
+            raise Rejected("opted_out", url.host.name)
+        if self._blocked is not None and url in self._blocked:
+            raise Rejected("host_blocked", url.host.name)
+        if self._allowed is not None and url not in self._allowed:
+            raise Rejected("host_not_allowed", url.host.name)
+
+
+def lists_key(annotate: Annotate) -> str:
+    """Changes with the content of every list; empty where there is none."""
+    allowed = (annotate.allow_hosts,) if annotate.allow_hosts else ()
+    digests = []
+    for key in ("allow_hosts", "block_hosts", "opt_out"):
+        paths = allowed if key == "allow_hosts" else getattr(annotate, key)
+        digests += [
+            f"{key} {hashlib.sha256(_text(f'annotate.{key}', path).encode()).hexdigest()}"
+            for path in paths
+        ]
+    return "\0".join(digests)
+
+
+def _entries(key: str, paths: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for path in paths:
+        lines = _text(key, path).splitlines()
+        header = [cell.strip().lower() for cell in next(csv.reader(lines[:1]), [])]
+        if "host" in header:
+            rows = csv.DictReader(lines[1:], header)
+            for number, row in enumerate(rows, start=2):
+                written = (row["host"] or "").strip() + (row.get("path") or "/").strip()
+                if (row["host"] or "").strip():
+                    yield _entry(key, path, number, written)
+            continue
+        for number, line in enumerate(lines, start=1):
+            if written := line.partition("#")[0].strip():
+                yield _entry(key, path, number, written)
+
+
+def _entry(key: str, path: str, number: int, written: str) -> tuple[str, str]:
+    host, _, below = written.removeprefix("https://").removeprefix("http://").partition("/")
+    try:
+        name = host_facts(parse(f"https://{host.removeprefix('*.')}").hostname).name
+    except Rejected:
+        raise UserError(f"{key}={path} line {number}: {written[:80]!r} is no host") from None
+    return name, "/" + below.partition("*")[0].removesuffix("$")
+
+
+def _text(key: str, path: str) -> str:
+    try:
+        if Path(path).stat().st_size > MAX_LIST_BYTES:
+            raise UserError(f"{key}={path} is over {MAX_LIST_BYTES >> 30} GiB: is it a list?")
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"cannot read {key}={path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{key}={path} is not UTF-8") from None
