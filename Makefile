@@ -9,7 +9,7 @@
 #   make test-nemo                 those of NeMo 2, NeMo-Run and Megatron-Bridge, in .venv-nemo
 #   make test-loggers              W&B, MLflow, TensorBoard, Prometheus: newest and oldest, for real
 #   make test-megatron             make test with MEGATRON=0.19.2; 0.17 and later need Python 3.12
-#   make test-mutants             faults planted in the code that decides what is trained: hours
+#   make test-mutants              faults planted in the code that decides what is trained: hours
 #   make test-kills                100 SIGKILLs over one run, 15 minutes; KILLS=10 is a taste of it
 #
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the small CPU build of torch from PyTorch's
