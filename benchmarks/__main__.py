@@ -11,6 +11,7 @@ BENCHMARKS = {
     "prep": "data preparation: tokenising, JSONL to store, deduplication, URLs, memory",
     "loader": "packed rows beside Megatron-Core's dataset; time and memory of the packing index",
     "train_step": "training: the cost of a save, the train step beside Hugging Face's on a CPU",
+    "eval": "evaluation: documents beside transformers, questions beside lm-evaluation-harness",
     "gpu": "training on one GPU: speed, MFU, memory; BF16, FP8, plain PyTorch, Hugging Face",
 }
 

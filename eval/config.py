@@ -73,6 +73,8 @@ class EvalConfig(Section):
     row_length: positions of a packed row, several documents a row; null for four times the length
         that the runs were trained at. It changes speed and memory only.
     max_tokens: title and body tokens scored of a document; null for what fits the sequence.
+    allow_overlap: score documents that a run was trained on, too, and report their number; without
+        it they are an error.
     device, dtype: where models run, and how precisely; training runs always in fp32.
     """
 
@@ -98,6 +100,7 @@ class EvalConfig(Section):
     num_documents: Positive | None = None
     max_tokens: Positive | None = 1024
     row_length: Positive | None = None
+    allow_overlap: bool = False
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     seed: Seed = 1234

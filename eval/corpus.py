@@ -96,6 +96,10 @@ class CorpusTexts:
     files: tuple[Path, ...]
 
     @property
+    def hashed(self) -> bool:
+        return "hash" in self.items.table.column_names
+
+    @property
     def countries(self) -> Sequence[str]:
         return self.items.countries
 

@@ -14,8 +14,9 @@ from eval.arms import generator, kind_of
 from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums
 from eval.config import Arm
 from eval.documents import Documents
-from eval.groups import Group
+from eval.groups import ALL, Group
 from eval.perplexity import Scores
+from eval.significance import cluster_sums, holm, resampled_p
 
 PARTS = ("text", "title", "body")
 BITS = ("bits_per_byte", "bits_low", "bits_high")
@@ -90,10 +91,12 @@ def tables(
     samples: int,
     confidence: float,
     seed: int,
+    hosts: np.ndarray | None = None,
 ) -> dict[str, list[dict]]:
     """`cells`: one line a (group, part, run, arm); `effects`: one a (group, part, effect).
 
-    documents_of: of each run, the same documents in tokens of its own.
+    documents_of: of each run, the same documents in tokens of its own. hosts: int [n], of the
+    documents; differences over all of them then have an interval that resamples whole hosts.
     Each line has tokens, documents, the estimate and its interval; the interval is null below
     `MIN_DOCUMENTS` documents, and a line without tokens is left out. A difference is in nats by
     token of `against`, so that runs of different tokenizers are compared on the same texts; bits
@@ -111,11 +114,13 @@ def tables(
             if len(group.places) >= MIN_DOCUMENTS
             else None
         )
+        by_host = _by_host(columns.values, hosts, samples, seed) if group.kind == ALL else None
         for part in PARTS:
             sums = columns.of(totals, part)
             if sums is None:
                 continue
             drawn = None if resampled is None else columns.of(resampled, part)
+            hosts_drawn = None if by_host is None else columns.of(by_host, part)
             head = {
                 "group": group.kind, "name": group.name, "part": part,
                 "documents": len(group.places),
@@ -139,8 +144,35 @@ def tables(
                     "nats": nats, "low": low, "high": high,
                     "ratio": _exp(nats), "ratio_low": _exp(low), "ratio_high": _exp(high),
                     **dict(zip(BITS, bits, strict=True)),
+                    **_over_hosts(sums, hosts_drawn, pair, confidence, drawn),
                 })  # fmt: skip
+    over_all = [line for line in differences if line["group"] == ALL and line["p"] is not None]
+    for line, corrected in zip(over_all, holm([line["p"] for line in over_all]), strict=True):
+        line["p_holm"] = corrected
     return {"cells": cells, "effects": differences}
+
+
+def _by_host(
+    values: np.ndarray, hosts: np.ndarray | None, samples: int, seed: int
+) -> np.ndarray | None:
+    """Sums over resamples of hosts, [samples, columns]; None for fewer than `MIN_DOCUMENTS`."""
+    if hosts is None or len(np.unique(hosts)) < MIN_DOCUMENTS:
+        return None
+    return resampled_sums(cluster_sums(values, hosts), samples, generator(seed, "bootstrap/hosts"))
+
+
+def _over_hosts(
+    sums: "_Sums",
+    by_host: "_Sums | None",
+    pair: tuple[int, int],
+    confidence: float,
+    drawn: "_Sums | None",
+) -> dict[str, float | None]:
+    """A difference's interval over hosts, and its p: over hosts where there are enough of them."""
+    _, low, high = _estimate(sums, by_host, lambda s: s.change(*pair), confidence)
+    source = by_host or drawn
+    p = None if source is None else resampled_p(source.change(*pair))
+    return {"host_low": low, "host_high": high, "p": p}
 
 
 @dataclass(frozen=True)

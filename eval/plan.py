@@ -25,6 +25,7 @@ from eval.documents import (
     shared,
 )
 from eval.models import Model, policies, read_models
+from eval.overlap import trained_on
 from eval.question_files import QuestionSet, for_choices, read_questions
 from eval.questions import Form, drop_long
 from eval.scorers.tokenizers import tokenizer_of
@@ -80,7 +81,8 @@ class Plan:
     row_length: of packed rows. chosen: int64 [m], documents before any is skipped.
     tokens, documents_of: of each model, in ids of its tokenizer; one and the same where the
         tokenizer is. documents: of the first, whose tokens are the unit of differences.
-    for_choices: bool [questions], those that are never reported.
+    for_choices: bool [questions], those that are never reported. overlap: run -> scored documents
+        that it was trained on, where that can be known.
     """
 
     config: EvalConfig
@@ -99,6 +101,7 @@ class Plan:
     questions_shown: Shown | None
     form: Form
     for_choices: np.ndarray
+    overlap: dict[str, int]
 
     @property
     def items(self) -> Items:
@@ -155,12 +158,14 @@ def make_plan(config: EvalConfig) -> Plan:
         place=lambda index: int(np.searchsorted(chosen, index)),
     )
     tokens, documents = _scored(config, texts, composers, chosen, shown, seq_length)
+    overlap = _overlap(config, texts, models, chosen)
     questions, questions_shown, form, choices = _questions(config, distinct, seq_length)
     return Plan(
         config=config, texts=texts, models=models, tokenizers=tokenizers, policies=shown_policies,
         composers=composers, seq_length=seq_length, row_length=row_length, chosen=chosen,
         tokens=tokens, documents_of=documents, shown=shown, questions=questions,
         questions_shown=questions_shown, form=form, for_choices=choices,
+        overlap=overlap,
     )  # fmt: skip
 
 
@@ -180,6 +185,23 @@ def _texts(config: EvalConfig, models: Mapping[str, Model]) -> tuple[Texts, dict
         tokenizer = tokenizer_of(model, store)
         found[name] = by_hash.setdefault(tokenizer.sha256, tokenizer)
     return open_corpus(Path(config.corpus), config.split), found
+
+
+def _overlap(
+    config: EvalConfig, texts: Texts, models: Mapping[str, Model], chosen: np.ndarray
+) -> dict[str, int]:
+    if not texts.hashed:
+        return {}
+    hashes = np.asarray(texts.items.content_hash)[chosen]
+    found = trained_on(hashes, models, getattr(texts, "store", None))
+    for name, count in found.items():
+        if count and not config.allow_overlap:
+            raise UserError(
+                f"runs.{name} was trained on {count:,} of the {len(chosen):,} documents of split "
+                f"{config.split}: score a split that it has not seen, or add allow_overlap=true, "
+                "which reports their number"
+            )
+    return found
 
 
 def _scored(

@@ -14,23 +14,28 @@ from typing import Any
 
 import numpy as np
 
-from eval import accuracy, floors, matrix
+from eval import accuracy, floors, matrix, where
 from eval.arms import off_distribution, view
 from eval.cache import Cache, key_of
 from eval.config import CONTRAST, Arm, EvalConfig
-from eval.groups import fields_of, groups
+from eval.groups import Group, fields_of, groups
 from eval.matrix import Key
 from eval.models import Model
+from eval.overlap import TRAIN
 from eval.perplexity import BANDS, Scores, score_documents
 from eval.plan import Plan, make_plan
 from eval.questions import Answers, answer_questions
 from eval.scorers.base import Scorer
-from eval.summary import describe_documents, describe_runs, versions
+from eval.summary import commit, describe_documents, describe_runs, versions
 from geo_nemo.config import UserError
 from geo_nemo.config.files import make_folder, write_whole
 from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.metadata.record import MetadataRecord
 
 FORMAT = 1
+# Comparisons that are told by places in the text.
+PLACED = ("conditioned model, told, against plain model",
+          "conditioned model, not told, against plain model", "told against not told")  # fmt: skip
 Loader = Callable[[Model], Scorer]
 
 
@@ -55,7 +60,8 @@ def evaluate(
     # Before anything is scored: a field may not fit.
     fields = fields_of(config.groups, plan.models.values())
     records = [plan.items.record(index) for index in plan.documents.index.tolist()]
-    found_groups = groups(fields, records)
+    found_groups = groups(fields, records) + _groups(plan, records)
+    hosts = np.asarray(plan.items.host)[plan.documents.index]
     make_folder(output)
     scores, answers = score(plan, load, Cache(output / "cache"), progress)
     progress("tables", 0, 1)
@@ -73,10 +79,16 @@ def evaluate(
         "command": list(command),
         "config": config.model_dump(mode="json"),
         "versions": versions(),
+        "commit": commit(),
         "arms": list(config.document_arms),
         "runs": describe_runs(plan),
         "documents": describe_documents(plan),
-        "perplexity": matrix.tables(plan.documents_of, scores, found_groups, wanted, **settings),
+        "perplexity": matrix.tables(
+            plan.documents_of, scores, found_groups, wanted, hosts=hosts, **settings
+        ),
+        "places": where.by_place(
+            plan.documents_of, scores, [e for e in wanted if e.purpose in PLACED], **settings
+        ),
         "floor": None
         if floor_nats is None
         else floors.table(floor_nats, plan.documents, scores, list(plan.models)),
@@ -88,6 +100,21 @@ def evaluate(
     write_whole(output / "eval.json", json.dumps(result, allow_nan=False).encode())
     progress("tables", 1, 1)
     return result
+
+
+def _groups(plan: Plan, records: Sequence[MetadataRecord]) -> list[Group]:
+    """Documents by whether their host stands in training, and by their titles' words in the URL."""
+    found: list[Group] = []
+    documents, store = plan.documents, getattr(plan.texts, "store", None)
+    if store is not None and TRAIN in store.manifest.splits:
+        hosts = np.asarray(plan.items.host)[documents.index]
+        found += where.by_host(hosts, np.unique(store.split(TRAIN).host))
+    if any(record.path for record in records):
+        name, tokens = next(iter(plan.tokens.items()))
+        decode = plan.tokenizers[name].decode
+        titles = [decode(tokens.title(i).tolist()) for i in documents.index.tolist()]
+        found += where.by_slug(titles, [record.path for record in records])
+    return found
 
 
 def _questions(

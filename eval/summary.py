@@ -1,6 +1,7 @@
 """What an evaluation says of itself: its runs, its documents, and the versions used."""
 
 import platform
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,27 @@ PACKAGES = ("geo-nemo", "megatron-core", "torch", "numpy", "sentencepiece", "tok
 def versions() -> dict[str, str]:
     """Python's version, and those of the packages that decide the figures."""
     return {"python": platform.python_version(), **installed(PACKAGES)}
+
+
+def commit() -> str | None:
+    """The commit of this code, where it runs in a checkout whose files are as they were committed.
+
+    None in an installed package. With changes, the commit has a `+` behind it.
+    """
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = _git(root, "rev-parse", "HEAD")
+        return found + "+" * bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10
+    ).stdout.strip()
 
 
 def describe_runs(plan: Plan) -> dict[str, dict[str, Any]]:
@@ -81,6 +103,8 @@ def describe_documents(plan: Plan) -> dict[str, Any]:
             country for country, n in zip(countries, counts, strict=True) if not n
         ],
         "controls": _controls(plan),
+        "overlap": max(plan.overlap.values(), default=0),
+        "hosts": len(np.unique(np.asarray(items.host)[documents.index])),
     }
 
 

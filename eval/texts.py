@@ -41,10 +41,14 @@ class Tokens(Protocol):
 
 
 class Texts(Protocol):
-    """address, hash: what is scored. countries: that `items.country` is an index into."""
+    """address, hash: what is scored. countries: that `items.country` is an index into.
+
+    hashed: `items.content_hash` is of the texts, so that it can be looked for in training.
+    """
 
     address: str
     hash: str
+    hashed: bool
     countries: Sequence[str]
     continent_of: Mapping[str, str]
     items: Items
@@ -64,6 +68,7 @@ class StoreTexts:
 
     store: TokenStore
     items: Split
+    hashed: bool = True
 
     @property
     def address(self) -> str:

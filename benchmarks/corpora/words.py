@@ -6,7 +6,7 @@ or a compressor meets is like it: few words often, many seldom, names that stand
 
 import numpy as np
 
-_FUNCTION_WORDS = (
+FUNCTION_WORDS = (
     "the of and to in a is that for it was on as with he be at by had not are but from or have an "
     "they which one you were all her she there would their we him been has when who will no more "
     "if out so up said what its about than into them can only other time new some could these two "
@@ -36,7 +36,7 @@ class WordModel:
 
     def __init__(self, seed: int = 7):
         rng = np.random.default_rng(seed)
-        words = list(dict.fromkeys(_FUNCTION_WORDS.split() + _make_words(rng, CONTENT_WORDS)))
+        words = list(dict.fromkeys(FUNCTION_WORDS.split() + _make_words(rng, CONTENT_WORDS)))
         names = [word.capitalize() for word in _make_words(rng, NAMES)]
         numbers = [str(number) for number in range(1, 2030)]
         weights = 1 / (np.arange(len(words)) + 1 + OFFSET) ** EXPONENT

@@ -8,6 +8,7 @@ import numpy as np
 
 from eval.report.inputs import Inputs, RunInput
 from eval.report.tables import Cell, Table
+from eval.report.words import place_name
 from geo_nemo.config import Run, UserError
 from geo_nemo.data.rows import Row
 from geo_nemo.metadata.record import Kind
@@ -44,7 +45,8 @@ def corpus(inputs: Inputs) -> tuple[Table, Table] | tuple[None, None]:
     ]
     by_continent.append(line("all", f"{len(manifest.countries)} countries", [*manifest.continents]))
     by_country = [
-        line(country, manifest.continents[country], [country]) for country in manifest.countries
+        line(place_name("country", country), manifest.continents.get(country, ""), [country])
+        for country in manifest.countries
     ]
     return Table(tuple(head), by_continent), Table(tuple(head), by_country)
 
@@ -106,6 +108,26 @@ def _by_field(inputs: Inputs, key: str) -> Table:
         for group, of in sorted(found.items())
     ]
     return Table((key.removeprefix(LOSS_BY), *inputs.runs), rows)
+
+
+def provenance(inputs: Inputs) -> list[tuple[str, str]]:
+    """(what, value): by which code, from which weights and texts, with which seeds, and when."""
+    evaluation = inputs.evaluation
+    documents = evaluation["documents"]
+    found = [("evaluated", evaluation["finished"].replace("T", " ").replace("+00:00", " UTC"))]
+    version = evaluation["versions"].get("geo-nemo", "unknown")
+    commit = evaluation.get("commit")
+    found.append(("geo_nemo", f"{version}, commit {commit[:12]}" if commit else version))
+    found.append(("texts", f"{documents['store_hash']}, split {documents['split']}"))
+    found.append(("seed of the evaluation", str(evaluation["config"]["seed"])))
+    for name, about in evaluation["runs"].items():
+        record = inputs.runs[name].record if name in inputs.runs else {}
+        seed = record.get("config", {}).get("seed")
+        parts = [about["checkpoint"], about.get("identity", ""), f"policy {about['policy_hash']}"]
+        parts += [f"seed {seed}"] if seed is not None else []
+        parts += [f"trained {record['started'][:10]}"] if record.get("started") else []
+        found.append((f"model {name}", ", ".join(filter(None, parts))))
+    return found
 
 
 def commands(inputs: Inputs) -> list[tuple[str, str]]:

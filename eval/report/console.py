@@ -7,13 +7,13 @@ from rich.table import Table
 from rich.text import Text
 
 from eval.report import tables
-from eval.report.headline import findings, sentence
+from eval.report.headline import findings, lead
 
 COLOURS = {"good": "green", "bad": "yellow", "flat": "default"}
 
 
 def headline(evaluation: dict[str, Any]) -> Group:
-    """The sentence and its table."""
+    """The lead and its table."""
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("question", ratio=3)
     table.add_column("answer", ratio=2)
@@ -21,7 +21,7 @@ def headline(evaluation: dict[str, Any]) -> Group:
     for line in findings(evaluation):
         answer = Text(line.answer.text, style=COLOURS[line.answer.tone])
         table.add_row(line.question, answer, f"{line.figures}\n{line.detail}")
-    return Group(Text(sentence(evaluation), style="bold"), Text(), table)
+    return Group(Text(" ".join(lead(evaluation)), style="bold"), Text(), table)
 
 
 def matrix(evaluation: dict[str, Any]) -> Group:

@@ -7,6 +7,7 @@ from eval.report.words import (
     Verdict,
     accuracy_verdict,
     interval,
+    kind_name,
     loss_verdict,
     percent,
     perplexity,
@@ -56,6 +57,72 @@ def sentence(evaluation: dict[str, Any]) -> str:
     return text if truth is None else f"{text} {truth.text}"
 
 
+def lead(evaluation: dict[str, Any]) -> list[str]:
+    """The whole result in sentences, failures too: what is told, what it costs, what it answers."""
+    said = [sentence(evaluation)]
+    effects = evaluation["perplexity"]["effects"]
+    main = main_effect(evaluation)
+    cost = _effect(effects, evaluation, "conditioned model, not told, against plain model")
+    if cost is not None and cost["low"] is not None:
+        ends = interval(cost["ratio_low"], cost["ratio_high"], percent)
+        change = f"({percent(cost['ratio'])}, {ends})"
+        said.append({
+            "bad": f"But told nothing it is worse than the model trained without {change}: "
+                   "metadata have a price here.",
+            "good": f"Told nothing it is better than the model trained without, too {change}.",
+            "flat": f"Told nothing it is as good as the model trained without {change}.",
+        }[loss_verdict(cost).tone])  # fmt: skip
+    own = _effect(effects, evaluation, "told against not told")
+    if own is not None and own["low"] is not None and own is not main:
+        verdict = loss_verdict(own)
+        if verdict.tone != "good":
+            does = "makes it worse" if verdict.tone == "bad" else "makes no clear difference"
+            said.append(f"Telling that same model the origin {does} ({percent(own['ratio'])}).")
+    said += _floor(evaluation) + _answers(evaluation)
+    return said
+
+
+def _floor(evaluation: dict[str, Any]) -> list[str]:
+    """What an ideal model would gain from being told, beside what the conditioned one does."""
+    floor = evaluation.get("floor") or {}
+    lines = floor.get("lines", [])
+    totals = {(line["run"], line["arm"]): line["title"] + line["body"] for line in lines}
+    run = next((name for name, about in evaluation["runs"].items() if about["conditioned"]), None)
+    wanted = [(None, "without"), (None, "with"), (run, "without"), (run, "with")]
+    if run is None or any(key not in totals for key in wanted):
+        return []
+    ideal, gained = totals[wanted[0]] - totals[wanted[1]], totals[wanted[2]] - totals[wanted[3]]
+    return [
+        f"The corpus is synthetic: an ideal model gains {ideal:.2f} nats a document from being "
+        f"told the origin, this one {signed(gained, 2)}."
+    ]
+
+
+def _answers(evaluation: dict[str, Any]) -> list[str]:
+    asked = evaluation["questions"]
+    if asked is None:
+        return []
+    said = []
+    for kind in dict.fromkeys(line["kind"] for line in asked["effects"]):
+        effect = pick(asked["effects"], kind=kind, purpose="told against not told")
+        if effect is None or effect["low"] is None or kind == "shared":
+            continue
+        points = f"{_points(effect['difference'])} points"
+        what = kind_name(kind)
+        said.append({
+            "good": f"{what}: told the country it answers more of them right ({points}).",
+            "bad": f"{what}: told the country it answers fewer of them right ({points}).",
+            "flat": f"{what}: telling the country makes no clear difference ({points}).",
+        }[accuracy_verdict(effect).tone])  # fmt: skip
+    for line in asked.get("switch", []):
+        if not line["off_distribution"]:
+            said.append(
+                f"Run {line['run']} follows the country that it is told in both answers of "
+                f"{line['exact']:.0%} of {line['questions']:,} questions."
+            )
+    return said
+
+
 def _truth(evaluation: dict[str, Any], effect: dict[str, Any]) -> Verdict | None:
     """Whether the model does better with the truth than with another document's origin."""
     lines = evaluation["perplexity"]["effects"]
@@ -63,10 +130,10 @@ def _truth(evaluation: dict[str, Any], effect: dict[str, Any]) -> Verdict | None
                  purpose="told against shuffled")  # fmt: skip
     if found is None or found["low"] is None:
         return None
-    change, worse = percent(found["ratio"]), percent(1 / found["ratio"])
+    change = percent(found["ratio"])
     tone = loss_verdict(found).tone
     if tone == "good":
-        text = f"The truth matters: with another document's origin it does worse (by {worse})."
+        text = f"The truth matters: it does better than with another document's origin ({change})."
     elif tone == "bad":
         text = f"It does worse with the truth than with another document's origin ({change})."
     else:

@@ -49,12 +49,7 @@ class Inputs:
 
 def read_inputs(config: ReportConfig) -> Inputs:
     """Read it all; UserError that names the file which is missing or damaged."""
-    evaluation = read_json(Path(config.eval) / "eval.json", "make it with geo-nemo eval")
-    if evaluation.get("format") != FORMAT:
-        raise UserError(
-            f"{config.eval}/eval.json has format {evaluation.get('format')}, not {FORMAT}: "
-            f"run geo-nemo eval again"
-        )
+    evaluation = read_evaluation(Path(config.eval))
     trained = {n: run for n, run in evaluation["runs"].items() if run.get("kind", "run") == "run"}
     folders = config.runs or {n: run["folder"] for n, run in trained.items()}
     unknown = sorted(set(folders) ^ set(trained))
@@ -70,6 +65,17 @@ def read_inputs(config: ReportConfig) -> Inputs:
         for name, about in trained.items()
     }
     return Inputs(config, evaluation, runs, _store(config, evaluation))
+
+
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """The content of `eval.json` in an output folder of geo-nemo eval."""
+    evaluation = read_json(folder / "eval.json", "make it with geo-nemo eval")
+    if evaluation.get("format") != FORMAT:
+        raise UserError(
+            f"{folder}/eval.json has format {evaluation.get('format')}, not {FORMAT}: "
+            f"run geo-nemo eval again"
+        )
+    return evaluation
 
 
 def _store(config: ReportConfig, evaluation: dict[str, Any]) -> TokenStore | None:

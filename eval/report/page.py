@@ -9,8 +9,10 @@ from jinja2 import Environment, StrictUndefined
 from eval.config import ReportConfig
 from eval.groups import ALL, AND
 from eval.report import about, headline, ledger, plots, tables
+from eval.report.beside import write_beside
 from eval.report.inputs import Inputs, read_inputs
-from eval.report.words import PART_NAMES, RULE_NAMES, key_name, kind_name, sure
+from eval.report.threats import ceilings, threats
+from eval.report.words import PART_NAMES, RULE_NAMES, key_name, kind_name, place_name, sure
 from geo_nemo.config.files import make_folder, write_whole
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.render import STYLE as ROW_STYLE
@@ -27,6 +29,7 @@ def write_report(config: ReportConfig, progress: Progress = no_progress) -> Inpu
     output = Path(config.output)
     make_folder(output.parent)
     write_whole(output, page.encode())
+    write_beside(output, inputs.evaluation, headline.lead(inputs.evaluation))
     progress("report", 3, 3)
     return inputs
 
@@ -47,7 +50,9 @@ def render(inputs: Inputs) -> str:
         row_style=ROW_STYLE,
         legend=legend_html(),
         sure=sure(evaluation),
-        sentence=headline.sentence(evaluation),
+        lead=headline.lead(evaluation),
+        threats=threats(inputs),
+        provenance=about.provenance(inputs),
         findings=headline.findings(evaluation),
         warnings=_warnings(evaluation),
         finished=evaluation["finished"],
@@ -127,15 +132,19 @@ def _places(evaluation: dict[str, Any]) -> dict[str, Any]:
     if effect is None:
         return dict.fromkeys(
             ("by_groups", "group_names", "gain_plot", "gain_caption", "absent", "places_pair",
-             "places_part")
+             "places_part", "in_text")
         )  # fmt: skip
     return {
         "by_groups": _by_groups(evaluation, effect),
+        "in_text": tables.by_place(evaluation, effect),
         "group_names": " and ".join(_fields(evaluation)),
         "gain_plot": plots.gain_plot(evaluation, effect),
         "gain_caption": f"Bars are {sure(evaluation)} intervals of the paired difference. Places "
         f"with too few documents for an interval are in the tables only.",
-        "absent": evaluation["documents"]["countries_without_documents"],
+        "absent": [
+            place_name("country", country)
+            for country in evaluation["documents"]["countries_without_documents"]
+        ],
         "places_pair": f"R{key_name(effect['of'])[1:]}, against {key_name(effect['against'])}",
         "places_part": PART_NAMES[effect["part"]].lower(),
     }
@@ -173,6 +182,7 @@ def _questions(evaluation: dict[str, Any]) -> dict[str, Any]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in asked["skipped"].items())
         text += f" {skipped:,} were left out: {reasons}."
     parts = []
+    full = ceilings(evaluation)
     kinds = dict.fromkeys(cell["kind"] for cell in asked["cells"])
     rules = dict.fromkeys(cell["rule"] for cell in asked["cells"])
     counts = asked.get("rule", "by_sum")
@@ -189,7 +199,8 @@ def _questions(evaluation: dict[str, Any]) -> dict[str, Any]:
                 (RULE_NAMES[rule], tables.questions(evaluation, kind, rule))
                 for rule in rules if rule != counts
             ],
-            "effects": tables.question_effects(evaluation, kind),
+            "effects": None if kind in full else tables.question_effects(evaluation, kind),
+            "ceiling": full.get(kind),
         })  # fmt: skip
     local = next((kind for kind in kinds if kind != "shared"), None)
     by_continent = tables.questions_by_place(evaluation, local, "continent") if local else None
@@ -223,11 +234,6 @@ def _warnings(evaluation: dict[str, Any]) -> list[str]:
             found.append(
                 f"Run {name} was evaluated at step {run['step']:,} of {run['steps']:,}: it is not "
                 f"finished."
-            )
-        if run["same_store"] is False:
-            found.append(
-                f"Run {name} was trained on another token store than it is evaluated on: test "
-                f"documents may be among its training documents."
             )
     return found
 

@@ -20,10 +20,12 @@ from eval.report.svg import (
     inline,
     marker,
 )
-from eval.report.words import PART_NAMES, arm_name, key_name, perplexity, pick
+from eval.report.words import PART_NAMES, arm_name, key_name, perplexity, pick, place_name
 
 MOST_COUNTRIES = 40
 MOST_POINTS = 400
+# Times the median, above which a value is shown at the edge, with an arrow.
+OUTLIER = 3
 # The loss falls from the logarithm of the vocabulary: this share of the run is above the frame.
 OPENING = 0.1
 
@@ -85,7 +87,7 @@ def gain_plot(evaluation: dict[str, Any], effect: dict[str, Any]) -> str | None:
             points = [(e["nats"], e["low"], e["high"]) for _, e in mine]
             _bars(axes, [row for row, _ in mine], points, number, continent)
         axes.axvline(0, color=AXIS, linewidth=0.9)
-        axes.set_yticks(range(len(places)), [e["name"] for e in places])
+        axes.set_yticks(range(len(places)), [place_name(e["group"], e["name"]) for e in places])
         axes.set_ylim(len(places) - 0.4, -0.6)
         axes.set_xlabel("change of loss, nats per token (left of 0: predicts better)")
         bare(axes, grid="x")
@@ -206,16 +208,26 @@ def _dots(
 ) -> None:
     """One line of names a group; in it, one dot with its interval and value a run."""
     step = 0.8 / len(points)
+    edge = _edge([value for found in points.values() for value, _, _ in found])
     for number, (run, found) in enumerate(points.items()):
         rows = [row - 0.4 + step * (number + 0.5) for row in range(len(names))]
-        _bars(axes, rows, found, number, f"run {run}")
-        for row, (value, _, high) in zip(rows, found, strict=True):
-            axes.annotate(form(value), (value if high is None else high, row), xytext=(5, 0),
+        held = [point if point[0] <= edge else (edge, None, None) for point in found]
+        _bars(axes, rows, held, number, f"run {run}")
+        for row, (value, _, high), (shown, _, _) in zip(rows, found, held, strict=True):
+            beyond = "" if value <= edge else " \u2192"
+            at = shown if high is None or beyond else high
+            axes.annotate(form(value) + beyond, (at, row), xytext=(5, 0),
                           textcoords="offset points", va="center", fontsize=8)  # fmt: skip
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.margins(x=0.14)
     bare(axes, grid="x")
+
+
+def _edge(values: list[float]) -> float:
+    """Where a scale ends: far values stand at its edge, so that they do not flatten the others."""
+    near = [value for value in values if value <= OUTLIER * np.median(values)]
+    return max(values) if len(near) == len(values) else 1.1 * max(near)
 
 
 def _bars(axes: Axes, rows, points, number: int, name: str) -> None:

@@ -17,6 +17,7 @@ from eval.report.words import (
     percent,
     perplexity,
     pick,
+    place_name,
     signed,
 )
 
@@ -87,10 +88,10 @@ def effects(evaluation: dict[str, Any], part: str) -> Table | None:
                  interval(effect["low"], effect["high"], lambda x: signed(x, 4))),
             Cell(percent(effect["ratio"]),
                  interval(effect["ratio_low"], effect["ratio_high"], percent)),
+            Cell(_hosts(effect), p_value(effect.get("p_holm"))),
         ])  # fmt: skip
-    return Table(
-        ("compared", "shows", "nats per token", "perplexity"), rows, text=2, name="compare"
-    )
+    head = ("compared", "shows", "nats per token", "perplexity", "nats over hosts; p, corrected")
+    return Table(head, rows, text=2, name="compare")
 
 
 def places(evaluation: dict[str, Any], effect: dict[str, Any], group: str) -> Table:
@@ -104,7 +105,7 @@ def places(evaluation: dict[str, Any], effect: dict[str, Any], group: str) -> Ta
         difference = pick(lines, of=effect["of"], against=effect["against"])
         verdict = loss_verdict(difference)
         rows.append([
-            Cell(name, continents.get(name, "")),
+            Cell(place_name(group, name), continents.get(name, "")),
             Cell(f"{difference['documents']:,}"),
             Cell(f"{difference['tokens']:,}"),
             *(_perplexity(pick(cells[name], run=key[0], arm=key[1]))
@@ -136,6 +137,27 @@ def crossed(evaluation: dict[str, Any], effect: dict[str, Any], kind: str) -> Ta
             tone = loss_verdict(line).tone if line["low"] is not None else ""
             rows[-1].append(Cell(percent(line["ratio"]), f"{line['tokens']:,} tokens", tone))
     return Table((kind, *columns), rows)
+
+
+def by_place(evaluation: dict[str, Any], effect: dict[str, Any]) -> Table | None:
+    """Where in the text a difference sits: a line a band of tokens."""
+    lines = [
+        line for line in evaluation.get("places", [])
+        if [*line["of"]] == [*effect["of"]] and [*line["against"]] == [*effect["against"]]
+    ]  # fmt: skip
+    rows = []
+    for line in lines:
+        stop = "the end" if line["stop"] is None else f"{line['stop']:,}"
+        tone = loss_verdict(line).tone if line["low"] is not None else ""
+        rows.append([
+            Cell(f"{line['start']:,} to {stop}"),
+            Cell(f"{line['documents']:,}"),
+            Cell(signed(line["nats"], 3),
+                 interval(line["low"], line["high"], lambda x: signed(x, 3)), tone),
+            Cell(signed(line["per_token"], 4)),
+        ])  # fmt: skip
+    head = ("tokens of title and body", "documents", "nats a document", "nats a token")
+    return Table(head, rows) if rows else None
 
 
 def questions(evaluation: dict[str, Any], kind: str, rule: str) -> Table | None:
@@ -182,7 +204,7 @@ def questions_by_place(evaluation: dict[str, Any], kind: str, group: str) -> Tab
     rows = []
     for name, lines in _grouped(cells).items():
         found = [pick(lines, run=run, arm=arm) for run, arm in keys]
-        rows.append([Cell(name), Cell(f"{lines[0]['questions']:,}"),
+        rows.append([Cell(place_name(group, name)), Cell(f"{lines[0]['questions']:,}"),
                      *(Cell(f"{c['accuracy']:.0%}") for c in found)])  # fmt: skip
     return Table((group, "questions", *map(key_name, keys)), rows)
 
@@ -234,6 +256,13 @@ def part_tables(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
         if table is not None:
             found.append({"name": name, "matrix": table, "effects": effects(evaluation, part)})
     return found
+
+
+def _hosts(effect: dict[str, Any]) -> str:
+    """The interval that resamples whole hosts, where there are enough of them."""
+    if effect.get("host_low") is None:
+        return "too few hosts"
+    return interval(effect["host_low"], effect["host_high"], lambda x: signed(x, 4))
 
 
 def _points(value: float) -> str:

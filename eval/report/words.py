@@ -6,6 +6,7 @@ from typing import Any
 from eval.arms import kind_of
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.metadata.fields import field_words
+from geo_nemo.metadata.geography import countries
 
 ARM_NAMES = {
     "with": "told the truth",
@@ -142,6 +143,13 @@ def p_value(value: float | None) -> str:
     if value is None:
         return ""
     return "< 0.0001" if value < 1e-4 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+
+
+def place_name(kind: str, name: str) -> str:
+    """A value of a field as a reader knows it: a country by its name."""
+    if kind != "country" or name not in countries():
+        return name
+    return countries()[name].name
 
 
 def kind_name(kind: str) -> str:

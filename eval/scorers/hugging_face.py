@@ -4,7 +4,8 @@
 2. The model's body runs over the batch; its head only where a label is asked for, a piece at a
    time, so that a large vocabulary needs no [batch, length, vocabulary] in memory. Whether that
    gives the model's own logits is tried once, when it is loaded; otherwise it runs as it is.
-3. `continuations` keeps keys and values of a prefix for all that follows it.
+3. `continuations` keeps keys and values of a prefix for all that follows it, where trying that once
+   gives what the whole texts give.
 """
 
 import gc
@@ -25,6 +26,8 @@ from geo_nemo.data.rows import Row
 BATCH_POSITIONS = {"cpu": 2048, "cuda": 65_536}
 # Logits at once, in numbers.
 HEAD_VALUES = {"cpu": 2_000_000, "cuda": 512_000_000}
+# Fewer tokens at the beginning of all texts are not worth a run of their own.
+LEAST_COMMON = 16
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -86,37 +89,66 @@ class HuggingFaceScorer:
         return found
 
     def _shared(self, prefixes, endings) -> list[list[np.ndarray]]:
-        """Keys and values of each prefix stand once in the cache, and are repeated for its endings.
+        """Keys and values of a prefix are kept; behind it stand all its endings in one row.
 
-        Prefixes are padded behind their end, where attention does not look.
+        What all prefixes begin with, as solved examples, runs once for all of them. Each ending
+        sees the prefix and itself, and begins at the place behind the prefix.
         """
+        count = len(prefixes)
         lengths = torch.tensor([len(prefix) for prefix in prefixes], device=self.device)
-        tokens, seen = self._padded(prefixes)
-        hidden, cache = self._run(tokens, attention_mask=seen, use_cache=True)
-        first = self._head(hidden[torch.arange(len(prefixes), device=self.device), lengths - 1])
+        common = _common(prefixes)
+        tokens, _ = self._padded([prefix[common:] for prefix in prefixes])
+        cache = None
+        if common:
+            start = torch.from_numpy(np.asarray(prefixes[0][:common], np.int64)[None])
+            _, cache = self._run(start.to(self.device), use_cache=True)
+            cache.batch_repeat_interleave(count)
+        hidden, cache = self._run(tokens, past_key_values=cache, use_cache=True)
+        last = lengths - common - 1
+        first = self._head(hidden[torch.arange(count, device=self.device), last])
         flat = [ending for of in endings for ending in of]
-        owner = np.repeat(np.arange(len(endings)), [len(of) for of in endings])
+        owner = np.repeat(np.arange(count), [len(of) for of in endings])
         rows = torch.from_numpy(owner).to(self.device)
-        found = list(self._losses(first[rows], np.array([ending[0] for ending in flat])))
-        values = [[loss.double().reshape(1)] for loss in found]
-        longer = [n for n, ending in enumerate(flat) if len(ending) > 1]
-        if longer:
-            rows = rows[torch.tensor(longer, device=self.device)]
-            cache.batch_select_indices(rows)
-            fed, there = self._padded([flat[n][:-1] for n in longer])
+        losses = self._losses(first[rows], np.array([ending[0] for ending in flat])).double()
+        values = [[loss] for loss in losses[:, None].cpu().numpy()]
+        # The last token of an ending is read by nobody.
+        fed, there = self._padded([np.concatenate([e[:-1] for e in of]) for of in endings])
+        if fed.shape[1]:
+            sizes = [[len(ending) - 1 for ending in of] for of in endings]
+            part = torch.full(fed.shape, -1)
+            place = torch.zeros(fed.shape, dtype=torch.long)
+            for number, of in enumerate(sizes):
+                counts = torch.tensor(of)
+                part[number, : sum(of)] = torch.arange(len(of)).repeat_interleave(counts)
+                place[number, : sum(of)] = torch.cat([torch.arange(n) for n in of])
+            part, place = part.to(self.device), place.to(self.device)
             hidden, _ = self._run(
                 fed, past_key_values=cache, use_cache=True,
-                attention_mask=torch.cat([seen[rows], there], dim=1),
-                position_ids=lengths[rows, None] + torch.arange(fed.shape[1], device=self.device),
+                attention_mask=self._behind(lengths, common + tokens.shape[1], part),
+                position_ids=lengths[:, None] + place,
             )  # fmt: skip
-            rest = self._losses(
-                self._head(hidden[there.bool()]), np.concatenate([flat[n][1:] for n in longer])
-            )
-            sizes = [len(flat[n]) - 1 for n in longer]
-            for n, losses in zip(longer, rest.double().split(sizes), strict=True):
-                values[n].append(losses)
-        numbers = iter([torch.cat(losses).cpu().numpy() for losses in values])
+            labels = np.concatenate([ending[1:] for ending in flat])
+            rest = self._losses(self._head(hidden[there.bool()]), labels).double().cpu().numpy()
+            ends = np.cumsum([len(ending) - 1 for ending in flat])[:-1]
+            for mine, more in zip(values, np.split(rest, ends), strict=True):
+                mine.append(more)
+        numbers = iter([np.concatenate(mine) for mine in values])
         return [[next(numbers) for _ in of] for of in endings]
+
+    def _behind(self, lengths: torch.Tensor, longest: int, part: torch.Tensor) -> torch.Tensor:
+        """What each token of the endings sees, as numbers that are added to attention's scores.
+
+        lengths: of prefixes [n], which are padded to `longest`. part: the ending of each token
+        [n, s]; -1 is padding. Returns [n, 1, s, longest + s].
+        """
+        size = part.shape[1]
+        before = torch.arange(longest, device=self.device)[None] < lengths[:, None]
+        before = before[:, None].expand(-1, size, -1)
+        earlier = torch.ones(size, size, dtype=torch.bool, device=self.device).tril()
+        own = (part[:, :, None] == part[:, None, :]) & earlier
+        dtype = next(self.model.parameters()).dtype
+        mask = torch.zeros(len(part), 1, size, longest + size, dtype=dtype, device=self.device)
+        return mask.masked_fill_(~torch.cat([before, own], -1)[:, None], torch.finfo(dtype).min)
 
     def _apart(self, prefixes, endings) -> list[list[np.ndarray]]:
         """Each ending with its prefix anew, for models without such a cache."""
@@ -128,10 +160,17 @@ class HuggingFaceScorer:
         return values
 
     def _can_share(self) -> bool:
-        """Whether a prefix that is kept gives what the whole text gives; tried once."""
+        """Whether a prefix that is kept gives what the whole text gives; tried once.
+
+        A window that slides over long prefixes would not be met by the trial, and is refused.
+        """
+        if getattr(self.model.config, "sliding_window", None):
+            return False
         if self._shares is None:
             rng = np.random.default_rng(0)
             ids = [rng.integers(self.vocab_size, size=n) for n in (5, 3, 2, 1, 4)]
+            start = rng.integers(self.vocab_size, size=LEAST_COMMON)
+            ids[:2] = (np.concatenate([start, text]) for text in ids[:2])
             try:
                 mine = self._shared(ids[:2], [ids[2:4], ids[3:]])
             except Exception:  # whatever a model of somebody else's makes of a cache
@@ -198,6 +237,16 @@ class HuggingFaceScorer:
         except (AttributeError, TypeError, RuntimeError):
             return False
         return parts.shape == whole.shape and torch.allclose(parts, whole, rtol=1e-5, atol=1e-5)
+
+
+def _common(texts: Sequence[np.ndarray]) -> int:
+    """Tokens that all texts begin with, but for the last of the shortest; 0 for one or for few."""
+    shortest = min(map(len, texts))
+    same = np.ones(shortest - 1, dtype=bool)
+    for text in texts[1:]:
+        same &= text[: shortest - 1] == texts[0][: shortest - 1]
+    common = len(same) if same.all() else int(same.argmin())
+    return common if len(texts) > 1 and common >= LEAST_COMMON else 0
 
 
 def load_hugging_face(model: Model, device: str, dtype: str) -> HuggingFaceScorer:

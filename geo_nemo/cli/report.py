@@ -1,5 +1,7 @@
 """`geo-nemo report`: one HTML page of an evaluation."""
 
+from pathlib import Path
+
 import click
 from rich.console import Console
 
@@ -8,14 +10,26 @@ from geo_nemo.cli.options import OVERRIDES, Config, DryRun
 
 @click.command(epilog="Example: geo-nemo report eval=runs/eval output=runs/report.html")
 @OVERRIDES
+@click.option(
+    "--compare",
+    nargs=2,
+    metavar="A B",
+    type=click.Path(path_type=Path),
+    help="Print two evaluations side by side, as Markdown, in place of a page.",
+)
 @DryRun
 @Config
-def command(overrides: tuple[str, ...], dry_run: bool, config: str | None) -> None:
-    """Write one self-contained HTML page, and print its headline.
+def command(
+    overrides: tuple[str, ...], compare: tuple[Path, Path] | None, dry_run: bool, config: str | None
+) -> None:
+    """Write one self-contained HTML page with its figures as CSV, JSON and Markdown beside it.
 
     Settings: eval (output folder of geo-nemo eval), output (the page), title, sample_row;
     runs.NAME=DIR and store where they were moved since.
     """
+    if compare is not None:
+        _compare(compare, overrides)
+        return
     from eval.config import ReportConfig
     from eval.report import console as shown
     from eval.report.inputs import read_inputs
@@ -33,3 +47,17 @@ def command(overrides: tuple[str, ...], dry_run: bool, config: str | None) -> No
         inputs = write_report(settings, progress)
     Console(highlight=False).print(shown.headline(inputs.evaluation))
     click.echo(settings.output)
+
+
+def _compare(folders: tuple[Path, Path], overrides: tuple[str, ...]) -> None:
+    from eval.report.beside import compare
+    from eval.report.inputs import read_evaluation
+    from geo_nemo.config import UserError
+
+    if overrides:
+        raise UserError(f"--compare takes two folders of geo-nemo eval, and no {overrides[0]}")
+    first, second = map(read_evaluation, folders)
+    names = tuple(folder.name for folder in folders)
+    if names[0] == names[1]:
+        names = tuple(map(str, folders))
+    click.echo(compare(first, second, names))

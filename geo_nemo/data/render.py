@@ -30,13 +30,13 @@ ROLES = {Kind.METADATA: "meta", Kind.LABEL: "label"}
 STYLE = """\
 .row{font:13px/1.6 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
 .row .doc{border-left:3px solid #64748b;margin:6px 0;padding-left:8px}
-.row .where{color:#64748b;font-style:italic}
+.row .where{color:var(--soft,#5b6470);font-style:italic}
 .row .meta{background:#bfdbfe;color:#1e3a5f}
 .row .label{background:#e9d5ff;color:#4c1d75}
 .row .trained:not(.meta):not(.label){background:#dcfce7;color:#14532d}
 .row .masked:not(.meta):not(.label){background:#e5e7eb;color:#4b5563}
 .row .meta.trained,.row .label.trained{outline:2px solid #15803d}
-.row .pad{color:#9ca3af}
+.row .pad{color:var(--soft,#5b6470)}
 """
 LEGEND = (
     ("meta masked", "metadata, not trained"),

@@ -48,18 +48,20 @@ def texts(number: int, seed: int = 0) -> list[tuple[str, str, str, str]]:
     return found
 
 
-def make_store(folder: Path, documents: list[tuple[str, str, str, str]]) -> TokenStore:
-    """A store whose test split is `documents`; train has two of them."""
+def make_store(
+    folder: Path, documents: list[tuple[str, str, str, str]], train: int = 2
+) -> TokenStore:
+    """A store whose test split is `documents`; train has some of them, under other hashes."""
     (folder / "raw").mkdir(parents=True)
     tokenizer, path = byte_tokenizer(folder / "raw")
     root = folder / "store"
     root.mkdir()
     writer = StoreWriter(root, tokenizer, path, COUNTRIES, CONTINENTS, shard_documents=16)
-    for split, part in (("train", documents[:2]), ("test", documents)):
+    for split, part in (("train", documents[:train]), ("test", documents)):
         writer.add(
             split,
             [
-                StoreDocument(host, country, f"/{n}", zlib.crc32(body.encode()))
+                StoreDocument(host, country, f"/{n}", zlib.crc32(f"{split} {body}".encode()))
                 for n, (country, host, _, body) in enumerate(part)
             ],
             [tokenizer.encode(f" {title}\n\n") if title else [] for _, _, title, _ in part],

@@ -1,0 +1,1 @@
+"""Evaluation beside its peers: documents and questions a CPU second, on the same models."""

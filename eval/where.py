@@ -1,0 +1,99 @@
+"""Where a gain sits: by place in the text, by host seen in training or not, by words of the URL."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from eval.arms import generator
+from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums
+from eval.documents import Documents
+from eval.groups import Group
+from eval.matrix import Effect, Key
+from eval.perplexity import BANDS, Scores
+
+SEEN, SLUG = "host in training", "title words in the URL"
+
+
+def by_place(
+    documents_of: Mapping[str, Documents],
+    scores: Mapping[Key, Scores],
+    wanted: Sequence[Effect],
+    *,
+    samples: int,
+    confidence: float,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Differences by band of places in title and body: a line an effect and band with tokens.
+
+    nats: by document, so that bands add up; per_token: by token of the band; the interval is of
+    nats, over documents, null below `MIN_DOCUMENTS` that reach the band. Only runs of one tokenizer
+    have the same places.
+    """
+    lines = []
+    for number, effect in enumerate(wanted):
+        documents = documents_of[effect.of[0]]
+        if documents is not documents_of[effect.against[0]]:
+            continue
+        of, against = scores[effect.of].places, scores[effect.against].places
+        if of is None or against is None:
+            continue
+        change = of - against
+        tokens = tokens_by_band(documents)
+        rng = generator(seed, f"places/{number}")
+        drawn = resampled_sums(change, samples, rng) / len(change)
+        for band, stop in enumerate(BANDS):
+            reach = tokens[:, band] > 0
+            if not reach.any():
+                continue
+            low = high = None
+            if reach.sum() >= MIN_DOCUMENTS:
+                low, high = map(float, percentile_interval(drawn[:, band], confidence))
+            lines.append({
+                "purpose": effect.purpose, "of": effect.of, "against": effect.against,
+                "start": 0 if band == 0 else BANDS[band - 1], "stop": stop,
+                "documents": int(reach.sum()), "tokens": int(tokens[:, band].sum()),
+                "nats": float(change[:, band].sum() / len(change)), "low": low, "high": high,
+                "per_token": float(change[:, band].sum() / tokens[:, band].sum()),
+            })  # fmt: skip
+    return lines
+
+
+def tokens_by_band(documents: Documents) -> np.ndarray:
+    """Scored tokens of each document in each band, int64 [n, bands]."""
+    starts = np.array([0, *BANDS[:-1]])
+    stops = np.array([*BANDS[:-1], np.iinfo(np.int64).max])
+    return np.clip(np.minimum(documents.tokens[:, None], stops) - starts, 0, None)
+
+
+def by_host(hosts: np.ndarray, trained: np.ndarray) -> list[Group]:
+    """Documents whose host stands in training, and those whose does not; none where all are alike.
+
+    hosts: of the documents, trained: of training, both as numbers of one list.
+    """
+    seen = np.isin(hosts, trained)
+    if seen.all() or not seen.any():
+        return []
+    return [
+        Group(SEEN, "seen", np.flatnonzero(seen)), Group(SEEN, "not seen", np.flatnonzero(~seen))
+    ]  # fmt: skip
+
+
+def by_slug(titles: Sequence[str], paths: Sequence[str]) -> list[Group]:
+    """Documents by how many of their title's words the URL's path spells: none, some, most."""
+    share = np.array([overlap(title, path) for title, path in zip(titles, paths, strict=True)])
+    parts = {
+        "none": np.flatnonzero(share == 0),
+        "some": np.flatnonzero((share > 0) & (share < 0.5)),
+        "half or more": np.flatnonzero(share >= 0.5),
+    }
+    there = {name: places for name, places in parts.items() if len(places)}
+    return [Group(SLUG, name, places) for name, places in there.items()] if len(there) > 1 else []
+
+
+def overlap(title: str, path: str) -> float:
+    """Fraction of the title's words, of three letters or more, that stand in the path."""
+    words = set(re.findall(r"\w{3,}", title.casefold()))
+    spelled = set(re.findall(r"[^\W_]{3,}", path.casefold()))
+    return len(words & spelled) / len(words) if words else 0.0

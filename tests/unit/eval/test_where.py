@@ -1,0 +1,186 @@
+"""Where a gain sits, which documents were trained on, and what is wrong with an evaluation."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from eval.documents import Documents
+from eval.matrix import Effect
+from eval.perplexity import BANDS, Scores
+from eval.report import beside
+from eval.report.headline import lead
+from eval.report.threats import ceilings, threats
+from eval.runner import evaluate
+from eval.where import by_host, by_place, by_slug, overlap, tokens_by_band
+from geo_nemo.config import UserError
+from tests.unit.eval.fakes import make_run, make_store, texts
+from tests.unit.eval.test_questions import question, write
+
+
+def documents(tokens):
+    zero = np.zeros(len(tokens), int)
+    return Documents(
+        index=np.arange(len(tokens)), country=zero, title_tokens=zero, body_tokens=np.array(tokens),
+        whole=zero == 0, token_hash=zero, skipped={}, title_bytes=zero, body_bytes=zero,
+    )  # fmt: skip
+
+
+def test_differences_by_place_add_up_to_the_whole_and_know_their_tokens():
+    of = documents([5, 8, 9, 200, 3000] * 4)
+    counts = tokens_by_band(of)
+    assert counts[4].tolist() == [8, 8, 16, 32, 64, 128, 256, 512, 1976]
+    assert counts[2].tolist() == [8, 1] + [0] * 7 and (counts.sum(1) == of.tokens).all()
+    rng = np.random.default_rng(0)
+    first, second = (rng.uniform(1, 2, counts.shape) * counts for _ in range(2))
+    second[:, 0] = first[:, 0] + 0.5 * counts[:, 0]  # the gain is in the first eight tokens
+    zero = np.zeros(20)
+    scores = {("a", "with"): Scores(zero, first.sum(1), zero, first),
+              ("a", "without"): Scores(zero, second.sum(1), zero, second)}  # fmt: skip
+    wanted = [Effect("told against not told", ("a", "with"), ("a", "without"))]
+    lines = by_place({"a": of}, scores, wanted, samples=200, confidence=0.95, seed=0)
+    assert [line["stop"] for line in lines] == list(BANDS)
+    total = (first - second).sum() / 20
+    assert sum(line["nats"] for line in lines) == pytest.approx(total)
+    assert lines[0]["per_token"] == pytest.approx(-0.5)
+    assert lines[0]["low"] <= lines[0]["nats"] <= lines[0]["high"] < 0
+    assert (lines[-1]["documents"], lines[-1]["low"]) == (4, None)
+
+
+def test_hosts_are_told_apart_by_training():
+    seen, other = by_host(np.array([3, 1, 7, 3]), np.array([1, 3, 5]))
+    assert (seen.name, seen.places.tolist()) == ("seen", [0, 1, 3])
+    assert (other.name, other.places.tolist()) == ("not seen", [2])
+    assert by_host(np.array([3, 1]), np.array([1, 3])) == []
+
+
+@pytest.mark.parametrize(
+    ("title", "path", "share"),
+    [
+        ("Rail fares to rise", "/news/rail-fares-to-rise-2024", 1),
+        ("Rail fares to rise", "/news/rail_strike", 1 / 3),
+        ("Rail fares to rise", "/news/8123", 0),
+        ("", "/news/rail", 0),
+    ],
+)
+def test_a_slug_spells_a_part_of_the_title(title, path, share):
+    assert overlap(title, path) == pytest.approx(share)
+
+
+def test_documents_by_their_slug():
+    found = by_slug(["Rail fares", "Rail fares", "Rail fares"], ["/rail-fares", "/x", "/rail"])
+    assert {g.name: g.places.tolist() for g in found} == {"none": [1], "half or more": [0, 2]}
+
+
+def leaking(tmp_path):
+    """A store whose training split holds a third of its test split."""
+    from tests.unit.eval import fakes
+
+    made = texts(30)
+    shared = {body for *_, body in made[:10]}
+    original = fakes.zlib.crc32
+    patched = SimpleNamespace(crc32=lambda text: original(text.split(b" ", 1)[1]))
+    fakes.zlib, before = patched, fakes.zlib
+    try:
+        store = make_store(tmp_path / "data", made, train=10)
+    finally:
+        fakes.zlib = before
+    return store, len(shared)
+
+
+def test_test_documents_in_training_are_refused_or_counted(config, loader, tmp_path):
+    store, number = leaking(tmp_path)
+    run = make_run(tmp_path / "with", store, fields=("country",))
+    config = config.model_copy(update={"runs": {"with": str(run)}, "store": str(store.root)})
+    with pytest.raises(UserError, match=f"was trained on {number} of the 30 documents") as raised:
+        evaluate(config, loader)
+    assert "allow_overlap=true" in str(raised.value) and not (tmp_path / "out").exists()
+    result = evaluate(config.model_copy(update={"allow_overlap": True}), loader)
+    assert result["documents"]["overlap"] == number
+    said = threats(SimpleNamespace(evaluation=result, runs={}, manifest=None))
+    assert f"{number} of the scored documents stand in training, too, letter by letter." in said
+
+
+@pytest.fixture
+def result(config, loader, tmp_path):
+    items = [question(n, prompt=f"the {n}th of") for n in range(40)]
+    path = write(tmp_path / "q.jsonl", items)
+    return evaluate(config.model_copy(update={"questions": str(path)}), loader)
+
+
+def test_the_lead_says_failures_too(result):
+    said = lead(json.loads(json.dumps(result)))
+    assert said[0].startswith("Metadata helps")
+    found = next(e for e in result["perplexity"]["effects"] if e["group"] == "all"
+                 and e["part"] == "body" and "not told, against plain" in e["purpose"])  # fmt: skip
+    for nats, words in ((0.3, "But told nothing it is worse than the model trained without (+35"),
+                        (-0.3, "Told nothing it is better")):  # fmt: skip
+        found |= {"nats": nats, "low": nats - 0.01, "high": nats + 0.01, "ratio": np.exp(nats),
+                  "ratio_low": np.exp(nats - 0.01), "ratio_high": np.exp(nats + 0.01)}  # fmt: skip
+        assert any(text.startswith(words) for text in lead(result))
+
+
+def test_questions_that_all_answer_are_flagged(result):
+    assert ceilings(result) == {}
+    for cell in result["questions"]["cells"]:
+        if cell["kind"] == "shared":
+            cell["accuracy"] = 1.0
+    assert list(ceilings(result)) == ["shared"]
+    assert "at least 100.0% of them in every condition" in ceilings(result)["shared"]
+
+
+def test_threats_are_those_of_this_evaluation(result):
+    inputs = SimpleNamespace(evaluation=result, runs={}, manifest=None)
+    said = " ".join(threats(inputs))
+    assert "60 documents are few" in said and "8 hosts" in said
+    assert "synthetic" not in said and "not known" not in said
+    result["floor"] = {}
+    result["runs"]["with"]["policy_hashes"] = {}
+    result["runs"]["with"]["policy"]["url_form"] = "path"
+    said = " ".join(threats(inputs))
+    for words in ("The corpus is synthetic", "What with was trained on is not known",
+                  "Run with is told URLs with their paths"):  # fmt: skip
+        assert words in said
+
+
+def test_csv_json_and_markdown_have_the_same_figures(result, tmp_path):
+    result = json.loads(json.dumps(result))
+    paths = beside.write_beside(tmp_path / "report.html", result, lead(result))
+    table, content, text = (path.read_text() for path in paths)
+    cells = result["perplexity"]["cells"]
+    assert table.count("\nperplexity,") == len(cells)
+    assert json.loads(content)["perplexity"]["cells"] == cells
+    assert lead(result)[0] in text and "| body | with | without |" in text
+    with pytest.raises(UserError, match="the page needs another ending"):
+        beside.write_beside(tmp_path / "report.csv", result, [])
+
+
+def test_two_evaluations_side_by_side(config, loader, tmp_path):
+    from geo_nemo.cli.report import command
+
+    other = config.model_copy(update={"output": str(tmp_path / "other"), "num_documents": 30})
+    for each in (config, other):
+        evaluate(each, loader)
+    done = CliRunner().invoke(command, ["--compare", config.output, other.output])
+    assert done.exit_code == 0, done.exception
+    assert "# out and other" in done.output and "They scored other documents" in done.output
+    assert "| body | run with, told the truth |" in done.output
+    same = CliRunner().invoke(command, ["--compare", config.output, config.output])
+    assert "Both scored the same documents." in same.output and "0.00%" in same.output
+    bad = CliRunner().invoke(command, ["--compare", config.output, str(tmp_path)])
+    assert isinstance(bad.exception, UserError) and "geo-nemo eval" in str(bad.exception)
+
+
+def test_differences_have_intervals_over_hosts_and_corrected_p(result):
+    lines = [e for e in result["perplexity"]["effects"] if e["group"] == "all"]
+    # The fakes have eight hosts of documents: too few to resample.
+    assert all(line["host_low"] is None and 0 < line["p"] <= line["p_holm"] <= 1 for line in lines)
+
+
+def test_a_scale_ends_before_values_that_would_flatten_it():
+    from eval.report.plots import _edge
+
+    assert _edge([2.0, 2.1, 2.3, 70.0]) == pytest.approx(1.1 * 2.3)
+    assert _edge([2.0, 2.1, 2.3, 4.0]) == 4.0
