@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from geo_nemo.config import Sampling, UserError
 from geo_nemo.data.draws import EpochDraws, MixedDraws
+from geo_nemo.data.groups import axis_of
 from geo_nemo.data.mixing import Groups, check_epochs, stage_draws, token_shares
 from tests.unit.data.fakes import Document, MemorySplit
 
@@ -216,3 +217,62 @@ def test_groups_of_any_field_are_mixed():
         stage_draws(
             MemorySplit(documents), np.arange(9), Sampling(by="path", temperature=2), 7, 9, 1, "s"
         )
+
+
+def test_groups_are_counted_chunk_by_chunk(monkeypatch):
+    from geo_nemo.data import mixing
+
+    documents = [Document([1000] * (i % 3), [1000] * i, country=("gb", "no")[i % 5 == 0])
+                 for i in range(20)]  # fmt: skip
+    split = MemorySplit([*documents, Document([], [1000], country="us")])
+    chosen = np.arange(20)
+    found = {}
+    for chunk in (3, 7, 100):
+        monkeypatch.setattr(mixing, "_CHUNK", chunk)
+        counted = Groups.count(split, chosen, axis_of(split, "country", "by"))
+        assert counted.names == ("gb", "no", "us")
+        assert counted.tokens.dtype == counted.documents.dtype == np.int64
+        found[chunk] = counted.documents.tolist(), counted.tokens.tolist()
+    no = [i for i in range(20) if i % 5 == 0]
+    tokens = [sum(i % 3 + i for i in range(20) if (i in no) == there) for there in (False, True)]
+    assert found[3] == found[7] == found[100] == ([16, 4, 0], [*tokens, 0])
+
+
+def test_a_group_without_text_is_never_drawn():
+    documents = [Document([], [1000] * 10, country="gb")] * 40
+    documents += [Document([], [], country="ke")] * 5 + [Document([], [1000], country="us")] * 40
+    split = MemorySplit([*documents, Document([], [1000], country="in")])
+    draws = stage_draws(split, np.arange(85), Sampling(temperature=1e9), 1, 20, 1000, "s")
+    assert draws.rates.tolist() == pytest.approx([1 / 11, 0, 0, 10 / 11])  # gb, in, ke, us
+    drawn = Counter(d for n in range(30) for d in draws.window(n).documents.tolist())
+    assert set(drawn) == set(range(40)) | set(range(45, 85))
+    assert draws.epochs(np.array([40, 0, 5, 40]), 440).tolist() == pytest.approx([1, 0, 0, 10])
+    one = draws.epochs(np.array([1, 1, 1, 1]), 11)
+    assert one.tolist() == pytest.approx([1, 0, 0, 10])
+
+
+def test_the_budget_is_what_unimax_shares_out():
+    documents = [Document([], [1000] * 10, country="gb")] * 100
+    documents += [Document([], [1000] * 10, country="no")] * 10
+    split = MemorySplit(documents)
+
+    def rates(budget):
+        sampling = Sampling(unimax_epochs=2)
+        return stage_draws(split, np.arange(110), sampling, 1, 40, budget, "s").rates.tolist()
+
+    assert rates(300) == pytest.approx([0.5, 0.5])
+    assert rates(1000) == pytest.approx([0.8, 0.2])
+    with pytest.raises(UserError, match=r"stages\.s\.sampling\.unimax_epochs=2"):
+        rates(10_000)
+
+
+@pytest.mark.parametrize("number", [8, 9, 12])
+def test_a_message_names_some_groups_and_counts_the_others(number):
+    tokens = {f"c{i:02d}": 10 for i in range(number)} | {"gb": 10, "us": 0, "ve": 0}
+    with pytest.raises(UserError) as caught:
+        shares(groups(**tokens), weights={"gb": 1})
+    few = ", ".join(f"c{i:02d}" for i in range(8)) + (f" and {number - 8} more" * (number > 8))
+    assert f"has no weight for {few}: give one" in str(caught.value)
+    weights = dict.fromkeys(tokens, 1.0)
+    with pytest.raises(UserError, match="lists us, ve, of which the stage has no text"):
+        shares(groups(**tokens), weights=weights)
