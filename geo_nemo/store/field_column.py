@@ -19,6 +19,8 @@ from geo_nemo.store.manifest import field_file
 
 # Between several values of a document, in files and columns that hold text; no value has it.
 SEVERAL = "\x1f"
+# Values of a shard whose table is kept as a list of Python's numbers.
+QUICK = 4096
 
 
 class TextColumn(Sequence[str]):
@@ -123,14 +125,9 @@ class FieldColumn:
         numbers = items[ends.item(number - 1) : ends.item(number)].tolist()
         return tuple(self.texts[each] for each in numbers)
 
-    def code_reader(self) -> Callable[[int], int]:
-        """A function from a document of the shard to its code in the store; see `codes`."""
-        local = self.local.item
-        if self._first is None:
-            of = self.map.item
-            return lambda i: of(local(i))
-        first = self._first
-        return lambda i: number + first if (number := local(i)) else 0
+    def in_store(self) -> Sequence[int]:
+        """The code in the store of each number of `local`; see `codes`."""
+        return quick_table(self.map) if self._first is None else _Shifted(self._first)
 
     def codes(self) -> np.ndarray:
         """Of each document a number that no other value of the store has, 0 where it has none.
@@ -150,6 +147,24 @@ class FieldColumn:
         for number in set(numbers):
             found[number] = SEVERAL.join(self.values(number))
         return [found[number] for number in numbers]
+
+
+class _Shifted(Sequence[int]):
+    """0, and then the whole numbers behind `first`."""
+
+    def __init__(self, first: int):
+        self._first = first
+
+    def __len__(self) -> int:
+        return 1 << 62
+
+    def __getitem__(self, number: int) -> int:
+        return number + self._first if number else 0
+
+
+def quick_table(values: np.ndarray) -> Sequence[int]:
+    """Whole numbers as Python's, by their place: a list is quicker, a large one takes memory."""
+    return values.tolist() if len(values) <= QUICK else memoryview(values)
 
 
 class DocumentFields(Mapping[str, str]):

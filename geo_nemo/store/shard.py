@@ -9,10 +9,12 @@ import numpy as np
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.mapped import mapped
 from geo_nemo.metadata.record import KEY_OF
-from geo_nemo.store.field_column import FieldColumn
+from geo_nemo.store.field_column import FieldColumn, quick_table
 from geo_nemo.store.manifest import ShardEntry, field_of
 from geo_nemo.store.paths import PathBlocks
 
+# A column of small numbers as they are; a year below 0, which no document has, is one of its own.
+_SAME = range(1 << 16)
 # Columns that are numbered within a shard.
 NUMBERED = ("country", "source", "host")
 
@@ -117,12 +119,17 @@ class Shard:
 
     def code(self, column: str, i: int) -> int:
         """One document's value in an integer column, as in the store; nothing else is read."""
-        return self._reader_of(column)(i)
+        code, of = self._coded(column)
+        return of[code(i)]
 
     def code_reader(self, columns: Sequence[str]) -> Callable[[int], Hashable]:
         """A function from a document's number in the shard to its values in integer columns."""
-        readers = [self._reader_of(column) for column in columns]
-        return readers[0] if len(readers) == 1 else lambda i: tuple([read(i) for read in readers])
+        pairs = [self._coded(column) for column in columns]
+        if len(pairs) == 1:
+            ((code, of),) = pairs
+            return lambda i: of[code(i)]
+        # One call a column: this is asked for every document that is trained on.
+        return lambda i: tuple([of[code(i)] for code, of in pairs])
 
     def codes(self, column: str) -> np.ndarray:
         """An integer column by its name, as in the store, [n]."""
@@ -131,14 +138,15 @@ class Shard:
         found = self.fields.get(column)
         return np.zeros(self.num_documents, np.uint8) if found is None else found.codes()
 
-    def _reader_of(self, column: str) -> Callable[[int], int]:
+    def _coded(self, column: str) -> tuple[Callable[[int], int], Sequence[int]]:
+        """What reads a document's code in the shard, and what such a code is in the store."""
         if column not in KEY_OF:
             found = self.fields.get(column)
-            return found.code_reader() if found is not None else lambda i: 0
+            return (lambda i: 0, (0,)) if found is None else (found.local.item, found.in_store())
         if column not in NUMBERED:
-            return getattr(self, column).item
-        code, number = getattr(self, f"{column}_code").item, getattr(self, f"{column}_map").item
-        return lambda i: number(code(i))
+            return getattr(self, column).item, _SAME
+        code = getattr(self, f"{column}_code")
+        return code.item, quick_table(getattr(self, f"{column}_map"))
 
     @property
     def cluster(self) -> np.ndarray:
