@@ -13,7 +13,7 @@ from data_prep.annotate.measures import MOST_TEXTS, Excerpt, excerpt
 from data_prep.annotate.origin import OriginRules
 from data_prep.annotate.outlets import load_outlets
 from data_prep.annotate.quality import qualities
-from data_prep.annotate.text import normal_line, normal_text
+from data_prep.annotate.text import MISSING, normal_line, normal_text
 from data_prep.annotate.urls import parse_url
 from data_prep.config import Annotate
 from data_prep.document import Document
@@ -162,8 +162,6 @@ def _version(package: str) -> str:
         return "none"
 
 
-# What writers of tables put for a value that is not there; `NA` and `na` are Namibia.
-_MISSING = frozenset(("nan", "NaN", "NAN", "<NA>", "None", "null", "NULL", "N/A", "n/a", "\\N"))
 _NO_DATES = (dict, list, tuple, set, bool, bytes)
 _TYPES = {
     dict: "an object", list: "a list", str: "a string", bool: "a truth value", int: "a number",
@@ -182,7 +180,7 @@ def _string(name: str, value: Any) -> str | None:
     if value is None:
         return None
     value = _text_value(name, value).strip()
-    if not value or value in _MISSING:
+    if not value or value in MISSING:
         return None
     # Names and codes are ASCII; the rest is rare enough to take the long way.
     if not (value.isascii() and value.isprintable()):
@@ -191,7 +189,7 @@ def _string(name: str, value: Any) -> str | None:
 
 
 def _title(text: str) -> str:
-    return "" if text in _MISSING else normal_line(text)
+    return "" if text in MISSING else normal_line(text)
 
 
 def _identifier(value: Any) -> str | None:

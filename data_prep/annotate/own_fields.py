@@ -1,7 +1,8 @@
 """Values of metadata fields of the user's own: text of one line, not too long, or missing.
 
-NaN, null and white space are missing. A category or text takes a number or truth value as text;
-what is no number or date is missing in a field of these types. What was changed is counted.
+NaN, null and white space are missing, and so is what writers of tables put in their place. A
+category or text takes a number or truth value as text; what is no number or date is missing in a
+field of these types. What was changed is counted.
 """
 
 import math
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data_prep.annotate.dates import find_date
-from data_prep.annotate.text import normal_line
+from data_prep.annotate.text import MISSING, normal_line
 from data_prep.read.fields import EXTRA
 from geo_nemo.store.field_column import SEVERAL
 from geo_nemo.store.manifest import FieldKind
@@ -100,7 +101,7 @@ class OwnFields:
             number = _number(value)
             return number if isinstance(number, tuple) else (number, ())
         if kind == "date":
-            if isinstance(value, str) and not value.strip():
+            if isinstance(value, str) and (not value.strip() or value in MISSING):
                 return _MISSING
             day = "" if isinstance(value, dict | list | bool) else find_date(value)[0]
             return (day, ()) if day else _UNUSABLE
@@ -112,6 +113,8 @@ class OwnFields:
         return self._text(value) if isinstance(value, str) else _UNUSABLE
 
     def _text(self, value: str) -> tuple[str | None, tuple[str, ...]]:
+        if value in MISSING:
+            return _MISSING
         # Only as much is looked at as can be kept, and some that white space may take.
         long = value[: 4 * self._most + 64]
         text = normal_line(long)
@@ -138,7 +141,7 @@ def _number(value: Any) -> str | tuple[None, tuple[str, ...]]:
     """A number as short as it can be written exactly; what to count where there is none."""
     if isinstance(value, str):
         value = value.strip()
-        if not value:
+        if not value or value in MISSING:
             return _MISSING
         if _WHOLE.match(value):
             value = int(value)
