@@ -57,7 +57,7 @@ class Ingest(Stage):
 
     def tasks(self) -> list[Task]:
         from data_prep.annotate import annotation_key
-        from data_prep.read import list_inputs
+        from data_prep.read import list_inputs, pieces
 
         settings = self.config.canonical("annotate", "clean", "shard_documents")
         others = {"task_bytes", "max_values"}
@@ -66,16 +66,25 @@ class Ingest(Stage):
         record_limits = self.config.limits.model_dump_json(exclude=others)
         base = (INGEST_VERSION, settings, record_limits, annotation_key(self.config.annotate))
         sources = self.config.input
-        files = [(sources.index(file.source), file) for file in list_inputs(sources)]
+        most = self.config.limits.task_bytes
+        files = [
+            (sources.index(file.source), piece)
+            for file in list_inputs(sources)
+            for piece in pieces(file, most)
+        ]
         tasks = []
         for number, group in enumerate(_groups(files, self.config.limits.task_bytes)):
-            identity = [f"{f.path} {f.size} {f.version} {sources[i].key}" for i, f in group]
+            identity = [
+                f"{f.path} {f.size} {f.version} {sources[i].key}"
+                + (f" {f.piece}" if f.piece else "")
+                for i, f in group
+            ]
             tasks.append(
                 Task(
                     id=f"{number:05d}",
                     key=task_key(*base, *identity),
-                    size=sum(file.size for _, file in group),
-                    payload={"files": [[i, f.path, f.size, f.version] for i, f in group]},
+                    size=sum(_bytes(file) for _, file in group),
+                    payload={"files": [_entry(i, f) for i, f in group]},
                 )
             )
         return tasks
@@ -93,13 +102,12 @@ class Ingest(Stage):
         account = _Account(self.config.clean.samples_per_reason)
         done = 0
         try:
-            for index, path, size, version in task.payload["files"]:
+            for index, path, size, version, *piece in task.payload["files"]:
                 source = self.config.input[index]
                 constants = constant_fields(source)
-                reader = open_reader(
-                    InputFile(path=path, size=size, version=version, source=source),
-                    self.config.limits,
-                )
+                file = InputFile(path, size, version, source, tuple(piece) or None)
+                reader = open_reader(file, self.config.limits)
+                path += f" from byte {piece[1]}" if piece else ""
                 before = account.read
                 for count, record in enumerate(reader):
                     if count % REPORT_RECORDS == 0:
@@ -123,7 +131,7 @@ class Ingest(Stage):
                     account.keep(document)
                     writer.add(document)
                 account.finish_file(path, shown_name(path, source.path), reader)
-                done += size
+                done += _bytes(file)
             parts = writer.close()
         except BaseException:
             writer.abandon()
@@ -287,14 +295,24 @@ def shown_name(path: str, given: str) -> str:
     return shown(below or path.rpartition("/")[2])
 
 
+def _entry(index: int, file: Any) -> list[Any]:
+    """A file, or a piece of one, as JSON that a task keeps."""
+    return [index, file.path, file.size, file.version, *(file.piece or ())]
+
+
+def _bytes(file: Any) -> int:
+    """Of a file or piece."""
+    return file.piece[2] - file.piece[1] if file.piece else file.size
+
+
 def _groups(files: list, limit: int) -> Iterator[list]:
     """Consecutive files until they hold `limit` bytes."""
     group, size = [], 0
     for index, file in files:
-        if group and size + file.size > limit:
+        if group and size + _bytes(file) > limit:
             yield group
             group, size = [], 0
         group.append((index, file))
-        size += file.size
+        size += _bytes(file)
     if group:
         yield group

@@ -141,18 +141,19 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
     from data_prep.read import InputFile, open_reader
 
     files = [file for task in tasks for file in task.payload["files"]]
-    chosen = {files[i * (len(files) - 1) // (SAMPLE_FILES - 1)][1]: i for i in range(SAMPLE_FILES)}
+    places = {i * (len(files) - 1) // (SAMPLE_FILES - 1) for i in range(SAMPLE_FILES)}
+    chosen = [files[place] for place in sorted(places)]
     annotator, cleaner = Annotator(config.annotate), Cleaner(config.clean)
     own, seen = OwnFields(config.kinds, config.limits.max_value_bytes), ()
     texts: list[str] = []
     records = kept = read_bytes = record_bytes = text_bytes = 0
     seconds = 0.0
-    for index, path, size, version in files:
-        if path not in chosen:
-            continue
+    for index, path, size, version, *piece in chosen:
         source = config.input[index]
         constants = constant_fields(source)
-        reader = open_reader(InputFile(path, size, version, source), config.limits)
+        reader = open_reader(
+            InputFile(path, size, version, source, tuple(piece) or None), config.limits
+        )
         begin = time.process_time()
         for record in islice(iter(reader), SAMPLE_RECORDS):
             records += 1
@@ -175,8 +176,9 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
         record_bytes += reader.text_bytes
     if not kept:
         raise UserError(
-            f"none of the first {records} records of {', '.join(chosen)} can be used; a run tells "
-            "why, record by record"
+            f"none of the first {records} records of "
+            f"{', '.join(dict.fromkeys(file[1] for file in chosen))} can be used; a run tells why, "
+            "record by record"
         )
     return Sample(
         records=records,

@@ -86,7 +86,7 @@ def gather(config: Prep) -> CardData:
         examples=_examples(profiles),
         inputs=inputs,
         **_unplaced(config),
-        lost=tuple(LostFile(**entry) for counts in ingested for entry in counts.get("lost", ())),
+        lost=_lost(ingested),
         notes=tuple(FileNote(**entry) for counts in ingested for entry in counts.get("notes", ())),
         fields=field_facts(config, Path(config.output) / STORE_FOLDER, ingested),
         settings=settings,
@@ -144,6 +144,12 @@ def _hosts(profile: Profile) -> Counter[str]:
 def _most(hosts: Counter[str]) -> tuple[HostCount, ...]:
     most = heapq.nsmallest(MOST_HOSTS, hosts.items(), key=lambda entry: (-entry[1], entry[0]))
     return tuple(HostCount(host=host, documents=documents) for host, documents in most)
+
+
+def _lost(ingested: list[dict[str, Any]]) -> tuple[LostFile, ...]:
+    """Files that are lost; one whose pieces all are is one."""
+    found = (LostFile(**entry) for counts in ingested for entry in counts.get("lost", ()))
+    return tuple(dict.fromkeys(found))
 
 
 def _unplaced(config: Prep) -> dict[str, Any]:

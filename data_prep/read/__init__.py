@@ -7,7 +7,17 @@
 """
 
 from data_prep.read.files import list_files, list_inputs
+from data_prep.read.pieces import pieces
 from data_prep.read.reader import open_reader
 from data_prep.read.record import Bad, InputFile, Raw, RecordReader
 
-__all__ = ["Bad", "InputFile", "Raw", "RecordReader", "list_files", "list_inputs", "open_reader"]
+__all__ = [
+    "Bad",
+    "InputFile",
+    "Raw",
+    "RecordReader",
+    "list_files",
+    "list_inputs",
+    "open_reader",
+    "pieces",
+]

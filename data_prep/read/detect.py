@@ -56,6 +56,17 @@ def detect(stream: Unpacked, name: str) -> Format:
     )
 
 
+def detect_bytes(head: bytes, name: str) -> str:
+    """The format of a file that is not compressed, by its first bytes or its name; or empty."""
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(b"WARC/"):
+        return "warc"
+    by_name = format_of_name(name)
+    known = by_name not in ("", "unknown")
+    return by_name if known else "jsonl" if head.lstrip(b" \t\r\n").startswith(b"{") else ""
+
+
 def refuse_foreign(stream: Unpacked) -> None:
     """Raise DamagedError where the first bytes are of a format that is not read."""
     head = stream.peek(HEAD_BYTES)

@@ -27,11 +27,19 @@ _ERRORS = (OSError, pa.ArrowException, UnicodeDecodeError, ValueError, OverflowE
 
 
 def read_parquet(
-    source: ByteSource, fields: Fields, limits: Limits, count: list[int]
+    source: ByteSource,
+    size: int,
+    span: tuple[int, int],
+    fields: Fields,
+    limits: Limits,
+    count: list[int],
 ) -> Iterator[Raw | Bad]:
-    """The rows of a file. count[0]: bytes of the values given out."""
+    """The rows of a file of `size` bytes, of the row groups that begin within `span`.
+
+    count[0]: bytes of the values given out.
+    """
     raw = source.seekable()
-    groups = read_groups(raw, source.size)
+    groups = read_groups(raw, size)
     try:
         file = pq.ParquetFile(
             pa.PythonFile(raw, mode="r"), pre_buffer=False, buffer_size=BUFFER_BYTES,
@@ -40,7 +48,7 @@ def read_parquet(
         schema = file.schema_arrow
     except _ERRORS as error:
         raise DamagedError("damaged_file", one_line(error)) from None
-    columns = Columns(schema, fields, limits, source.size)
+    columns = Columns(schema, fields, limits, size)
     if not any(group.rows for group in groups):
         raise DamagedError("empty_file", "the file holds no rows")
     # Only the leaves that are read: of a struct, not the others.
@@ -48,6 +56,9 @@ def read_parquet(
     before = 0
     total = sum(group.size for group in groups) or 1
     for number, group in enumerate(groups):
+        if not span[0] <= _start(group) < span[1]:
+            before += group.rows
+            continue
         done = 0
         try:
             rows = _rows_at_once(raw, group, wanted, limits)
@@ -62,8 +73,12 @@ def read_parquet(
             detail = _of_group(number, group, one_line(error))
             yield Bad(before + done + 1, "damaged_file", detail)
         before += group.rows
-        source.progress += source.size * group.size // total
+        source.progress += size * group.size // total
     file.close()
+
+
+def _start(group: Group) -> int:
+    return min((chunk.start for chunk in group.chunks), default=0)
 
 
 def _rows_at_once(raw: BinaryIO, group: Group, wanted: list[str], limits: Limits) -> int:

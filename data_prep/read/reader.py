@@ -58,6 +58,11 @@ class FileReader:
     def _records(self, source: ByteSource) -> Iterator[Raw | Bad]:
         limits = self.limits
         fields = self.fields = Fields(self.file.source.fields)
+        piece = self.file.piece
+        if piece and piece[0] == "groups":
+            return self._row_groups(source, fields)
+        if piece and not source.size:
+            return iter(())
         stream = Unpacked(source, limits)
         self._text_bytes = lambda: stream.text_bytes
         if not stream.peek(1):
@@ -83,14 +88,19 @@ class FileReader:
 
             return read_warc(stream, fields, limits, kinds)
         if kind == "parquet":
-            from data_prep.read.parquet import read_parquet
-
-            count = [0]
-            self._text_bytes = lambda: count[0]
-            return read_parquet(source, fields, limits, count)
+            return self._row_groups(source, fields)
         from data_prep.read.arrow import read_arrow
 
         return read_arrow(stream, fields, limits, source)
+
+    def _row_groups(self, source: ByteSource, fields: Fields) -> Iterator[Raw | Bad]:
+        from data_prep.read.parquet import read_parquet
+
+        count = [0]
+        self._text_bytes = lambda: count[0]
+        piece = self.file.piece
+        span = piece[1:] if piece else (0, self.file.size)
+        return read_parquet(source, self.file.size, span, fields, self.limits, count)
 
     def _lines(self, kind: str, stream: Unpacked, fields: Fields) -> Iterator[Raw | Bad]:
         from data_prep.read.encoding import as_utf8

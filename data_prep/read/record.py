@@ -15,6 +15,8 @@ EXCERPT_BYTES = 300
 class InputFile:
     """One file of a source, as it was when it was listed.
 
+    piece: how it is cut, and the first byte and the one behind the last, of one of its pieces;
+        see data_prep.read.pieces.
     size: bytes of the file itself. version: time of its last change, mtime_ns here and seconds on
     `s3://`; a file that has another when it is read is a UserError.
     """
@@ -23,6 +25,7 @@ class InputFile:
     size: int
     version: str
     source: Source
+    piece: tuple[str, int, int] | None = None
 
 
 class Raw(NamedTuple):

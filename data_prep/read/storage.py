@@ -17,13 +17,13 @@ READ_BYTES = 1 << 18
 class ByteSource(ABC):
     """Bytes of a file in order. `close` must be called; `finish` makes sure of the whole.
 
-    name: how messages call the file. size: its bytes when it was opened.
+    name: how messages call the file. size: bytes to read. whole: of the file when it was opened.
     progress: bytes of it that were used so far, where it is sought in.
     """
 
     def __init__(self, name: str, size: int):
         self.name = name
-        self.size = size
+        self.size = self.whole = size
         self.bytes_read = 0
         self.progress = 0
         self._hash = xxhash.xxh3_128()
@@ -85,7 +85,7 @@ class ByteSource(ABC):
 
 
 class LocalFile(ByteSource):
-    """A regular file of this machine."""
+    """A regular file of this machine, or a piece of one: then `size` is the piece's."""
 
     def __init__(self, path: str, listed: InputFile | None = None):
         name = shown(path)
@@ -97,15 +97,27 @@ class LocalFile(ByteSource):
         self._path = path
         self._offset = 0
         self._opened = os.fstat(self._fd)
+        self._stop: int | None = None  # of a file as a whole, where the system ends it
         super().__init__(name, self._opened.st_size)
         try:
             if (kind := kind_of(self._opened.st_mode)) != FILE:
                 raise UserError(f"{name} is {kind}, not a file of records")
             if listed and (listed.size, listed.version) != (self.size, version_of(self._opened)):
                 raise UserError(f"{name} changed since it was listed: run again")
+            if listed and listed.piece:
+                self._cut(listed.piece)
         except UserError:
             self.close()
             raise
+
+    def _cut(self, piece: tuple[str, int, int]) -> None:
+        from data_prep.read.pieces import borders
+
+        try:
+            self._offset, self._stop = borders(self._fd, self.whole, piece)
+        except OSError as error:
+            raise self.failed(error) from None
+        self.size = self._stop - self._offset
 
     def seekable(self) -> BinaryIO:
         return SeekableFile(self._fd, self)
@@ -117,7 +129,8 @@ class LocalFile(ByteSource):
 
     def _read(self) -> bytes:
         # Not where the descriptor stands: a seekable file over it moves that.
-        data = os.pread(self._fd, READ_BYTES, self._offset)
+        most = READ_BYTES if self._stop is None else min(READ_BYTES, self._stop - self._offset)
+        data = os.pread(self._fd, most, self._offset)
         self._offset += len(data)
         return data
 
@@ -135,7 +148,7 @@ class SeekableFile(io.FileIO):
 
     def read(self, size: int = -1) -> bytes:
         # A damaged file may ask for 2 GiB, which would be allocated before it is read.
-        left = max(self._source.size - self.tell(), 0)
+        left = max(self._source.whole - self.tell(), 0)
         try:
             return super().read(min(size, left) if size >= 0 else left)
         except OSError as error:
