@@ -9,6 +9,7 @@
 #   make test-nemo                 those of NeMo 2, NeMo-Run and Megatron-Bridge, in .venv-nemo
 #   make test-loggers              W&B, MLflow, TensorBoard, Prometheus: newest and oldest, for real
 #   make test-megatron             make test with MEGATRON=0.19.2; 0.17 and later need Python 3.12
+#   make test-mutants              faults planted in the code that decides what is trained: hours
 #   make test-kills                100 SIGKILLs over one run, 15 minutes; KILLS=10 is a taste of it
 #
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the small CPU build of torch from PyTorch's
@@ -20,6 +21,8 @@ TORCH_INDEX ?=
 TEST_WORKERS ?= 2
 # SIGKILLs of test-kills.
 KILLS ?= 100
+# Planted faults of test-mutants, by name; mutants/ keeps what was found, and a part goes on from it.
+MUTANTS ?=
 # Megatron-Core of test-megatron, instead of the one of constraints.txt.
 MEGATRON ?= 0.19.2
 OUT ?= $(if $(CORPUS),runs/demo-$(basename $(basename $(notdir $(subst $(space),-,$(CORPUS))))),runs/demo)
@@ -30,7 +33,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-kills test-megatron test-slurm test-loggers test-image test-nemo test-gpu lint clean
+.PHONY: help setup demo test test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-image test-nemo test-gpu lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -63,6 +66,12 @@ test-megatron: setup
 	@$(PIP) install --no-deps --upgrade --target ".venv/megatron-$(MEGATRON)" \
 	  megatron-core==$(MEGATRON)
 	@PYTHONPATH="$(CURDIR)/.venv/megatron-$(MEGATRON)" $(MAKE) --no-print-directory test
+
+# Those that no test notices are explained in tests/mutants.md.
+test-mutants: setup
+	@$(PIP) install 'mutmut==3.8.1'
+	@OMP_NUM_THREADS=1 .venv/bin/mutmut run --max-children $(TEST_WORKERS) $(MUTANTS)
+	@.venv/bin/mutmut results
 
 test-kills: setup
 	@GEO_NEMO_SLOW_TESTS=1 GEO_NEMO_KILLS=$(KILLS) OMP_NUM_THREADS=1 \

@@ -128,7 +128,7 @@ class Ingest(Stage):
                         continue
                     if own.counts:
                         document.fields = own.of(fields)
-                    account.keep(document)
+                    account.keep(document, fields.get("extractor"))
                     writer.add(document)
                 account.finish_file(path, shown_name(path, source.path), reader)
                 done += _bytes(file)
@@ -209,14 +209,17 @@ class _Account:
         self.sources: list[dict[str, Any]] = []
         self.seen: tuple[str, ...] = ()
         self.unplaced = Unplaced()
+        self.extractors: Counter[str] = Counter()
         self.lost: list[dict[str, Any]] = []
         self.notes: list[dict[str, Any]] = []
         self._limit = samples_per_reason
         # Highest hash first: heaps of the samples with the lowest, by reason.
         self._samples: dict[str, list[tuple[int, int, bytes]]] = {}
 
-    def keep(self, document: Any) -> None:
+    def keep(self, document: Any, extractor: str | None = None) -> None:
         self.kept += 1
+        if extractor is not None:
+            self.extractors[extractor] += 1
         self.evidence[document.evidence] += 1
         if document.country == UNKNOWN:
             size = len(document.text.encode())
@@ -282,6 +285,7 @@ class _Account:
             "evidence": dict(sorted(self.evidence.items())),
             "countries": dict(sorted(self.countries.items())),
             "sources": self.sources,
+            "extractors": dict(sorted(self.extractors.items())),
             "lost": self.lost,
             "notes": self.notes,
         }

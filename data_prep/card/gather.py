@@ -85,6 +85,7 @@ def gather(config: Prep) -> CardData:
         tokenizer=None if manifest is None else _tokenizer(manifest),
         examples=_examples(profiles),
         inputs=inputs,
+        extractors=dict(_summed(counts.get("extractors", {}) for counts in ingested)),
         **_unplaced(config),
         lost=_lost(ingested),
         notes=tuple(FileNote(**entry) for counts in ingested for entry in counts.get("notes", ())),

@@ -80,6 +80,9 @@ def to_markdown(data: CardData) -> str:
              for h in data.hosts],
         ),
         f"Of {plural(data.distinct_hosts, 'host')}.",
+        _counts(("text of web pages by", "documents"), data.extractors, data)
+        if data.extractors
+        else "",
         _unplaced(data),
         "## Copies",
         _clusters(data),

@@ -100,6 +100,7 @@ def to_html(data: CardData) -> str:
             for name, field in data.fields.items()
         ],
         field_notes=field_notes(data),
+        extractors=figures.bars(data.extractors),
         hosts=_hosts(data),
         host_share=share(sum(h.documents for h in data.hosts), data.documents),
         evidence=figures.bars(total(data, "evidence")),

@@ -9,6 +9,7 @@ from data_prep.clean.statistics import TextStatistics
 from data_prep.config import Clean
 from data_prep.document import Document
 from data_prep.quarantine import Rejected
+from data_prep.titles import without_title
 
 
 class Cleaner:
@@ -16,6 +17,7 @@ class Cleaner:
 
     def __init__(self, clean: Clean):
         self._now_masks = clean.now_masks
+        self._cuts_title = clean.repeated_title == "cut"
         self._sets = chosen_rules(clean)
         self._masked = tuple(dict.fromkeys(clean.pii))
         self._masks = [MASKS[kind] for kind in self._masked]
@@ -28,6 +30,8 @@ class Cleaner:
         in the title too. Quality and language stay those of the text as it came.
         """
         text = self._without_gaps(document.text)
+        if self._cuts_title:
+            text = without_title(text, document.title)
         text = self._by_rules(text)
         for mask in self._masks:
             text = mask(text)

@@ -18,6 +18,8 @@ class Clean(Section):
     pii: kinds to mask in the text: e-mail addresses, IP addresses, phone numbers.
     now_masks: what to do with NOW's `@ @ @ @ @ @ @ @ @ @` (10 of 200 words withheld): `keep` them,
         `cut` the text at each of them and keep its longest piece, or `drop` the document.
+    repeated_title: `cut` a title that stands again in the text's first lines, with the byline or
+        caption below it; web pages are read without it.
     samples_per_reason: dropped records kept for reading, of a reason and a task.
     """
 
@@ -27,4 +29,5 @@ class Clean(Section):
     except_rules: tuple[str, ...] = ()
     pii: tuple[Literal["email", "ip", "phone"], ...] = ()
     now_masks: Literal["keep", "cut", "drop"] = "keep"
+    repeated_title: Literal["keep", "cut"] = "keep"
     samples_per_reason: Annotated[int, Field(ge=0, le=10_000)] = 100

@@ -5,8 +5,8 @@ ends this process and not the preparation. On stdin: the length of a response in
 the response; on stdout: the same way, JSON of what was found. Arguments: bytes that a page may
 have, and CPU seconds that it may take.
 
-The text is resiliparse's main content; its parser takes time that grows with the square of how deep
-elements stand in each other, hence the limit of time.
+data_prep.read.main_text finds the text. Resiliparse's parser takes time that grows with the square
+of how deep elements stand in each other, hence the limit of time.
 """
 
 import re
@@ -17,11 +17,11 @@ import sys
 from email.utils import parsedate_to_datetime
 
 import orjson
-from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 from resiliparse.parse.html import HTMLTree
 
 from data_prep.read.http import BodyError, decode_body, split_response
+from data_prep.read.main_text import LINKED_DATA, main_text
 
 MEMORY_BYTES = 4 << 30
 HEADER_BYTES = 32 << 10
@@ -35,7 +35,6 @@ _DATE_SELECTORS = (
 )  # fmt: skip
 _ADDRESSES = (('link[rel="canonical"]', "href"), ('meta[property="og:url"]', "content"))
 MAX_ADDRESS = 4096
-_LINKED_DATA = 'script[type="application/ld+json"]'
 _PUBLISHED = re.compile(r'"datePublished"\s*:\s*"([^"]{8,40})"')
 _DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
@@ -76,13 +75,12 @@ def extract(response: bytes, most: int) -> dict[str, str]:
     if not content_type and not _PAGE.match(body):
         return {"error": "no Content-Type, and no HTML", "reason": "no_html_page"}
     tree = HTMLTree.parse(decode(body, content_type))
-    text = extract_plain_text(
-        tree, main_content=True, list_bullets=False, alt_texts=False, comments=False,
-        post_meta=False,
-    )  # fmt: skip
+    text, extractor = main_text(tree)
+    heading = _first_text(tree, "h1")
     return {
         "text": _sound(text), "title": _sound(_title(tree)), "date": _date(tree),
-        "canonical": _sound(_canonical(tree)),
+        "canonical": _sound(_canonical(tree)), "site": _sound(_site(tree)),
+        "heading": _sound(heading), "extractor": extractor,
     }  # fmt: skip
 
 
@@ -108,6 +106,19 @@ def _title(tree: HTMLTree) -> str:
     return " ".join((title or tree.title or "").split())
 
 
+def _site(tree: HTMLTree) -> str:
+    for name in ('meta[property="og:site_name"]', 'meta[name="application-name"]'):
+        node = tree.head and tree.head.query_selector(name)
+        if node and (found := (node.getattr("content") or "").strip()):
+            return found[:100]
+    return ""
+
+
+def _first_text(tree: HTMLTree, name: str) -> str:
+    nodes = tree.body.get_elements_by_tag_name(name) if tree.body else ()
+    return " ".join((nodes[0].text or "").split())[:300] if len(nodes) == 1 else ""
+
+
 def _canonical(tree: HTMLTree) -> str:
     """The page's own address, where it names one in full."""
     for selector, name in _ADDRESSES:
@@ -126,7 +137,7 @@ def _date(tree: HTMLTree) -> str:
             found = node.getattr("content") or node.getattr("datetime") or ""
             if day := _day(found):
                 return day
-    for node in root.query_selector_all(_LINKED_DATA)[:5]:
+    for node in root.query_selector_all(LINKED_DATA)[:5]:
         if (found := _PUBLISHED.search(node.text or "")) and (day := _day(found[1])):
             return day
     return ""

@@ -19,6 +19,7 @@ from data_prep.read.html import extractor
 from data_prep.read.http import read_fields, split_response
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
+from data_prep.titles import without_site, without_title
 
 MAX_HEADER_BYTES = 32 << 10
 _START = b"WARC/"
@@ -111,6 +112,10 @@ def _document(
         if "error" in page:
             return Bad(number, page.get("reason", "no_main_text"), page["error"], head)
         own = page.pop("canonical", "")
+        named = {name: page.pop(name, "") for name in ("site", "heading")}
+        host = own_address(found["url"], own).partition("://")[2].partition("/")[0]
+        page["title"] = without_site(page["title"], host=host, **named)
+        page["text"] = without_title(page["text"], page["title"] or named["heading"])
         found |= {name: value for name, value in page.items() if value or name == "text"}
         found["url"] = own_address(found["url"], own)
     found |= {ours: fields.get(name) or http.get(name, "") for ours, name in extra.items()}

@@ -164,6 +164,8 @@ class MetadataPolicy(Section):
         }
         if self.has_own_text:  # which is always whole
             values["cut"] = _default("cut")
+        if isinstance(self.template, Template) and not self.template.control:
+            del values["template"]["control"]
         return {k: v for k, v in values.items() if k not in _LATER or v != _default(k)}
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Discriminator, Tag, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from geo_nemo.config.section import Section
 
@@ -15,8 +15,10 @@ class Template(Section):
 
     line: of a metadata field, from its label and value. between: lines. after: the last line.
     title: ends in a blank line, `{title}\n\n`, as stores keep titles. body: ends with `{body}`.
-        What stands in front of either is a label, and out of the loss; it ends in one space or a
-        line end.
+        What stands in front of either is a label, and out of the loss; it ends in one space, a line
+        end or a control token.
+    control: control tokens of the vocabulary by name, as `<|meta|>`: in the texts above they are
+        these tokens, everywhere else their letters.
     """
 
     line: str = "{label}: {value}"
@@ -24,8 +26,9 @@ class Template(Section):
     after: str = "\n\n"
     title: str = "TITLE: {title}\n\n"
     body: str = "CONTENT: {body}"
+    control: Annotated[tuple[str, ...], Field(max_length=32)] = ()
 
-    @field_validator("*", mode="before")
+    @field_validator("line", "between", "after", "title", "body", mode="before")
     @classmethod
     def _line_ends(cls, value: Any) -> Any:
         r"""`\n` of a command line, which Hydra leaves as two characters."""
@@ -33,6 +36,14 @@ class Template(Section):
 
     @model_validator(mode="after")
     def _can_be_cut(self):
+        for name in self.control:
+            if not name.strip() or any(name in other for other in self.control if other != name):
+                raise ValueError(f"control names {name!r}, which is empty or a part of another")
+            if not any(name in text for text in self.texts):
+                raise ValueError(f"control names {name}, which no text of the template holds")
+        begin = {self.label(name).startswith(self.control or "\0") for name in ("title", "body")}
+        if len(begin) > 1:
+            raise ValueError("title and body must both begin with a control token, or neither")
         if self.line.count(VALUE) != 1 or "\n" in self.line or self.line.count(LABEL) > 1:
             raise ValueError(f"line {self.line!r} is one line with {VALUE} in it, as {_LINE!r}")
         for name in ("between", "after"):
@@ -44,12 +55,17 @@ class Template(Section):
             raise ValueError(f"body {self.body!r} must end with {BODY}")
         for name in ("title", "body"):
             label = self.label(name)
-            if label and (not label.endswith(("\n", " ")) or label.endswith("  ")):
+            if label and (not label.endswith(("\n", " ", *self.control)) or label.endswith("  ")):
                 raise ValueError(
                     f"{name}: its label {label!r} must end in one space or a line end, else a "
                     f"tokenizer may join it to the text"
                 )
         return self
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that a template writes around values and texts."""
+        return self.line, self.between, self.after, self.title, self.body
 
     def label(self, name: str) -> str:
         """What stands before the title or the body."""

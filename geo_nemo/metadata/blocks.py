@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo_nemo.config.template import LABEL, VALUE, Template
+from geo_nemo.metadata.control import starts_marked, without_marks
 from geo_nemo.metadata.fields import Line
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.metadata.seams import BEGINNING, WORD, Seams
+from geo_nemo.metadata.seams import BEGINNING, NOTHING, WORD, Seams
 
 if TYPE_CHECKING:
     from geo_nemo.metadata.tokenizer import Tokenizer
@@ -47,6 +48,8 @@ class PartBlocks:
         value = line.value(record)
         if value is None:
             return None
+        if self._template.control:
+            value = without_marks(value)
         # Not str.format: a label or value may hold braces.
         before, _, after = self._template.line.partition(VALUE)
         shown = f"{before.replace(LABEL, line.label)}{value}{after.replace(LABEL, line.label)}"
@@ -70,16 +73,27 @@ class PartBlocks:
 class WholeBlocks(PartBlocks):
     """Lines whose ids, joined, are those of the whole text.
 
-    Behind the text, what stands between the two belongs to the text: see `Seams.splice`.
+    right: what follows the block. Behind the text, what stands between the two belongs to the text:
+    see `Seams.splice_before`.
     """
 
-    def __init__(self, template: Template, tokenizer: Tokenizer, appends: bool, seams: Seams):
+    def __init__(
+        self,
+        template: Template,
+        tokenizer: Tokenizer,
+        appends: bool,
+        seams: Seams,
+        right: str,
+    ):
         self._seams = seams
+        self._right = right
+        # What a line begins with, as far as what stands before it is concerned.
+        self.first = NOTHING if starts_marked(template.line) else WORD
         super().__init__(template, tokenizer, appends)
         # What may follow a line, and its ids there.
         self._behind = [
-            (tail + WORD, self._cut(WORD, tail + WORD))
-            for tail in {template.between, template.after}
+            (tail, self._cut(WORD, tail))
+            for tail in {template.between + self.first, template.after + right}
         ]
         self._left = {True: BEGINNING, False: WORD}
         self._head = {left: seams.head(left) for left in (BEGINNING, WORD, template.after)}
@@ -87,10 +101,14 @@ class WholeBlocks(PartBlocks):
             self._left[True] = template.after
             self.separator = NO_TOKENS
         else:
-            self.separator = seams.between(WORD, template.after, WORD)
-        ids = tokenizer.encode(WORD + template.after + WORD)
+            self.separator = seams.between(WORD, template.after, right)
+        ids = tokenizer.encode(WORD + template.after + right)
         self._can_join = all(found is not None for _, found in self._behind) and (
-            appends or len(ids) == 2 * len(tokenizer.encode(WORD)) + len(self.separator)
+            appends
+            or (
+                ids[: len(self._head[WORD])] == self._head[WORD]
+                and len(ids) == len(self._head[WORD]) + len(self.separator) + seams.size(right)
+            )
         )
         self._whole = lru_cache(CACHED_VALUES)(self._tokenised)
         self._closed_line = lru_cache(CACHED_VALUES)(self._closed)
@@ -139,7 +157,7 @@ class WholeBlocks(PartBlocks):
         """A block as a whole."""
         if self._appends:
             return self._seams.behind(self._template.after, lines)
-        return self._seams.between(BEGINNING, lines + self._template.after, WORD)
+        return self._seams.between(BEGINNING, lines + self._template.after, self._right)
 
     def _cut(self, left: str, text: str) -> list[int] | None:
         """Ids of `text` behind `left`; None where the vocabulary joins the two."""

@@ -20,9 +20,18 @@ import numpy as np
 
 from geo_nemo.config.schema import MetadataPolicy
 from geo_nemo.metadata.blocks import NO_TOKENS, PartBlocks, WholeBlocks
+from geo_nemo.metadata.control import Controlled, ends_marked, starts_marked
 from geo_nemo.metadata.fields import Line, lines_of
 from geo_nemo.metadata.record import Kind, MetadataRecord
-from geo_nemo.metadata.seams import BEGINNING, BLANK_LINE, SPACED_WORD, WORD, Seams, Spliced
+from geo_nemo.metadata.seams import (
+    BEGINNING,
+    BLANK_LINE,
+    NOTHING,
+    SPACED_WORD,
+    WORD,
+    Seams,
+    Spliced,
+)
 from geo_nemo.metadata.seams import LABEL as LABELLED
 
 if TYPE_CHECKING:
@@ -96,10 +105,17 @@ class Composer:
         self.lines = lines_of(policy)
         self._appends = policy.position == "append"
         self.exact = policy.is_whole
-        template = self._template = policy.text
+        template = policy.text
+        self._shown = None
+        if template.control:
+            controlled = tokenizer = Controlled(tokenizer, template)
+            template, self._shown = controlled.template, controlled.shown
+        self._template = template
         if self.exact:
             self.seams = Seams(tokenizer)
-            self._blocks = WholeBlocks(template, tokenizer, self._appends, self.seams)
+            # What begins the text behind a blank line: a word, or a control token.
+            self._next = NOTHING if starts_marked(template.label("body")) else WORD
+            self._blocks = WholeBlocks(template, tokenizer, self._appends, self.seams, self._next)
             self._left_of = {name: self._lefts(name) for name in ("title", "body")}
             self._title_labels = self._labels("title")
             self._content_labels = self._labels("body")
@@ -176,10 +192,10 @@ class Composer:
         block = "" if record is None else "".join(self.block_texts(record, fields))
         title = self._template.label("title") + title if title else ""
         text = title + self._template.label("body") + body
-        if not block:
-            return text
-        after = self._template.after
-        return text + after + block if self._appends else block + after + text
+        if block:
+            after = self._template.after
+            text = text + after + block if self._appends else block + after + text
+        return self._shown(text) if self._shown else text
 
     def texts(
         self,
@@ -208,11 +224,11 @@ class Composer:
         titled, before = len(title_ids) > 0, opened and not self._appends
         body_left = left_of["body"][before or titled]
         body = (
-            seams.splice_before(body_ids, body_left, self._template.after)
+            seams.splice_before(body_ids, body_left, self._template.after, self._blocks.first)
             if opened and self._appends
             else seams.splice(body_ids, body_left, closed=False)
         )
-        return seams.splice(title_ids, left_of["title"][before], closed=True), body
+        return seams.splice(title_ids, left_of["title"][before], self._next == WORD), body
 
     def title_label(self, opened: bool = True) -> np.ndarray:
         """Ids of the label of a title. opened: the document has metadata."""
@@ -254,12 +270,14 @@ class Composer:
         label = self._template.label(name)
         if label.endswith(" "):
             return LABELLED, LABELLED
+        if ends_marked(label):
+            return BEGINNING, BEGINNING
         return BLANK_LINE if label else BEGINNING, BLANK_LINE
 
     def _labels(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Ids of a label that begins the document, and of one behind a blank line."""
         label = self._template.label(name)
-        right = SPACED_WORD if label.endswith(" ") else WORD
+        right = SPACED_WORD if label.endswith(" ") else NOTHING if ends_marked(label) else WORD
         text = label.removesuffix(" ")
         if not text:
             return NO_TOKENS, NO_TOKENS
@@ -267,7 +285,11 @@ class Composer:
 
     def _reads_texts(self) -> bool:
         """Whether the stored ids of some text do not serve as they are."""
-        lefts = [(left, name == "title") for name, pair in self._left_of.items() for left in pair]
+        lefts = [
+            (left, name == "title" and self._next == WORD)
+            for name, pair in self._left_of.items()
+            for left in pair
+        ]
         shown = self._appends and bool(self.lines)
         return shown or not all(self.seams.serves(*left) for left in lefts)
 

@@ -22,7 +22,7 @@ CACHED = 65_536
 # What stands around a part while it is tokenised: the beginning of the document, a blank line, or a
 # label that ends in a space, which then belongs to the text.
 BEGINNING, BLANK_LINE, LABEL = "", "\n\n", "x"
-WORD, SPACED_WORD = "A", " A"
+WORD, SPACED_WORD, NOTHING = "A", " A", ""
 # Texts that begin and end with characters of all kinds that vocabularies treat apart.
 _PROBES = (
     "word", "Word it", "7", "25 men", ".", "end.", "yes!", "(so)", ") x", "\u201cQuoted\u201d",
@@ -115,6 +115,10 @@ class Seams:
         """Whether stored ids of titles (`closed`) or bodies are those behind `left` as they are."""
         return self._serves[left, closed]
 
+    def size(self, right: str) -> int:
+        """Tokens of what follows a part."""
+        return len(self._right.get(right, []))
+
     def behind(self, left: str, text: str) -> np.ndarray:
         """Ids of `text` behind `left` and at the end of the document; int32, read-only."""
         head, ids = self.head(left), self._tokenizer.encode(left + text)
@@ -156,16 +160,16 @@ class Seams:
             return Spliced(front, number, number, _NOTHING)
         return Spliced(self._front_of(tuple(some[:start]), left), start, number, _NOTHING)
 
-    def splice_before(self, ids: np.ndarray, left: str, after: str) -> Spliced:
-        """A stored body behind `left`; what stands between it and a word becomes its end."""
+    def splice_before(self, ids: np.ndarray, left: str, after: str, right: str) -> Spliced:
+        """A stored body behind `left`; what stands between it and `right` becomes its end."""
         front = self.splice(ids, left, closed=False)
         number = len(ids)
         stop = self._last_word(ids.tolist())
         if stop > front.start:
-            back = self._back_of(tuple(ids[stop:].tolist()), after)
+            back = self._back_of(tuple(ids[stop:].tolist()), after, right)
             return Spliced(front.front, front.start, stop, back)
         text = self._text_of(ids.tolist(), left) if number else ""
-        return Spliced(self._between(left, text + after, WORD), number, number, _NOTHING)
+        return Spliced(self._between(left, text + after, right), number, number, _NOTHING)
 
     def _second_word(self, ids: list[int]) -> int | None:
         """The first place, behind a visible token, where a word starts."""
@@ -189,11 +193,11 @@ class Seams:
     def _encode_front(self, ids: tuple[int, ...], left: str) -> np.ndarray:
         return self._front(ids, left, "")
 
-    def _encode_back(self, ids: tuple[int, ...], after: str = "") -> np.ndarray:
+    def _encode_back(self, ids: tuple[int, ...], after: str = "", right: str = WORD) -> np.ndarray:
         """Of ids from the start of a title's or body's last word on."""
         # Some vocabularies drop the first space of what they decode.
         text = self._tokenizer.decode([*self._left[LABEL], *ids]).removeprefix(LABEL)
-        return self._between(LABEL, text + after, WORD)
+        return self._between(LABEL, text + after, right)
 
     def _front(self, ids: Sequence[int], left: str, right: str) -> np.ndarray:
         return self._between(left, self._text_of(ids, left), right)
