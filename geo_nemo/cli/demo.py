@@ -15,16 +15,16 @@ from pathlib import Path
 
 import click
 
+from geo_nemo.cli.codes import STOPPED
 from geo_nemo.cli.main import EXIT_INTERRUPTED
 from geo_nemo.cli.progress import progress_bar
-from geo_nemo.cli.train import EXIT_STOPPED
 from geo_nemo.config import RunError, UserError
 from geo_nemo.config.load import quote
 from geo_nemo.config.lock import folder_lock
 
 POLL_S = 0.3
 # How a training ends that was asked to: with a checkpoint, or before its first step.
-STOPPED = (EXIT_STOPPED, EXIT_INTERRUPTED)
+STOPPED = (STOPPED, EXIT_INTERRUPTED)
 # Metadata in the first stage, or not: the two arms that are compared.
 ARMS = {"with": (), "without": ("metadata@stages.condition.metadata=none",)}
 SYNTHETIC_VOCAB_SIZE = 1536
@@ -68,7 +68,7 @@ def _demo(corpus: str | None, folder: Path, steps: int) -> int:
     _step("2/5 corpus, tokenizer, token store", "prep", *prep)
     stopped = _train_side_by_side(folder, steps)
     if stopped:
-        return EXIT_STOPPED
+        return STOPPED
     arguments = [f"runs.{name}={quote(folder / name)}" for name in ARMS]
     arguments += [f"store={quote(folder / 'prep' / 'store')}", f"output={quote(folder / 'eval')}"]
     if corpus is None:

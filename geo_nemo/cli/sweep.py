@@ -16,9 +16,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from types import FrameType
 
+from geo_nemo.cli.codes import FAILED, MISTAKE, STOPPED
 from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.cli.progress import fetch_bar
-from geo_nemo.cli.train import EXIT_STOPPED, earlier_sessions
 from geo_nemo.config import Run, RunError, UserError
 from geo_nemo.config.files import check_folder
 from geo_nemo.config.load import load_config
@@ -27,11 +27,10 @@ from geo_nemo.runtime.launcher import world_size
 from geo_nemo.train.checkpoint_files import checkpoints, read_record, say, shape_problem
 from geo_nemo.train.ledger import NAME as LEDGER
 from geo_nemo.train.plan import Assumptions, plan_prepared
+from geo_nemo.train.run_record import earlier_sessions
 from geo_nemo.train.setup import Prepared, check_fingerprint, prepare
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-# As geo_nemo.cli.main has them.
-FAILED, MISTAKE = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def train_all(members: Sequence[Member]) -> int:
                 continue
             if child.asked is not None:
                 say(f"stopped by {child.asked.name} before {title}; the same command goes on there")
-                return EXIT_STOPPED
+                return STOPPED
             say(title)
             code = child.run(_command(member.settings))
             left = f"{len(members) - number} after it not begun"
@@ -113,7 +112,7 @@ class Child:
             self._process.send_signal(self.asked)
         code = self._process.wait()
         if self.asked is not None and code == -self.asked:
-            return EXIT_STOPPED  # before it could listen, with nothing to save
+            return STOPPED  # before it could listen, with nothing to save
         return code if code >= 0 else 128 - code
 
     def handle(self, number: int, frame: FrameType | None) -> None:

@@ -1,43 +1,35 @@
 """`geo-nemo train`: validate, then train from where the newest checkpoint stands."""
 
-import json
 import os
-import platform
-import shlex
 import signal
 import sys
 import time
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
 import click
 
+from geo_nemo.cli.codes import STOPPED
 from geo_nemo.cli.options import OVERRIDES, Config, DryRun, quiet_libraries
 from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.cli.progress import fetch_bar, progress_bar
 from geo_nemo.config import Run, RunError, UserError
-from geo_nemo.config.files import check_folder, write_whole
+from geo_nemo.config.files import check_folder
 from geo_nemo.config.load import load_config
 from geo_nemo.config.lock import folder_lock
 from geo_nemo.config.progress import no_progress
-from geo_nemo.config.secrets import masked
 from geo_nemo.config.stages import different_texts
 from geo_nemo.config.sweep import expand
-from geo_nemo.config.versions import installed
 from geo_nemo.config.whole import as_json, as_yaml, whole_config
-from geo_nemo.metadata.tokenizer import control_tokens
 from geo_nemo.runtime.caches import keep_caches_writable
 from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
 from geo_nemo.runtime.sharing import share
 from geo_nemo.train.ending import Ending
-from geo_nemo.train.origin import as_record
 from geo_nemo.train.plan import Assumptions, plan_prepared
+from geo_nemo.train.run_record import earlier_sessions
 from geo_nemo.train.setup import Prepared, prepare
 
-PACKAGES = ("geo-nemo", "torch", "megatron-core", "transformer-engine", "numpy")
-# A run that was asked to stop, and saved: the launcher may start it again (EX_TEMPFAIL).
-EXIT_STOPPED = 75
 RANK_ZERO_SPEAKS_S = 5.0
 WATCHDOG_FIRST_MINUTES = 2
 
@@ -112,7 +104,7 @@ def command(
 
 
 def train(prepared: Prepared, processes: int) -> int:
-    """Train in this process; 0 when the run is finished, `EXIT_STOPPED` after a stop request."""
+    """Train in this process; 0 when the run is finished, `STOPPED` after a stop request."""
     quiet_libraries()
     keep_caches_writable()
     from geo_nemo.runtime.chip import check_chip, chip_of
@@ -123,18 +115,8 @@ def train(prepared: Prepared, processes: int) -> int:
     )
     from geo_nemo.runtime.distributed import process_groups
     from geo_nemo.runtime.signals import stop_deadline, stop_on_signal
-    from geo_nemo.train.callbacks import (
-        Accounting,
-        Heartbeat,
-        Loggers,
-        Metrics,
-        Profile,
-        ProgressBar,
-        Validate,
-        Watch,
-        make_loggers,
-    )
-    from geo_nemo.train.loop import Trainer
+    from geo_nemo.train.build import build_trainer, open_loggers
+    from geo_nemo.train.callbacks import ProgressBar, Watch
     from geo_nemo.train.together import check_same
 
     run = prepared.run
@@ -148,13 +130,11 @@ def train(prepared: Prepared, processes: int) -> int:
     with ExitStack() as stack:
         ending = Ending(run)
         share(run.sharing, output, first)
-        loggers, restarted = [], False
         if first:
             stack.enter_context(folder_lock(output))
-            restarted = bool(earlier_sessions(output))
+            earlier_sessions(output)  # refuses what is no run's folder
         stack.enter_context(ending)
-        if first:
-            loggers = make_loggers(run.logging, output, run.name, run.model_dump())
+        loggers = open_loggers(run)
         progress = stack.enter_context(progress_bar()) if first else no_progress
         # The watchdog speaks first: it knows where each thread stands.
         patience = timedelta(minutes=run.health.hang_minutes + WATCHDOG_FIRST_MINUTES)
@@ -166,55 +146,27 @@ def train(prepared: Prepared, processes: int) -> int:
         stop = stack.enter_context(stop_on_signal(_announce if first else _nothing, deadline))
         # Once more: it comes before the end of the process groups, which may wait for other ranks.
         stack.push(ending)
-        steps = run.train.steps
         watch = stack.enter_context(Watch(output, run.health.hang_minutes, ending.hung))
-        trainer = Trainer(prepared, device, progress=watch.through(progress), stop=stop)
-        heartbeat = output / "heartbeat.json"
-        accounting = Accounting(prepared, heartbeat, lambda: trainer.bad.state().skipped)
-        dashboards = Loggers(
-            loggers, run.logging.names, not restarted, outcome=lambda: trainer.outcome
+        trainer = build_trainer(
+            prepared,
+            [ending, watch, ProgressBar(run.name, run.train.steps, progress)],
+            device=device,
+            progress=watch.through(progress),
+            stop=stop,
+            loggers=loggers,
+            processes=processes,
         )
-        trainer.callbacks = [
-            watch,
-            accounting,
-            ProgressBar(run.name, steps, progress),
-            Metrics(
-                output / "metrics.jsonl",
-                run,
-                prepared.groups,
-                prepared.tokenizer.vocab_size,
-                trainer.engine,
-                accounting,
-                dashboards,
-            ),
-            Heartbeat(heartbeat, run.health.heartbeat_seconds, steps, accounting),
-            # Behind those that measure.
-            dashboards,
-            # A run that nothing of the above refuses.
-            RunRecord(prepared, processes),
-        ]
-        if run.validation.every_steps is not None:
-            path = output / "validation.jsonl"
-            measured = nullcontext
-            if run.validation.weights == "average":
-                measured = trainer.average.applied
-            validate = Validate(path, prepared, trainer.engine, dashboards, measured)
-            trainer.callbacks.insert(1, validate)
-            trainer.score = validate.score
-        if run.logging.profile is not None:
-            # The last, so that the others' work in these steps is in the trace.
-            profile = Profile(output / "profile", run.logging.profile, trainer.engine)
-            trainer.callbacks.append(profile)
-        trainer.callbacks.insert(0, ending)
         finished = trainer.fit()
-        ending.finished, ending.reason = finished, stop.reason
-    if first and not finished:
-        print(
-            f"geo-nemo: stopped by {stop.reason} at step "
-            f"{trainer.step} of {steps}; saved. The same command goes on from there",
-            file=sys.stderr,
-        )
-    return 0 if finished else EXIT_STOPPED
+        ending.finished, ending.reason, ending.asked = finished, stop.reason, trainer.reason
+    if finished:
+        return 0
+    if first:
+        at = f"at step {trainer.step} of {run.train.steps}"
+        line = f"stopped by {stop.reason} {at}; saved. The same command goes on from there"
+        if trainer.reason:
+            line = f"stopped {at}, and saved: {trainer.reason}"
+        print(f"geo-nemo: {line}", file=sys.stderr)
+    return 0 if trainer.reason else STOPPED
 
 
 def _nothing(received: signal.Signals) -> None: ...
@@ -223,61 +175,3 @@ def _nothing(received: signal.Signals) -> None: ...
 def _announce(received: signal.Signals) -> None:
     line = f"\ngeo-nemo: {received.name}: saves after this step and stops; once more ends at once\n"
     os.write(sys.stderr.fileno(), line.encode())  # print may not be called again within itself
-
-
-class RunRecord:
-    """Writes `run.json` on rank 0, once the newest checkpoint has been found to be of this run."""
-
-    def __init__(self, prepared: Prepared, world_size: int):
-        self.prepared = prepared
-        self.world_size = world_size
-
-    def on_start(self, step: int) -> None:
-        if rank() == 0:
-            write_record(self.prepared, self.world_size)
-
-    def on_step(self, event) -> None: ...
-
-    def on_end(self) -> None: ...
-
-
-def write_record(prepared: Prepared, world_size: int) -> None:
-    """Write `run.json`: what runs here, from which command, with which versions."""
-    run = prepared.run
-    path = Path(run.output_dir) / "run.json"
-    session = {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": masked(shlex.join(["geo-nemo", *sys.argv[1:]])),
-        "world_size": world_size,
-        "python": platform.python_version(),
-        "versions": installed(PACKAGES),
-    }
-    sessions = earlier_sessions(path.parent)
-    first = sessions[0] if sessions else session
-    record = {
-        "name": run.name,
-        "command": session["command"],
-        "started": first["started"],
-        "config": run.model_dump(mode="json"),
-        "parameters": prepared.parameters,
-        "vocab_size": prepared.tokenizer.vocab_size,
-        "policy_hashes": {stage.name: stage.policy.hash() for stage in prepared.stages},
-        "init": as_record(prepared.origin),
-        "store_hash": prepared.store.hash,
-        "tokenizer_sha256": prepared.tokenizer.sha256,
-        "control_tokens": control_tokens(prepared.tokenizer),
-        "versions": session["versions"],
-        "sessions": [*sessions, session],
-    }
-    write_whole(path, json.dumps(record, indent=1).encode())
-
-
-def earlier_sessions(output: Path) -> list[dict]:
-    """The sessions that `run.json` in `output` lists; `UserError` where it is no run record."""
-    path = output / "run.json"
-    if not path.exists():
-        return []
-    try:
-        return json.loads(path.read_text())["sessions"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{path} is not a run record: give another output_dir") from None

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from geo_nemo.config.average import Average
 from geo_nemo.config.bad_steps import BadSteps
+from geo_nemo.config.callbacks import Callbacks
 from geo_nemo.config.checkpoint import Checkpoint
 from geo_nemo.config.data import Data, Sampling, Select
 from geo_nemo.config.groups import FieldName, Groups
@@ -238,6 +239,7 @@ class Run(Section):
     sharing: Sharing = Sharing()
     bad_steps: BadSteps = BadSteps()
     average: Average = Average()
+    callbacks: Callbacks = Callbacks()
     validation: Validation = Validation()
 
     @model_validator(mode="before")

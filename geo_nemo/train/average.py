@@ -15,13 +15,17 @@ from megatron.core.dist_checkpointing.mapping import ShardedTensor, ShardedTenso
 from megatron.core.dist_checkpointing.optimizer import make_sharded_optimizer_tensor
 
 from geo_nemo.config import Average, Run, UserError
+from geo_nemo.train.callback import StepEvent
 from geo_nemo.train.checkpoint_names import AVERAGE
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.masters import Master, boxes_of, masters, wholes_of
 
 
 class WeightAverage:
-    """Every rank holds one. updates: how often it took the weights up, its beginning included."""
+    """A callback that every rank holds, where `average.kind` asks for it.
+
+    updates: how often it took the weights up, its beginning included.
+    """
 
     def __init__(self, engine: Engine, settings: Average):
         self.engine = engine
@@ -32,6 +36,13 @@ class WeightAverage:
     def restart(self) -> None:
         """Begin at the weights as they are now."""
         self._copy()
+
+    def on_start(self, step: int) -> None: ...
+
+    def on_step(self, event: StepEvent) -> None:
+        self.update(event.step + 1)
+
+    def on_end(self) -> None: ...
 
     @torch.no_grad()
     def update(self, steps: int) -> None:

@@ -7,21 +7,31 @@ batch. What is left out and the losses that the next verdict rests on are part o
 import json
 import statistics
 from collections import deque
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch.distributed as dist
 from megatron.core import parallel_state
 
-from geo_nemo.config import BadSteps, RunError
+from geo_nemo.config import BadSteps, RunError, UserError
 from geo_nemo.config.files import make_folder, write_whole, writing
 from geo_nemo.config.lines import keep_lines
 from geo_nemo.data.batches import Batch, rows_of
 from geo_nemo.data.render import STYLE, legend_html, row_html
 from geo_nemo.data.rows import ROW_ARRAYS
 from geo_nemo.metadata.tokenizer import Tokenizer
+from geo_nemo.train.callback import StepEvent, Verdict
+from geo_nemo.train.checkpoint_files import step_of
+from geo_nemo.train.ledger import Ledger
+from geo_nemo.train.setup import Prepared
+from geo_nemo.train.stages import StagePlan
+
+if TYPE_CHECKING:
+    from geo_nemo.train.checkpoint_manager import Checkpoints
 
 # Fewer losses say too little of what is usual.
 LEAST_LOSSES = 8
@@ -30,61 +40,131 @@ NOTES = "bad_steps.jsonl"
 
 
 class BadStepError(RunError):
-    """A step that was not taken: weights, optimizer and clock are as before it."""
+    """A step that was not taken: weights, optimizer and clock are as before it.
 
-
-@dataclass
-class BadStepState:
-    """What a checkpoint keeps of it.
-
-    skipped: steps that are left out, or were. losses: the last ones of the stage.
+    verdict: of the callback that refused it; None: the run's own policy decides.
     """
 
-    skipped: list[int] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
+    def __init__(self, message: str, verdict: Verdict | None = None):
+        super().__init__(message)
+        self.verdict = verdict
+
+
+@dataclass(frozen=True, slots=True)
+class BadStep:
+    """A step and what was wrong with it; batches: this rank's micro-batches."""
+
+    step: int
+    stage: str
+    batches: Sequence[Batch]
+    error: BadStepError
 
 
 class BadStepRule:
-    """Judges losses, and knows the steps to leave out."""
+    """Judges losses, and says what becomes of a step that is bad: a callback of every run.
 
-    def __init__(self, settings: BadSteps):
-        self.settings = settings
+    left_out: the run's steps that are not taken; those that the rule leaves out are added.
+    """
+
+    name = "bad_steps"
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        left_out: set[int],
+        checkpoints: "Checkpoints",
+        ledger: Ledger,
+    ):
+        self.prepared = prepared
+        self.settings = prepared.run.bad_steps
+        self.output = Path(prepared.run.output_dir)
+        self.left_out = left_out
+        self.checkpoints = checkpoints
+        self.ledger = ledger
         self.found = 0
-        self.load_state(BadStepState())
+        self.losses: deque[float] = deque(maxlen=self.settings.window)
 
-    def state(self) -> BadStepState:
-        return BadStepState(sorted(self._skipped), list(self._losses))
+    def state_dict(self) -> dict[str, Any]:
+        """The losses that the next verdict rests on."""
+        return {"losses": list(self.losses)}
 
-    def load_state(self, state: BadStepState) -> None:
-        self._skipped = set(state.skipped)
-        self._losses: deque[float] = deque(state.losses, self.settings.window)
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.losses = deque(state.get("losses", ()), self.settings.window)
 
-    def start_stage(self) -> None:
+    def on_start(self, step: int) -> None:
+        """Drop the notes of steps that are taken again: what is found then is noted then."""
+        if dist.get_rank() == 0:
+            keep_lines(
+                self.output / NOTES,
+                lambda line: line["step"] < step or line["step"] in self.left_out,
+            )
+
+    def on_stage(self, stage: StagePlan) -> None:
         """Losses of another policy are no measure."""
-        self._losses.clear()
+        self.losses.clear()
 
-    def leaves_out(self, step: int) -> bool:
-        return step in self._skipped
+    def on_loss(self, step: int, loss: float) -> None:
+        self.check(loss, step)
 
-    def leave_out(self, first: int, last: int) -> None:
-        """Leave out the steps from `first` to `last`, both included."""
-        self._skipped.update(range(max(first, 0), last + 1))
+    def on_step(self, event: StepEvent) -> None:
+        self.losses.append(event.report.loss)
 
-    def accept(self, loss: float) -> None:
-        """Remember the loss of a step that was taken."""
-        self._losses.append(loss)
+    def on_end(self) -> None: ...
 
     def check(self, loss: float, step: int) -> None:
         """Raise BadStepError where `loss` is a spike."""
-        sigma, losses = self.settings.spike_sigma, self._losses
-        if sigma is None or len(losses) < LEAST_LOSSES:
-            return
-        mean, deviation = statistics.fmean(losses), statistics.pstdev(losses)
-        if loss > mean + sigma * deviation:
-            raise BadStepError(
-                f"the loss spikes at step {step}: {loss:.4f} after a mean of {mean:.4f} and a "
-                f"standard deviation of {deviation:.4f} over {len(losses)} steps"
-            )
+        check_spike(self.settings, self.losses, loss, step)
+
+    def judge(self, bad: BadStep) -> Path | None:
+        """Keep the batch, note the step and leave it out; the checkpoint to go back to, if any.
+
+        Every rank calls it. Raises RunError where the run must end: by policy or verdict, at
+        `bad_steps.limit`, or where there is no checkpoint to go back to.
+        """
+        settings, verdict = self.settings, bad.error.verdict
+        folder = self.output / "bad_batches" / f"step_{bad.step:08d}"
+        keep_batches(folder, bad.batches, self.prepared.tokenizer, self.prepared.groups.names)
+        self.found += 1
+        wanted = settings.policy if verdict is None else verdict.action
+        action = wanted if self.found <= settings.limit and wanted != "stop" else "raise"
+        back_to = self.checkpoints.newest() if action == "rewind" else None
+        if action == "rewind" and back_to is None:
+            action = "raise"
+        note(self.output / NOTES, bad.step, bad.stage, str(bad.error), action)
+        if action == "raise":
+            with suppress(UserError, RunError):  # the bad step is what to tell
+                self.checkpoints.finish()
+            limit = settings.limit
+            why = f" ({limit} bad steps are the limit)" * (self.found > limit)
+            raise RunError(f"{bad.error}{why}; its batch is in {folder}") from None
+        before = settings.rewind_steps if action == "rewind" else 0
+        gone = {*range(max(bad.step - before, 0), bad.step + 1)}
+        gone.update(verdict.left_out if verdict is not None else ())
+        self.left_out.update(gone)
+        noted: dict[str, Any] = {
+            "step": bad.step,
+            "stage": bad.stage,
+            "reason": str(bad.error),
+            "action": action,
+            "left_out": sorted(gone),
+        }
+        if back_to is not None:
+            noted["back_to_step"] = step_of(back_to)
+        self.ledger.notes.append(noted)
+        return back_to
+
+
+def check_spike(settings: BadSteps, losses: Collection[float], loss: float, step: int) -> None:
+    """Raise BadStepError where `loss` is far above the mean of `losses`, those before it."""
+    sigma = settings.spike_sigma
+    if sigma is None or len(losses) < LEAST_LOSSES:
+        return
+    mean, deviation = statistics.fmean(losses), statistics.pstdev(losses)
+    if loss > mean + sigma * deviation:
+        raise BadStepError(
+            f"the loss spikes at step {step}: {loss:.4f} after a mean of {mean:.4f} and a "
+            f"standard deviation of {deviation:.4f} over {len(losses)} steps"
+        )
 
 
 def keep_batches(
@@ -123,8 +203,3 @@ def note(path: Path, step: int, stage: str, reason: str, action: str) -> None:
         line = {"step": step, "stage": stage, "reason": reason, "action": action}
         with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-
-
-def forget_notes(path: Path, step: int, left_out: Collection[int]) -> None:
-    """Drop the notes of steps that a resumed run takes again: it notes what it finds then."""
-    keep_lines(path, lambda line: line["step"] < step or line["step"] in left_out)

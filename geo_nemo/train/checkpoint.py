@@ -10,7 +10,7 @@ moment leaves the newest whole one in place. What is damaged later is found by t
 """
 
 import logging
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,26 +37,30 @@ class Position:
     step: optimizer steps done.
     stage_samples: samples consumed, by stage.
     fingerprint: hashes by name (store, tokenizer, model, each stage's policy, ...).
-    skipped, losses: see geo_nemo.train.bad_steps.
+    skipped: steps that were left out, or are to be.
     score: validation loss at this step, None where it was not measured here.
-    ledger: documents and tokens read, by stage and country.
     config: the settings of the run.
-    states: what callbacks keep, by their names.
+    states: what callbacks keep, by their names: `ledger` is what was read, by stage and group.
     """
 
     step: int
     stage_samples: dict[str, int]
     fingerprint: dict[str, str]
     skipped: list[int] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
     score: float | None = None
-    ledger: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    def as_record(self) -> dict[str, Any]:
+        """As a checkpoint's `geo_nemo.json` has it; see `read_position`."""
+        states = {name: state for name, state in self.states.items() if name not in _AT_TOP}
+        top = {"losses": self.states.get("bad_steps", {}).get("losses", [])}
+        top["ledger"] = self.states.get("ledger", {})
+        return asdict(self) | top | {"states": states}
 
-# What the first checkpoints did not have.
-_LATER: dict[str, Any] = {"states": {}}
+
+# Callbacks whose states stand at the top of a record: there were no others at first.
+_AT_TOP = ("bad_steps", "ledger")
 
 
 def load(engine: Engine, checkpoint: Path, average: WeightAverage | None = None) -> Position:
@@ -129,7 +133,10 @@ def newest(directory: Path) -> Path:
 def read_position(checkpoint: Path) -> Position:
     """The position that a checkpoint records."""
     try:
-        record = {**_LATER, **read_record(checkpoint)}
+        record = read_record(checkpoint)
+        states = record.get("states", {})
+        states |= {"bad_steps": {"losses": record["losses"]}, "ledger": record["ledger"]}
+        record = {**record, "states": states}
         return Position(**{each.name: record[each.name] for each in fields(Position)})
     except (ValueError, KeyError) as error:
         raise UserError(f"{checkpoint} is not a checkpoint of geo_nemo: {error}") from None

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from megatron.core.dist_checkpointing.core import CheckpointingConfig, save_config
@@ -40,7 +39,7 @@ def commit(
     for name in os.listdir(partial):
         if name not in files:  # those of the two lines above
             files[name] = file_record(partial / name)
-    write_record(partial, asdict(position), files)
+    write_record(partial, position.as_record(), files)
     sync_tree(partial)
     directory = final.parent
     if final.exists():

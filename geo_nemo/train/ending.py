@@ -30,7 +30,8 @@ _LONGEST = 500
 class Ending:
     """A context around a run's process, and one of its callbacks.
 
-    finished: set by whom the trainer tells that the last step is taken. reason: of a stop.
+    finished: set by whom the trainer tells that the last step is taken. reason: of a stop that
+    came from outside. asked: why a callback ended the run.
     """
 
     def __init__(self, run: Run):
@@ -40,6 +41,7 @@ class Ending:
             check_notify(run.notify)
         self.finished = False
         self.reason = "another rank"
+        self.asked = ""
         self._step: int | None = None
         self._stage: str | None = None
         self._loss: float | None = None
@@ -59,6 +61,8 @@ class Ending:
     ) -> None:
         if error is None and self.finished:
             self.tell("finished", "")
+        elif error is None and self.asked:
+            self.tell("stopped", f"saved: {self.asked}")
         elif error is None:
             self.tell("stopped", f"by {self.reason}; saved, the same command goes on from there")
         elif isinstance(error, KeyboardInterrupt):

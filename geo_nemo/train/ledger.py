@@ -24,6 +24,7 @@ import numpy as np
 from geo_nemo.config.files import write_whole
 from geo_nemo.data.groups import Grouping, as_keys
 from geo_nemo.data.index import LEDGER, as_entry
+from geo_nemo.runtime.launcher import rank
 from geo_nemo.train.setup import SPLIT, Prepared
 from geo_nemo.train.stages import StagePlan
 
@@ -31,29 +32,53 @@ NAME = "ledger.json"
 
 
 class Ledger:
-    """Counts on the rank that has the indices open, in milliseconds; keeps the notes on every rank.
+    """Counts on the rank that has the indices open, in milliseconds; a callback of every run.
 
     notes: of bad steps, in the order in which they were found; plain JSON.
     before: of the runs that the first weights come from, in their order; plain JSON.
+    standing: tells the steps done, and those of them and to come that are left out.
     """
 
-    def __init__(self, prepared: Prepared):
+    name = "ledger"
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        standing: Callable[[], tuple[int, Collection[int]]] = lambda: (0, ()),
+    ):
         self.notes: list[dict[str, Any]] = []
         self.before: list[dict[str, Any]] = []
+        self.standing = standing
         self._prepared = prepared
         self._finished: dict[str, dict[str, Any]] = {}
 
-    def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go on from the ledger of a checkpoint."""
-        self.notes = list(saved.get("notes", []))
-        self.before = list(saved.get("before", []))
-        stages = saved.get("stages", {})
+    def state_dict(self) -> dict[str, Any]:
+        """The ledger as it stands; rank 0 asks."""
+        return self.at(*self.standing())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the ledger of a checkpoint; a rewind does not take notes away."""
+        saved = list(state.get("notes", []))
+        self.notes = [*saved, *(note for note in self.notes if note not in saved)]
+        self.before = list(state.get("before", []))
+        stages = state.get("stages", {})
         # What is over stays as it is; its index may be gone, or long to read.
         self._finished = {
             stage.name: stages[stage.name]
             for stage in self._prepared.stages
             if stage.name in stages and stages[stage.name]["steps"] == stage.steps
         }
+
+    def on_start(self, step: int) -> None: ...
+
+    def on_step(self, event: Any) -> None: ...
+
+    def on_end(self) -> None: ...
+
+    def write(self) -> None:
+        """Write `ledger.json` into the run's folder, on rank 0."""
+        if rank() == 0:
+            write_ledger(Path(self._prepared.run.output_dir), self.state_dict())
 
     def at(self, step: int, left_out: Collection[int] = ()) -> dict[str, Any]:
         """The ledger after so many steps, of which `left_out` were not taken; rank 0 asks."""

@@ -42,6 +42,7 @@ _FREE = (
     "bad_steps",
     "average",
     "groups",
+    "callbacks",
 )
 _FREE_KEYS = (
     "data.store",

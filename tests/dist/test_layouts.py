@@ -199,7 +199,7 @@ def test_the_scorer_of_a_run_under_tensor_parallelism_scores_as_one_process_does
     two_ranks, one_rank, tiny_store, single_process
 ):
     """The checkpoint of two tensor-parallel ranks, in one process, against the run of one."""
-    from geo_nemo.cli.train import write_record
+    from geo_nemo.train.run_record import write_record
     from geo_nemo.export.scorer import load_scorer
 
     whole, _ = one_rank

@@ -112,7 +112,10 @@ def test_the_run_ends_bit_for_bit_like_one_that_was_never_killed(
         assert timeless(here) == timeless(there)
     here, there = (read_position(newest(run / "checkpoints")) for run in (killed, whole))
     assert here.step == STEPS
-    assert (here.stage_samples, here.ledger) == (there.stage_samples, there.ledger)
+    assert (here.stage_samples, here.states["ledger"]) == (
+        there.stage_samples,
+        there.states["ledger"],
+    )
     reference = weights(whole)
     for name, weight in weights(killed).items():
         assert torch.equal(weight, reference[name]), name

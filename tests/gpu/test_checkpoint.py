@@ -33,8 +33,8 @@ np.save(sys.argv[2], np.stack([scorer.nll(rows[i]) for i in range(4)]))
 @pytest.fixture
 def trained(gpu, tiny_store, tmp_path):
     """Folder of a finished run on the GPU, and its trainer."""
-    from geo_nemo.cli.train import write_record
     from geo_nemo.train.loop import Trainer
+    from geo_nemo.train.run_record import write_record
     from geo_nemo.train.setup import prepare
 
     run = tiny_run(tiny_store, tmp_path / "run", device="gpu")

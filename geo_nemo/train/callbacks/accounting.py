@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import torch.distributed as dist
 
-from geo_nemo.train.loop import StepEvent
+from geo_nemo.train.callback import StepEvent
 from geo_nemo.train.setup import Prepared
 from geo_nemo.train.stages import StagePlan
 

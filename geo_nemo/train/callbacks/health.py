@@ -16,8 +16,8 @@ from geo_nemo.config.files import write_whole
 from geo_nemo.config.progress import Progress
 from geo_nemo.runtime.launcher import pid_namespace
 from geo_nemo.runtime.watchdog import Watchdog
+from geo_nemo.train.callback import StepEvent
 from geo_nemo.train.callbacks.accounting import Accounting
-from geo_nemo.train.loop import StepEvent
 
 
 class Heartbeat:

@@ -15,11 +15,11 @@ from geo_nemo.config.files import writing
 from geo_nemo.config.lines import keep_lines
 from geo_nemo.data.groups import Grouping, as_keys, mean_by_group
 from geo_nemo.model.flops import peak_flops, train_flops
+from geo_nemo.train.callback import StepEvent
 from geo_nemo.train.callbacks.accounting import Accounting
 from geo_nemo.train.callbacks.loggers import Loggers, scalars
 from geo_nemo.train.callbacks.times import Times
 from geo_nemo.train.engine import Engine
-from geo_nemo.train.loop import StepEvent
 
 # Keys of a line that are not the same in a run that is made again.
 MACHINE_KEYS = ("seconds", "tokens_per_second", "memory_gb", "mfu", "timing")

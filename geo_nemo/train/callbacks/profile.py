@@ -9,8 +9,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from geo_nemo.config.files import make_folder, write_whole, writing
 from geo_nemo.config.logging import Profile as Settings
+from geo_nemo.train.callback import StepEvent
 from geo_nemo.train.engine import Engine
-from geo_nemo.train.loop import StepEvent
 from geo_nemo.train.ranges import Ranges
 
 TOP_OPERATORS = 40

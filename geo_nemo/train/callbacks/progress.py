@@ -1,7 +1,7 @@
 """Steps, loss and speed, to whoever watches."""
 
 from geo_nemo.config.progress import Progress
-from geo_nemo.train.loop import StepEvent
+from geo_nemo.train.callback import StepEvent
 
 
 class ProgressBar:

@@ -6,7 +6,7 @@ import time
 import torch
 import torch.distributed as dist
 
-from geo_nemo.train.loop import StepEvent
+from geo_nemo.train.callback import StepEvent
 
 
 class Times:

@@ -20,9 +20,9 @@ from geo_nemo.data.conditions import WITH, WITHOUT, WRONG
 from geo_nemo.data.groups import as_keys, mean_by_group
 from geo_nemo.data.rows import Row
 from geo_nemo.data.validation import choose_documents, validation_rows
+from geo_nemo.train.callback import StepEvent
 from geo_nemo.train.callbacks.loggers import Loggers, of_validation
 from geo_nemo.train.engine import Engine
-from geo_nemo.train.loop import StepEvent
 from geo_nemo.train.setup import Prepared
 
 

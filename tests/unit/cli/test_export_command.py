@@ -6,8 +6,8 @@ import shutil
 import pytest
 import sentencepiece
 
-from geo_nemo.cli.train import write_record
 from geo_nemo.config import Precision
+from geo_nemo.train.run_record import write_record
 from tests.support.command import call
 from tests.support.runs import finished
 from tests.support.text_store import text_store

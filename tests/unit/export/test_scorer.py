@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from geo_nemo.cli.train import write_record
 from geo_nemo.config import Data, MetadataPolicy, UserError
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.export.scorer import load_scorer
 from geo_nemo.store import TokenStore
+from geo_nemo.train.run_record import write_record
 from tests.oracle.llama import document_nll
 from tests.support.runs import finished
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from geo_nemo.cli.train import write_record
 from geo_nemo.config import Parallel, UserError, Validation
 from geo_nemo.export.scorer import load_scorer
 from geo_nemo.train.callbacks import Validate
+from geo_nemo.train.run_record import write_record
 from tests.oracle.llama import batch_loss_and_gradients
 from tests.support.runs import finished, trainer, weights
 from tests.support.tiny import tiny_run
@@ -119,7 +119,7 @@ def test_before_it_begins_it_is_the_weights(tiny_store, tmp_path, single_process
 def test_a_step_that_is_left_out_is_not_taken_up(tiny_store, tmp_path, single_process):
     run = tiny_run(tiny_store, tmp_path, average=AVERAGE)
     made = trainer(run)
-    made.bad.leave_out(2, 3)
+    made.left_out.update({2, 3})
     assert made.fit()
     assert made.average.updates == 4
 

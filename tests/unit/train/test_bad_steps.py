@@ -8,7 +8,7 @@ import torch
 
 from geo_nemo.config import BadSteps, RunError, Train
 from geo_nemo.data.batches import rows_of, stack_rows
-from geo_nemo.train.bad_steps import BadStepError, BadStepRule
+from geo_nemo.train.bad_steps import BadStepError, check_spike
 from geo_nemo.train.callbacks import Metrics
 from geo_nemo.train.setup import prepare
 from tests.support.runs import Events, trainer, weights
@@ -36,23 +36,26 @@ def refuse_once(made, bad):
 
 
 def test_a_spike_is_far_above_the_losses_before_it():
-    rule = BadStepRule(BadSteps(spike_sigma=3, window=8))
-    for loss in (2.0, 2.2, 2.0, 2.2, 2.0, 2.2, 2.0):
-        rule.accept(loss)
-    rule.check(99.0, 7)  # seven losses are too few to judge by
-    rule.accept(2.2)  # mean 2.1, standard deviation 0.1
-    rule.check(2.39, 8)
+    settings = BadSteps(spike_sigma=3)
+    losses = [2.0, 2.2, 2.0, 2.2, 2.0, 2.2, 2.0]
+    check_spike(settings, losses, 99.0, 7)  # seven losses are too few to judge by
+    losses.append(2.2)  # mean 2.1, standard deviation 0.1
+    check_spike(settings, losses, 2.39, 8)
     with pytest.raises(BadStepError, match=r"spikes at step 8: 2.4100 after a mean of 2.1000"):
-        rule.check(2.41, 8)
-    rule.start_stage()
-    rule.check(99.0, 9)
+        check_spike(settings, losses, 2.41, 8)
 
 
 def test_without_a_sigma_no_finite_loss_is_bad():
-    rule = BadStepRule(BadSteps())
-    for _ in range(20):
-        rule.accept(1.0)
-    rule.check(1e30, 20)
+    check_spike(BadSteps(), [1.0] * 20, 1e30, 20)
+
+
+def test_of_losses_the_last_ones_of_the_stage_are_the_measure(tiny_store, tmp_path, single_process):
+    made = trainer(run_of(tiny_store, tmp_path, BadSteps(window=8)))
+    for loss in range(9):
+        made.bad.losses.append(float(loss))
+    assert list(made.bad.losses) == [float(loss) for loss in range(1, 9)]
+    made.bad.on_stage(made.prepared.stages[1])
+    assert not made.bad.losses
 
 
 def test_rows_come_out_of_a_batch_as_they_went_in(tiny_store, tmp_path):
@@ -84,7 +87,7 @@ def test_a_skipped_step_changes_nothing_but_the_clock(tiny_store, tmp_path, sing
     made.bad.check = refuse
     assert made.fit()
     assert [event.step for event in events.seen] == [0, 1, 2, 4, 5, 6, 7]
-    assert made.bad.state().skipped == [3]
+    assert made.left_out == {3}
     said = json.loads((tmp_path / "bad_steps.jsonl").read_text())
     assert said == {"step": 3, "stage": "condition", "reason": "spike", "action": "skip"}
 
@@ -118,7 +121,7 @@ def test_batches_before_the_bad_one_may_be_left_out_too(tiny_store, tmp_path, si
     refuse_once(made, 5)
     assert made.fit()
     assert [event.step for event in events.seen] == [0, 1, 2, 3, 4, 3, 6, 7]
-    assert made.bad.state().skipped == [4, 5]
+    assert made.left_out == {4, 5}
 
 
 def test_what_was_left_out_stays_out_after_a_resume(tiny_store, tmp_path, single_process):
@@ -130,9 +133,9 @@ def test_what_was_left_out_stays_out_after_a_resume(tiny_store, tmp_path, single
     again = trainer(run)
     again.resume()
     assert again.step == 6
-    assert again.bad.state().skipped == [4]
+    assert again.left_out == {4}
     # Stages are four steps each; losses of the first are no measure of the second.
-    assert len(again.bad.state().losses) == 1
+    assert len(again.bad.losses) == 1
     assert again.fit()
     expected = weights(first)
     for name, weight in weights(again).items():
@@ -159,7 +162,7 @@ def test_a_bad_step_that_no_checkpoint_knows_of_is_noted_once(tiny_store, tmp_pa
     refuse_once(again, 4)
     assert again.fit()
     assert notes_of(tmp_path) == [(4, "skip")]
-    assert again.bad.state().skipped == [4]
+    assert again.left_out == {4}
 
 
 def test_a_step_that_a_resumed_run_finds_good_is_noted_no_more(
@@ -212,7 +215,7 @@ def test_a_step_that_is_still_to_be_left_out_stays_noted(tiny_store, tmp_path, s
     again = trainer(run)
     assert again.fit()
     assert notes_of(tmp_path) == [(5, "rewind")]
-    assert again.bad.state().skipped == [5]
+    assert again.left_out == {5}
 
 
 def test_the_batch_of_a_bad_step_is_kept_to_be_looked_at(tiny_store, tmp_path, single_process):

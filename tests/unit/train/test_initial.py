@@ -13,10 +13,10 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from geo_nemo.cli.train import write_record
 from geo_nemo.config import Init, Parallel, Precision, Stage, UserError
 from geo_nemo.store import TokenStore
 from geo_nemo.train.masters import masters
+from geo_nemo.train.run_record import write_record
 from geo_nemo.train.setup import prepare
 from tests.oracle import hugging_face_llama
 from tests.support.hugging_face import llama_3, random_weights, write_folder

@@ -154,7 +154,7 @@ def test_a_stage_that_is_over_needs_its_index_no_more(
     trained_run(tiny_store, tmp_path, stop=5)
     prepared = prepare(run_of(tiny_store, tmp_path), world_size=1)
     ledger = Ledger(prepared)
-    ledger.restore(newest_record(tmp_path)["ledger"])
+    ledger.load_state_dict(newest_record(tmp_path)["ledger"])
     entry = ledger.at(STEPS)["stages"]
     assert list(prepared.indices) == ["cooldown"]
     assert entry == ledger_file(undisturbed[0])["stages"]
@@ -208,5 +208,5 @@ def test_notes_of_a_rewind_survive_a_second_one_and_a_resume(tiny_store, tmp_pat
 def test_a_ledger_of_before_there_were_stages_in_it_is_counted_anew(tiny_store, tmp_path):
     prepared = prepare(run_of(tiny_store, tmp_path), world_size=1)
     fresh, restored = Ledger(prepared), Ledger(prepared)
-    restored.restore({"condition": {"gb": {"documents": 3}}})
+    restored.load_state_dict({"condition": {"gb": {"documents": 3}}})
     assert restored.at(STEPS) == fresh.at(STEPS)

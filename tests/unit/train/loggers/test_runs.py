@@ -29,7 +29,7 @@ def session(run, database):
         prometheus_textfile=str(output / "run.prom"),
     )  # fmt: skip
     loggers = Loggers(make_loggers(logging, output, "tiny", {}), outcome=lambda: made.outcome)
-    accounting = Accounting(made.prepared, output / "heartbeat.json", made.bad.state().skipped.copy)
+    accounting = Accounting(made.prepared, output / "heartbeat.json", made.left_out.copy)
     groups, path = made.prepared.groups, output / "metrics.jsonl"
     metrics = Metrics(path, run, groups, 640, made.engine, accounting, loggers)
     made.callbacks = [accounting, metrics, loggers]

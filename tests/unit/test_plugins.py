@@ -1,0 +1,90 @@
+"""A package from outside, found by its entry points: what `docs/extending.md` shows, run so."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+
+import pytest
+
+from geo_nemo.config import UserError, plugins
+from geo_nemo.config.plugins import Kind
+from tests.support.command import SMALL
+
+ROOT = Path(__file__).parents[2]
+PLUGIN = ROOT / "tests" / "plugin"
+
+
+def train(store, output, *settings):
+    """Run the command in a process of its own, which has the package on its path."""
+    path = os.pathsep.join(filter(None, [str(PLUGIN), str(ROOT), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", "geo_nemo", "train", *SMALL, "train.steps=12"]
+    command += ["train.warmup_steps=2", "train.micro_batch_size=4", "logging.every_steps=1"]
+    command += [f"data.store={store}", f"output_dir={output}", *settings]
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    return done.returncode, done.stderr
+
+
+def test_a_package_brings_a_callback_and_a_logger(tiny_store, tmp_path):
+    code, errors = train(
+        tiny_store, tmp_path / "run",
+        "callbacks.use=[loss_target]", "callbacks.options={loss_target: {below: 99, steps: 5}}",
+        "logging.loggers=[table]", "logging.options={table: {separator: ';'}}",
+    )  # fmt: skip
+    assert code == 0, errors
+    assert "stopped at step 5 of 12, and saved: the loss was below 99 for 5 steps" in errors
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in lines]
+    table = (tmp_path / "run" / "table.csv").read_text().splitlines()
+    assert table == [f"{i + 1};{loss};{i + 1}" for i, loss in enumerate(losses)]
+    assert json.loads((tmp_path / "run" / "end.json").read_text())["event"] == "stopped"
+
+
+def test_the_page_shows_the_package_s_callback():
+    page = (ROOT / "docs" / "extending.md").read_text()
+    (shown,) = re.findall(r"```python\n(from geo_nemo.train.callback.*?)```", page, re.DOTALL)
+    own = (PLUGIN / "geo_nemo_example" / "callbacks.py").read_text()
+
+    def code(text):
+        without = re.sub(r'\n*^ *""".*?"""\n*', "\n", text, flags=re.DOTALL | re.MULTILINE)
+        return [line for line in without.splitlines() if line.strip()]
+
+    assert code(shown) == code(own)
+
+
+KINDS = Kind("thing", "geo_nemo.things", {"ours": "geo_nemo.config.plugins:reason"})
+
+
+def offer(monkeypatch, **targets):
+    points = [EntryPoint(n.rstrip("_"), t, "geo_nemo.things") for n, t in targets.items()]
+    offered = EntryPoints(points)
+    monkeypatch.setattr(plugins, "entry_points", lambda **asked: offered.select(**asked))
+
+
+def test_a_name_leads_to_ours_or_to_another_package_s(monkeypatch):
+    offer(monkeypatch, theirs="json:loads")
+    assert KINDS.load("ours", "a.b") is plugins.reason
+    assert KINDS.load("theirs", "a.b") is json.loads
+    assert KINDS.load("json:dumps", "a.b") is json.dumps
+    assert KINDS.names() == ["ours", "theirs"]
+
+
+@pytest.mark.parametrize(
+    ("offered", "name"),
+    [({"ours": "json:loads"}, "ours"), ({"a": "json:loads", "a_": "json:dumps"}, "a")],
+)
+def test_a_name_that_is_taken_is_refused_and_both_are_named(monkeypatch, offered, name):
+    offer(monkeypatch, **offered)
+    with pytest.raises(UserError, match=rf"^a.b: the name {name} stands for .* and .*: uninstall"):
+        KINDS.load(name, "a.b")
+
+
+def test_a_module_that_fails_as_it_is_imported_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "breaks_on_import.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"^a.b: breaks_on_import:A: ZeroDivisionError: division"):
+        KINDS.make("breaks_on_import:A", "a.b")

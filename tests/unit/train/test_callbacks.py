@@ -1,0 +1,240 @@
+"""Callbacks from outside: named in a recipe, with options, state, verdicts, and what they break."""
+
+import json
+import sys
+
+import pytest
+
+from geo_nemo.config import RunError, UserError
+from geo_nemo.train.build import build_trainer
+from geo_nemo.train.callback import Verdict
+from tests.support.runs import CPU, Events, trainer, weights
+from tests.support.tiny import tiny_run
+from tests.unit.train.loggers.conftest import module_at
+
+OWN = '''
+from geo_nemo.train.callback import Verdict
+
+
+class Counts:
+    """Counts steps over all sessions, and logs twice their number."""
+
+    def __init__(self, context, by=1):
+        self.context, self.by, self.steps = context, by, 0
+
+    def on_start(self, step): ...
+
+    def on_step(self, event):
+        self.steps += self.by
+        self.context.log({"counted": 2 * self.steps})
+
+    def on_end(self):
+        (self.context.output / "counted.txt").write_text(str(self.steps))
+
+    def state_dict(self):
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state):
+        self.steps = state.get("steps", 0)
+
+
+class Bare:
+    def __init__(self, context): ...
+    def on_start(self, step): ...
+    def on_end(self): ...
+
+
+class Raises(Counts):
+    def on_step(self, event):
+        if event.step == 4:
+            raise ZeroDivisionError("oh")
+
+
+class Says(Counts):
+    def __init__(self, context, what, at, where="on_step"):
+        super().__init__(context)
+        self.what, self.at, self.where = what, at, where
+
+    def on_loss(self, step, loss):
+        if self.where == "on_loss" and step == self.at:
+            return Verdict(self.what, "I say so")
+
+    def on_step(self, event):
+        if self.where == "on_step" and event.step == self.at:
+            return Verdict(self.what, "I say so") if self.what != "yes" else True
+'''
+
+
+@pytest.fixture(autouse=True)
+def own(tmp_path_factory, monkeypatch):
+    module_at(tmp_path_factory.mktemp("own"), monkeypatch, "own_callbacks", OWN)
+    yield
+    sys.modules.pop("own_callbacks", None)
+
+
+def built(store, output, *names, options=None, **changes):
+    asked = {"use": [f"own_callbacks:{name}" for name in names]}
+    asked["options"] = {f"own_callbacks:{k}": v for k, v in (options or {}).items()}
+    return build_trainer(tiny_run(store, output, callbacks=asked, **changes), device=CPU)
+
+
+def steps_of(output):
+    return [
+        json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()
+    ]
+
+
+def test_a_trainer_is_built_with_all_that_the_command_watches_by(
+    tiny_store, tmp_path, single_process
+):
+    events = Events()
+    made = build_trainer(tiny_run(tiny_store, tmp_path), [events], device=CPU)
+    assert made.fit()
+    assert [event.step for event in events.seen] == steps_of(tmp_path) == [0, 1, 2, 3, 4, 5]
+    assert json.loads((tmp_path / "run.json").read_text())["name"] == "tiny"
+    assert json.loads((tmp_path / "heartbeat.json").read_text())["step"] == 6
+    assert json.loads((tmp_path / "ledger.json").read_text())["step"] == 6
+
+
+def test_a_callback_of_the_recipe_has_options_and_state_over_a_resume(
+    tiny_store, tmp_path, single_process
+):
+    made = built(tiny_store, tmp_path, "Counts", options={"Counts": {"by": 10}})
+    assert made.fit()
+    assert (tmp_path / "counted.txt").read_text() == "60"
+    for name in ("latest", "step_00000006"):
+        (tmp_path / "checkpoints" / name).rename(tmp_path / f"away_{name}")
+    assert built(tiny_store, tmp_path, "Counts", options={"Counts": {"by": 1}}).fit()
+    assert (tmp_path / "counted.txt").read_text() == "33"  # 30 of the checkpoint, then 3
+
+
+def test_a_callback_changes_no_weight_and_may_come_and_go(
+    tiny_store, tmp_path, single_process, capsys
+):
+    plain, own = trainer(tiny_run(tiny_store, tmp_path / "a")), tmp_path / "b"
+    assert plain.fit()
+    assert built(tiny_store, own, "Counts").fit()
+    (own / "checkpoints" / "step_00000006").rename(tmp_path / "away")
+    capsys.readouterr()
+    without = built(tiny_store, own)
+    assert without.fit()
+    said = capsys.readouterr().err
+    assert "step_00000003 has a state of own_callbacks:Counts, a callback that this run" in said
+    expected = weights(plain)
+    assert all(weight.equal(expected[name]) for name, weight in weights(without).items())
+    (own / "checkpoints" / "step_00000006").rename(tmp_path / "away_too")
+    assert built(tiny_store, own, "Counts").fit()  # new to this checkpoint, or known: it goes on
+    assert (own / "counted.txt").read_text() == "6"
+
+
+def test_a_verdict_before_the_step_leaves_its_batch_out(tiny_store, tmp_path, single_process):
+    says = {"Says": {"what": "skip", "at": 4, "where": "on_loss"}}
+    made = built(tiny_store, tmp_path, "Says", options=says)
+    assert made.fit()
+    assert steps_of(tmp_path) == [0, 1, 2, 3, 5]
+    assert made.left_out == {4}
+    note = json.loads((tmp_path / "bad_steps.jsonl").read_text())
+    assert (note["step"], note["reason"], note["action"]) == (4, "I say so", "skip")
+
+
+@pytest.mark.parametrize("where", ["on_loss", "on_step"])
+def test_a_verdict_winds_the_run_back(tiny_store, tmp_path, single_process, where):
+    says = {"Says": {"what": "rewind", "at": 4, "where": where}}
+    made = built(tiny_store, tmp_path / "rewind", "Says", options=says)
+    assert made.fit()
+    assert steps_of(tmp_path / "rewind") == [0, 1, 2, 3, 5]
+    skipping = built(
+        tiny_store, tmp_path / "skip", "Says",
+        options={"Says": {"what": "skip", "at": 4, "where": "on_loss"}},
+    )  # fmt: skip
+    assert skipping.fit()
+    expected = weights(skipping)
+    assert all(weight.equal(expected[name]) for name, weight in weights(made).items())
+    (note,) = json.loads((tmp_path / "rewind" / "ledger.json").read_text())["notes"]
+    assert (note["step"], note["back_to_step"], note["left_out"]) == (4, 3, [4])
+
+
+def test_a_verdict_stops_the_run_where_it_stands(tiny_store, tmp_path, single_process):
+    made = built(tiny_store, tmp_path, "Says", options={"Says": {"what": "stop", "at": 3}})
+    assert made.fit() is False
+    assert (made.step, made.outcome, made.reason) == (4, "stopped", "I say so")
+    assert (tmp_path / "checkpoints" / "step_00000004").is_dir()
+    assert built(tiny_store, tmp_path).fit()
+    assert steps_of(tmp_path) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("Raises", {}, r"own_callbacks:Raises fails at step 4 \(ZeroDivisionError: oh\): mend it"),
+        ("Says", {"what": "skip", "at": 2}, r"Says answers Verdict.*at step 2: give None, or"),
+        ("Says", {"what": "yes", "at": 2}, r"Says answers True at step 2: give None, or a"),
+        ("Says", {"what": "stop", "at": 2, "where": "on_loss"}, r"^I say so; its batch is in"),
+    ],
+)
+def test_what_a_callback_breaks_is_one_line_and_nothing_is_lost(
+    tiny_store, tmp_path, single_process, name, options, message
+):
+    made = built(tiny_store, tmp_path, name, options={name: options} if options else None)
+    with pytest.raises(RunError, match=message):
+        made.fit()
+    assert built(tiny_store, tmp_path).fit()
+    assert steps_of(tmp_path) == [0, 1, 2, 3, 4, 5]
+
+
+def test_each_is_told_of_the_end_and_the_first_error_is_the_one_that_is_raised(
+    tiny_store, tmp_path, single_process
+):
+    class Fails(Events):
+        def on_end(self):
+            raise KeyError("at the end")
+
+    class Late(Events):
+        def on_step(self, event):
+            raise ValueError("in a step")
+
+    last = Events()
+    last.on_end = lambda: last.seen.append("end")
+    with pytest.raises(ValueError, match="in a step"):
+        trainer(tiny_run(tiny_store, tmp_path / "a"), [Fails(), Late(), last]).fit()
+    assert last.seen == ["end"]
+    with pytest.raises(KeyError, match="at the end"):
+        trainer(tiny_run(tiny_store, tmp_path / "b"), [Fails(), last]).fit()
+    assert last.seen[-1] == "end"
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"use": ["no_such_module:A"]}, r"callbacks.use: no_such_module:A does not import \(Modul"),
+        ({"use": ["own_callbacks:Count"]}, r"no attribute 'Count'; name the class as module:attr"),
+        ({"use": ["own_callbacks:Bare"]}, r"own_callbacks:Bare has no method on_step"),
+        ({"use": ["early_stop"]}, r"early_stop is not a callback; there is none by name, or modu"),
+        (
+            {"use": ["own_callbacks:Counts"], "options": {"own_callbacks:Counts": {"to": 1}}},
+            r"own_callbacks:Counts: TypeError: .*unexpected keyword argument 'to'",
+        ),
+    ],
+)
+def test_a_callback_that_is_none_is_one_line_before_a_step(
+    tiny_store, tmp_path, single_process, asked, message
+):
+    with pytest.raises(UserError, match=message):
+        build_trainer(tiny_run(tiny_store, tmp_path, callbacks=asked), device=CPU)
+
+
+def test_two_callbacks_of_one_name_are_refused(tiny_store, tmp_path, single_process):
+    class Named(Events):
+        name = "mine"
+
+        def state_dict(self):
+            return {}
+
+        def load_state_dict(self, state): ...
+
+    with pytest.raises(UserError, match="two callbacks are named mine"):
+        trainer(tiny_run(tiny_store, tmp_path), [Named(), Named()]).fit()
+
+
+def test_a_verdict_is_plain():
+    assert Verdict("stop", "done") == Verdict("stop", "done", ())
