@@ -99,7 +99,7 @@ def test_verify_says_whole_or_names_every_broken_shard(run, stores, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda text: text[: len(text) // 2], "manifest.json is no manifest of format 2"),
+        (lambda text: text[: len(text) // 2], "manifest.json is no manifest of format 3"),
         (lambda text: text.replace('"documents": 12', '"documents": 13', 1), "do not add up"),
     ],
 )
