@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 # The field that counts what was masked of a kind; now: words that NOW withholds.
-MASK_COUNTS = {"email": "emails", "ip": "ips", "phone": "phones", "now": "gaps"}
+MASK_COUNTS = {
+    "email": "emails", "ip": "ips", "phone": "phones", "now": "gaps",
+    "card": "cards", "iban": "ibans", "national_id": "national_ids",
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -23,8 +26,8 @@ class Document:
     source: name of the input source.
     text: normalised; hash: xxh3-128 of its UTF-8, 16 bytes: of the text alone, so that a
         syndicated copy under another title or address is the same content.
-    emails, ips, phones: how often title and text say that one was masked; gaps: that NOW withheld
-        words. See data_prep.clean.masks.
+    emails, ips, phones, cards, ibans, national_ids: how often title and text say that one was
+        masked; gaps: that NOW withheld words. See data_prep.clean.masks.
     fields: of the user's own, by name; see data_prep.annotate.own_fields.
     """
 
@@ -49,5 +52,8 @@ class Document:
     emails: int = 0
     ips: int = 0
     phones: int = 0
+    cards: int = 0
+    ibans: int = 0
+    national_ids: int = 0
     gaps: int = 0
     fields: dict[str, str] | None = None

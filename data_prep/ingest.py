@@ -141,6 +141,7 @@ class Ingest(Stage):
         (folder / UNPLACED_NAME).write_bytes(orjson.dumps(account.unplaced.as_json()))
         return (
             account.counts()
+            | {"continents_replaced": dict(sorted(annotator.continents_replaced.items()))}
             | own_counts(own.counts, account.seen)
             | {
                 "parts": [

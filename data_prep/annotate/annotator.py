@@ -1,6 +1,7 @@
 """Fields of a record to a document, or the reason why not: the hot path of the first stage."""
 
 import hashlib
+from collections import Counter
 from importlib.metadata import version
 from typing import Any
 
@@ -25,6 +26,9 @@ ANNOTATION_VERSION = "2"
 UNSETTLED = -1  # a quality that is not found yet
 # Documents that are set aside later must not wait in memory with texts of any length.
 MOST_UNSETTLED_BYTES = 4 << 20
+# Of ISO 639-2: the language of a text is not determined.
+UNDETERMINED = "und"
+SHORT_TEXT = 200  # characters; identification is less sure of it
 _SHORT_CHARACTERS = 1000  # of an id, a country, a continent, a language
 
 
@@ -41,9 +45,13 @@ class Annotator:
             annotate.countries,
             annotate.keeps_unknown,
         )
+        # Records whose continent gave way to the table's, by country.
+        self.continents_replaced: Counter[str] = Counter()
         self._lists = HostLists(annotate)
         self._languages = frozenset(annotate.languages)
         self._language_score = annotate.language_score
+        self._short_score = annotate.language_score_short
+        self._keeps_uncertain = annotate.on_uncertain_language == "keep"
         if annotate.languages:
             check_languages(annotate.languages)
         self._unsettled: list[tuple[Document, Excerpt]] = []
@@ -70,6 +78,8 @@ class Annotator:
             host,
             self._origins.edition(url),
         )
+        if origin.continent_replaced:
+            self.continents_replaced[origin.country] += 1
         title = get("title")
         language, score = self._language(get("language"), text)
         own_quality = get("quality")
@@ -133,10 +143,13 @@ class Annotator:
         else:
             return "", 0.0
         if self._languages:
+            short = self._short_score is not None and len(text) < SHORT_TEXT
+            if found[1] < (self._short_score if short else self._language_score):
+                if self._keeps_uncertain:
+                    return UNDETERMINED, found[1]
+                raise Rejected("language_uncertain", f"{found[0]} with score {found[1]:.2f}")
             if found[0] not in self._languages:
                 raise Rejected("language_not_listed", f"{found[0]} with score {found[1]:.2f}")
-            if found[1] < self._language_score:
-                raise Rejected("language_uncertain", f"{found[0]} with score {found[1]:.2f}")
         return found
 
 

@@ -157,9 +157,10 @@ class CardData(Section):
     hosts: those with most documents. distinct_hosts: of all splits.
     masked: places in titles and texts where something was masked, by kind. settings: of the
     config, without folders and execution. extractors: documents of web pages by the way their text
-    was found. lost: files that are no input, or in part. unplaced: hosts of no country with most
-    documents, of `unplaced_hosts`. notes: of how files were read. fields: metadata fields of the
-    user's own, by name. hashes: that identify what was made, by what they are of.
+    was found. continents_replaced: records whose continent gave way to the table's, by country.
+    lost: files that are no input, or in part. unplaced: hosts of no country with most documents, of
+    `unplaced_hosts`. notes: of how files were read. fields: metadata fields of the user's own, by
+    name. hashes: that identify what was made, by what they are of.
     """
 
     format_version: Literal[1] = 1
@@ -179,6 +180,7 @@ class CardData(Section):
     examples: tuple[Example, ...]
     inputs: tuple[InputFile, ...]
     extractors: dict[str, NonNegative] = Field(default_factory=dict)
+    continents_replaced: dict[str, NonNegative] = Field(default_factory=dict)
     unplaced: tuple[UnplacedHost, ...] = ()
     unplaced_hosts: NonNegative = 0
     lost: tuple[LostFile, ...] = ()

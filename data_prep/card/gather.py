@@ -86,6 +86,9 @@ def gather(config: Prep) -> CardData:
         examples=_examples(profiles),
         inputs=inputs,
         extractors=dict(_summed(counts.get("extractors", {}) for counts in ingested)),
+        continents_replaced=dict(
+            _summed(counts.get("continents_replaced", {}) for counts in ingested)
+        ),
         **_unplaced(config),
         lost=_lost(ingested),
         notes=tuple(FileNote(**entry) for counts in ingested for entry in counts.get("notes", ())),

@@ -133,12 +133,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _places(name: str, found) -> str:
-    head = (name, "train", "validation", "test", "tokens", "share")
+    head = (name, "train", "validation", "test", "tokens", "tokens a byte", "share")
     return _table(
         head,
         [
             (f"{text(p.name)} ({text(p.code)})" if p.code else text(p.name), *p.splits,
-             p.tokens or "\u2013", p.share)
+             p.tokens or "\u2013", p.rate or "\u2013", p.share)
             for p in found
         ],
     )  # fmt: skip

@@ -56,6 +56,7 @@ class Place:
     code: str
     splits: tuple[str, ...]
     tokens: str
+    rate: str
     share: str
     widths: tuple[float, ...]
 
@@ -137,7 +138,7 @@ def places(data: CardData) -> list[Place]:
     ordered = sorted(numbers, key=lambda country: (-sum(numbers[country]), country))
     longest = max((sum(parts) for parts in numbers.values()), default=0)
     return [
-        _place(data, data.country_names[c], c, numbers[c], _tokens(data, [c]), longest)
+        _place(data, data.country_names[c], c, numbers[c], _tokens(data, [c]), longest, [c])
         for c in ordered
     ]
 
@@ -156,19 +157,34 @@ def continents(data: CardData) -> list[Place]:
     for name, parts in numbers.items():
         listed = ", ".join(sorted(members[name])) if len(members[name]) <= 12 else ""
         code = listed or f"{len(members[name])} countries"
-        found.append(_place(data, name, code, parts, _tokens(data, members[name]), longest))
+        found.append(
+            _place(data, name, code, parts, _tokens(data, members[name]), longest, members[name])
+        )
     whole = tuple(data.splits[split].documents for split in SPLITS)
-    return [*found, _place(data, "All", "", whole, data.tokens, 0)]
+    return [*found, _place(data, "All", "", whole, data.tokens, 0, list(data.continents))]
 
 
 def _place(
-    data: CardData, name: str, code: str, parts: tuple[int, ...], tokens: int | None, longest: int
+    data: CardData,
+    name: str,
+    code: str,
+    parts: tuple[int, ...],
+    tokens: int | None,
+    longest: int,
+    countries: list[str],
 ) -> Place:
+    text_bytes = sum(
+        split.countries[country].text_bytes
+        for split in data.splits.values()
+        for country in countries
+        if country in split.countries
+    )
     return Place(
         name,
         code,
         tuple(map(count, parts)),
         "" if tokens is None else short(tokens),
+        "" if tokens is None or not text_bytes else f"{tokens / text_bytes:.3f}",
         share(sum(parts), data.documents),
         figures.split_bar(parts, longest),
     )

@@ -18,6 +18,9 @@ MASKED = {
     "email": "e-mail addresses",
     "ip": "IP addresses",
     "phone": "phone numbers",
+    "card": "payment cards",
+    "iban": "bank accounts (IBAN)",
+    "national_id": "national numbers",
     "now": "gaps of ten words, by NOW",
 }
 SPLIT_BY = {
@@ -145,6 +148,12 @@ def limits(data: CardData) -> list[str]:
         found.append(
             f"Nothing tells the country of {share(unknown, data.documents)} of the documents: they "
             "are trained without one. geo-nemo outlets has a table to fill in."
+        )
+    if data.continents_replaced:
+        named = ", ".join(f"{c} {count(n)}" for c, n in sorted(data.continents_replaced.items()))
+        found.append(
+            f"The continent that {plural(sum(data.continents_replaced.values()), 'record')} named "
+            f"gave way to the one that the country has here, by country: {named}."
         )
     undated = total(data, "years").get("0", 0)
     if undated:

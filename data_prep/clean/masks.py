@@ -16,6 +16,14 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable
 
+from data_prep.clean.numbers import (
+    CARD_MASK,
+    IBAN_MASK,
+    ID_MASK,
+    mask_cards,
+    mask_ibans,
+    mask_national_ids,
+)
 from data_prep.document import MASK_COUNTS, Document
 
 EMAIL_MASK, IP_MASK, PHONE_MASK = "[EMAIL]", "[IP]", "[PHONE]"
@@ -87,8 +95,14 @@ MASKS: dict[str, Callable[[str], str]] = {
     "email": mask_emails,
     "ip": mask_ips,
     "phone": mask_phones,
+    "card": mask_cards,
+    "iban": mask_ibans,
+    "national_id": mask_national_ids,
 }
-_TEXTS = {"email": EMAIL_MASK, "ip": IP_MASK, "phone": PHONE_MASK}
+_TEXTS = {
+    "email": EMAIL_MASK, "ip": IP_MASK, "phone": PHONE_MASK, "card": CARD_MASK, "iban": IBAN_MASK,
+    "national_id": ID_MASK,
+}  # fmt: skip
 
 
 def count_masks(document: Document, kinds: Iterable[str]) -> None:

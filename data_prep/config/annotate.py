@@ -21,7 +21,9 @@ class Annotate(Section):
     on_unknown_country: `keep` or `drop` documents of which nothing tells the country; where it is
         not given they are dropped if `countries` names some, and else kept.
     languages: ISO 639-1 codes to keep; empty keeps all, and identifies none.
-    language_score: a document whose language is less certain is quarantined.
+    language_score: a document whose language is less certain is quarantined. language_score_short:
+        the same of texts under 200 characters. on_uncertain_language: `keep` such documents, with
+        language `und` and their score.
     """
 
     outlets: str | None = None
@@ -33,6 +35,8 @@ class Annotate(Section):
     on_unknown_country: Literal["keep", "drop"] | None = None
     languages: tuple[str, ...] = ()
     language_score: Probability = 0.65
+    language_score_short: Probability | None = None
+    on_uncertain_language: Literal["drop", "keep"] = "drop"
 
     @property
     def keeps_unknown(self) -> bool:

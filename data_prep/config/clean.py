@@ -15,7 +15,8 @@ class Clean(Section):
     min_characters, max_characters: of the text, after cleaning.
     rules: published rule sets to apply, each whole.
     except_rules: single rules of those sets to leave out, by name, as `gopher_quality.stop_words`.
-    pii: kinds to mask in the text: e-mail addresses, IP addresses, phone numbers.
+    pii: kinds to mask in the text: e-mail addresses, IP addresses, phone numbers, payment cards,
+        IBANs, national numbers with a checksum (data_prep.clean.numbers).
     now_masks: what to do with NOW's `@ @ @ @ @ @ @ @ @ @` (10 of 200 words withheld): `keep` them,
         `cut` the text at each of them and keep its longest piece, or `drop` the document.
     repeated_title: `cut` a title that stands again in the text's first lines, with the byline or
@@ -27,7 +28,7 @@ class Clean(Section):
     max_characters: Positive = 1_000_000
     rules: tuple[RuleSet, ...] = ()
     except_rules: tuple[str, ...] = ()
-    pii: tuple[Literal["email", "ip", "phone"], ...] = ()
+    pii: tuple[Literal["email", "ip", "phone", "card", "iban", "national_id"], ...] = ()
     now_masks: Literal["keep", "cut", "drop"] = "keep"
     repeated_title: Literal["keep", "cut"] = "keep"
     samples_per_reason: Annotated[int, Field(ge=0, le=10_000)] = 100

@@ -1,6 +1,6 @@
 """The tokenizer of a store: one that is given, or one to train."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ class TokenizerChoice(Section):
         same settings is taken as it is, so that its store's ids stay.
     shrink: train as many pieces as the texts give where they do not give `vocab_size`.
     sample_bytes: UTF-8 bytes of train text it is trained on, about; drawn by content hash.
+    balance: train on equally much text of each `country`, `continent`, `language` or `source`, or
+        all that there is of one; without it, on a fair sample of all.
     check_documents: documents of a shard whose ids are compared with the reference tokenizer's,
         where a faster one makes them.
     """
@@ -29,4 +31,5 @@ class TokenizerChoice(Section):
     keep: bool = True
     shrink: bool = False
     sample_bytes: Positive = 20_000_000
+    balance: Literal["country", "continent", "language", "source"] | None = None
     check_documents: Positive = 64

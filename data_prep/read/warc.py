@@ -119,8 +119,9 @@ def _document(
         found |= {name: value for name, value in page.items() if value or name == "text"}
         found["url"] = own_address(found["url"], own)
     found |= {ours: fields.get(name) or http.get(name, "") for ours, name in extra.items()}
-    return Raw(number, {name: value for name, value in found.items() if value or name == "text"},
-               head)  # fmt: skip
+    kept = {name: value for name, value in found.items() if value or name == "text"}
+    # Whoever looks at a sample wants to read the text; what is Bad has its header.
+    return Raw(number, kept, found["text"][:EXCERPT_BYTES].encode("utf-8", "replace"))
 
 
 def own_address(fetched: str, named: str) -> str:

@@ -1,6 +1,7 @@
 """A fair sample of the train split's texts: drawn by content hash, the same in every run."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -21,13 +22,52 @@ def sample_train_texts(config: Prep, progress: TaskProgress) -> Iterator[str]:
     of one part.
     """
     parts = all_parts(config)
+    by = config.tokenizer.balance
+    shares: dict[str, float] = {}
+    if by:
+        held: Counter[str] = Counter()
+        for part in parts:
+            held.update(_group_bytes(config, part, by))
+        shares = equal_shares(held, config.tokenizer.sample_bytes)
     train = sum(_train_bytes(config, part) for part in parts)
     share = min(1.0, config.tokenizer.sample_bytes / max(train, 1))
     done = 0
     for part in parts:
-        yield from _drawn(config, part, share)
+        yield from _drawn(config, part, share, by, shares)
         done += part.text_bytes
         progress(done, part.start + part.documents)
+
+
+def equal_shares(held: Mapping[str, int], wanted: int) -> dict[str, float]:
+    """Share of each group's text, so that groups give equally much, or all that they hold.
+
+    held: bytes of each. wanted: of all together.
+    """
+    most = 0.0
+    left, groups = float(wanted), sorted(held.values())
+    for place, size in enumerate(groups):
+        each = left / (len(groups) - place)
+        most = max(most, min(each, size))
+        if size >= each:
+            most = each
+            break
+        left -= size
+    return {name: min(1.0, most / size) for name, size in held.items() if size}
+
+
+def _group_bytes(config: Prep, part: PartRef, by: str) -> Counter[str]:
+    train = final_outcomes(config, part) == TRAIN
+    found: Counter[str] = Counter()
+    start = 0
+    for batch in read_part(part.path, [by, "text_bytes"]):
+        chosen = train[start : start + len(batch)]
+        start += len(batch)
+        groups = batch[by].dictionary_encode()
+        sizes = batch["text_bytes"].to_numpy() * chosen
+        sums = np.bincount(groups.indices.to_numpy(), sizes, len(groups.dictionary))
+        for name, size in zip(groups.dictionary.to_pylist(), sums, strict=True):
+            found[name] += int(size)
+    return found
 
 
 def _train_bytes(config: Prep, part: PartRef) -> float:
@@ -35,9 +75,20 @@ def _train_bytes(config: Prep, part: PartRef) -> float:
     return part.text_bytes * of_train / max(part.documents, 1)
 
 
-def _drawn(config: Prep, part: PartRef, share: float) -> Iterator[str]:
+def _drawn(
+    config: Prep, part: PartRef, share: float, by: str | None, shares: Mapping[str, float]
+) -> Iterator[str]:
     rows = np.flatnonzero(final_outcomes(config, part) == TRAIN)
-    if share < 1:
+    if by:
+        limits = np.concatenate(
+            [
+                [shares.get(name, 0.0) for name in batch[by].to_pylist()]
+                for batch in read_part(part.path, [by])
+            ]
+        )[rows]
+        draws = content_draws(config, part, rows)
+        rows = rows[(draws * 2.0**-64 < limits) | (limits >= 1)]
+    elif share < 1:
         # Draws are uniform over 64 bits.
         rows = rows[content_draws(config, part, rows) < np.uint64(share * 2.0**64)]
     if not len(rows):

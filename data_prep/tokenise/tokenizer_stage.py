@@ -96,7 +96,8 @@ class TokenizerStage(Stage):
         """What a training depends on beside the texts."""
         choice = self.config.tokenizer
         settings = choice.model_dump_json(include={"vocab_size", "shrink", "sample_bytes"})
-        return f"{settings} seed {self.config.seed}"
+        balance = f" balance {choice.balance}" if choice.balance else ""
+        return f"{settings} seed {self.config.seed}{balance}"
 
     def _kept(self, path: Path) -> Tokenizer | None:
         """The tokenizer that an earlier run trained with these settings, copied to `path`."""

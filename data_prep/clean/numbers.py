@@ -1,0 +1,145 @@
+"""Numbers of persons that prove themselves by a checksum: payment cards, accounts, national IDs.
+
+| kind | what is masked | proof |
+|---|---|---|
+| card | 13 to 19 digits with a network's first ones, plain or in groups | Luhn (ISO/IEC 7812-1) |
+| iban | a country's two letters and its length | 97 (ISO 13616) |
+| national_id | South Africa, 13 digits with a day of birth | Luhn |
+| | India's Aadhaar, 4-4-4 | Verhoeff |
+| | China, 17 digits and one or X, with a day of birth | ISO 7064, 11-2 |
+| | Brazil's CPF as 000.000.000-00 | two digits modulo 11 |
+| | Spain's DNI, 8 digits and a letter | letter of the number modulo 23 |
+
+Numbers of eleven digits alone (Poland, Turkey) would take too many others with them, and those of
+the United States have no checksum.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import date
+
+CARD_MASK, IBAN_MASK, ID_MASK = "[CARD]", "[IBAN]", "[ID]"
+_CARD = re.compile(r"[3-6](?<![\w.,-].)\d(?:[ -]?\d){11,17}(?![\w-]|[.,]\d)")
+_NETWORKS = re.compile(r"4|5[1-5]|2[2-7]|3[47]|6(?:011|5|4[4-9])|62|35")
+_IBAN = re.compile(r"[A-Z]{2}(?<!\w..)\d\d(?: ?[A-Z0-9]){11,30}(?!\w)")
+_LENGTHS = {
+    "GB": 22, "IE": 22, "DE": 22, "FR": 27, "ES": 24, "IT": 27, "NL": 18, "BE": 16, "AT": 20,
+    "CH": 21, "PT": 25, "PL": 28, "SE": 24, "NO": 15, "DK": 18, "FI": 18, "GR": 27, "TR": 26,
+    "PK": 24, "SA": 24, "AE": 23, "IL": 23, "BR": 29, "UA": 29, "MT": 31, "CY": 28, "LU": 20,
+}  # fmt: skip
+_SOUTH_AFRICA = re.compile(r"\d{2}(?<!\w..)(?:0[1-9]|1[0-2])[0-3]\d{8}(?!\w|[.,]\d)")
+_AADHAAR = re.compile(r"[2-9](?<![\w-].)\d{3}([ -])\d{4}\1\d{4}(?![\w-]|[.,]\d)")
+_CHINA = re.compile(r"[1-9](?<!\w.)\d{5}(?:19|20)\d{9}[\dXx](?!\w)")
+_BRAZIL = re.compile(r"\d(?<![\w.].)\d\d\.\d{3}\.\d{3}-\d\d(?!\w)")
+_SPAIN = re.compile(r"\d(?<!\w.)\d{7}-?[A-HJ-NP-TV-Z](?!\w)")
+_SPANISH = "TRWAGMYFPDXBNJZSQVHLCKE"
+# Verhoeff's tables: the dihedral group of order ten, and its permutation applied again and again.
+_TIMES = [
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 3, 4, 0, 6, 7, 8, 9, 5], [2, 3, 4, 0, 1, 7, 8, 9, 5, 6],
+    [3, 4, 0, 1, 2, 8, 9, 5, 6, 7], [4, 0, 1, 2, 3, 9, 5, 6, 7, 8], [5, 9, 8, 7, 6, 0, 4, 3, 2, 1],
+    [6, 5, 9, 8, 7, 1, 0, 4, 3, 2], [7, 6, 5, 9, 8, 2, 1, 0, 4, 3], [8, 7, 6, 5, 9, 3, 2, 1, 0, 4],
+    [9, 8, 7, 6, 5, 4, 3, 2, 1, 0],
+]  # fmt: skip
+_ONCE = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]
+
+
+def mask_cards(text: str) -> str:
+    """`text` with each number of a payment card as `[CARD]`."""
+    return _masked(_CARD, text, CARD_MASK, _is_card)
+
+
+def mask_ibans(text: str) -> str:
+    """`text` with each IBAN as `[IBAN]`."""
+    return _IBAN.sub(_iban, text)
+
+
+def mask_national_ids(text: str) -> str:
+    """`text` with each national number that proves itself as `[ID]`."""
+    for pattern, proves in _NATIONAL:
+        text = _masked(pattern, text, ID_MASK, proves)
+    return text
+
+
+def luhn(digits: str) -> bool:
+    """Whether the last digit is the check of the others."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + place % 2)
+        total += value - 9 * (value > 9)
+    return total % 10 == 0
+
+
+def verhoeff(digits: str) -> bool:
+    """Whether the last digit is the check of the others."""
+    check, turn = 0, list(range(10))
+    for digit in reversed(digits):
+        check = _TIMES[check][turn[int(digit)]]
+        turn = [_ONCE[value] for value in turn]
+    return check == 0
+
+
+def _masked(pattern: re.Pattern[str], text: str, mask: str, proves: Callable[[str], bool]) -> str:
+    return pattern.sub(lambda m: mask if proves(re.sub(r"[ .-]", "", m[0])) else m[0], text)
+
+
+def _is_card(digits: str) -> bool:
+    known = 13 <= len(digits) <= 19 and _NETWORKS.match(digits)
+    return bool(known) and len(set(digits)) > 1 and luhn(digits)
+
+
+def _iban(match: re.Match[str]) -> str:
+    written, text = match[0], match[0].replace(" ", "")
+    length = _LENGTHS.get(text[:2], 0)
+    if not length or len(text) < length:
+        return written
+    own = text[:length]
+    number = int("".join(str(int(c, 36)) for c in own[4:] + own[:4]))
+    if number % 97 != 1:
+        return written
+    # What stands behind it in capitals is not of it.
+    end, left = 0, length
+    while left:
+        left -= written[end] != " "
+        end += 1
+    return IBAN_MASK + written[end:]
+
+
+def _is_day(year: str, month: str, day: str) -> bool:
+    try:
+        date(int(year), int(month), int(day))
+    except ValueError:
+        return False
+    return True
+
+
+def _south_african(digits: str) -> bool:
+    return _is_day("20" + digits[:2], digits[2:4], digits[4:6]) and luhn(digits)
+
+
+def _chinese(text: str) -> bool:
+    total = sum(int(digit) * (2 ** (17 - place) % 11) for place, digit in enumerate(text[:17]))
+    right = "10X98765432"[total % 11] == text[17].upper()
+    return right and _is_day(text[6:10], text[10:12], text[12:14])
+
+
+def _brazilian(digits: str) -> bool:
+    if len(set(digits)) == 1:
+        return False
+    for length in (9, 10):
+        total = sum(int(d) * (length + 1 - place) for place, d in enumerate(digits[:length]))
+        if int(digits[length]) != total * 10 % 11 % 10:
+            return False
+    return True
+
+
+def _spanish(text: str) -> bool:
+    return _SPANISH[int(text[:8]) % 23] == text[8]
+
+
+_NATIONAL: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = (
+    (_CHINA, _chinese),
+    (_SOUTH_AFRICA, _south_african),
+    (_AADHAAR, verhoeff),
+    (_BRAZIL, _brazilian),
+    (_SPAIN, _spanish),
+)

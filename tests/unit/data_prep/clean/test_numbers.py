@@ -1,0 +1,63 @@
+"""Numbers of persons: masked where their checksum holds, left where it does not."""
+
+import random
+
+import pytest
+
+from data_prep.clean.masks import MASKS
+from data_prep.clean.numbers import luhn, verhoeff
+
+# Published test numbers; none is anybody's.
+GOOD = {
+    "card": ["4111 1111 1111 1111", "5500-0000-0000-0004", "378282246310005", "6011000990139424"],
+    "iban": [
+        "GB29 NWBK 6016 1331 9268 19", "DE89370400440532013000", "FR1420041010050500013M02606",
+    ],
+    "national_id": [
+        "8001015009087", "2341 2341 2346", "11010519491231002X", "529.982.247-25", "12345678Z",
+    ],
+}  # fmt: skip
+MARK = {"card": "[CARD]", "iban": "[IBAN]", "national_id": "[ID]"}
+
+
+@pytest.mark.parametrize(("kind", "number"), [(k, n) for k, all_ in GOOD.items() for n in all_])
+def test_a_number_with_its_checksum_is_masked_and_with_another_digit_is_not(kind, number):
+    mask = MASKS[kind]
+    assert mask(f"pay to {number}, please") == f"pay to {MARK[kind]}, please"
+    place = next(i for i in reversed(range(len(number) - 1)) if number[i].isdigit())
+    wrong = number[:place] + str((int(number[place]) + 1) % 10) + number[place + 1 :]
+    assert mask(f"pay to {wrong}, please") == f"pay to {wrong}, please"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the budget of 4,111,111,111,111,111 shillings", "on 2024-05-31 at 10:00", "4111.11",
+        "1234567890123456", "ISBN 978-3-16-148410-0", "0000 0000 0000 0000", "GB29 and DE89 roads",
+        "call 0712 345 678", "pi is 3.14159265358979323846",
+    ],
+)  # fmt: skip
+def test_other_numbers_stay(text):
+    for kind in MARK:
+        assert MASKS[kind](text) == text
+
+
+def test_what_stands_behind_an_iban_stays():
+    assert MASKS["iban"]("GB29 NWBK 6016 1331 9268 19 OR CASH") == "[IBAN] OR CASH"
+
+
+def test_checksums_against_oracles():
+    draw = random.Random(2)
+    for _ in range(200):
+        digits = [draw.randrange(10) for _ in range(15)]
+        doubled = [d * 2 if i % 2 == 0 else d for i, d in enumerate(reversed(digits))]
+        check = -sum(d // 10 + d % 10 for d in doubled) % 10
+        number = "".join(map(str, digits))
+        assert [d for d in range(10) if luhn(f"{number}{d}")] == [check]
+        # Verhoeff's check is one of ten, and finds each wrong digit and swap of neighbours.
+        (own,) = [d for d in range(10) if verhoeff(f"{number}{d}")]
+        whole = f"{number}{own}"
+        at = draw.randrange(15)
+        assert not verhoeff(whole[:at] + str((int(whole[at]) + 3) % 10) + whole[at + 1 :])
+        if whole[at] != whole[at + 1]:
+            assert not verhoeff(whole[:at] + whole[at + 1] + whole[at] + whole[at + 2 :])
