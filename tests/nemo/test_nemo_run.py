@@ -131,7 +131,8 @@ def test_the_command_nemo_shows_a_job(tmp_path):
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "#SBATCH --nodes=4" in done.stdout
-    assert "python -m geo_nemo train experiment=meco/8b_with data.store=/data/s" in done.stdout
+    shown = " ".join(done.stdout.split())  # which cuts lines to the terminal's width
+    assert "python -m geo_nemo train experiment=meco/8b_with data.store=/data/s" in shown
     whole = ["experiment=meco/8b_with", "data.store=/data/s", "output_dir=/runs/a"]
     assert f"# the training's config\n{as_yaml(whole_config(whole))}" in done.stdout
 
