@@ -2,43 +2,19 @@
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
-
-from geo_nemo.config.section import Section
-
-if TYPE_CHECKING:
-    from geo_nemo.config.schema import Run
+from geo_nemo.config.schema import Run
+from geo_nemo.config.stage_rate import StageRate
+from geo_nemo.config.stages import stage_borders
 
 
-class StageRate(Section):
-    """How the learning rate goes on in a stage, from where the one before left it.
-
-    shape: `constant`; or down to `end` along a `cosine`, a `linear` line, or `sqrt`: 1 - sqrt(x),
-        for the decay of warm-up-stable-decay (Hägele et al., arXiv 2405.18392).
-    end: rate at the end of the stage; train.min_lr where it is not given.
-    """
-
-    shape: Literal["constant", "cosine", "linear", "sqrt"]
-    end: Annotated[float, Field(ge=0)] | None = None
-
-    @model_validator(mode="after")
-    def _no_end_of_a_constant(self):
-        if self.shape == "constant" and self.end is not None:
-            raise ValueError("shape constant has no end: it stays where it is")
-        return self
-
-
-def learning_rate(run: "Run", step: int) -> float:
+def learning_rate(run: Run, step: int) -> float:
     """The rate of optimizer step `step`, counted from 0.
 
     In the warm-up, step / warmup_steps of train.lr. After it, where no stage has a piece of its
     own: a cosine to train.min_lr over the rest of the run. Else the pieces, one after another; the
     warm-up takes the beginning of the first ones.
     """
-    from geo_nemo.config.stages import stage_borders
-
     train = run.train
     if train.warmup_steps and step <= train.warmup_steps:
         return train.lr * step / train.warmup_steps

@@ -23,9 +23,9 @@ from geo_nemo.config.logging import Logging
 from geo_nemo.config.notify import Notify
 from geo_nemo.config.parallel import Parallel
 from geo_nemo.config.precision import Precision
-from geo_nemo.config.rates import StageRate
 from geo_nemo.config.section import NonNegative, Positive, Probability, Section, Seed
 from geo_nemo.config.sharing import Sharing
+from geo_nemo.config.stage_rate import StageRate
 from geo_nemo.config.template import LOCALIZATION, TEMPLATES, AnyTemplate, Template
 from geo_nemo.config.validation import Validation
 

@@ -24,11 +24,11 @@ from geo_nemo.data.batches import Batch, rows_of
 from geo_nemo.data.render import STYLE, legend_html, row_html
 from geo_nemo.data.rows import ROW_ARRAYS
 from geo_nemo.metadata.tokenizer import Tokenizer
-from geo_nemo.train.callback import StepEvent, Verdict
 from geo_nemo.train.checkpoint_files import step_of
 from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import Prepared
 from geo_nemo.train.stages import StagePlan
+from geo_nemo.train.step import BadStepError, StepEvent
 
 if TYPE_CHECKING:
     from geo_nemo.train.checkpoint_manager import Checkpoints
@@ -37,17 +37,6 @@ if TYPE_CHECKING:
 LEAST_LOSSES = 8
 # In the output folder, a line a bad step.
 NOTES = "bad_steps.jsonl"
-
-
-class BadStepError(RunError):
-    """A step that was not taken: weights, optimizer and clock are as before it.
-
-    verdict: of the callback that refused it; None: the run's own policy decides.
-    """
-
-    def __init__(self, message: str, verdict: Verdict | None = None):
-        super().__init__(message)
-        self.verdict = verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,49 +1,11 @@
 """What a run tells its callbacks, what they may answer, and what a checkpoint keeps of them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
-from geo_nemo.data.batches import Batch
-from geo_nemo.train.stages import StagePlan
+from geo_nemo.train.step import StepEvent, Verdict
 
-if TYPE_CHECKING:
-    from geo_nemo.train.engine import StepReport
-
-
-@dataclass(frozen=True, slots=True)
-class StepEvent:
-    """A finished optimizer step, as callbacks see it.
-
-    step: counts from 0. batches: this rank's micro-batches. consumed_samples: of the stage so far.
-    positions: tokens of the global batch, padding included. seconds: of the step and its wait for
-    data, and of that wait, data_seconds. checkpoint_seconds: that training stood still for saves
-    since the step before.
-    """
-
-    step: int
-    stage: StagePlan
-    report: "StepReport"
-    batches: Sequence[Batch]
-    seconds: float
-    consumed_samples: int
-    positions: int
-    data_seconds: float = 0.0
-    checkpoint_seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a callback wants of the run; None in its place: go on.
-
-    skip: the step is not taken, and its batch is left out. rewind: back to the newest checkpoint,
-    and the step's batch, with the steps of `left_out`, is left out when it comes again. stop:
-    before a step is taken the run fails; after it, it saves and ends. reason: in words.
-    """
-
-    action: Literal["skip", "rewind", "stop"]
-    reason: str
-    left_out: tuple[int, ...] = ()
+__all__ = ["Callback", "Scoring", "Stateful", "StepEvent", "Verdict"]
 
 
 class Callback(Protocol):

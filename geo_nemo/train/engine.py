@@ -7,7 +7,6 @@ divided once by the count of trained tokens, finite check, clip, AdamW, learning
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
 
 import torch
 import torch.distributed as dist
@@ -22,33 +21,15 @@ from geo_nemo.data.batches import Batch
 from geo_nemo.model.build import transformer_config
 from geo_nemo.model.context import ContextRank
 from geo_nemo.model.fp8 import token_multiple
-from geo_nemo.train.bad_steps import BadStepError
 from geo_nemo.train.loss import masked_loss
 from geo_nemo.train.micro_batch import forward, in_groups, on_device
 from geo_nemo.train.parts import make_optimizer, model_chunks, unwrapped
 from geo_nemo.train.ranges import Ranges, span
 from geo_nemo.train.schedule import Schedule
+from geo_nemo.train.step import BadStepError, StepReport
 from geo_nemo.train.step_clock import StepClock
 
 LossCheck = Callable[[float, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """What one optimizer step saw, equal on every rank.
-
-    loss: mean nats over the trained tokens of the global batch.
-    sums, counts: nats and trained tokens by group, [num_groups], float64, on the CPU.
-    work_seconds: of this rank, see geo_nemo.train.step_clock.
-    """
-
-    loss: float
-    trained_tokens: int
-    grad_norm: float
-    lr: float
-    sums: torch.Tensor = field(repr=False)
-    counts: torch.Tensor = field(repr=False)
-    work_seconds: float = 0.0
 
 
 def _any_loss(loss: float, step: int) -> None: ...

@@ -131,7 +131,7 @@ def said_of_a_bad_batch(parallel, trained):
 
     trained: share of that document's labels; with 0, the loss is finite and a gradient is not.
     """
-    from geo_nemo.train.bad_steps import BadStepError
+    from geo_nemo.train.step import BadStepError
     from geo_nemo.train.engine import Engine
 
     run = layout_run("store", "out", parallel)

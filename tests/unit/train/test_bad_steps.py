@@ -8,9 +8,10 @@ import torch
 
 from geo_nemo.config import BadSteps, RunError, Train
 from geo_nemo.data.batches import rows_of, stack_rows
-from geo_nemo.train.bad_steps import BadStepError, check_spike
+from geo_nemo.train.bad_steps import check_spike
 from geo_nemo.train.callbacks import Metrics
 from geo_nemo.train.setup import prepare
+from geo_nemo.train.step import BadStepError
 from tests.support.runs import Events, trainer, weights
 from tests.support.tiny import tiny_run
 

@@ -12,9 +12,9 @@ from geo_nemo.config import BadSteps, Train
 from geo_nemo.data.batches import rows_of
 from geo_nemo.data.index import LEDGER
 from geo_nemo.metadata.record import Kind
-from geo_nemo.train.bad_steps import BadStepError
 from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import prepare
+from geo_nemo.train.step import BadStepError
 from tests.support.runs import Events, trainer
 from tests.support.tiny import tiny_run
 
