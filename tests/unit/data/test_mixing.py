@@ -276,3 +276,21 @@ def test_a_message_names_some_groups_and_counts_the_others(number):
     weights = dict.fromkeys(tokens, 1.0)
     with pytest.raises(UserError, match="lists us, ve, of which the stage has no text"):
         shares(groups(**tokens), weights=weights)
+
+
+def test_unimax_takes_all_that_it_may():
+    assert shares(groups(gb=100, no=50), budget=300, unimax_epochs=2) == pytest.approx(
+        {"gb": 2 / 3, "no": 1 / 3}
+    )
+
+
+def test_a_window_may_be_empty_and_still_has_its_types():
+    empty = mixed([5], [1], 0).window(0)
+    assert len(empty.documents) == len(empty.epochs) == 0
+    assert empty.documents.dtype == empty.epochs.dtype == np.int64
+    full = mixed([5], [1], 7).window(0)
+    assert full.documents.dtype == full.epochs.dtype == np.int64
+
+
+def test_a_token_is_enough_for_a_share():
+    assert shares(groups(gb=1, no=0, us=3), temperature=1) == {"gb": 0.25, "no": 0, "us": 0.75}

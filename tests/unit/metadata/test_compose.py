@@ -192,3 +192,16 @@ def test_composed_tokens_equal_those_of_the_whole_text(real_tokenizer, fields, t
     assert real_tokenizer.decode(composed.ids[1:-1]) == text
     kept = composed.ids[composed.kinds == Kind.METADATA]
     assert real_tokenizer.decode(kept) == head
+
+
+@pytest.mark.parametrize("policy", [{}, {"position": "append", "mask_loss": False}])
+def test_every_piece_of_a_document_has_its_tokens_and_their_kinds(policy):
+    composer = Composer(MetadataPolicy(**policy), WordTokenizer())
+    record = MetadataRecord("bbc.co.uk", "gb", "Europe")
+    for title in ([], [501, 502]):
+        whole = composer.compose(record, title, [601, 602, 603])
+        for start in range(len(whole.ids)):
+            for stop in range(start + 1, len(whole.ids) + 1):
+                piece = whole.cut(start, stop)
+                assert piece.ids.tolist() == whole.ids[start:stop].tolist()
+                assert piece.kinds.tolist() == whole.kinds[start:stop].tolist()
