@@ -137,7 +137,7 @@ def _places(evaluation: dict[str, Any]) -> dict[str, Any]:
     return {
         "by_groups": _by_groups(evaluation, effect),
         "in_text": tables.by_place(evaluation, effect),
-        "group_names": " and ".join(_fields(evaluation)),
+        "group_names": _listed(_fields(evaluation)),
         "gain_plot": plots.gain_plot(evaluation, effect),
         "gain_caption": f"Bars are {sure(evaluation)} intervals of the paired difference. Places "
         f"with too few documents for an interval are in the tables only.",
@@ -236,6 +236,11 @@ def _warnings(evaluation: dict[str, Any]) -> list[str]:
                 f"finished."
             )
     return found
+
+
+def _listed(names: list[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def _fields(evaluation: dict[str, Any]) -> list[str]:

@@ -3,7 +3,8 @@
     <folder>/fragments.bin  array of `fragment_dtype`, ordered by row
     <folder>/rows.bin       int64 [rows + 1]: row r holds fragments rows[r] to rows[r + 1]
     <folder>/windows.bin    array of `WINDOW`: what each packing window added
-    <folder>/ledger.bin     int64 [windows + 1, groups, 4]: `LEDGER` of all rows before a window
+    <folder>/ledger.bin     int64 [windows + 1, groups, 4]: `LEDGER` of all rows before a window,
+                            where groups are many before every so many (`ledger_stride`)
     <folder>/index.json     written last: what it was made from, counts, sizes and hashes
 
 About 29 bytes a fragment on disk; a process holds only the pages that it reads.
@@ -32,6 +33,7 @@ WINDOW = np.dtype([("row", "<i8"), ("fragment", "<i8"), ("hash", "<u8")])
 # Documents begun, filled positions, and what their labels are: title and body tokens, metadata.
 LEDGER = ("documents", "positions", "text_tokens", "metadata_tokens")
 _CHUNK_BYTES = 1 << 24
+_GROUPS_A_WINDOW = 4096
 # From an array of fragments [m] to the group of each, int [m].
 GroupOf = Callable[[np.ndarray], np.ndarray]
 
@@ -51,6 +53,11 @@ def tally(fragments: np.ndarray, groups: np.ndarray, num_groups: int) -> np.ndar
     columns = (begun, *(fragments[name] for name in ("positions", "text", "metadata")))
     sums = [np.bincount(groups, column, minlength=num_groups) for column in columns]
     return np.stack(sums, axis=1).astype(np.int64)
+
+
+def ledger_stride(num_groups: int) -> int:
+    """Windows between two sums that an index keeps, so that they take no more than fragments do."""
+    return max(1, num_groups // _GROUPS_A_WINDOW)
 
 
 @dataclass(frozen=True)
@@ -107,10 +114,12 @@ class Index:
         """
         if rows == 0 or not len(self):
             return np.zeros(self._parts.ledger.shape[1:], dtype=np.int64)
-        window = self._window_of(rows - 1)
-        first = self._parts.rows[self.window_rows(window).start]
+        num_groups = self._parts.ledger.shape[1]
+        stride = ledger_stride(num_groups)
+        place = self._window_of(rows - 1) // stride
+        first = self._parts.rows[self.window_rows(place * stride).start]
         part = self._parts.fragments[int(first) : int(self._parts.rows[rows])]
-        return self._parts.ledger[window] + tally(part, group_of(part), self._parts.ledger.shape[1])
+        return self._parts.ledger[place] + tally(part, group_of(part), num_groups)
 
     def _window_of(self, row: int) -> int:
         return int(np.searchsorted(self._parts.windows["row"], row, side="right")) - 1
@@ -175,7 +184,8 @@ def open_index(
     )
     if len(rows) != counts.rows + 1 or len(fragments) != counts.fragments:
         raise DamagedIndex("its files do not agree")
-    ledger = ledger.reshape(len(windows) + 1, num_groups, len(LEDGER))
+    kept = len(windows) // ledger_stride(num_groups) + 1
+    ledger = ledger.reshape(kept, num_groups, len(LEDGER))
     return Index(Parts(fragments, rows, windows, ledger), counts, documents, folder)
 
 

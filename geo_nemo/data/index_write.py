@@ -21,6 +21,7 @@ from geo_nemo.data.index import (
     Index,
     Parts,
     block_hash,
+    ledger_stride,
     record_check,
     tally,
 )
@@ -61,12 +62,17 @@ class MemorySink:
         none = [np.empty(0, self._dtype)]
         fragments = np.concatenate([block.fragments for block in blocks] or none)
         sizes = np.concatenate([np.zeros(1, np.int64), *(block.row_sizes for block in blocks)])
-        ledger = np.zeros((len(blocks) + 1, self._num_groups, len(LEDGER)), dtype=np.int64)
+        stride = ledger_stride(self._num_groups)
+        kept = len(blocks) // stride + 1
+        ledger = np.zeros((kept, self._num_groups, len(LEDGER)), dtype=np.int64)
+        total = np.zeros_like(ledger[0])
         windows = np.zeros(len(blocks), dtype=WINDOW)
         counts = Counts()
         for number, block in enumerate(blocks):
             windows[number] = counts.rows, counts.fragments, 0
-            ledger[number + 1] = ledger[number] + block.ledger
+            total += block.ledger
+            if (number + 1) % stride == 0:
+                ledger[(number + 1) // stride] = total
             counts += block.counts
         return Index(Parts(fragments, np.cumsum(sizes), windows, ledger), counts, documents)
 
@@ -85,6 +91,8 @@ class FileSink:
         self._sizes = [0] * len(FILES)
         self.counts = Counts()
         self._ledger = np.zeros((num_groups, len(LEDGER)), dtype="<i8")
+        self._stride = ledger_stride(num_groups)
+        self._windows = 0
         self._write(1, np.zeros(1, dtype="<i8"))
         self._write(3, self._ledger)
 
@@ -96,7 +104,9 @@ class FileSink:
         self._write(0, block.fragments)
         self._write(1, ends)
         self._write(2, np.array([(counts.rows, counts.fragments, check)], dtype=WINDOW))
-        self._write(3, self._ledger)
+        self._windows += 1
+        if self._windows % self._stride == 0:
+            self._write(3, self._ledger)
         self.counts = counts + block.counts
 
     def finish(self, description: dict[str, Any], documents: int) -> None:

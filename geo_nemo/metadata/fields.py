@@ -210,5 +210,10 @@ def _installed(name: str) -> Field | None:
             ) from None
         if not isinstance(found, Field) or found.name != name:
             raise UserError(f"{point.value}, which {ENTRY_POINTS} names, is no Field {name}")
+        if not found.label.strip() or "\n" in found.label:
+            raise UserError(
+                f"the field {name} of {point.value} has the label {found.label!r}: a label is "
+                f"one line"
+            )
         return found
     return None

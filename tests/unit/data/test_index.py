@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from geo_nemo.config import UserError
+from geo_nemo.data import index as index_module
 from geo_nemo.data import index_cache
 from geo_nemo.data.groups import Axis, Grouping
 from geo_nemo.data.index import FILES, NAME, as_entry
@@ -82,6 +83,22 @@ def test_the_ledger_counts_what_the_rows_hold(tmp_path, packing, policy):
             expected[country][1] += span.stop - span.start
             expected[country][2] += int(text.sum())
             expected[country][3] += int(np.sum(row.label_kinds[span] == Kind.METADATA))
+
+
+def test_sums_of_many_groups_are_kept_every_so_many_windows(tmp_path, monkeypatch):
+    every = planned()
+    expected = [every.index.ledger(rows) for rows in range(ROWS + 1)]
+    number = every.planner.num_groups
+    monkeypatch.setattr(index_module, "_GROUPS_A_WINDOW", 1)
+    stride = index_module.ledger_stride(number)
+    assert stride == number == 3
+    data = planned()
+    index, _ = cached(tmp_path, data)
+    for rows in range(ROWS + 1):
+        assert np.array_equal(index.ledger(rows), expected[rows])
+        assert np.array_equal(data.index.ledger(rows), expected[rows])
+    (size,) = [path.stat().st_size for path in tmp_path.rglob("ledger.bin")]
+    assert size == (index.num_windows // stride + 1) * number * 4 * 8
 
 
 def test_a_ledger_names_countries_and_leaves_out_the_unseen():

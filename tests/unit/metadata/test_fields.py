@@ -155,6 +155,10 @@ def test_another_package_declares_a_field(package):
     [
         ("TONE = 1\n", "mood:TONE, which geo_nemo.metadata_fields names, is no Field tone"),
         ("raise RuntimeError('gone')\n", "the field tone of mood cannot be loaded: gone"),
+        (
+            "from geo_nemo.metadata.fields import Field\nTONE = Field('tone', 'TO\\nNE', {})\n",
+            r"the field tone of mood:TONE has the label 'TO\\nNE': a label is one line",
+        ),
     ],
 )
 def test_a_package_that_declares_no_field_is_named(package, content, words):
