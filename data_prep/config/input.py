@@ -8,7 +8,19 @@ from pydantic import Field, field_validator
 from data_prep.config.extra import Constant, ExtraField, check_constant, check_name
 from geo_nemo.config.schema import Positive, Section
 
-Format = Literal["auto", "jsonl", "parquet", "arrow", "csv", "webdataset", "warc", "wet", "dataset"]
+Format = Literal[
+    "auto",
+    "jsonl",
+    "parquet",
+    "arrow",
+    "csv",
+    "webdataset",
+    "warc",
+    "wet",
+    "arc",
+    "html",
+    "dataset",
+]
 
 
 class FieldMap(Section):

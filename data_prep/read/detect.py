@@ -1,5 +1,7 @@
 """The format of a file: by its first bytes, and by its name where they do not tell."""
 
+import re
+
 from data_prep.config import Format
 from data_prep.read.record import DamagedError
 from data_prep.read.unpack import Unpacked, compression_of
@@ -11,7 +13,8 @@ _ENDINGS: dict[str, str] = {
     "arrow": "arrow", "ipc": "arrow", "feather": "arrow",
     "csv": "csv", "tsv": "csv",
     "tar": "webdataset", "tgz": "webdataset",
-    "warc": "warc", "wet": "wet",
+    "warc": "warc", "wet": "wet", "arc": "arc",
+    "html": "html", "htm": "html", "xhtml": "html",
 }  # fmt: skip
 _COMPRESSED = ("gz", "gzip", "zst", "zstd")
 _OTHERS = {
@@ -19,7 +22,10 @@ _OTHERS = {
     b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"ORC": "ORC", b"Obj\1": "Avro", b"%PDF": "PDF",
     b"PAR1": "Parquet", b"\x80\4": "a pickle", b"SQLite format 3": "SQLite",
 }  # fmt: skip
-_READABLE = "JSON Lines, Parquet, Arrow, CSV, tar, WARC and WET, and gzip and zstd of them"
+_PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html|head)", re.IGNORECASE)
+_READABLE = (
+    "JSON Lines, Parquet, Arrow, CSV, tar, WARC, WET, ARC and HTML, and gzip and zstd of them"
+)
 
 
 def format_of_name(name: str) -> str:
@@ -41,6 +47,8 @@ def detect(stream: Unpacked, name: str) -> Format:
         return "arrow"
     if head.startswith(b"WARC/"):
         return "warc"
+    if head.startswith(b"filedesc:"):
+        return "arc"
     if head[257:262] == b"ustar":
         return "webdataset"
     by_name = format_of_name(name)
@@ -51,6 +59,8 @@ def detect(stream: Unpacked, name: str) -> Format:
     # UTF-16 and UTF-32 have zeros beside the letters of ASCII.
     if head.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{"):
         return "jsonl"
+    if _PAGE.match(head):
+        return "html"
     raise DamagedError(
         "unknown_format", f"neither bytes nor name tell the format ({_READABLE} can be read)"
     )

@@ -87,6 +87,14 @@ class FileReader:
             from data_prep.read.warc import read_warc
 
             return read_warc(stream, fields, limits, kinds)
+        if kind == "arc":
+            from data_prep.read.arc import read_arc
+
+            return read_arc(stream, limits)
+        if kind == "html":
+            from data_prep.read.page import read_page
+
+            return read_page(stream, self.file.path, limits)
         if kind == "parquet":
             return self._row_groups(source, fields)
         from data_prep.read.arrow import read_arrow

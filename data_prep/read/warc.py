@@ -106,22 +106,56 @@ def _document(
             kind = fields.get("content-type", "").encode()
             block = b"HTTP/1.1 200 OK\r\nContent-Type: " + kind + b"\r\n\r\n" + block
         status, http, _ = split_response(block, MAX_HEADER_BYTES)
-        if why := _no_page(status, http):
-            return Bad(number, "no_html_page", why, head)
-        page = extractor(limits.record_bytes).extract(block)
-        if "error" in page:
-            return Bad(number, page.get("reason", "no_main_text"), page["error"], head)
-        own = page.pop("canonical", "")
-        named = {name: page.pop(name, "") for name in ("site", "heading")}
-        host = own_address(found["url"], own).partition("://")[2].partition("/")[0]
-        page["title"] = without_site(page["title"], host=host, **named)
-        page["text"] = without_title(page["text"], page["title"] or named["heading"])
-        found |= {name: value for name, value in page.items() if value or name == "text"}
-        found["url"] = own_address(found["url"], own)
+        answer = response_fields(block, status, http, found, number, limits, head)
+        if isinstance(answer, Bad):
+            return answer
+        found = answer
     found |= {ours: fields.get(name) or http.get(name, "") for ours, name in extra.items()}
     kept = {name: value for name, value in found.items() if value or name == "text"}
     # Whoever looks at a sample wants to read the text; what is Bad has its header.
     return Raw(number, kept, found["text"][:EXCERPT_BYTES].encode("utf-8", "replace"))
+
+
+def response_fields(
+    block: bytes,
+    status: bytes,
+    http: dict[str, str],
+    found: dict[str, str],
+    number: int,
+    limits: Limits,
+    head: bytes,
+) -> dict[str, str] | Bad:
+    """`found` with what the page of an HTTP response has; Bad where it is none."""
+    if why := _no_page(status, http):
+        return Bad(number, "no_html_page", why, head)
+    page = extractor(limits.record_bytes).extract(block)
+    if "error" in page:
+        return Bad(number, page.get("reason", "no_main_text"), page["error"], head)
+    return page_fields(found, page)
+
+
+def response_document(
+    block: bytes, found: dict[str, str], number: int, limits: Limits, head: bytes
+) -> Raw | Bad:
+    """The page of an HTTP response as a record."""
+    status, http, _ = split_response(block, MAX_HEADER_BYTES)
+    answer = response_fields(block, status, http, found, number, limits, head)
+    if isinstance(answer, Bad):
+        return answer
+    kept = {name: value for name, value in answer.items() if value or name == "text"}
+    return Raw(number, kept, answer["text"][:EXCERPT_BYTES].encode("utf-8", "replace"))
+
+
+def page_fields(found: dict[str, str], page: dict[str, str]) -> dict[str, str]:
+    """`found` (url, and what else an archive knows) with what the extractor found on the page."""
+    own = page.pop("canonical", "")
+    named = {name: page.pop(name, "") for name in ("site", "heading")}
+    address = own_address(found["url"], own)
+    host = address.partition("://")[2].partition("/")[0]
+    page["title"] = without_site(page["title"], host=host, **named)
+    page["text"] = without_title(page["text"], page["title"] or named["heading"])
+    more = {name: value for name, value in page.items() if value or name == "text"}
+    return found | more | {"url": address}
 
 
 def own_address(fetched: str, named: str) -> str:

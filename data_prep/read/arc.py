@@ -1,0 +1,61 @@
+"""Records of ARC, the Internet Archive's format before WARC: a line and a response each.
+
+`URL IP-address date content-type length`, the date in fourteen digits; the first record describes
+the file. Format: archive.org/web/researcher/ArcFileFormat.php, version 1 and 2's longer line.
+"""
+
+import re
+from collections.abc import Iterator
+
+from data_prep.config import Limits
+from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
+from data_prep.read.unpack import Unpacked
+from data_prep.read.warc import response_document
+
+MAX_LINE_BYTES = 16 << 10
+START = b"filedesc:"
+_LINE = re.compile(rb"(\S+) (\S+) (\d{8})\d{0,6} (.*?)(\d{1,12})\s*\Z")
+
+
+def read_arc(stream: Unpacked, limits: Limits) -> Iterator[Raw | Bad]:
+    """The responses that are pages; numbers count the archive's records of all kinds."""
+    number = 0
+    try:
+        while line := _line(stream):
+            number += 1
+            found = _LINE.match(line)
+            if found is None:
+                yield Bad(
+                    number, "broken_warc", "a line that begins no record", line[:EXCERPT_BYTES]
+                )
+                continue
+            size = int(found[5])
+            if size > limits.record_bytes or line.startswith(START):
+                if stream.skip(size) < size:
+                    raise DamagedError("truncated_file", "the archive ends inside a record")
+                if not line.startswith(START):
+                    detail = f"a record of {size} bytes"
+                    yield Bad(number, "record_too_long", detail, line[:EXCERPT_BYTES])
+                continue
+            block = stream.read(size)
+            if len(block) < size:
+                raise DamagedError("truncated_file", "the archive ends inside a record")
+            day = found[3].decode()
+            fields = {
+                "url": found[1].decode("utf-8", "replace"),
+                "date": f"{day[:4]}-{day[4:6]}-{day[6:8]}",
+            }
+            yield response_document(block, fields, number, limits, line[:EXCERPT_BYTES])
+    except DamagedError as damage:
+        yield Bad(number + 1, damage.reason, damage.detail)
+
+
+def _line(stream: Unpacked) -> bytes:
+    """The next line that is not blank; empty at the end."""
+    while window := stream.peek(MAX_LINE_BYTES):
+        end = window.find(b"\n")
+        line = stream.read(end + 1 if end >= 0 else len(window)).strip()
+        if line:
+            return line
+    stream.read(1)  # damage is raised here
+    return b""

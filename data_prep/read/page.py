@@ -1,0 +1,56 @@
+"""A web page that was saved as a file of its own.
+
+Its address is that of a file beside it (`page.html.url`, one line), else that of its canonical
+link, else that of the comment which browsers write (`<!-- saved from url=(0026)https://... -->`).
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_prep.config import Limits
+from data_prep.read.html import extractor
+from data_prep.read.record import EXCERPT_BYTES, Bad, Raw
+from data_prep.read.unpack import Unpacked
+from data_prep.read.warc import MAX_HEADER_BYTES, page_fields
+
+SIDECAR = ".url"
+MAX_ADDRESS_BYTES = 4096
+START = re.compile(rb"\s*(?:<!--.{0,400}?-->\s*)*<(?:!doctype\s+html|html|head)", re.I | re.DOTALL)
+_SAVED = re.compile(rb"<!--\s*saved from url=\(\d+\)(https?://[^\s>]+)")
+_HEADER = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
+
+
+def read_page(stream: Unpacked, path: str, limits: Limits) -> Iterator[Raw | Bad]:
+    """The page as the one record of its file."""
+    body = stream.read(limits.record_bytes + 1)
+    head = body[:EXCERPT_BYTES]
+    if len(body) > limits.record_bytes:
+        size = len(body) + stream.skip(1 << 62)
+        yield Bad(1, "record_too_long", f"a page of {size} bytes", head)
+        return
+    page = extractor(limits.record_bytes).extract(_HEADER + body)
+    if "error" in page:
+        yield Bad(1, page.get("reason", "no_main_text"), page["error"], head)
+        return
+    saved = _SAVED.search(body[:MAX_HEADER_BYTES])
+    address = _beside(path) or (saved[1].decode("utf-8", "replace") if saved else "")
+    own = page.get("canonical", "")
+    if _beside(path):
+        page["canonical"] = ""
+    found = page_fields({"url": address or own}, page)
+    if not found["url"]:
+        why = f"the page names no canonical address, and there is no {Path(path).name}{SIDECAR}"
+        yield Bad(1, "missing_url", why, head)
+        return
+    kept = {name: value for name, value in found.items() if value or name == "text"}
+    yield Raw(1, kept, found["text"][:EXCERPT_BYTES].encode("utf-8", "replace"))
+
+
+def _beside(path: str) -> str:
+    """What a file beside the page says of its address; empty where there is none."""
+    try:
+        with open(path + SIDECAR, "rb") as file:
+            return file.read(MAX_ADDRESS_BYTES).decode("utf-8-sig", "replace").strip()
+    except (OSError, ValueError):
+        return ""

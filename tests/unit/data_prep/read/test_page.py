@@ -1,0 +1,86 @@
+"""Pages saved as files, and the archives before WARC."""
+
+import gzip
+
+import pytest
+
+from data_prep.config import Limits, Source
+from data_prep.read import list_files, open_reader
+from tests.unit.data_prep.read.samples import bads, raws, read_bytes, response
+
+SENTENCE = "The council of the town met on Tuesday to talk about the new bridge over the river. "
+BODY = f"<article><h1>A new bridge</h1><p>{SENTENCE * 4}</p><p>{SENTENCE * 4}</p></article>"
+
+
+def page(head: str = "") -> bytes:
+    title = "<title>A new bridge | The Citizen</title>"
+    html = f"<!DOCTYPE html><html><head>{title}{head}</head><body>{BODY}</body></html>"
+    return html.encode()
+
+
+def read(path, limits=None):
+    (file,) = list_files(Source(path=str(path)))
+    return list(open_reader(file, limits or Limits()))
+
+
+LINK = '<link rel="canonical" href="https://www.thecitizen.co.tz/news/1">'
+
+
+def test_a_folder_of_saved_pages_has_a_record_a_file(tmp_path):
+    (tmp_path / "a.html").write_bytes(page(LINK))
+    (tmp_path / "b.htm.gz").write_bytes(gzip.compress(page()))
+    (tmp_path / "b.htm.gz.url").write_text("https://nation.africa/kenya/b\n")
+    saved = b"<!-- saved from url=(0031)https://www.dawn.com/news/1234567 -->\n" + page()
+    (tmp_path / "c.html").write_bytes(saved)
+    (tmp_path / "style.css").write_text("p {}")
+    files = list_files(Source(path=str(tmp_path)))
+    assert [f.path.rpartition("/")[2] for f in files] == ["a.html", "b.htm.gz", "c.html"]
+    found = [raws(list(open_reader(file, Limits())))[0] for file in files]
+    assert [fields["url"] for fields in found] == [
+        "https://www.thecitizen.co.tz/news/1", "https://nation.africa/kenya/b",
+        "https://www.dawn.com/news/1234567",
+    ]  # fmt: skip
+    assert found[0]["title"] == "A new bridge" and found[0]["text"].startswith("The council")
+
+
+def test_an_address_beside_a_page_goes_before_its_link(tmp_path):
+    (tmp_path / "a.html").write_bytes(page(LINK))
+    (tmp_path / "a.html.url").write_text("https://nation.africa/x")
+    assert raws(read(tmp_path / "a.html"))[0]["url"] == "https://nation.africa/x"
+
+
+def test_a_page_without_an_address_says_what_is_wanted(tmp_path):
+    (tmp_path / "a").write_bytes(page())  # known by its bytes
+    (bad,) = read(tmp_path / "a")
+    assert bad.reason == "missing_url" and "there is no a.url" in bad.detail
+    (tmp_path / "long.html").write_bytes(page(LINK) + b" " * 5000)
+    (bad,) = read(tmp_path / "long.html", Limits(record_bytes=4000))
+    assert bad.reason == "record_too_long"
+
+
+def arc(*responses: bytes) -> bytes:
+    about = b"1 0 InternetArchive\nURL IP-address Archive-date Content-type Archive-length\n"
+    first = b"filedesc://a.arc 0.0.0.0 20080102030405 text/plain %d\n%s\n" % (len(about), about)
+    records = [
+        b"https://news.example/%d 10.0.0.1 20080203040506 text/html %d\n%s\n" % (n, len(r), r)
+        for n, r in enumerate(responses)
+    ]
+    return first + b"".join(records)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_an_arc_gives_the_pages_of_its_responses(tmp_path, pack):
+    good, image = response(page()), response(b"\x89PNG", kind="image/png")
+    data = arc(good, image, good)
+    found = read_bytes(tmp_path, "a.arc", pack(data))
+    assert [f["url"] for f in raws(found)] == ["https://news.example/0", "https://news.example/2"]
+    assert raws(found)[0]["date"] == "2008-02-03" and raws(found)[0]["title"] == "A new bridge"
+    assert bads(found) == [(3, "no_html_page")]
+
+
+def test_an_arc_that_is_cut_or_damaged_keeps_what_stands_before(tmp_path):
+    data = arc(response(page()), response(page()))
+    found = read_bytes(tmp_path, "a.arc", data[:-300])
+    assert len(raws(found)) == 1 and bads(found)[-1][1] == "truncated_file"
+    found = read_bytes(tmp_path, "b.arc", data.replace(b"https://news.example/0 ", b"x\ny", 1))
+    assert bads(found)[0][1] == "broken_warc"
