@@ -8,6 +8,7 @@
 #   make test-image                the Dockerfile's CPU target in a clean Debian root; as root
 #   make test-nemo                 those of NeMo 2, NeMo-Run and Megatron-Bridge, in .venv-nemo
 #   make test-loggers              W&B, MLflow, TensorBoard, Prometheus: newest and oldest, for real
+#   make test-lm-eval              the evaluation beside lm-evaluation-harness, and adapters of PEFT
 #   make test-megatron             make test with MEGATRON=0.19.2; 0.17 and later need Python 3.12
 #   make test-mutants              faults planted in the code that decides what is trained: hours
 #   make test-kills                100 SIGKILLs over one run, 15 minutes; KILLS=10 is a taste of it
@@ -33,7 +34,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-image test-nemo test-gpu lint clean
+.PHONY: help setup demo test test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-image test-nemo test-gpu lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -97,6 +98,16 @@ test-loggers-%: setup
 	  --ignore-installed $(LOGGERS_$*) flask
 	@PYTHONPATH="$(CURDIR)" GEO_NEMO_SLOW_TESTS=1 OMP_NUM_THREADS=1 .venv/loggers-$*/bin/python -m pytest \
 	  tests/unit/train/loggers -rs
+
+# Newest of both, behind what is installed already.
+test-lm-eval: setup
+	@test -x .venv/lm-eval/bin/python || "$(PYTHON)" -m venv .venv/lm-eval
+	@ls -d "$(CURDIR)"/.venv/lib/python*/site-packages > \
+	  "$$(echo .venv/lm-eval/lib/python*/site-packages)/after.pth"
+	@.venv/lm-eval/bin/python -m pip --disable-pip-version-check --quiet install --upgrade \
+	  --constraint constraints.txt lm-eval peft
+	@PYTHONPATH="$(CURDIR)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/lm-eval/bin/python -m pytest \
+	  tests/lm_eval tests/unit/eval/test_scorers.py -rs
 
 test-image: setup
 	@GEO_NEMO_IMAGE=1 TORCH_INDEX="$(TORCH_INDEX)" OMP_NUM_THREADS=1 .venv/bin/python -m pytest \

@@ -86,7 +86,7 @@ def question_of(row: Mapping[str, Any], names: Mapping[str, Any], place: int) ->
     found = {thing: _value(row, names, thing) for thing in KNOWN if thing != "options"}
     options = _options(row, names)
     answer = _answer(found["answer"], options)
-    country = _country(found["country"])
+    country = country_of(found["country"])
     other = found["contrast_country"]
     contrast = _position(found["contrast"], options) if found["contrast"] else None
     return Question(
@@ -100,7 +100,7 @@ def question_of(row: Mapping[str, Any], names: Mapping[str, Any], place: int) ->
         options=options,
         answer=answer,
         contrast=contrast if contrast != answer else None,
-        contrast_country=_country(other) if other else None,
+        contrast_country=country_of(other) if other else None,
     )
 
 
@@ -173,7 +173,8 @@ def _folded(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def _country(value: Any) -> str:
+def country_of(value: Any) -> str:
+    """The code of a country that is a code or an English name; empty for none. ValueError."""
     if not value:
         return ""
     code = country_code(str(value)) or _by_name().get(_folded(str(value)))

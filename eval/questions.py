@@ -134,7 +134,7 @@ def answer_questions(
         for place, (question, order) in enumerate(zip(asked.questions, asked.orders, strict=True))
     ]
     names = [f"question {question.id}" for question in asked.questions]
-    log_p = _scored(scorer, composer, framed, names, row_length, run, arm, progress)
+    log_p = scored(scorer, composer, framed, names, row_length, run, arm, progress)
     lengths = np.array([tokens for items in framed for _, tokens in items])
     sizes = np.array([
         len(form.answers(question, order)[n].encode())
@@ -146,7 +146,7 @@ def answer_questions(
         bare = [
             [(_alone(item, tokens), tokens) for item, tokens in items] for items in framed
         ]  # fmt: skip
-        alone = _scored(scorer, composer, bare, names, row_length, run, arm, progress)
+        alone = scored(scorer, composer, bare, names, row_length, run, arm, progress)
     by_file = np.full((len(ends), max(map(len, asked.orders))), np.nan)
     for place, (order, part) in enumerate(
         zip(asked.orders, np.split(log_p, ends[:-1]), strict=True)
@@ -161,7 +161,7 @@ def answer_questions(
     )
 
 
-def _scored(
+def scored(
     scorer: Scorer,
     composer: Composer | View,
     framed: list[list[tuple[Composed, int]]],
