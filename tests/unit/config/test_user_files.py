@@ -51,7 +51,7 @@ def test_norway_is_a_country_in_yaml_too(tmp_path):
         ("output: o\ninput: a\nclean: {rules: [gopher]}\n", "clean.rules.0='gopher'"),
         ("output: o\ninput: a\ntokeniser: {}\n", "unknown key tokeniser; did you mean tokenizer?"),
         ("output: o\ninput: []\n", "no input file is named"),
-        ("output: o\ninput: a\nannotate: {countries: [Narnia]}\n", "'Narnia' is no"),
+        ("output: o\ninput: a\nannotate: {countries: [Narnia]}\n", "'Narnia' is neither"),
     ],
 )
 def test_mistakes_in_it_are_one_line(tmp_path, text, message):
