@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from geo_nemo.config.groups import FieldName
 from geo_nemo.config.remote import check_address, is_remote
-from geo_nemo.config.section import NonNegative, Positive, Section
+from geo_nemo.config.section import FREE, NonNegative, Positive, Section
 
 Weight = Annotated[float, Field(gt=0)]
 
@@ -26,14 +26,14 @@ class Data(Section):
         $XDG_CACHE_HOME/geo-nemo, else ~/.cache/geo-nemo, where it is not given.
     """
 
-    store: str
+    store: Annotated[str, FREE]
     seq_length: Annotated[int, Field(ge=16)] = 2048
     packing: Literal["best_fit", "concat"] = "best_fit"
     prefix_fragments: bool = True
     packing_window: Positive = 16_384
-    index_dir: str | None = None
-    index_workers: NonNegative = 0
-    cache_dir: str | None = None
+    index_dir: Annotated[str | None, FREE] = None
+    index_workers: Annotated[NonNegative, FREE] = 0
+    cache_dir: Annotated[str | None, FREE] = None
 
     @field_validator("store")
     @classmethod

@@ -3,11 +3,11 @@
 Which chip and which sizes FP8 asks for: geo_nemo.model.fp8 and geo_nemo.runtime.chip.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import model_validator
 
-from geo_nemo.config.section import NonNegative, Positive, Section
+from geo_nemo.config.section import FREE, NonNegative, Positive, Section
 
 
 class FP8(Section):
@@ -72,8 +72,9 @@ class Precision(Section):
     """
 
     dtype: Literal["fp32", "bf16"] = "bf16"
-    moments: Literal["fp32", "bf16"] = "fp32"
-    fp8: FP8 = FP8()
+    # Weights, fp32 weights and moments are saved alike with and without it.
+    moments: Annotated[Literal["fp32", "bf16"], FREE] = "fp32"
+    fp8: Annotated[FP8, FREE] = FP8()
 
     @model_validator(mode="after")
     def _fp8_on_top_of_bf16(self):

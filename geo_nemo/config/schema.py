@@ -23,7 +23,7 @@ from geo_nemo.config.logging import Logging
 from geo_nemo.config.notify import Notify
 from geo_nemo.config.parallel import Parallel
 from geo_nemo.config.precision import Precision
-from geo_nemo.config.section import NonNegative, Positive, Probability, Section, Seed
+from geo_nemo.config.section import FREE, LATER, NonNegative, Positive, Probability, Section, Seed
 from geo_nemo.config.sharing import Sharing
 from geo_nemo.config.stage_rate import StageRate
 from geo_nemo.config.template import LOCALIZATION, TEMPLATES, AnyTemplate, Template
@@ -52,7 +52,7 @@ class Model(Section):
     num_query_groups: Positive
     ffn_hidden_size: Positive
     rotary_base: Positive = 10_000
-    rotary_scaling: Annotated[float, Field(ge=1)] | None = None
+    rotary_scaling: Annotated[float | None, Field(ge=1), LATER] = None
     norm_epsilon: Annotated[float, Field(gt=0)] = 1e-5
     init_method_std: Annotated[float, Field(gt=0)] = 0.025
     share_embeddings_and_output_weights: bool = False
@@ -201,7 +201,7 @@ class Train(Section):
 
     steps: Positive
     global_batch_size: Positive
-    micro_batch_size: Positive = 1
+    micro_batch_size: Annotated[Positive, FREE] = 1
     lr: Annotated[float, Field(gt=0)] = 3e-3
     min_lr: Annotated[float, Field(ge=0)] = 3e-4
     warmup_steps: NonNegative = 500
@@ -219,28 +219,28 @@ class Run(Section):
     groups: fields by which losses and token accounting are told apart: one, or two and their table.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    output_dir: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), FREE]
+    output_dir: Annotated[str, FREE]
     seed: Seed = 1234
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    deterministic: bool = False
+    device: Annotated[Literal["auto", "cpu", "gpu"], FREE] = "auto"
+    deterministic: Annotated[bool, FREE] = False
     model: Model
     data: Data
     stages: dict[str, Stage]
-    groups: Groups = ("country",)
+    groups: Annotated[Groups, FREE] = ("country",)
     train: Train
     init: Init | None = None
-    parallel: Parallel = Parallel()
+    parallel: Annotated[Parallel, FREE] = Parallel()
     precision: Precision = Precision()
-    checkpoint: Checkpoint = Checkpoint()
-    logging: Logging = Logging()
-    health: Health = Health()
-    notify: Notify = Notify()
-    sharing: Sharing = Sharing()
-    bad_steps: BadSteps = BadSteps()
+    checkpoint: Annotated[Checkpoint, FREE] = Checkpoint()
+    logging: Annotated[Logging, FREE] = Logging()
+    health: Annotated[Health, FREE] = Health()
+    notify: Annotated[Notify, FREE] = Notify()
+    sharing: Annotated[Sharing, FREE] = Sharing()
+    bad_steps: Annotated[BadSteps, FREE] = BadSteps()
     average: Average = Average()
-    callbacks: Callbacks = Callbacks()
-    validation: Validation = Validation()
+    callbacks: Annotated[Callbacks, FREE] = Callbacks()
+    validation: Annotated[Validation, FREE] = Validation()
 
     @model_validator(mode="before")
     @classmethod

@@ -1,6 +1,6 @@
 """What every config section is made of: the base class and bounded numbers."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,7 +12,32 @@ Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
+class Freedom:
+    """How a setting may differ between the parts of one run. Without one it decides the weights."""
+
+    def __init__(self, words: str):
+        self.words = words
+
+
+FREE: Final = Freedom("where and how a run goes on, not what it is")
+LATER: Final = Freedom("decides the weights where it is set: at first there was no such setting")
+
+
 class Section(BaseModel):
     """Base of every config section: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that decide the weights, as plain JSON, in nested dicts."""
+        values = self.model_dump(mode="json")
+        found = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            is_unset = LATER in field.metadata and value == field.get_default(
+                call_default_factory=True
+            )
+            if FREE in field.metadata or is_unset:
+                continue
+            found[name] = value.deciding() if isinstance(value, Section) else values[name]
+        return found

@@ -26,34 +26,6 @@ from geo_nemo.train.origin import Origin, find_origin
 from geo_nemo.train.stages import StagePlan, plan_stages
 
 SPLIT = "train"
-# Settings that may differ between the parts of one run: where and how it runs, not what it is.
-_FREE = (
-    "name",
-    "output_dir",
-    "device",
-    "deterministic",
-    "parallel",
-    "checkpoint",
-    "logging",
-    "health",
-    "notify",
-    "sharing",
-    "validation",
-    "bad_steps",
-    "average",
-    "groups",
-    "callbacks",
-)
-_FREE_KEYS = (
-    "data.store",
-    "data.cache_dir",
-    "data.index_dir",
-    "data.index_workers",
-    "train.micro_batch_size",
-    # Weights, fp32 weights and moments are saved alike with and without it: a run may change over.
-    "precision.moments",
-)
-_FREE_GROUPS = ("precision.fp8.",)
 
 
 @dataclass(frozen=True)
@@ -161,12 +133,11 @@ def fingerprint(
     run: Run, store: TokenStore, tokenizer: Tokenizer, origin: Origin | None = None
 ) -> dict[str, str]:
     """Everything that the weights at a step depend on, by the name that the user knows."""
-    values = run.model_dump(mode="json", exclude=set(_FREE) | {"stages", "init"})
-    flat = {
-        key: str(value)
-        for key, value in flatten(values).items()
-        if key not in _FREE_KEYS and not key.startswith(_FREE_GROUPS)
-    }
+    values = run.deciding()
+    # They enter as what they lead to, below.
+    for name in ("stages", "init", "average"):
+        del values[name]
+    flat = {key: str(value) for key, value in flatten(values).items()}
     for name, stage in run.stages.items():
         flat[f"stages.{name}.share"] = f"{stage.share:g}"
         flat[f"stages.{name}.lr"] = stage.lr.model_dump_json() if stage.lr else "null"
@@ -175,8 +146,6 @@ def fingerprint(
         flat[f"stages.{name}.sampling"] = stage.sampling.canonical()
     # Its state is laid out in another way, which the checkpoint of the other does not fill.
     flat["parallel.distributed_optimizer"] = str(run.parallel.distributed_optimizer)
-    if run.model.rotary_scaling is None:  # as it was before there was one
-        del flat["model.rotary_scaling"]
     if run.average.is_kept:  # without one, nothing depends on its settings
         flat["average"] = run.average.model_dump_json()
     if origin is not None:

@@ -181,8 +181,28 @@ def test_every_setting_of_a_run_is_either_kept_or_free(tiny_store):
             "sharing",
             "validation",
             "bad_steps",
+            "callbacks",
             "average",
             "groups",
         ),
         "init",  # of which the fingerprint has what it led to (test_initial.py)
     }
+
+
+def test_a_setting_decides_unless_it_is_declared_free():
+    """A new setting of any section is in the fingerprint, without a list elsewhere."""
+    from typing import Annotated
+
+    from geo_nemo.config.section import FREE, LATER, Section
+
+    class Inner(Section):
+        free: Annotated[int, FREE] = 1
+        later: Annotated[int | None, LATER] = None
+        decides: tuple[int, ...] = (1, 2)
+
+    class Outer(Section):
+        inner: Inner = Inner()
+        away: Annotated[Inner, FREE] = Inner()
+
+    assert Outer().deciding() == {"inner": {"decides": [1, 2]}}
+    assert Outer(inner=Inner(later=3)).deciding() == {"inner": {"decides": [1, 2], "later": 3}}
