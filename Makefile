@@ -78,7 +78,9 @@ test-kills: setup
 	@GEO_NEMO_SLOW_TESTS=1 GEO_NEMO_KILLS=$(KILLS) OMP_NUM_THREADS=1 \
 	  .venv/bin/python -m pytest tests/e2e/test_hundred_kills.py -s
 
+# With every logger, whose runs are looked at over restarts.
 test-slurm: setup .venv-nemo/installed
+	@$(PIP) install --constraint constraints.txt --editable '.[dev,logging]'
 	@GEO_NEMO_REAL_SLURM=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/slurm -rs
 
 # TORCH_INDEX is then the image's build argument; without one the Dockerfile's own holds.

@@ -14,7 +14,8 @@ from tests.slurm.test_chain import SMALL
 from tests.slurm.test_real_slurm import at_once
 
 STEPS = 60
-LOGGERS = [name for name in ("tensorboard", "wandb", "mlflow") if find_spec(name)]
+NEEDS = {"tensorboard": ["tensorboard"], "wandb": ["wandb"], "mlflow": ["mlflow", "sqlalchemy"]}
+LOGGERS = [name for name, packages in NEEDS.items() if all(map(find_spec, packages))]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,13 @@ def test_a_run_that_is_killed_is_one_run_everywhere(slurm, home, shared_store):
         SBATCH_EXPORT="NONE",
     ).split()[1]  # fmt: skip
     beat = run / "heartbeat.json"
-    slurm.wait(lambda: beat.exists() and json.loads(beat.read_text())["step"] > 7, "no step 7", 600)
+
+    def has_come_far() -> bool:
+        gone = slurm.job(number)["JobState"] not in ("PENDING", "CONFIGURING", "RUNNING")
+        assert not gone, (run / f"slurm/train-{number}.out").read_text()
+        return beat.exists() and json.loads(beat.read_text())["step"] > 7
+
+    slurm.wait(has_come_far, "no step 7", 600)
     seen = status(slurm, run)
     assert (seen["state"], seen["job"]["id"], seen["steps"]) == ("running", number, STEPS)
     slurm.user("kill", "-9", str(json.loads(beat.read_text())["pid"]))
