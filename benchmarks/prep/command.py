@@ -13,6 +13,8 @@ METRICS = {
     "tokenise": "tokenise",
     "tokenise_stage": "tokenise",
     "jsonl_to_store_vs_megatron": "to_store",
+    "jsonl_to_store_vs_megatron_fast": "to_store",
+    "jsonl_to_store_near_vs_megatron_fast": "to_store",
     "jsonl_to_store_vs_datatrove": "to_store",
     "store_bytes": "to_store",
     "scaling": "scaling",

@@ -66,12 +66,13 @@ class Balance(Section):
 
     keep: share by country, as `{us: 0.5}`; 1 where a country is not named.
     cap: documents by country, at most.
-    cap_all: documents of any country, at most.
+    cap_all: documents of any country, at most. cap_host: of any host (registrable domain), at most.
     """
 
     keep: dict[str, Probability] = Field(default_factory=dict)
     cap: dict[str, Positive] = Field(default_factory=dict)
     cap_all: Positive | None = None
+    cap_host: Positive | None = None
 
     @field_validator("keep", "cap", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ In memory, beside one part's arrays (27 bytes a document of the part):
 - by cluster and year, 32 bytes x test_max_per_country (or test_per_continent, if that is less) a
   country, however many documents there are;
 - by host, 34 bytes a pair of host and country, and 24 more a host while they are drawn;
+- with a cap of hosts, 17 bytes a host, and 16 bytes x the cap a host that has more;
 - with caps, 32 KiB a country, and 8 bytes x 1/4096 of the documents of countries with a cap.
 """
 
@@ -181,6 +182,8 @@ def _balanced(
 ) -> Rules:
     """`rules` with the limits of balance; UserError where a listed country has no train left."""
     rules = replace(rules, keep_limit=keep_limits(balance.keep))
+    if balance.cap_host is not None:
+        rules = _with_host_caps(passes, rules, balance.cap_host)
     caps = {c: balance.cap.get(c, balance.cap_all) for c in totals}
     caps = {c: cap for c, cap in caps.items() if cap is not None and cap < totals[c]}
     train = np.zeros(len(CODES), np.int64)
@@ -212,6 +215,27 @@ def _balanced(
         c: int(np.sort(np.concatenate(inside[c]))[cap - before[c] - 1]) for c, cap in caps.items()
     }
     return replace(rules, cap_limit=limits)
+
+
+def _with_host_caps(passes: Pass, rules: Rules, cap: int) -> Rules:
+    """`rules` with the draw at which each host that has more than `cap` reaches it."""
+    tally = HostTally()
+    for rows in passes():
+        train = rules.outcomes(rows) == TRAIN
+        tally.add(rows.host[train], np.zeros(int(train.sum()), np.uint8))
+    hosts = tally.hosts()
+    over = hosts.unit[hosts.documents > cap]
+    lowest = [Lowest(cap) for _ in over]
+    for rows in passes() if len(over) else ():
+        mine = (rules.outcomes(rows) == TRAIN) & contained(over, rows.host)
+        draws = uniform_bits(rows.content[mine], rules.seed, BALANCE_DRAW)
+        places = np.searchsorted(over, rows.host[mine])
+        order = np.argsort(places, kind="stable")
+        found, starts = np.unique(places[order], return_index=True)
+        for place, some in zip(found.tolist(), np.split(draws[order], starts[1:]), strict=True):
+            lowest[place].add(some)
+    limits = np.array([each.sorted()[-1] for each in lowest], np.uint64)
+    return replace(rules, capped_hosts=over, host_limits=limits)
 
 
 def _draws_of(rows: Rows, kept: np.ndarray, caps: dict[str, int], seed: int):

@@ -30,6 +30,7 @@ class Rows:
     unit: uint64, equal for what must stay together; not used by year.
     country: uint8, index into CODES. home: uint8, the country that answers for the whole unit.
     content: uint64, the first 8 bytes of the hash of the text. year: int16, 0 where unknown.
+    host: uint64, where hosts have a cap.
     """
 
     unit: np.ndarray
@@ -37,6 +38,7 @@ class Rows:
     home: np.ndarray
     content: np.ndarray
     year: np.ndarray
+    host: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.unit)
@@ -49,6 +51,8 @@ class Rules:
     test: uint64, sorted; by cluster the draws of its units, by host its units, by year the draws
         of its documents. Empty where nothing is test.
     validation: by host, its units. validation_limit: by cluster, draws below it are validation.
+    capped_hosts: uint64, sorted, hosts over their cap; host_limits: the last draw of each that is
+        kept.
     keep_limit, cap_limit: by country, the first draw that is not kept, and the last that is.
     """
 
@@ -61,6 +65,8 @@ class Rules:
     validation_years: tuple[int, ...] = ()
     keep_limit: dict[str, int] = field(default_factory=dict)
     cap_limit: dict[str, int] = field(default_factory=dict)
+    capped_hosts: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+    host_limits: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
 
     def outcomes(self, rows: Rows) -> np.ndarray:
         """uint8 [n]: indices into OUTCOMES, of splits and balance."""
@@ -71,6 +77,11 @@ class Rules:
             some, limit = _by_country(self.keep_limit, 0)
             gone = some[rows.country] & (draws >= limit[rows.country])
             found[train & gone] = NOT_KEPT
+        if len(self.capped_hosts):
+            place = np.searchsorted(self.capped_hosts, rows.host)
+            place = np.minimum(place, len(self.capped_hosts) - 1)
+            over = self.capped_hosts[place] == rows.host
+            found[(found == TRAIN) & over & (draws > self.host_limits[place])] = OVER_CAP
         if self.cap_limit:
             limit = _by_country(self.cap_limit, ALL)[1]
             found[(found == TRAIN) & (draws > limit[rows.country])] = OVER_CAP
@@ -106,13 +117,12 @@ class Rules:
         }
 
     @classmethod
-    def from_json(cls, value: dict[str, Any], test: np.ndarray, validation: np.ndarray) -> "Rules":
+    def from_json(cls, value: dict[str, Any], **arrays: np.ndarray) -> "Rules":
         """The rules that `to_json` wrote, with their arrays."""
         return cls(
+            **arrays,
             by=value["by"],
             seed=value["seed"],
-            test=test,
-            validation=validation,
             validation_limit=int(value["validation_limit"]),
             test_years=tuple(value["test_years"]),
             validation_years=tuple(value["validation_years"]),

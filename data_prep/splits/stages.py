@@ -32,8 +32,9 @@ from data_prep.splits.rules import CODES, Rows, Rules
 from data_prep.splits.units import DTYPES, PartArrays, batch_arrays, columns_for, read_columns
 
 UNITS_VERSION = ASSIGN_VERSION = "1"
-SPLIT_VERSION = "2"
+SPLIT_VERSION = "3"
 WHOLE = "all"
+ARRAYS = ("test", "validation", "capped_hosts", "host_limits")  # of Rules
 _RULES, _OUTCOME = "rules.json", "outcome.npy"
 _ROWS = 1 << 20
 
@@ -120,8 +121,8 @@ class Split(Stage):
         if country_of is not None:
             del country_of
             (folder / "country.npy").unlink()
-        np.save(folder / "test.npy", rules.test)
-        np.save(folder / "validation.npy", rules.validation)
+        for name in ARRAYS:
+            np.save(folder / f"{name}.npy", getattr(rules, name))
         (folder / _RULES).write_bytes(orjson.dumps(rules.to_json(), option=orjson.OPT_INDENT_2))
         write(folder, settled, settings_of(config), {"totals": totals, "given": given})
         return {
@@ -182,8 +183,7 @@ def read_rules(config: Prep) -> Rules:
     folder = Split(config).task_folder(WHOLE)
     return Rules.from_json(
         orjson.loads((folder / _RULES).read_bytes()),
-        np.load(folder / "test.npy"),
-        np.load(folder / "validation.npy"),
+        **{name: np.load(folder / f"{name}.npy") for name in ARRAYS},
     )
 
 

@@ -23,6 +23,7 @@ DTYPES = {
     "unit": np.uint64,
     "leader": np.int64,
     "year": np.int16,
+    "host": np.uint64,
 }
 
 
@@ -30,6 +31,8 @@ def columns_for(config: Prep) -> tuple[str, ...]:
     """Names of the arrays that a part has under `config`."""
     by = config.splits.by
     names = ("drop", "content", "country")
+    if config.balance.cap_host is not None:
+        names = (*names, "host")
     if by == "host":
         return (*names, "unit")
     if by == "year":
@@ -41,6 +44,8 @@ def read_columns(config: Prep) -> list[str]:
     """Columns of a part that `batch_arrays` needs."""
     by = config.splits.by
     extra = {"host": ["domain", "host"], "year": ["year"]}.get(by, [])
+    if config.balance.cap_host is not None:
+        extra = [*extra, *(name for name in ("domain", "host") if name not in extra)]
     return ["country", "hash", *extra]
 
 
@@ -49,6 +54,8 @@ def batch_arrays(batch: pa.RecordBatch, config: Prep) -> dict[str, np.ndarray]:
     found = {"content": first_word(batch["hash"]), "country": country_numbers(batch["country"])}
     if config.splits.by == "host":
         found["unit"] = host_units(batch["domain"], batch["host"])
+    if config.balance.cap_host is not None:
+        found["host"] = host_units(batch["domain"], batch["host"])
     if config.splits.by == "year":
         found["year"] = batch["year"].to_numpy(zero_copy_only=False)
     return found
@@ -98,7 +105,8 @@ class PartArrays:
             home = country.copy()
             known = (leader >= 0) & (leader < len(country_of))
             home[known] = country_of[leader[known]]
-        return Rows(unit, country, home, content, year)
+        host = self["host"][at] if "host" in names else None
+        return Rows(unit, country, home, content, year, host)
 
 
 def _by_value(values: pa.Array, number, dtype) -> np.ndarray:

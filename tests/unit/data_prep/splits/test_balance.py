@@ -9,6 +9,7 @@ from data_prep.config import Balance, Splits
 from data_prep.splits.draws import BALANCE_DRAW, uniform_bits
 from data_prep.splits.find import find_rules
 from data_prep.splits.outcomes import NOT_KEPT, OVER_CAP, TEST, TRAIN, VALIDATION
+from data_prep.splits.rules import Rows
 from geo_nemo.config.errors import UserError
 from tests.unit.data_prep.splits.worlds import HASHES, chunked, rows
 
@@ -82,3 +83,31 @@ def test_a_cap_is_exact_whatever_the_number_and_the_chunks(number, cap, chunk):
     found = outcomes(Balance(cap_all=cap), all_rows, chunk=chunk)
     before = outcomes(Balance(), all_rows)
     assert (found == TRAIN).sum() == min(cap, (before == TRAIN).sum())
+
+
+def test_a_cap_of_hosts_takes_the_lowest_draws_of_each():
+    """Oracle: the documents of a host in the order of their draws."""
+    hosts = HASHES[np.arange(3000) % 40 % 7]
+    plain = rows(["gb", "ke"] * 1500)
+    corpus = Rows(plain.unit, plain.country, plain.home, plain.content, plain.year, hosts)
+
+    def chunks():
+        for i in range(0, 3000, 700):
+            s = slice(i, i + 700)
+            yield Rows(*(getattr(corpus, n)[s] for n in
+                         ("unit", "country", "home", "content", "year", "host")))  # fmt: skip
+
+    splits = Splits(train=0.9, validation=0.05, test=0.05)
+    before, *_ = find_rules(chunks, splits, Balance(), 5)
+    after, *_ = find_rules(chunks, splits, Balance(cap_host=100, cap={"ke": 250}), 5)
+    train = before.outcomes(corpus) == TRAIN
+    found = after.outcomes(corpus)
+    draws = uniform_bits(corpus.content, 5, BALANCE_DRAW)
+    kept = np.zeros(3000, bool)
+    for host in np.unique(hosts):
+        mine = np.flatnonzero(train & (hosts == host))
+        kept[mine[np.argsort(draws[mine])[:100]]] = True
+    ke = np.flatnonzero(kept & (corpus.country == corpus.country[1]))
+    kept[ke[np.argsort(draws[ke])[250:]]] = False
+    assert ((found == TRAIN) == kept).all()
+    assert ((found == OVER_CAP) == (train & ~kept)).all()

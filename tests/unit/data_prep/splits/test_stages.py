@@ -158,7 +158,7 @@ def test_rules_survive_being_written():
         "host", 7, np.array([3, 2**64 - 1], np.uint64), np.array([5], np.uint64), 2**63 + 1,
         (2024,), (2023,), {"gb": 2**64 - 1}, {"us": 2**53 + 1},
     )  # fmt: skip
-    again = Rules.from_json(rules.to_json(), rules.test, rules.validation)
+    again = Rules.from_json(rules.to_json(), test=rules.test, validation=rules.validation)
     assert again.to_json() == rules.to_json()
     assert again.validation_limit == 2**63 + 1
     assert again.cap_limit == {"us": 2**53 + 1}
