@@ -122,6 +122,12 @@ class EvalConfig(Section):
     def _an_address(cls, value: str | None) -> str | None:
         return check_address("store", value) if value and is_remote(value) else value
 
+    @field_validator("questions_template", mode="before")
+    @classmethod
+    def _line_ends(cls, value: object) -> object:
+        r"""`\n` of a command line, which Hydra leaves as two characters."""
+        return value.replace("\\n", "\n") if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _arms_once(self):
         if len(set(self.arms)) != len(self.arms):

@@ -72,6 +72,24 @@ def matrix(evaluation: dict[str, Any], part: str) -> Table | None:
     return Table(("trained run", *map(arm_name, arms)), rows)
 
 
+def bits(evaluation: dict[str, Any]) -> Table | None:
+    """Bits per byte of title and body, where models have several tokenizers."""
+    about = evaluation["runs"]
+    if len({run.get("tokenizer_sha256") for run in about.values()}) < 2:
+        return None
+    cells = [c for c in evaluation["perplexity"]["cells"]
+             if (c["group"], c["part"]) == ("all", "text")]  # fmt: skip
+    arms, rows = evaluation["arms"], []
+    for run in about:
+        rows.append([Cell(run, trained_words(about[run]))])
+        for arm in arms:
+            cell = pick(cells, run=run, arm=arm)
+            off = OFF if arm in about[run].get("off_distribution", ()) else ""
+            ends = interval(cell["bits_low"], cell["bits_high"], lambda x: f"{x:.3f}")
+            rows[-1].append(Cell(f"{cell['bits_per_byte']:.3f}{off}", ends))
+    return Table(("trained run", *map(arm_name, arms)), rows)
+
+
 def effects(evaluation: dict[str, Any], part: str) -> Table | None:
     """Paired differences of a part over all documents."""
     lines = [e for e in evaluation["perplexity"]["effects"]

@@ -1,5 +1,6 @@
 """`geo-nemo eval`: the perplexity matrix of trained runs, and their answers to questions."""
 
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -61,13 +62,22 @@ def evaluate(config: "EvalConfig") -> None:
     from eval.runner import evaluate as run
     from eval.scorers.load import load
     from geo_nemo.cli.progress import progress_bar
-    from geo_nemo.config.lock import folder_lock
+    from geo_nemo.config import UserError
+    from geo_nemo.config.lock import LOCK_NAME, folder_lock
 
     # A mistake in the settings is found before there is a folder.
     plan = make_plan(config)
-    with folder_lock(Path(config.output)), progress_bar() as progress:
-        loader = partial(load, config=config)
-        result = run(config, loader, progress, ["geo-nemo", *sys.argv[1:]], plan)
+    output = Path(config.output)
+    was_there = output.exists()
+    try:
+        with folder_lock(output), progress_bar() as progress:
+            loader = partial(load, config=config)
+            result = run(config, loader, progress, ["geo-nemo", *sys.argv[1:]], plan)
+    except UserError:
+        # A model that does not load leaves no empty folder behind.
+        if not was_there and {path.name for path in output.iterdir()} <= {LOCK_NAME}:
+            shutil.rmtree(output)
+        raise
     console = Console(highlight=False)
     console.print(shown.matrix(result))
     missing = result["documents"]["countries_without_documents"]

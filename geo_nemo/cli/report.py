@@ -17,10 +17,21 @@ from geo_nemo.cli.options import OVERRIDES, Config, DryRun
     type=click.Path(path_type=Path),
     help="Print two evaluations side by side, as Markdown, in place of a page.",
 )
+@click.option(
+    "--pool",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Print differences pooled over evaluations of a training seed each; give one a seed.",
+)
 @DryRun
 @Config
 def command(
-    overrides: tuple[str, ...], compare: tuple[Path, Path] | None, dry_run: bool, config: str | None
+    overrides: tuple[str, ...],
+    compare: tuple[Path, Path] | None,
+    pool: tuple[Path, ...],
+    dry_run: bool,
+    config: str | None,
 ) -> None:
     """Write one self-contained HTML page with its figures as CSV, JSON and Markdown beside it.
 
@@ -29,6 +40,9 @@ def command(
     """
     if compare is not None:
         _compare(compare, overrides)
+        return
+    if pool:
+        _pool(pool, overrides)
         return
     from eval.config import ReportConfig
     from eval.report import console as shown
@@ -61,3 +75,17 @@ def _compare(folders: tuple[Path, Path], overrides: tuple[str, ...]) -> None:
     if names[0] == names[1]:
         names = tuple(map(str, folders))
     click.echo(compare(first, second, names))
+
+
+def _pool(folders: tuple[Path, ...], overrides: tuple[str, ...]) -> None:
+    from eval.pooled import markdown, pool
+    from eval.report.inputs import read_evaluation
+    from geo_nemo.config import UserError
+
+    if overrides:
+        raise UserError(f"--pool takes folders of geo-nemo eval, and no {overrides[0]}")
+    twice = sorted({str(folder) for folder in folders if folders.count(folder) > 1})
+    if twice:
+        raise UserError(f"--pool {twice[0]} is given twice: give one evaluation a seed")
+    found = {str(folder): read_evaluation(folder) for folder in folders}
+    click.echo(markdown(pool(found), list(found)))

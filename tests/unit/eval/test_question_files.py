@@ -160,6 +160,12 @@ def test_settings_that_do_not_go_together_are_named(settings, words):
         EvalConfig(runs={"a": "x"}, store="s", output="o", **settings)
 
 
+def test_a_line_end_of_the_command_line_is_one():
+    config = EvalConfig(runs={"a": "x"}, store="s", output="o",
+                        questions_template="Question: {question}\\nAnswer:")  # fmt: skip
+    assert config.questions_template == "Question: {question}\nAnswer:"
+
+
 @pytest.mark.skipif(SAMPLE is None, reason="LocalNewsQA's sample is not here")
 def test_localnewsqa_s_sample_is_read_whole():
     found = read_questions(SAMPLE, 0)

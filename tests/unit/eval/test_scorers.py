@@ -8,12 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from eval.config import EvalConfig
 from eval.models import read_models
 from eval.runner import evaluate
 from eval.scorers.load import load
+from geo_nemo.cli.eval import command
 from geo_nemo.config import UserError
 from geo_nemo.data.rows import build_row
 from geo_nemo.metadata.compose import Composed
@@ -237,6 +239,16 @@ def test_a_folder_that_is_no_whole_model_is_one_line(folders, tmp_path, damage):
     assert not (tmp_path / "out" / "eval.json").exists()
 
 
+def test_a_model_that_does_not_load_leaves_no_folder(folders, tmp_path):
+    broken = shutil.copytree(folders / "bigram", tmp_path / "broken")
+    cut_short(broken)
+    arguments = [f"runs.m={broken}", f"corpus={folders / 'corpus.parquet'}",
+                 f"output={tmp_path / 'out'}"]  # fmt: skip
+    done = CliRunner().invoke(command, arguments)
+    assert isinstance(done.exception, UserError) and "does not load" in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_model_of_another_tokenizer_is_refused_on_a_store(folders, world, tmp_path):
     with pytest.raises(UserError, match="brings a tokenizer of its own: give corpus="):
         run(config_of(tmp_path, runs={"m": str(folders / "llama")}, store=str(world.store.root)))
@@ -310,6 +322,7 @@ def test_a_report_of_models_alone_has_its_page(folders, tmp_path):
     write_report(ReportConfig(eval=str(tmp_path / "out"), output=str(page)))
     text = page.read_text()
     assert "told the country alone" in text and "bare text" in text
+    assert "Bits per byte, title and body" in text
     assert "training not known" in text and "never trained on what it reads there" in text
 
 

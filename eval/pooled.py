@@ -1,0 +1,118 @@
+"""Evaluations of the same comparison under several training seeds, pooled.
+
+Within a seed a difference is paired over documents; seeds are the unit of the interval: Student's t
+over their differences, with one degree of freedom less than there are seeds. It covers what another
+seed would give, which intervals over documents do not.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from geo_nemo.config import UserError
+
+SAME = ("store_hash", "split", "scored", "title_tokens", "body_tokens")
+
+
+def pool(evaluations: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A line an effect over all documents that every evaluation has: mean, interval, spread.
+
+    evaluations: contents of `eval.json` by a name. Raises `UserError` for fewer than two, and where
+    they scored other documents, or are of the same weights.
+    """
+    if len(evaluations) < 2:
+        raise UserError("pooling needs two evaluations, of a training seed each")
+    first, *_ = evaluations
+    for name, evaluation in evaluations.items():
+        for key in SAME:
+            ours, theirs = evaluations[first]["documents"][key], evaluation["documents"][key]
+            if ours != theirs:
+                raise UserError(
+                    f"{name} and {first} scored other documents ({key} {theirs} and {ours}): "
+                    "evaluate them on the same"
+                )
+    _check_weights(evaluations)
+    lines = []
+    for effect in evaluations[first]["perplexity"]["effects"]:
+        if effect["group"] != "all":
+            continue
+        key = _key(effect)
+        found = [
+            next((e["nats"] for e in evaluation["perplexity"]["effects"] if _key(e) == key), None)
+            for evaluation in evaluations.values()
+        ]
+        if None in found:
+            continue
+        mean, half = _t_interval(found, evaluations[first]["config"]["confidence"])
+        lines.append({
+            "purpose": effect["purpose"], "of": effect["of"], "against": effect["against"],
+            "part": effect["part"], "seeds": len(found), "nats": mean, "low": mean - half,
+            "high": mean + half, "least": min(found), "most": max(found),
+        })  # fmt: skip
+    return lines
+
+
+def _check_weights(evaluations: Mapping[str, Mapping[str, Any]]) -> None:
+    seen: dict[tuple, str] = {}
+    for name, evaluation in evaluations.items():
+        weights = tuple(sorted(run.get("identity", "") for run in evaluation["runs"].values()))
+        if any(weights) and weights in seen:
+            raise UserError(
+                f"{name} and {seen[weights]} are of the same weights: give one evaluation a seed"
+            )
+        seen[weights] = name
+
+
+def _key(effect: Mapping[str, Any]) -> tuple:
+    return effect["group"], effect["part"], effect["purpose"], *effect["of"], *effect["against"]
+
+
+def _t_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
+    """Mean, and half the width of Student's interval."""
+    spread = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return math.fsum(values) / len(values), t_quantile(confidence, len(values) - 1) * spread
+
+
+def t_quantile(confidence: float, degrees: int) -> float:
+    """Two-sided quantile of Student's distribution, by bisection of its integral."""
+    wanted, low, high = (1 + confidence) / 2, 0.0, 1.0
+    while t_distribution(high, degrees) < wanted:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_distribution(middle, degrees) < wanted else (low, middle)
+    return (low + high) / 2
+
+
+def t_distribution(t: float, degrees: int) -> float:
+    """P(T <= t) for t >= 0, closed form for whole degrees (Abramowitz and Stegun 26.7.3 and .4)."""
+    angle = math.atan2(t, math.sqrt(degrees))
+    cosine, sine = math.cos(angle), math.sin(angle)
+    odd = degrees % 2 == 1
+    term = cosine if odd else 1.0
+    total = 0.0 if degrees == 1 else term
+    for k in range(3 if odd else 2, degrees - 1, 2):
+        term *= cosine * cosine * (k - 1) / k
+        total += term
+    within = 2 / math.pi * (angle + sine * total) if odd else sine * total
+    return (1 + within) / 2
+
+
+def markdown(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """The pooled differences as a table."""
+    from eval.report.words import key_name, percent
+
+    head = "| part | of | against | change | low | high | least | most |"
+    rows = [
+        f"| {line['part']} | {key_name(line['of'])} | {key_name(line['against'])} | "
+        + " | ".join(percent(math.exp(line[k])) for k in ("nats", "low", "high", "least", "most"))
+        + " |"
+        for line in lines
+    ]
+    return "\n".join([
+        f"# {len(names)} seeds: {', '.join(names)}", "",
+        "Changes of perplexity; below 0, the first predicts better. Intervals are over seeds.", "",
+        head, "| --- " * 8 + "|", *rows,
+    ])  # fmt: skip
