@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from data_prep.store_tools.columns import documents as stored_documents
@@ -15,14 +15,16 @@ from data_prep.store_tools.merge import merge_stores
 from data_prep.store_tools.sample import sample_store
 from data_prep.tokenise import field_writer
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
-from geo_nemo.config import MetadataPolicy
+from geo_nemo.config import Data, MetadataPolicy
 from geo_nemo.config.errors import UserError
+from geo_nemo.data.dataset import StageDataset
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.fields import key_columns, lines_of
+from geo_nemo.metadata.record import Kind
 from geo_nemo.metadata.tokenizer import load_tokenizer
 from geo_nemo.store import TokenStore
 from geo_nemo.store.field_column import UNKNOWN
-from tests.unit.store.worlds import write_tokenizer
+from tests.unit.data_prep.store_tools.worlds import write_tokenizer
 
 VALUES = st.sampled_from(["sport", "politics", "é", "a, b", "12.5", "x" * 300, "unknown", "no"])
 ANY = VALUES | st.text(st.characters(codec="utf-8", categories=["L", "N", "P"]), min_size=1)
@@ -33,11 +35,18 @@ FIELDS = st.fixed_dictionaries(
 KINDS = {"topic": "category", "author": "text", "topics": "category"}
 
 
+def few(examples: int):
+    """Each example writes stores: a failing one is not made smaller, which would take minutes."""
+    return settings(
+        max_examples=examples,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    )
+
+
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
-    path = tmp_path_factory.mktemp("tokenizer") / "spm.model"
-    write_tokenizer(path)
-    return path
+    return write_tokenizer(tmp_path_factory.mktemp("tokenizer"), "sentencepiece")
 
 
 def write(root, tokenizer, given, shard_documents=3, first=0, kinds=KINDS):
@@ -81,7 +90,7 @@ def check(root, expected):
             assert len(pairs) == len(set(values))
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few(15)
 @given(given=st.lists(FIELDS, min_size=1, max_size=9), others=st.lists(FIELDS, max_size=5))
 def test_each_document_has_its_own_values(tmp_path_factory, tokenizer, given, others):
     folder = tmp_path_factory.mktemp("store")
@@ -104,7 +113,7 @@ def test_each_document_has_its_own_values(tmp_path_factory, tokenizer, given, ot
     ]
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few(10)
 @given(given=st.lists(FIELDS, min_size=2, max_size=9))
 def test_a_prefix_shows_a_document_its_own_values(tmp_path_factory, tokenizer, given):
     root = write(tmp_path_factory.mktemp("store") / "a", tokenizer, given)
@@ -120,6 +129,44 @@ def test_a_prefix_shows_a_document_its_own_values(tmp_path_factory, tokenizer, g
         # As the loader does: a block stands for all documents with its key.
         block = blocks.setdefault(read(i), "".join(composer.block_texts(split.record(i))))
         assert block == "\n".join([*lines, "COUNTRY: gb"])
+
+
+@few(6)
+@given(
+    given=st.lists(FIELDS, min_size=2, max_size=9),
+    others=st.lists(FIELDS, min_size=1, max_size=5),
+    dropout=st.sampled_from([{}, {"topics": 0.5}]),
+)
+def test_rows_show_each_document_its_own_values(
+    tmp_path_factory, tokenizer, given, others, dropout
+):
+    """Through packing, caches and dropout, over a merged store; compared as decoded text."""
+    folder = tmp_path_factory.mktemp("store")
+    write(folder / "a", tokenizer, given)
+    write(folder / "b", tokenizer, others, shard_documents=2, first=100)
+    merge_stores([folder / "a", folder / "b"], folder / "ab")
+    store = TokenStore.open(folder / "ab")
+    split, model = store.split("train"), store.tokenizer()
+    names = [n for n in ("topics", "topic", "author") if n in store.manifest.fields]
+    policy = MetadataPolicy(
+        fields=(*names, "country"), field_dropout={n: dropout[n] for n in dropout if n in names}
+    )
+    data = Data(store="unused", seq_length=1024, packing_window=4)
+    rows = StageDataset(split, data, policy, model, np.arange(len(split)), 3, None)
+    shown_of = {}
+    for row, fragments in ((rows[n], rows.index.row(n)) for n in range(len(rows))):
+        begins = np.flatnonzero((row.position_ids == 0) & (row.group_ids >= 0))
+        assert len(begins) == len(fragments)
+        for start, fragment in zip(begins, fragments, strict=True):
+            end = start + int(np.argmax(row.label_kinds[start:] != Kind.METADATA))
+            shown_of[fragment.document] = model.decode(row.labels[start:end]), fragment.kept
+    assert sorted(shown_of) == list(range(len(split)))
+    for document, (text, kept) in shown_of.items():
+        told = shown((given + others)[document])
+        lines = [f"{n.upper()}: {told[n]}" for place, n in enumerate(names)
+                 if n in told and kept >> place & 1]  # fmt: skip
+        expected = "\n".join([*lines, "COUNTRY: gb"]) + "\n\n"
+        assert text == expected
 
 
 def test_types_follow_how_many_values_there_are(tmp_path, tokenizer):
