@@ -9,6 +9,7 @@ from pydantic import model_validator
 from data_prep.document import Document
 from geo_nemo.config.schema import Section
 from geo_nemo.metadata.fields import FIELDS, find_field
+from geo_nemo.metadata.geography import country_code
 from geo_nemo.store.manifest import FieldKind
 
 Constant = bool | int | float | str | list[bool | int | float | str]
@@ -51,8 +52,12 @@ def check_name(name: str, key: str) -> None:
         raise ValueError(f"{name} is a field that an installed package declares: choose another")
 
 
-def check_constant(name: str) -> None:
-    """The same for a name in `set`."""
+def check_constant(name: str, value: Constant) -> None:
+    """The same for a name in `set`, and for a value that no document could have."""
+    if isinstance(value, str | list) and not (value if isinstance(value, list) else value.strip()):
+        raise ValueError(f"{name} is empty: give a value, or leave it out")
+    if name == "country" and (not isinstance(value, str) or country_code(value) is None):
+        raise ValueError(f"country={value!r} is no country: write its code, as gb")
     if name in CONSTANTS:
         return
     if name in _MAPPED or name in _COLUMNS:

@@ -95,8 +95,8 @@ class Source(Section):
     @field_validator("set")
     @classmethod
     def _constants(cls, value: dict[str, Constant]) -> dict[str, Constant]:
-        for name in value:
-            check_constant(name)
+        for name, given in value.items():
+            check_constant(name, given)
         return value
 
     @property

@@ -407,6 +407,29 @@ def test_a_source_has_its_own_fields_before_those_of_all(tmp_path):
     assert second.fields.extra["author"].column == "by"
 
 
+@pytest.mark.parametrize(
+    ("constants", "said"),
+    [
+        ({"license": " "}, "license is empty: give a value, or leave it out"),
+        ({"topics": []}, "topics is empty"),
+        ({"country": "zz"}, "country='zz' is no country: write its code, as gb"),
+        ({"url": "x"}, "url cannot be set for a source; country, continent, date, language"),
+        ({"host": "x"}, "host cannot be set for a source"),
+        ({"A b": "x"}, "'A b' is no name of a field"),
+    ],
+)
+def test_a_constant_that_no_document_can_have_is_one_line(constants, said):
+    with pytest.raises(ValueError, match=said):
+        Prep.model_validate({"output": "o", "input": [{"path": "a", "set": constants}]})
+
+
+def test_a_bare_no_is_norway():
+    config = Prep.model_validate(
+        {"output": "o", "input": [{"path": "a", "set": {"country": False}}]}
+    )
+    assert config.input[0].set == {"country": "no"}
+
+
 def test_one_type_a_field_over_all_sources():
     number = {"extra": {"price": {"column": "p", "type": "number"}}}
     with pytest.raises(ValueError, match="price is number for one source and category for another"):
