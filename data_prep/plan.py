@@ -136,7 +136,7 @@ def make_plan(config: Prep) -> Plan:
 
 def _sample(config: Prep, tasks: list[Task]) -> Sample:
     """Ingest the first records of the first, the middle and the last file."""
-    from data_prep.annotate import Annotator, OwnFields
+    from data_prep.annotate import Annotator, OwnFields, without_credentials
     from data_prep.clean import Cleaner
     from data_prep.read import InputFile, open_reader
 
@@ -146,6 +146,7 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
     annotator, cleaner = Annotator(config.annotate), Cleaner(config.clean)
     own, seen = OwnFields(config.kinds, config.limits.max_value_bytes), ()
     texts: list[str] = []
+    why = ""
     records = kept = read_bytes = record_bytes = text_bytes = 0
     seconds = 0.0
     for index, path, size, version, *piece in chosen:
@@ -158,11 +159,13 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
         for record in islice(iter(reader), SAMPLE_RECORDS):
             records += 1
             if not hasattr(record, "fields"):
+                why = why or f"{record.reason}: {record.detail}"
                 continue
             fields = constants | record.fields
             try:
                 document = cleaner.clean(annotator.document(fields, source.name))
-            except Rejected:
+            except Rejected as verdict:
+                why = why or f"{verdict.reason}: {without_credentials(verdict.detail)}"
                 continue
             own.of(fields)
             kept += 1
@@ -177,8 +180,8 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
     if not kept:
         raise UserError(
             f"none of the first {records} records of "
-            f"{', '.join(dict.fromkeys(file[1] for file in chosen))} can be used; a run tells why, "
-            "record by record"
+            f"{', '.join(dict.fromkeys(file[1] for file in chosen))} can be used; the first one: "
+            f"{why[:300] or 'there is none'}"
         )
     return Sample(
         records=records,
@@ -205,6 +208,9 @@ def _check_vocabulary(config: Prep, sample: Sample, text_bytes: int) -> None:
     choice = config.tokenizer
     if choice.path is not None or choice.shrink:
         return
+    words = {word for text in sample.texts for word in text.split() if 1 < len(word) < 16}
+    if len(words) >= choice.vocab_size:
+        return  # each of them comes to be a piece: no need to count what others there are
     counted = sum(len(text.encode()) for text in sample.texts)
     trained_on = min(text_bytes, choice.sample_bytes)
     most = most_pieces(sample.texts) * max(trained_on / max(counted, 1), 1) ** GROWTH

@@ -9,7 +9,6 @@
 """
 
 import codecs
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,7 +38,6 @@ _WIDER = {
 _USUAL = "cp1252"
 # Confidence where the detectors do not agree.
 _ALONE = 0.8
-_OTHER_BYTES = re.compile(rb"[^\n]*[\x80-\xff][^\n]*")
 _NOT_ASCII = bytes(range(128, 256))
 # So few bytes may be damage, and tell no encoding.
 LEAST_BYTES = 3
@@ -56,7 +54,7 @@ def find_encoding(head: bytes) -> tuple[str, float]:
         return name, 1.0
     if head.isascii() or _is_utf8(head):
         return "", 1.0
-    sample = b"\n".join(_OTHER_BYTES.findall(head))[:SAMPLE_BYTES]
+    sample = b"\n".join(_lines_with_others(head))[:SAMPLE_BYTES]
     told = _by_frequencies(sample)
     matches: dict[str, Any] = {}
     for match in _by_chaos(sample):
@@ -163,11 +161,16 @@ def _is_utf8(head: bytes) -> bool:
         return True
     except UnicodeDecodeError:
         pass
-    lines = _OTHER_BYTES.findall(head)
+    lines = _lines_with_others(head)
     sound = sum(map(_decodes, lines))
     # A line of another encoding hardly ever passes for UTF-8, and one odd byte tells none.
     others = len(head) - len(head.translate(None, _NOT_ASCII))
     return others < LEAST_BYTES or 4 * sound >= len(lines) - sound
+
+
+def _lines_with_others(head: bytes) -> list[bytes]:
+    """Lines that are not ASCII alone."""
+    return [line for line in head.split(b"\n") if not line.isascii()]
 
 
 def _decodes(line: bytes) -> bool:

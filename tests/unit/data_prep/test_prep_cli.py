@@ -154,3 +154,10 @@ def test_lost_files_are_told_by_name_and_strict_makes_them_exit_1(folder):
 def test_strict_is_content_where_only_records_are_lost(folder):
     code, _, errors = prep(folder, "run", *SETTINGS, "--strict")
     assert code == 0, errors
+
+
+def test_a_dry_run_names_the_column_that_is_there_instead(tmp_path):
+    (tmp_path / "news.csv").write_text("Link;Content\nhttps://a.co.ke/1;Some text\n")
+    code, _, error = prep(tmp_path, "run", "input=news.csv", "output=o", "--dry-run")
+    assert code == 2
+    assert "no column 'text' among 'Link', 'Content': give fields.text=Content" in error
