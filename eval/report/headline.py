@@ -178,15 +178,29 @@ def main_effect(evaluation: dict[str, Any]) -> dict[str, Any] | None:
 def _effect(
     effects: list[dict[str, Any]], evaluation: dict[str, Any], purpose: str
 ) -> dict[str, Any] | None:
-    """Over all documents, of the first conditioned run where there is one."""
-    conditioned = [name for name, run in evaluation["runs"].items() if run["conditioned"]]
+    """Over all documents, of the first conditioned run where there is one, at its latest step."""
+    about = evaluation["runs"]
+    conditioned = _latest_first([name for name, run in about.items() if run["conditioned"]], about)
     lines = [e for e in effects if e["group"] == "all" and e["purpose"] == purpose]
+    lines.sort(key=lambda e: -(about[e["against"][0]].get("step") or 0))
     for part in (PART, "text"):
         for run in [*conditioned, None]:
             for line in lines:
                 if line["part"] == part and run in (line["of"][0], None):
                     return line
     return None
+
+
+def _latest_first(names: list[str], about: dict[str, Any]) -> list[str]:
+    """Runs in their order; checkpoints of one run, which share its folder, from the last back."""
+    folders = list(dict.fromkeys(about[name].get("folder") for name in names))
+    return sorted(
+        names,
+        key=lambda name: (
+            folders.index(about[name].get("folder")),
+            -(about[name].get("step") or 0),
+        ),
+    )
 
 
 def _cell(evaluation: dict[str, Any], key: list[str]) -> dict[str, Any]:

@@ -100,6 +100,7 @@ def _perplexity(evaluation: dict[str, Any]) -> dict[str, Any]:
         "matrix_plot": plots.matrix_plot(evaluation),
         "parts": tables.part_tables(evaluation),
         "bits": tables.bits(evaluation),
+        "curves_plot": plots.curves_plot(evaluation),
         "about_documents": f"{text}.",
         "about_controls": _controls(documents["controls"]),
         "floor": tables.floor(evaluation),

@@ -53,6 +53,37 @@ def matrix_plot(evaluation: dict[str, Any]) -> str:
     return inline("matrix", "Perplexity of body and title in each arm, by trained run", draw)
 
 
+def curves_plot(evaluation: dict[str, Any]) -> str | None:
+    """Perplexity of bodies by step, where several checkpoints of a run were evaluated."""
+    of_folder: dict[str, list[tuple[int, str]]] = {}
+    for name, about in evaluation["runs"].items():
+        if about.get("step") is not None:
+            of_folder.setdefault(about["folder"], []).append((about["step"], name))
+    curves = {folder: sorted(steps) for folder, steps in of_folder.items() if len(steps) > 1}
+    cells = [c for c in evaluation["perplexity"]["cells"]
+             if (c["group"], c["part"]) == ("all", "body")]  # fmt: skip
+    if not curves or not cells:
+        return None
+
+    def draw(width: str) -> Figure:
+        figure, axes = plt.subplots(figsize=(WIDTHS[width], 3.3), layout="constrained")
+        for number, steps in enumerate(curves.values()):
+            run = steps[0][1].rpartition("-")[0]
+            for place, arm in enumerate(evaluation["arms"]):
+                found = [pick(cells, run=name, arm=arm)["perplexity"] for _, name in steps]
+                axes.plot([step for step, _ in steps], found, marker(place), linewidth=1.4,
+                          color=colour(place), markersize=4, label=f"run {run}, {arm_name(arm)}",
+                          linestyle=DASHES[number % len(DASHES)])  # fmt: skip
+        axes.set_xlabel("optimizer step")
+        axes.set_ylabel("perplexity of bodies")
+        bare(axes, grid="y")
+        handles, names = axes.get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper left", ncols=2 if width == "wide" else 1)
+        return figure
+
+    return inline("curves", "Perplexity of bodies by step and condition", draw)
+
+
 def gain_plot(evaluation: dict[str, Any], effect: dict[str, Any]) -> str | None:
     """The difference of losses by place: countries where they are few enough, else continents.
 

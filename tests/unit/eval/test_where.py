@@ -122,6 +122,28 @@ def test_the_lead_says_failures_too(result):
         assert any(text.startswith(words) for text in lead(result))
 
 
+def test_the_lead_is_of_a_run_s_latest_checkpoint_and_its_curve_is_drawn(
+    config, world, loader, tmp_path
+):
+    import shutil
+
+    from eval.report.headline import main_effect
+    from eval.report.plots import curves_plot
+    from tests.unit.eval.fakes import rewrite_record
+
+    folder = shutil.copytree(world.runs["with"], tmp_path / "with")
+    shutil.copytree(folder / "checkpoints" / "step_00000100",
+                    folder / "checkpoints" / "step_00000050")  # fmt: skip
+    rewrite_record(folder / "checkpoints" / "step_00000050", step=50)
+    runs = {"a": f"{folder}@all", "plain": str(world.runs["without"])}
+    found = json.loads(json.dumps(evaluate(config.model_copy(update={"runs": runs}), loader)))
+    assert list(found["runs"]) == ["a-50", "a-100", "plain"]
+    assert main_effect(found)["of"] == ["a-100", "with"]
+    assert "run a, told the truth" in curves_plot(found)
+    del found["runs"]["a-50"]
+    assert curves_plot(found) is None
+
+
 def test_questions_that_all_answer_are_flagged(result):
     assert ceilings(result) == {}
     for cell in result["questions"]["cells"]:
