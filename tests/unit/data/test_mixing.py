@@ -294,3 +294,23 @@ def test_a_window_may_be_empty_and_still_has_its_types():
 
 def test_a_token_is_enough_for_a_share():
     assert shares(groups(gb=1, no=0, us=3), temperature=1) == {"gb": 0.25, "no": 0, "us": 0.75}
+
+
+def test_a_country_goes_by_any_of_its_names_but_once():
+    assert shares(groups(gb=10, no=30, us=0), weights={"uk": 3, "no": 1}) == {
+        "gb": 0.75, "no": 0.25, "us": 0,
+    }  # fmt: skip
+    with pytest.raises(UserError) as caught:
+        shares(groups(gb=10, no=30), weights={"uk": 3, "gb": 1, "no": 1})
+    assert str(caught.value) == "stages.s.sampling.weights names gb twice: uk, gb, no"
+    # A source of that name is another than gb.
+    assert shares(groups(gb=10, uk=10), by="source", weights={"uk": 3, "gb": 1}) == {
+        "gb": 0.25, "uk": 0.75,
+    }  # fmt: skip
+
+
+def test_a_group_of_one_document_has_its_rate():
+    documents = [Document([], [1000] * 40, country="gb")] + [Document([], [1000], country="no")] * 9
+    sampling = Sampling(weights={"gb": 1, "no": 1})
+    draws = stage_draws(MemorySplit(documents), np.arange(10), sampling, 1, 40, 100, "s")
+    assert draws.rates.tolist() == pytest.approx([1 / 41, 40 / 41])
