@@ -21,8 +21,10 @@ from geo_nemo.train.checkpoint_files import say
 
 SETTING = "logging.mlflow_uri"
 KEPT = "mlflow_run_id.txt"
-# The last step that the run was told of; it travels with the step's metrics.
-STEP_TAG = "geo_nemo.steps_done"
+# A metric whose newest value is the last step that the run was told of. It is written with those
+# of the step, in one transaction, so that a kill leaves all or none. At first it was a tag, which
+# MLflow writes after them.
+STEPS_DONE = "geo_nemo.steps_done"
 # MLflow takes so many at once, and characters a value.
 _METRICS, _PARAMETERS, _CHARACTERS = 900, 90, 500
 # Its own patience, of minutes, would hold back the line that says so.
@@ -65,7 +67,8 @@ class MLflow:
             self._client = self._client or self._mlflow.MlflowClient(tracking_uri=self._uri)
             run = self._found() or self._begun()
             self._tell_parameters(run)
-        self.last_told = int(run.data.tags.get(STEP_TAG, 0))
+        told = run.data.metrics.get(STEPS_DONE, 0), run.data.tags.get(STEPS_DONE, 0)
+        self.last_told = max(map(int, told))
         self._id = run.info.run_id
         say(f"MLflow: run {self._id} at {masked(self._uri)}")
 
@@ -74,12 +77,10 @@ class MLflow:
             return
         entities, now = self._mlflow.entities, int(time.time() * 1000)
         metrics = [entities.Metric(plain(k), v, now, step) for k, v in values.items()]
-        tag = entities.RunTag(STEP_TAG, str(step))
+        metrics.append(entities.Metric(STEPS_DONE, step, now, step))
         for start in range(0, len(metrics), _METRICS):
-            some = metrics[start : start + _METRICS]
-            is_last = start + _METRICS >= len(metrics)
             with self._asking():
-                self._client.log_batch(self._id, metrics=some, tags=[tag] * is_last)
+                self._client.log_batch(self._id, metrics=metrics[start : start + _METRICS])
         self.last_told = step
 
     def close(self, outcome: Outcome) -> None:

@@ -79,6 +79,38 @@ def test_a_run_over_restarts_and_rewinds_is_one_run_with_each_step_once(
     assert (tmp_path / "mlflow_run_id.txt").read_text() == run.info.run_id
 
 
+def test_a_step_that_a_kill_came_right_after_is_not_told_twice(open_logger, database):
+    first = open_logger(mlflow_uri=database)
+    first.write(1, {"loss": 1.0})
+    end(first)
+    (run,) = runs(database)
+    # As the process is killed: the batch of step 2 is in the database, and nothing came after it.
+    asked = []
+    mlflow = first._logger
+    real = mlflow._client.log_batch
+    mlflow._client.log_batch = lambda *a, **k: (asked.append(k), real(*a, **k))
+    mlflow.write(2, {"loss": 2.0})
+    assert [set(batch) for batch in asked] == [{"metrics"}]
+    second = open_logger(1, must_open=False, mlflow_uri=database)
+    for step in (2, 3):
+        second.write(step, {"loss": float(step)})
+    end(second)
+    assert points(database, run.info.run_id, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0)]
+
+
+def test_a_run_of_a_version_that_kept_its_last_step_in_a_tag_goes_on(open_logger, database):
+    first = open_logger(mlflow_uri=database)
+    end(first)
+    (run,) = runs(database)
+    client(database).log_metric(run.info.run_id, "loss", 1.0, step=1)
+    client(database).set_tag(run.info.run_id, "geo_nemo.steps_done", "1")
+    second = open_logger(1, must_open=False, mlflow_uri=database)
+    for step in (1, 2):
+        second.write(step, {"loss": float(step)})
+    end(second)
+    assert points(database, run.info.run_id, "loss") == [(1, 1.0), (2, 2.0)]
+
+
 def test_what_it_missed_of_earlier_sessions_is_told_when_it_opens(tmp_path, open_logger, database):
     lines = [{"step": step, "loss": step + 1.0} for step in range(5)]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -96,7 +128,7 @@ def test_names_that_it_refuses_and_many_of_them_arrive_whole(open_logger, databa
     end(logger)
     (run,) = runs(database)
     metrics = run.data.metrics
-    assert len(metrics) == 2002
+    assert len(metrics) == 2003  # one tells the last step
     assert (metrics["tokens/_tape _1__"], metrics["_/a/_/__"]) == (1.0, 2.0)
 
 
