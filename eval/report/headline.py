@@ -62,7 +62,7 @@ def lead(evaluation: dict[str, Any]) -> list[str]:
     said = [sentence(evaluation)]
     effects = evaluation["perplexity"]["effects"]
     main = main_effect(evaluation)
-    cost = _effect(effects, evaluation, "conditioned model, not told, against plain model")
+    cost = cost_effect(evaluation)
     if cost is not None and cost["low"] is not None:
         ends = interval(cost["ratio_low"], cost["ratio_high"], percent)
         change = f"({percent(cost['ratio'])}, {ends})"
@@ -173,6 +173,12 @@ def main_effect(evaluation: dict[str, Any]) -> dict[str, Any] | None:
         if effect is not None:
             return effect
     return None
+
+
+def cost_effect(evaluation: dict[str, Any]) -> dict[str, Any] | None:
+    """What training with metadata costs, or brings, where nothing is told."""
+    effects = evaluation["perplexity"]["effects"]
+    return _effect(effects, evaluation, "conditioned model, not told, against plain model")
 
 
 def _effect(

@@ -134,13 +134,18 @@ def _places(evaluation: dict[str, Any]) -> dict[str, Any]:
     if effect is None:
         return dict.fromkeys(
             ("by_groups", "group_names", "gain_plot", "gain_caption", "absent", "places_pair",
-             "places_part", "in_text")
+             "places_part", "in_text", "cost_plot", "cost_pair")
         )  # fmt: skip
+    cost = headline.cost_effect(evaluation)
     return {
         "by_groups": _by_groups(evaluation, effect),
         "in_text": tables.by_place(evaluation, effect),
         "group_names": _listed(_fields(evaluation)),
         "gain_plot": plots.gain_plot(evaluation, effect),
+        "cost_plot": None if cost is None else plots.gain_plot(evaluation, cost, "cost"),
+        "cost_pair": None
+        if cost is None
+        else f"R{key_name(cost['of'])[1:]}, against {key_name(cost['against'])}",
         "gain_caption": f"Bars are {sure(evaluation)} intervals of the paired difference. Places "
         f"with too few documents for an interval are in the tables only.",
         "absent": [

@@ -84,10 +84,10 @@ def curves_plot(evaluation: dict[str, Any]) -> str | None:
     return inline("curves", "Perplexity of bodies by step and condition", draw)
 
 
-def gain_plot(evaluation: dict[str, Any], effect: dict[str, Any]) -> str | None:
+def gain_plot(evaluation: dict[str, Any], effect: dict[str, Any], name: str = "gain") -> str | None:
     """The difference of losses by place: countries where they are few enough, else continents.
 
-    Where figures are told apart by another field, by that.
+    Where figures are told apart by another field, by that. name: of the figure in the page.
     """
     lines = [
         e
@@ -127,7 +127,7 @@ def gain_plot(evaluation: dict[str, Any], effect: dict[str, Any]) -> str | None:
     label = (
         f"Change of loss by place, {key_name(effect['of'])} against {key_name(effect['against'])}"
     )
-    return inline("gain", label, draw)
+    return inline(name, label, draw)
 
 
 def questions_plot(evaluation: dict[str, Any]) -> str:
