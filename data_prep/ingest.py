@@ -19,18 +19,19 @@ import xxhash
 from data_prep.config import Prep
 from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
+from data_prep.engine.stage import WORK
 from data_prep.extra_fields import check_own_fields, constant_fields, own_counts
 from data_prep.parts import PartWriter
 from data_prep.quarantine import FILE_REASONS, REASONS, Rejected
 from data_prep.read.record import shown
-from data_prep.unplaced import Unplaced
+from data_prep.unplaced import NAME as UNPLACED
+from data_prep.unplaced import Unplaced, read_unplaced
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.files import write_whole
 from geo_nemo.metadata.geography import UNKNOWN
 
 INGEST_VERSION = "3"
 DROPS_NAME, PARTS_NAME = "drops.jsonl", "parts.json"
-UNPLACED_NAME = "unplaced.json"
 REPORT_RECORDS = 1000
 
 
@@ -138,7 +139,7 @@ class Ingest(Stage):
             raise
         progress(done, account.read)
         (folder / DROPS_NAME).write_bytes(account.samples())
-        (folder / UNPLACED_NAME).write_bytes(orjson.dumps(account.unplaced.as_json()))
+        (folder / UNPLACED).write_bytes(orjson.dumps(account.unplaced.as_json()))
         return (
             account.counts()
             | {"continents_replaced": dict(sorted(annotator.continents_replaced.items()))}
@@ -321,3 +322,14 @@ def _groups(files: list, limit: int) -> Iterator[list]:
         size += _bytes(file)
     if group:
         yield group
+
+
+def unplaced_of(output: Path) -> Unplaced:
+    """The hosts of a preparation, from its work. UserError where that was not kept."""
+    files = sorted((output / WORK / Ingest.name).glob(f"*/{UNPLACED}"))
+    if not files:
+        raise UserError(
+            f"{output} has no {WORK}/ of geo-nemo prep run: prepare it with keep_work=true; the "
+            "heaviest hosts stand in its card"
+        )
+    return read_unplaced(files)

@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from geo_nemo.config.errors import UserError
+NAME = "unplaced.json"
+
 
 EXAMPLE_CHARACTERS = 200
 
@@ -72,17 +73,3 @@ def read_unplaced(files: Iterable[Path]) -> Unplaced:
     for path in files:
         found.merge(orjson.loads(path.read_bytes()))
     return found
-
-
-def unplaced_of(output: Path) -> Unplaced:
-    """The hosts of a preparation, from its work. UserError where that was not kept."""
-    from data_prep.engine.stage import WORK
-    from data_prep.ingest import UNPLACED_NAME, Ingest
-
-    files = sorted((output / WORK / Ingest.name).glob(f"*/{UNPLACED_NAME}"))
-    if not files:
-        raise UserError(
-            f"{output} has no {WORK}/ of geo-nemo prep run: prepare it with keep_work=true; the "
-            "heaviest hosts stand in its card"
-        )
-    return read_unplaced(files)

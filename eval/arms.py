@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from eval.config import Arm
-from eval.models import Model
+from eval.model import Model
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.data import conditions
 from geo_nemo.data.conditions import generator

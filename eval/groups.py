@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.models import Model
+from eval.model import Model
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.fields import lines_of
 from geo_nemo.metadata.record import MetadataRecord

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from eval.config import EvalConfig
-from eval.models import policies, read_models
+from eval.model import policies
+from eval.models import read_models
 from eval.question_schemas import country_of
 from eval.questions import scored
 from eval.scorers.load import load

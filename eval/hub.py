@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from eval.models import ADAPTER_RECORD, HUB_RECORD, Model
+from eval.model import ADAPTER_RECORD, HUB_RECORD, Model
 from geo_nemo.config import Stage, UserError
 from geo_nemo.config.files import read_json
 

@@ -7,69 +7,14 @@
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from geo_nemo.config import MetadataPolicy, Stage, UserError
+from eval.hub import read_hub
+from eval.model import ADAPTER_RECORD, HUB_RECORD, RUN_RECORD, Model
+from eval.runs import read_run, steps_of
+from geo_nemo.config import UserError
 
-Kind = Literal["run", "hugging_face"]
-RUN_RECORD, HUB_RECORD, ADAPTER_RECORD = "run.json", "config.json", "adapter_config.json"
 ALL = "all"
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model before its weights are loaded.
-
-    folder: of the run, or of the model's files. checkpoint: name of what is loaded.
-    step, steps: optimizer steps that it has behind it, and of its whole training; None: not known.
-    identity: changes whenever the weights do. seq_length: longest text that it takes, tokens.
-    stages: what it was trained on, where that is known; empty for a model of somebody else's.
-    store_hash, tokenizer_sha256: of what it was trained on; empty where not known.
-    averaged: the run keeps an average of the weights. store: where its tokenizer is; a run's.
-    tuned: by an adapter that is no part of `stages`. groups: fields that its losses are told by.
-    """
-
-    name: str
-    folder: Path
-    kind: Kind
-    checkpoint: str
-    step: int | None
-    steps: int | None
-    identity: str
-    seq_length: int
-    stages: Mapping[str, Stage] = field(default_factory=dict)
-    store_hash: str = ""
-    tokenizer_sha256: str = ""
-    averaged: bool = False
-    store: str = ""
-    tuned: bool = False
-    groups: tuple[str, ...] = ()
-
-    @property
-    def conditioned(self) -> bool:
-        """Whether any stage showed metadata."""
-        return self.policy is not None
-
-    @property
-    def policy(self) -> MetadataPolicy | None:
-        """Policy of the first stage that showed metadata."""
-        policies = (stage.metadata for stage in self.stages.values())
-        return next((policy for policy in policies if policy.fields), None)
-
-
-def policies(
-    models: Mapping[str, Model], given: MetadataPolicy | None
-) -> dict[str, MetadataPolicy]:
-    """How metadata is shown to each model: as given, else as it was trained.
-
-    A model that never saw metadata is shown it as the first that did.
-    """
-    if given is not None:
-        return dict.fromkeys(models, given)
-    first = next((model.policy for model in models.values() if model.policy), MetadataPolicy())
-    return {name: model.policy or first for name, model in models.items()}
 
 
 def read_models(runs: Mapping[str, str]) -> dict[str, Model]:
@@ -85,9 +30,6 @@ def read_models(runs: Mapping[str, str]) -> dict[str, Model]:
 
 
 def _read(name: str, place: str) -> Iterator[Model]:
-    from eval.hub import read_hub
-    from eval.runs import read_run, steps_of
-
     folder, step = _split(place)
     where = f"runs.{name}={place}"
     if not folder.is_dir():

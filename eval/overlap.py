@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.models import Model
+from eval.model import Model
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import MANIFEST_NAME
 

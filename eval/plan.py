@@ -24,7 +24,8 @@ from eval.documents import (
     scored_spans,
     shared,
 )
-from eval.models import Model, policies, read_models
+from eval.model import Model, policies
+from eval.models import read_models
 from eval.overlap import trained_on
 from eval.question_files import QuestionSet, for_choices, read_questions
 from eval.questions import Form, drop_long

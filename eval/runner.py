@@ -20,7 +20,7 @@ from eval.cache import Cache, key_of
 from eval.config import CONTRAST, Arm, EvalConfig
 from eval.groups import Group, fields_of, groups
 from eval.matrix import Key
-from eval.models import Model
+from eval.model import Model
 from eval.overlap import TRAIN
 from eval.perplexity import BANDS, Scores, score_documents
 from eval.plan import Plan, make_plan

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from eval.models import Model
+from eval.model import Model
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.metadata.tokenizer import Tokenizer

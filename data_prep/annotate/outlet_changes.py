@@ -84,7 +84,7 @@ def dropped_changes(
 
     Their documents are counted as `dropped`. Empty where `output` kept no work.
     """
-    from data_prep.unplaced import unplaced_of
+    from data_prep.ingest import unplaced_of
 
     old, new = OriginRules(before), OriginRules(after)
     try:

@@ -37,7 +37,7 @@ from data_prep.config import Prep
 from data_prep.corpus_out.stage import FOLDER as CORPUS_FOLDER
 from data_prep.corpus_out.summary import SUMMARY_NAME
 from data_prep.engine import Receipt
-from data_prep.ingest import UNPLACED_NAME, Ingest
+from data_prep.ingest import UNPLACED, Ingest
 from data_prep.splits import DROPS
 from data_prep.unplaced import read_unplaced
 from geo_nemo.metadata.geography import UNKNOWN, continent_of, countries
@@ -158,7 +158,7 @@ def _lost(ingested: list[dict[str, Any]]) -> tuple[LostFile, ...]:
 
 def _unplaced(config: Prep) -> dict[str, Any]:
     ingest = Ingest(config)
-    files = (ingest.task_folder(task.id) / UNPLACED_NAME for task in ingest.tasks())
+    files = (ingest.task_folder(task.id) / UNPLACED for task in ingest.tasks())
     found = read_unplaced(path for path in files if path.is_file())
     rows = tuple(
         UnplacedHost(host=h, documents=w.documents, dropped=w.dropped, bytes=w.bytes)

@@ -16,9 +16,10 @@ from data_prep.card.data import LENGTH_BINS, QUALITY_BINS
 from data_prep.document import MASK_COUNTS
 from data_prep.engine import Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
+from data_prep.final import content_draws, final_keys, final_outcomes
 from data_prep.ingest import PartRef, all_parts
 from data_prep.parts import COUNTS, read_part, read_rows
-from data_prep.splits import OUTCOMES, content_draws, final_keys, final_outcomes
+from data_prep.splits import OUTCOMES
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.store.manifest import SPLITS
 

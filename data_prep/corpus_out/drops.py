@@ -20,8 +20,8 @@ import xxhash
 from data_prep.corpus_out.publish import publish
 from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
+from data_prep.final import content_draws, final_keys, final_outcomes
 from data_prep.ingest import DROPS_NAME, Ingest, PartRef, all_parts
-from data_prep.splits import content_draws, final_keys, final_outcomes
 from data_prep.splits.outcomes import DROPS, OUTCOMES
 from geo_nemo.store.field_column import SEVERAL
 

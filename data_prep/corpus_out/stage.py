@@ -17,9 +17,9 @@ from data_prep.corpus_out.webdataset_out import WebDatasetOut
 from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from data_prep.extra_fields import summed_fields
+from data_prep.final import final_keys, final_outcomes
 from data_prep.ingest import Ingest, all_parts
 from data_prep.parts import NAMES, read_part
-from data_prep.splits import final_keys, final_outcomes
 from geo_nemo.config.files import write_synced
 from geo_nemo.store.field_column import SEVERAL
 from geo_nemo.store.manifest import SPLITS

@@ -2,7 +2,7 @@
 
 from data_prep.engine.local import LocalWorkers
 from data_prep.engine.receipt import Receipt
-from data_prep.engine.run import StageFailed, run_stage
-from data_prep.engine.stage import Stage, Task, TaskProgress
+from data_prep.engine.run import run_stage
+from data_prep.engine.stage import Stage, StageFailed, Task, TaskProgress
 
 __all__ = ["LocalWorkers", "Receipt", "Stage", "StageFailed", "Task", "TaskProgress", "run_stage"]

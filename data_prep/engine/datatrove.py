@@ -7,8 +7,7 @@ The output folder, the input and the environment must be the same on every node.
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from data_prep.config import Execution
 from data_prep.engine.attempt import (
@@ -19,8 +18,8 @@ from data_prep.engine.attempt import (
     new_attempt,
     raise_user_mistake,
 )
-from data_prep.engine.run import StageFailed
-from data_prep.engine.stage import Stage, Task
+from data_prep.engine.quiet import quiet
+from data_prep.engine.stage import Stage, StageFailed, Task
 from geo_nemo.config.errors import UserError
 from geo_nemo.config.progress import Progress
 
@@ -116,15 +115,3 @@ def _failed(
         f"{stage.name}: {len(unfinished.ids)} of {len(tasks)} tasks did not finish: {own}"
         f"{named(why)}; what is finished is kept, the same command goes on from there"
     )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """datatrove's lines stay out of the launcher's progress; the logs have them."""
-    from loguru import logger
-
-    logger.disable("datatrove")
-    try:
-        yield
-    finally:
-        logger.enable("datatrove")

@@ -4,13 +4,8 @@ import shutil
 
 from data_prep.engine.local import LocalWorkers
 from data_prep.engine.receipt import Receipt
-from data_prep.engine.stage import Stage, Task
-from geo_nemo.config.errors import RunError
+from data_prep.engine.stage import Stage, StageFailed, Task
 from geo_nemo.config.progress import Progress, no_progress
-
-
-class StageFailed(RunError):
-    """Tasks ended without a receipt; what others finished is kept."""
 
 
 def run_stage(

@@ -26,9 +26,8 @@ from data_prep.engine.attempt import (
     new_attempt,
     raise_user_mistake,
 )
-from data_prep.engine.datatrove import quiet
-from data_prep.engine.run import StageFailed
-from data_prep.engine.stage import Stage, Task
+from data_prep.engine.quiet import quiet
+from data_prep.engine.stage import Stage, StageFailed, Task
 from geo_nemo.config.errors import RunError, UserError
 from geo_nemo.config.progress import Progress
 

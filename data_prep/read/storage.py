@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 import xxhash
 
+from data_prep.read.borders import borders
 from data_prep.read.places import FILE, kind_of, version_of
 from data_prep.read.record import InputFile, shown
 from geo_nemo.config.errors import UserError
@@ -111,8 +112,6 @@ class LocalFile(ByteSource):
             raise
 
     def _cut(self, piece: tuple[str, int, int]) -> None:
-        from data_prep.read.pieces import borders
-
         try:
             self._offset, self._stop = borders(self._fd, self.whole, piece)
         except OSError as error:

@@ -7,9 +7,9 @@ import numpy as np
 
 from data_prep.config import Prep
 from data_prep.engine import TaskProgress
+from data_prep.final import content_draws, final_outcomes
 from data_prep.ingest import PartRef, all_parts
 from data_prep.parts import read_part
-from data_prep.splits import content_draws, final_outcomes
 from geo_nemo.store.manifest import SPLITS
 
 TRAIN = SPLITS.index("train")

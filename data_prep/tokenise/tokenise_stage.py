@@ -13,9 +13,9 @@ import numpy as np
 
 from data_prep.engine import Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
+from data_prep.final import final_keys, final_outcomes
 from data_prep.ingest import all_parts
 from data_prep.parts import read_part
-from data_prep.splits import final_keys, final_outcomes
 from data_prep.splits.outcomes import OUTCOMES
 from data_prep.tokenise.encoders import Choice
 from data_prep.tokenise.field_writer import FOUND

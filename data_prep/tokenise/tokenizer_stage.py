@@ -46,7 +46,7 @@ class TokenizerStage(Stage):
             settings = choice.model_dump_json(include={"bos", "eos", "pad"})
             size, content = _given(Path(choice.path))
             return [Task(TASK_ID, task_key(TOKENIZER_VERSION, settings, content), size, {})]
-        from data_prep.splits import final_keys
+        from data_prep.final import final_keys
 
         parts = all_parts(self.config)
         key = task_key(

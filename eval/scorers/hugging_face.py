@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from eval.hub import base_of
-from eval.models import Model
+from eval.model import Model
 from geo_nemo.config import UserError
 from geo_nemo.data.rows import Row
 

@@ -1,7 +1,7 @@
 """Loads a model behind the face of `Scorer`."""
 
 from eval.config import EvalConfig
-from eval.models import Model
+from eval.model import Model
 from eval.scorers.base import Scorer
 from geo_nemo.config import UserError
 

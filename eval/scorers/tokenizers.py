@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.hub import base_of
-from eval.models import Model
+from eval.model import Model
 from geo_nemo.config import UserError
 from geo_nemo.metadata.tokenizer import Tokenizer, load_tokenizer, scrub
 from geo_nemo.store.manifest import MANIFEST_NAME, read_manifest

@@ -100,7 +100,7 @@ def missing(output: str, csv_path: str | None, rows: int) -> None:
     Fill in the column country of the CSV (a code, a name, or none for what is no outlet), and give
     it as annotate.outlets=FILE; rows without one are passed over.
     """
-    from data_prep.unplaced import unplaced_of
+    from data_prep.ingest import unplaced_of
     from geo_nemo.config.files import write_whole
 
     found = unplaced_of(Path(output))

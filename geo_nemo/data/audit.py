@@ -17,10 +17,11 @@ import numpy as np
 
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.dataset import StageDataset, Statistics
+from geo_nemo.data.fragments import Fragment
 from geo_nemo.data.index import Index
 from geo_nemo.data.rows import Row
 from geo_nemo.data.rules import Violation, check_row, whole_document
-from geo_nemo.data.window import Fragment, Window
+from geo_nemo.data.window import Window
 
 KEPT_VIOLATIONS = 20
 

@@ -23,6 +23,7 @@ from geo_nemo.config.stages import stage_samples
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.draws import Draws, EpochDraws
 from geo_nemo.data.dropout import fields_of
+from geo_nemo.data.fragments import Fragment
 from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.index import Index, as_entry
 from geo_nemo.data.index_build import Extent, build
@@ -30,7 +31,7 @@ from geo_nemo.data.index_write import MemorySink
 from geo_nemo.data.mixing import stage_draws
 from geo_nemo.data.rows import Block, Row, build_rows
 from geo_nemo.data.selection import stage_documents
-from geo_nemo.data.window import Counts, Fragment, Planner
+from geo_nemo.data.window import Counts, Planner
 from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
 from geo_nemo.metadata.fields import key_columns
 from geo_nemo.store.fields import check_fields

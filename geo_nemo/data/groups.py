@@ -21,7 +21,7 @@ from geo_nemo.store.field_column import UNKNOWN
 from geo_nemo.store.fields import check_columns
 
 if TYPE_CHECKING:
-    from geo_nemo.data.window import Fragment
+    from geo_nemo.data.fragments import Fragment
     from geo_nemo.store import Split, TokenStore
 
 # As many as int16 numbers, which is what rows have of each position.

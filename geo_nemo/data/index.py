@@ -23,7 +23,8 @@ import xxhash
 
 from geo_nemo.config import UserError
 from geo_nemo.config.mapped import mapped
-from geo_nemo.data.window import Counts, Fragment, fragments_of
+from geo_nemo.data.fragments import Fragment, fragments_of
+from geo_nemo.data.window import Counts
 
 FORMAT = 2
 NAME = "index.json"

@@ -9,8 +9,8 @@ import numpy as np
 
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.dropout import fields_of
+from geo_nemo.data.fragments import Fragment
 from geo_nemo.data.rows import NO_GROUP, Row
-from geo_nemo.data.window import Fragment
 from geo_nemo.metadata.record import Kind
 
 

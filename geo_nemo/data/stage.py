@@ -13,13 +13,14 @@ from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.config.stages import stage_samples
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.dataset import StageDataset, all_draws
+from geo_nemo.data.fragments import fragment_dtype
 from geo_nemo.data.groups import DEFAULT, Grouping, by_country
 from geo_nemo.data.index import Index
 from geo_nemo.data.index_build import Extent, WorkerInput, build
 from geo_nemo.data.index_cache import Place, find_or_build
 from geo_nemo.data.index_write import FileSink
 from geo_nemo.data.mixing import Groups, check_epochs, sampling_axis
-from geo_nemo.data.window import Planner, fragment_dtype
+from geo_nemo.data.window import Planner
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.store import TokenStore
 

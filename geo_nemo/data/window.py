@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from geo_nemo.data.concat import concat
 from geo_nemo.data.counter import derive_key, permute
 from geo_nemo.data.draws import Drawn, Draws
 from geo_nemo.data.dropout import kept_fields, mask_dtype
+from geo_nemo.data.fragments import Fragment, fragment_dtype, fragments_of
 from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.lengths import MetadataLengths
 from geo_nemo.data.packing import (
@@ -32,44 +33,6 @@ from geo_nemo.metadata.compose import Composer
 
 if TYPE_CHECKING:
     from geo_nemo.store import Split
-
-
-class Fragment(NamedTuple):
-    """A document or a piece of one in a row.
-
-    document: index into the split. start, stop: span of its body tokens; where `bare`, of the
-        positions of the whole document as it is composed.
-    title: title tokens shown. positions: places in the row. text, metadata: title and body tokens,
-        and those of the metadata block, among its labels.
-    host, country: indices of the document's, so that a loader need not hold these columns.
-    kept: bit mask of the policy's fields that are shown. final: the document ends here.
-    bare: a plain piece of a cut document, without a head of its own.
-    """
-
-    document: int
-    start: int
-    stop: int
-    title: int
-    positions: int
-    text: int
-    metadata: int
-    host: int
-    country: int
-    kept: int
-    final: bool
-    bare: bool
-
-
-def fragment_dtype(num_documents: int, seq_length: int, num_fields: int) -> np.dtype:
-    """`Fragment` as an element of an array.
-
-    num_fields: of the metadata policy. 29 bytes where rows have fewer than 65,536 tokens and there
-    are at most eight fields.
-    """
-    document = "<u4" if num_documents <= 1 << 32 else "<u8"
-    place = "<u2" if seq_length < 1 << 16 else "<u4"
-    types = (document, "<u4", "<u4", *[place] * 4, "<u4", "<u2", mask_dtype(num_fields), "?", "?")
-    return np.dtype(list(zip(Fragment._fields, types, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -121,11 +84,6 @@ class Window:
     def row(self, place: int) -> list[Fragment]:
         """The fragments of one row, in order."""
         return fragments_of(self.fragments[self.span(place)])
-
-
-def fragments_of(records: np.ndarray) -> list[Fragment]:
-    """The elements of an array of `fragment_dtype`."""
-    return list(map(Fragment._make, records.tolist()))
 
 
 class Planner:

@@ -20,9 +20,10 @@ from data_prep.corpus_out import CorpusStage
 from data_prep.engine import run_stage
 from data_prep.engine.receipt import build_task_folder
 from data_prep.engine.stage import Task
+from data_prep.final import final_outcomes
 from data_prep.ingest import Ingest
 from data_prep.quarantine import REASONS
-from data_prep.splits import OUTCOMES, final_outcomes, split_stages
+from data_prep.splits import OUTCOMES, split_stages
 from data_prep.splits.outcomes import DROPS
 from tests.unit.data_prep.splits.corpora import Corpus, document, make_corpus
 

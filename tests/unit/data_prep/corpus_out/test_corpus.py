@@ -15,9 +15,10 @@ from data_prep.config import Limits, Source
 from data_prep.corpus_out import CorpusStage, read_corpus
 from data_prep.corpus_out.parquet_out import CORPUS_SCHEMA
 from data_prep.engine import run_stage
+from data_prep.final import final_outcomes
 from data_prep.parts import NAMES
 from data_prep.read import list_files, open_reader
-from data_prep.splits import OUTCOMES, final_outcomes, split_stages
+from data_prep.splits import OUTCOMES, split_stages
 from geo_nemo.config.errors import UserError
 from tests.unit.data_prep.splits.corpora import Corpus, document, make_corpus
 

@@ -83,18 +83,23 @@ class Corpus:
 
     def install(self, monkeypatch) -> None:
         """Stand in for the packages that decide."""
-        dedup, overlap = ModuleType("data_prep.dedup"), ModuleType("data_prep.overlap")
+        dedup = ModuleType("data_prep.dedup")
         dedup.OUTCOMES = DEDUP_OUTCOMES
         dedup.decisions = self.decisions
         dedup.decision_keys = lambda config: (
             [repr((self.dropped, self.clusters))] * len(self.parts())
         )
-        overlap.hits = lambda config, part: np.array(
-            [n in self.hits for n in range(part.start, part.start + part.documents)], bool
-        )
-        overlap.hit_keys = lambda config: [repr(sorted(self.hits))] * len(self.parts())
         monkeypatch.setitem(sys.modules, "data_prep.dedup", dedup)
-        monkeypatch.setitem(sys.modules, "data_prep.overlap", overlap)
+        monkeypatch.setattr(
+            "data_prep.overlap.hits",
+            lambda config, part: np.array(
+                [n in self.hits for n in range(part.start, part.start + part.documents)], bool
+            ),
+        )
+        monkeypatch.setattr(
+            "data_prep.overlap.hit_keys",
+            lambda config: [repr(sorted(self.hits))] * len(self.parts()),
+        )
 
 
 def make_corpus(folder: Path, documents: list[Document], part_documents: int, **settings) -> Corpus:

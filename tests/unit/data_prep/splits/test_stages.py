@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from data_prep.engine import run_stage
-from data_prep.splits import OUTCOMES, Assign, final_keys, final_outcomes, outcomes, split_stages
+from data_prep.final import final_keys, final_outcomes
+from data_prep.splits import OUTCOMES, Assign, outcomes, split_stages
 from data_prep.splits.rules import Rules
 from data_prep.splits.units import first_word, host_units
 from geo_nemo.config.errors import UserError

@@ -9,8 +9,9 @@ import pytest
 from data_prep.corpus_out import CorpusStage, read_corpus
 from data_prep.dedup import dedup_stages
 from data_prep.engine import run_stage
+from data_prep.final import final_outcomes
 from data_prep.overlap import overlap_stages
-from data_prep.splits import OUTCOMES, final_outcomes, split_stages
+from data_prep.splits import OUTCOMES, split_stages
 from tests.unit.data_prep.splits.corpora import document, make_corpus
 
 WORDS = [f"word{n}" for n in range(3000)]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from data_prep.engine import run_stage
-from data_prep.splits import OUTCOMES, final_outcomes, split_stages
+from data_prep.final import final_outcomes
+from data_prep.splits import OUTCOMES, split_stages
 from data_prep.tokenise import tokenise_stages
 from data_prep.tokenise.part_shards import EncodersDiffer
 from data_prep.tokenise.sample import sample_train_texts

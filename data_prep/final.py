@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from data_prep import overlap
 from data_prep.config import Prep
 from data_prep.ingest import PartRef
 from data_prep.splits.draws import SAMPLE_DRAW, uniform_bits
@@ -11,19 +12,15 @@ from data_prep.splits.stages import Assign, outcomes, part_arrays
 
 def final_outcomes(config: Prep, part: PartRef) -> np.ndarray:
     """uint8 [n]: indices into OUTCOMES of the rows of `part`, for the stages after overlap."""
-    from data_prep.overlap import hits
-
     found = outcomes(config, part)
-    found[(found == TRAIN) & hits(config, part)] = EVALUATION_OVERLAP
+    found[(found == TRAIN) & overlap.hits(config, part)] = EVALUATION_OVERLAP
     return found
 
 
 def final_keys(config: Prep) -> list[str]:
     """A key for each part, in order, that changes with its final outcomes."""
-    from data_prep.overlap import hit_keys
-
     assigned = (task.key for task in Assign(config).tasks())
-    return [f"{key} {hit}" for key, hit in zip(assigned, hit_keys(config), strict=True)]
+    return [f"{key} {hit}" for key, hit in zip(assigned, overlap.hit_keys(config), strict=True)]
 
 
 def content_draws(config: Prep, part: PartRef, rows: np.ndarray) -> np.ndarray:

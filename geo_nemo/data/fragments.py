@@ -1,0 +1,50 @@
+"""A document or a piece of one in a row, and many of them as an array."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from geo_nemo.data.dropout import mask_dtype
+
+
+class Fragment(NamedTuple):
+    """A document or a piece of one in a row.
+
+    document: index into the split. start, stop: span of its body tokens; where `bare`, of the
+        positions of the whole document as it is composed.
+    title: title tokens shown. positions: places in the row. text, metadata: title and body tokens,
+        and those of the metadata block, among its labels.
+    host, country: indices of the document's, so that a loader need not hold these columns.
+    kept: bit mask of the policy's fields that are shown. final: the document ends here.
+    bare: a plain piece of a cut document, without a head of its own.
+    """
+
+    document: int
+    start: int
+    stop: int
+    title: int
+    positions: int
+    text: int
+    metadata: int
+    host: int
+    country: int
+    kept: int
+    final: bool
+    bare: bool
+
+
+def fragment_dtype(num_documents: int, seq_length: int, num_fields: int) -> np.dtype:
+    """`Fragment` as an element of an array.
+
+    num_fields: of the metadata policy. 29 bytes where rows have fewer than 65,536 tokens and there
+    are at most eight fields.
+    """
+    document = "<u4" if num_documents <= 1 << 32 else "<u8"
+    place = "<u2" if seq_length < 1 << 16 else "<u4"
+    types = (document, "<u4", "<u4", *[place] * 4, "<u4", "<u2", mask_dtype(num_fields), "?", "?")
+    return np.dtype(list(zip(Fragment._fields, types, strict=True)))
+
+
+def fragments_of(records: np.ndarray) -> list[Fragment]:
+    """The elements of an array of `fragment_dtype`."""
+    return list(map(Fragment._make, records.tolist()))
