@@ -21,7 +21,7 @@ from geo_nemo.config.files import read_json
 from geo_nemo.metadata.fields import lines_of
 from geo_nemo.metadata.geography import UNKNOWN, continent_of, countries
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.metadata.tokenizer import Tokenizer
+from geo_nemo.tokenizers.base import Tokenizer
 
 SUMMARY = "corpus.json"
 TEXTS = ("title", "text")

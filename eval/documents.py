@@ -15,7 +15,7 @@ from eval.texts import Tokens
 from geo_nemo.config import UserError
 from geo_nemo.metadata.compose import NO_TOKENS, Composer
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.metadata.tokenizer import Tokenizer
+from geo_nemo.tokenizers.base import Tokenizer
 
 
 @dataclass(frozen=True)

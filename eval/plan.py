@@ -36,8 +36,8 @@ from geo_nemo.data.conditions import tells_origin, told_codes
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.fields import Line
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store import TokenStore
+from geo_nemo.tokenizers.base import Tokenizer
 
 # Longer rows waste less of their length on padding and keep a CPU or a GPU busier.
 ROWS_IN_ONE = 4

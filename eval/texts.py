@@ -13,9 +13,9 @@ import numpy as np
 from eval.model import Model
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store import Split, TokenStore
 from geo_nemo.store.fields import check_columns, check_fields
+from geo_nemo.tokenizers.base import Tokenizer
 
 
 class Items(Protocol):

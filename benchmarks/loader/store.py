@@ -9,8 +9,8 @@ from data_prep.store_tools.megatron import IndexedWriter
 from data_prep.tokenise.assemble import FinishedShard, assemble
 from data_prep.tokenise.shard_writer import Columns, ShardWriter, Tokens
 from geo_nemo.metadata.geography import continent_of
-from geo_nemo.metadata.tokenizer import load_tokenizer
 from geo_nemo.store import TokenStore
+from geo_nemo.tokenizers.load import load_tokenizer
 
 VOCAB_SIZE = 4000
 COUNTRIES = ("gb", "us", "in", "ke", "ng", "au", "fr", "de", "br", "jp")

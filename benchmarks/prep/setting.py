@@ -139,7 +139,7 @@ def train_vocabulary(path: Path, texts: Iterator[str], size: int) -> None:
 
 def control_tokens(path: Path) -> tuple[str, str]:
     """Names of BOS and EOS of a tokenizer.json, as this project finds them."""
-    from geo_nemo.metadata.tokenizer import load_tokenizer
+    from geo_nemo.tokenizers.load import load_tokenizer
 
     tokenizer = load_tokenizer(path)
     bos, eos = tokenizer.pieces([tokenizer.bos_id, tokenizer.eos_id])

@@ -12,7 +12,7 @@
 
 import re
 
-from geo_nemo.metadata.tokenizer import scrub
+from geo_nemo.tokenizers.base import scrub
 
 # What writers of tables put for a value that is not there; `NA` and `na` are Namibia.
 MISSING = frozenset(("nan", "NaN", "NAN", "<NA>", "None", "null", "NULL", "N/A", "n/a", "\\N"))

@@ -28,7 +28,7 @@ from data_prep.read.fields import EXTRA, Fields, missing_column
 from data_prep.read.jsonl import kind_of
 from data_prep.read.record import Bad, DamagedError, Raw
 from data_prep.read.unpack import FREE_BYTES
-from geo_nemo.metadata.tokenizer import scrub
+from geo_nemo.tokenizers.base import scrub
 
 SLICE_ROWS = 256
 # What a row costs at least: a few bytes can stand for millions of empty ones.

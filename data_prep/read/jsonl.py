@@ -13,7 +13,7 @@ from data_prep.read.fields import Fields
 from data_prep.read.lines import split_lines
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
-from geo_nemo.metadata.tokenizer import scrub
+from geo_nemo.tokenizers.base import scrub
 
 # A list of objects over the whole file, as JSON's writers indent it or not.
 _ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*\{")

@@ -28,8 +28,8 @@ from geo_nemo.config.schema import MetadataPolicy
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.fields import key_columns, lines_of
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store import TokenStore
+from geo_nemo.tokenizers.base import Tokenizer
 
 MADE_BY = "geo-nemo store export"
 CHECKED_DOCUMENTS = 256

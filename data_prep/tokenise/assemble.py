@@ -16,7 +16,6 @@ import numpy as np
 from data_prep.tokenise.field_writer import MOST_VALUES, write_fields
 from data_prep.tokenise.hashed_file import HashedFile, write_column
 from geo_nemo.config.files import writing
-from geo_nemo.metadata.tokenizer import Tokenizer, copy_tokenizer
 from geo_nemo.store.manifest import (
     HOSTS_NAME,
     MANIFEST_NAME,
@@ -30,6 +29,8 @@ from geo_nemo.store.manifest import (
     token_dtype,
 )
 from geo_nemo.store.tokenizer import tokenizer_entry
+from geo_nemo.tokenizers.base import Tokenizer
+from geo_nemo.tokenizers.load import copy_tokenizer
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from data_prep.tokenise.encoders import Choice, choose_encoder
 from geo_nemo.config.errors import UserError
-from geo_nemo.metadata.tokenizer import Tokenizer, load_tokenizer
+from geo_nemo.tokenizers.base import Tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
 
 # By content and names of control tokens, so that a copy is known again; a run has one tokenizer.
 _Key = tuple[str, str, tuple[str | None, ...]]

@@ -9,10 +9,10 @@ import numpy as np
 
 from data_prep.tokenise.assemble import FinishedShard, assemble
 from data_prep.tokenise.shard_writer import Columns, ShardWriter, Tokens, WrittenShard
-from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store.field_column import SEVERAL
 from geo_nemo.store.manifest import FieldKind, Manifest, SourceEntry, token_dtype
 from geo_nemo.store.paths import DEFAULT_SCHEME, with_scheme
+from geo_nemo.tokenizers.base import Tokenizer
 
 DEFAULT_SOURCE = "default"
 

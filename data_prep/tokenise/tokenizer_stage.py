@@ -19,7 +19,8 @@ from data_prep.tokenise.publish import publish_tree
 from data_prep.tokenise.sample import sample_train_texts
 from data_prep.tokenise.train import TooFewTexts, train_sentencepiece
 from geo_nemo.config.errors import UserError
-from geo_nemo.metadata.tokenizer import Tokenizer, copy_tokenizer, load_tokenizer
+from geo_nemo.tokenizers.base import Tokenizer
+from geo_nemo.tokenizers.load import copy_tokenizer, load_tokenizer
 
 TOKENIZER_VERSION = "1"
 TOKENIZER_FOLDER = "tokenizer"

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from geo_nemo.config.errors import UserError
-from geo_nemo.metadata.tokenizer import Tokenizer, load_tokenizer
+from geo_nemo.tokenizers.base import Tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
 
 LABELS = ("\n", "URL:", "COUNTRY:", "CONTINENT:", "TITLE:", "CONTENT:")
 # Longer lines are cut: sentencepiece drops those over max_sentence_length.

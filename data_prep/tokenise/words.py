@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.tokenise.shard_writer import Tokens
-from geo_nemo.metadata.tokenizer import scrub
 from geo_nemo.store.manifest import token_dtype
+from geo_nemo.tokenizers.base import scrub
 
 CACHED_WORDS = 1 << 19
 LONGEST_CACHED = 48

@@ -8,9 +8,10 @@ from typing import Any
 from eval.hub import base_of
 from eval.model import Model
 from geo_nemo.config import UserError
-from geo_nemo.metadata.tokenizer import Tokenizer, load_tokenizer, scrub
 from geo_nemo.store.manifest import MANIFEST_NAME, read_manifest
 from geo_nemo.store.tokenizer import open_tokenizer
+from geo_nemo.tokenizers.base import Tokenizer, scrub
+from geo_nemo.tokenizers.load import load_tokenizer
 
 _FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt",
           "spiece.model", "sentencepiece.bpe.model")  # fmt: skip

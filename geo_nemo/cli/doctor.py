@@ -60,7 +60,7 @@ def diagnose(
 def check_tokenizer(path: str | Path) -> Finding:
     """Whether a tokenizer loads and gives a text back."""
     from geo_nemo.config import UserError
-    from geo_nemo.metadata.tokenizer import load_tokenizer
+    from geo_nemo.tokenizers.load import load_tokenizer
 
     topic = f"tokenizer {path}"
     try:

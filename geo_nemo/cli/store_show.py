@@ -25,8 +25,8 @@ from geo_nemo.data.rows import Row, build_row
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.metadata.record import Kind
-from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store import TokenStore
+from geo_nemo.tokenizers.base import Tokenizer
 
 PART = "\u22ef"
 REPLACEMENT = "\ufffd"  # what decoders give for bytes that are no character

@@ -37,8 +37,8 @@ from geo_nemo.metadata.fields import key_columns
 from geo_nemo.store.fields import check_fields
 
 if TYPE_CHECKING:
-    from geo_nemo.metadata.tokenizer import Tokenizer
     from geo_nemo.store import Split
+    from geo_nemo.tokenizers.base import Tokenizer
 
 CACHED_BLOCKS = 65_536
 

@@ -18,8 +18,8 @@ from geo_nemo.data.window import Counts, Planner, Window
 from geo_nemo.metadata.compose import Composer
 
 if TYPE_CHECKING:
-    from geo_nemo.metadata.tokenizer import Tokenizer
     from geo_nemo.store import Split
+    from geo_nemo.tokenizers.base import Tokenizer
 
 # Windows of few documents may be empty where groups are rare.
 SAMPLED_WINDOWS = 64

@@ -20,7 +20,7 @@ from geo_nemo.metadata.record import Kind
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from geo_nemo.metadata.tokenizer import Tokenizer
+    from geo_nemo.tokenizers.base import Tokenizer
 
 # Line ends are shown as such; other control characters could steer a terminal.
 VISIBLE = {code: chr(0x2400 + code) for code in range(32)} | {127: "\u2421"}

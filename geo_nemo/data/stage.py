@@ -25,8 +25,8 @@ from geo_nemo.metadata.compose import Composer
 from geo_nemo.store import TokenStore
 
 if TYPE_CHECKING:
-    from geo_nemo.metadata.tokenizer import Tokenizer
     from geo_nemo.store import Split
+    from geo_nemo.tokenizers.base import Tokenizer
 
 # Changes when the same settings plan other rows.
 PLAN_VERSION = 1

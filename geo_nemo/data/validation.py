@@ -15,8 +15,8 @@ from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.rows import Row, build_row
 from geo_nemo.metadata.compose import Composed, Composer
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store.reader import Split
+from geo_nemo.tokenizers.base import Tokenizer
 
 
 def choose_documents(split: Split, count: int, seed: int) -> np.ndarray:

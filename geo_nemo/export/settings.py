@@ -5,8 +5,8 @@ from typing import Any
 from geo_nemo import __version__
 from geo_nemo.config.average import Weights
 from geo_nemo.export.source import Source
-from geo_nemo.metadata.tokenizer import Tokenizer, control_tokens
 from geo_nemo.model.hugging_face_names import LLAMA_3, SETTINGS
+from geo_nemo.tokenizers.base import Tokenizer, control_tokens
 from geo_nemo.train.checkpoint_files import identity_of
 
 FORMAT = 1

@@ -8,7 +8,8 @@ from tokenizers import Tokenizer as Backend
 from geo_nemo.export.place import write_json
 from geo_nemo.export.source import Source
 from geo_nemo.export.tokenizer_json import converted, starts_with_bos
-from geo_nemo.metadata.tokenizer import control_tokens, copy_tokenizer
+from geo_nemo.tokenizers.base import control_tokens
+from geo_nemo.tokenizers.load import copy_tokenizer
 
 
 def write_tokenizer(folder: Path, source: Source) -> Backend | None:

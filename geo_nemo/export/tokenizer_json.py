@@ -12,10 +12,10 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers import Tokenizer as Backend
 
-from geo_nemo.metadata.hard_texts import HARD_TEXTS
-from geo_nemo.metadata.sentencepiece_model import PieceKind, parse_model
-from geo_nemo.metadata.tiktoken_tokenizer import read_ranks
-from geo_nemo.metadata.tokenizer import Tokenizer
+from geo_nemo.tokenizers.base import Tokenizer
+from geo_nemo.tokenizers.hard_texts import HARD_TEXTS
+from geo_nemo.tokenizers.sentencepiece_model import PieceKind, parse_model
+from geo_nemo.tokenizers.tiktoken import read_ranks
 
 BLANK = "\u2581"  # how sentencepiece writes a space
 PIECES_A_TEXT = 64

@@ -20,7 +20,7 @@ from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.metadata.seams import BEGINNING, NOTHING, WORD, Seams
 
 if TYPE_CHECKING:
-    from geo_nemo.metadata.tokenizer import Tokenizer
+    from geo_nemo.tokenizers.base import Tokenizer
 
 # Hosts of a large corpus outgrow any memory; the frequent ones fit here.
 CACHED_VALUES = 65_536

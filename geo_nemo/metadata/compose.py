@@ -35,7 +35,7 @@ from geo_nemo.metadata.seams import (
 from geo_nemo.metadata.seams import LABEL as LABELLED
 
 if TYPE_CHECKING:
-    from geo_nemo.metadata.tokenizer import Tokenizer
+    from geo_nemo.tokenizers.base import Tokenizer
 
 NEWLINE = "\n"
 SEPARATOR = "\n\n"

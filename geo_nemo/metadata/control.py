@@ -14,7 +14,7 @@ from geo_nemo.config.errors import UserError
 from geo_nemo.config.template import Template
 
 if TYPE_CHECKING:
-    from geo_nemo.metadata.tokenizer import Tokenizer
+    from geo_nemo.tokenizers.base import Tokenizer
 
 # Unicode has these 32 for a program's own use; no text may hold them.
 _FIRST, _LAST = "\ufdd0", "\ufdef"

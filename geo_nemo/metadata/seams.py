@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from geo_nemo.metadata.tokenizer import Tokenizer
+    from geo_nemo.tokenizers.base import Tokenizer
 
 CACHED = 65_536
 # What stands around a part while it is tokenised: the beginning of the document, a blank line, or a

@@ -13,7 +13,6 @@ from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.config.remote import is_remote
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.metadata.record import KEY_OF, NOTHING, MetadataRecord
-from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.store.field_column import DocumentFields, FieldValues, TextColumn
 from geo_nemo.store.manifest import (
     HOSTS_NAME,
@@ -28,6 +27,7 @@ from geo_nemo.store.remote import COLUMNS_SUFFIX, fetch_store
 from geo_nemo.store.shard import Shard, read_column
 from geo_nemo.store.tokenizer import open_tokenizer
 from geo_nemo.store.verify import check_content, check_sizes
+from geo_nemo.tokenizers.base import Tokenizer
 
 
 class Split:

@@ -20,7 +20,6 @@ from geo_nemo.config.errors import UserError
 from geo_nemo.config.files import make_folder, partial_of, sync_folder, write_synced, writing
 from geo_nemo.config.lock import waiting_lock
 from geo_nemo.config.progress import Progress, no_progress
-from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.remote.folder import RemoteFolder, retried
 from geo_nemo.remote.transfer import Damaged, Item, check_room, download, upload
 from geo_nemo.store.manifest import (
@@ -33,6 +32,7 @@ from geo_nemo.store.manifest import (
 )
 from geo_nemo.store.tokenizer import open_tokenizer
 from geo_nemo.store.verify import check_manifest, check_sizes, listed_files
+from geo_nemo.tokenizers.base import Tokenizer
 
 # The manifest of a store that is being pushed: what is there beside it belongs to that one.
 PUSHING_NAME = "manifest.pushing.json"

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from geo_nemo.config.errors import UserError
-from geo_nemo.metadata.tokenizer import Tokenizer, load_tokenizer
 from geo_nemo.store.manifest import TokenizerEntry, mend
+from geo_nemo.tokenizers.base import Tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
 
 
 def tokenizer_entry(tokenizer: Tokenizer, file: str) -> TokenizerEntry:

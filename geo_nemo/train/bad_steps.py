@@ -23,7 +23,7 @@ from geo_nemo.config.lines import keep_lines
 from geo_nemo.data.batches import Batch, rows_of
 from geo_nemo.data.render import STYLE, legend_html, row_html
 from geo_nemo.data.rows import ROW_ARRAYS
-from geo_nemo.metadata.tokenizer import Tokenizer
+from geo_nemo.tokenizers.base import Tokenizer
 from geo_nemo.train.checkpoint_files import step_of
 from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import Prepared

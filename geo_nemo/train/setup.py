@@ -15,13 +15,13 @@ from geo_nemo.data.groups import Grouping, grouping_of
 from geo_nemo.data.index import Index
 from geo_nemo.data.index_cache import wait_for
 from geo_nemo.data.stage import build_stage_index, index_place, indexed_dataset, open_store
-from geo_nemo.metadata.tokenizer import Tokenizer
 from geo_nemo.model.fp8 import check_fp8
 from geo_nemo.model.layout import check_layout
 from geo_nemo.model.shape import parameter_count
 from geo_nemo.runtime.launcher import rank
 from geo_nemo.store import TokenStore
 from geo_nemo.store.fields import check_columns
+from geo_nemo.tokenizers.base import Tokenizer
 from geo_nemo.train.origin import Origin, find_origin
 from geo_nemo.train.stages import StagePlan, plan_stages
 

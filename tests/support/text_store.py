@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
-from geo_nemo.metadata.tokenizer import load_tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
 
 
 def text_store(folder: Path, tokenizer_path: Path, texts: list[str]) -> Path:

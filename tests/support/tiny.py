@@ -11,7 +11,7 @@ import xxhash
 from data_prep.synth import Synth, write_corpus
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.config import Data, MetadataPolicy, Model, Run, Stage, Train
-from geo_nemo.metadata.tokenizer import load_tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
 
 DOCUMENTS = 600
 VOCAB_SIZE = 640

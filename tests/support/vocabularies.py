@@ -4,8 +4,8 @@ import base64
 import json
 from pathlib import Path
 
-from geo_nemo.metadata.tiktoken_settings import _CL100K
-from geo_nemo.metadata.tokenizer import load_tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
+from geo_nemo.tokenizers.tiktoken_settings import _CL100K
 from tests.unit.data_prep.store_tools import worlds
 
 TIKTOKEN = "tiktoken"

@@ -9,7 +9,7 @@ from benchmarks.prep.contender import time_tokenising
 from data_prep.tokenise.encoders import choose_encoder
 from data_prep.tokenise.part_shards import BATCH
 from data_prep.tokenise.shard_writer import Tokens
-from geo_nemo.metadata.tokenizer import load_tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
 
 
 def main() -> None:

@@ -121,7 +121,7 @@ def test_a_file_without_texts_is_the_user_s_mistake(tmp_path, content):
 
 
 def test_the_vocabulary_loads_in_our_tokenizer_and_has_both_control_tokens(tmp_path):
-    from geo_nemo.metadata.tokenizer import load_tokenizer
+    from geo_nemo.tokenizers.load import load_tokenizer
 
     texts = ["the cat sat on the mat in 1999.\n"] * 50
     setting.train_vocabulary(tmp_path / "tokenizer.json", iter(texts), 300)

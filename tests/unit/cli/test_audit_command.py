@@ -10,7 +10,7 @@ from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.cli import main as cli
 from geo_nemo.data import dataset as dataset_module
 from geo_nemo.data.rows import build_rows
-from geo_nemo.metadata.tokenizer import load_tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.store.worlds import write_tokenizer
 
 HOSTS = [("bbc.co.uk", "gb"), ("nation.africa", "ke"), ("nytimes.com", "us")]

@@ -11,8 +11,9 @@ from tokenizers import decoders, models, pre_tokenizers
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.config import Data, MetadataPolicy, Model, Run, Stage, Train
 from geo_nemo.data.rows import Row
-from geo_nemo.metadata.tokenizer import Tokenizer, load_tokenizer
 from geo_nemo.store import TokenStore
+from geo_nemo.tokenizers.base import Tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
 from geo_nemo.train.checkpoint_files import read_record, write_record
 
 CONTINENTS = {"gb": "Europe", "ie": "Europe", "ke": "Africa", "ng": "Africa", "jm": "America"}

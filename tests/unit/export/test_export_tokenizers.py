@@ -14,7 +14,7 @@ from geo_nemo.export import card
 from geo_nemo.export.hugging_face import export
 from geo_nemo.export.source import find_source
 from geo_nemo.metadata.compose import Composer
-from geo_nemo.metadata.hard_texts import HARD_TEXTS
+from geo_nemo.tokenizers.hard_texts import HARD_TEXTS
 from geo_nemo.train.setup import prepare
 from tests.support.runs import finished
 from tests.support.text_store import text_store

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, processors
 from transformers import AutoTokenizer
 
 from geo_nemo.export.tokenizer_json import converted, starts_with_bos
-from geo_nemo.metadata.hard_texts import HARD_TEXTS
-from geo_nemo.metadata.tokenizer import load_tokenizer
+from geo_nemo.tokenizers.hard_texts import HARD_TEXTS
+from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.data_prep.tokenise.worlds import BOS, EOS, LINES, WRITERS
 
 PIECES = [BOS, EOS, "<s>", "</s>", "<unk>", "<0x0A>", "\u2581", "TITLE:", "URL: ", "\n", " ", "  "]

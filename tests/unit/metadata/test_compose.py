@@ -6,7 +6,7 @@ import pytest
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import Kind, MetadataRecord
-from geo_nemo.metadata.tokenizer import load_tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.data.fakes import WordTokenizer
 
 RECORD = MetadataRecord("bbc.co.uk", "gb", "Europe", "/news/a-b?x=1")

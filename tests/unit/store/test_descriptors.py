@@ -13,8 +13,8 @@ import pytest
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.config.mapped import mapped
 from geo_nemo.diagnostics.limits import check_open_files, too_many_shards
-from geo_nemo.metadata.tokenizer import load_tokenizer
 from geo_nemo.store import TokenStore
+from geo_nemo.tokenizers.load import load_tokenizer
 from tests.support.command import SMALL
 from tests.unit.store.worlds import write_tokenizer
 

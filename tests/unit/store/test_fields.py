@@ -21,9 +21,9 @@ from geo_nemo.data.dataset import StageDataset
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.fields import key_columns, lines_of
 from geo_nemo.metadata.record import Kind
-from geo_nemo.metadata.tokenizer import load_tokenizer
 from geo_nemo.store import TokenStore
 from geo_nemo.store.field_column import UNKNOWN
+from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.data_prep.store_tools.worlds import write_tokenizer
 
 VALUES = st.sampled_from(["sport", "politics", "é", "a, b", "12.5", "x" * 300, "unknown", "no"])

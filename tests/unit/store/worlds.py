@@ -6,7 +6,7 @@ from pathlib import Path
 from sentencepiece import SentencePieceTrainer
 
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
-from geo_nemo.metadata.tokenizer import load_tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
 
 DOCUMENTS = [
     StoreDocument("bbc.co.uk", "gb", "/news/1", 11, year=2024, quality=80, source="now"),

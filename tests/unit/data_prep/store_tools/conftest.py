@@ -2,7 +2,7 @@
 
 import pytest
 
-from geo_nemo.metadata.tokenizer import load_tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.data_prep.store_tools.worlds import KINDS, write_tokenizer
 
 

@@ -124,7 +124,7 @@ FIELDS = [
 @pytest.fixture(scope="module")
 def with_fields(tokenizer_paths, tmp_path_factory):
     from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
-    from geo_nemo.metadata.tokenizer import load_tokenizer
+    from geo_nemo.tokenizers.load import load_tokenizer
 
     root, path = tmp_path_factory.mktemp("fields") / "store", tokenizer_paths["sentencepiece"]
     root.mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 import sentencepiece
 
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
-from geo_nemo.metadata.tokenizer import load_tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
 
 CONTINENTS = {"gb": "Europe", "ie": "Europe", "ke": "Africa", "us": "America"}
 LABELS = ["\n", "URL:", "COUNTRY:", "CONTINENT:", "TITLE:", "CONTENT:"]

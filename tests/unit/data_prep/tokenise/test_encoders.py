@@ -16,7 +16,7 @@ from data_prep.tokenise.encoders import (
 )
 from data_prep.tokenise.shard_writer import Tokens
 from data_prep.tokenise.words import WordEncoder, why_not_by_words
-from geo_nemo.metadata.tokenizer import load_tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.data_prep.tokenise.worlds import BOS, EOS, LINES, WRITERS, write_sentencepiece
 
 NAMES = {

@@ -15,7 +15,7 @@ from data_prep.tokenise.part_shards import (
     write_part,
 )
 from data_prep.tokenise.shard_writer import Tokens
-from geo_nemo.metadata.tokenizer import load_tokenizer
+from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.data_prep.splits.corpora import document
 from tests.unit.data_prep.tokenise.worlds import write_huggingface
 

@@ -9,9 +9,9 @@ from data_prep.tokenise.codes import narrow
 from data_prep.tokenise.path_column import LEARN_FROM
 from data_prep.tokenise.shard_writer import Columns, ShardWriter, Tokens
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
-from geo_nemo.metadata.tokenizer import load_tokenizer
 from geo_nemo.store import TokenStore
 from geo_nemo.store.paths import BLOCK, split_scheme, with_scheme
+from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.data_prep.tokenise.worlds import write_sentencepiece
 
 CONTINENTS = {"gb": "Europe", "ke": "Africa"}

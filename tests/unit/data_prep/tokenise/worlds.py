@@ -10,7 +10,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from data_prep.engine.receipt import Receipt
 from data_prep.ingest import Ingest
-from geo_nemo.metadata.tiktoken_settings import KNOWN
+from geo_nemo.tokenizers.tiktoken_settings import KNOWN
 from tests.unit.data_prep.splits.corpora import Corpus, document, make_corpus
 
 LINES = [

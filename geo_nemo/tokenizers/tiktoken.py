@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geo_nemo.config.errors import UserError
-from geo_nemo.metadata.tiktoken_settings import read_settings
-from geo_nemo.metadata.tokenizer import BOS_NAMES, EOS_NAMES, PAD_NAMES, refuse_leaks, scrub
+from geo_nemo.tokenizers.base import BOS_NAMES, EOS_NAMES, PAD_NAMES, refuse_leaks, scrub
+from geo_nemo.tokenizers.tiktoken_settings import read_settings
 
 
 class TiktokenTokenizer:

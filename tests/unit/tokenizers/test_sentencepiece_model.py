@@ -6,7 +6,7 @@ import pytest
 import sentencepiece
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
-from geo_nemo.metadata.sentencepiece_model import parse_model
+from geo_nemo.tokenizers.sentencepiece_model import parse_model
 
 TEXTS = [f"The {n}th of five towns votes on naïve rail fares and 東京." for n in range(300)]
 OPTIONS = {

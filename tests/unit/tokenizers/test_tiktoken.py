@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_nemo.config import UserError
-from geo_nemo.metadata.tiktoken_settings import _CL100K, KNOWN
-from geo_nemo.metadata.tokenizer import copy_tokenizer, load_tokenizer
+from geo_nemo.tokenizers.load import copy_tokenizer, load_tokenizer
+from geo_nemo.tokenizers.tiktoken_settings import _CL100K, KNOWN
 
 PIECES = [bytes([b]) for b in range(256)] + [
     b"th",

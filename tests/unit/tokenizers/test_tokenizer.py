@@ -10,7 +10,8 @@ from sentencepiece import SentencePieceTrainer
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from geo_nemo.config import UserError
-from geo_nemo.metadata.tokenizer import load_tokenizer, scrub
+from geo_nemo.tokenizers.base import scrub
+from geo_nemo.tokenizers.load import load_tokenizer
 
 LINES = ["the news of the world", "weather and the news"] * 4
 BOS, EOS = "<|begin_of_text|>", "<|end_of_text|>"

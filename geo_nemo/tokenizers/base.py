@@ -1,0 +1,73 @@
+"""What the project asks of a tokenizer, and what all kinds share.
+
+Text never becomes a control token, whatever it says: `</s>` in an article is four ordinary
+characters. Lone surrogates, which no tokenizer accepts, become U+FFFD.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from geo_nemo.config.errors import UserError
+
+# Names under which vocabularies in use keep their control tokens, most specific first.
+BOS_NAMES = ("<|begin_of_text|>", "<s>", "<bos>", "<|startoftext|>", "[BOS]", "[CLS]")
+EOS_NAMES = ("<|end_of_text|>", "</s>", "<eos>", "<|endoftext|>", "[EOS]", "[SEP]")
+PAD_NAMES = ("<|finetune_right_pad_id|>", "<pad>", "<|pad|>", "[PAD]")
+
+
+class Tokenizer(Protocol):
+    """What the project asks of a tokenizer.
+
+    pad_id equals eos_id where the vocabulary has no padding token; bos_id equals eos_id where it
+    has one token that ends a document and starts the next.
+    """
+
+    vocab_size: int
+    bos_id: int
+    eos_id: int
+    pad_id: int
+    sha256: str
+    kind: str
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`, never a control token."""
+        ...
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        """`encode` of each text, on all cores."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids`, without control tokens."""
+        ...
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """One readable piece per id, control tokens by their name."""
+        ...
+
+
+def control_tokens(tokenizer: Tokenizer) -> dict[str, int]:
+    """The ids that a file alone may not tell, for the record of a run."""
+    return {role: getattr(tokenizer, f"{role}_id") for role in ("bos", "eos", "pad")}
+
+
+def scrub(text: str) -> str:
+    """`text` with each lone surrogate replaced by U+FFFD; surrogate pairs are joined."""
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def refuse_leaks(path: Path, tokenizer: Tokenizer, controls: dict[int, str]) -> None:
+    """Raise where a control token's own name, met in a text, becomes that token."""
+    texts = [form for name in controls.values() for form in (name, f"a{name}b", f"x {name} y")]
+    produced = {i for ids in tokenizer.encode_batch(texts) for i in ids}
+    leaked = sorted(produced & set(controls))
+    if leaked:
+        raise UserError(
+            f"{path} turns the text {controls[leaked[0]]!r} into control token {leaked[0]}: mark "
+            "it as special (Hugging Face) or as a control symbol (sentencepiece)"
+        )

@@ -1,0 +1,116 @@
+"""Hugging Face's tokenizer.json."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from geo_nemo.config.errors import UserError
+from geo_nemo.tokenizers.base import BOS_NAMES, EOS_NAMES, PAD_NAMES, refuse_leaks, scrub
+
+
+class HuggingFaceTokenizer:
+    """A `tokenizer.json`; BOS, EOS and padding are found by name.
+
+    Names come from the arguments, else from `tokenizer_config.json` beside the file, else from the
+    names above. A vocabulary without BOS uses its EOS in both places, as GPT-2's does.
+    """
+
+    kind = "huggingface"
+
+    def __init__(
+        self,
+        path: Path,
+        content: bytes,
+        bos: str | None = None,
+        eos: str | None = None,
+        pad: str | None = None,
+    ):
+        from tokenizers import Tokenizer as Backend
+
+        try:
+            self._backend = Backend.from_str(content.decode())
+        except UnicodeDecodeError:
+            raise UserError(f"{path} is not UTF-8: give a Hugging Face tokenizer.json") from None
+        except Exception as error:  # the binding raises bare Exception
+            reason = " ".join(str(error).split())[:120]
+            raise UserError(f"{path} is not a Hugging Face tokenizer.json: {reason}") from None
+        dropout = getattr(self._backend.model, "dropout", None)
+        if dropout:
+            raise UserError(
+                f"{path} has model.dropout={dropout:g}: a text would have other ids each time; "
+                "set it to null"
+            )
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._backend.encode_special_tokens = True
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        added = self._backend.get_added_tokens_decoder()
+        self.vocab_size = max((*self._backend.get_vocab().values(), *added), default=-1) + 1
+        named = _names_beside(path)
+        eos_id = self._find(path, "eos", eos, named, EOS_NAMES)
+        bos_id = self._find(path, "bos", bos, named, BOS_NAMES)
+        if eos_id is None and bos_id is None:
+            raise UserError(f"{path} has no known BOS or EOS token: name them (bos=, eos=)")
+        self.eos_id = eos_id if eos_id is not None else bos_id
+        self.bos_id = bos_id if bos_id is not None else self.eos_id
+        pad_id = self._find(path, "pad", pad, named, PAD_NAMES)
+        self.pad_id = pad_id if pad_id is not None else self.eos_id
+        controls = {i: token.content for i, token in added.items() if token.special}
+        for i in (self.bos_id, self.eos_id, self.pad_id):
+            controls[i] = self._backend.id_to_token(i)
+        self._controls = controls
+        refuse_leaks(path, self, controls)
+
+    def encode(self, text: str) -> list[int]:
+        return self._backend.encode(scrub(text), add_special_tokens=False).ids
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        scrubbed = [scrub(text) for text in texts]
+        batch = self._backend.encode_batch_fast(scrubbed, add_special_tokens=False)
+        return [encoding.ids for encoding in batch]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._backend.decode([int(i) for i in ids], skip_special_tokens=True)
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        return [self._piece(int(i)) for i in ids]
+
+    def _piece(self, token_id: int) -> str:
+        if token_id in self._controls:
+            return self._controls[token_id]
+        text = self._backend.decode([token_id], skip_special_tokens=False)
+        # A piece of a multi-byte character has no text of its own: show the vocabulary's form.
+        return text if text and "\ufffd" not in text else self._backend.id_to_token(token_id) or ""
+
+    def _find(
+        self,
+        path: Path,
+        role: str,
+        given: str | None,
+        named: dict[str, str],
+        known: Iterable[str],
+    ) -> int | None:
+        if given is not None:
+            token_id = self._backend.token_to_id(given)
+            if token_id is None:
+                raise UserError(f"{path} has no token {given!r} for {role}")
+            return token_id
+        candidates = [named[role], *known] if role in named else list(known)
+        found = (self._backend.token_to_id(name) for name in candidates)
+        return next((token_id for token_id in found if token_id is not None), None)
+
+
+def _names_beside(path: Path) -> dict[str, str]:
+    """Control-token names that a `tokenizer_config.json` beside `path` gives, by role."""
+    try:
+        config = json.loads((path.parent / "tokenizer_config.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    names: dict[str, str] = {}
+    for role in ("bos", "eos", "pad"):
+        value = config.get(f"{role}_token") if isinstance(config, dict) else None
+        value = value.get("content") if isinstance(value, dict) else value
+        if isinstance(value, str):
+            names[role] = value
+    return names
