@@ -30,6 +30,8 @@ from geo_nemo.config.errors import UserError
 from geo_nemo.config.files import write_whole
 from geo_nemo.metadata.geography import UNKNOWN
 
+# A file is not cut into smaller pieces, however small tasks are to be.
+LEAST_PIECE_BYTES = 1 << 13
 INGEST_VERSION = "3"
 DROPS_NAME, PARTS_NAME = "drops.jsonl", "parts.json"
 REPORT_RECORDS = 1000
@@ -67,7 +69,7 @@ class Ingest(Stage):
         record_limits = self.config.limits.model_dump_json(exclude=others)
         base = (INGEST_VERSION, settings, record_limits, annotation_key(self.config.annotate))
         sources = self.config.input
-        most = self.config.limits.task_bytes
+        most = max(self.config.limits.task_bytes, LEAST_PIECE_BYTES)
         files = [
             (sources.index(file.source), piece)
             for file in list_inputs(sources)

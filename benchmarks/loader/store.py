@@ -41,7 +41,9 @@ def make_store(folder: Path, documents: int, median_tokens: int) -> Path:
             writer.add(_columns(rng, min(BATCH, stop - first), median_tokens, first))
         written = writer.close(place)
         shards.append(
-            FinishedShard("train", written.entry, written.by_country, lambda w=written: w.hosts)
+            FinishedShard(
+                "train", written.entry, written.by_country, lambda w=written: w.hosts, root / place
+            )
         )
     continents = {country: continent_of(country) for country in COUNTRIES}
     assemble(root, shards, tokenizer, vocabulary, continents, {}, [])

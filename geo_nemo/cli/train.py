@@ -115,14 +115,16 @@ def train(prepared: Prepared, processes: int) -> int:
     )
     from geo_nemo.runtime.distributed import process_groups
     from geo_nemo.runtime.signals import stop_deadline, stop_on_signal
-    from geo_nemo.train.build import build_trainer, open_loggers
-    from geo_nemo.train.callbacks import ProgressBar, Watch
     from geo_nemo.train.together import check_same
 
     run = prepared.run
     keep_launch_order(run.parallel)
     device = resolve_device(run.device)
     check_chip(run.precision, run.parallel, chip_of(device))
+    # They import Megatron-Core, which on a CPU must not find Transformer Engine.
+    from geo_nemo.train.build import build_trainer, open_loggers
+    from geo_nemo.train.callbacks import ProgressBar, Watch
+
     if run.deterministic:
         allow_only_deterministic(device)
     first = rank() == 0

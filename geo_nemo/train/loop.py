@@ -180,7 +180,7 @@ class Trainer:
         self._tell_start()
         return True
 
-    def _agree(self, verdict: Verdict | None) -> tuple[bool, bool]:
+    def _agree(self, verdict: Verdict | None = None) -> tuple[bool, bool]:
         """Whether any rank was asked to stop, or to rewind; the exchange of what all must know.
 
         That is also whether a save or copy is done. Raises where a save has failed.
