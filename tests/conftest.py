@@ -44,6 +44,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="for make test-slow"))
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_given_up(monkeypatch):
+    """What another test left at work would end this process at once, where a command ends in it."""
+    monkeypatch.setattr("geo_nemo.config.stuck._at_work", [])
+
+
 @pytest.fixture(scope="session")
 def tiny_store(tmp_path_factory):
     """Path of a small store of synthetic news."""

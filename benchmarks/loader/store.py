@@ -46,7 +46,7 @@ def make_store(folder: Path, documents: int, median_tokens: int) -> Path:
             )
         )
     continents = {country: continent_of(country) for country in COUNTRIES}
-    assemble(root, shards, tokenizer, vocabulary, continents, {}, [])
+    assemble(root, shards, tokenizer, vocabulary, continents, {}, [], {})
     return root
 
 
