@@ -45,7 +45,10 @@ def test_every_logger_has_each_step_of_a_rewound_and_killed_run_once(
     output, database = tmp_path / "run", f"sqlite:///{tmp_path / 'mlflow.db'}"
     train = Train(steps=STEPS, global_batch_size=8, micro_batch_size=2, lr=1e-3, min_lr=1e-4,
                   warmup_steps=2)  # fmt: skip
-    run = tiny_run(tiny_store, output, train=train, bad_steps=BadSteps(policy="rewind"))
+    # Saved at once: the kill must not come before the checkpoint that knows of the bad step.
+    checkpoint = {"every_steps": 3, "async_save": False}
+    bad_steps = BadSteps(policy="rewind")
+    run = tiny_run(tiny_store, output, train=train, bad_steps=bad_steps, checkpoint=checkpoint)
 
     first = session(run, database)
     refuse_once(first, BAD)
