@@ -87,7 +87,7 @@ test-slurm: setup .venv-nemo/installed
 # An environment for each end of the pins, without dependencies on those of .venv.
 LOGGERS_newest = tensorboard wandb mlflow-skinny prometheus-client sqlalchemy alembic
 LOGGERS_oldest = tensorboard==2.18.0 wandb==0.18.0 mlflow-skinny==2.15.0 prometheus-client==0.20.0 \
-  'sqlalchemy<2.1' alembic setuptools==65.5.0
+  'sqlalchemy<2.1' alembic setuptools==65.5.0 querystring-parser
 test-loggers: setup
 	@for end in newest oldest; do $(MAKE) --no-print-directory test-loggers-$$end || exit; done
 
