@@ -111,6 +111,7 @@ def train(prepared: Prepared, processes: int) -> int:
     from geo_nemo.runtime.device import (
         allow_only_deterministic,
         keep_launch_order,
+        prepare_megatron,
         resolve_device,
     )
     from geo_nemo.runtime.distributed import process_groups
@@ -121,10 +122,6 @@ def train(prepared: Prepared, processes: int) -> int:
     keep_launch_order(run.parallel)
     device = resolve_device(run.device)
     check_chip(run.precision, run.parallel, chip_of(device))
-    # They import Megatron-Core, which on a CPU must not find Transformer Engine.
-    from geo_nemo.train.build import build_trainer, open_loggers
-    from geo_nemo.train.callbacks import ProgressBar, Watch
-
     if run.deterministic:
         allow_only_deterministic(device)
     first = rank() == 0
@@ -136,6 +133,11 @@ def train(prepared: Prepared, processes: int) -> int:
             stack.enter_context(folder_lock(output))
             earlier_sessions(output)  # refuses what is no run's folder
         stack.enter_context(ending)
+        # They import Megatron-Core, which on a CPU must not find Transformer Engine.
+        prepare_megatron(device)
+        from geo_nemo.train.build import build_trainer, open_loggers
+        from geo_nemo.train.callbacks import ProgressBar, Watch
+
         loggers = open_loggers(run)
         progress = stack.enter_context(progress_bar()) if first else no_progress
         # The watchdog speaks first: it knows where each thread stands.

@@ -88,8 +88,8 @@ def test_the_page_has_every_part(evaluated, tmp_path):
         "1 country has no test document", "cooldown", "12,345",
     ):  # fmt: skip
         assert text in page, text
-    # Matrix, gain by place, questions, loss: each wide and narrow.
-    assert structure.tags.count("svg") == 8
+    # Matrix, gain and loss by place, questions, training: each wide and narrow.
+    assert structure.tags.count("svg") == 10
 
 
 def test_the_page_loads_nothing(evaluated, tmp_path):
@@ -237,7 +237,7 @@ def test_what_a_run_was_trained_on_is_told_by_stage_and_country(evaluated, world
     runs = with_ledger(world, tmp_path, LEDGER_OF_A_RUN)
     page = page_of(evaluated, tmp_path / "report.html", runs=runs)
     structure = Structure(page)
-    assert structure.tags.count("svg") == 10
+    assert structure.tags.count("svg") == 12
     assert "b" not in structure.tags
     for text in ("3,311", "1,100<small>23.4%", "2,711", "rewind to step 3", "4, 5", "4 rows left",
                  "Text tokens that run with was trained on, by country and stage"):  # fmt: skip
