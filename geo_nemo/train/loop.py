@@ -80,6 +80,7 @@ class Trainer:
 
     def fit(self) -> bool:
         """Train to the end, or to a stop. True when the run is finished."""
+        self._stateful()  # two of one name are refused before a step is taken
         self.resume()
         going = True
         try:
@@ -140,8 +141,9 @@ class Trainer:
                     verdict = _strongest([each.on_step(event) for each in self.everyone])
                 begin = time.perf_counter()
                 stopping, rewinding = self._agree(verdict)
+                # Which rank's, and why: every rank must end alike.
+                asked = _strongest(everywhere(verdict)) if stopping or rewinding else None
                 if rewinding:
-                    asked = _strongest(everywhere(verdict))
                     error = BadStepError(asked.reason, asked)
                     self._rewound(BadStep(self.step - 1, stage.name, batches, error))
                     return True
@@ -152,6 +154,7 @@ class Trainer:
                     self.checkpoints.finish()
                 self._checkpoint_seconds += time.perf_counter() - begin
                 if stopping and not last:
+                    self.reason = asked.reason if asked else ""
                     return False
         return True
 
@@ -186,8 +189,6 @@ class Trainer:
         That is also whether a save or copy is done. Raises where a save has failed.
         """
         asks = verdict.action if verdict else ""
-        if asks == "stop":
-            self.reason = verdict.reason
         mine = (float(bool(self.stop) or asks == "stop"), float(asks == "rewind"))
         mine = (*mine, *self.checkpoints.flags(), *self.copies.flags())
         flags = torch.tensor(mine, device=self.device)
