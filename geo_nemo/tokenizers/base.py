@@ -4,7 +4,7 @@ Text never becomes a control token, whatever it says: `</s>` in an article is fo
 characters. Lone surrogates, which no tokenizer accepts, become U+FFFD.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -59,6 +59,27 @@ def scrub(text: str) -> str:
         return text
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def control_ids(
+    path: Path, find: Callable[[str, Sequence[str]], int | None]
+) -> tuple[int, int, int]:
+    """The ids of BOS, EOS and padding of a vocabulary that tells them by name.
+
+    find: the id of a role's token (`bos`, `eos`, `pad`), of these names or others; None: it has
+    none. BOS and EOS stand for each other where one is missing, and EOS for padding.
+    """
+    eos_id, bos_id = find("eos", EOS_NAMES), find("bos", BOS_NAMES)
+    if eos_id is None:
+        eos_id = bos_id
+    if eos_id is None:
+        raise UserError(f"{path} has no known BOS or EOS token: name them (bos=, eos=)")
+    pad_id = find("pad", PAD_NAMES)
+    return (
+        bos_id if bos_id is not None else eos_id,
+        eos_id,
+        pad_id if pad_id is not None else eos_id,
+    )
 
 
 def refuse_leaks(path: Path, tokenizer: Tokenizer, controls: dict[int, str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from geo_nemo.config.errors import UserError
-from geo_nemo.tokenizers.base import BOS_NAMES, EOS_NAMES, PAD_NAMES, refuse_leaks, scrub
+from geo_nemo.tokenizers.base import control_ids, refuse_leaks, scrub
 
 
 class HuggingFaceTokenizer:
@@ -47,15 +47,10 @@ class HuggingFaceTokenizer:
         self.sha256 = hashlib.sha256(content).hexdigest()
         added = self._backend.get_added_tokens_decoder()
         self.vocab_size = max((*self._backend.get_vocab().values(), *added), default=-1) + 1
-        named = _names_beside(path)
-        eos_id = self._find(path, "eos", eos, named, EOS_NAMES)
-        bos_id = self._find(path, "bos", bos, named, BOS_NAMES)
-        if eos_id is None and bos_id is None:
-            raise UserError(f"{path} has no known BOS or EOS token: name them (bos=, eos=)")
-        self.eos_id = eos_id if eos_id is not None else bos_id
-        self.bos_id = bos_id if bos_id is not None else self.eos_id
-        pad_id = self._find(path, "pad", pad, named, PAD_NAMES)
-        self.pad_id = pad_id if pad_id is not None else self.eos_id
+        given, named = {"bos": bos, "eos": eos, "pad": pad}, _names_beside(path)
+        self.bos_id, self.eos_id, self.pad_id = control_ids(
+            path, lambda role, known: self._find(path, role, given[role], named, known)
+        )
         controls = {i: token.content for i, token in added.items() if token.special}
         for i in (self.bos_id, self.eos_id, self.pad_id):
             controls[i] = self._backend.id_to_token(i)

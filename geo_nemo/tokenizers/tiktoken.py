@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geo_nemo.config.errors import UserError
-from geo_nemo.tokenizers.base import BOS_NAMES, EOS_NAMES, PAD_NAMES, refuse_leaks, scrub
+from geo_nemo.tokenizers.base import control_ids, refuse_leaks, scrub
 from geo_nemo.tokenizers.tiktoken_settings import read_settings
 
 
@@ -49,14 +49,10 @@ class TiktokenTokenizer:
         described = self.settings.model_dump_json(include={"pattern", "special_tokens"})
         self.sha256 = hashlib.sha256(content + b"\0" + described.encode()).hexdigest()
         self.vocab_size = max((*ranks.values(), *special.values())) + 1
-        eos_id = self._find(path, "eos", eos, EOS_NAMES)
-        bos_id = self._find(path, "bos", bos, BOS_NAMES)
-        if eos_id is None and bos_id is None:
-            raise UserError(f"{path} has no known BOS or EOS token: name them (bos=, eos=)")
-        self.eos_id = eos_id if eos_id is not None else bos_id
-        self.bos_id = bos_id if bos_id is not None else self.eos_id
-        pad_id = self._find(path, "pad", pad, PAD_NAMES)
-        self.pad_id = pad_id if pad_id is not None else self.eos_id
+        given = {"bos": bos, "eos": eos, "pad": pad}
+        self.bos_id, self.eos_id, self.pad_id = control_ids(
+            path, lambda role, known: self._find(path, role, given[role], known)
+        )
         refuse_leaks(path, self, self._controls)
 
     def encode(self, text: str) -> list[int]:
@@ -82,7 +78,7 @@ class TiktokenTokenizer:
         except KeyError:  # a gap between the vocabulary's ids
             return ""
 
-    def _find(self, path: Path, role: str, given: str | None, known: tuple[str, ...]) -> int | None:
+    def _find(self, path: Path, role: str, given: str | None, known: Sequence[str]) -> int | None:
         special = self.settings.special_tokens
         if given is not None and given not in special:
             raise UserError(f"{path} has no token {given!r} for {role}")
