@@ -1,9 +1,4 @@
-"""Records that are set aside: why, where they stood, and a file that keeps the account."""
-
-from collections import Counter
-from pathlib import Path
-
-import orjson
+"""Records that are set aside, and why."""
 
 REASONS = {
     "broken_json": "the line is no JSON",
@@ -86,7 +81,6 @@ FILE_REASONS = frozenset((
     "truncated_file", "damaged_file", "empty_file", "decompression_bomb", "nested_compression",
     "unknown_format", "broken_header",
 ))  # fmt: skip
-EXCERPT_BYTES = 300
 
 
 class Rejected(Exception):
@@ -96,27 +90,3 @@ class Rejected(Exception):
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
-
-
-class Quarantine:
-    """Appends to `quarantine.jsonl` and counts by reason."""
-
-    def __init__(self, path: Path):
-        self.counts: Counter[str] = Counter()
-        self._file = path.open("wb")
-
-    def add(self, reason: str, file: str, line: int, detail: str, record: bytes = b"") -> None:
-        """Keep one record's reason, file, line number (from 1; 0 is the file) and first bytes."""
-        assert reason in REASONS, reason
-        self.counts[reason] += 1
-        entry = {
-            "reason": reason,
-            "file": file,
-            "line": line,
-            "detail": detail[:EXCERPT_BYTES],
-            "excerpt": record[:EXCERPT_BYTES].decode("utf-8", "replace"),
-        }
-        self._file.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
-
-    def close(self) -> None:
-        self._file.close()

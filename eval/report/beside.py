@@ -25,13 +25,11 @@ def write_beside(page: Path, evaluation: Mapping[str, Any], said: list[str]) -> 
         ".json": json.dumps({"said": said, **evaluation}, indent=1, allow_nan=False) + "\n",
         ".md": markdown(evaluation, said),
     }
-    paths = []
-    for ending, content in contents.items():
-        path = page.with_suffix(ending)
-        if path == page:
-            raise UserError(f"output={page}: the page needs another ending, as .html")
+    if page.suffix in contents:
+        raise UserError(f"output={page}: the page needs another ending, as .html")
+    paths = [page.with_suffix(ending) for ending in contents]
+    for path, content in zip(paths, contents.values(), strict=True):
         write_whole(path, content.encode())
-        paths.append(path)
     return paths
 
 
