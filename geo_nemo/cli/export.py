@@ -1,5 +1,6 @@
 """`geo-nemo export`: a trained model as a Hugging Face folder."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -36,17 +37,34 @@ EPILOG = "Example: geo-nemo export runs/a --out runs/a-hf"
     metavar="STORE|FILE",
     help="Where the run's tokenizer is, if not in its store any more.",
 )
+@click.option(
+    "--evaluation",
+    metavar="FOLDER",
+    help="Of geo-nemo eval; its figures for this run go into the model card.",
+)
+@click.option("--licence", metavar="NAME", help="For the model card, as apache-2.0.")
 @DryRun
 def command(
-    run: str, out: str, weights: str, dtype: str, tokenizer: str | None, dry_run: bool
+    run: str,
+    out: str,
+    weights: str,
+    dtype: str,
+    tokenizer: str | None,
+    evaluation: str | None,
+    licence: str | None,
+    dry_run: bool,
 ) -> None:
     """Write a trained model as a Hugging Face folder: safetensors, config, tokenizer, README.
+
+    Its chat template takes metadata, and writes what training read.
 
     RUN is a run's output_dir, whose newest checkpoint is taken, or one checkpoint's folder, also on
     s3://. The model is a Llama for transformers, and for what reads its folders. Stopped and
     started again, it goes on behind the files that are whole.
     """
     quiet_libraries()
+    from geo_nemo.export.card import About
+    from geo_nemo.export.card_parts import check_evaluation, read_evaluation
     from geo_nemo.export.hugging_face import export
     from geo_nemo.export.place import check_out
     from geo_nemo.export.plan import Plan
@@ -55,6 +73,8 @@ def command(
 
     if is_remote(out):
         raise UserError(f"--out {out}: give a folder on a disk; it can be copied from there")
+    if licence is not None and not re.fullmatch(r"[A-Za-z0-9.+-]+", licence):
+        raise UserError(f"--licence {licence!r}: give its name in one word, as apache-2.0")
     if not out:
         raise UserError("--out is empty: give a folder")
     with writing(Path(out)):
@@ -62,6 +82,9 @@ def command(
     with tempfile.TemporaryDirectory() as scratch:
         source = find_source(run, tokenizer, Path(scratch))
         check_weights(source, weights)
+        about = About(read_evaluation(Path(evaluation)) if evaluation else None, licence)
+        if about.evaluation is not None:
+            check_evaluation(about.evaluation, source)
         if dtype == "auto":
             dtype = source.run.precision.dtype
         check_folder(folder)
@@ -75,7 +98,7 @@ def command(
             click.echo(f"output: {out}")
             return
         with progress_bar("bytes") as progress:
-            done = export(source, folder, dtype, weights, progress)
+            done = export(source, folder, dtype, weights, progress, about)
     there = "is there already" if done.was_there else "written"
     click.echo(
         f"{source.run.name}, step {source.step:,}: {plan.parameters:,} parameters, {dtype}, "

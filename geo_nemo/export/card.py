@@ -1,12 +1,14 @@
 """The README of an export: how the model was trained, and how to tell it where a text is from."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tokenizers import Tokenizer as Backend
 
 from geo_nemo.config import MetadataPolicy
+from geo_nemo.export import card_parts
+from geo_nemo.export.chat import countries_of, policy_with_metadata, told
 from geo_nemo.export.source import Source
 from geo_nemo.metadata.compose import (
     CONTENT_LABEL,
@@ -16,16 +18,36 @@ from geo_nemo.metadata.compose import (
     Composer,
 )
 from geo_nemo.metadata.fields import lines_of
+from geo_nemo.metadata.geography import continent_of, countries
 from geo_nemo.metadata.record import KEY_OF, MetadataRecord
 from geo_nemo.model.shape import parameter_count
 
 EXAMPLE = MetadataRecord(
     "bbc.co.uk", "gb", "Europe", path="/news/business", year=2024, quality=80, source="news"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a card says beside what the run tells.
+
+    evaluation: `eval.json` that measured these weights. licence: its SPDX name.
+    """
+
+    evaluation: Mapping[str, Any] | None = None
+    licence: str | None = None
+
+
+NOTHING_SAID = About()
 TITLE, BODY = f" Rail fares to rise{SEPARATOR}", " The price of ..."
 
 
-def card(source: Source, record: Mapping[str, Any], backend: Backend | None) -> str:
+def card(
+    source: Source,
+    record: Mapping[str, Any],
+    backend: Backend | None,
+    about: About = NOTHING_SAID,
+) -> str:
     """Markdown. record: `training_record` of the same export. backend: of its tokenizer.json."""
     run, tokenizer = source.run, source.tokenizer
     bos, eos = tokenizer.pieces([tokenizer.bos_id, tokenizer.eos_id])
@@ -35,7 +57,8 @@ def card(source: Source, record: Mapping[str, Any], backend: Backend | None) -> 
     if policy.position == "append":
         behind = SEPARATOR + NEWLINE.join(line.strip(NEWLINE) for line in _lines(source, policy))
     parts = [
-        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags: [geo_nemo]\n---",
+        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags: [geo_nemo]\n"
+        f"license: {about.licence or card_parts.NOT_STATED}\n---",
         f"# {run.name}, step {source.step:,}",
         f"A Llama of {parameter_count(run.model, tokenizer.vocab_size):,} parameters "
         f"({record['dtype']}), trained by geo_nemo {record['geo_nemo']} on rows of "
@@ -58,7 +81,14 @@ def card(source: Source, record: Mapping[str, Any], backend: Backend | None) -> 
                 "this tokenizer makes other ids."
             )
         parts.append(f"```python\n{_code(prompt, whole)}\n```")
+        parts += ["## Conversations", card_parts.chat(policy, _told(policy, record))]
+    parts += ["## Data", card_parts.data(source, record)]
     parts += ["## Training", _table(source, record), _weights(source, record)]
+    parts += ["## By country", card_parts.by_country(record)]
+    if about.evaluation is not None:
+        parts += ["## Evaluation", card_parts.evaluation(about.evaluation, source)]
+    parts += ["## Intended use and limits", card_parts.use(policy)]
+    parts += ["## Licence", card_parts.licence(about.licence)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -82,8 +112,7 @@ def _body(policy: MetadataPolicy) -> str:
 
 def _policy_of(source: Source) -> MetadataPolicy:
     """That of the first stage with metadata, else of the first."""
-    policies = [stage.metadata for stage in source.run.stages.values()]
-    return next((policy for policy in policies if policy.fields), policies[0])
+    return policy_with_metadata(stage.metadata for stage in source.run.stages.values())
 
 
 def _lines(source: Source, policy: MetadataPolicy) -> list[str]:
@@ -94,6 +123,14 @@ def _example(policy: MetadataPolicy) -> MetadataRecord:
     """A document that has every field."""
     own = {column for line in lines_of(policy) for column in line.columns} - KEY_OF.keys()
     return replace(EXAMPLE, extra=dict.fromkeys(own, "..."))
+
+
+def _told(policy: MetadataPolicy, record: Mapping[str, Any]) -> dict[str, str]:
+    """The example's metadata, with a country that the model knows."""
+    shown, known = _example(policy), sorted(countries_of(record["ledger"]) & countries().keys())
+    if known and shown.country not in known:
+        shown = replace(shown, country=known[0], continent=continent_of(known[0]))
+    return {} if policy.position == "append" else told(policy, shown)
 
 
 def _ids(source: Source, parts: list[str]) -> list[int]:

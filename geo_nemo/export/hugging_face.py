@@ -2,7 +2,7 @@
 
     config.json, generation_config.json
     model.safetensors, or model-00001-of-00004.safetensors .. and model.safetensors.index.json
-    tokenizer.json, tokenizer_config.json, and the tokenizer's own file
+    tokenizer.json, tokenizer_config.json, chat_template.jinja, and the tokenizer's own file
     README.md          how it was trained, and how to tell it where a text is from
     training.json      the same for programs: run, step, stages, ledger, hashes, sizes of the files
 
@@ -32,7 +32,7 @@ from geo_nemo.config.files import (
 from geo_nemo.config.lock import LOCK_NAME, folder_lock
 from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.config.remote import is_remote
-from geo_nemo.export.card import card
+from geo_nemo.export.card import NOTHING_SAID, About, card
 from geo_nemo.export.place import (
     BEGUN,
     FETCHED,
@@ -61,6 +61,7 @@ def export(
     dtype: Dtype,
     weights: Weights = "trained",
     progress: Progress = no_progress,
+    about: About = NOTHING_SAID,
 ) -> Exported:
     """Write `source` to `out`. Raises `UserError`; the same call then goes on where it was.
 
@@ -84,7 +85,7 @@ def export(
         backend = write_tokenizer(partial, source)
         write_json(partial / "config.json", model_settings(source, dtype))
         write_json(partial / "generation_config.json", generation_settings(source.tokenizer))
-        (partial / "README.md").write_text(card(source, record, backend), "utf-8")
+        (partial / "README.md").write_text(card(source, record, backend, about), "utf-8")
         (partial / BEGUN).unlink()
         write_json(partial / RECORD, {**record, "files": sizes_of(partial)})
         sync_tree(partial)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer as Backend
 
+from geo_nemo.export.chat import NAME as TEMPLATE_NAME
+from geo_nemo.export.chat import chat_template, countries_of, policy_with_metadata
 from geo_nemo.export.place import write_json
 from geo_nemo.export.source import Source
 from geo_nemo.export.tokenizer_json import converted, starts_with_bos
@@ -46,6 +48,11 @@ def write_tokenizer(folder: Path, source: Source) -> Backend | None:
         "clean_up_tokenization_spaces": False,
     }
     write_json(folder / "tokenizer_config.json", settings)
+    policy = policy_with_metadata(stage.metadata for stage in source.run.stages.values())
+    special = [token.content for token in backend.get_added_tokens_decoder().values()
+               if token.special]  # fmt: skip
+    template = chat_template(policy, countries_of(source.record["ledger"]), special)
+    (folder / TEMPLATE_NAME).write_text(template, "utf-8")
     return backend
 
 

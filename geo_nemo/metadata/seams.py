@@ -224,8 +224,12 @@ class Seams:
         """Ids of a context, as they are behind a blank line or the end of a label."""
         before = BLANK_LINE if right == WORD else ":"
         together = self._tokenizer.encode(before + right)
-        # From the end, as long as it is that word's.
-        for size in range(1, len(together) + 1):
-            if self._tokenizer.decode(together[-size:]).strip() == right.strip():
-                return together[-size:]
-        return []
+        # From the end, as long as it is that word's; with its space, which may be a token.
+        sizes = [
+            size
+            for size in range(1, len(together) + 1)
+            if self._tokenizer.decode(together[-size:]).strip() == right.strip()
+        ]
+        if not sizes:
+            return []
+        return together[-(min(sizes) if right == WORD else max(sizes)) :]

@@ -1,6 +1,8 @@
 """`geo-nemo export`: what it prints, and mistakes in one line, exit code 2, before anything."""
 
 import io
+import json
+import re
 import shutil
 
 import pytest
@@ -135,3 +137,51 @@ def test_a_tokenizer_that_cannot_be_converted_is_told(export, tiny_store, tmp_pa
     assert (tmp_path / "out" / "tokenizer.model").read_bytes() == path.read_bytes()
     assert not (tmp_path / "out" / "tokenizer_config.json").exists()
     assert "There is no tokenizer.json" in (tmp_path / "out" / "README.md").read_text()
+
+
+def evaluation_of(run_dir, folder, step=6):
+    cell = {"run": "mine", "arm": "with", "group": "all", "part": "text", "perplexity": 9.5,
+            "low": 9.25, "high": 9.75, "documents": 180}  # fmt: skip
+    others = [cell | {"part": "title", "perplexity": 77.0}, cell | {"run": "b", "low": 8.0}]
+    folder.mkdir()
+    (folder / "eval.json").write_text(json.dumps({
+        "finished": "2026-01-02", "perplexity": {"cells": [cell, *others]}, "questions": None,
+        "runs": {"mine": {"folder": str(run_dir), "step": step}},
+    }))  # fmt: skip
+    return folder
+
+
+def test_the_card_has_evaluation_licence_and_countries(export, run_dir, tmp_path):
+    measured = evaluation_of(run_dir, tmp_path / "eval")
+    out = tmp_path / "out"
+    code, _, told = export(
+        run_dir, "--out", out, "--evaluation", measured, "--licence", "apache-2.0"
+    )
+    card = (out / "README.md").read_text()
+    assert code == 0, told
+    assert "\nlicense: apache-2.0\n---" in card and "## Licence\n\napache-2.0." in card
+    assert "| with | 9.500 | 9.250 to 9.750 | 180 |" in card and "77.0" not in card
+    counted = json.loads((out / "training.json").read_text())["ledger"]["stages"].values()
+    documents = sum(stage["trained"]["by_country"]["gb"]["documents"] for stage in counted)
+    (row,) = re.findall(r"^\| gb \| ([\d,]+) \|", card, re.MULTILINE)
+    assert int(row.replace(",", "")) == documents > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--evaluation", "nowhere"), "cannot read nowhere/eval.json"),
+        (("--licence", "my own\nterms"), "give its name in one word, as apache-2.0"),
+    ],
+)
+def test_what_the_card_cannot_say_is_one_line(export, run_dir, tmp_path, options, says):
+    code, _, told = export(run_dir, "--out", tmp_path / "out", *options)
+    assert code == 2 and told.count("\n") == 1 and says in told
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_evaluation_of_another_step_is_refused(export, run_dir, tmp_path):
+    measured = evaluation_of(run_dir, tmp_path / "eval", step=3)
+    code, _, told = export(run_dir, "--out", tmp_path / "out", "--evaluation", measured)
+    assert code == 2 and told.count("\n") == 1
+    assert "measured mine, and none of them is step 6 of tiny" in told

@@ -113,7 +113,7 @@ def test_a_run_may_begin_from_it_without_a_word_on_the_tokenizer(made, tmp_path)
 def test_the_code_of_the_card_gives_the_ids_that_training_had(made):
     source, folder, _, _ = made
     text = (folder / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     body = source.tokenizer.encode(card.BODY)
     title = source.tokenizer.encode(card.TITLE)
     trained = Composer(MetadataPolicy(), source.tokenizer).compose(card.EXAMPLE, title, body)
