@@ -144,7 +144,7 @@ def off_distribution(arm: Arm, model: Model, policy: MetadataPolicy) -> bool:
     stages = [stage.metadata for stage in model.stages.values()]
     kind, field = kind_of(arm)
     if kind == "plain":
-        return bool(stages) and all(p.text.label("body") for p in stages)
+        return bool(stages) and all(p.text.label("body") and not p.plain_dropout for p in stages)
     if kind == "without":
         return not any(
             (not p.fields or p.dropout > 0) and p.template == policy.template for p in stages

@@ -12,7 +12,7 @@ from eval.report.svg import WIDTHS, bare, colour, inline
 from eval.report.tables import Cell, Table
 
 MOST_COUNTRIES = 40
-BY = "by_"
+BY, TEMPLATES = "by_", "templates"
 COUNTED = {
     "documents": "documents",
     "text_tokens": "text tokens",
@@ -54,14 +54,20 @@ def _all_stages(ledger: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def by_group(inputs: Inputs) -> list[tuple[str, Table]]:
-    """(run, what it was trained on by the values of a field and by stage); two fields together."""
+    """(run, what it was trained on by the values of a field and by stage); two fields together.
+
+    Behind them the same by template, where a run has more than one.
+    """
     found = []
     for name, run in inputs.runs.items():
         stages = dict(_all_stages(run.ledger or {}))
         for key in _keys(stages):
-            trained = {stage: _flat(entry["trained"][key]) for stage, entry in stages.items()}
+            # A stage that was over before templates were counted has none.
+            trained = {
+                stage: _flat(entry["trained"].get(key, {})) for stage, entry in stages.items()
+            }
             groups = sorted({group for sums in trained.values() for group in sums})
-            if not groups:
+            if not groups or (key == TEMPLATES and len(groups) == 1):
                 continue
             continents = _continents(inputs) if key == "by_country" else {}
             rows = [
@@ -71,15 +77,15 @@ def by_group(inputs: Inputs) -> list[tuple[str, Table]]:
                 for group in groups
             ]  # fmt: skip
             columns = (f"{stage}, {what}" for stage in trained for what in COUNTED.values())
-            field = key.removeprefix(BY).replace("_and_", AND)
+            field = "template" if key == TEMPLATES else key.removeprefix(BY).replace("_and_", AND)
             found.append((name, Table((field, *columns), rows)))
     return found
 
 
 def _keys(stages: dict[str, Any]) -> list[str]:
-    """Keys under which a ledger has its groups, as `by_country`."""
+    """Keys under which a ledger has its groups, as `by_country`; templates come last."""
     entry = next(iter(stages.values()), {"trained": {}})
-    return [key for key in entry["trained"] if key.startswith(BY)]
+    return [*(key for key in entry["trained"] if key.startswith(BY)), TEMPLATES]
 
 
 def _flat(by_name: dict[str, Any]) -> dict[str, dict[str, int]]:
@@ -110,8 +116,8 @@ def plot(inputs: Inputs) -> tuple[str, str] | None:
     if run is None:
         return None
     stages = run.ledger["stages"]
-    key = next(iter(_keys(stages)), None)
-    if key is None:
+    key = _keys(stages)[0]
+    if key == TEMPLATES:
         return None
     trained = {stage: entry["trained"][key] for stage, entry in stages.items()}
     continents = _continents(inputs) if key == "by_country" else {}

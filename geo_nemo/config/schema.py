@@ -32,7 +32,7 @@ from geo_nemo.config.validation import Validation
 MAX_FIELDS = 64
 # Settings of a policy that came after its hash stood in checkpoints: where one is not set, the hash
 # is what it was without it.
-_LATER = ("forms", "quality_bands", "template", "cut")
+_LATER = ("forms", "quality_bands", "template", "cut", "plain_dropout")
 # The form of a field that is not named among `forms`; that of any other field is PLAIN.
 USUAL_FORMS = {"date": "day", "quality": "fine"}
 PLAIN = "plain"
@@ -84,6 +84,8 @@ class MetadataPolicy(Section):
     position: `prepend` before the text; `append` after it, as an auxiliary target.
     mask_loss: keep metadata and the TITLE:/CONTENT: labels out of the loss.
     dropout: probability that a document is shown without any metadata.
+    plain_dropout: probability that it is shown as plain text, without metadata and labels, whatever
+        the template; beside `dropout`, so that the two add up to at most 1.
     field_dropout: probability that a single field is left out of a document's metadata.
     forms: of fields that can be written in several ways, as `date: month`; the usual one where a
         field is not named.
@@ -110,6 +112,7 @@ class MetadataPolicy(Section):
     quality_bands: dict[BandName, Annotated[int, Field(ge=0, le=100)]] = Field(default_factory=dict)
     template: AnyTemplate = LOCALIZATION
     cut: Literal["parts", "whole"] = "parts"
+    plain_dropout: Probability = 0.0
 
     @model_validator(mode="before")
     @classmethod
@@ -130,6 +133,13 @@ class MetadataPolicy(Section):
             unknown = set(getattr(self, key)) - set(self.fields)
             if unknown:
                 raise ValueError(f"{key} names {sorted(unknown)}, which fields does not list")
+        if self.dropout + self.plain_dropout > 1:
+            raise ValueError(
+                f"dropout {self.dropout:g} and plain_dropout {self.plain_dropout:g} add up to more "
+                f"than 1"
+            )
+        if self.plain_dropout and len(self.fields) == MAX_FIELDS:
+            raise ValueError(f"plain_dropout goes with at most {MAX_FIELDS - 1} fields")
         borders = list(self.quality_bands.values())
         if borders and (borders[0] != 0 or sorted(set(borders)) != borders):
             raise ValueError(f"quality_bands {self.quality_bands} must rise from 0")
@@ -151,6 +161,11 @@ class MetadataPolicy(Section):
     def is_whole(self) -> bool:
         """Whether the ids of a document are those of its whole text."""
         return self.has_own_text or self.cut == "whole"
+
+    @property
+    def plain(self) -> "MetadataPolicy | None":
+        """That of the documents which `plain_dropout` shows as plain text; None where it is 0."""
+        return MetadataPolicy(fields=(), template="plain") if self.plain_dropout else None
 
     def hash(self) -> str:
         """Sixteen hex digits that change whenever the policy does; kept in every artefact."""

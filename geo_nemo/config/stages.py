@@ -28,12 +28,15 @@ def different_texts(run: Run) -> str:
     """What to do about stages whose texts look different around title and body; empty: nothing.
 
     A policy without fields has the template of its own, which is easily forgotten: a model that was
-    trained on bare texts would meet TITLE: and CONTENT: in its cooldown.
+    trained on bare texts would meet TITLE: and CONTENT: in its cooldown. The other way round, bare
+    text behind a stage with labels, is what every user of the model gives it, and so is meant.
     """
     policies = {name: stage.metadata for name, stage in run.stages.items()}
     first, policy = next(iter(policies.items()))
     for name, other in policies.items():
         if (other.text.title, other.text.body) == (policy.text.title, policy.text.body):
+            continue
+        if not other.fields and not other.text.label("title") + other.text.label("body"):
             continue
         named = isinstance(policy.template, str)
         mend = policy.template if named else "'{...}', the same of your own"

@@ -22,7 +22,7 @@ from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.config.stages import stage_samples
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.draws import Draws, EpochDraws
-from geo_nemo.data.dropout import fields_of
+from geo_nemo.data.dropout import SHOWN, fields_of, is_plain
 from geo_nemo.data.fragments import Fragment
 from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.index import Index, as_entry
@@ -118,6 +118,7 @@ class StageDataset:
         self.stage = stage
         self.seed = seed
         self.composer = Composer(policy, tokenizer)
+        self._plain = self.composer.plain()
         key = derive_key(seed, stage)
         self.draws = (
             EpochDraws(documents, key, data.packing_window)
@@ -162,6 +163,12 @@ class StageDataset:
         sums = self.index.ledger(consumed_samples, partial(self.groups.planned, self.split))
         return self.groups.by(sums, as_entry)[self.groups.fields[0]]
 
+    def shown(self, consumed_samples: int) -> dict[str, dict[str, int]]:
+        """The same by how documents are shown, `dropout.SHOWN`; what was not is left out."""
+        sums = self.index.shown(consumed_samples, self.policy)
+        entries = zip(SHOWN, map(as_entry, sums), strict=True)
+        return {name: entry for name, entry in entries if entry}
+
     def block(self, samples: Sequence[int]) -> Block:
         """The rows of `samples`, together; errors as `build`."""
         return self._build([self.fragments(sample) for sample in samples])
@@ -193,32 +200,39 @@ class StageDataset:
 
     def compose(self, fragment: Fragment) -> Composed:
         """The tokens and kinds of a planned fragment."""
-        block = self._block(fragment) if fragment.kept else NO_TOKENS
-        if self.composer.reads_texts:
-            return self._compose_anew(fragment, block)
+        composer = self.composer_of(fragment)
+        block = NO_TOKENS
+        if fragment.kept and composer is self.composer:
+            block = self._block(fragment)
+        if composer.reads_texts:
+            return self._compose_anew(composer, fragment, block)
         if fragment.bare:
             title, body = self.split.texts(fragment.document)
-            whole = self.composer.join(block, title, body, final=True)
+            whole = composer.join(block, title, body, final=True)
             return whole.cut(fragment.start, fragment.stop + 1)
         title, body = self.split.pieces(
             fragment.document, fragment.title, fragment.start, fragment.stop
         )
-        return self.composer.join(block, title, body, fragment.final)
+        return composer.join(block, title, body, fragment.final)
 
-    def _compose_anew(self, fragment: Fragment, block: np.ndarray) -> Composed:
+    def composer_of(self, fragment: Fragment) -> Composer:
+        """What composes a fragment: that of plain texts where it is shown so."""
+        return self._plain if is_plain(self.policy, fragment.kept) else self.composer
+
+    def _compose_anew(self, composer: Composer, fragment: Fragment, block: np.ndarray) -> Composed:
         """The same where texts are cut anew: spans are those of the new ids."""
         title, body = self.split.texts(fragment.document)
-        new_title, new_body = self.composer.splice(title, body, len(block) > 0)
-        shown = new_title.whole(title)
+        new_title, new_body = composer.splice(title, body, len(block) > 0)
+        head = new_title.whole(title)
         if fragment.bare:
-            whole = self.composer.join(block, shown, new_body.whole(body), final=True)
+            whole = composer.join(block, head, new_body.whole(body), final=True)
             return whole.cut(fragment.start, fragment.stop + 1)
         if fragment.start == 0 and fragment.final:
             text = new_body.whole(body)
         else:
             text = new_body.take(body, fragment.start, fragment.stop)
-        return self.composer.join(
-            block, shown[: fragment.title], text, fragment.final, titled=len(title) > 0
+        return composer.join(
+            block, head[: fragment.title], text, fragment.final, titled=len(title) > 0
         )
 
     def statistics(self) -> Statistics:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from geo_nemo.config import MetadataPolicy
 from geo_nemo.data.dropout import mask_dtype
 
 
@@ -15,7 +16,8 @@ class Fragment(NamedTuple):
     title: title tokens shown. positions: places in the row. text, metadata: title and body tokens,
         and those of the metadata block, among its labels.
     host, country: indices of the document's, so that a loader need not hold these columns.
-    kept: bit mask of the policy's fields that are shown. final: the document ends here.
+    kept: bit mask of the policy's fields that are shown (`data.dropout`). final: the document ends
+        here.
     bare: a plain piece of a cut document, without a head of its own.
     """
 
@@ -33,15 +35,14 @@ class Fragment(NamedTuple):
     bare: bool
 
 
-def fragment_dtype(num_documents: int, seq_length: int, num_fields: int) -> np.dtype:
+def fragment_dtype(num_documents: int, seq_length: int, policy: MetadataPolicy) -> np.dtype:
     """`Fragment` as an element of an array.
 
-    num_fields: of the metadata policy. 29 bytes where rows have fewer than 65,536 tokens and there
-    are at most eight fields.
+    29 bytes where rows have fewer than 65,536 tokens and the policy has at most eight fields.
     """
     document = "<u4" if num_documents <= 1 << 32 else "<u8"
     place = "<u2" if seq_length < 1 << 16 else "<u4"
-    types = (document, "<u4", "<u4", *[place] * 4, "<u4", "<u2", mask_dtype(num_fields), "?", "?")
+    types = (document, "<u4", "<u4", *[place] * 4, "<u4", "<u2", mask_dtype(policy), "?", "?")
     return np.dtype(list(zip(Fragment._fields, types, strict=True)))
 
 

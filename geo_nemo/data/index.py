@@ -5,6 +5,8 @@
     <folder>/windows.bin    array of `WINDOW`: what each packing window added
     <folder>/ledger.bin     int64 [windows + 1, groups, 4]: `LEDGER` of all rows before a window,
                             where groups are many before every so many (`ledger_stride`)
+    <folder>/shown.bin      int64 [windows + 1, 3, 4]: the same by how documents are shown
+                            (`dropout.SHOWN`); indices of before there was more than one way lack it
     <folder>/index.json     written last: what it was made from, counts, sizes and hashes
 
 About 29 bytes a fragment on disk; a process holds only the pages that it reads.
@@ -21,20 +23,23 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from geo_nemo.config import UserError
+from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.config.mapped import mapped
+from geo_nemo.data.dropout import SHOWN, shown
 from geo_nemo.data.fragments import Fragment, fragments_of
 from geo_nemo.data.window import Counts
 
 FORMAT = 2
 NAME = "index.json"
-FILES = ("fragments.bin", "rows.bin", "windows.bin", "ledger.bin")
+FILES = ("fragments.bin", "rows.bin", "windows.bin", "ledger.bin", "shown.bin")
+_LATER = ("shown.bin",)
 # The first row and fragment of a window, and the hash of its rows and fragments.
 WINDOW = np.dtype([("row", "<i8"), ("fragment", "<i8"), ("hash", "<u8")])
 # Documents begun, filled positions, and what their labels are: title and body tokens, metadata.
 LEDGER = ("documents", "positions", "text_tokens", "metadata_tokens")
 _CHUNK_BYTES = 1 << 24
 _GROUPS_A_WINDOW = 4096
+_COUNTED_AT_ONCE = 1 << 20
 # From an array of fragments [m] to the group of each, int [m].
 GroupOf = Callable[[np.ndarray], np.ndarray]
 
@@ -63,12 +68,13 @@ def ledger_stride(num_groups: int) -> int:
 
 @dataclass(frozen=True)
 class Parts:
-    """The four arrays of an index, as in the files."""
+    """The arrays of an index, as in the files."""
 
     fragments: np.ndarray
     rows: np.ndarray
     windows: np.ndarray
     ledger: np.ndarray
+    shown: np.ndarray | None = None
 
 
 class Index:
@@ -113,14 +119,35 @@ class Index:
 
         group_of: of some fragments, as when the index was made.
         """
-        if rows == 0 or not len(self):
-            return np.zeros(self._parts.ledger.shape[1:], dtype=np.int64)
         num_groups = self._parts.ledger.shape[1]
-        stride = ledger_stride(num_groups)
+        return self._sums(self._parts.ledger, ledger_stride(num_groups), rows, group_of)
+
+    def shown(self, rows: int, policy: MetadataPolicy) -> np.ndarray:
+        """`LEDGER` of the first `rows` rows by `dropout.SHOWN`, int64 [3, 4]. policy: of the stage.
+
+        An index that does not keep it is read through.
+        """
+
+        def shown_of(fragments: np.ndarray) -> np.ndarray:
+            return shown(policy, fragments["kept"])
+
+        if self._parts.shown is not None:
+            return self._sums(self._parts.shown, 1, rows, shown_of)
+        total = np.zeros((len(SHOWN), len(LEDGER)), np.int64)
+        last = int(self._parts.rows[rows])
+        for first in range(0, last, _COUNTED_AT_ONCE):
+            part = self._parts.fragments[first : min(first + _COUNTED_AT_ONCE, last)]
+            total += tally(part, shown_of(part), len(SHOWN))
+        return total
+
+    def _sums(self, kept: np.ndarray, stride: int, rows: int, of: GroupOf) -> np.ndarray:
+        """Of the first `rows` rows, from sums that are kept every `stride` windows."""
+        if rows == 0 or not len(self):
+            return np.zeros(kept.shape[1:], dtype=np.int64)
         place = self._window_of(rows - 1) // stride
         first = self._parts.rows[self.window_rows(place * stride).start]
         part = self._parts.fragments[int(first) : int(self._parts.rows[rows])]
-        return self._parts.ledger[place] + tally(part, group_of(part), num_groups)
+        return kept[place] + tally(part, of(part), kept.shape[1])
 
     def _window_of(self, row: int) -> int:
         return int(np.searchsorted(self._parts.windows["row"], row, side="right")) - 1
@@ -174,20 +201,24 @@ def open_index(
         if record.pop("check") != record_check(record):
             raise DamagedIndex(f"{NAME} was changed")
         counts, documents = Counts(**record["counts"]), int(record["documents"])
-        expected = [record["files"][name] for name in FILES]
-        for name, entry in zip(FILES, expected, strict=True):
+        names = [name for name in FILES if name not in _LATER or name in record["files"]]
+        for name in names:
+            entry = record["files"][name]
             _check_file(folder / name, entry["bytes"], entry["xxh3_128"], check_content)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DamagedIndex(f"{NAME} is no index: {error}") from None
     fragments, rows, windows, ledger = (
         mapped(folder / name, kind)
-        for name, kind in zip(FILES, (dtype, "<i8", WINDOW, "<i8"), strict=True)
+        for name, kind in zip(FILES, (dtype, "<i8", WINDOW, "<i8"), strict=False)
     )
+    ways = None
+    if "shown.bin" in names:
+        ways = mapped(folder / "shown.bin", "<i8").reshape(-1, len(SHOWN), len(LEDGER))
     if len(rows) != counts.rows + 1 or len(fragments) != counts.fragments:
         raise DamagedIndex("its files do not agree")
     kept = len(windows) // ledger_stride(num_groups) + 1
     ledger = ledger.reshape(kept, num_groups, len(LEDGER))
-    return Index(Parts(fragments, rows, windows, ledger), counts, documents, folder)
+    return Index(Parts(fragments, rows, windows, ledger, ways), counts, documents, folder)
 
 
 def record_check(record: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import xxhash
 
 from geo_nemo.config.files import write_synced
+from geo_nemo.data.dropout import SHOWN
 from geo_nemo.data.index import (
     FILES,
     FORMAT,
@@ -30,11 +31,13 @@ from geo_nemo.data.window import Counts, Planner, Window
 
 @dataclass(frozen=True)
 class Block:
-    """What one window adds. row_sizes: fragments of each row, [rows]; ledger: [groups, 4]."""
+    """What one window adds. row_sizes: fragments of each row, [rows]; ledger: [groups, 4]; shown:
+    [3, 4]."""
 
     fragments: np.ndarray
     row_sizes: np.ndarray
     ledger: np.ndarray
+    shown: np.ndarray
     counts: Counts
 
     @classmethod
@@ -42,7 +45,8 @@ class Block:
         """A window that `planner` planned as a block."""
         groups = planner.group_of(window.fragments)
         ledger = tally(window.fragments, groups, planner.num_groups)
-        return cls(window.fragments, np.diff(window.row_starts), ledger, window.counts)
+        shown = tally(window.fragments, planner.shown_of(window.fragments), len(SHOWN))
+        return cls(window.fragments, np.diff(window.row_starts), ledger, shown, window.counts)
 
 
 class MemorySink:
@@ -66,15 +70,18 @@ class MemorySink:
         kept = len(blocks) // stride + 1
         ledger = np.zeros((kept, self._num_groups, len(LEDGER)), dtype=np.int64)
         total = np.zeros_like(ledger[0])
+        shown = np.zeros((len(blocks) + 1, len(SHOWN), len(LEDGER)), dtype=np.int64)
         windows = np.zeros(len(blocks), dtype=WINDOW)
         counts = Counts()
         for number, block in enumerate(blocks):
             windows[number] = counts.rows, counts.fragments, 0
             total += block.ledger
+            shown[number + 1] = shown[number] + block.shown
             if (number + 1) % stride == 0:
                 ledger[(number + 1) // stride] = total
             counts += block.counts
-        return Index(Parts(fragments, np.cumsum(sizes), windows, ledger), counts, documents)
+        parts = Parts(fragments, np.cumsum(sizes), windows, ledger, shown)
+        return Index(parts, counts, documents)
 
 
 class FileSink:
@@ -91,10 +98,12 @@ class FileSink:
         self._sizes = [0] * len(FILES)
         self.counts = Counts()
         self._ledger = np.zeros((num_groups, len(LEDGER)), dtype="<i8")
+        self._shown = np.zeros((len(SHOWN), len(LEDGER)), dtype="<i8")
         self._stride = ledger_stride(num_groups)
         self._windows = 0
         self._write(1, np.zeros(1, dtype="<i8"))
         self._write(3, self._ledger)
+        self._write(4, self._shown)
 
     def add(self, block: Block) -> None:
         counts = self.counts
@@ -104,6 +113,8 @@ class FileSink:
         self._write(0, block.fragments)
         self._write(1, ends)
         self._write(2, np.array([(counts.rows, counts.fragments, check)], dtype=WINDOW))
+        self._shown += block.shown
+        self._write(4, self._shown)
         self._windows += 1
         if self._windows % self._stride == 0:
             self._write(3, self._ledger)

@@ -89,12 +89,12 @@ def _shape_rules(dataset: StageDataset, row: Row, fragments: Sequence[Fragment])
 
 def _content_rules(dataset: StageDataset, row: Row, fragment: Fragment, start: int, stop: int):
     """(rule, detail) for each rule that a segment breaks when it is compared with the store."""
-    split, composer, policy = dataset.split, dataset.composer, dataset.policy
+    split, composer, policy = dataset.split, dataset.composer_of(fragment), dataset.policy
     document = fragment.document
     if fragment.bare:
         yield from _bare_rules(dataset, row, fragment, start, stop)
         return
-    block = composer.prefix_ids(split.record(document), fields_of(policy, fragment.kept))
+    block = composer.prefix_ids(split.record(document), fields_of(composer.policy, fragment.kept))
     title, body = composer.texts(split.title(document), split.body(document), len(block) > 0)
     title, body = title[: fragment.title], body[fragment.start : fragment.stop]
     labels = row.labels[start:stop]
@@ -145,9 +145,10 @@ def _bare_rules(dataset: StageDataset, row: Row, fragment: Fragment, start: int,
 
 def whole_document(dataset: StageDataset, fragment: Fragment) -> tuple[np.ndarray, np.ndarray]:
     """All tokens of the document of a bare piece, and which are text or EOS, from the store."""
-    split, composer, tokenizer = dataset.split, dataset.composer, dataset.tokenizer
+    split, tokenizer = dataset.split, dataset.tokenizer
+    composer = dataset.composer_of(fragment)
     document = fragment.document
-    block = composer.prefix_ids(split.record(document), fields_of(dataset.policy, fragment.kept))
+    block = composer.prefix_ids(split.record(document), fields_of(composer.policy, fragment.kept))
     append = dataset.policy.position == "append"
     opened = len(block) > 0
     title, body = composer.texts(split.title(document), split.body(document), opened)

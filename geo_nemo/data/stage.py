@@ -45,7 +45,9 @@ def open_store(run: Run, progress: Progress = no_progress, tokens: bool = True) 
         )
 
     store = opened(tokens)
-    whole = [stage.metadata for stage in run.stages.values() if stage.metadata.is_whole]
+    policies = [stage.metadata for stage in run.stages.values()]
+    policies += [policy.plain for policy in policies if policy.plain]
+    whole = [policy for policy in policies if policy.is_whole]
     if tokens or not whole:
         return store
     tokenizer = store.tokenizer()
@@ -67,9 +69,7 @@ def index_place(run: Run, store_hash: str, split: Split, stage: str, num_groups:
         folder=index_folder(run),
         stage=stage,
         description=_description(run, store_hash, split.name, stage),
-        dtype=fragment_dtype(
-            split.num_documents, run.data.seq_length, len(run.stages[stage].metadata.fields)
-        ),
+        dtype=fragment_dtype(split.num_documents, run.data.seq_length, run.stages[stage].metadata),
         num_groups=num_groups,
     )
 

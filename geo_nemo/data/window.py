@@ -17,7 +17,7 @@ from geo_nemo.config import Data, UserError
 from geo_nemo.data.concat import concat
 from geo_nemo.data.counter import derive_key, permute
 from geo_nemo.data.draws import Drawn, Draws
-from geo_nemo.data.dropout import kept_fields, mask_dtype
+from geo_nemo.data.dropout import are_plain, kept_fields, mask_dtype, shown
 from geo_nemo.data.fragments import Fragment, fragment_dtype, fragments_of
 from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.lengths import MetadataLengths
@@ -105,11 +105,10 @@ class Planner:
         self.draws = draws
         self._groups = groups or by_country(split)
         self.num_groups = self._groups.size
-        self.dtype = fragment_dtype(
-            split.num_documents, data.seq_length, len(composer.policy.fields)
-        )
+        self.dtype = fragment_dtype(split.num_documents, data.seq_length, composer.policy)
         self._split = split
         self._composer = composer
+        self._plain = composer.plain()
         self._key = key
         self._data = data
         self._metadata_lengths = MetadataLengths(composer, split)
@@ -118,20 +117,29 @@ class Planner:
         """The group of each of some fragments, int64 [m]."""
         return self._groups.planned(self._split, fragments)
 
+    def shown_of(self, fragments: np.ndarray) -> np.ndarray:
+        """How each of some fragments is shown, places in `dropout.SHOWN`, int64 [m]."""
+        return shown(self._composer.policy, fragments["kept"])
+
     def plan(self, number: int) -> Window:
         """Window `number`, counted over epochs."""
         drawn = self.draws.window(number)
         chosen = drawn.documents
         kept = self._kept(drawn)
         metadata = self._metadata_lengths(chosen, kept)
-        lengths = self._lengths(chosen, metadata)
+        plain = are_plain(self._composer.policy, kept)
+        lengths = self._lengths(self._composer, chosen, metadata)
+        if plain.any():
+            bare = self._lengths(self._plain, chosen[plain], metadata[plain])
+            for part in fields(DocumentLengths):
+                getattr(lengths, part.name)[plain] = getattr(bare, part.name)
         cut, row_of, num_rows = self._pack(chosen, lengths)
         shuffle = derive_key(self._key, "rows", number)
         row_of = permute(shuffle, num_rows, row_of) if num_rows else row_of
         # Inside a row the order is the window's, which is random: no kind of document comes first.
         by_row = np.argsort(row_of, kind="stable")
 
-        text, shown = self._shares(lengths, metadata, cut)
+        text, told = self._shares(lengths, metadata, plain, cut)
         fragments = np.empty(len(by_row), dtype=self.dtype)
         for name, column in (
             ("document", chosen[cut.document]),
@@ -140,7 +148,7 @@ class Planner:
             ("title", cut.title),
             ("positions", cut.positions),
             ("text", text),
-            ("metadata", shown),
+            ("metadata", told),
             ("host", self._split.host[chosen][cut.document]),
             ("country", self._split.country[chosen][cut.document]),
             ("kept", kept[cut.document]),
@@ -164,7 +172,7 @@ class Planner:
                     np.sum((cut.title < lengths.title[cut.document])[(cut.start == 0) & ~cut.bare])
                 ),
                 positions=int(cut.positions.sum()),
-                metadata_tokens=int(shown.sum()),
+                metadata_tokens=int(told.sum()),
                 text_tokens=int(text.sum()),
                 later_text_tokens=int(text[cut.start > 0].sum()),
             ),
@@ -172,16 +180,17 @@ class Planner:
 
     def _kept(self, drawn: Drawn) -> np.ndarray:
         policy = self._composer.policy
-        kept = np.zeros(len(drawn.documents), mask_dtype(len(policy.fields)))
+        kept = np.zeros(len(drawn.documents), mask_dtype(policy))
         for epoch in np.unique(drawn.epochs).tolist():
             places = drawn.epochs == epoch
             kept[places] = kept_fields(policy, self._key, epoch, drawn.documents[places])
         return kept
 
-    def _lengths(self, chosen: np.ndarray, metadata: np.ndarray) -> DocumentLengths:
-        composer = self._composer
+    def _lengths(
+        self, composer: Composer, chosen: np.ndarray, metadata: np.ndarray
+    ) -> DocumentLengths:
         opened = metadata > 0
-        title, body = self._text_lengths(chosen, opened)
+        title, body = self._text_lengths(composer, chosen, opened)
         titled = title > 0
         nothing = np.zeros_like(metadata)
         append = composer.policy.position == "append"
@@ -195,21 +204,21 @@ class Planner:
         )
 
     def _text_lengths(
-        self, chosen: np.ndarray, opened: np.ndarray
+        self, composer: Composer, chosen: np.ndarray, opened: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of titles and bodies, int64 [n] each.
 
         Where stored ids do not serve as they are, those of the documents are read.
         """
-        split, composer = self._split, self._composer
+        split = self._split
         if not composer.reads_texts:
             title, body = split.title_lengths[chosen], split.body_lengths[chosen]
             return np.asarray(title, dtype=np.int64), np.asarray(body, dtype=np.int64)
         lengths = np.empty((2, len(chosen)), np.int64)
-        for place, (document, shown) in enumerate(
+        for place, (document, begun) in enumerate(
             zip(chosen.tolist(), opened.tolist(), strict=True)
         ):
-            for part, cut in enumerate(composer.splice(*split.texts(document), shown)):
+            for part, cut in enumerate(composer.splice(*split.texts(document), begun)):
                 lengths[part, place] = len(cut)
         return lengths[0], lengths[1]
 
@@ -243,25 +252,26 @@ class Planner:
             )
 
     def _shares(
-        self, lengths: DocumentLengths, metadata: np.ndarray, cut: Fragments
+        self, lengths: DocumentLengths, metadata: np.ndarray, plain: np.ndarray, cut: Fragments
     ) -> tuple[np.ndarray, np.ndarray]:
         """Text tokens and metadata tokens among the labels of each fragment, int64 [m]."""
         append = self._composer.policy.position == "append"
         of = cut.document
         text = cut.title + cut.stop - cut.start
-        shown = np.where(cut.final | (not append), metadata[of], 0)
+        told = np.where(cut.final | (not append), metadata[of], 0)
         if cut.bare.any():
             # Labels of a bare piece are the tokens start + 1 to stop of the whole document.
             first, last = cut.start + 1, cut.stop + 1
             content = _content_label(self._composer, metadata > 0, lengths.title > 0)
+            content[plain] = 0
             title = (lengths.head + lengths.title_label - content)[of]
             body = (lengths.head + lengths.title_label + lengths.title)[of]
             block = (lengths.positions - metadata)[of] if append else np.ones_like(first)
             inside = _overlap(first, last, title, lengths.title[of])
             inside += _overlap(first, last, body, lengths.body[of])
             text = np.where(cut.bare, inside, text)
-            shown = np.where(cut.bare, _overlap(first, last, block, metadata[of]), shown)
-        return text, shown
+            told = np.where(cut.bare, _overlap(first, last, block, metadata[of]), told)
+        return text, told
 
 
 def _either(opened: np.ndarray, label: Callable[[bool], np.ndarray]) -> np.ndarray:

@@ -134,6 +134,11 @@ class Composer:
         self.line_lengths = self._blocks.lengths
         self._eos = np.array([tokenizer.eos_id], dtype=np.int32)
 
+    def plain(self) -> Composer | None:
+        """Of the documents that the policy shows as plain text; None where it shows none so."""
+        policy = self.policy.plain
+        return policy and Composer(policy, self.tokenizer)
+
     def block_texts(
         self, record: MetadataRecord, fields: Sequence[str] | None = None
     ) -> tuple[str, ...]:

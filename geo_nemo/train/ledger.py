@@ -6,11 +6,13 @@
 
 `trained` and `left_out` each hold rows, padding, documents, positions, text_tokens and
 metadata_tokens, and the last four `by_country`, or by the fields of the run's `groups`; by two of
-them `by_country_and_topic`, too. Padding belongs to rows, not to a group. Steps
-that a rewind undoes count once, as they were taken in the end. All of it follows from the packing
-index, the step and the steps that were left out, so it is the same for any number of ranks.
-`before` is what the weights that a run began from were trained on, run by run from the first; it
-and `store` are there where a run began from another's checkpoint. Needs no torch.
+them `by_country_and_topic`, too. `templates` tells the same by the template of a text and whether
+metadata stood in it: `localization with metadata`, `localization without`, `plain without`.
+Padding belongs to rows, not to a group. Steps that a rewind undoes count once, as they were taken
+in the end. All of it follows from the packing index, the step and the steps that were left out, so
+it is the same for any number of ranks. `before` is what the weights that a run began from were
+trained on, run by run from the first; it and `store` are there where a run began from another's
+checkpoint. Needs no torch.
 """
 
 import json
@@ -21,7 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from geo_nemo.config import MetadataPolicy
 from geo_nemo.config.files import write_whole
+from geo_nemo.config.stages import template_name
 from geo_nemo.data.groups import Grouping, as_keys
 from geo_nemo.data.index import LEDGER, as_entry
 from geo_nemo.runtime.launcher import rank
@@ -104,13 +108,23 @@ class Ledger:
         def ledger(rows: int) -> np.ndarray:
             return index.ledger(rows, lambda fragments: groups.planned(split, fragments))
 
-        away = _of_steps(ledger, gone, size)
-        kept = ledger((last - first) * size) - away
+        def shown(rows: int) -> np.ndarray:
+            return index.shown(rows, stage.policy)
+
+        def entry(rows: int, tally: np.ndarray, ways: np.ndarray) -> dict[str, Any]:
+            return _entry(tally, rows, length, groups) | {
+                "templates": _templates(ways, stage.policy)
+            }
+
+        everything = (last - first) * size
+        away, away_ways = (_of_steps(count, gone, size) for count in (ledger, shown))
         rows = len(gone) * size
         return {
             "steps": last - first,
-            "trained": _entry(kept, (last - first) * size - rows, length, groups),
-            "left_out": _entry(away, rows, length, groups),
+            "trained": entry(
+                everything - rows, ledger(everything) - away, shown(everything) - away_ways
+            ),
+            "left_out": entry(rows, away, away_ways),
         }
 
 
@@ -135,7 +149,7 @@ def write_ledger(folder: Path, ledger: Mapping[str, Any]) -> None:
 
 
 def _of_steps(ledger: Callable[[int], np.ndarray], steps: Sequence[int], size: int) -> np.ndarray:
-    """`LEDGER` by group of the rows of some steps of a stage, sorted; int64 [groups, 4].
+    """`LEDGER` of the rows of some steps of a stage, sorted, as `ledger` tells it; int64 [n, 4].
 
     ledger: of the stage's first rows.
     """
@@ -153,3 +167,14 @@ def _entry(tally: np.ndarray, rows: int, length: int, groups: Grouping) -> dict[
     if len(groups.fields) == 2:
         tables[f"by_{'_and_'.join(groups.fields)}"] = groups.crossed(tally, as_entry)
     return {"rows": rows, "padding": padding, **sums, **tables}
+
+
+def _templates(ways: np.ndarray, policy: MetadataPolicy) -> dict[str, dict[str, int]]:
+    """`LEDGER` by template, from that by `dropout.SHOWN`, int64 [3, 4]."""
+    template = template_name(policy)
+    names = (f"{template} with metadata", f"{template} without", "plain without")
+    found: dict[str, np.ndarray] = {}
+    for name, way in zip(names, ways, strict=True):
+        found[name] = found.get(name, 0) + way
+    entries = {name: as_entry(sums) for name, sums in found.items()}
+    return {name: entry for name, entry in entries.items() if entry}

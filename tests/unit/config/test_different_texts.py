@@ -24,6 +24,8 @@ def run_of(*policies: MetadataPolicy) -> Run:
         [MetadataPolicy(), MetadataPolicy(fields=())],
         [MetadataPolicy(template="meco"), MetadataPolicy(fields=(), template="plain")],
         [MetadataPolicy(template=OWN), MetadataPolicy(fields=(), template=OWN)],
+        # Bare text is what others give a model.
+        [MetadataPolicy(), MetadataPolicy(fields=(), template="plain")],
         # What stands before the text is the stage's own business.
         [MetadataPolicy(template=OWN | {"line": "{value}"}), MetadataPolicy(template=OWN)],
         [MetadataPolicy()],

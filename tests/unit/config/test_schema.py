@@ -143,6 +143,7 @@ def test_every_field_of_a_policy_changes_its_hash():
         "quality_bands": {"low": 0},
         "template": "plain",
         "cut": "whole",
+        "plain_dropout": 0.1,
     }
     assert changes.keys() == MetadataPolicy.model_fields.keys()
     hashes = [

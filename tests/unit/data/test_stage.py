@@ -60,6 +60,7 @@ def test_workers_build_the_same_bytes(tiny_store, tmp_path, name):
         "index.json",
         "ledger.bin",
         "rows.bin",
+        "shown.bin",
         "windows.bin",
     }
 

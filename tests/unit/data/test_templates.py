@@ -29,6 +29,11 @@ POLICIES = {
         field_dropout={"country": 0.5},
     ),
     "cooldown": MetadataPolicy(fields=(), cut="whole"),
+    "mixed": MetadataPolicy(
+        fields=("url", "country", "year"), cut="whole", dropout=0.2, plain_dropout=0.4,
+        field_dropout={"year": 0.5},
+    ),
+    "mixed, as before": MetadataPolicy(fields=("url", "country"), plain_dropout=0.5, cut="whole"),
     "appended": MetadataPolicy(
         fields=("url", "year"), url_form="path", position="append", mask_loss=False, cut="whole",
         dropout=0.3,
@@ -106,6 +111,8 @@ def whole_text(policy, record, kept, title, body) -> str:
     after = ("\n--\n" if own else "\n\n") if lines else ""
     labels = ("TITLE: ", "CONTENT: ") if policy.template == "localization" else ("", "")
     labels = ("# ", "Text: ") if own else labels
+    if kept >> len(policy.fields):
+        labels = ("", "")
     text = (f"{labels[0]}{title}\n\n" if title else "") + labels[1] + body
     return text + after + block if policy.position == "append" else block + after + text
 
