@@ -132,7 +132,7 @@ NEMO_PIP = .venv-nemo/bin/python -m pip --disable-pip-version-check --quiet
 test-nemo: .venv-nemo/installed
 	@OMP_NUM_THREADS=1 GEO_NEMO_BRIDGE=.venv-nemo/bridge .venv-nemo/bin/python -m pytest \
 	  tests/nemo tests/unit/integrations tests/unit/model tests/unit/train/test_loss_oracle.py \
-	  tests/unit/train/test_not_finite.py tests/unit/train/test_checkpoint.py
+	  tests/unit/train/test_not_finite.py tests/unit/train/checkpoint/test_load.py
 
 test-gpu: setup
 	@.venv/bin/python -m pytest tests/gpu

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from geo_nemo.config.errors import RunError, UserError
+from geo_nemo.common.errors import RunError, UserError
 
 BENCHMARKS = {
     "prep": "data preparation: tokenising, JSONL to store, deduplication, URLs, memory",

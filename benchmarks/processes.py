@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from geo_nemo.config.errors import RunError
+from geo_nemo.common.errors import RunError
 
 ROOT = Path(__file__).parents[1]
 TAIL = 1 << 20

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import NOT_INSTALLED
-from geo_nemo.config.files import make_folder, write_whole
+from geo_nemo.common.files import make_folder, write_whole
 
 
 @dataclass(frozen=True)

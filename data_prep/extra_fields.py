@@ -7,7 +7,7 @@ from typing import Any
 from data_prep.config import Prep, Source
 from data_prep.config.extra import CONSTANTS
 from data_prep.read.fields import EXTRA, nearest
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 
 def constant_fields(source: Source) -> dict[str, Any]:

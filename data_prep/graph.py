@@ -17,9 +17,9 @@ from data_prep.config import Prep
 from data_prep.engine import LocalWorkers, Stage, run_stage
 from data_prep.engine.stage import WORK
 from data_prep.stages import check_replaceable
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.lock import folder_lock
-from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.lock import folder_lock
+from geo_nemo.common.progress import Progress, no_progress
 
 PUBLISHED = ("corpus", "tokenizer", "store", "drops", "splits")
 

@@ -26,8 +26,8 @@ from data_prep.quarantine import FILE_REASONS, REASONS, Rejected
 from data_prep.read.record import shown
 from data_prep.unplaced import NAME as UNPLACED
 from data_prep.unplaced import Unplaced, read_unplaced
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.files import write_whole
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.files import write_whole
 from geo_nemo.metadata.geography import UNKNOWN
 
 # A file is not cut into smaller pieces, however small tasks are to be.

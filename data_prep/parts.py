@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_prep.document import MASK_COUNTS, Document
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 SCHEMA = pa.schema(
     [

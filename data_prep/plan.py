@@ -18,7 +18,7 @@ from data_prep.extra_fields import columns_of, constant_fields
 from data_prep.ingest import Ingest
 from data_prep.quarantine import Rejected
 from data_prep.read.fields import nearest
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 SAMPLE_FILES, SAMPLE_RECORDS = 3, 3000
 # Text whose pieces are counted, and how their number grows with the text: between 1 and 5 MB of

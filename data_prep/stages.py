@@ -12,8 +12,8 @@ from pathlib import Path
 
 import orjson
 
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.files import (
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.files import (
     PARTIAL,
     partial_of,
     sync_folder,

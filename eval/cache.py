@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from geo_nemo.config.files import make_folder, write_whole
+from geo_nemo.common.files import make_folder, write_whole
 
 FORMAT = 1
 

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from geo_nemo.common.addresses import check_address, is_remote
 from geo_nemo.config.average import Weights
 from geo_nemo.config.groups import Groups
-from geo_nemo.config.remote import check_address, is_remote
 from geo_nemo.config.schema import MetadataPolicy
 from geo_nemo.config.section import NonNegative, Positive, Section, Seed
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from geo_nemo.common.files import read_json
 from geo_nemo.config import MetadataPolicy, UserError
-from geo_nemo.config.files import read_json
 from geo_nemo.metadata.fields import lines_of
 from geo_nemo.metadata.geography import UNKNOWN, continent_of, countries
 from geo_nemo.metadata.record import MetadataRecord

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from eval.model import ADAPTER_RECORD, HUB_RECORD, Model
+from geo_nemo.common.files import read_json
 from geo_nemo.config import Stage, UserError
-from geo_nemo.config.files import read_json
 
 EXPORT_RECORD = "training.json"
 # A model that names no length of its own, as those without positions, takes this much.

@@ -14,8 +14,8 @@ from eval.arms import View
 from eval.documents import Documents, RecordOf, scored_texts, token_hash
 from eval.scorers.base import Batches, Scorer
 from eval.texts import Tokens
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import RunError
-from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.packing import best_fit
 from geo_nemo.data.rows import Row, build_row
 from geo_nemo.metadata.compose import Composed, Composer

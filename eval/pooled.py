@@ -102,7 +102,7 @@ def t_distribution(t: float, degrees: int) -> float:
 
 def markdown(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
     """The pooled differences as a table."""
-    from eval.report.words import key_name, percent
+    from eval.report.sentences import key_name, percent
 
     head = "| part | of | against | change | low | high | least | most |"
     rows = [

@@ -22,8 +22,8 @@ from eval.perplexity import check_finite, rows_of
 from eval.question_files import QuestionSet
 from eval.question_schemas import LETTERS, Question
 from eval.scorers.base import Scorer, SharedPrefixes
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import RunError
-from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.rows import build_row
 from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
 from geo_nemo.metadata.record import MetadataRecord

@@ -27,9 +27,9 @@ from eval.plan import Plan, make_plan
 from eval.questions import Answers, answer_questions
 from eval.scorers.base import Scorer
 from eval.summary import commit, describe_documents, describe_runs, versions
+from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import UserError
-from geo_nemo.config.files import make_folder, write_whole
-from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.metadata.record import MetadataRecord
 
 FORMAT = 1

@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from eval.model import RUN_RECORD, Model
+from geo_nemo.common.files import read_json
 from geo_nemo.config import Run, UserError
-from geo_nemo.config.files import read_json
 from geo_nemo.export.checkpoints import newest_whole, of_step, whole_steps
 
 CHECKPOINT_RECORD = "geo_nemo.json"

@@ -9,7 +9,7 @@ import numpy as np
 
 from eval.arms import off_distribution
 from eval.plan import Plan
-from geo_nemo.config.versions import installed
+from geo_nemo.common.versions import installed
 
 CONTROLS = ("shuffled", "wrong_country")
 PACKAGES = ("geo-nemo", "megatron-core", "torch", "numpy", "sentencepiece", "tokenizers",

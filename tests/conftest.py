@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def nothing_is_given_up(monkeypatch):
     """What another test left at work would end this process at once, where a command ends in it."""
-    monkeypatch.setattr("geo_nemo.config.stuck._at_work", [])
+    monkeypatch.setattr("geo_nemo.common.stuck._at_work", [])
 
 
 @pytest.fixture(scope="session")

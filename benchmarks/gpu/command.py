@@ -7,7 +7,7 @@ import click
 from benchmarks import calling
 from benchmarks.gpu.cases import LENGTHS, MODELS, SWEEP
 from benchmarks.gpu.figures import rows_of
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 
 def require_gpu() -> None:

@@ -17,7 +17,7 @@ from benchmarks.gpu.cases import (
 )  # fmt: skip
 from benchmarks.processes import run_module
 from benchmarks.results import Row, compare
-from geo_nemo.config.errors import RunError
+from geo_nemo.common.errors import RunError
 from geo_nemo.model.flops import peak_flops
 
 Measure = Callable[[str, Case], dict]

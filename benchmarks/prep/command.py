@@ -6,7 +6,7 @@ import click
 
 from benchmarks import calling
 from benchmarks.prep.setting import Setting
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 # Metric to the module that measures it; one module may measure several in one go.
 METRICS = {

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from benchmarks.corpora.news import records, write_jsonl
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 BOS, EOS = "<|begin_of_text|>", "<|end_of_text|>"
 # Llama-3's split of text into words, as its tokenizer.json has it.

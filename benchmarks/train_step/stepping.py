@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from benchmarks.processes import ONE_THREAD, OURS, ROOT
-from geo_nemo.config.errors import RunError
+from geo_nemo.common.errors import RunError
 
 # The first ones make buffers and moments.
 WARM_STEPS = 2

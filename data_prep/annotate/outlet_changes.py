@@ -11,7 +11,7 @@ from data_prep.annotate.origin import OriginRules
 from data_prep.annotate.outlets import NONE, Row, default_outlets
 from data_prep.annotate.urls import parse_url
 from data_prep.quarantine import Rejected
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.store import TokenStore
 
 Change = Literal["new", "other country", "same"]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data_prep.annotate.urls import host_facts, parse
 from data_prep.quarantine import Rejected
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.metadata.geography import country_code
 
 # The country of what tells none.

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from data_prep.card.data import LENGTH_BINS, CardData
 from data_prep.card.profile import length_edge
-from data_prep.card.words import count, share, short, total, visible
+from data_prep.card.sentences import count, share, short, total, visible
 from geo_nemo.store.manifest import SPLITS
 
 MOST_COLUMNS = 60

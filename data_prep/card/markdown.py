@@ -8,7 +8,7 @@ from html import escape
 from data_prep.card.data import CardData
 from data_prep.card.fields import field_notes, shown_values, value_words
 from data_prep.card.page import COMMAND, SHOWN_INPUTS, continents, places, reasons
-from data_prep.card.words import (
+from data_prep.card.sentences import (
     EVIDENCE,
     MASKED,
     count,

@@ -10,8 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from data_prep.card import figures
 from data_prep.card.data import CardData
 from data_prep.card.fields import field_notes, value_words
-from data_prep.card.steps import meaning
-from data_prep.card.words import (
+from data_prep.card.sentences import (
     EVIDENCE,
     MASKED,
     count,
@@ -30,6 +29,7 @@ from data_prep.card.words import (
     visible,
     years,
 )
+from data_prep.card.steps import meaning
 from geo_nemo.store.manifest import SPLITS
 
 SHOWN_COUNTRIES, SHOWN_INPUTS, SHOWN_HOSTS = 15, 20, 20

@@ -6,7 +6,7 @@ from typing import Any
 from data_prep.card.gather import gather, upstream_key
 from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
-from geo_nemo.config.files import write_whole
+from geo_nemo.common.files import write_whole
 
 CARD_VERSION = "2"
 REPORT, MARKDOWN, PAGE = "report.json", "card.md", "card.html"

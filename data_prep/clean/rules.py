@@ -5,7 +5,7 @@ import difflib
 from data_prep.clean import c4, fineweb, gopher
 from data_prep.clean.gopher import Rule
 from data_prep.config import Clean
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 # Rules that look at a whole text; C4's change it on the way.
 DOCUMENT_SETS: dict[str, dict[str, Rule]] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from data_prep.stages import build_stage, check_replaceable, stage_is_whole
-from geo_nemo.config.files import writing
+from geo_nemo.common.files import writing
 
 
 def publish(

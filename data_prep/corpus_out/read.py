@@ -9,7 +9,7 @@ import orjson
 
 from data_prep.corpus_out.summary import read_summary
 from data_prep.parts import read_part
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 
 def read_corpus(folder: str | Path, split: str) -> Iterator[dict[str, Any]]:

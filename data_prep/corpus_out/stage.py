@@ -20,7 +20,7 @@ from data_prep.extra_fields import summed_fields
 from data_prep.final import final_keys, final_outcomes
 from data_prep.ingest import Ingest, all_parts
 from data_prep.parts import NAMES, read_part
-from geo_nemo.config.files import write_synced
+from geo_nemo.common.files import write_synced
 from geo_nemo.store.field_column import SEVERAL
 from geo_nemo.store.manifest import SPLITS
 

@@ -6,8 +6,8 @@ from typing import Literal
 import xxhash
 from pydantic import ValidationError
 
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.files import read_json
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.files import read_json
 from geo_nemo.config.schema import NonNegative, Section
 from geo_nemo.store.manifest import SPLITS
 

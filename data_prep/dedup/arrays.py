@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 
 def save(path: Path, array: np.ndarray) -> None:

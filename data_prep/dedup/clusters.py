@@ -24,10 +24,7 @@ import xxhash
 from data_prep.config import Prep
 from data_prep.dedup.arrays import load, save
 from data_prep.dedup.components import new_parents, roots, union
-from data_prep.dedup.drops import Drops
-from data_prep.dedup.layout import DEDUP, WHOLE, decisions_path, near_settings
-from data_prep.dedup.shards import DECISION, OUTCOMES, Shards, all_shards
-from data_prep.dedup.stages import (
+from data_prep.dedup.dedup_stages import (
     EDGES,
     DedupContent,
     DedupIds,
@@ -35,10 +32,13 @@ from data_prep.dedup.stages import (
     task_folders,
     task_keys,
 )
+from data_prep.dedup.drops import Drops
+from data_prep.dedup.layout import DEDUP, WHOLE, decisions_path, near_settings
+from data_prep.dedup.shards import DECISION, OUTCOMES, Shards, all_shards
 from data_prep.engine import Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from data_prep.ingest import PartRef, all_parts
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 DEDUP_VERSION = "1"
 KEPT, DUPLICATE_ID, DUPLICATE_CONTENT, NEAR_DUPLICATE, HELD = range(len(OUTCOMES))

@@ -17,7 +17,7 @@ from data_prep.dedup.layout import DEDUP, FINGERPRINT, WHOLE, comparable, decisi
 from data_prep.engine.receipt import read_receipt
 from data_prep.engine.stage import WORK
 from data_prep.ingest import PARTS_NAME, Ingest
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 
 @dataclass(frozen=True)

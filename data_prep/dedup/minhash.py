@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.config.dedup import Near
-from data_prep.dedup.words import blocks, ngram_hashes, text_bytes, word_hashes
+from data_prep.dedup.word_hashes import blocks, ngram_hashes, text_bytes, word_hashes
 from data_prep.hashes import mix, odd_numbers
 
 MINHASH_VERSION = "1"

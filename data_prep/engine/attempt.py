@@ -21,9 +21,9 @@ from pydantic import ValidationError
 from data_prep.config import Prep
 from data_prep.engine.stage import WORK, Stage, Task
 from data_prep.engine.watch import reported, reporter
-from geo_nemo.config.errors import RunError, UserError
-from geo_nemo.config.files import make_folder, write_whole
-from geo_nemo.config.progress import Progress
+from geo_nemo.common.errors import RunError, UserError
+from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.common.progress import Progress
 from geo_nemo.config.schema import Positive, Section
 
 FOLDER = ".datatrove"

@@ -20,8 +20,8 @@ from data_prep.engine.attempt import (
 )
 from data_prep.engine.quiet import quiet
 from data_prep.engine.stage import Stage, StageFailed, Task
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.progress import Progress
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.progress import Progress
 
 POLL_S = 2.0
 

@@ -13,9 +13,9 @@ from concurrent.futures.process import BrokenProcessPool
 from data_prep.config import Execution, Prep
 from data_prep.engine.stage import Stage, Task
 from data_prep.engine.watch import TaskReport, reported, reporter
-from geo_nemo.config.errors import RunError
-from geo_nemo.config.progress import Progress
-from geo_nemo.remote.client import is_connected
+from geo_nemo.common.errors import RunError
+from geo_nemo.common.progress import Progress
+from geo_nemo.storage.client import is_connected
 
 POLL_S = 0.5
 # Less is not worth the workers.

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from geo_nemo.config.files import partial_of, sync_folder, sync_tree, write_synced, writing
+from geo_nemo.common.files import partial_of, sync_folder, sync_tree, write_synced, writing
 from geo_nemo.config.schema import NonNegative, Section
 
 RECEIPT_NAME = "receipt.json"

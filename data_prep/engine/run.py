@@ -5,7 +5,7 @@ import shutil
 from data_prep.engine.local import LocalWorkers
 from data_prep.engine.receipt import Receipt
 from data_prep.engine.stage import Stage, StageFailed, Task
-from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.common.progress import Progress, no_progress
 
 
 def run_stage(

@@ -28,8 +28,8 @@ from data_prep.engine.attempt import (
 )
 from data_prep.engine.quiet import quiet
 from data_prep.engine.stage import Stage, StageFailed, Task
-from geo_nemo.config.errors import RunError, UserError
-from geo_nemo.config.progress import Progress
+from geo_nemo.common.errors import RunError, UserError
+from geo_nemo.common.progress import Progress
 
 ROOT = Path(__file__).parents[2]
 # Seconds between looks at the receipts, and between questions to the controller.

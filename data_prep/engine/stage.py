@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 from data_prep.config import Prep
 from data_prep.engine.receipt import Receipt, build_task_folder, read_receipt
-from geo_nemo.config.errors import RunError
+from geo_nemo.common.errors import RunError
 
 WORK = "work"
 # New objects before the interpreter looks for cycles among them; its own number is 700.

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from data_prep.config import Limits
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 MAX_LINE_BYTES = 64 << 20
 PARQUET_MAGIC = b"PAR1"

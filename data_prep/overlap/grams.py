@@ -2,7 +2,7 @@
 
 A text of at least n words is told by its n-grams; one of fewer, and of at least MIN_WORDS, by all
 its words in a row, which a document then holds or not. A text of fewer words is not looked for:
-"who won the cup" is in every newspaper. Words are those of data_prep.dedup.words: lower case,
+"who won the cup" is in every newspaper. Words are those of data_prep.dedup.word_hashes: lower case,
 without punctuation.
 
 Every n-gram begins with a prefix of the same few words. A document's prefixes are looked up first,
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.dedup.words import Hashes
+from data_prep.dedup.word_hashes import Hashes
 from data_prep.hashes import mix, odd_numbers
 
 MIN_WORDS = 5

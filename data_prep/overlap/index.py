@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.dedup.arrays import load, save
-from data_prep.dedup.words import Hashes
+from data_prep.dedup.word_hashes import Hashes
 from data_prep.overlap.grams import ItemGrams, all_runs, longer_runs
 
 # An n-gram that more texts share is boilerplate; it counts for the first so many of them alone,

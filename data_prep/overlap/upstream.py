@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from data_prep.config import Prep
-from data_prep.dedup.words import Hashes, blocks, text_bytes, word_hashes
+from data_prep.dedup.word_hashes import Hashes, blocks, text_bytes, word_hashes
 from data_prep.ingest import PartRef, all_parts
 
 

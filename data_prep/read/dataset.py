@@ -11,7 +11,7 @@ import orjson
 
 from data_prep.read.places import FOLDER, Entry, Place
 from data_prep.read.record import shown
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 STATE, INFO, DICT = "state.json", "dataset_info.json", "dataset_dict.json"
 _MAX_BYTES = 64 << 20

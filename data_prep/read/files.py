@@ -14,7 +14,7 @@ from data_prep.read.detect import format_of_name
 from data_prep.read.places import FILE, FOLDER, Entry, LocalFolders, Place
 from data_prep.read.record import InputFile, shown
 from data_prep.read.s3 import SCHEME, S3Buckets
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 _OTHER_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # Other storage, and the usual way to have a copy of what is there.

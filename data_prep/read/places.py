@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from data_prep.read.record import shown
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 FILE, FOLDER = "a file", "a folder"
 

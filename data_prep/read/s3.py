@@ -1,4 +1,4 @@
-"""Input files on `s3://`, by the client of geo_nemo.remote, which tells how it is set up.
+"""Input files on `s3://`, by the client of geo_nemo.storage, which tells how it is set up.
 
 No message repeats what the server or the AWS variables say, beyond the name of an error.
 """
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from data_prep.read.places import FILE, FOLDER, Entry
 from data_prep.read.record import InputFile, shown
 from data_prep.read.storage import ByteSource, SeekableFile
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.remote import SCHEME
-from geo_nemo.remote.client import connect, hint
+from geo_nemo.common.addresses import SCHEME
+from geo_nemo.common.errors import UserError
+from geo_nemo.storage.client import connect, hint
 
 if TYPE_CHECKING:
     from pyarrow import NativeFile

@@ -10,7 +10,7 @@ import xxhash
 from data_prep.read.borders import borders
 from data_prep.read.places import FILE, kind_of, version_of
 from data_prep.read.record import InputFile, shown
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 READ_BYTES = 1 << 18
 

@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 
 from data_prep.config import Prep
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 FOLDER = "splits"
 JSON_NAME, ARRAYS_NAME = "settled.json", "settled.npz"

@@ -33,7 +33,7 @@ from data_prep.splits.hosts import HostTally, draw_hosts
 from data_prep.splits.outcomes import TRAIN
 from data_prep.splits.quotas import first_fit, quota_by_share, quotas_by_continent
 from data_prep.splits.rules import CODES, INDEX, Rows, Rules, keep_limits
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 MOST_PASSES = 3
 BINS = 4096

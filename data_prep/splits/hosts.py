@@ -16,7 +16,7 @@ from data_prep.splits.draws import TEST_DRAW, VALIDATION_DRAW, contained, unifor
 from data_prep.splits.earlier import NOTHING, Settled
 from data_prep.splits.quotas import first_fit, quota_by_share, quotas_by_continent
 from data_prep.splits.rules import CODES, INDEX
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.metadata.geography import UNKNOWN, continent_of
 
 LEAST_FILLED = 0.9

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from data_prep.config import Splits
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.metadata.geography import UNKNOWN, continent_of
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.metadata.record import NOTHING, MetadataRecord
 from geo_nemo.store import TokenStore
 from geo_nemo.store.field_column import DocumentFields

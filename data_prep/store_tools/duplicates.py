@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.store import TokenStore
 from geo_nemo.store.shard import Shard
 

@@ -21,9 +21,9 @@ from data_prep.store_tools.megatron import IndexedWriter, token_type
 from data_prep.store_tools.output import workplace
 from data_prep.store_tools.where import EVERYTHING, Where
 from data_prep.store_tools.whole import WholeText
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.files import sync_folder, write_whole, writing
-from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.files import sync_folder, write_whole, writing
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config.schema import MetadataPolicy
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.fields import key_columns, lines_of

@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 
 from data_prep.store_tools.columns import NAMES, NUMBERS
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.config.schema import NonNegative, Section
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.store import TokenStore

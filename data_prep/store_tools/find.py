@@ -3,8 +3,8 @@
 import numpy as np
 
 from data_prep.store_tools.columns import documents
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.store import TokenStore
 
 REPORT_EVERY = 256

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 HEADER = b"MMIDIDX\x00\x00"
 VERSION = 1

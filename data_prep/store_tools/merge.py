@@ -17,8 +17,8 @@ from data_prep.store_tools.output import check_free, move_store, workplace
 from data_prep.store_tools.rewrite import copy_rows, take_whole
 from data_prep.tokenise.assemble import FinishedShard, assemble
 from data_prep.tokenise.store_writer import shard_place
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import SPLITS, FieldKind, SourceEntry
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.files import partial_of, sync_folder, sync_tree, writing
-from geo_nemo.config.lock import LOCK_NAME, folder_lock
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.files import partial_of, sync_folder, sync_tree, writing
+from geo_nemo.common.lock import LOCK_NAME, folder_lock
 from geo_nemo.store.manifest import HOSTS_NAME, MANIFEST_NAME
 
 

@@ -15,8 +15,8 @@ from data_prep.store_tools.rewrite import copy_rows
 from data_prep.store_tools.where import EVERYTHING, Where
 from data_prep.tokenise.assemble import FinishedShard, assemble
 from data_prep.tokenise.store_writer import shard_place
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import SPLITS
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_prep.store_tools.columns import NAMES, NUMBERS, names_of, values_of
 from data_prep.store_tools.fields import field_matcher, one_of
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.metadata.geography import country_code
 from geo_nemo.store import TokenStore
 from geo_nemo.store.shard import Shard

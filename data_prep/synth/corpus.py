@@ -26,9 +26,9 @@ from data_prep.synth.generate import Document, Generator
 from data_prep.synth.likelihood import FLOOR_NAMES, Floors, Likelihood
 from data_prep.synth.questions import questions
 from data_prep.synth.world import World, default_world
+from geo_nemo.common.files import discard, keep, make_folder, partial_file, writing
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import UserError
-from geo_nemo.config.files import discard, keep, make_folder, partial_file, writing
-from geo_nemo.config.progress import Progress, no_progress
 
 SUMMARY, QUESTIONS_FILE = "synth.json", "questions.jsonl"
 # What floors.jsonl.gz says of a document, beside its id and url.

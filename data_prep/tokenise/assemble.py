@@ -15,7 +15,7 @@ import numpy as np
 
 from data_prep.tokenise.field_writer import MOST_VALUES, write_fields
 from data_prep.tokenise.hashed_file import HashedFile, write_column
-from geo_nemo.config.files import writing
+from geo_nemo.common.files import writing
 from geo_nemo.store.manifest import (
     HOSTS_NAME,
     MANIFEST_NAME,

@@ -14,9 +14,9 @@ from typing import Protocol
 
 import numpy as np
 
+from data_prep.tokenise.by_word import WordEncoder, why_not_by_words
 from data_prep.tokenise.shard_writer import Tokens
 from data_prep.tokenise.store_writer import flat_tokens
-from data_prep.tokenise.words import WordEncoder, why_not_by_words
 from geo_nemo.store.manifest import token_dtype
 from geo_nemo.tokenizers.base import Tokenizer, scrub
 from geo_nemo.tokenizers.hard_texts import HARD_TEXTS

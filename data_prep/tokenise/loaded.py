@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from data_prep.tokenise.encoders import Choice, choose_encoder
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.tokenizers.base import Tokenizer
 from geo_nemo.tokenizers.load import load_tokenizer
 

@@ -17,7 +17,7 @@ from data_prep.engine import TaskProgress
 from data_prep.tokenise.encoders import Choice, first_unequal
 from data_prep.tokenise.field_writer import FOUND
 from data_prep.tokenise.shard_writer import Columns, ShardWriter, Tokens, WrittenShard
-from geo_nemo.config.errors import RunError
+from geo_nemo.common.errors import RunError
 from geo_nemo.store.manifest import SPLITS, CountryEntry, ShardEntry
 from geo_nemo.store.paths import with_scheme
 

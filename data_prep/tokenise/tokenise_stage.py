@@ -22,8 +22,8 @@ from data_prep.tokenise.field_writer import FOUND
 from data_prep.tokenise.loaded import encoder_at
 from data_prep.tokenise.part_shards import COLUMNS, EncodersDiffer, save_shard, write_part
 from data_prep.tokenise.tokenizer_stage import MadeTokenizer, TokenizerStage
-from geo_nemo.config.errors import RunError
-from geo_nemo.config.files import write_whole
+from geo_nemo.common.errors import RunError
+from geo_nemo.common.files import write_whole
 from geo_nemo.store.manifest import token_dtype
 
 TOKENISE_VERSION = "2"

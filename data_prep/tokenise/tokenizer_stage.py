@@ -18,7 +18,7 @@ from data_prep.tokenise.loaded import tokenizer_at
 from data_prep.tokenise.publish import publish_tree
 from data_prep.tokenise.sample import sample_train_texts
 from data_prep.tokenise.train import TooFewTexts, train_sentencepiece
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.tokenizers.base import Tokenizer
 from geo_nemo.tokenizers.load import copy_tokenizer, load_tokenizer
 

@@ -7,8 +7,8 @@ import statistics
 import numpy as np
 
 from eval.report.inputs import Inputs, RunInput
+from eval.report.sentences import place_name
 from eval.report.tables import Cell, Table
-from eval.report.words import place_name
 from geo_nemo.config import Run, UserError
 from geo_nemo.data.rows import Row
 from geo_nemo.metadata.record import Kind
@@ -179,9 +179,9 @@ def sample_rows(inputs: Inputs) -> tuple[list[tuple[str, str]], str]:
 
     The row is built as training builds it, from the store that it trained on.
     """
+    from geo_nemo.data.audit.render import row_html
     from geo_nemo.data.dataset import stage_dataset
     from geo_nemo.data.groups import grouping_of
-    from geo_nemo.data.render import row_html
 
     if not inputs.runs or inputs.store is None:
         return [], "no training run was evaluated on a token store"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from eval.report import headline
-from eval.report.words import key_name, p_value, percent, perplexity, pick
+from eval.report.sentences import key_name, p_value, percent, perplexity, pick
+from geo_nemo.common.files import write_whole
 from geo_nemo.config import UserError
-from geo_nemo.config.files import write_whole
 
 # Columns that name a line, in order; the others follow.
 FIRST = ("table", "kind", "group", "name", "part", "run", "arm", "rule", "of", "against", "purpose")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from eval.report.words import (
+from eval.report.sentences import (
     Finding,
     Verdict,
     accuracy_verdict,

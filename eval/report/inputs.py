@@ -7,8 +7,8 @@ from typing import Any
 
 from eval.config import ReportConfig
 from eval.runner import FORMAT
+from geo_nemo.common.files import read_json
 from geo_nemo.config import UserError
-from geo_nemo.config.files import read_json
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import Manifest
 

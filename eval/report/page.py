@@ -11,12 +11,12 @@ from eval.groups import ALL, AND
 from eval.report import about, headline, ledger, plots, tables
 from eval.report.beside import write_beside
 from eval.report.inputs import Inputs, read_inputs
+from eval.report.sentences import PART_NAMES, RULE_NAMES, key_name, kind_name, place_name, sure
 from eval.report.threats import ceilings, threats
-from eval.report.words import PART_NAMES, RULE_NAMES, key_name, kind_name, place_name, sure
-from geo_nemo.config.files import make_folder, write_whole
-from geo_nemo.config.progress import Progress, no_progress
-from geo_nemo.data.render import STYLE as ROW_STYLE
-from geo_nemo.data.render import legend_html
+from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.common.progress import Progress, no_progress
+from geo_nemo.data.audit.render import STYLE as ROW_STYLE
+from geo_nemo.data.audit.render import legend_html
 
 
 def write_report(config: ReportConfig, progress: Progress = no_progress) -> Inputs:

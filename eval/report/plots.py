@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eval.groups import ALL, AND
+from eval.report.sentences import PART_NAMES, arm_name, key_name, perplexity, pick, place_name
 from eval.report.svg import (
     AXIS,
     DASHES,
@@ -20,7 +21,6 @@ from eval.report.svg import (
     inline,
     marker,
 )
-from eval.report.words import PART_NAMES, arm_name, key_name, perplexity, pick, place_name
 
 MOST_COUNTRIES = 40
 MOST_POINTS = 400

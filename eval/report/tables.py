@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval.groups import COMMA
-from eval.report.words import (
+from eval.report.sentences import (
     PART_NAMES,
     Verdict,
     accuracy_verdict,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from geo_nemo.cli.options import quiet_libraries
+from geo_nemo.common.files import write_whole
 from geo_nemo.config import RunError
-from geo_nemo.config.files import write_whole
 from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
 
 if TYPE_CHECKING:
-    from geo_nemo.runtime.allreduce import Measured
+    from geo_nemo.diagnostics.allreduce import Measured
 
 EXIT_SLOW = 1
 
@@ -44,7 +44,7 @@ def command(
     adopt_slurm_step()
     import torch.distributed as dist
 
-    from geo_nemo.runtime.allreduce import measure
+    from geo_nemo.diagnostics.allreduce import measure
     from geo_nemo.runtime.device import resolve_device
     from geo_nemo.runtime.distributed import world
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from geo_nemo.cli.options import OVERRIDES
 
 if TYPE_CHECKING:
-    from geo_nemo.data.audit import StageAudit
+    from geo_nemo.data.audit.check import StageAudit
 
 EXIT_RULE_BROKEN = 1
 SPLIT = "train"
@@ -34,10 +34,10 @@ def command(overrides: tuple[str, ...], rows: int, check_rows: int, html_path: s
     from geo_nemo.cli.progress import fetch_bar, progress_bar
     from geo_nemo.config import Run
     from geo_nemo.config.load import load_config
-    from geo_nemo.data.audit import audit_stage
+    from geo_nemo.data.audit.check import audit_stage
+    from geo_nemo.data.audit.render import row_html, row_text
     from geo_nemo.data.dataset import stage_dataset
     from geo_nemo.data.groups import grouping_of
-    from geo_nemo.data.render import row_html, row_text
     from geo_nemo.store import TokenStore
 
     if not any(override.lstrip("+").startswith("output_dir=") for override in overrides):
@@ -132,8 +132,8 @@ def _verdict(console: Console, audits: list["StageAudit"]) -> int:
 
 
 def _write_page(path: Path, fragments: list[str]) -> None:
-    from geo_nemo.config.files import write_whole
-    from geo_nemo.data.render import STYLE, legend_html
+    from geo_nemo.common.files import write_whole
+    from geo_nemo.data.audit.render import STYLE, legend_html
 
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Packed rows</title>'

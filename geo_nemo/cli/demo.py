@@ -18,9 +18,9 @@ import click
 from geo_nemo.cli.codes import STOPPED
 from geo_nemo.cli.main import EXIT_INTERRUPTED
 from geo_nemo.cli.progress import progress_bar
+from geo_nemo.common.lock import folder_lock
 from geo_nemo.config import RunError, UserError
 from geo_nemo.config.load import quote
-from geo_nemo.config.lock import folder_lock
 
 POLL_S = 0.3
 # How a training ends that was asked to: with a checkpoint, or before its first step.

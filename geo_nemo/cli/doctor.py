@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from geo_nemo.runtime.findings import Finding
+from geo_nemo.common.findings import Finding
 
 EXIT_PROBLEM = 1
 COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
@@ -44,9 +44,9 @@ def diagnose(
     output: Path, store: str | Path | None = None, tokenizer: str | Path | None = None
 ) -> Iterator[Finding]:
     """Every finding, one after the other."""
+    from geo_nemo.diagnostics.doctor import check_software
     from geo_nemo.diagnostics.limits import check_open_files
-    from geo_nemo.runtime.doctor import check_software
-    from geo_nemo.runtime.machine import check_machine
+    from geo_nemo.diagnostics.machine import check_machine
 
     yield from check_software()
     yield from check_machine(output)
@@ -80,8 +80,8 @@ def check_store(path: str | Path) -> Finding:
 
     Of one on `s3://` the manifest alone is read: where a training wants its copy, it makes one.
     """
+    from geo_nemo.common.addresses import is_remote
     from geo_nemo.config import UserError
-    from geo_nemo.config.remote import is_remote
     from geo_nemo.diagnostics.limits import too_many_shards
     from geo_nemo.store import TokenStore
     from geo_nemo.store.remote import read_remote_manifest

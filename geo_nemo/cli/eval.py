@@ -11,8 +11,8 @@ from rich.console import Console
 
 from geo_nemo.cli.options import OVERRIDES, Config, DryRun, quiet_libraries
 from geo_nemo.cli.progress import fetch_bar
-from geo_nemo.config.files import check_folder
-from geo_nemo.config.remote import is_remote
+from geo_nemo.common.addresses import is_remote
+from geo_nemo.common.files import check_folder
 
 if TYPE_CHECKING:
     from eval.config import EvalConfig
@@ -62,8 +62,8 @@ def evaluate(config: "EvalConfig") -> None:
     from eval.runner import evaluate as run
     from eval.scorers.load import load
     from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.common.lock import LOCK_NAME, folder_lock
     from geo_nemo.config import UserError
-    from geo_nemo.config.lock import LOCK_NAME, folder_lock
 
     # A mistake in the settings is found before there is a folder.
     plan = make_plan(config)

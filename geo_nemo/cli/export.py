@@ -8,9 +8,9 @@ import click
 
 from geo_nemo.cli.options import DryRun, quiet_libraries
 from geo_nemo.cli.progress import progress_bar
+from geo_nemo.common.addresses import is_remote
+from geo_nemo.common.files import check_folder, writing
 from geo_nemo.config import UserError
-from geo_nemo.config.files import check_folder, writing
-from geo_nemo.config.remote import is_remote
 
 EPILOG = "Example: geo-nemo export runs/a --out runs/a-hf"
 

@@ -63,7 +63,7 @@ def read_settings(run: Path, overrides: tuple[str, ...]) -> Notify:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    from geo_nemo.config.files import read_json
+    from geo_nemo.common.files import read_json
     from geo_nemo.config.load import validate
 
     for text in overrides:

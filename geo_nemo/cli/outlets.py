@@ -101,7 +101,7 @@ def missing(output: str, csv_path: str | None, rows: int) -> None:
     it as annotate.outlets=FILE; rows without one are passed over.
     """
     from data_prep.ingest import unplaced_of
-    from geo_nemo.config.files import write_whole
+    from geo_nemo.common.files import write_whole
 
     found = unplaced_of(Path(output))
     heaviest = found.heaviest()

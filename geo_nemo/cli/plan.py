@@ -72,8 +72,8 @@ def command(
     """
     from geo_nemo.cli.plan_tables import print_plan
     from geo_nemo.cli.progress import fetch_bar
-    from geo_nemo.config.files import write_whole
-    from geo_nemo.config.stages import different_texts
+    from geo_nemo.common.files import write_whole
+    from geo_nemo.config.stage_bounds import different_texts
     from geo_nemo.diagnostics.limits import too_many_shards
     from geo_nemo.train.plan import check_fit, make_plan, plan_prepared
     from geo_nemo.train.setup import prepare
@@ -102,9 +102,9 @@ def command(
 
 def _run(overrides: tuple[str, ...], no_store: bool) -> tuple["Run", bool]:
     """The run's config, and whether its store is there."""
+    from geo_nemo.common.addresses import is_remote
     from geo_nemo.config import Run
     from geo_nemo.config.load import compose, validate
-    from geo_nemo.config.remote import is_remote
 
     settings = with_experiment(overrides)
     values = compose("train", settings)

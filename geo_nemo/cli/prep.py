@@ -133,7 +133,7 @@ def _duration(seconds: float) -> str:
 
 def _lost_lines(card: "CardData") -> list[str]:
     """A line for all files that are lost, and one for each of the first."""
-    from data_prep.card.words import lost_files, lost_how, visible
+    from data_prep.card.sentences import lost_files, lost_how, visible
 
     if not card.lost:
         return []
@@ -146,7 +146,7 @@ def _lost_lines(card: "CardData") -> list[str]:
 def _fields(card: "CardData") -> Table:
     """Metadata fields of the user's own: who has them, and their values."""
     from data_prep.card.fields import shown_values, value_words
-    from data_prep.card.words import share, visible
+    from data_prep.card.sentences import share, visible
 
     table = Table(title="Metadata of the input", title_justify="left")
     table.add_column("field")
@@ -169,7 +169,7 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
     from data_prep.card import CardData
     from data_prep.card.fields import field_notes
     from data_prep.card.page import continents, reasons
-    from data_prep.card.words import empty_splits, summary
+    from data_prep.card.sentences import empty_splits, summary
 
     folder = Path(output)
     card = CardData.model_validate_json((folder / "report.json").read_bytes())

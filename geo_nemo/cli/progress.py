@@ -18,9 +18,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from geo_nemo.config.progress import Progress as ProgressCallback
-from geo_nemo.config.progress import no_progress
-from geo_nemo.config.remote import is_remote
+from geo_nemo.common.addresses import is_remote
+from geo_nemo.common.progress import Progress as ProgressCallback
+from geo_nemo.common.progress import no_progress
 
 PLAIN_INTERVAL_S = 5.0
 # Below it a step is over before its bytes say anything.

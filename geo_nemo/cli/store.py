@@ -94,7 +94,7 @@ def stats(
     from data_prep.store_tools.stats import store_stats
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.cli.store_stats import print_stats
-    from geo_nemo.config.files import write_whole
+    from geo_nemo.common.files import write_whole
     from geo_nemo.store import TokenStore
 
     opened = TokenStore.open(here(store, tokens=False), tokens=False)
@@ -149,7 +149,7 @@ def inspect(
     from data_prep.store_tools.policies import parse_policy
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.cli.store_show import document_page, print_document, show_document
-    from geo_nemo.config.files import write_whole
+    from geo_nemo.common.files import write_whole
     from geo_nemo.store import TokenStore
     from geo_nemo.store.fields import check_columns
 

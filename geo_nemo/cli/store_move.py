@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from geo_nemo.config.remote import check_address, is_remote
+from geo_nemo.common.addresses import check_address, is_remote
 
 if TYPE_CHECKING:
     from geo_nemo.store.remote import Moved

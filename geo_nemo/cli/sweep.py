@@ -19,12 +19,12 @@ from types import FrameType
 from geo_nemo.cli.codes import FAILED, MISTAKE, STOPPED
 from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.cli.progress import fetch_bar
+from geo_nemo.common.files import check_folder
 from geo_nemo.config import Run, RunError, UserError
-from geo_nemo.config.files import check_folder
 from geo_nemo.config.load import load_config
 from geo_nemo.config.sweep import OUTPUT, check_apart, expand
 from geo_nemo.runtime.launcher import world_size
-from geo_nemo.train.checkpoint_files import checkpoints, read_record, say, shape_problem
+from geo_nemo.train.checkpoint.files import checkpoints, read_record, say, shape_problem
 from geo_nemo.train.ledger import NAME as LEDGER
 from geo_nemo.train.plan import Assumptions, plan_prepared
 from geo_nemo.train.run_record import earlier_sessions

@@ -14,12 +14,12 @@ from geo_nemo.cli.codes import STOPPED
 from geo_nemo.cli.options import OVERRIDES, Config, DryRun, quiet_libraries
 from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.cli.progress import fetch_bar, progress_bar
+from geo_nemo.common.files import check_folder
+from geo_nemo.common.lock import folder_lock
+from geo_nemo.common.progress import no_progress
 from geo_nemo.config import Run, RunError, UserError
-from geo_nemo.config.files import check_folder
 from geo_nemo.config.load import load_config
-from geo_nemo.config.lock import folder_lock
-from geo_nemo.config.progress import no_progress
-from geo_nemo.config.stages import different_texts
+from geo_nemo.config.stage_bounds import different_texts
 from geo_nemo.config.sweep import expand
 from geo_nemo.config.whole import as_json, as_yaml, whole_config
 from geo_nemo.runtime.caches import keep_caches_writable
@@ -116,7 +116,7 @@ def train(prepared: Prepared, processes: int) -> int:
     )
     from geo_nemo.runtime.distributed import process_groups
     from geo_nemo.runtime.signals import stop_deadline, stop_on_signal
-    from geo_nemo.train.together import check_same
+    from geo_nemo.train.collectives import check_same
 
     run = prepared.run
     keep_launch_order(run.parallel)

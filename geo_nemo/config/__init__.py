@@ -1,8 +1,8 @@
 """Typed, frozen config and its loading. Imports nothing of the project, torch or Megatron."""
 
+from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.config.average import Average
 from geo_nemo.config.bad_steps import BadSteps
-from geo_nemo.config.errors import RunError, UserError
 from geo_nemo.config.health import Health
 from geo_nemo.config.init import Init
 from geo_nemo.config.logging import Logging

@@ -2,8 +2,8 @@
 
 from pydantic import Field, model_validator
 
+from geo_nemo.common.secrets import Options
 from geo_nemo.config.logging import LoggerName as Name
-from geo_nemo.config.secrets import Options
 from geo_nemo.config.section import Section
 
 

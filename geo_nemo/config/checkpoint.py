@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from geo_nemo.config.remote import check_address
+from geo_nemo.common.addresses import check_address
 from geo_nemo.config.section import NonNegative, Positive, Section
 
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from geo_nemo.common.addresses import check_address, is_remote
 from geo_nemo.config.groups import FieldName
-from geo_nemo.config.remote import check_address, is_remote
 from geo_nemo.config.section import FREE, NonNegative, Positive, Section
 
 Weight = Annotated[float, Field(gt=0)]

@@ -2,8 +2,8 @@
 
 from pydantic import field_validator, model_validator
 
+from geo_nemo.common.addresses import check_address, is_remote
 from geo_nemo.config.average import Weights
-from geo_nemo.config.remote import check_address, is_remote
 from geo_nemo.config.section import Section
 
 

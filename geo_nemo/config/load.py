@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.files import read_json
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.files import read_json
 from geo_nemo.config.newest import with_newest
 from geo_nemo.config.recipe_files import (
     check_apart,

@@ -8,8 +8,8 @@ from importlib.metadata import entry_points
 from operator import attrgetter
 from typing import Any
 
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.secrets import masked
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.secrets import masked
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import math
 from itertools import pairwise
 
 from geo_nemo.config.schema import Run
+from geo_nemo.config.stage_bounds import stage_borders
 from geo_nemo.config.stage_rate import StageRate
-from geo_nemo.config.stages import stage_borders
 
 
 def learning_rate(run: Run, step: int) -> float:

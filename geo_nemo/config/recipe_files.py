@@ -8,7 +8,7 @@ recipe of one's own may build on any other. A name stands for one file: two are 
 import os
 from pathlib import Path
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 VARIABLE = "GEO_NEMO_RECIPES"
 

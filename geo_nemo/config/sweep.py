@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import product
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 OUTPUT = "output_dir"
 # A combination is a folder's name.

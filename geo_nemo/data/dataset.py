@@ -1,7 +1,7 @@
 """The rows of one training stage, any of them on demand.
 
 1. The stage's documents are drawn and packed in windows (`geo_nemo.data.window`).
-2. The index keeps what each row holds (`geo_nemo.data.index`).
+2. The index keeps what each row holds (`geo_nemo.data.index.read`).
 3. Row i is composed from the store when it is asked for.
 
 Everything follows from (seed, stage name, index): not from ranks, workers or what was read before.
@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Data, MetadataPolicy, Run, UserError
-from geo_nemo.config.progress import Progress, no_progress
-from geo_nemo.config.stages import stage_samples
+from geo_nemo.config.stage_bounds import stage_samples
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.draws import Draws, EpochDraws
 from geo_nemo.data.dropout import SHOWN, fields_of, is_plain
 from geo_nemo.data.fragments import Fragment
 from geo_nemo.data.groups import Grouping, by_country
-from geo_nemo.data.index import Index, as_entry
-from geo_nemo.data.index_build import Extent, build
-from geo_nemo.data.index_write import MemorySink
+from geo_nemo.data.index.build import Extent, build
+from geo_nemo.data.index.read import Index, as_entry
+from geo_nemo.data.index.write import MemorySink
 from geo_nemo.data.mixing import stage_draws
 from geo_nemo.data.rows import Block, Row, build_rows
 from geo_nemo.data.selection import stage_documents
@@ -87,7 +87,7 @@ class StageDataset:
 
     split: of a token store. documents: indices into the split, distinct, [n], taken as they are;
     or draws of them. num_samples: rows; None for all of the index.
-    index: of the rows, from `geo_nemo.data.index_cache`; planned here, in memory, where it is None.
+    index: of the rows, from `geo_nemo.data.index.cache`; planned here, in memory, where it is None.
     extent: how much is then planned; for `num_samples` rows, or one epoch, where it is None.
     groups: of `group_ids` and of the ledger; by country where it is None.
     Raises UserError when there is no document, or when metadata leaves no room for text in a row.

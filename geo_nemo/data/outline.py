@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo_nemo.config import Run
-from geo_nemo.config.stages import stage_samples
+from geo_nemo.config.stage_bounds import stage_samples
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.dataset import Statistics, all_draws
 from geo_nemo.data.draws import Draws

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Run
-from geo_nemo.config.progress import Progress, no_progress
-from geo_nemo.config.stages import stage_samples
+from geo_nemo.config.stage_bounds import stage_samples
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.dataset import StageDataset, all_draws
 from geo_nemo.data.fragments import fragment_dtype
 from geo_nemo.data.groups import DEFAULT, Grouping, by_country
-from geo_nemo.data.index import Index
-from geo_nemo.data.index_build import Extent, WorkerInput, build
-from geo_nemo.data.index_cache import Place, find_or_build
-from geo_nemo.data.index_write import FileSink
+from geo_nemo.data.index.build import Extent, WorkerInput, build
+from geo_nemo.data.index.cache import Place, find_or_build
+from geo_nemo.data.index.read import Index
+from geo_nemo.data.index.write import FileSink
 from geo_nemo.data.mixing import Groups, check_epochs, sampling_axis
 from geo_nemo.data.window import Planner
 from geo_nemo.metadata.compose import Composer

@@ -17,16 +17,16 @@ from types import SimpleNamespace
 
 from pydantic import ValidationError
 
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.files import PARTIAL, sync_folder
+from geo_nemo.common.lock import folder_lock, is_alive, trying_lock
 from geo_nemo.config import Run
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.files import PARTIAL, sync_folder
-from geo_nemo.config.lock import folder_lock, is_alive, trying_lock
 from geo_nemo.data.stage import index_folder, index_place
 from geo_nemo.diagnostics.files import json_object_or_none
 from geo_nemo.diagnostics.status import is_run
 from geo_nemo.store.manifest import read_manifest
 from geo_nemo.store.verify import check_sizes
-from geo_nemo.train.checkpoint_files import checkpoints, newest_whole, shape_problem, to_drop
+from geo_nemo.train.checkpoint.files import checkpoints, newest_whole, shape_problem, to_drop
 
 # What this command is removing, or was.
 LEAVING = ".gc" + PARTIAL

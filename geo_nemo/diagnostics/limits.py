@@ -3,7 +3,7 @@
 import resource
 from pathlib import Path
 
-from geo_nemo.runtime.findings import Finding
+from geo_nemo.common.findings import Finding
 from geo_nemo.store import Manifest
 from geo_nemo.store.manifest import COLUMNS, FIELD_COLUMNS
 

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from geo_nemo.common.errors import UserError
 from geo_nemo.config import Run
-from geo_nemo.config.errors import UserError
 from geo_nemo.diagnostics.files import (
     json_object,
     json_object_or_none,
@@ -30,8 +30,8 @@ from geo_nemo.diagnostics.files import (
 from geo_nemo.diagnostics.run_errors import END, Failure, last_failure, starts, verdict
 from geo_nemo.diagnostics.slurm import Job, ask_jobs
 from geo_nemo.runtime.launcher import pid_namespace
-from geo_nemo.train.checkpoint_files import RECORD, checkpoints, shape_problem, step_of
-from geo_nemo.train.stages import plan_stages
+from geo_nemo.train.checkpoint.files import RECORD, checkpoints, shape_problem, step_of
+from geo_nemo.train.stage_steps import plan_stages
 
 State = Literal["waiting", "running", "silent", "stopped", "finished", "failed", "broken"]
 READERS = 16

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from geo_nemo.common.files import read_json
 from geo_nemo.config import MetadataPolicy, UserError
-from geo_nemo.config.files import read_json
 from geo_nemo.export.chat import ANSWER, names_of
 from geo_nemo.export.source import Source
 

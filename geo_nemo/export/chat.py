@@ -12,8 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from geo_nemo.common.files import read_json
 from geo_nemo.config import MetadataPolicy, UserError
-from geo_nemo.config.files import read_json
 from geo_nemo.config.load import validate
 from geo_nemo.config.template import LABEL, VALUE
 from geo_nemo.metadata.fields import Line, lines_of

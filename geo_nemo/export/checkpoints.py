@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from geo_nemo.train.checkpoint_files import checkpoints, newest_whole, shape_problem, step_of
+from geo_nemo.train.checkpoint.files import checkpoints, newest_whole, shape_problem, step_of
 
 __all__ = ["newest_whole", "of_step", "whole_steps"]
 

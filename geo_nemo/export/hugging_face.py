@@ -18,9 +18,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from geo_nemo.config import Checkpoint, UserError
-from geo_nemo.config.average import Weights
-from geo_nemo.config.files import (
+from geo_nemo.common.addresses import is_remote
+from geo_nemo.common.files import (
     keep,
     make_folder,
     partial_of,
@@ -29,9 +28,10 @@ from geo_nemo.config.files import (
     sync_tree,
     writing,
 )
-from geo_nemo.config.lock import LOCK_NAME, folder_lock
-from geo_nemo.config.progress import Progress, no_progress
-from geo_nemo.config.remote import is_remote
+from geo_nemo.common.lock import LOCK_NAME, folder_lock
+from geo_nemo.common.progress import Progress, no_progress
+from geo_nemo.config import Checkpoint, UserError
+from geo_nemo.config.average import Weights
 from geo_nemo.export.card import NOTHING_SAID, About, card
 from geo_nemo.export.place import (
     BEGUN,
@@ -50,7 +50,7 @@ from geo_nemo.export.tokenizer_files import write_tokenizer
 from geo_nemo.export.weights import CheckpointWeights
 from geo_nemo.model.hugging_face_names import EMBEDDING, OUTPUT, Parameter, split, tensor_names
 from geo_nemo.runtime.distributed import ensure_single_process
-from geo_nemo.train.checkpoint_files import content_problem
+from geo_nemo.train.checkpoint.files import content_problem
 
 INDEX = "model.safetensors.index.json"
 
@@ -108,7 +108,7 @@ def _on_disk(source: Source, partial: Path, progress: Progress) -> Path:
         return Path(source.place)
     device = torch.device("cpu")
     ensure_single_process(device, source.run.seed)
-    from geo_nemo.train.checkpoint_copies import Copies
+    from geo_nemo.train.checkpoint.copies import Copies
 
     parent, _, name = source.place.rpartition("/")
     folder = partial / FETCHED

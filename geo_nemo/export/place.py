@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geo_nemo.common.files import partial_of
+from geo_nemo.common.lock import LOCK_NAME
 from geo_nemo.config import UserError
-from geo_nemo.config.files import partial_of
-from geo_nemo.config.lock import LOCK_NAME
 from geo_nemo.export.plan import Plan
-from geo_nemo.train.checkpoint_files import RECORD as CHECKPOINT
-from geo_nemo.train.checkpoint_files import checkpoints
+from geo_nemo.train.checkpoint.files import RECORD as CHECKPOINT
+from geo_nemo.train.checkpoint.files import checkpoints
 from geo_nemo.train.origin import EXPORTED
 
 # What is exported: of a whole folder, with the sizes of its files; and of a partial one.

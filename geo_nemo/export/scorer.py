@@ -12,7 +12,7 @@ from geo_nemo.config.load import validate
 from geo_nemo.data.batches import stack_rows
 from geo_nemo.data.rows import Row
 from geo_nemo.export.checkpoints import of_step
-from geo_nemo.train.checkpoint_files import content_problem
+from geo_nemo.train.checkpoint.files import content_problem
 
 
 class CheckpointScorer:
@@ -57,8 +57,8 @@ def load_scorer(
     ensure_single_process(target, run.seed)
     from geo_nemo.model.build import build_model, transformer_config
     from geo_nemo.train.average import average_of
-    from geo_nemo.train.checkpoint import newest, read_state
-    from geo_nemo.train.fp8_state import load_weights, sharded_weights
+    from geo_nemo.train.checkpoint.fp8_state import load_weights, sharded_weights
+    from geo_nemo.train.checkpoint.load import newest, read_state
 
     single, precision = Parallel(), Precision(dtype="fp32")
     config = transformer_config(run.model, single, precision, target, run.deterministic)

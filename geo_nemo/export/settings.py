@@ -7,7 +7,7 @@ from geo_nemo.config.average import Weights
 from geo_nemo.export.source import Source
 from geo_nemo.model.hugging_face_names import LLAMA_3, SETTINGS
 from geo_nemo.tokenizers.base import Tokenizer, control_tokens
-from geo_nemo.train.checkpoint_files import identity_of
+from geo_nemo.train.checkpoint.files import identity_of
 
 FORMAT = 1
 _TYPES = {"bf16": "bfloat16", "fp32": "float32"}

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geo_nemo.common.addresses import check_address, is_remote
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.config.load import validate
-from geo_nemo.config.remote import check_address, is_remote
 from geo_nemo.store.manifest import MANIFEST_NAME, read_manifest
 from geo_nemo.store.remote import fetch_tokenizer
 from geo_nemo.store.tokenizer import open_tokenizer
 from geo_nemo.tokenizers.base import Tokenizer, control_tokens
 from geo_nemo.tokenizers.load import load_tokenizer
-from geo_nemo.train.checkpoint_files import (
+from geo_nemo.train.checkpoint.files import (
     RECORD,
     checkpoints,
     read_record,

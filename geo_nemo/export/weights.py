@@ -18,8 +18,8 @@ from geo_nemo.config import Model, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.model.hugging_face_names import OF_A_LAYER, Parameter, parameter_shape, parameters
 from geo_nemo.model.shape import padded_vocab_size
-from geo_nemo.train.checkpoint_names import prefix_of
-from geo_nemo.train.safe_pickle import check_index, weights_only
+from geo_nemo.train.checkpoint.names import prefix_of
+from geo_nemo.train.checkpoint.safe_pickle import check_index, weights_only
 
 READ_BYTES = 1 << 30
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from data_prep.config import Prep
 from eval.config import EvalConfig, ReportConfig
 from eval.models import folder_of
+from geo_nemo.common.addresses import is_remote
 from geo_nemo.config import UserError
 from geo_nemo.config.launch import Slurm
 from geo_nemo.config.load import load_config
-from geo_nemo.config.remote import is_remote
 from geo_nemo.launch.checks import check_output, check_seen, check_shared, split_words
 from geo_nemo.launch.jobs import Job, task_job
 

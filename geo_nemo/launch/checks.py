@@ -5,10 +5,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from geo_nemo.common.addresses import is_remote
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.launch import Slurm
 from geo_nemo.config.load import load_config
-from geo_nemo.config.remote import is_remote
 
 # The one with most memory, too: what is too much for it is too much for every other.
 FASTEST_CHIP = "B200"

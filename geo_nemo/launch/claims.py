@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.common.lock import folder_lock, is_alive
 from geo_nemo.config import UserError
-from geo_nemo.config.files import make_folder, write_whole
-from geo_nemo.config.lock import folder_lock, is_alive
 from geo_nemo.launch.cluster import is_queued
 
 LAUNCHING = "launching"

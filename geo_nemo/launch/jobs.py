@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from geo_nemo.common.files import make_folder, write_whole
 from geo_nemo.config import Run, UserError
-from geo_nemo.config.files import make_folder, write_whole
 from geo_nemo.config.launch import Slurm, Task
 from geo_nemo.config.section import Section
 from geo_nemo.config.whole import as_json

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from geo_nemo.runtime.findings import Finding
+from geo_nemo.common.findings import Finding
 
 KERNEL = "fused_weight_gradient_mlp_cuda"
 Kind = Literal["absent", "nvidia", "another"]

@@ -9,8 +9,8 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
+from geo_nemo.common.stuck import give_up
 from geo_nemo.config import Parallel
-from geo_nemo.config.stuck import give_up
 from geo_nemo.runtime.device import prepare_megatron
 from geo_nemo.runtime.launcher import world_size
 

@@ -18,9 +18,9 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.stuck import give_up
 from geo_nemo.config.notify import Notify
-from geo_nemo.config.stuck import give_up
 
 EVENT = "GEO_NEMO_EVENT"
 USER_AGENT = "geo-nemo"

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.files import make_folder, writing
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.files import make_folder, writing
 from geo_nemo.config.sharing import Sharing
 
 UMASK = "GEO_NEMO_UMASK"

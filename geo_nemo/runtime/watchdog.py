@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from geo_nemo.config.files import make_folder, writing
+from geo_nemo.common.files import make_folder, writing
 
 # Ranks pass the same step within moments of each other: so long each waits before it ends, for a
 # launcher that sees one process end kills the others, and their stacks would be lost.

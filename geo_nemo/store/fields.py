@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.config.schema import MetadataPolicy
 from geo_nemo.metadata.fields import (
     Line,

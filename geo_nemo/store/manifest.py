@@ -23,7 +23,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.config.schema import FieldName, NonNegative, Section
 
 FORMAT_VERSION, READ_VERSIONS = 3, (2, 3)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.progress import Progress, no_progress
-from geo_nemo.config.remote import is_remote
+from geo_nemo.common.addresses import is_remote
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.metadata.record import KEY_OF, NOTHING, MetadataRecord
 from geo_nemo.store.field_column import DocumentFields, FieldValues, TextColumn

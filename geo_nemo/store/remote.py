@@ -16,12 +16,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.files import make_folder, partial_of, sync_folder, write_synced, writing
-from geo_nemo.config.lock import waiting_lock
-from geo_nemo.config.progress import Progress, no_progress
-from geo_nemo.remote.folder import RemoteFolder, retried
-from geo_nemo.remote.transfer import Damaged, Item, check_room, download, upload
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.files import make_folder, partial_of, sync_folder, write_synced, writing
+from geo_nemo.common.lock import waiting_lock
+from geo_nemo.common.progress import Progress, no_progress
+from geo_nemo.storage.folder import RemoteFolder, retried
+from geo_nemo.storage.transfer import Damaged, Item, check_room, download, upload
 from geo_nemo.store.manifest import (
     FETCHED_NAME,
     MANIFEST_NAME,

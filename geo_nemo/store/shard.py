@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.mapped import mapped
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.mapped import mapped
 from geo_nemo.metadata.record import KEY_OF
 from geo_nemo.store.field_column import FieldColumn, quick_table
 from geo_nemo.store.manifest import ShardEntry, field_of

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.store.manifest import TokenizerEntry, mend
 from geo_nemo.tokenizers.base import Tokenizer
 from geo_nemo.tokenizers.load import load_tokenizer

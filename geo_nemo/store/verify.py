@@ -15,9 +15,9 @@ from threading import Lock
 
 import numpy as np
 
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.mapped import mapped
-from geo_nemo.config.progress import Progress, no_progress
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.mapped import mapped
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.store.columns import column_problems
 from geo_nemo.store.field_checks import entry_problem, field_problems, value_problem
 from geo_nemo.store.manifest import (

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 # Names under which vocabularies in use keep their control tokens, most specific first.
 BOS_NAMES = ("<|begin_of_text|>", "<s>", "<bos>", "<|startoftext|>", "[BOS]", "[CLS]")

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.tokenizers.base import Tokenizer
 from geo_nemo.tokenizers.hugging_face import HuggingFaceTokenizer
 from geo_nemo.tokenizers.sentencepiece import SentencePieceTokenizer

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.tokenizers.base import control_ids, refuse_leaks, scrub
 from geo_nemo.tokenizers.tiktoken_settings import read_settings
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError, model_validator
 
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.config.schema import NonNegative, Section
 
 # Published by the vocabularies' makers: github.com/openai/tiktoken (tiktoken_ext/openai_public.py),

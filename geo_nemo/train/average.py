@@ -16,7 +16,7 @@ from megatron.core.dist_checkpointing.optimizer import make_sharded_optimizer_te
 
 from geo_nemo.config import Average, Run, UserError
 from geo_nemo.train.callback import StepEvent
-from geo_nemo.train.checkpoint_names import AVERAGE
+from geo_nemo.train.checkpoint.names import AVERAGE
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.masters import Master, boxes_of, masters, wholes_of
 

@@ -17,21 +17,21 @@ import numpy as np
 import torch.distributed as dist
 from megatron.core import parallel_state
 
+from geo_nemo.common.files import make_folder, write_whole, writing
+from geo_nemo.common.lines import keep_lines
 from geo_nemo.config import BadSteps, RunError, UserError
-from geo_nemo.config.files import make_folder, write_whole, writing
-from geo_nemo.config.lines import keep_lines
+from geo_nemo.data.audit.render import STYLE, legend_html, row_html
 from geo_nemo.data.batches import Batch, rows_of
-from geo_nemo.data.render import STYLE, legend_html, row_html
 from geo_nemo.data.rows import ROW_ARRAYS
 from geo_nemo.tokenizers.base import Tokenizer
-from geo_nemo.train.checkpoint_files import step_of
+from geo_nemo.train.checkpoint.files import step_of
 from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import Prepared
-from geo_nemo.train.stages import StagePlan
+from geo_nemo.train.stage_steps import StagePlan
 from geo_nemo.train.step import BadStepError, StepEvent
 
 if TYPE_CHECKING:
-    from geo_nemo.train.checkpoint_manager import Checkpoints
+    from geo_nemo.train.checkpoint.manager import Checkpoints
 
 # Fewer losses say too little of what is usual.
 LEAST_LOSSES = 8

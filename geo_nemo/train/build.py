@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
+from geo_nemo.common.files import make_folder
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Run, UserError
-from geo_nemo.config.files import make_folder
 from geo_nemo.config.plugins import Kind
-from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.runtime.device import resolve_device
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.runtime.signals import StopRequest

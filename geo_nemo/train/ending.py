@@ -16,12 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from geo_nemo.common.files import write_whole
 from geo_nemo.config import Run, RunError, UserError
-from geo_nemo.config.files import write_whole
 from geo_nemo.config.notify import Event
 from geo_nemo.runtime.launcher import rank
 from geo_nemo.runtime.notify import check_notify, send
-from geo_nemo.train.checkpoint_files import say
+from geo_nemo.train.checkpoint.files import say
 
 NAME = "end.json"
 _LONGEST = 500

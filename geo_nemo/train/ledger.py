@@ -23,14 +23,14 @@ from typing import Any
 
 import numpy as np
 
+from geo_nemo.common.files import write_whole
 from geo_nemo.config import MetadataPolicy
-from geo_nemo.config.files import write_whole
-from geo_nemo.config.stages import template_name
+from geo_nemo.config.stage_bounds import template_name
 from geo_nemo.data.groups import Grouping, as_keys
-from geo_nemo.data.index import LEDGER, as_entry
+from geo_nemo.data.index.read import LEDGER, as_entry
 from geo_nemo.runtime.launcher import rank
 from geo_nemo.train.setup import SPLIT, Prepared
-from geo_nemo.train.stages import StagePlan
+from geo_nemo.train.stage_steps import StagePlan
 
 NAME = "ledger.json"
 

@@ -15,23 +15,23 @@ import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
 
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import UserError
-from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.data.batches import Batch, BatchStream
 from geo_nemo.runtime.signals import StopRequest
-from geo_nemo.train import checkpoint
 from geo_nemo.train.average import WeightAverage
 from geo_nemo.train.bad_steps import BadStep, BadStepRule
 from geo_nemo.train.callback import Callback, Scoring, Stateful
-from geo_nemo.train.checkpoint_copies import Copies
-from geo_nemo.train.checkpoint_errors import everywhere
-from geo_nemo.train.checkpoint_files import say
-from geo_nemo.train.checkpoint_manager import Checkpoints
+from geo_nemo.train.checkpoint import load as checkpoint
+from geo_nemo.train.checkpoint.copies import Copies
+from geo_nemo.train.checkpoint.errors import everywhere
+from geo_nemo.train.checkpoint.files import say
+from geo_nemo.train.checkpoint.manager import Checkpoints
 from geo_nemo.train.engine import Engine
-from geo_nemo.train.initial import load_initial
+from geo_nemo.train.init_weights import load_initial
 from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import Prepared, check_fingerprint
-from geo_nemo.train.stages import StagePlan, stage_of
+from geo_nemo.train.stage_steps import StagePlan, stage_of
 from geo_nemo.train.step import BadStepError, StepEvent, StepReport, Verdict
 
 

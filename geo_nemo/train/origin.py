@@ -10,16 +10,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from geo_nemo.common.addresses import is_remote
 from geo_nemo.config import Model, Run, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.config.load import validate
-from geo_nemo.config.remote import is_remote
 from geo_nemo.model.hugging_face import HuggingFaceLlama, is_hugging_face
 from geo_nemo.model.shape import padded_vocab_size
 from geo_nemo.runtime.launcher import rank
 from geo_nemo.tokenizers.base import Tokenizer
-from geo_nemo.train.checkpoint_bucket import Bucket
-from geo_nemo.train.checkpoint_files import (
+from geo_nemo.train.checkpoint.bucket import Bucket
+from geo_nemo.train.checkpoint.files import (
     RECORD,
     Refused,
     checkpoints,

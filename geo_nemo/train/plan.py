@@ -18,7 +18,7 @@ from geo_nemo.model.layout import Layout, check_layout
 from geo_nemo.model.memory import CheckpointSize, Memory, checkpoint_size, worst_rank
 from geo_nemo.model.shape import padded_vocab_size, parameter_count
 from geo_nemo.train.setup import SPLIT, Prepared
-from geo_nemo.train.stages import plan_stages
+from geo_nemo.train.stage_steps import plan_stages
 
 GIB = 1 << 30
 # Of a chip's memory; CUDA's context, NCCL's buffers and fragmentation take the rest.

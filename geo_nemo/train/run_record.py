@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from geo_nemo.common.files import write_whole
+from geo_nemo.common.secrets import masked
+from geo_nemo.common.versions import installed
 from geo_nemo.config import UserError
-from geo_nemo.config.files import write_whole
-from geo_nemo.config.secrets import masked
-from geo_nemo.config.versions import installed
 from geo_nemo.runtime.launcher import rank
 from geo_nemo.tokenizers.base import control_tokens
 from geo_nemo.train.origin import as_record

@@ -7,13 +7,13 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Run, UserError
-from geo_nemo.config.progress import Progress, no_progress
 from geo_nemo.config.whole import flatten
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.groups import Grouping, grouping_of
-from geo_nemo.data.index import Index
-from geo_nemo.data.index_cache import wait_for
+from geo_nemo.data.index.cache import wait_for
+from geo_nemo.data.index.read import Index
 from geo_nemo.data.stage import build_stage_index, index_place, indexed_dataset, open_store
 from geo_nemo.model.fp8 import check_fp8
 from geo_nemo.model.layout import check_layout
@@ -23,7 +23,7 @@ from geo_nemo.store import TokenStore
 from geo_nemo.store.fields import check_columns
 from geo_nemo.tokenizers.base import Tokenizer
 from geo_nemo.train.origin import Origin, find_origin
-from geo_nemo.train.stages import StagePlan, plan_stages
+from geo_nemo.train.stage_steps import StagePlan, plan_stages
 
 SPLIT = "train"
 
@@ -74,7 +74,7 @@ class Prepared:
 
         Rank 0 has the indices of the later stages built as well, so that none of them waits.
         """
-        from geo_nemo.train.together import meet
+        from geo_nemo.train.collectives import meet
 
         if rank() == 0:
             for later in self.stages[stage.index :]:

@@ -8,7 +8,7 @@ import torch
 
 from geo_nemo.config import RunError
 from geo_nemo.data.batches import Batch
-from geo_nemo.train.stages import StagePlan
+from geo_nemo.train.stage_steps import StagePlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from geo_nemo.config import Parallel, RunError, UserError
 from geo_nemo.runtime.distributed import process_groups
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.train.setup import prepare
-from geo_nemo.train.together import check_same
+from geo_nemo.train.collectives import check_same
 from tests.dist.failing_worker import outcome
 from tests.support.tiny import tiny_run
 
@@ -58,8 +58,8 @@ def lost_disk(store, output, remote) -> dict:
 
 def one_rank_fails(store, output, remote) -> dict:
     """Rank 1's share of a copy, then of a fetch, fails."""
-    from geo_nemo.remote.folder import RemoteError
-    from geo_nemo.train import checkpoint_bucket
+    from geo_nemo.storage.folder import RemoteError
+    from geo_nemo.train.checkpoint import bucket as checkpoint_bucket
 
     real = checkpoint_bucket.upload, checkpoint_bucket.download
 

@@ -159,7 +159,7 @@ def test_a_checkpoint_s_weights_are_right_without_its_optimizer(
     layout, two_ranks, one_rank, single_process
 ):
     """As evaluation reads them. Under overlap, ranks hold each other's old weights until asked."""
-    from geo_nemo.train.checkpoint import newest, read_state
+    from geo_nemo.train.checkpoint.load import newest, read_state
 
     whole, _ = one_rank
     module = whole.engine.module

@@ -93,7 +93,7 @@ def kill(store: Path, output: Path, life: Life, rng: random.Random) -> str:
 def test_the_run_ends_bit_for_bit_like_one_that_was_never_killed(
     tiny_store, tmp_path, single_process
 ):
-    from geo_nemo.train.checkpoint import newest, read_position
+    from geo_nemo.train.checkpoint.load import newest, read_position
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     life = undisturbed_life(tiny_store, whole)

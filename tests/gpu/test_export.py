@@ -1,8 +1,8 @@
 """Exports of runs on a GPU: logits of Hugging Face's Llama there, beside those of the run itself.
 
-A logit ends a path of 8 rounded sums a layer and 3 outside (tests/unit/train/test_initial.py). In
-fp32, of at most 96 products each, it is off by at most 5e-5 of the largest. In bf16 each of the 19
-rounds by at most 2^-9 of its size: by 0.04 of the largest together. Another order of heads moves
+A logit ends a path of 8 rounded sums a layer and 3 outside (tests/unit/train/test_init_weights.py).
+In fp32, of at most 96 products each, it is off by at most 5e-5 of the largest. In bf16 each of the
+19 rounds by at most 2^-9 of its size: by 0.04 of the largest together. Another order of heads moves
 logits by more than a third of it.
 """
 

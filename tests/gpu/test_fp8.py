@@ -64,7 +64,7 @@ def sorted_by_content(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
 def test_one_goes_on_from_the_others_checkpoint(
     gpu, tiny_store, tmp_path, capsys, recipe, first, second
 ):
-    from geo_nemo.train.fp8_state import scales_of
+    from geo_nemo.train.checkpoint.fp8_state import scales_of
     from geo_nemo.train.loop import Trainer
     from geo_nemo.train.masters import masters
     from geo_nemo.train.setup import prepare

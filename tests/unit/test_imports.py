@@ -15,18 +15,19 @@ MAX_LINES = 500
 
 # docs/design.md. A module belongs to the longest name of this table that it starts with; it may
 # import its own part and those listed. None: all of them.
-BASE = {"geo_nemo.config"}
+BASE = {"geo_nemo.common", "geo_nemo.config"}
 TEXT = BASE | {"geo_nemo.metadata", "geo_nemo.tokenizers"}
-STORE = TEXT | {"geo_nemo.remote", "geo_nemo.store"}
+STORE = TEXT | {"geo_nemo.storage", "geo_nemo.store"}
 DATA = STORE | {"geo_nemo.data"}
 TRAIN = DATA | {"geo_nemo.model", "geo_nemo.runtime", "geo_nemo.train"}
 MAY_IMPORT = {
     "geo_nemo": set(),
     "geo_nemo.__main__": {"geo_nemo.cli"},
-    "geo_nemo.config": set(),
+    "geo_nemo.common": set(),
+    "geo_nemo.config": {"geo_nemo.common"},
     "geo_nemo.metadata": BASE | {"geo_nemo.tokenizers"},
-    "geo_nemo.remote": BASE,
-    "geo_nemo.store": TEXT | {"geo_nemo.remote"},
+    "geo_nemo.storage": BASE,
+    "geo_nemo.store": TEXT | {"geo_nemo.storage"},
     "geo_nemo.tokenizers": BASE,
     "geo_nemo.data": STORE,
     "geo_nemo.model": BASE,
@@ -48,15 +49,17 @@ MAY_IMPORT_ENGINE = (
     "geo_nemo.train",
     "geo_nemo.runtime",
     "geo_nemo.export",
+    "geo_nemo.diagnostics.doctor",
     "geo_nemo.integrations",
     "benchmarks.loader.peers",
 )
 NO_TORCH = (
     "data_prep",
     "eval",
+    "geo_nemo.common",
     "geo_nemo.config",
     "geo_nemo.metadata",
-    "geo_nemo.remote",
+    "geo_nemo.storage",
     "geo_nemo.store",
     "geo_nemo.tokenizers",
     "geo_nemo.data",
@@ -68,19 +71,23 @@ NO_TORCH = (
     "geo_nemo.model.memory",
     "geo_nemo.model.shape",
     "geo_nemo.runtime.caches",
-    "geo_nemo.runtime.fabric",
+    "geo_nemo.diagnostics.fabric",
     "geo_nemo.runtime.notify",
     "geo_nemo.runtime.sharing",
-    "geo_nemo.train.checkpoint_bucket",
-    "geo_nemo.train.checkpoint_files",
+    "geo_nemo.train.checkpoint.bucket",
+    "geo_nemo.train.checkpoint.files",
     "geo_nemo.train.ending",
     "geo_nemo.train.ledger",
     "geo_nemo.train.plan",
     "geo_nemo.train.setup",
-    "geo_nemo.train.stages",
+    "geo_nemo.train.stage_steps",
 )
-# Inside those: a model of transformers needs it, and is imported when one is evaluated.
-WITH_TORCH = ("eval.scorers.hugging_face",)
+# Inside those: imported only where a model of transformers is evaluated, or the software is asked.
+WITH_TORCH = (
+    "eval.scorers.hugging_face",
+    "geo_nemo.diagnostics.allreduce",
+    "geo_nemo.diagnostics.doctor",
+)
 
 
 def modules() -> dict[str, Path]:
@@ -163,14 +170,14 @@ def test_the_reader_of_imports_sees_every_kind(tmp_path):
     path = tmp_path / "module.py"
     path.write_text(
         "import a.b, c as d\n"
-        "from geo_nemo.config import errors, UserError\n"
+        "from geo_nemo.config import load, UserError\n"
         "def f():\n"
         "    from torch import nn\n"
         "    import_module('megatron.core')\n"
         "    importlib.import_module(f'geo_nemo.cli.{name}')\n"
     )
     assert imports(path) == {
-        "a.b", "c", "geo_nemo.config.errors", "geo_nemo.config", "torch", "megatron.core",
+        "a.b", "c", "geo_nemo.config.load", "geo_nemo.config", "torch", "megatron.core",
         "geo_nemo.cli",
     }  # fmt: skip
 

@@ -15,7 +15,7 @@ from benchmarks.prep.contender import say
 from data_prep.config import Prep
 from data_prep.engine import Stage, run_stage
 from data_prep.graph import stages
-from geo_nemo.config.errors import RunError
+from geo_nemo.common.errors import RunError
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.prep.setting import Corpus, Vocabulary
 from benchmarks.processes import Measured, run
-from geo_nemo.config.errors import RunError
+from geo_nemo.common.errors import RunError
 
 TOOL = "tools/preprocess_data.py"
 

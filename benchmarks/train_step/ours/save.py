@@ -34,8 +34,8 @@ def main() -> None:
 
 def measure(shape: Shape, folder: Path, settings: Checkpoint, saves: int) -> dict[str, float]:
     """The figures above; the checkpoints go to `folder`."""
-    from geo_nemo.train.checkpoint import Position
-    from geo_nemo.train.checkpoint_manager import Checkpoints
+    from geo_nemo.train.checkpoint.load import Position
+    from geo_nemo.train.checkpoint.manager import Checkpoints
 
     engine = make_engine(shape)
     checkpoints = Checkpoints(engine, folder, settings)

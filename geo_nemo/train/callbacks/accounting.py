@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 from geo_nemo.train.callback import StepEvent
 from geo_nemo.train.setup import Prepared
-from geo_nemo.train.stages import StagePlan
+from geo_nemo.train.stage_steps import StagePlan
 
 SECONDS_PER_HOUR = 3600
 

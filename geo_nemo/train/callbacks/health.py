@@ -11,9 +11,9 @@ from typing import Any
 
 import torch.distributed as dist
 
+from geo_nemo.common.files import write_whole
+from geo_nemo.common.progress import Progress
 from geo_nemo.config import UserError
-from geo_nemo.config.files import write_whole
-from geo_nemo.config.progress import Progress
 from geo_nemo.runtime.launcher import pid_namespace
 from geo_nemo.runtime.watchdog import Watchdog
 from geo_nemo.train.callback import StepEvent

@@ -10,9 +10,9 @@ import psutil
 import torch
 import torch.distributed as dist
 
+from geo_nemo.common.files import writing
+from geo_nemo.common.lines import keep_lines
 from geo_nemo.config import Run
-from geo_nemo.config.files import writing
-from geo_nemo.config.lines import keep_lines
 from geo_nemo.data.groups import Grouping, as_keys, mean_by_group
 from geo_nemo.model.flops import peak_flops, train_flops
 from geo_nemo.train.callback import StepEvent

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from torch.profiler import ProfilerActivity, profile
 
-from geo_nemo.config.files import make_folder, write_whole, writing
+from geo_nemo.common.files import make_folder, write_whole, writing
 from geo_nemo.config.logging import Profile as Settings
 from geo_nemo.train.callback import StepEvent
 from geo_nemo.train.engine import Engine

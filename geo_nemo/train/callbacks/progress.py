@@ -1,6 +1,6 @@
 """Steps, loss and speed, to whoever watches."""
 
-from geo_nemo.config.progress import Progress
+from geo_nemo.common.progress import Progress
 from geo_nemo.train.callback import StepEvent
 
 

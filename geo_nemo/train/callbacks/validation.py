@@ -12,9 +12,9 @@ from pathlib import Path
 import torch.distributed as dist
 from megatron.core import parallel_state
 
+from geo_nemo.common.files import writing
+from geo_nemo.common.lines import keep_lines
 from geo_nemo.config import MetadataPolicy, UserError
-from geo_nemo.config.files import writing
-from geo_nemo.config.lines import keep_lines
 from geo_nemo.data.batches import Batch, stack_rows
 from geo_nemo.data.conditions import WITH, WITHOUT, WRONG
 from geo_nemo.data.groups import as_keys, mean_by_group

@@ -15,7 +15,7 @@ from benchmarks.prep import command as prep
 from benchmarks.prep import near_dedup, setting
 from benchmarks.prep.peers import megatron
 from benchmarks.results import compare
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 

@@ -11,7 +11,7 @@ import torch
 from benchmarks.gpu import figures, ours, plain
 from benchmarks.gpu.cases import HUGGING_FACE, OURS, PLAIN, Case, flops, lengths, tokens
 from benchmarks.gpu.timing import PARTS, Clock
-from geo_nemo.config.errors import RunError
+from geo_nemo.common.errors import RunError
 
 ROOT = Path(__file__).parents[3]
 TINY = Case(

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from benchmarks.processes import Measured, cpu, in_turn, run, run_module, said, wall
-from geo_nemo.config.errors import RunError
+from geo_nemo.common.errors import RunError
 
 BURN = """
 import os, time

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from benchmarks.machine import installed, machine_facts
 from benchmarks.results import compare, figure, print_table, write_json
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 FAST = compare("tokenise", 90.0, "MB/s", "Slow", 2.0, "more", case="news", note="same ids")
 LEAN = compare("store", 2.0, "s", "Heavy", 5.0, "less")

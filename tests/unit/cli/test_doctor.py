@@ -15,8 +15,8 @@ from packaging.specifiers import SpecifierSet
 
 from geo_nemo.cli import main as cli
 from geo_nemo.cli.doctor import check_store, diagnose
-from geo_nemo.runtime import doctor, machine
-from geo_nemo.runtime.findings import Finding
+from geo_nemo.common.findings import Finding
+from geo_nemo.diagnostics import doctor, machine
 from tests.unit.data_prep.store_tools.worlds import write_tokenizer
 
 GIB = 2**30

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from geo_nemo.config.lock import folder_lock
-from geo_nemo.train.checkpoint_files import checkpoints
+from geo_nemo.common.lock import folder_lock
+from geo_nemo.train.checkpoint.files import checkpoints
 from tests.support.command import call
 from tests.unit.diagnostics.run_folders import Folder
 

@@ -115,7 +115,7 @@ def test_a_mistake_is_one_line_and_code_two(run, store, arguments, message):
 
 
 def test_a_server_that_is_not_there_is_one_line(run, monkeypatch):
-    from geo_nemo.remote import folder
+    from geo_nemo.storage import folder
 
     monkeypatch.setattr(folder, "WAITS_S", ())
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

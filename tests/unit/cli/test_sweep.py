@@ -115,7 +115,7 @@ def test_finished_is_the_last_step_with_its_ledger(tiny_store, tmp_path, step, l
 
 
 def _pretend_end(output, fingerprint, step, ledger=6):
-    from geo_nemo.train.checkpoint_files import write_record
+    from geo_nemo.train.checkpoint.files import write_record
 
     folder = output / "checkpoints" / f"step_{step:08d}"
     folder.mkdir(parents=True, exist_ok=True)

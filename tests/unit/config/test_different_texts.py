@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from geo_nemo.cli.plan import command
 from geo_nemo.config import MetadataPolicy, Run, Stage
 from geo_nemo.config.load import load_config
-from geo_nemo.config.stages import different_texts
+from geo_nemo.config.stage_bounds import different_texts
 
 OWN = {"title": "# {title}\n\n", "body": "{body}"}
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_nemo.config import Data, MetadataPolicy, UserError
-from geo_nemo.data.audit import audit_stage
+from geo_nemo.data.audit.check import audit_stage
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.metadata.fields import FIELDS, Field, Form
 from geo_nemo.metadata.record import KEY_OF, Kind

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from geo_nemo.config import Data, MetadataPolicy, UserError
-from geo_nemo.data.audit import audit_stage
+from geo_nemo.data.audit.check import audit_stage
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from geo_nemo.config import Data, MetadataPolicy
 from geo_nemo.config.template import Template
-from geo_nemo.data.audit import audit_stage
+from geo_nemo.data.audit.check import audit_stage
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.validation import validation_rows
 from geo_nemo.metadata.fields import FIELDS

@@ -6,7 +6,7 @@ import pytest
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.config import Data, MetadataPolicy
 from geo_nemo.config.template import Template
-from geo_nemo.data.audit import audit_stage
+from geo_nemo.data.audit.check import audit_stage
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore

@@ -4,7 +4,7 @@ import pytest
 
 from data_prep.document import MASK_COUNTS, Document
 from data_prep.parts import ROW_GROUP_DOCUMENTS, PartWriter, read_part, read_rows
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 TEXTS = ["plain", "naïve 東京 😀", "x\n" * 3]
 

@@ -5,8 +5,8 @@ import errno
 import pytest
 
 from data_prep.stages import build_stage, stage_is_whole
+from geo_nemo.common.lock import folder_lock
 from geo_nemo.config import UserError
-from geo_nemo.config.lock import folder_lock
 
 
 def writes(text):

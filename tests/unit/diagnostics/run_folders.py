@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from geo_nemo.runtime.launcher import pid_namespace
-from geo_nemo.train.checkpoint_files import RECORD, file_record, write_record
+from geo_nemo.train.checkpoint.files import RECORD, file_record, write_record
 from tests.support.tiny import tiny_run
 
 STEPS = 6

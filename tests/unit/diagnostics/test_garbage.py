@@ -16,7 +16,7 @@ from geo_nemo.data.stage import index_place
 from geo_nemo.diagnostics import garbage
 from geo_nemo.diagnostics.garbage import LEAVING, find_garbage, remove_garbage
 from geo_nemo.store import TokenStore
-from geo_nemo.train.checkpoint_files import checkpoints
+from geo_nemo.train.checkpoint.files import checkpoints
 from tests.support.tiny import tiny_run
 from tests.unit.diagnostics.run_folders import Folder
 

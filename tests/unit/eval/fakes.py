@@ -14,7 +14,7 @@ from geo_nemo.data.rows import Row
 from geo_nemo.store import TokenStore
 from geo_nemo.tokenizers.base import Tokenizer
 from geo_nemo.tokenizers.load import load_tokenizer
-from geo_nemo.train.checkpoint_files import read_record, write_record
+from geo_nemo.train.checkpoint.files import read_record, write_record
 
 CONTINENTS = {"gb": "Europe", "ie": "Europe", "ke": "Africa", "ng": "Africa", "jm": "America"}
 COUNTRIES = tuple(sorted(CONTINENTS))

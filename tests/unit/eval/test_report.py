@@ -17,7 +17,7 @@ from eval.report.page import write_report
 from eval.report.plots import stage_borders
 from eval.runner import evaluate
 from geo_nemo.config import UserError
-from geo_nemo.data.index import LEDGER
+from geo_nemo.data.index.read import LEDGER
 from tests.unit.eval.fakes import make_run, make_store, rewrite_record, texts
 from tests.unit.eval.test_questions import question, write
 from tests.unit.eval.test_runner import floors_of

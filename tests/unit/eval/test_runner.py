@@ -11,7 +11,7 @@ import pytest
 from eval.config import EvalConfig
 from eval.runner import evaluate
 from geo_nemo.config import UserError
-from geo_nemo.train.checkpoint_files import read_record
+from geo_nemo.train.checkpoint.files import read_record
 from tests.unit.eval.fakes import byte_tokenizer, make_run, make_store, rewrite_record, texts
 from tests.unit.eval.test_questions import question, write
 

@@ -6,7 +6,7 @@ from math import exp
 import pytest
 
 from eval.report.headline import findings, main_effect, sentence
-from eval.report.words import interval, percent, perplexity, signed, told_fields
+from eval.report.sentences import interval, percent, perplexity, signed, told_fields
 
 POLICY = {"fields": ["url", "country", "continent"], "url_form": "host"}
 

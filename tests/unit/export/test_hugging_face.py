@@ -10,8 +10,8 @@ import torch
 from safetensors import safe_open
 from transformers import AutoTokenizer, LlamaForCausalLM
 
+from geo_nemo.common.lock import folder_lock
 from geo_nemo.config import MetadataPolicy, Precision, Stage, UserError
-from geo_nemo.config.lock import folder_lock
 from geo_nemo.export import hugging_face, plan, weights
 from geo_nemo.export.hugging_face import INDEX, export
 from geo_nemo.export.place import BEGUN, FETCHED, RECORD
@@ -20,7 +20,7 @@ from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.model.hugging_face_names import Parameter
 from geo_nemo.store import TokenStore
-from geo_nemo.train.checkpoint_files import (
+from geo_nemo.train.checkpoint.files import (
     file_record,
     listed_files,
     newest_whole,
@@ -36,7 +36,7 @@ from tests.support.tiny import NO_METADATA, VOCAB_SIZE, tiny_run
 
 pytestmark = pytest.mark.usefixtures("single_process")
 MODEL = tiny_run("store", "out").model
-# fp32 against double: tests/unit/train/test_initial.py derives it.
+# fp32 against double: tests/unit/train/test_init_weights.py derives it.
 RELATIVE = 5e-5
 STEP = "step_00000006"
 TEXTS = (".json", ".md")

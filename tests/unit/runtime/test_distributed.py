@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from geo_nemo.config import stuck
+from geo_nemo.common import stuck
 from geo_nemo.runtime import distributed
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
-from geo_nemo.config.mapped import mapped
+from geo_nemo.common.mapped import mapped
 from geo_nemo.diagnostics.limits import check_open_files, too_many_shards
 from geo_nemo.store import TokenStore
 from geo_nemo.tokenizers.load import load_tokenizer

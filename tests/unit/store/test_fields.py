@@ -15,8 +15,8 @@ from data_prep.store_tools.merge import merge_stores
 from data_prep.store_tools.sample import sample_store
 from data_prep.tokenise import field_writer
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
+from geo_nemo.common.errors import UserError
 from geo_nemo.config import Data, MetadataPolicy
-from geo_nemo.config.errors import UserError
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.fields import key_columns, lines_of

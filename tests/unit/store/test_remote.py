@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from geo_nemo.config import UserError
-from geo_nemo.remote import folder as folder_module
+from geo_nemo.storage import folder as folder_module
 from geo_nemo.store import TokenStore
 from geo_nemo.store import remote as remote_module
 from geo_nemo.store.remote import (
@@ -229,7 +229,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(store, address, tmp_pa
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from geo_nemo.remote import transfer
+from geo_nemo.storage import transfer
 from geo_nemo.store import remote
 left = int(sys.argv[4])
 transfer.FILES, transfer.UPLOADS, transfer.RANGE_BYTES = 1, 1, 16
@@ -312,7 +312,7 @@ def test_what_another_store_s_push_has_left_is_written_anew(store, address, buck
 TOGETHER = """
 import sys, time
 from pathlib import Path
-from geo_nemo.remote import transfer
+from geo_nemo.storage import transfer
 from geo_nemo.store.remote import fetch_store
 name, address, cache, notes = sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4])
 original = transfer._download

@@ -143,7 +143,7 @@ def test_it_does_not_change_the_training(tiny_store, tmp_path, single_process):
 
 
 def test_off_it_is_nowhere(tiny_store, tmp_path, single_process):
-    from geo_nemo.train.checkpoint_state import sharded_state
+    from geo_nemo.train.checkpoint.state import sharded_state
 
     made = finished(tiny_store, tmp_path)
     assert made.average is None

@@ -10,7 +10,7 @@ import pytest
 
 from geo_nemo.config import BadSteps, Train
 from geo_nemo.data.batches import rows_of
-from geo_nemo.data.index import LEDGER
+from geo_nemo.data.index.read import LEDGER
 from geo_nemo.metadata.record import Kind
 from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import prepare

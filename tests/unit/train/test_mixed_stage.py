@@ -13,7 +13,7 @@ import torch
 from geo_nemo.config import MetadataPolicy, Stage, Train
 from geo_nemo.data.batches import Batch, rows_of
 from geo_nemo.data.dropout import SHOWN, kept_fields, shown
-from geo_nemo.data.index import FILES, LEDGER, record_check
+from geo_nemo.data.index.read import FILES, LEDGER, record_check
 from geo_nemo.metadata.record import Kind
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.ledger import Ledger

@@ -7,8 +7,8 @@ from geo_nemo.config import MetadataPolicy, Stage, Train, UserError
 from geo_nemo.config.load import load_config
 from geo_nemo.config.rates import learning_rate
 from geo_nemo.config.schema import Run
+from geo_nemo.config.stage_bounds import stage_borders
 from geo_nemo.config.stage_rate import StageRate
-from geo_nemo.config.stages import stage_borders
 from geo_nemo.train.schedule import Schedule
 from tests.support.runs import finished
 from tests.support.tiny import tiny_run

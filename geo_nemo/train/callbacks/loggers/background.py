@@ -9,13 +9,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from geo_nemo.common.stuck import give_up
 from geo_nemo.config import UserError
 from geo_nemo.config.plugins import reason
-from geo_nemo.config.stuck import give_up
 from geo_nemo.train.callbacks.loggers.history import History
 from geo_nemo.train.callbacks.loggers.logger import Logger, Outcome
 from geo_nemo.train.callbacks.loggers.reasons import may_pass, missing
-from geo_nemo.train.checkpoint_files import say
+from geo_nemo.train.checkpoint.files import say
 
 KEPT_STEPS = 10_000  # some 20 MB
 # A new database of MLflow's takes half a minute on a slow disk.

@@ -6,7 +6,7 @@ from geo_nemo.train.callback import StepEvent
 from geo_nemo.train.callbacks.loggers.background import Background
 from geo_nemo.train.callbacks.loggers.logger import Outcome
 from geo_nemo.train.callbacks.loggers.values import renamed
-from geo_nemo.train.checkpoint_errors import rank_zero_does
+from geo_nemo.train.checkpoint.errors import rank_zero_does
 
 
 class Loggers:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.common.secrets import MASK, masked
 from geo_nemo.config import UserError
-from geo_nemo.config.files import make_folder, write_whole
-from geo_nemo.config.secrets import MASK, masked
 from geo_nemo.train.callbacks.loggers.logger import Outcome, Told
 from geo_nemo.train.callbacks.loggers.reasons import may_pass, missing
 from geo_nemo.train.callbacks.loggers.values import flattened, plain
-from geo_nemo.train.checkpoint_files import say
+from geo_nemo.train.checkpoint.files import say
 
 SETTING = "logging.mlflow_uri"
 KEPT = "mlflow_run_id.txt"

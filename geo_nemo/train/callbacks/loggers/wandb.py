@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from geo_nemo.common.files import write_whole
 from geo_nemo.config import UserError
-from geo_nemo.config.files import write_whole
 from geo_nemo.train.callbacks.loggers.logger import Outcome, Told
 from geo_nemo.train.callbacks.loggers.wandb_files import last_step
-from geo_nemo.train.checkpoint_files import say
+from geo_nemo.train.checkpoint.files import say
 
 SETTING = "logging.wandb_project"
 KEPT = "wandb_id.txt"

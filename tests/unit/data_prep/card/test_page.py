@@ -10,7 +10,7 @@ from data_prep.card.figures import funnel, length_columns, median_length, qualit
 from data_prep.card.figures import year_columns as columns_of_years
 from data_prep.card.markdown import text, to_markdown
 from data_prep.card.page import to_html
-from data_prep.card.words import limits, share, short, size, split_rule, visible
+from data_prep.card.sentences import limits, share, short, size, split_rule, visible
 from tests.unit.data_prep.card.cards import DROPPED, card, split
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>\u202ecba</style>|`*_[x](y)'

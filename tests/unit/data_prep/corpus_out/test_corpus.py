@@ -19,7 +19,7 @@ from data_prep.final import final_outcomes
 from data_prep.parts import NAMES
 from data_prep.read import list_files, open_reader
 from data_prep.splits import OUTCOMES, split_stages
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from tests.unit.data_prep.splits.corpora import Corpus, document, make_corpus
 
 SPLITS = ("train", "validation", "test")

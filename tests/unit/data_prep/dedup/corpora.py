@@ -15,7 +15,7 @@ from data_prep.dedup.clusters import Decisions
 from data_prep.engine import run_stage
 from data_prep.ingest import PARTS_NAME, Ingest, all_parts
 from data_prep.parts import SCHEMA
-from geo_nemo.config.progress import no_progress
+from geo_nemo.common.progress import no_progress
 
 WORDS = [f"{a}{b}" for a in ("ba", "ke", "lo", "mi", "nu", "ra", "so", "ti") for b in range(400)]
 

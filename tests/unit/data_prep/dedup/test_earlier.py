@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep.dedup.clusters import Dedup
+from data_prep.dedup.dedup_stages import DedupNear
 from data_prep.dedup.fingerprint import Fingerprint
-from data_prep.dedup.stages import DedupNear
 from data_prep.parts import SCHEMA
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from tests.unit.data_prep.dedup.corpora import (
     Doc,
     cluster_of,
@@ -21,7 +21,7 @@ from tests.unit.data_prep.dedup.corpora import (
     run,
     text_of,
 )
-from tests.unit.data_prep.dedup.test_stages import (
+from tests.unit.data_prep.dedup.test_dedup_stages import (
     HELD,
     KEPT,
     NEAR,

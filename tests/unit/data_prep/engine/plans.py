@@ -11,7 +11,7 @@ import orjson
 from data_prep.config import Execution, Prep, Slurm
 from data_prep.engine import Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 
 class Planned(Stage):

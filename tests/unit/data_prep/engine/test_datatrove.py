@@ -8,7 +8,7 @@ import pytest
 
 from data_prep.engine import StageFailed, datatrove, run_stage
 from data_prep.engine.attempt import TaskStep, attempts, new_attempt
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from tests.unit.data_prep.engine.plans import planned, results, runs
 
 ROOT = Path(__file__).parents[4]

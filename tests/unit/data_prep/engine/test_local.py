@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models
 from data_prep.config import Execution
 from data_prep.engine import LocalWorkers, StageFailed, local, run_stage
 from data_prep.engine.watch import TaskReport, reported, reporter
-from geo_nemo.config.errors import RunError, UserError
+from geo_nemo.common.errors import RunError, UserError
 from tests.unit.data_prep.engine.plans import Planned, planned, results, runs
 
 DONE = {"a": "a is done", "b": "b is done", "c": "c is done"}

@@ -3,7 +3,7 @@
 import pytest
 
 from data_prep.engine.receipt import Receipt, build_task_folder, read_receipt, task_key
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 
 def build(folder, text="four", key="k1"):

@@ -9,7 +9,7 @@ import pytest
 
 from data_prep.engine import StageFailed, run_stage, slurm
 from data_prep.engine.attempt import attempts, new_attempt
-from geo_nemo.config.errors import RunError, UserError
+from geo_nemo.common.errors import RunError, UserError
 from tests.unit.data_prep.engine import fake_slurm
 from tests.unit.data_prep.engine.plans import planned, results, runs
 

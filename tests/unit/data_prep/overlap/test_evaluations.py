@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep.overlap.evaluations import evaluation_files, read_texts
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 FIELDS = ("question", "options")
 EXPECTED = [(1, 0, "Who?"), (1, 1, "a, b"), (2, 0, "012")]

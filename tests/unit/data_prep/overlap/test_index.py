@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.dedup.words import Hashes, text_bytes, word_hashes
+from data_prep.dedup.word_hashes import Hashes, text_bytes, word_hashes
 from data_prep.overlap import index as index_module
 from data_prep.overlap.grams import MIN_WORDS, item_grams, prefix_words
 from data_prep.overlap.index import Index, build_index, find_matches

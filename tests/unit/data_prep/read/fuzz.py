@@ -17,7 +17,7 @@ from pathlib import Path
 from data_prep.config import Limits, Source
 from data_prep.quarantine import REASONS
 from data_prep.read import Bad, Raw, list_files, open_reader
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from tests.unit.data_prep.read import samples
 
 LIMITS = Limits(record_bytes=1 << 20)

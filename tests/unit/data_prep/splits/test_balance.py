@@ -10,7 +10,7 @@ from data_prep.splits.draws import BALANCE_DRAW, uniform_bits
 from data_prep.splits.find import find_rules
 from data_prep.splits.outcomes import NOT_KEPT, OVER_CAP, TEST, TRAIN, VALIDATION
 from data_prep.splits.rules import Rows
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from tests.unit.data_prep.splits.worlds import HASHES, chunked, rows
 
 PLACES = np.array(["gb"] * 4000 + ["ke"] * 1000 + ["us"] * 3000)

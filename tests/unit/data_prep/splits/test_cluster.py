@@ -6,7 +6,7 @@ import pytest
 from data_prep.config import Balance, Splits
 from data_prep.splits.find import find_rules
 from data_prep.splits.outcomes import TEST, TRAIN, VALIDATION
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from tests.unit.data_prep.splits.worlds import HASHES, chunked, rows, take
 
 DEFAULT = Splits()

@@ -11,7 +11,7 @@ from data_prep.splits.find import find_rules
 from data_prep.splits.hosts import HostTally
 from data_prep.splits.outcomes import OUTCOMES, OVER_CAP, TEST, TRAIN, VALIDATION
 from data_prep.splits.rules import INDEX
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.store.manifest import SPLITS
 from tests.unit.data_prep.splits.worlds import HASHES, chunked, rows, take
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from data_prep.config import Splits
 from data_prep.splits.quotas import first_fit, quota_by_share, quotas_by_continent, shared_out
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 
 def test_quotas_are_shared_out_as_the_documents_are():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data_prep.store_tools import duplicates
 from data_prep.store_tools.duplicates import DUPLICATE, HELD_OUT, KEPT, ORDER, find_outcomes
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 
 KEYS = (3, 2**62, 2**63, 2**63 + 1, 2**64 - 1)
 

@@ -11,9 +11,9 @@ from data_prep.store_tools import export as export_module
 from data_prep.store_tools import megatron
 from data_prep.store_tools.export import export_megatron
 from data_prep.store_tools.where import parse_where
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.lock import folder_lock
 from geo_nemo.config import MetadataPolicy
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.lock import folder_lock
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.store import TokenStore

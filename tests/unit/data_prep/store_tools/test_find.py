@@ -3,7 +3,7 @@
 import pytest
 
 from data_prep.store_tools.find import find_document
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.store import TokenStore
 from tests.unit.data_prep.store_tools.worlds import Text, content_hash, write_store
 

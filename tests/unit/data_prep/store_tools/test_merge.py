@@ -7,8 +7,8 @@ import pytest
 
 from data_prep.store_tools import merge as merge_module
 from data_prep.store_tools.merge import SplitMerge, merge_stores
-from geo_nemo.config.errors import UserError
-from geo_nemo.config.lock import folder_lock
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.lock import folder_lock
 from geo_nemo.store import TokenStore
 from geo_nemo.store.verify import find_damage
 from tests.unit.data_prep.store_tools.worlds import Text, content_hash, write_store

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from data_prep.store_tools import sample as sample_module
 from data_prep.store_tools.sample import draws, even, sample_store, shares
 from data_prep.store_tools.where import parse_where
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.store import TokenStore
 from geo_nemo.store.verify import find_damage
 from tests.unit.data_prep.store_tools.test_merge import rows

@@ -7,7 +7,7 @@ import pytest
 
 from data_prep.store_tools import stats as stats_module
 from data_prep.store_tools.stats import Bin, store_stats
-from geo_nemo.config.errors import UserError
+from geo_nemo.common.errors import UserError
 from geo_nemo.store import TokenStore
 from tests.unit.data_prep.store_tools.worlds import CONTINENTS, Text, write_store
 

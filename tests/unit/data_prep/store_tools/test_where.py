@@ -5,8 +5,8 @@ import pytest
 
 from data_prep.store_tools.policies import parse_policy, policy_words
 from data_prep.store_tools.where import parse_where
+from geo_nemo.common.errors import UserError
 from geo_nemo.config import MetadataPolicy
-from geo_nemo.config.errors import UserError
 from geo_nemo.store import TokenStore
 from tests.unit.data_prep.store_tools.worlds import Text, write_store
 

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from data_prep.tokenise import encoders, words
+from data_prep.tokenise import by_word as words
+from data_prep.tokenise import encoders
+from data_prep.tokenise.by_word import WordEncoder, why_not_by_words
 from data_prep.tokenise.encoders import (
     HARD_TEXTS,
     ReferenceEncoder,
@@ -15,7 +17,6 @@ from data_prep.tokenise.encoders import (
     first_unequal,
 )
 from data_prep.tokenise.shard_writer import Tokens
-from data_prep.tokenise.words import WordEncoder, why_not_by_words
 from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.data_prep.tokenise.worlds import BOS, EOS, LINES, WRITERS, write_sentencepiece
 

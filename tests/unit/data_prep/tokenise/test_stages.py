@@ -17,7 +17,7 @@ from data_prep.tokenise.sample import sample_train_texts
 from data_prep.tokenise.store_stage import Store
 from data_prep.tokenise.tokenise_stage import REFERENCE_ONLY, Tokenise, _encoder
 from data_prep.tokenise.tokenizer_stage import TokenizerStage
-from geo_nemo.config.errors import RunError, UserError
+from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.store import TokenStore
 from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.data_prep.splits.corpora import Corpus

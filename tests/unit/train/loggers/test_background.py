@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from geo_nemo.common.stuck import end_process
 from geo_nemo.config import UserError
-from geo_nemo.config.stuck import end_process
 from geo_nemo.train.callbacks.loggers import background
 from geo_nemo.train.callbacks.loggers.background import Background
 from geo_nemo.train.callbacks.loggers.history import History

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
+from geo_nemo.common.secrets import masked
 from geo_nemo.config import UserError
-from geo_nemo.config.secrets import masked
 from tests.support.command import SMALL
 from tests.support.mlflow_server import PASSWORD, USER, MlflowServer
 from tests.unit.train.loggers.conftest import end, needs

@@ -1,0 +1,1 @@
+"""The packing index: planned once, in a folder that all processes of a job and other jobs share."""

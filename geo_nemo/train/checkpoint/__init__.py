@@ -1,0 +1,1 @@
+"""Checkpoints: written, found, copied, read back, whole or absent."""
