@@ -200,10 +200,8 @@ class StageDataset:
 
     def compose(self, fragment: Fragment) -> Composed:
         """The tokens and kinds of a planned fragment."""
-        composer = self.composer_of(fragment)
-        block = NO_TOKENS
-        if fragment.kept and composer is self.composer:
-            block = self._block(fragment)
+        composer = self.composer if self._plain is None else self.composer_of(fragment)
+        block = self._block(fragment) if fragment.kept and composer is self.composer else NO_TOKENS
         if composer.reads_texts:
             return self._compose_anew(composer, fragment, block)
         if fragment.bare:

@@ -63,7 +63,11 @@ def make(folder: Path) -> None:
     """A store of news-like texts of about 150 tokens."""
     from benchmarks.prep.setting import train_vocabulary
     from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
-    from geo_nemo.tokenizers.load import load_tokenizer
+
+    try:
+        from geo_nemo.tokenizers.load import load_tokenizer
+    except ModuleNotFoundError:  # where it was before
+        from geo_nemo.metadata.tokenizer import load_tokenizer
 
     rng = np.random.default_rng(5)
     folder.mkdir(parents=True)
