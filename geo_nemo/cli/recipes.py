@@ -7,6 +7,7 @@ import click
 
 from geo_nemo.cli.options import OVERRIDES, Recipes, with_experiment
 from geo_nemo.config import UserError
+from geo_nemo.config.named_experiments import GROUP, published
 from geo_nemo.config.recipe_files import recipe_files
 from geo_nemo.config.whole import as_yaml, differences, whole_config
 
@@ -75,6 +76,7 @@ def all_recipes() -> dict[str, list[tuple[str, str]]]:
         group, *rest = recipe.split("/")
         if rest and rest[-1] != "base":
             found.setdefault(group, []).append(("/".join(rest), _purpose(path)))
+    found[GROUP] = sorted([*found[GROUP], *((each.name, each.purpose) for each in published())])
     return found
 
 

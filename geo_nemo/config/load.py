@@ -60,6 +60,8 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    from geo_nemo.config.named_source import SEARCH_PATH
+
     if name.endswith(".json"):
         return _whole(name, overrides)
     check_apart()
@@ -72,7 +74,8 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         folder, primary = file.resolve().parent, file.stem
     else:
         folder, primary = find_recipe(name), name
-    others = ",".join(quote(f"file://{other}") for other in folders if other != folder)
+    others = [quote(f"file://{other}") for other in folders if other != folder]
+    others = ",".join([*others, SEARCH_PATH])
     forced.append(f"hydra.searchpath=[{others}]")
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(folder)):

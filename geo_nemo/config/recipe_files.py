@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from geo_nemo.common.errors import UserError
+from geo_nemo.config import named_experiments
 
 VARIABLE = "GEO_NEMO_RECIPES"
 
@@ -61,7 +62,7 @@ def is_group(name: str) -> bool:
 
 
 def recipe_files() -> dict[str, Path]:
-    """Every recipe by its name, as `experiment/demo`, sorted.
+    """Every recipe that is a file by its name, as `experiment/demo`, sorted.
 
     Raises `UserError` where one name stands in two folders.
     """
@@ -80,10 +81,19 @@ def recipe_files() -> dict[str, Path]:
 
 def check_apart() -> None:
     """Raise `UserError` where a recipe of one's own has a name that is taken."""
-    if len(recipe_dirs()) > 1:
-        recipe_files()
+    if len(recipe_dirs()) == 1:
+        return
+    for name, path in recipe_files().items():
+        group, _, rest = name.partition("/")
+        if group == named_experiments.GROUP and named_experiments.parse(rest, group_names):
+            raise UserError(
+                f"{path}: {rest} is an experiment of geo-nemo's already: give it another name"
+            )
 
 
 def group_names(group: str) -> list[str]:
     """Names of a group's recipes, as they stand behind `group=`."""
-    return [name[len(group) + 1 :] for name in recipe_files() if name.startswith(f"{group}/")]
+    names = [name[len(group) + 1 :] for name in recipe_files() if name.startswith(f"{group}/")]
+    if group == named_experiments.GROUP:
+        names = sorted([*names, *(each.name for each in named_experiments.published())])
+    return names

@@ -56,6 +56,24 @@ def test_a_name_stands_for_one_file(own, monkeypatch):
         load_config("train", Run, ("experiment=demo", *OPEN))
 
 
+def test_groups_of_one_s_own_make_named_experiments(own, monkeypatch):
+    (own / "select").mkdir()
+    (own / "select/nordics.yaml").write_text("countries: [fi, se]\n")
+    built_on = "# @package _global_\ndefaults: [localization/tiny_nordics_url]\nname: north\n"
+    (own / "experiment/north.yaml").write_text(built_on)
+    monkeypatch.setenv("GEO_NEMO_RECIPES", str(own))
+    run = load_config("train", Run, ("experiment=north", *OPEN))
+    assert (run.name, run.model.num_layers) == ("north", 3)
+    assert {stage.select.countries for stage in run.stages.values()} == {("fi", "se")}
+    assert [stage.metadata.fields for stage in run.stages.values()] == [("url",), ()]
+    with pytest.raises(UserError, match=r"tiny_nordic_url is not a recipe"):
+        load_config("train", Run, ("experiment=localization/tiny_nordic_url", *OPEN))
+    (own / "experiment/paper").mkdir()
+    (own / "experiment/paper/1b_asia_with.yaml").write_text("name: mine\n")
+    with pytest.raises(UserError, match=r"paper/1b_asia_with is an experiment of geo-nemo's alr"):
+        load_config("train", Run, ("experiment=north", *OPEN))
+
+
 def test_every_command_with_settings_takes_the_folder(own, monkeypatch, capsys):
     monkeypatch.delenv("GEO_NEMO_RECIPES", raising=False)
     for words in (("recipes", "list", "model"), ("train", "model=tiny", "--cfg", "job", *OPEN)):
