@@ -12,6 +12,7 @@ BENCHMARKS = {
     "loader": "packed rows beside Megatron-Core's dataset; time and memory of the packing index",
     "train_step": "training: the cost of a save, the train step beside Hugging Face's on a CPU",
     "eval": "evaluation: documents beside transformers, questions beside lm-evaluation-harness",
+    "experiment": "the method itself: runs, seeds and claims of a file, with a verdict on each",
     "gpu": "training on one GPU: speed, MFU, memory; BF16, FP8, plain PyTorch, Hugging Face",
 }
 

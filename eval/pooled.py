@@ -45,7 +45,7 @@ def pool(evaluations: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         ]
         if None in found:
             continue
-        mean, half = _t_interval(found, evaluations[first]["config"]["confidence"])
+        mean, half = t_interval(found, evaluations[first]["config"]["confidence"])
         lines.append({
             "purpose": effect["purpose"], "of": effect["of"], "against": effect["against"],
             "part": effect["part"], "seeds": len(found), "nats": mean, "low": mean - half,
@@ -69,7 +69,7 @@ def _key(effect: Mapping[str, Any]) -> tuple:
     return effect["group"], effect["part"], effect["purpose"], *effect["of"], *effect["against"]
 
 
-def _t_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
+def t_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
     """Mean, and half the width of Student's interval."""
     spread = float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return math.fsum(values) / len(values), t_quantile(confidence, len(values) - 1) * spread

@@ -268,7 +268,8 @@ class Run(Section):
             raise ValueError("stages is empty: name at least one stage")
         total = sum(stage.share for stage in self.stages.values())
         if abs(total - 1) > 1e-9:
-            raise ValueError(f"the shares of stages add up to {total:g}, not 1")
+            what = "stages overlap: their shares" if total > 1 else "the shares of stages"
+            raise ValueError(f"{what} add up to {total:g}, not 1")
         if self.train.steps < len(self.stages):
             raise ValueError(
                 f"train.steps {self.train.steps} is fewer than the {len(self.stages)} stages"

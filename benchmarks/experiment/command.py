@@ -1,0 +1,155 @@
+"""`python -m benchmarks experiment NAME`: trains, evaluates, pools seeds, gives a verdict."""
+
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from benchmarks.experiment.figures import (
+    ROOT,
+    add_line,
+    check_lines,
+    check_same_documents,
+    code_commit,
+    line_of,
+    read_lines,
+)
+from benchmarks.experiment.plan import Planned, plan_runs
+from benchmarks.experiment.schema import FOLDER, Experiment, read_experiment
+from benchmarks.experiment.work import Processes, Stopped, work_off
+from geo_nemo.cli.codes import STOPPED
+from geo_nemo.common.files import make_folder, read_json
+from geo_nemo.common.lock import folder_lock
+from geo_nemo.config.load import quote
+from geo_nemo.store import TokenStore
+
+_file = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command(epilog="Example: python -m benchmarks experiment cooldown --at-once 2")
+@click.argument("name", metavar="NAME")
+@click.option("--at-once", default=1, show_default=True, type=click.IntRange(1, 64),
+              help="Runs that go on at once; the cores are shared out among them.")  # fmt: skip
+@click.option("--work", type=click.Path(file_okay=False, path_type=Path),
+              help="Folder of stores and runs; runs/experiments/NAME.")  # fmt: skip
+@click.option("--results", type=_file, help="Figures; benchmarks/experiments/NAME.jsonl.")
+@click.option("--page", type=_file, help="Receives the section; docs/experiments.md.")
+@click.option("--seeds", type=click.IntRange(2), help="Only the first so many seeds of the file.")
+@click.option("--dry-run", is_flag=True, help="Check, measure a few steps, tell how long, and end.")
+def command(
+    name: str,
+    at_once: int,
+    work: Path | None,
+    results: Path | None,
+    page: Path | None,
+    seeds: int | None,
+    dry_run: bool,
+) -> int:
+    """Run an experiment: NAME of benchmarks/experiments, or a YAML file of your own.
+
+    Stopped at any point, the same command goes on from there.
+    """
+    name, experiment = read_experiment(name)
+    if seeds is not None:
+        experiment = experiment.model_copy(update={"seeds": experiment.seeds[:seeds]})
+    own = FOLDER / f"{name}.yaml"
+    results = results or (own.with_suffix(".jsonl") if own.exists() else Path(f"{name}.jsonl"))
+    page = page or ROOT / "docs" / "experiments.md"
+    work = work or Path("runs") / "experiments" / name
+    processes = Processes(at_once)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, processes.stop)
+    make_folder(work)
+    try:
+        with folder_lock(work):
+            return _run(name, experiment, at_once, work, results, page, processes, dry_run)
+    except Stopped:
+        click.echo("benchmarks: stopped; the same command goes on from there", err=True)
+        sys.exit(STOPPED)
+
+
+def _run(
+    name: str,
+    experiment: Experiment,
+    at_once: int,
+    work: Path,
+    results: Path,
+    page: Path,
+    processes: Processes,
+    dry_run: bool,
+) -> int:
+    from benchmarks.experiment import timing
+
+    store = _store(experiment, work, processes)
+    planned = plan_runs(experiment, store, work)
+    commit, lines = code_commit(), read_lines(results)
+    check_lines(results, lines, planned, commit, TokenStore.open(store).hash)
+    done = {(line["run"], line["seed"]) for line in lines}
+    left = [run for run in planned if (run.name, run.seed) not in done]
+    shared = sum(run.branch.step for run in left if run.branch)
+    click.echo(f"{name}: {len(planned)} runs, {len(planned) - len(left)} finished; "
+               f"{sum(run.steps for run in left):,} steps to train, {shared:,} shared")  # fmt: skip
+    if left:
+        measured = timing.measure(experiment, planned, store, work, processes)
+        whole = timing.words(measured.of(left, at_once))
+        click.echo(f"about {whole}: {measured.step:.2f} s a step, "
+                   f"{timing.words(measured.start)} a start, "
+                   f"{timing.words(measured.evaluation)} an evaluation")  # fmt: skip
+    if dry_run:
+        return 0
+
+    def finished(run: Planned, evaluation: dict, seconds: dict[str, float]) -> None:
+        record = read_json(run.folder / "run.json", "train the run again")
+        facts = {"commit": commit, "seconds": seconds, "parameters": record["parameters"]}
+        add_line(results, line_of(name, experiment, run, evaluation, **facts))
+        click.echo(f"{run.title}: {' + '.join(f'{k} {v:.0f} s' for k, v in seconds.items())}")
+        sys.stdout.flush()
+
+    try:
+        work_off(planned, store, experiment.evaluation, done, processes, at_once, finished)
+    finally:
+        _tell(name, experiment, planned, results, page)
+    return 0
+
+
+def _tell(
+    name: str, experiment: Experiment, planned: list[Planned], results: Path, page: Path
+) -> None:
+    """Write section and plot of what is finished, and print the verdicts."""
+    from benchmarks.experiment.page import draw, put, section
+    from benchmarks.experiment.verdict import Figures, judge
+
+    wanted = {(run.name, run.seed) for run in planned}
+    lines = [line for line in read_lines(results) if (line["run"], line["seed"]) in wanted]
+    if not lines:
+        return
+    check_same_documents(lines)
+    figures = Figures(experiment, lines)
+    found = [judge(claim, figures) for claim in experiment.claims]
+    plot = page.parent / "experiments" / f"{name}.svg"
+    draw(experiment, lines, plot)
+    put(page, name, section(name, experiment, planned, lines, found, f"experiments/{name}.svg"))
+    for each in found:
+        click.echo(f"{each.verdict}: {each.claim.says}")
+    click.echo(str(page))
+
+
+def _store(experiment: Experiment, work: Path, processes: Processes) -> Path:
+    """The experiment's store; a synthetic corpus is made once for equal settings."""
+    if experiment.store is not None:
+        return Path(experiment.store)
+    corpus, folder = experiment.corpus, work / "corpus"
+    record, text = folder / "made.json", corpus.model_dump_json()
+    if record.exists() and record.read_text() != text:
+        shutil.rmtree(folder)
+    store = folder / "prep" / "store"
+    if not record.exists():
+        log = folder / "log"
+        processes.run(["synth", f"output={quote(folder / 'raw')}", *corpus.synth], log)
+        prep = [f"input={quote(folder / 'raw' / 'news.jsonl.gz')}"]
+        prep += [f"output={quote(folder / 'prep')}", *corpus.prep]
+        processes.run(["prep", "run", *prep], log)
+        record.write_text(text)
+    return store

@@ -1,0 +1,117 @@
+"""What was measured: a line of JSON a finished run, kept beside the experiment's file."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.experiment.plan import Planned
+from benchmarks.experiment.schema import Experiment
+from benchmarks.machine import machine_facts
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.files import make_folder, write_whole
+
+ROOT = Path(__file__).parents[2]
+# What decides figures; a commit to documents or results is no other one.
+CODE = ("geo_nemo", "data_prep", "eval", "recipes", "benchmarks/experiment")
+SAME_DOCUMENTS = ("store_hash", "split", "scored", "title_tokens", "body_tokens")
+Line = dict[str, Any]
+
+
+def code_commit() -> str:
+    """The last commit that changed the code, `+` behind it where files differ; empty: no git."""
+    try:
+        commit = _git("log", "-1", "--format=%H", "--", *CODE)
+        return commit + "+" * bool(_git("status", "--porcelain", "--", *CODE))
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True, timeout=30
+    ).stdout.strip()
+
+
+def read_lines(path: Path) -> list[Line]:
+    """The lines of finished runs; none where there is no file. `UserError` for one that is none."""
+    if not path.exists():
+        return []
+    lines = []
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            line = json.loads(text)
+            line["run"], line["seed"], line["key"], line["commit"], line["nats"]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{path}:{number} is no finished run: remove the line") from None
+        lines.append(line)
+    return lines
+
+
+def check_lines(
+    path: Path, lines: Sequence[Line], planned: Sequence[Planned], commit: str, store_hash: str
+) -> None:
+    """Raise `UserError` where finished runs are of another commit, store or other settings."""
+    keys = {(run.name, run.seed): run.key for run in planned}
+    for line in lines:
+        who = f"{path}: run {line['run']}, seed {line['seed']}, is of"
+        mend = f"give --results FILE for new ones, or move {path.name} away"
+        if line["commit"] != commit:
+            raise UserError(
+                f"{who} commit {line['commit'][:12] or 'unknown'}, and this code of "
+                f"{commit[:12] or 'unknown'}: {mend}"
+            )
+        if line["documents"]["store_hash"] != store_hash:
+            raise UserError(f"{who} store {line['documents']['store_hash'][:12]}, and the "
+                            f"experiment's is {store_hash[:12]}: {mend}")  # fmt: skip
+        key = keys.get((line["run"], line["seed"]))
+        if key is not None and key != line["key"]:
+            raise UserError(f"{who} other settings than its name has now: rename it, or {mend}")
+
+
+def line_of(
+    name: str, experiment: Experiment, run: Planned, evaluation: Mapping[str, Any], **facts: Any
+) -> Line:
+    """The line of a finished run. facts: seconds, commit, parameters and the like."""
+    cells = [
+        cell for cell in evaluation["perplexity"]["cells"]
+        if cell["group"] == "all" and cell["run"] == run.name
+    ]  # fmt: skip
+    nats: dict[str, dict[str, float]] = {}
+    for cell in cells:
+        nats.setdefault(cell["arm"], {})[cell["part"]] = cell["nats"]
+    documents = evaluation["documents"]
+    train, data = run.run.train, run.run.data
+    return {
+        "experiment": name,
+        "run": run.name,
+        "seed": run.seed,
+        "settings": [*experiment.settings, *experiment.runs[run.name]],
+        "key": run.key,
+        "steps": train.steps,
+        "tokens": train.steps * train.global_batch_size * data.seq_length,
+        "branched_at": run.branch.step if run.branch else 0,
+        **facts,
+        "machine": machine_facts(),
+        "documents": {key: documents[key] for key in SAME_DOCUMENTS},
+        "nats": nats,
+    }
+
+
+def add_line(path: Path, line: Line) -> None:
+    """Add a line to the file, which is whole or as before."""
+    make_folder(path.parent)
+    before = path.read_bytes() if path.exists() else b""
+    write_whole(path, before + json.dumps(line).encode() + b"\n")
+
+
+def check_same_documents(lines: Sequence[Line]) -> None:
+    """Raise `UserError` where runs were scored on different documents."""
+    for line in lines:
+        for key in SAME_DOCUMENTS:
+            if line["documents"][key] != lines[0]["documents"][key]:
+                raise UserError(
+                    f"runs {line['run']} and {lines[0]['run']} were scored on other documents "
+                    f"({key}): evaluate them anew"
+                )

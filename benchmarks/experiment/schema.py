@@ -1,0 +1,128 @@
+"""What an experiment's file says: question, runs, seeds, evaluation, and claims with thresholds."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, model_validator
+
+from eval.config import Arm, RunName
+from geo_nemo.common.errors import UserError
+from geo_nemo.config.load import validate
+from geo_nemo.config.section import Positive, Section, Seed
+
+FOLDER = Path(__file__).parents[1] / "experiments"
+# A run and what it is told, as in the evaluation.
+Cell = tuple[str, Arm]
+Settings = tuple[str, ...]
+
+
+class Corpus(Section):
+    """A synthetic corpus and its store, by settings of `geo-nemo synth` and `geo-nemo prep run`."""
+
+    synth: Settings = ()
+    prep: Settings = ("tokenizer.vocab_size=1536", "tokenizer.shrink=true")
+
+
+class Evaluation(Section):
+    """arms: what the models are told. part: whose loss the claims are about. settings: more of
+    `geo-nemo eval`. Every run is evaluated under one policy, so that all score the same tokens.
+    """
+
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ("with", "without", "plain")
+    part: Annotated[str, Field(pattern="^(text|title|body)$")] = "body"
+    settings: Settings = ("metadata=full",)
+
+
+class Claim(Section):
+    """What is claimed of one cell against the baseline's, over seeds.
+
+    of, against: a run and what it is told; against is the baseline. at_most: change of perplexity,
+    0.003 is 0.3% more. keeps: instead, the least share of the gain that cell `than` has over the
+    same baseline.
+    """
+
+    says: str
+    of: Cell
+    against: Cell | None = None
+    at_most: float | None = None
+    keeps: Annotated[float, Field(gt=0)] | None = None
+    than: Cell | None = None
+
+    @model_validator(mode="after")
+    def _has_a_threshold(self):
+        if self.against is None:
+            raise ValueError("no baseline: give against: [RUN, ARM]")
+        if (self.at_most is None) == (self.keeps is None):
+            raise ValueError("give at_most, or keeps: one of them is the threshold")
+        if (self.keeps is None) != (self.than is None):
+            raise ValueError("keeps needs than: [RUN, ARM], whose gain it is a share of")
+        return self
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All that it compares."""
+        return tuple(cell for cell in (self.of, self.against, self.than) if cell is not None)
+
+
+class Experiment(Section):
+    """An experiment.
+
+    expected: what was expected before anything ran. store: of the texts; or corpus. settings: of
+    `geo-nemo train`, of all runs; runs: what is each run's own. seeds: of weights and order.
+    baseline: the cell that the table compares with. max_epochs: how often a stage may see its
+    documents.
+    """
+
+    question: str
+    expected: str
+    store: str | None = None
+    corpus: Corpus | None = None
+    settings: Settings = ()
+    runs: Annotated[dict[RunName, Settings], Field(min_length=2)]
+    seeds: tuple[Seed, ...]
+    baseline: Cell
+    evaluation: Evaluation = Evaluation()
+    claims: Annotated[tuple[Claim, ...], Field(min_length=1)]
+    max_epochs: Annotated[float, Field(gt=0)] = 1.0
+    timing_steps: Positive = 12
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if len(set(self.seeds)) < 2:
+            raise ValueError(
+                f"seeds {list(self.seeds)}: an interval over seeds needs two different ones"
+            )
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)} names a seed twice")
+        if (self.store is None) == (self.corpus is None):
+            raise ValueError("give store: FOLDER, or corpus: {synth: [...], prep: [...]}")
+        named = {"baseline": (self.baseline,)}
+        named |= {f"claims.{n}": claim.cells for n, claim in enumerate(self.claims)}
+        for where, cells in named.items():
+            for run, arm in cells:
+                if run not in self.runs:
+                    raise ValueError(f"{where} names run {run}; there is {', '.join(self.runs)}")
+                if arm not in self.evaluation.arms:
+                    raise ValueError(
+                        f"{where} names arm {arm}, which evaluation.arms does not list"
+                    )
+        return self
+
+
+def read_experiment(name: str) -> tuple[str, Experiment]:
+    """An experiment and its name: one of this folder, or a YAML file of the user's."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        there = ", ".join(sorted(p.stem for p in FOLDER.glob("*.yaml"))) or "none yet"
+        raise UserError(f"no experiment {name}: there is {there}; or give a YAML file")
+    try:
+        values: Any = yaml.safe_load(path.read_bytes())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no settings: see benchmarks/experiments for one that does")
+    needed = [k for k, field in Experiment.model_fields.items() if field.is_required()]
+    if missing := [key for key in needed if key not in values]:
+        raise UserError(f"{path} has no {missing[0]}: add it to the file")
+    return path.stem, validate(str(path), Experiment, values)

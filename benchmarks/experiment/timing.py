@@ -1,0 +1,76 @@
+"""How long an experiment takes, from a few steps of a run and an evaluation of some texts."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.experiment.plan import Planned
+from benchmarks.experiment.schema import Experiment
+from benchmarks.experiment.work import Processes
+from geo_nemo.common.files import read_json, write_whole
+from geo_nemo.config.load import quote
+from geo_nemo.store import TokenStore
+
+WARM_UP = 3
+TEXTS = 64
+FILE = "timing.json"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of a step, of a start (and end) of a training, and of an evaluation."""
+
+    step: float
+    start: float
+    evaluation: float
+
+    def of(self, planned: list[Planned], at_once: int) -> float:
+        """Seconds of all these runs, where so many go on at once."""
+        each = self.start + self.evaluation
+        return sum(run.steps * self.step + each for run in planned) / at_once
+
+
+def measure(
+    experiment: Experiment, planned: list[Planned], store: Path, work: Path, processes: Processes
+) -> Timing:
+    """Measured once for a work folder and a plan; later commands read what was measured."""
+    path, first = work / FILE, planned[0]
+    key = f"{first.key} {experiment.timing_steps} {experiment.evaluation}"
+    if path.exists():
+        known = read_json(path, f"remove {path}")
+        if known.get("key") == key:
+            return Timing(**known["timing"])
+    folder = work / "timing" / first.key
+    steps = experiment.timing_steps
+    settings = [text for text in first.settings if not text.startswith("output_dir=")]
+    settings += [f"output_dir={quote(folder / 'run')}", f"train.steps={steps}"]
+    settings += ["train.warmup_steps=1", "logging.every_steps=1", f"checkpoint.every_steps={steps}"]
+    log = folder / "log"
+    whole = processes.run(["train", *settings], log)
+    metrics = (folder / "run" / "metrics.jsonl").read_text().splitlines()
+    seconds = [json.loads(line)["seconds"] for line in metrics]
+    texts = min(TEXTS, TokenStore.open(store).manifest.splits["test"].documents)
+    arguments = ["eval", f"runs.first={quote(folder / 'run')}", f"store={quote(store)}"]
+    arguments += [f"output={quote(folder / 'eval')}", f"num_documents={texts}"]
+    arguments += [f"arms=[{','.join(experiment.evaluation.arms)}]", *experiment.evaluation.settings]
+    short = processes.run(arguments, log)
+    start = max(whole - sum(seconds), 0.0)
+    scored = max(short - start, 0.0) * _documents(experiment, store) / texts
+    timing = Timing(median(seconds[WARM_UP:] or seconds), start, start + scored)
+    write_whole(path, json.dumps({"key": key, "timing": asdict(timing)}).encode())
+    return timing
+
+
+def _documents(experiment: Experiment, store: Path) -> int:
+    """How many the evaluation scores."""
+    given = [t for t in experiment.evaluation.settings if t.startswith("num_documents=")]
+    there = TokenStore.open(store).manifest.splits["test"].documents
+    return min(int(given[-1].partition("=")[2]), there) if given else there
+
+
+def words(seconds: float) -> str:
+    """A duration as it is told: 40 s, 12 min, 3.4 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

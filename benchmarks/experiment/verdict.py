@@ -1,0 +1,80 @@
+"""Verdicts on claims, from figures paired by seed.
+
+The unit is a seed: one value a seed, Student's interval over seeds. A claim holds where the whole
+interval is within the threshold, fails where none of it is, and is else undecided at this size.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from benchmarks.experiment.schema import Cell, Claim, Experiment
+from eval.pooled import t_interval
+
+CONFIDENCE = 0.95
+Verdict = Literal["holds", "fails", "undecided at this size"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A claim's values by seed, in nats a token, with mean and interval. limit: that the claim
+    allows. At most `limit` is claimed of all of them.
+    """
+
+    claim: Claim
+    values: dict[int, float]
+    mean: float
+    low: float
+    high: float
+    limit: float
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.high <= self.limit:
+            return "holds"
+        return "fails" if self.low > self.limit else "undecided at this size"
+
+
+class Figures:
+    """Nats a token of every cell by seed, from lines of finished runs."""
+
+    def __init__(self, experiment: Experiment, lines: Iterable[dict[str, Any]]):
+        part = experiment.evaluation.part
+        self._nats = {
+            (line["run"], arm, line["seed"]): parts[part]
+            for line in lines
+            for arm, parts in line["nats"].items()
+            if part in parts
+        }
+        self.seeds = experiment.seeds
+
+    def of(self, cell: Cell) -> dict[int, float]:
+        """By seed, of those that are finished."""
+        run, arm = cell
+        return {s: self._nats[run, arm, s] for s in self.seeds if (run, arm, s) in self._nats}
+
+    def change(self, of: Cell, against: Cell) -> dict[int, float]:
+        """Nats of one cell less those of another, by seed that both have."""
+        one, other = self.of(of), self.of(against)
+        return {seed: one[seed] - other[seed] for seed in one if seed in other}
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and Student's interval; a single value has none, and so all of the line."""
+    if len(values) < 2:
+        return (values[0] if values else math.nan), -math.inf, math.inf
+    mean, half = t_interval(values, CONFIDENCE)
+    return mean, mean - half, mean + half
+
+
+def judge(claim: Claim, figures: Figures) -> Found:
+    """A claim's verdict. Of `keeps`, the value is what is lost of the share of the gain to keep."""
+    values = figures.change(claim.of, claim.against)
+    limit = 0.0
+    if claim.keeps is None:
+        limit = math.log1p(claim.at_most)
+    else:
+        gains = figures.change(claim.than, claim.against)
+        values = {s: values[s] - claim.keeps * gains[s] for s in values if s in gains}
+    return Found(claim, values, *interval(list(values.values())), limit)

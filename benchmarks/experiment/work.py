@@ -1,0 +1,197 @@
+"""Carries out a plan: trains, branches, evaluates; several runs at once; resumes after a kill.
+
+What is done is read from disk: a run whose last checkpoint is there is not trained again, and a run
+that has its line is passed over.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.experiment.branch import branch
+from benchmarks.experiment.plan import Planned
+from benchmarks.experiment.schema import Evaluation
+from geo_nemo.common.errors import RunError
+from geo_nemo.common.files import make_folder, read_json
+from geo_nemo.config.load import quote
+from geo_nemo.train.checkpoint.files import checkpoints, shape_problem, step_of
+
+TIMES = "seconds.json"
+
+
+class Stopped(Exception):
+    """A stop signal came; the same command goes on."""
+
+
+class Processes:
+    """Commands of `geo-nemo`, each with its share of the cores; a signal ends all of them."""
+
+    def __init__(self, at_once: int):
+        self.stopped = threading.Event()
+        self._running: set[subprocess.Popen] = set()
+        self._lock = threading.Lock()
+        threads = str(max(1, len(os.sched_getaffinity(0)) // at_once))
+        self._environment = {"OMP_NUM_THREADS": threads, **os.environ}
+
+    def run(self, arguments: Sequence[str], log: Path) -> float:
+        """Run one to its end, in seconds. RunError with its last line where it fails."""
+        make_folder(log.parent)
+        begin = time.monotonic()
+        with log.open("ab") as file:
+            with self._lock:
+                if self.stopped.is_set():
+                    raise Stopped
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "geo_nemo", *arguments], stdin=subprocess.DEVNULL,
+                    stdout=file, stderr=file, env=self._environment,
+                )  # fmt: skip
+                self._running.add(process)
+            code = process.wait()
+            with self._lock:
+                self._running.discard(process)
+        if self.stopped.is_set():
+            raise Stopped
+        if code:
+            raise RunError(f"geo-nemo {arguments[0]} ended with {code}: {last_line(log)}")
+        return time.monotonic() - begin
+
+    def stop(self, number: int = signal.SIGTERM, frame: object = None) -> None:
+        """Hand a signal on; nothing is started after it."""
+        self.stopped.set()
+        for process in list(self._running):
+            process.send_signal(number)
+
+
+def last_line(log: Path) -> str:
+    """Of a command's output, without the name in front."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].removeprefix("geo-nemo: ") if lines else f"see {log}"
+
+
+def is_trained(run: Planned) -> bool:
+    """Whether the checkpoint of its last step is there, by names and sizes."""
+    found = checkpoints(run.folder / "checkpoints")
+    if not found or step_of(found[-1]) != run.run.train.steps:
+        return False
+    return not shape_problem(found[-1])
+
+
+def work_off(
+    planned: Sequence[Planned],
+    store: Path,
+    evaluation: Evaluation,
+    done: set[tuple[str, int]],
+    processes: Processes,
+    at_once: int,
+    finished: Callable[[Planned, dict, dict[str, float]], None],
+) -> None:
+    """Carry out all runs that are not `done`, `at_once` at a time, in the order of the plan.
+
+    finished: receives a run, its `eval.json` and the seconds that training and evaluation took.
+    A run that fails lets the others go on; RunError at the end names all that failed.
+    """
+    ready = [threading.Event() for _ in planned]
+    failed: dict[int, str] = {}
+    lock = threading.Lock()
+    # Of what is done, only the sources of others need to be there.
+    wanted = _needed(planned, done)
+
+    def one(number: int) -> None:
+        run = planned[number]
+        try:
+            if number in wanted:
+                _train(planned, number, ready, failed, processes)
+            ready[number].set()
+            if (run.name, run.seed) not in done:
+                result = _evaluate(run, store, evaluation, processes)
+                with lock:
+                    finished(run, result, _seconds(run))
+        except RunError as error:
+            failed[number] = f"{run.title}: {error}"
+        finally:
+            ready[number].set()
+
+    with ThreadPoolExecutor(at_once) as pool:
+        for future in [pool.submit(one, number) for number in range(len(planned))]:
+            try:
+                future.result()
+            except Stopped:
+                continue
+            except BaseException:
+                processes.stop()
+                raise
+    if processes.stopped.is_set():
+        raise Stopped
+    if failed:
+        raise RunError(f"{len(failed)} of {len(planned)} runs failed: {'; '.join(failed.values())}")
+
+
+def _needed(planned: Sequence[Planned], done: set[tuple[str, int]]) -> set[int]:
+    """Numbers of the runs that must be trained: those not done, and what they branch off."""
+    found: set[int] = set()
+    for number, run in enumerate(planned):
+        if (run.name, run.seed) in done:
+            continue
+        while number not in found:
+            found.add(number)
+            source = planned[number].branch
+            if source is None or is_trained(planned[number]):
+                break
+            number = source.source
+    return found
+
+
+def _train(
+    planned: Sequence[Planned],
+    number: int,
+    ready: Sequence[threading.Event],
+    failed: dict[int, str],
+    processes: Processes,
+) -> None:
+    run = planned[number]
+    if is_trained(run):
+        return
+    if run.branch is not None and not checkpoints(run.folder / "checkpoints"):
+        source = run.branch.source
+        ready[source].wait()
+        if processes.stopped.is_set():
+            raise Stopped
+        if source in failed:
+            raise RunError(f"it branches off {planned[source].title}, which failed")
+        branch(planned[source], run, run.branch.step)
+    every = run.saved_every
+    seconds = processes.run(
+        ["train", *run.settings, f"checkpoint.every_steps={every}",
+         f"checkpoint.keep_last={run.run.train.steps // every + 1}"],
+        run.folder / "train.log",
+    )  # fmt: skip
+    _add_seconds(run, "train", seconds)
+
+
+def _evaluate(run: Planned, store: Path, evaluation: Evaluation, processes: Processes) -> dict:
+    output = run.folder / "eval"
+    arguments = ["eval", f"runs.{run.name}={quote(run.folder)}", f"store={quote(store)}"]
+    arguments += [f"output={quote(output)}", f"arms=[{','.join(evaluation.arms)}]"]
+    seconds = processes.run([*arguments, *evaluation.settings], run.folder / "eval.log")
+    _add_seconds(run, "eval", seconds)
+    return read_json(output / "eval.json", "evaluate the run again")
+
+
+def _seconds(run: Planned) -> dict[str, float]:
+    path = run.folder / TIMES
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _add_seconds(run: Planned, what: str, seconds: float) -> None:
+    """Parts of a run that was stopped between count together."""
+    times = _seconds(run)
+    times[what] = round(times.get(what, 0.0) + seconds, 1)
+    (run.folder / TIMES).write_text(json.dumps(times))

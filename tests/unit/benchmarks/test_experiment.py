@@ -1,0 +1,295 @@
+"""Experiments: what is refused before anything trains, branches, verdicts, the page, the whole."""
+
+import json
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+
+from benchmarks.experiment.branch import branch
+from benchmarks.experiment.command import command
+from benchmarks.experiment.figures import check_lines, check_same_documents, read_lines
+from benchmarks.experiment.page import put
+from benchmarks.experiment.plan import Branch, plan_runs
+from benchmarks.experiment.schema import FOLDER, Claim, Experiment, read_experiment
+from benchmarks.experiment.verdict import Figures, judge
+from geo_nemo.common.errors import RunError, UserError
+from geo_nemo.common.files import read_json
+from tests.support.runs import trainer
+
+ROOT = Path(__file__).parents[3]
+SETTINGS = [
+    "experiment=demo", "device=cpu", "deterministic=true", "model.num_layers=1",
+    "model.hidden_size=32", "model.ffn_hidden_size=48", "data.seq_length=128", "train.steps=6",
+    "train.global_batch_size=4", "train.micro_batch_size=4", "train.warmup_steps=1",
+    "stages.condition.share=0.5", "stages.cooldown.share=0.5", "logging.every_steps=1",
+]  # fmt: skip
+RUNS = {
+    "ordinary": ["metadata@stages.condition.metadata=none"],
+    "told": [],
+    "mixed": ["metadata@stages.cooldown.metadata=mixed"],
+}
+CLAIM = {"says": "as good", "of": ["told", "without"], "against": ["ordinary", "without"],
+         "at_most": 0.5}  # fmt: skip
+
+
+def content(store="/s", **changes):
+    values = {
+        "question": "Is it?", "expected": "It is.", "store": str(store), "settings": SETTINGS,
+        "runs": RUNS, "seeds": [1, 2], "baseline": ["ordinary", "without"], "claims": [CLAIM],
+        "evaluation": {"arms": ["with", "without"],
+                       "settings": ["metadata=full", "num_documents=20", "bootstrap_samples=100"]},
+    }  # fmt: skip
+    return {key: value for key, value in (values | changes).items() if value is not None}
+
+
+def file_of(folder, **changes):
+    path = folder / "own.yaml"
+    path.write_text(yaml.safe_dump(content(**changes), sort_keys=False))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"claims": [{k: v for k, v in CLAIM.items() if k != "against"}]},
+         r"own.yaml: claims.0: no baseline: give against: \[RUN, ARM\]"),
+        ({"claims": [CLAIM | {"against": ["none", "without"]}]},
+         r"claims.0 names run none; there is ordinary, told, mixed"),
+        ({"claims": [CLAIM | {"of": ["told", "plain"]}]},
+         r"claims.0 names arm plain, which evaluation.arms does not list"),
+        ({"claims": [CLAIM | {"keeps": 0.9}]}, r"give at_most, or keeps"),
+        ({"seeds": [3]}, r"seeds \[3\]: an interval over seeds needs two different ones"),
+        ({"seeds": [3, 3]}, r"seeds \[3, 3\]: an interval over seeds needs two"),
+        ({"seeds": [3, 4, 3]}, r"seeds \[3, 4, 3\] names a seed twice"),
+        ({"corpus": {}}, r"give store: FOLDER, or corpus:"),
+        ({"question": None}, r"own.yaml has no question: add it to the file"),
+        ({"runz": 1}, r"unknown key runz; did you mean runs\?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_file_is_one_line(tmp_path, changes, words):
+    with pytest.raises(UserError, match=words) as error:
+        read_experiment(str(file_of(tmp_path, **changes)))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"settings": [*SETTINGS, "stages.cooldown.share=0.7"]},
+         r"run ordinary: .*stages overlap: their shares add up to 1.2, not 1"),
+        ({"settings": [*SETTINGS, "train.steps=4000"]},
+         r"run ordinary, stage condition: the store is too small, it has \d+ documents for the "
+         r"stage and would show each [\d.]+ times: give fewer train.steps"),
+        ({"runs": RUNS | {"bad": ["metadata@stages.cooldown.metadata=mixd"]}},
+         r"run bad: .*did you mean mixed\?"),
+        ({"store": "/nowhere"}, r"/nowhere"),
+    ],
+)  # fmt: skip
+def test_what_a_run_cannot_be_is_one_line_before_anything_trains(
+    tmp_path, tiny_store, changes, words
+):
+    path = file_of(tmp_path, **{"store": tiny_store} | changes)
+    work = tmp_path / "work"
+    found = CliRunner().invoke(command, [str(path), "--work", str(work)])
+    assert isinstance(found.exception, UserError)
+    with pytest.raises(UserError, match=words):
+        raise found.exception
+    assert "\n" not in str(found.exception)
+    assert [p.name for p in work.iterdir() if p.suffix != ".lock"] in ([], [".lock"])
+
+
+def test_an_experiment_there_is_not_and_a_file_that_is_none(tmp_path):
+    with pytest.raises(UserError, match=r"no experiment nothing: there is .*; or give a YAML file"):
+        read_experiment("nothing")
+    for text, words in (("a: [", "is not YAML"), ("- 1", "holds no settings")):
+        (tmp_path / "x.yaml").write_text(text)
+        with pytest.raises(UserError, match=words):
+            read_experiment(str(tmp_path / "x.yaml"))
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_experiments_of_the_project_are_valid(path):
+    name, experiment = read_experiment(path.stem)
+    assert name == path.stem
+    assert experiment.claims
+
+
+def planned_of(store, work, **changes):
+    return plan_runs(Experiment.model_validate(content(store, **changes)), Path(store), work)
+
+
+def test_runs_whose_first_stages_are_the_same_share_them(tiny_store, tmp_path):
+    planned = planned_of(tiny_store, tmp_path)
+    assert [(run.name, run.seed) for run in planned] == [
+        (name, seed) for seed in (1, 2) for name in RUNS
+    ]
+    # Of each seed the mixed one begins as the told one does; the ordinary one does not.
+    assert [run.branch for run in planned] == [
+        None, None, Branch(1, 3), None, None, Branch(4, 3)
+    ]  # fmt: skip
+    assert planned[1].saves == {3} and planned[1].saved_every == 3
+    assert [run.steps for run in planned[:3]] == [6, 6, 3]
+    assert len({run.key for run in planned}) == 6
+
+
+def test_other_shares_another_rate_or_model_are_not_the_same_beginning(tiny_store, tmp_path):
+    other = ["stages.condition.share=0.75", "stages.cooldown.share=0.25"]
+    runs = {"a": [], "b": other, "c": ["train.lr=1e-3"], "d": ["model.num_layers=2"]}
+    claims = [CLAIM | {"of": ["b", "without"], "against": ["a", "without"]}]
+    planned = planned_of(tiny_store, tmp_path, runs=runs, baseline=["a", "without"], claims=claims)
+    assert [run.branch for run in planned] == [None] * 8
+
+
+def fit(run):
+    torch.use_deterministic_algorithms(True)
+    try:
+        made = trainer(run)
+        assert made.fit()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    return made
+
+
+def saving(run, every=3):
+    checkpoint = run.checkpoint.model_copy(update={"every_steps": every, "keep_last": 9})
+    return run.model_copy(update={"checkpoint": checkpoint})
+
+
+def test_a_run_that_branched_off_is_the_run_itself_bit_for_bit(
+    tiny_store, tmp_path, single_process
+):
+    _, told, mixed = planned_of(tiny_store, tmp_path / "shared")[:3]
+    alone = planned_of(tiny_store, tmp_path / "alone")[2]
+    assert alone.key == mixed.key
+    fit(saving(told.run))
+    kept = {p.name: p.read_bytes() for p in (told.folder / "checkpoints/step_00000003").iterdir()}
+    branch(told, mixed, 3)
+    one, other = fit(saving(mixed.run)), fit(saving(alone.run))
+    pairs = zip(one.engine.module.parameters(), other.engine.module.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    ledgers = [(run.folder / "ledger.json").read_bytes() for run in (mixed, alone)]
+    assert ledgers[0] == ledgers[1]
+    # The other's checkpoint, whose files are linked, is as it was.
+    left = {p.name: p.read_bytes() for p in (told.folder / "checkpoints/step_00000003").iterdir()}
+    assert left == kept
+    with pytest.raises(RunError, match="mixed, seed 1 differs from told, seed 1 before step 6"):
+        branch(told, mixed, 6)
+    damaged = told.folder / "checkpoints/step_00000003/.metadata"
+    damaged.write_bytes(b"x" * damaged.stat().st_size)
+    fresh = planned_of(tiny_store, tmp_path / "fresh")[2]
+    with pytest.raises(RunError, match=r"mixed, seed 1 branches off, is not whole: \.metadata"):
+        branch(told, fresh, 3)
+
+
+def line(run, seed, nats, **changes):
+    documents = {"store_hash": "s", "split": "test", "scored": 9, "title_tokens": 1,
+                 "body_tokens": 2}  # fmt: skip
+    parts = {arm: {"body": value, "text": value} for arm, value in nats.items()}
+    return {"run": run, "seed": seed, "key": "k", "commit": "c", "documents": documents,
+            "nats": parts} | changes  # fmt: skip
+
+
+def found_of(claim, told, ordinary=(1.0, 1.1, 1.2), mixed=()):
+    lines = [line("ordinary", s, {"without": v}) for s, v in enumerate(ordinary)]
+    lines += [line("told", s, {"with": v, "without": v}) for s, v in enumerate(told)]
+    lines += [line("mixed", s, {"with": v}) for s, v in enumerate(mixed)]
+    experiment = Experiment.model_validate(content(seeds=[0, 1, 2]))
+    return judge(Claim.model_validate(CLAIM | claim), Figures(experiment, lines))
+
+
+def test_verdicts_are_of_differences_by_seed():
+    found = found_of({"at_most": 0.02}, (1.01, 1.11, 1.21))
+    assert found.mean == pytest.approx(0.01) and found.high == pytest.approx(0.01)
+    assert found.verdict == "holds"
+    assert found_of({"at_most": 0.003}, (1.01, 1.11, 1.21)).verdict == "fails"
+    # Student's quantile of two degrees of freedom is 4.3027; the standard error 0.01 / sqrt(3).
+    spread = found_of({"at_most": 0.02}, (1.00, 1.11, 1.22))
+    assert spread.high - spread.mean == pytest.approx(4.302653 * 0.01 / math.sqrt(3), rel=1e-5)
+    assert spread.verdict == "undecided at this size"
+    # A seed that only one of the two has is none; one seed alone decides nothing.
+    assert found_of({"at_most": 0.9}, (1.01,)).verdict == "undecided at this size"
+    assert list(found_of({"at_most": 0.9}, (1.01, 1.2)).values) == [0, 1]
+
+
+def test_a_share_of_the_gain_is_kept_or_not():
+    keeps = {"at_most": None, "keeps": 0.9, "than": ["mixed", "with"], "of": ["told", "with"]}
+    gains = {"mixed": (0.9, 1.0, 1.1)}  # a tenth of a nat better than the ordinary one
+    assert found_of(keeps, (0.905, 1.005, 1.105), **gains).verdict == "holds"
+    lost = found_of(keeps, (0.92, 1.02, 1.12), **gains)
+    assert lost.mean == pytest.approx(0.01) and lost.verdict == "fails"
+
+
+def test_runs_of_other_commits_stores_settings_or_documents_are_refused(tiny_store, tmp_path):
+    planned = planned_of(tiny_store, tmp_path)[:1]
+    good = line("ordinary", 1, {}, key=planned[0].key)
+    check_lines(Path("x.jsonl"), [good], planned, "c", "s")
+    for bad, words in (
+        (good | {"commit": "d" * 40}, "is of commit dddddddddddd, and this code of c: give --resu"),
+        (good | {"documents": good["documents"] | {"store_hash": "t"}}, "is of store t, and the"),
+        (good | {"key": "other"}, "is of other settings than its name has now"),
+    ):
+        with pytest.raises(UserError, match=f"x.jsonl: run ordinary, seed 1, {words}") as error:
+            check_lines(Path("x.jsonl"), [bad], planned, "c", "s")
+        assert "\n" not in str(error.value)
+    other = good | {"documents": good["documents"] | {"scored": 8}}
+    with pytest.raises(UserError, match="were scored on other documents"):
+        check_same_documents([good, other])
+    (tmp_path / "x.jsonl").write_text(json.dumps(good) + "\n{\n")
+    with pytest.raises(UserError, match=r"x.jsonl:2 is no finished run"):
+        read_lines(tmp_path / "x.jsonl")
+
+
+def test_a_section_takes_the_place_of_the_one_before(tmp_path):
+    page = tmp_path / "docs" / "experiments.md"
+    put(page, "a", "first\n")
+    put(page, "b", "second\n")
+    put(page, "a", "third \\1\n")
+    text = page.read_text()
+    assert text.startswith("# Experiments")
+    assert "first" not in text
+    assert text.index("third \\1") < text.index("second")
+
+
+@pytest.mark.slow
+def test_killed_and_started_again_it_ends_with_a_verdict(tiny_store, tmp_path):
+    """The whole way, by the command: trains, branches, evaluates, writes; a kill loses no line."""
+    path = file_of(tmp_path, store=tiny_store)
+    arguments = [sys.executable, "-m", "benchmarks", "experiment", str(path), "--work",
+                 str(tmp_path / "work"), "--results", str(tmp_path / "own.jsonl"), "--page",
+                 str(tmp_path / "page.md"), "--at-once", "2"]  # fmt: skip
+    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    results = tmp_path / "own.jsonl"
+    end = time.monotonic() + 300
+    while not results.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.2)
+    process.kill()
+    told = process.communicate()[0]
+    assert "own: 6 runs, 0 finished; 30 steps to train, 6 shared\nabout " in told
+    before = results.read_text()
+    assert 1 <= before.count("\n") < 6
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "about " in done.stdout and " finished; " in done.stdout
+    assert results.read_text().startswith(before)
+    lines = read_lines(results)
+    assert sorted((x["run"], x["seed"]) for x in lines) == sorted(
+        (name, seed) for name in RUNS for seed in (1, 2)
+    )
+    for each in lines:
+        own = read_json(tmp_path / f"work/{each['run']}/seed-{each['seed']}/eval/eval.json", "")
+        (cell,) = [c for c in own["perplexity"]["cells"] if c["group"] == "all"
+                   and c["part"] == "body" and c["arm"] == "with"]  # fmt: skip
+        assert each["nats"]["with"]["body"] == cell["nats"]
+        assert each["branched_at"] == (3 if each["run"] == "mixed" else 0)
+        assert each["machine"]["torch"] and each["seconds"]["eval"] > 0
+    page = (tmp_path / "page.md").read_text()
+    assert "**Is it?**" in page and "Expected: It is." in page
+    assert "| as good (`told` without against `ordinary` without) |" in page
+    assert (tmp_path / "experiments" / "own.svg").read_text().startswith("<?xml")
