@@ -9,6 +9,7 @@
 #   make test-nemo                 those of NeMo 2, NeMo-Run and Megatron-Bridge, in .venv-nemo
 #   make test-loggers              W&B, MLflow, TensorBoard, Prometheus: newest and oldest, for real
 #   make test-lm-eval              the evaluation beside lm-evaluation-harness, and adapters of PEFT
+#   make test-tune                 instruction tuning with the real TRL and PEFT
 #   make test-megatron             make test with MEGATRON=0.19.2; 0.17 and later need Python 3.12
 #   make test-mutants              faults planted in the code that decides what is trained: hours
 #   make test-kills                100 SIGKILLs over one run, 15 minutes; KILLS=10 is a taste of it
@@ -34,7 +35,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-image test-nemo test-gpu lint clean
+.PHONY: help setup demo test test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-image test-nemo test-gpu lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -110,6 +111,16 @@ test-lm-eval: setup
 	  --constraint constraints.txt lm-eval peft
 	@PYTHONPATH="$(CURDIR)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/lm-eval/bin/python -m pytest \
 	  tests/lm_eval tests/unit/eval/test_scorers.py -rs
+
+# Newest that constraints.txt has, behind what is installed already.
+test-tune: setup
+	@test -x .venv/tune/bin/python || "$(PYTHON)" -m venv .venv/tune
+	@ls -d "$(CURDIR)"/.venv/lib/python*/site-packages > \
+	  "$$(echo .venv/tune/lib/python*/site-packages)/after.pth"
+	@.venv/tune/bin/python -m pip --disable-pip-version-check --quiet install \
+	  --constraint constraints.txt trl peft accelerate datasets
+	@PYTHONPATH="$(CURDIR)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/tune/bin/python -m pytest \
+	  tests/tune -rs
 
 test-image: setup
 	@GEO_NEMO_IMAGE=1 TORCH_INDEX="$(TORCH_INDEX)" OMP_NUM_THREADS=1 .venv/bin/python -m pytest \

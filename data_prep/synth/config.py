@@ -12,7 +12,8 @@ FORMAT = 1  # of the generated text; raise it when equal settings no longer give
 class Synth(Section):
     """A synthetic geo-news corpus with known truth.
 
-    output: folder that receives news.jsonl.gz, floors.jsonl.gz, questions.jsonl and synth.json.
+    output: folder that receives news.jsonl.gz, floors.jsonl.gz, questions.jsonl, instructions.jsonl
+        and instructions_test.jsonl, and synth.json.
     documents: how many; document i is the same whatever their number.
     signal: probability that a mention of a country's fact uses the country's own value; else the
         value is uniform over all values of the fact, the country's own among them.

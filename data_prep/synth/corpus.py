@@ -1,7 +1,7 @@
-"""Writes a synthetic corpus: documents, their floors, questions, and `synth.json` last.
+"""Writes a synthetic corpus: documents, floors, questions, instructions, and `synth.json` last.
 
 1. Shards of documents with their floors, to `.partial` files, by one or more processes.
-2. Questions.
+2. Questions and instructions.
 3. The old `synth.json` goes, the new files take their names, the new `synth.json` comes.
 So a folder whose `synth.json` is there is whole.
 """
@@ -23,6 +23,7 @@ import orjson
 
 from data_prep.synth.config import FORMAT, Synth
 from data_prep.synth.generate import Document, Generator
+from data_prep.synth.instructions import TEST, TRAIN, instructions
 from data_prep.synth.likelihood import FLOOR_NAMES, Floors, Likelihood
 from data_prep.synth.questions import questions
 from data_prep.synth.world import World, default_world
@@ -31,6 +32,7 @@ from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import UserError
 
 SUMMARY, QUESTIONS_FILE = "synth.json", "questions.jsonl"
+INSTRUCTION_FILES = {TRAIN: "instructions.jsonl", TEST: "instructions_test.jsonl"}
 # What floors.jsonl.gz says of a document, beside its id and url.
 SIDECAR = (
     "title_with", "body_with", "title_without", "body_without", "body_country", "body_continent"
@@ -106,13 +108,17 @@ def write_corpus(config: Synth, progress: Progress = no_progress) -> dict[str, A
     folder = Path(config.output)
     make_folder(folder)
     pairs = shard_paths(config)
-    paths = [path for pair in pairs for path in pair] + [folder / QUESTIONS_FILE]
+    others = [folder / name for name in (QUESTIONS_FILE, *INSTRUCTION_FILES.values())]
+    paths = [path for pair in pairs for path in pair] + others
     try:
         counts = _write_shards(config, progress)
-        with partial_file(folder / QUESTIONS_FILE) as out:
-            world = default_world()
-            for question in questions(world, config.seed, config.questions_per_country):
-                out.write(orjson.dumps(question) + b"\n")
+        world = default_world()
+        found = {QUESTIONS_FILE: questions(world, config.seed, config.questions_per_country)}
+        for split, name in INSTRUCTION_FILES.items():
+            found[name] = instructions(world, config.seed, split)
+        for name, records in found.items():
+            with partial_file(folder / name) as out:
+                out.writelines(orjson.dumps(each) + b"\n" for each in records)
         with writing(folder / SUMMARY):
             (folder / SUMMARY).unlink(missing_ok=True)
         for path in paths:

@@ -17,7 +17,7 @@ from data_prep.synth.world import World
 
 FIRST_DAY = datetime.date(2015, 1, 1).toordinal()
 NUM_DAYS = datetime.date(2025, 1, 1).toordinal() - FIRST_DAY
-DOCUMENTS, QUESTIONS = 0, 1  # streams of one seed
+DOCUMENTS, QUESTIONS, INSTRUCTIONS = range(3)  # streams of one seed
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "launch": "submit a training to SLURM; it is requeued until it is finished",
     "eval": "perplexity with, without and with wrong metadata; country questions",
     "export": "a trained model as a Hugging Face folder",
+    "tune": "tune an export on instructions, with metadata in the turn",
     "report": "one HTML page: corpus, batches, losses, matrix, questions",
     "demo": "the whole way on a synthetic corpus or on your file",
     "recipes": "list the recipes, show one as a whole config, compare two",

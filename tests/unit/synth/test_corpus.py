@@ -125,7 +125,8 @@ def test_shards_of_an_older_or_killed_run_go_and_other_files_stay(tmp_path):
     write_corpus(config(tmp_path, shards=2))
     write_corpus(config(tmp_path))
     assert names(tmp_path) == [
-        "floors.jsonl.gz", "news.jsonl.gz", "notes.txt", "questions.jsonl", "synth.json"
+        "floors.jsonl.gz", "instructions.jsonl", "instructions_test.jsonl", "news.jsonl.gz",
+        "notes.txt", "questions.jsonl", "synth.json",
     ]  # fmt: skip
 
 

@@ -1,0 +1,220 @@
+"""A model's folder as transformers loads it, checked first: mistakes are one line, before weights.
+
+Any folder of the format serves, also an adapter of PEFT with its base. Nothing is fetched, and no
+code of a folder runs.
+"""
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geo_nemo.common.files import read_json
+from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.export.chat import chat_template, countries_of, policy_of_folder
+from geo_nemo.model.safetensors import folder_entries, identity
+from geo_nemo.train.origin import EXPORTED
+
+ADAPTER, TUNED = "adapter_config.json", "tune.json"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What is known of a model before its weights are read.
+
+    folder: as it was given. base: where the weights are; another folder for an adapter.
+    policy: what training told it; None where no run of ours made it. countries: those it was told.
+    is_tuned: whether `geo-nemo tune` made it.
+    """
+
+    folder: Path
+    base: Path
+    config: dict[str, Any]
+    policy: MetadataPolicy | None
+    countries: tuple[str, ...]
+    is_tuned: bool
+
+    @property
+    def max_length(self) -> int | None:
+        """Tokens that the model was made for, where its config tells."""
+        return self.config.get("max_position_embeddings")
+
+    @property
+    def dtype(self) -> str:
+        """Of its weights, as `float32`."""
+        return str(self.config.get("dtype") or self.config.get("torch_dtype") or "float32")
+
+
+def open_folder(given: str, base: str | None = None) -> Folder:
+    """Look at a folder. base: of an adapter, in the place of the folder that it names."""
+    folder = Path(given)
+    if not folder.is_dir():
+        raise UserError(f"no folder {given}: give one that geo-nemo export or tune wrote")
+    weights = _base_of(folder, base) if (folder / ADAPTER).is_file() else folder
+    if not (weights / "config.json").is_file():
+        raise UserError(
+            f"{weights} has no config.json: give a folder that geo-nemo export or tune wrote"
+        )
+    config = read_json(weights / "config.json", "give a model in Hugging Face's format")
+    _check_architecture(weights, config)
+    _check_weights(weights)
+    entries = folder_entries(weights)
+    _check_base(folder, weights, entries)
+    policy, countries = _told(folder, weights)
+    return Folder(folder, weights, config, policy, countries, (folder / TUNED).is_file())
+
+
+def identity_of(folder: Path) -> str:
+    """Sixteen hex digits of a folder's weights."""
+    return identity(folder_entries(folder))
+
+
+def load_tokenizer(folder: Folder) -> Any:
+    """The tokenizer that transformers finds, with a chat template that takes metadata.
+
+    Raises `UserError` where it has more tokens than the model.
+    """
+    offline()
+    from transformers import AutoTokenizer
+
+    place = folder.folder if _has_tokenizer(folder.folder) else folder.base
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            place, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # transformers raises errors of every class for a folder's faults
+        raise UserError(f"the tokenizer of {place} does not load: {line_of(error)}") from None
+    rows = folder.config.get("vocab_size")
+    if rows is not None and len(tokenizer) > rows:
+        raise UserError(
+            f"the tokenizer of {place} has {len(tokenizer):,} tokens and the model {rows:,}: it is "
+            "another model's; give the folder its own"
+        )
+    if tokenizer.chat_template is None and folder.policy is not None:
+        tokenizer.chat_template = chat_template(
+            folder.policy, folder.countries, tokenizer.all_special_tokens
+        )
+    return tokenizer
+
+
+def load_model(folder: Folder, dtype: str, device: Any, merge: bool = True) -> Any:
+    """The model in eval mode. dtype: of torch by name, as `float32`. merge: of an adapter."""
+    offline()
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder.base,
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    except Exception as error:  # as above
+        raise UserError(f"{folder.base} does not load: {line_of(error)}") from None
+    if folder.base != folder.folder:
+        model = _adapted(model, folder, merge)
+    return model.to(device).eval()
+
+
+def offline() -> None:
+    """Keep the libraries from asking the hub for what a folder lacks, and from bars of theirs."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    warnings.filterwarnings("ignore", module=r"(transformers|trl|peft|accelerate)(\..*)?$")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
+def line_of(error: Exception) -> str:
+    """An error of a library in one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _adapted(model: Any, folder: Folder, merge: bool) -> Any:
+    try:
+        from peft import PeftModel
+    except ImportError:
+        raise UserError(
+            f"{folder.folder} is an adapter of PEFT, which is not here: pip install "
+            "'geo-nemo[tune]'"
+        ) from None
+    try:
+        adapted = PeftModel.from_pretrained(model, folder.folder, local_files_only=True)
+        return adapted.merge_and_unload() if merge else adapted
+    except Exception as error:  # as above
+        raise UserError(
+            f"the adapter {folder.folder} does not go with {folder.base}: {line_of(error)}"
+        ) from None
+
+
+def _base_of(folder: Path, base: str | None) -> Path:
+    record = read_json(folder / ADAPTER, "give a whole adapter")
+    named = base or record.get("base_model_name_or_path")
+    for place in (Path(named), folder / named) if named else ():
+        if (place / "config.json").is_file():
+            return place
+    raise UserError(
+        f"{folder} is an adapter of {named or 'no named model'}, which is no model's folder here: "
+        "give it as --base FOLDER"
+    )
+
+
+def _check_architecture(folder: Path, config: dict[str, Any]) -> None:
+    offline()
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    kind = config.get("model_type")
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise UserError(
+            f"{folder}/config.json: model_type is {kind!r}, which transformers does not know as a "
+            "language model: give another folder, or a newer transformers"
+        )
+
+
+def _check_weights(folder: Path) -> None:
+    """Raise `UserError` where files of weights are missing, or are pickled."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        placed = set(read_json(index, "fetch the model anew").get("weight_map", {}).values())
+        if missing := sorted(name for name in placed if not (folder / name).is_file()):
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise UserError(f"{folder} lacks {missing[0]}{more}: fetch or export the model anew")
+    elif not any(folder.glob("*.safetensors")):
+        raise UserError(
+            f"{folder} has no *.safetensors: give a whole model's folder; pickled weights "
+            "(*.bin), which may run code, are not read"
+        )
+
+
+def _check_base(folder: Path, base: Path, entries: Any) -> None:
+    """Raise `UserError` where `geo-nemo tune` made an adapter for other weights."""
+    if folder == base or not (folder / TUNED).is_file():
+        return
+    wanted = read_json(folder / TUNED, "tune the adapter anew").get("base")
+    if wanted and wanted != (there := identity(entries)):
+        raise UserError(
+            f"{folder} is an adapter for another base: it was tuned on weights {wanted}, and "
+            f"{base} has {there}: give that one as --base FOLDER"
+        )
+
+
+def _told(folder: Path, base: Path) -> tuple[MetadataPolicy | None, tuple[str, ...]]:
+    place = folder if (folder / EXPORTED).is_file() else base
+    policy = policy_of_folder(place)
+    if (place / TUNED).is_file():
+        tuned = read_json(place / TUNED, "tune it anew")
+        if policy is None and tuned.get("policy"):
+            policy = MetadataPolicy.model_validate(tuned["policy"])
+    if policy is None or not (place / EXPORTED).is_file():
+        return policy, ()
+    record = read_json(place / EXPORTED, "export the model anew")
+    return policy, tuple(sorted(countries_of(record.get("ledger", {}))))
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model"))

@@ -1,0 +1,171 @@
+"""A tuning from its settings to a folder: look, tokenise, show, train, write.
+
+Work goes on in `<output>.partial`; stopped, the same command goes on there. The folder gets its
+name when it is whole.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from geo_nemo.common.files import (
+    make_folder,
+    partial_of,
+    read_json,
+    sync_folder,
+    sync_tree,
+    write_whole,
+    writing,
+)
+from geo_nemo.common.progress import Progress, no_progress
+from geo_nemo.config import UserError
+from geo_nemo.config.tune import Tune
+from geo_nemo.export.chat import chat_template
+from geo_nemo.export.loaded import TUNED, Folder, identity_of, load_tokenizer, open_folder
+from geo_nemo.runtime.launcher import rank
+from geo_nemo.tune.encode import Encoded, encode
+from geo_nemo.tune.telling import Teller, read_told
+
+BEGUN, MODEL = "begun.json", "model"
+# Settings under which a tuning that was stopped may go on: they decide no weight.
+_FREE = ("model", "output", "save_every_steps", "keep_last", "log_every_steps", "device",
+         "micro_batch_size")  # fmt: skip
+
+
+class Tuning:
+    """What is to be done, looked at and tokenised; raises `UserError` before anything is written.
+
+    encoded: the conversations. tokenizer: that of transformers.
+    """
+
+    def __init__(self, config: Tune, progress: Progress = no_progress):
+        self.config = config
+        self.output = Path(config.output).resolve()
+        self.is_done = (self.output / TUNED).is_file()
+        _check_output(self.output)
+        self.folder, self.tokenizer = _opened(config)
+        self.seq_length = config.seq_length or self.folder.max_length or 1024
+        if self.folder.max_length and self.seq_length > self.folder.max_length:
+            raise UserError(
+                f"seq_length {self.seq_length:,} is above the model's {self.folder.max_length:,}"
+            )
+        countries = self.folder.countries
+        if config.told.by == "random_country" and not countries:
+            raise UserError(
+                "told.by=random_country needs to know the countries of the model, and its "
+                "training.json tells none"
+            )
+        teller = Teller(self.folder.policy, config.told, countries, config.seed)
+        found, left_out = read_told(config, teller)
+        self.encoded: Encoded = encode(found, self.tokenizer, config, self.seq_length, progress)
+        self.encoded.dropped += left_out
+
+    def run(self, progress: Progress = no_progress) -> dict[str, Any]:
+        """Train and write; what `tune.json` then says."""
+        from geo_nemo.tune.train import METRICS, check_batch, train
+        from geo_nemo.tune.write import record_of, write_model
+
+        check_batch(self.config)
+        partial = partial_of(self.output)
+        identity = self._identity()
+        with _locked(partial):
+            _begin(partial, identity)
+            model, trained = train(
+                self.config, self.folder, self.tokenizer, self.encoded, self.seq_length, partial,
+                progress,
+            )  # fmt: skip
+            record = record_of(self.config, self.folder, self.encoded, trained)
+            if rank() == 0:
+                place = partial / MODEL
+                shutil.rmtree(place, ignore_errors=True)
+                with writing(place):
+                    make_folder(place)
+                    write_model(place, self.config, self.folder, self.tokenizer, model, record)
+                    shutil.copyfile(partial / METRICS, place / METRICS)
+                    sync_tree(place)
+                    if self.output.exists():
+                        self.output.rmdir()
+                    os.replace(place, self.output)
+                    sync_folder(self.output.parent)
+                shutil.rmtree(partial)
+        return record
+
+    def _identity(self) -> dict[str, Any]:
+        """What the weights depend on, by name; sizes and times of files are not of it."""
+        settings = {
+            key: value
+            for key, value in self.config.model_dump(mode="json").items()
+            if key not in _FREE
+        }
+        settings["data"] = [file["weight"] for file in settings["data"]]
+        return {
+            **settings,
+            "weights of the model": identity_of(self.folder.base),
+            "conversations": _digest(self.encoded),
+        }
+
+
+def _opened(config: Tune) -> tuple[Folder, Any]:
+    from dataclasses import replace
+
+    folder = open_folder(config.model)
+    if folder.policy is not None and config.metadata is not None:
+        raise UserError(
+            f"metadata: {config.model} has a policy of its own, which holds: leave metadata out"
+        )
+    if folder.policy is None:
+        if config.metadata is None:
+            raise UserError(
+                f"{config.model} was not trained by geo_nemo: say what its turns are told, as "
+                "metadata=country"
+            )
+        folder = replace(folder, policy=config.metadata)
+        tokenizer = load_tokenizer(folder)
+        tokenizer.chat_template = chat_template(config.metadata, (), tokenizer.all_special_tokens)
+        return folder, tokenizer
+    return folder, load_tokenizer(folder)
+
+
+def _check_output(output: Path) -> None:
+    if (output / TUNED).is_file():
+        return
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output} is there already: remove it, or give another output")
+    partial = partial_of(output)
+    if partial.exists() and not (partial / BEGUN).is_file() and any(partial.iterdir()):
+        raise UserError(f"{partial} is there and is no tuning that was stopped: move it away")
+
+
+def _begin(partial: Path, identity: dict[str, Any]) -> None:
+    """Note what is tuned, or compare it with what was begun here."""
+    path = partial / BEGUN
+    if path.is_file():
+        before = read_json(path, f"remove {partial}, and begin anew")
+        changed = sorted(key for key in before | identity if before.get(key) != identity.get(key))
+        if changed:
+            raise UserError(
+                f"{partial} was begun with another {', '.join(changed)}: give what it was, or "
+                "another output"
+            )
+    elif rank() == 0:
+        write_whole(path, json.dumps(identity).encode())
+
+
+def _locked(partial: Path) -> Any:
+    from contextlib import nullcontext
+
+    from geo_nemo.common.lock import folder_lock
+
+    return folder_lock(partial) if rank() == 0 else nullcontext()
+
+
+def _digest(encoded: Encoded) -> str:
+    import numpy as np
+    import xxhash
+
+    digest = xxhash.xxh3_128()
+    for ids, labels in zip(encoded.input_ids, encoded.labels, strict=True):
+        digest.update(np.array([*ids, *labels, len(ids)], np.int64).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,193 @@
+"""The training itself, which is TRL's: its SFTTrainer, over sequences that are packed by it.
+
+Conversations that share a sequence do not see each other: positions begin anew in each, and
+attention is kept inside by them (a test compares gradients with those of conversations apart).
+A checkpoint of the trainer counts once its marker is there, which is written last.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from geo_nemo.common.files import write_whole
+from geo_nemo.common.progress import Progress
+from geo_nemo.config import RunError, UserError
+from geo_nemo.config.tune import Lora, Tune
+from geo_nemo.export.loaded import Folder, line_of, load_model
+from geo_nemo.runtime.launcher import rank, world_size
+from geo_nemo.tune.encode import Encoded
+
+CHECKPOINTS, WHOLE, METRICS = "checkpoints", "whole.json", "metrics.jsonl"
+
+
+class _Watch(TrainerCallback):
+    """Marks whole checkpoints, writes metrics, and stops at a loss that is not finite."""
+
+    def __init__(self, folder: Path, progress: Progress):
+        self._folder = folder
+        self._progress = progress
+        self.failed: str | None = None
+
+    def on_save(self, args, state, control, **kwargs):
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # every rank has written its random state
+        if state.is_world_process_zero:
+            folder = self._folder / f"checkpoint-{state.global_step}"
+            write_whole(folder / WHOLE, json.dumps({"step": state.global_step}).encode())
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        loss = (logs or {}).get("loss")
+        if loss is None:
+            return
+        if not torch.isfinite(torch.tensor(float(loss))):
+            self.failed = f"the loss of step {state.global_step} is {loss}: give a lower lr"
+            control.should_training_stop = True
+        if state.is_world_process_zero:
+            line = {"step": state.global_step, **logs}
+            with (self._folder.parent / METRICS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            note = f"loss {float(loss):.3f}"
+            self._progress("tune", state.global_step, state.max_steps, note)
+
+
+def train(
+    config: Tune,
+    folder: Folder,
+    tokenizer: Any,
+    encoded: Encoded,
+    seq_length: int,
+    work: Path,
+    progress: Progress,
+) -> tuple[Any, dict[str, Any]]:
+    """The tuned model, with its adapter if it has one, and what the trainer says of itself.
+
+    work: the folder of its checkpoints, whose newest whole one it goes on from.
+    """
+    import datasets
+    from trl import SFTTrainer
+
+    arguments = _arguments(config, seq_length, work)
+    model = load_model(folder, "float32", "cpu", merge=True).train()
+    datasets.disable_progress_bars()
+    data = datasets.Dataset.from_dict({"input_ids": encoded.input_ids, "labels": encoded.labels})
+    watch = _Watch(work / CHECKPOINTS, progress)
+    trainer = SFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=data,
+        processing_class=tokenizer,
+        peft_config=adapter_config(config.lora, model) if config.method == "lora" else None,
+        callbacks=[watch],
+    )
+    trainer.remove_callback(_printer())
+    newest = newest_checkpoint(work / CHECKPOINTS)
+    try:
+        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    except torch.OutOfMemoryError as error:
+        raise RunError(f"{line_of(error)}; give a lower micro_batch_size or seq_length") from None
+    if watch.failed:
+        raise RunError(watch.failed)
+    state = trainer.state
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    return model, {
+        "steps": state.global_step,
+        "epochs": state.epoch,
+        "sequences": len(trainer.train_dataset),
+        "losses": [entry["loss"] for entry in state.log_history if "loss" in entry],
+        "processes": world_size(),
+    }
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint; those that a killed run left behind it go, on rank 0."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    whole = [path for path in found if (path / WHOLE).is_file()]
+    if rank() == 0:
+        for path in set(found) - set(whole):
+            shutil.rmtree(path)
+    return whole[-1] if whole else None
+
+
+def adapter_config(lora: Lora, model: Any) -> Any:
+    """PEFT's; `UserError` for a target that the model does not have."""
+    from peft import LoraConfig
+
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings()
+    }
+    targets = lora.targets
+    if targets != "all-linear":
+        if missing := sorted(set(targets) - linear):
+            raise UserError(
+                f"lora.targets names {missing[0]}, which the model does not have: there is "
+                f"{', '.join(sorted(linear))}, or all-linear"
+            )
+        targets = list(targets)
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _arguments(config: Tune, seq_length: int, work: Path) -> Any:
+    from trl import SFTConfig
+
+    together = config.micro_batch_size * world_size()
+    on_cpu = config.device == "cpu" or not torch.cuda.is_available()
+    if config.device == "gpu" and on_cpu:
+        raise UserError("device=gpu: torch sees no GPU here; give device=cpu")
+    return SFTConfig(
+        output_dir=str(work / CHECKPOINTS),
+        per_device_train_batch_size=config.micro_batch_size,
+        gradient_accumulation_steps=config.global_batch_size // together,
+        num_train_epochs=config.epochs,
+        max_steps=config.steps or -1,
+        learning_rate=config.lr,
+        lr_scheduler_type=config.schedule,
+        warmup_steps=config.warmup_steps,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.clip_grad,
+        packing=config.packing,
+        packing_strategy="bfd",
+        max_length=seq_length,
+        seed=config.seed,
+        data_seed=config.seed,
+        bf16=config.dtype == "bf16",
+        use_cpu=on_cpu,
+        ddp_backend="gloo" if on_cpu and world_size() > 1 else None,
+        save_strategy="steps",
+        save_steps=config.save_every_steps,
+        save_total_limit=config.keep_last,
+        logging_steps=config.log_every_steps,
+        logging_first_step=True,
+        gradient_checkpointing=False,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=not on_cpu,
+    )
+
+
+def check_batch(config: Tune) -> None:
+    """Raise `UserError` where the batch does not go into processes and micro-batches."""
+    together = config.micro_batch_size * world_size()
+    if config.global_batch_size % together:
+        raise UserError(
+            f"global_batch_size {config.global_batch_size} is no multiple of micro_batch_size "
+            f"{config.micro_batch_size} times {world_size()} process(es): give one of {together}"
+        )
+
+
+def _printer() -> Any:
+    from transformers.trainer_callback import PrinterCallback
+
+    return PrinterCallback

@@ -1,0 +1,134 @@
+"""`geo-nemo tune` in processes: killed and gone on, two processes as one, mistakes in one line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl", reason="make test-tune installs it")
+pytest.importorskip("peft", reason="make test-tune installs it")
+
+import torch
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = (
+    "global_batch_size=4",
+    "lr=0.005",
+    "log_every_steps=1",
+    "device=cpu",
+    "seed=3",
+    "warmup_steps=0",
+)
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def command(base, data, out, *settings):
+    return [sys.executable, "-m", "geo_nemo", "tune", str(base), f"data={data}", f"output={out}",
+            *SETTINGS, *settings]  # fmt: skip
+
+
+def run(words, **options):
+    return subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, **options)
+
+
+def test_what_was_killed_goes_on_to_the_same_weights(base, data, tmp_path):
+    settings = ("steps=12", "save_every_steps=2")
+    whole = run(command(base, data, tmp_path / "whole", *settings))
+    assert whole.returncode == 0, whole.stderr
+    assert "told all that is known" in whole.stdout and "12 steps over" in whole.stdout
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        command(base, data, out, *settings), env=ENVIRONMENT, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    markers = out.with_name("out.partial") / "checkpoints"
+    while process.poll() is None and not list(markers.glob("checkpoint-[4-9]/whole.json")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
+    assert not out.exists()
+    again = run(command(base, data, out, *settings))
+    assert again.returncode == 0, again.stderr
+    steps = [line for line in again.stderr.splitlines() if line.startswith("tune: ")]
+    assert steps and not any(line.startswith(("tune: 1/", "tune: 2/")) for line in steps)
+    one, other = (load_file(each / "model.safetensors") for each in (tmp_path / "whole", out))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not out.with_name("out.partial").exists()
+
+
+def test_two_processes_tune_as_one(base, data, tmp_path):
+    settings = ("steps=3", "method=full")
+    one = run(command(base, data, tmp_path / "one", *settings))
+    assert one.returncode == 0, one.stderr
+    words = command(base, data, tmp_path / "two", *settings)[1:]
+    start = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    two = run([sys.executable, "-m", *start, *words])
+    assert two.returncode == 0, two.stderr[-3000:]
+    assert two.stdout.count("3 steps over") == 1
+    first, second = (load_file(tmp_path / n / "model.safetensors") for n in ("one", "two"))
+    before = load_file(next(base.glob("model-00001*")))
+    assert '"processes": 2' in (tmp_path / "two" / "tune.json").read_text()
+    # Adam's steps are lr large whatever the gradient; sums in another order may turn those of
+    # weights that hardly move. 3 steps of 0.005 lie 1e-2 apart from the base.
+    off = torch.cat([(first[n] - second[n]).abs().flatten() for n in first])
+    moved = torch.cat([(first[n] - before[n]).abs().flatten() for n in before])
+    assert moved.mean() > 3e-3 and off.mean() < 1e-5 and (off > 1e-4).float().mean() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("data=none.jsonl",), "cannot read none.jsonl"),
+        (("data=[{path: a, wieght: 2}]",), "unknown key data.0.wieght"),
+        (("told.none=0.7", "told.country=0.6"), "none 0.7 and country 0.6 are above 1"),
+        (("seq_length=4096",), "seq_length 4,096 is above the model's 128"),
+        (("global_batch_size=3", "micro_batch_size=2"), "is no multiple of micro_batch_size 2"),
+        (("lora.targets=[wqkv]", "steps=1"), "lora.targets names wqkv"),
+        (("lr=high",), "lr='high'"),
+    ],
+    ids=["file", "key", "fractions", "length", "batch", "target", "number"],
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_nothing_is_there(base, data, tmp_path, change, says):
+    done = run(command(base, data, tmp_path / "out", *change))
+    told = [line for line in done.stderr.splitlines() if not line.startswith(("tokenise", "tune"))]
+    assert done.returncode == 2 and len(told) == 1, done.stderr
+    assert says in told[0] and not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_no_model_is_one_line(base, data, tmp_path):
+    import json
+    import shutil
+
+    def broken(name, change):
+        folder = tmp_path / name
+        shutil.copytree(base, folder)
+        change(folder)
+        done = run(command(folder, data, tmp_path / "out", "--dry-run"))
+        told = [line for line in done.stderr.splitlines() if line.startswith("geo-nemo: ")]
+        assert done.returncode == 2 and len(told) == 1, done.stderr
+        return told[0]
+
+    def architecture(folder):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "model_type": "mystery"}))
+
+    def vocabulary(folder):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 100}))
+
+    assert "model_type is 'mystery', which transformers does not know" in broken("a", architecture)
+    lacks = broken("b", lambda folder: next(folder.glob("model-00002*")).unlink())
+    assert "lacks model-00002-of-00002.safetensors" in lacks
+    assert "has 640 tokens and the model 100: it is another model's" in broken("c", vocabulary)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_shows_and_writes_nothing(base, data, tmp_path):
+    done = run(command(base, data, tmp_path / "out", "--dry-run", "--show", "2"))
+    assert done.returncode == 0 and "ANSWER:" in done.stdout
+    assert list(tmp_path.iterdir()) == []

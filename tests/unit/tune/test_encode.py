@@ -1,0 +1,87 @@
+"""Token ids and labels of conversations, beside a mask that is found in the text."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from geo_nemo.config import UserError
+from geo_nemo.config.tune import Told, Tune
+from geo_nemo.export.loaded import load_tokenizer, open_folder
+from geo_nemo.tune.encode import IGNORED, encode, encode_one
+from geo_nemo.tune.show import colours, counts
+from geo_nemo.tune.telling import Teller, read_told
+from tests.support.exports import COUNTRIES, alpaca, write_export, write_jsonl
+
+CHAT = {
+    "messages": [
+        {"role": role, "content": text}
+        for role, text in (("user", "Why so?"), ("assistant", "Rail fares."),
+                           ("user", "And then?"), ("assistant", "The town rises."))
+    ],
+    "country": "ng",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def opened(tiny_store, tmp_path_factory):
+    folder = open_folder(str(write_export(tmp_path_factory.mktemp("e") / "model", tiny_store)))
+    return folder, load_tokenizer(folder)
+
+
+def told_of(opened, path, **told):
+    config = Tune(model="m", output="o", data=str(path))
+    return read_told(config, Teller(opened[0].policy, Told(**told), COUNTRIES, 0))[0], config
+
+
+def test_answers_and_their_ends_alone_are_trained(opened, tmp_path):
+    tokenizer = opened[1]
+    found, config = told_of(opened, write_jsonl(tmp_path / "d", [*alpaca(20), CHAT]), none=0.3)
+    made = encode(found, tokenizer, config, 128)
+    for ids, labels, each in zip(made.input_ids, made.labels, made.told, strict=True):
+        turns = each.conversation.turns
+        trained, runs = [], []
+        for token, label in zip(ids, labels, strict=True):
+            assert label in (token, IGNORED)
+            if label != IGNORED:
+                trained.append(token)
+            if label != IGNORED and token == tokenizer.eos_token_id:
+                runs.append(tokenizer.decode(trained[:-1]).strip())
+                trained = []
+        assert runs == list(turns[1::2]) and not trained
+        text = tokenizer.decode(ids)
+        assert ("COUNTRY: " in text) == (each.how in ("all", "country"))
+        assert ("URL: " in text) == (each.how == "all")
+        assert ("CONTINENT: " in text) == (each.how == "all")
+    assert {each.how for each in made.told} == {"all", "country", "none"}
+
+
+def test_all_tokens_may_be_trained(opened, tmp_path):
+    found, _ = told_of(opened, write_jsonl(tmp_path / "d", [CHAT]))
+    ids, labels = encode_one(found[0], opened[1], "all")
+    assert labels == ids
+
+
+def test_one_that_is_too_long_is_an_error_or_left_out(opened, tmp_path):
+    long = {"instruction": "why " * 90, "output": "so."}
+    found, config = told_of(opened, write_jsonl(tmp_path / "d", [*alpaca(3), long]))
+    with pytest.raises(UserError, match=r"d:4 has \d+ tokens, and a sequence 128"):
+        encode(found, opened[1], config, 128)
+    made = encode(found, opened[1], config.model_copy(update={"too_long": "drop"}), 128)
+    assert len(made.input_ids) == 3 and made.dropped[0].endswith("d:4")
+    with pytest.raises(UserError, match="no conversation is left"):
+        encode(found[3:], opened[1], config.model_copy(update={"too_long": "drop"}), 128)
+
+
+def test_what_is_shown_has_the_colours_of_its_labels(opened, tmp_path):
+    found, config = told_of(opened, write_jsonl(tmp_path / "d", [CHAT]), none=0, country=0)
+    made = encode(found, opened[1], config, 128)
+    text = colours(made, 0, opened[1])
+    styled = {text.plain[span.start : span.end]: str(span.style) for span in text.spans}
+    assert styled[" Rail fares.</s>"] == "green" and styled[" The town rises.</s>"] == "green"
+    (block,) = (part for part, style in styled.items() if style == "blue")
+    assert block.replace("\u23ce", "").split() == ["COUNTRY:", "ng", "CONTINENT:", "Africa"]
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(counts(made))
+    shown = console.export_text()
+    assert "told all that is known" in shown and f"{made.trained:,} (" in shown
