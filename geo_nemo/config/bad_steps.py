@@ -10,9 +10,10 @@ from geo_nemo.config.section import Positive, Section
 class BadSteps(Section):
     """A step is bad when its loss or gradient norm is not finite, or its loss a spike.
 
-    policy: `raise` ends the run; `skip` leaves the weights as they are and goes on with the next
-        batch; `rewind` goes back to the newest checkpoint, and leaves out the bad batch when it
-        comes again, with `rewind_steps` batches before it.
+    policy: `raise` ends the run, after one step more at most and with nothing of it saved; `skip`
+        leaves the weights as they are and goes on with the next batch; `rewind` goes back to the
+        newest checkpoint, and leaves out the bad batch when it comes again, with `rewind_steps`
+        batches before it. Only `raise` without `spike_sigma` lets the GPU run ahead.
     spike_sigma: a loss so many standard deviations above the mean of the last `window` steps of
         its stage is a spike; without it only what is not finite is bad.
     limit: bad steps, after which the run ends whatever the policy.

@@ -59,7 +59,9 @@ class DocumentAttention(torch.nn.Module):
         """Context of shape [T, N * D]; a token sees the tokens before it in its own document."""
         if packed_seq_params is None or packed_seq_params.qkv_format != "thd":
             raise ValueError("DocumentAttention needs packed_seq_params in thd format")
-        borders = packed_seq_params.cu_seqlens_q.tolist()
+        borders = getattr(packed_seq_params, "borders", None)
+        if borders is None:  # not of our own batches: the host waits for the device
+            borders = packed_seq_params.cu_seqlens_q.tolist()
         if self.context_size > 1:
             k_TGD, v_TGD = self._of_all_ranks(k_TGD, v_TGD, borders)
         q_NTD, k_GTD, v_GTD = (x.transpose(0, 1) for x in (q_TND, k_TGD, v_TGD))

@@ -15,13 +15,13 @@ from megatron.core.dist_checkpointing.mapping import ShardedTensor, ShardedTenso
 from megatron.core.dist_checkpointing.optimizer import make_sharded_optimizer_tensor
 
 from geo_nemo.config import Average, Run, UserError
-from geo_nemo.train.callback import StepEvent
+from geo_nemo.train.callback import ReadsNothing, StepEvent
 from geo_nemo.train.checkpoint.names import AVERAGE
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.masters import Master, boxes_of, masters, wholes_of
 
 
-class WeightAverage:
+class WeightAverage(ReadsNothing):
     """A callback that every rank holds, where `average.kind` asks for it.
 
     updates: how often it took the weights up, its beginning included.

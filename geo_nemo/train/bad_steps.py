@@ -28,7 +28,7 @@ from geo_nemo.train.checkpoint.files import step_of
 from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import Prepared
 from geo_nemo.train.stage_steps import StagePlan
-from geo_nemo.train.step import BadStepError, StepEvent
+from geo_nemo.train.step import BadStepError, ReadLater, StepEvent
 
 if TYPE_CHECKING:
     from geo_nemo.train.checkpoint.manager import Checkpoints
@@ -71,14 +71,27 @@ class BadStepRule:
         self.checkpoints = checkpoints
         self.ledger = ledger
         self.found = 0
-        self.losses: deque[float] = deque(maxlen=self.settings.window)
+        self._losses: deque[float] = deque(maxlen=self.settings.window)
+        self._late = ReadLater(lambda event: self._losses.append(event.report.loss))
+
+    @property
+    def losses(self) -> deque[float]:
+        """Those of the last steps of the stage, which the next verdict rests on."""
+        self._late.flush()
+        return self._losses
+
+    @property
+    def judges_loss(self) -> bool:
+        """Whether a bad step must be known before weights change; else it ends the run anyway."""
+        return self.settings.policy != "raise" or self.settings.spike_sigma is not None
 
     def state_dict(self) -> dict[str, Any]:
         """The losses that the next verdict rests on."""
         return {"losses": list(self.losses)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.losses = deque(state.get("losses", ()), self.settings.window)
+        self._late.forget()
+        self._losses = deque(state.get("losses", ()), self.settings.window)
 
     def on_start(self, step: int) -> None:
         """Drop the notes of steps that are taken again: what is found then is noted then."""
@@ -95,8 +108,11 @@ class BadStepRule:
     def on_loss(self, step: int, loss: float) -> None:
         self.check(loss, step)
 
+    def reads(self, step: int) -> bool:
+        return False
+
     def on_step(self, event: StepEvent) -> None:
-        self.losses.append(event.report.loss)
+        self._late.add(event)
 
     def on_end(self) -> None: ...
 

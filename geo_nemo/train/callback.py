@@ -5,15 +5,17 @@ from typing import Any, Protocol, runtime_checkable
 
 from geo_nemo.train.step import StepEvent, Verdict
 
-__all__ = ["Callback", "Scoring", "Stateful", "StepEvent", "Verdict"]
+__all__ = ["Callback", "ReadsNothing", "Scoring", "Stateful", "StepEvent", "Verdict"]
 
 
 class Callback(Protocol):
     """Watches a run on every rank; owns its state.
 
-    Two more methods may be there. `on_stage(stage)`: its first step comes next. `on_loss(step,
+    Three more methods may be there. `on_stage(stage)`: its first step comes next. `on_loss(step,
     loss)`: of the global batch, before the weights change; may return a verdict, the same on every
-    rank.
+    rank. `reads(step)`: whether `on_step` reads the step's report, or may answer with a verdict;
+    the same on every rank. Where all say no, the host does not wait for the device; without the
+    method, and with `on_loss`, it waits after each step.
     """
 
     def on_start(self, step: int) -> None:
@@ -24,6 +26,13 @@ class Callback(Protocol):
 
     def on_end(self) -> None:
         """After the last step of this process, also when it ends by an error."""
+
+
+class ReadsNothing:
+    """Of a callback that needs no number of a step before the next one is taken."""
+
+    def reads(self, step: int) -> bool:
+        return False
 
 
 @runtime_checkable

@@ -75,10 +75,13 @@ class Ending:
     def on_start(self, step: int) -> None:
         self._step = step
 
+    def reads(self, step: int) -> bool:
+        return False
+
     def on_step(self, event: Any) -> None:
         self._step = event.step + 1
         self._stage = event.stage.name
-        self._loss = event.report.loss
+        self._loss = event.latest_loss
 
     def on_end(self) -> None: ...
 

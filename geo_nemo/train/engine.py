@@ -11,8 +11,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
-from megatron.core.distributed import finalize_model_grads
-from megatron.core.optimizer import clip_grads
 from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 from megatron.core.pipeline_parallel import get_forward_backward_func
 
@@ -21,12 +19,14 @@ from geo_nemo.data.batches import Batch
 from geo_nemo.model.build import transformer_config
 from geo_nemo.model.context import ContextRank
 from geo_nemo.model.fp8 import token_multiple
+from geo_nemo.train.blame import Bad, Blame
+from geo_nemo.train.gradients import clip, finalize, squared_norm
 from geo_nemo.train.loss import masked_loss
 from geo_nemo.train.micro_batch import forward, in_groups, on_device
 from geo_nemo.train.parts import make_optimizer, model_chunks, unwrapped
 from geo_nemo.train.ranges import Ranges, span
 from geo_nemo.train.schedule import Schedule
-from geo_nemo.train.step import BadStepError, StepReport
+from geo_nemo.train.step import StepReport
 from geo_nemo.train.step_clock import StepClock
 
 LossCheck = Callable[[float, int], None]
@@ -57,7 +57,7 @@ class Engine:
         self.optimizer = make_optimizer(run, self.model)
         self.schedule = Schedule(self.optimizer, run)
         self.clock = StepClock(device)
-        self.config.finalize_model_grads_func = self.clock.before(finalize_model_grads)
+        self.config.finalize_model_grads_func = self.clock.before(finalize)
         self.config.grad_scale_func = self.optimizer.scale_loss
         if run.parallel.overlap_grad_reduce:
             self.config.no_sync_func = self._no_sync
@@ -128,11 +128,13 @@ class Engine:
             yield
 
     def train_step(
-        self, batches: Sequence[Batch], step: int, check: LossCheck = _any_loss
+        self, batches: Sequence[Batch], step: int, check: LossCheck | None = _any_loss
     ) -> StepReport:
         """One optimizer step over this rank's micro-batches of the global batch.
 
         check: called with the loss and the step before weights change; may raise BadStepError.
+            None: the host waits for nothing, and the report's `settle` tells of a bad step later,
+            when it has been taken.
 
         Raises:
             BadStepError: the loss or the gradient norm is not finite, or `check` refuses the loss,
@@ -142,16 +144,22 @@ class Engine:
         self.zero_gradients()
         self.optimizer.zero_grad()
         reports = self.forward_backward(batches)
-        sums, counts = self._reduce(reports)
-        self._check_finite(sums, batches, reports, step)
-        tokens = int(counts.sum())
-        loss = float(sums.sum()) / tokens if tokens else 0.0
-        check(loss, step)
         with self.span("optimizer"):
-            grad_norm = self._update(batches, step)
-        lr = self.optimizer.param_groups[0]["lr"]
+            self.optimizer.prepare_grads()
+            squared = squared_norm(self.optimizer, self.device)
+            retake = None if check is None else lambda: self._bad_gradients(batches)
+            blame = Blame(step, batches, reports, retake)
+            lr = self.optimizer.param_groups[0]["lr"]
+            report = StepReport(self._reduce(reports), squared, lr, self.clock.reading(), blame)
+            if check is not None:
+                blame.check_loss(report.loss)
+                check(report.loss, step)
+                report.settle()
+            if self.clip_grad:
+                clip(self.optimizer, squared, self.clip_grad)
+            self.optimizer.step_with_ready_grads()
         self.schedule.step(1)
-        return StepReport(loss, tokens, grad_norm, lr, sums, counts, self.clock.seconds())
+        return report
 
     def name_ranges(self, ranges: Ranges | None) -> None:
         """Name the parts of a step for a profiler; None: no more."""
@@ -169,7 +177,8 @@ class Engine:
         Every rank calls it with as many batches as the others of its model-parallel group.
         """
         with self.whole_parameters(), torch.no_grad():
-            return self._reduce(self.forward_backward(batches, forward_only=True))
+            sums, counts = self._reduce(self.forward_backward(batches, forward_only=True)).cpu()
+        return sums, counts
 
     def skip_step(self) -> None:
         """Let the clock of the learning rate go on, and nothing else."""
@@ -212,47 +221,16 @@ class Engine:
         loss = masked_loss(tensors["loss_mask"], tensors["group_ids"], self.num_groups, self.z_loss)
         return per_token_loss, loss
 
-    def _reduce(self, reports: list[dict[str, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Nats and counts by group over all micro-batches and ranks, on every rank."""
+    def _reduce(self, reports: list[dict[str, torch.Tensor]]) -> torch.Tensor:
+        """Nats and counts by group over all micro-batches and ranks, [2, num_groups], on each."""
         total = torch.zeros(2, self.num_groups, dtype=torch.float64, device=self.device)
         if reports and parallel_state.get_tensor_model_parallel_rank() == 0:
             for report in reports:
                 total += torch.stack([report["sums"], report["counts"]])
         dist.all_reduce(total)
-        sums, counts = total.cpu()
-        return sums, counts
+        return total
 
-    def _check_finite(self, sums, batches, reports, step: int) -> None:
-        if torch.isfinite(sums).all():
-            return
-        bad = [
-            (index, batches[index].sample_ids.tolist())
-            for index, report in enumerate(reports)
-            if not torch.isfinite(report["sums"]).all()
-        ]
-        raise BadStepError(
-            f"the loss is not finite at step {step}, {_first_of(bad)}; "
-            "look at the batch with geo-nemo audit, or lower train.lr"
-        )
-
-    def _update(self, batches: Sequence[Batch], step: int) -> float:
-        """Clip and apply the gradients; returns their norm before clipping."""
-        self.optimizer.prepare_grads()
-        grad_norm = self.optimizer.get_grad_norm()
-        if not math.isfinite(grad_norm):
-            raise BadStepError(
-                f"the gradient norm is {grad_norm} at step {step}, though the loss is finite: "
-                f"{_first_of(self._bad_gradients(batches))}; "
-                "look at the batch with geo-nemo audit, or lower train.lr"
-            )
-        if self.clip_grad:
-            clip_grads.clip_grad_by_total_norm_fp32(
-                self.optimizer.get_parameters(), self.clip_grad, grad_norm
-            )
-        self.optimizer.step_with_ready_grads()
-        return grad_norm
-
-    def _bad_gradients(self, batches: Sequence[Batch]) -> list[tuple[int, list[int]]]:
+    def _bad_gradients(self, batches: Sequence[Batch]) -> Bad:
         """This rank's micro-batches whose gradients alone, not summed over ranks, are not finite.
 
         For a step that has failed: it takes the micro-batches again, one by one.
@@ -271,14 +249,3 @@ class Engine:
         finally:
             self.config.finalize_model_grads_func, self.config.no_sync_func = finalize, no_sync
         return bad
-
-
-def _first_of(bad: list[tuple[int, list[int]]]) -> str:
-    """Where the first bad micro-batch of all ranks lies, in words; every rank calls it."""
-    everyone: list = [None] * dist.get_world_size()
-    dist.all_gather_object(everyone, bad)
-    found = [(rank, *first[0]) for rank, first in enumerate(everyone) if first]
-    if not found:
-        return "in no micro-batch alone, but in their sum"
-    rank, micro_batch, samples = found[0]
-    return f"rank {rank}, micro-batch {micro_batch} (samples {samples})"

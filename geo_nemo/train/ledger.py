@@ -75,6 +75,9 @@ class Ledger:
 
     def on_start(self, step: int) -> None: ...
 
+    def reads(self, step: int) -> bool:
+        return False
+
     def on_step(self, event: Any) -> None: ...
 
     def on_end(self) -> None: ...

@@ -5,7 +5,7 @@ GPU's copy engine reads without the processor, on a stream of its own.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +20,13 @@ _OF_A_TOKEN = {"tokens": 0, "labels": 0, "loss_mask": 0, "position_ids": 0, "gro
 
 
 Item, Begun = TypeVar("Item"), TypeVar("Begun")
+
+
+@dataclass
+class PackedRow(PackedSeqParams):
+    """Megatron-Core's, and `cu_seqlens_q` on the host, so that nobody asks the device for it."""
+
+    borders: list[int] | None = None
 
 
 def forward(model: torch.nn.Module, tensors: dict) -> torch.Tensor:
@@ -57,7 +64,8 @@ def to_device(batch: Batch, device: torch.device, context: ContextRank | None = 
         }
     tensors = {name: move(array).view(1, -1) for name, array in arrays.items()}
     borders = move(cu_seqlens)
-    tensors["packed_seq_params"] = PackedSeqParams(
+    tensors["packed_seq_params"] = PackedRow(
+        borders=cu_seqlens.tolist(),
         qkv_format="thd",
         cu_seqlens_q=borders,
         cu_seqlens_kv=borders,

@@ -31,6 +31,9 @@ class RunRecord:
         if rank() == 0:
             write_record(self.prepared, self.world_size)
 
+    def reads(self, step: int) -> bool:
+        return False
+
     def on_step(self, event: Any) -> None: ...
 
     def on_end(self) -> None: ...

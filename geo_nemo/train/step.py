@@ -1,42 +1,113 @@
 """A step as others see it: what it reported, why it was not taken, what a callback wants of it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
 
 import torch
 
 from geo_nemo.config import RunError
 from geo_nemo.data.batches import Batch
+from geo_nemo.train.arriving import Arriving
 from geo_nemo.train.stage_steps import StagePlan
 
 
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """What one optimizer step saw, equal on every rank.
+class Check(Protocol):
+    """Raises BadStepError, on every rank alike, where a step's numbers are not finite."""
 
-    loss: mean nats over the trained tokens of the global batch.
-    sums, counts: nats and trained tokens by group, [num_groups], float64, on the CPU.
-    work_seconds: of this rank, see geo_nemo.train.step_clock.
+    def check_loss(self, loss: float) -> None: ...
+
+    def check_norm(self, norm: float) -> None: ...
+
+
+class StepReport:
+    """What one optimizer step saw, equal on every rank; whoever reads it waits for the device.
+
+    A step later that takes no wait: three numbers of each step go to the host meanwhile, and the
+    sums by group stay on the device until they are asked for.
+
+    lr: the learning rate that the step was taken with.
     """
 
-    loss: float
-    trained_tokens: int
-    grad_norm: float
-    lr: float
-    sums: torch.Tensor = field(repr=False)
-    counts: torch.Tensor = field(repr=False)
-    work_seconds: float = 0.0
+    def __init__(
+        self,
+        totals: torch.Tensor,
+        squared_norm: torch.Tensor,
+        lr: float,
+        work: Callable[[], float],
+        check: Check,
+    ):
+        """totals: nats and trained tokens by group, float64 [2, num_groups], on the device.
+
+        squared_norm: of the gradients, [], on the device. work: see `work_seconds`.
+        """
+        self.lr = lr
+        self._totals = totals
+        self._arriving = Arriving(torch.stack([totals[0].sum(), totals[1].sum(), squared_norm]))
+        self._work = work
+        self._check: Check | None = check
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its numbers were looked at, and are finite."""
+        return self._check is None
+
+    def settle(self) -> None:
+        """Raise BadStepError where the numbers are not finite; every rank calls it, and waits."""
+        if self._check is not None:
+            self._check.check_loss(self.loss)
+            self._check.check_norm(self.grad_norm)
+            self._check = None  # holds the batch
+
+    @cached_property
+    def _numbers(self) -> list[float]:
+        return self._arriving.numbers()
+
+    @property
+    def loss(self) -> float:
+        """Mean nats over the trained tokens of the global batch; 0 without any."""
+        nats, tokens, _ = self._numbers
+        return nats / int(tokens) if tokens else 0.0
+
+    @property
+    def trained_tokens(self) -> int:
+        """Trained tokens of the global batch."""
+        return int(self._numbers[1])
+
+    @property
+    def grad_norm(self) -> float:
+        """L2 norm of the gradients before clipping."""
+        return self._numbers[2] ** 0.5
+
+    @cached_property
+    def _by_group(self) -> torch.Tensor:
+        return self._totals.cpu()
+
+    @property
+    def sums(self) -> torch.Tensor:
+        """Nats by group, float64 [num_groups], on the CPU."""
+        return self._by_group[0]
+
+    @property
+    def counts(self) -> torch.Tensor:
+        """Trained tokens by group, float64 [num_groups], on the CPU."""
+        return self._by_group[1]
+
+    @property
+    def work_seconds(self) -> float:
+        """Of this rank, see geo_nemo.train.step_clock."""
+        return self._work()
 
 
 @dataclass(frozen=True, slots=True)
 class StepEvent:
-    """A finished optimizer step, as callbacks see it.
+    """An optimizer step, as callbacks see it; the device may still be at work on it.
 
     step: counts from 0. batches: this rank's micro-batches. consumed_samples: of the stage so far.
     positions: tokens of the global batch, padding included. seconds: of the step and its wait for
     data, and of that wait, data_seconds. checkpoint_seconds: that training stood still for saves
-    since the step before.
+    since the step before. latest_loss: of the newest step whose numbers are on the host.
     """
 
     step: int
@@ -48,6 +119,30 @@ class StepEvent:
     positions: int
     data_seconds: float = 0.0
     checkpoint_seconds: float = 0.0
+    latest_loss: float | None = None
+
+
+class ReadLater:
+    """Hands each event to `read` when the next one comes, and the host need not wait for it."""
+
+    def __init__(self, read: Callable[[StepEvent], None]):
+        self._read = read
+        self._event: StepEvent | None = None
+
+    def add(self, event: StepEvent) -> None:
+        """`event` comes after the one before it, which is read now."""
+        self.flush()
+        self._event = event
+
+    def flush(self) -> None:
+        """Read the last one, too."""
+        event, self._event = self._event, None
+        if event is not None:
+            self._read(event)
+
+    def forget(self) -> None:
+        """The last one is not to be read."""
+        self._event = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,11 +34,12 @@ class StepClock:
 
         return stopped
 
-    def seconds(self) -> float:
-        """Of the step that was timed last; on a GPU once its loss has been read."""
-        if isinstance(self._begin, float):
-            return self._end - self._begin
-        return self._begin.elapsed_time(self._end) / 1000
+    def reading(self) -> Callable[[], float]:
+        """Tells the seconds of the step that was timed last; on a GPU once its loss was read."""
+        begin, end = self._begin, self._end
+        if isinstance(begin, float):
+            return lambda: end - begin
+        return lambda: begin.elapsed_time(end) / 1000
 
 
 def _on_cpu() -> float:

@@ -96,7 +96,7 @@ def full_disk(store, output, async_save):
 def polled(trainer):
     """Ask after each step, as the loop does, until no save is under way."""
     while trainer.checkpoints.is_saving:
-        trainer._agree()
+        trainer.agreement.exchange()
         time.sleep(0.01)
 
 

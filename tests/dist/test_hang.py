@@ -20,7 +20,7 @@ def test_a_rank_that_hangs_ends_the_job_with_the_stacks_of_every_rank(tiny_store
     )
     assert done.returncode != 0
     waits, hangs = ((tmp_path / "stacks" / f"rank_0000{r}.txt").read_text() for r in range(2))
-    assert "in _agree" in waits
+    assert "in exchange" in waits
     assert "hanging_worker.py" in hangs and "in on_step" in hangs
     for rank in range(2):
         assert f"geo-nemo: rank {rank} made no progress for " in done.stderr

@@ -9,14 +9,15 @@ from typing import Any
 import psutil
 import torch.distributed as dist
 
-from geo_nemo.train.callback import StepEvent
+from geo_nemo.train.callback import ReadsNothing, StepEvent
 from geo_nemo.train.setup import Prepared
 from geo_nemo.train.stage_steps import StagePlan
+from geo_nemo.train.step import ReadLater
 
 SECONDS_PER_HOUR = 3600
 
 
-class Accounting:
+class Accounting(ReadsNothing):
     """Counts on every rank alike; part of it is in every checkpoint.
 
     A session is a process of rank 0, from its start to its last sign of life, on so many GPUs, or
@@ -42,8 +43,10 @@ class Accounting:
         # By stage; None: a part of it was trained without being counted.
         self._trained: dict[str, int] | None = {}
         self._is_begun = False
+        self._late = ReadLater(self._count)
 
     def state_dict(self) -> dict[str, Any]:
+        self._late.flush()
         return {
             # A copy: a checkpoint is written in a thread, while the run goes on.
             "trained_tokens": None if self._trained is None else dict(self._trained),
@@ -53,6 +56,7 @@ class Accounting:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint; of one that has nothing of it, tokens were not counted."""
+        self._late.forget()
         trained = state.get("trained_tokens")
         self._trained = None if trained is None else dict(trained)
         self._kept = float(state.get("kept_seconds", 0.0))
@@ -68,6 +72,9 @@ class Accounting:
 
     def on_step(self, event: StepEvent) -> None:
         self._kept += event.seconds * self.world_size
+        self._late.add(event)
+
+    def _count(self, event: StepEvent) -> None:
         if self._trained is not None:
             before = self._trained.get(event.stage.name, 0)
             self._trained[event.stage.name] = before + event.report.trained_tokens
@@ -89,6 +96,7 @@ class Accounting:
 
     def totals(self, step: int) -> dict[str, Any]:
         """Samples and tokens of the run after `step` steps; keys of a line of the metrics."""
+        self._late.flush()
         tokens = {s.name: self._tokens(s, step) for s in self._begun_stages(step)}
         totals = {
             "total_samples": step * self.prepared.run.train.global_batch_size,

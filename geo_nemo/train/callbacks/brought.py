@@ -28,6 +28,13 @@ class Brought:
     def on_stage(self, stage: Any) -> None:
         self._ask("on_stage", stage)
 
+    @property
+    def judges_loss(self) -> bool:
+        return hasattr(self._callback, "on_loss")
+
+    def reads(self, step: int) -> bool:
+        return not hasattr(self._callback, "reads") or bool(self._ask("reads", step))
+
     def on_loss(self, step: int, loss: float) -> Verdict | None:
         self._step = step
         return self._checked(self._ask("on_loss", step, loss), ("skip", "rewind", "stop"))

@@ -16,11 +16,11 @@ from geo_nemo.common.progress import Progress
 from geo_nemo.config import UserError
 from geo_nemo.runtime.launcher import pid_namespace
 from geo_nemo.runtime.watchdog import Watchdog
-from geo_nemo.train.callback import StepEvent
+from geo_nemo.train.callback import ReadsNothing, StepEvent
 from geo_nemo.train.callbacks.accounting import Accounting
 
 
-class Heartbeat:
+class Heartbeat(ReadsNothing):
     """Renews a small file on rank 0, so that a look from outside tells whether the run lives.
 
     Keys: time (seconds since the epoch), step (the next one, counted from 0: as many are done),
@@ -49,7 +49,7 @@ class Heartbeat:
                 "step": event.step + 1,
                 "steps": self.steps,
                 "stage": event.stage.name,
-                "loss": event.report.loss,
+                "loss": event.latest_loss,
             }
             if time.monotonic() >= self._next:
                 self._write()
@@ -71,7 +71,7 @@ class Heartbeat:
         self._next = time.monotonic() + self.every_s
 
 
-class Watch:
+class Watch(ReadsNothing):
     """Ends this rank when it hangs, and leaves its stacks in `<output>/stacks/`.
 
     tell: receives the line that says so, before the end.

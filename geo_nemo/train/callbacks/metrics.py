@@ -73,13 +73,17 @@ class Metrics:
             keep_lines(self.path, lambda line: line["step"] < step)
             self.file = self.path.open("a", buffering=1)
 
+    def reads(self, step: int) -> bool:
+        """Of a step that is logged: each nth one, and the last."""
+        done = step + 1
+        return done % self.run.logging.every_steps == 0 or done == self.run.train.steps
+
     def on_step(self, event: StepEvent) -> None:
         self.times.add(event)
         self.positions += event.positions
         if self.peak:
             self.flops += self._flops(event)
-        done = event.step + 1
-        if done % self.run.logging.every_steps and done != self.run.train.steps:
+        if not self.reads(event.step):
             return
         param_norm = self.engine.parameter_norm()  # every rank has a part of it
         timing = self.times.exchanged()

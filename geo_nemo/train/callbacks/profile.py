@@ -9,14 +9,14 @@ from torch.profiler import ProfilerActivity, profile
 
 from geo_nemo.common.files import make_folder, write_whole, writing
 from geo_nemo.config.logging import Profile as Settings
-from geo_nemo.train.callback import StepEvent
+from geo_nemo.train.callback import ReadsNothing, StepEvent
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.ranges import Ranges
 
 TOP_OPERATORS = 40
 
 
-class Profile:
+class Profile(ReadsNothing):
     """Writes a Chrome trace and a table of the operators that took most time, a file each a rank.
 
     `rank_00000_step_00000010.json.gz` opens in Perfetto or chrome://tracing; the table has the same

@@ -1,10 +1,10 @@
 """Steps, loss and speed, to whoever watches."""
 
 from geo_nemo.common.progress import Progress
-from geo_nemo.train.callback import StepEvent
+from geo_nemo.train.callback import ReadsNothing, StepEvent
 
 
-class ProgressBar:
+class ProgressBar(ReadsNothing):
     """Steps done, loss and speed, to whoever watches rank 0."""
 
     def __init__(self, name: str, steps: int, progress: Progress):
@@ -17,7 +17,8 @@ class ProgressBar:
 
     def on_step(self, event: StepEvent) -> None:
         speed = event.positions / event.seconds
-        note = f"{event.stage.name}, loss {event.report.loss:.3f}, {speed:,.0f} tokens/s"
+        loss = "" if event.latest_loss is None else f"loss {event.latest_loss:.3f}, "
+        note = f"{event.stage.name}, {loss}{speed:,.0f} tokens/s"
         self.progress(self.name, event.step + 1, self.steps, note)
 
     def on_end(self) -> None: ...

@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 
 from geo_nemo.train.callback import StepEvent
+from geo_nemo.train.step import ReadLater
 
 
 class Times:
@@ -19,10 +20,12 @@ class Times:
     def __init__(self, device: torch.device):
         self.device = device
         self._hosts: list[str] = []
+        self._late = ReadLater(self._add_work)
         self.restart()
 
     def restart(self) -> None:
         """Begin anew: a line was written, or the run starts or is wound back."""
+        self._late.forget()
         self.steps = 0
         self.seconds = self._data = self._work = self._checkpoint = 0.0
         self._since = time.perf_counter()
@@ -38,8 +41,11 @@ class Times:
         self.steps += 1
         self.seconds += event.seconds
         self._data += event.data_seconds
-        self._work += event.data_seconds + event.report.work_seconds
         self._checkpoint += event.checkpoint_seconds
+        self._late.add(event)
+
+    def _add_work(self, event: StepEvent) -> None:
+        self._work += event.data_seconds + event.report.work_seconds
 
     def exchanged(self) -> dict[str, float | int | str]:
         """Seconds a step by what they went to, and the slowest rank; every rank calls it.
@@ -49,6 +55,7 @@ class Times:
         checkpoint, other: seconds since the last line that training stood still for saves, and for
         all else outside of steps, such as validation; of rank 0.
         """
+        self._late.flush()
         elapsed = time.perf_counter() - self._since
         mine = torch.zeros(dist.get_world_size(), 2, dtype=torch.float64, device=self.device)
         mine[dist.get_rank()] = torch.tensor([self._work, self._data]) / self.steps

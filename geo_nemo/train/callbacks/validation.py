@@ -58,10 +58,14 @@ class Validate:
         if dist.get_rank() == 0:
             keep_lines(self.path, lambda line: line["step"] < step)
 
+    def reads(self, step: int) -> bool:
+        """Of a step after which it measures, so that no bad weights are measured."""
+        return (step + 1) % self.every_steps == 0 or step + 1 == self.last_step
+
     def on_step(self, event: StepEvent) -> None:
-        done = event.step + 1
-        if done % self.every_steps and done != self.last_step:
+        if not self.reads(event.step):
             return
+        done = event.step + 1
         about = {"step": event.step, "steps_done": done, "stage": event.stage.name}
         line = {**about, **self._measure()}
         self.latest = line

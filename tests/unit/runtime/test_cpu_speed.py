@@ -57,6 +57,36 @@ def test_heads_are_rotated_to_the_same_bits(single_process, rotated):
     assert torch.equal(ours(heads, angles), ours.__wrapped__(heads, angles))
 
 
+class Group:
+    """As much of a process group as rotary positions ask for."""
+
+    def __init__(self, rank, size):
+        self.rank, self.size = lambda: rank, lambda: size
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_the_documents_of_a_row_are_rotated_to_the_same_bits(single_process, size):
+    from megatron.core.models.common.embeddings import rope_utils
+
+    borders = torch.tensor([0, 2, 3, 10, 14]) * 2 * size
+    angles, ours = torch.randn(14 * size, 1, 1, 8), rope_utils._apply_rotary_pos_emb_thd
+    for rank in range(size):
+        heads, group = torch.randn(28, 3, 8), Group(rank, size)
+        expected = ours.__wrapped__(heads, borders.int(), angles, cp_group=group)
+        assert torch.equal(ours(heads, borders.int(), angles, cp_group=group), expected)
+
+
+def test_the_norm_of_norms_is_megatron_core_s(single_process):
+    from megatron.core import utils
+
+    gradients = [torch.randn(n, 3) for n in (1, 7, 300)]
+    (expected, _), (found, _) = (
+        norm(2048, None, [gradients], False)
+        for norm in (utils.local_multi_tensor_l2_norm, cpu_speed.l2_norm)
+    )
+    assert found.shape == (1,) and torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("tied", [False, True], ids=["two matrices", "tied embeddings"])
 def test_gradients_added_while_multiplied_are_those_made_apart(single_process, tied):
     """Gradients of at most 1, summed over four micro-batches in fp32 in another order."""

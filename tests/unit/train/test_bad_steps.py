@@ -1,6 +1,7 @@
 """Steps that are not taken: raised, skipped or rewound, and the same after a resume."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_without_a_sigma_no_finite_loss_is_bad():
 def test_of_losses_the_last_ones_of_the_stage_are_the_measure(tiny_store, tmp_path, single_process):
     made = trainer(run_of(tiny_store, tmp_path, BadSteps(window=8)))
     for loss in range(9):
-        made.bad.losses.append(float(loss))
+        made.bad.on_step(SimpleNamespace(report=SimpleNamespace(loss=float(loss))))
     assert list(made.bad.losses) == [float(loss) for loss in range(1, 9)]
     made.bad.on_stage(made.prepared.stages[1])
     assert not made.bad.losses
@@ -220,7 +221,7 @@ def test_a_step_that_is_still_to_be_left_out_stays_noted(tiny_store, tmp_path, s
 
 
 def test_the_batch_of_a_bad_step_is_kept_to_be_looked_at(tiny_store, tmp_path, single_process):
-    made = trainer(run_of(tiny_store, tmp_path, BadSteps()))
+    made = trainer(run_of(tiny_store, tmp_path, BadSteps(spike_sigma=50)))
     refuse_once(made, 1)
     with pytest.raises(RunError, match=r"spikes at step 1; its batch is in .*step_00000001"):
         made.fit()

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from geo_nemo.train.callback import StepEvent
+from geo_nemo.train.callback import ReadsNothing, StepEvent
 from geo_nemo.train.callbacks.loggers.background import Background
 from geo_nemo.train.callbacks.loggers.logger import Outcome
 from geo_nemo.train.callbacks.loggers.values import renamed
 from geo_nemo.train.checkpoint.errors import rank_zero_does
 
 
-class Loggers:
+class Loggers(ReadsNothing):
     """Takes what other callbacks measured at a step, and hands it over once they all have.
 
     It stands behind them. loggers: of rank 0; none elsewhere. names: see `Logging.names`.

@@ -301,11 +301,11 @@ def test_a_bucket_that_cannot_be_written_is_too(make, bucket, tmp_path, monkeypa
 def test_a_stop_waits_for_the_copy_of_what_it_saved(make, bucket, tmp_path):
     made = make(tmp_path, every_steps=100)
 
-    class AfterStepTwo:
+    class AfterStepOne:  # which is heard after the next
         def __bool__(self):
-            return made.step >= 2
+            return made.step >= 1
 
-    made.stop = AfterStepTwo()
+    made.agreement.stop = AfterStepOne()
     assert not made.fit()
     assert list(steps(bucket)) == ["step_00000002"]
     elsewhere = make(tmp_path / "elsewhere", every_steps=100)
