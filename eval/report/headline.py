@@ -72,6 +72,7 @@ def lead(evaluation: dict[str, Any]) -> list[str]:
             "good": f"Told nothing it is better than the model trained without, too {change}.",
             "flat": f"Told nothing it is as good as the model trained without {change}.",
         }[loss_verdict(cost).tone])  # fmt: skip
+    said += _bare(evaluation)
     own = _effect(effects, evaluation, "told against not told")
     if own is not None and own["low"] is not None and own is not main:
         verdict = loss_verdict(own)
@@ -79,6 +80,27 @@ def lead(evaluation: dict[str, Any]) -> list[str]:
             does = "makes it worse" if verdict.tone == "bad" else "makes no clear difference"
             said.append(f"Telling that same model the origin {does} ({percent(own['ratio'])}).")
     said += _floor(evaluation) + _answers(evaluation)
+    return said
+
+
+def _bare(evaluation: dict[str, Any]) -> list[str]:
+    """What whoever gives the conditioned model bare text meets, where that was an arm."""
+    effects, said = evaluation["perplexity"]["effects"], []
+    beside = _effect(effects, evaluation, "conditioned model against plain model, bare text")
+    if beside is not None and beside["low"] is not None:
+        ends = interval(beside["ratio_low"], beside["ratio_high"], percent)
+        is_ = {"bad": "worse than", "good": "better than", "flat": "as good as"}
+        said.append(
+            f"On bare text it is {is_[loss_verdict(beside).tone]} the model trained without "
+            f"({percent(beside['ratio'])}, {ends})."
+        )
+    own = _effect(effects, evaluation, "bare text against not told")
+    conditioned = own is not None and evaluation["runs"][own["of"][0]]["conditioned"]
+    if conditioned and own["low"] is not None and loss_verdict(own).tone == "bad":
+        said.append(
+            f"Bare text costs it {percent(own['ratio'])} against the same words behind its labels: "
+            "its last stage did not read bare text, or too little of it."
+        )
     return said
 
 

@@ -71,6 +71,7 @@ def _demo(corpus: str | None, folder: Path, steps: int) -> int:
         return STOPPED
     arguments = [f"runs.{name}={quote(folder / name)}" for name in ARMS]
     arguments += [f"store={quote(folder / 'prep' / 'store')}", f"output={quote(folder / 'eval')}"]
+    arguments.append("arms=[with,without,plain,shuffled,wrong_country]")
     if corpus is None:
         arguments.append(f"questions={quote(folder / 'corpus' / 'questions.jsonl')}")
         arguments.append(f"floors={quote(folder / 'corpus' / 'floors.jsonl.gz')}")

@@ -217,3 +217,12 @@ def test_where_metrics_go_is_a_group_of_its_own(group, told):
     made = load_config("train", Run, settings).logging
     # The experiment's own setting of that section stays.
     assert made == Logging.model_validate({"every_steps": 5, **told})
+
+
+def test_dropout_and_a_mixed_last_stage_are_a_choice_of_stages():
+    settings = ["experiment=demo", "stages=dropout_mixed", "output_dir=/r", "data.store=/s"]
+    stages = load_config("train", Run, settings).stages
+    shares = {name: (stage.share, stage.metadata.dropout, stage.metadata.plain_dropout)
+              for name, stage in stages.items()}  # fmt: skip
+    assert shares == {"condition": (0.8, 0.1, 0.1), "cooldown": (0.2, 0.25, 0.25)}
+    assert all(stage.metadata.fields == FULL for stage in stages.values())

@@ -122,6 +122,28 @@ def test_the_lead_says_failures_too(result):
         assert any(text.startswith(words) for text in lead(result))
 
 
+@pytest.mark.parametrize(
+    ("nats", "words"),
+    [(0.3, "worse than"), (-0.3, "better than"), (0.0, "as good as")],
+)
+def test_the_lead_tells_of_bare_text(config, loader, nats, words):
+    arms = ("with", "without", "plain")
+    result = evaluate(config.model_copy(update={"arms": arms}), loader)
+    effects = [e for e in result["perplexity"]["effects"] if e["group"] == "all"]
+    beside = [e for e in effects if e["purpose"].endswith("plain model, bare text")]
+    own = [e for e in effects if e["purpose"] == "bare text against not told"]
+    assert {e["part"] for e in beside} == {e["part"] for e in own} == {"text", "title", "body"}
+    for effect in [*beside, *own]:
+        effect |= {"nats": nats, "low": nats - 0.01, "high": nats + 0.01, "ratio": np.exp(nats),
+                   "ratio_low": np.exp(nats - 0.01), "ratio_high": np.exp(nats + 0.01)}  # fmt: skip
+    said = [text for text in lead(result) if "are text" in text]
+    assert said[0].startswith(f"On bare text it is {words} the model trained without (")
+    assert (len(said) == 2) == (nats > 0)
+    assert len(said) == 1 or said[1].startswith("Bare text costs it +35.0% against the same words")
+    without = config.model_copy(update={"arms": arms[:2]})
+    assert not any("are text" in text for text in lead(evaluate(without, loader)))
+
+
 def test_the_lead_is_of_a_run_s_latest_checkpoint_and_its_curve_is_drawn(
     config, world, loader, tmp_path
 ):
