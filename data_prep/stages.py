@@ -5,22 +5,14 @@ A stage's key is a hash of all it depends on. The folder of a finished stage hol
 """
 
 import hashlib
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.common.files import (
-    PARTIAL,
-    partial_of,
-    sync_folder,
-    sync_tree,
-    write_synced,
-    writing,
-)
+from geo_nemo.common.files import write_synced
+from geo_nemo.common.folders import building
 
 STAGE_NAME = "stage.json"
 
@@ -42,24 +34,9 @@ def build_stage(folder: Path, key: str, build: Callable[[Path], None]) -> None:
     `folder` stays as it was.
     """
     check_replaceable(folder)
-    partial, old = partial_of(folder), folder.with_name(f"{folder.name}.old{PARTIAL}")
-    with writing(folder):
-        for leftover in (partial, old):
-            if leftover.exists():
-                shutil.rmtree(leftover)
-        partial.mkdir()
-        try:
-            build(partial)
-            write_synced(partial / STAGE_NAME, orjson.dumps({"key": key}))
-            sync_tree(partial)
-            if folder.exists():
-                os.replace(folder, old)
-            os.replace(partial, folder)
-            sync_folder(folder.parent)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
+    with building(folder) as partial:
+        build(partial)
+        write_synced(partial / STAGE_NAME, orjson.dumps({"key": key}))
 
 
 def check_replaceable(folder: Path) -> None:

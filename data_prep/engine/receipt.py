@@ -1,8 +1,6 @@
 """What proves a task done: a folder that was built aside and renamed, with a receipt in it."""
 
 import hashlib
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,8 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from geo_nemo.common.files import partial_of, sync_folder, sync_tree, write_synced, writing
+from geo_nemo.common.files import write_synced
+from geo_nemo.common.folders import building
 from geo_nemo.config.schema import NonNegative, Section
 
 RECEIPT_NAME = "receipt.json"
@@ -49,25 +48,12 @@ def build_task_folder(folder: Path, key: str, build: Callable[[Path], dict[str, 
 
     Whatever stops `build`, `folder` stays as it was. An OSError becomes a UserError.
     """
-    partial = partial_of(folder)
-    with writing(folder):
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
-        try:
-            counts = build(partial)
-            files = {
-                str(path.relative_to(partial)): path.stat().st_size
-                for path in sorted(partial.rglob("*"))
-                if path.is_file()
-            }
-            receipt = Receipt(key=key, files=files, counts=counts)
-            write_synced(partial / RECEIPT_NAME, orjson.dumps(receipt.model_dump()))
-            sync_tree(partial)
-            if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(partial, folder)
-            sync_folder(folder.parent)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+    with building(folder) as partial:
+        counts = build(partial)
+        files = {
+            str(path.relative_to(partial)): path.stat().st_size
+            for path in sorted(partial.rglob("*"))
+            if path.is_file()
+        }
+        receipt = Receipt(key=key, files=files, counts=counts)
+        write_synced(partial / RECEIPT_NAME, orjson.dumps(receipt.model_dump()))

@@ -1,13 +1,13 @@
 """Where a result is made before it has its place: a folder beside it that one process holds."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.common.files import partial_of, sync_folder, sync_tree, writing
+from geo_nemo.common.files import partial_of, sync_tree, writing
+from geo_nemo.common.folders import name_folder
 from geo_nemo.common.lock import LOCK_NAME, folder_lock
 from geo_nemo.store.manifest import HOSTS_NAME, MANIFEST_NAME
 
@@ -41,8 +41,7 @@ def move_store(made: Path, store: Path) -> None:
     """Give the folder `made`, now complete, the name `store`, which is free."""
     sync_tree(made)
     check_free(store)
-    os.rename(made, store)
-    sync_folder(store.parent)
+    name_folder(made, store)
 
 
 def _clear(folder: Path) -> None:

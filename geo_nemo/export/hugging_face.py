@@ -10,7 +10,6 @@ The folder is built as `<out>.partial` and renamed. A file of weights has its ow
 is whole, so that an export that was stopped goes on behind it.
 """
 
-import os
 import shutil
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from geo_nemo.common.files import (
     sync_tree,
     writing,
 )
+from geo_nemo.common.folders import name_folder
 from geo_nemo.common.lock import LOCK_NAME, folder_lock
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Checkpoint, UserError
@@ -89,10 +89,9 @@ def export(
         (partial / BEGUN).unlink()
         write_json(partial / RECORD, {**record, "files": sizes_of(partial)})
         sync_tree(partial)
-        os.replace(partial, out)
+        name_folder(partial, out)
         (out / LOCK_NAME).unlink()
         sync_folder(out)
-        sync_folder(out.parent)
     return Exported(backend is not None, was_there=False)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import make_folder, partial_of, sync_folder, write_synced, writing
+from geo_nemo.common.folders import name_folder
 from geo_nemo.common.lock import waiting_lock
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.storage.folder import RemoteFolder, retried
@@ -172,10 +173,7 @@ def _pull(
         write_synced(partial / FETCHED_NAME, f"{source.address}\n".encode())
         write_synced(partial / MANIFEST_NAME, content)
         sync_folder(partial)
-        if folder.is_dir():
-            folder.rmdir()  # an empty one of the user's
-        os.replace(partial, folder)
-        sync_folder(folder.parent)
+        name_folder(partial, folder)
 
 
 def _fetch_tokenizer(source: RemoteFolder, manifest: Manifest, folder: Path) -> Tokenizer:

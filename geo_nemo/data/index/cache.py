@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from geo_nemo.common.files import sync_folder
+from geo_nemo.common.folders import name_folder
 from geo_nemo.common.lock import is_alive
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import UserError
@@ -118,8 +118,7 @@ def _usable(place: Place) -> Index | None:
 def _move_into_place(partial: Path, place: Place) -> None:
     while True:
         try:
-            os.rename(partial, place.path)
-            sync_folder(place.folder)
+            name_folder(partial, place.path)
             return
         except OSError:
             if not place.path.exists():

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from megatron.core.dist_checkpointing.core import CheckpointingConfig, save_config
 
-from geo_nemo.common.files import PARTIAL, partial_of, sync_folder, sync_tree
+from geo_nemo.common.files import PARTIAL, partial_of, sync_tree
+from geo_nemo.common.folders import replace_folder
 from geo_nemo.config import Checkpoint
 from geo_nemo.train.checkpoint.files import (
     file_record,
@@ -42,10 +43,7 @@ def commit(
     write_record(partial, position.as_record(), files)
     sync_tree(partial)
     directory = final.parent
-    if final.exists():
-        os.replace(final, partial_of(directory / f"{final.name}.before"))
-    os.replace(partial, final)
-    sync_folder(directory)
+    replace_folder(partial, final)
     point_latest(directory, final)
     still_damaged = [name for name in damaged if name != final.name]
     for old in to_drop(directory, final, settings.keep_last, settings.keep_best, still_damaged):

@@ -6,7 +6,6 @@ it makes anyway, whether a phase is done. A copy that fails is a warning, for th
 stands; that of a finished run's last checkpoint is an error.
 """
 
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -16,7 +15,8 @@ from typing import Protocol
 import torch
 import torch.distributed as dist
 
-from geo_nemo.common.files import PARTIAL, partial_of, sync_folder, write_synced
+from geo_nemo.common.files import partial_of, sync_folder, write_synced
+from geo_nemo.common.folders import replace_folder
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Checkpoint, RunError, UserError
 from geo_nemo.storage.folder import Stopped
@@ -199,7 +199,8 @@ class Copies:
         with rank_zero_does(f"cannot write {directory}") as mine:
             if mine and error is None:
                 write_synced(partial / RECORD, content)
-                _move_into_place(partial, directory / name)
+                sync_folder(partial)
+                replace_folder(partial, directory / name)
             elif mine and error[0]:
                 shutil.rmtree(partial)
         if error is None:
@@ -255,15 +256,3 @@ def _reason(error: BaseException | None) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"{type(error).__name__}: {error}"
-
-
-def _move_into_place(partial: Path, final: Path) -> None:
-    """Give a fetched checkpoint its name; one of this name, which is not whole, goes."""
-    sync_folder(partial)
-    before = final.with_name(f"{final.name}.before{PARTIAL}")
-    if final.exists():
-        shutil.rmtree(before, ignore_errors=True)
-        os.replace(final, before)
-    os.replace(partial, final)
-    sync_folder(final.parent)
-    shutil.rmtree(before, ignore_errors=True)

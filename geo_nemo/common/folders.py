@@ -1,0 +1,53 @@
+"""Folders that are whole or absent: built aside, synced, then given their name by one rename."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from geo_nemo.common.files import partial_of, sync_folder, sync_tree, writing
+
+
+@contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """The empty folder `<folder>.partial`, which becomes `folder` when the block ends.
+
+    Whatever stops the block, `folder` stays as it was. An OSError becomes a `UserError`.
+    """
+    partial = partial_of(folder)
+    with writing(folder):
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            sync_tree(partial)
+            replace_folder(partial, folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
+def replace_folder(made: Path, folder: Path) -> None:
+    """Give `made`, which is complete and on disk, the name `folder`; what had it goes.
+
+    A process that is killed in between leaves the old one beside its name, as
+    `<folder>.before.partial`, which nobody takes for whole.
+    """
+    before = partial_of(folder.with_name(f"{folder.name}.before"))
+    if before.exists():
+        shutil.rmtree(before)
+    if folder.exists():
+        os.replace(folder, before)
+    name_folder(made, folder)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def name_folder(made: Path, folder: Path) -> None:
+    """Give `made`, which is complete and on disk, a name that is free, or an empty folder's.
+
+    Raises OSError where something stands there.
+    """
+    os.rename(made, folder)
+    sync_folder(folder.parent)
