@@ -30,6 +30,7 @@ COMMANDS = {
     "eval": "perplexity with, without and with wrong metadata; country questions",
     "export": "a trained model as a Hugging Face folder",
     "tune": "tune an export on instructions, with metadata in the turn",
+    "generate": "have a model write: told a country or another, side by side",
     "report": "one HTML page: corpus, batches, losses, matrix, questions",
     "demo": "the whole way on a synthetic corpus or on your file",
     "recipes": "list the recipes, show one as a whole config, compare two",

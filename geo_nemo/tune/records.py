@@ -13,15 +13,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from geo_nemo.config import UserError
-from geo_nemo.metadata.geography import UNKNOWN, continent_of, country_code
+from geo_nemo.metadata.given import record_of
 from geo_nemo.metadata.record import MetadataRecord
 
 ROLES = ("user", "assistant")
 _TEXTS = ("instruction", "input", "output", "messages", "metadata", "title")
-_NUMBERS = ("year", "quality")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,40 +43,6 @@ def read_conversations(path: Path, wanted: Collection[str]) -> Iterator[Conversa
                     yield _conversation(line, f"{path}:{number}", wanted)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; give data=FILE") from None
-
-
-def record_of(given: Mapping[str, Any], place: str) -> MetadataRecord:
-    """Metadata by name as a document's record; a country brings its continent.
-
-    `url` may be an address or a host. Raises `UserError` that begins with `place`.
-    """
-    columns: dict[str, Any] = {}
-    for name, value in given.items():
-        if value is None or value == "":
-            continue
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise UserError(f"{place}: {name} is {json.dumps(value)[:40]}: give a text or a number")
-        text = str(value).strip()
-        if "\n" in text or "\r" in text:
-            raise UserError(f"{place}: {name} has a line end: metadata are one line each")
-        columns[name] = text
-    for name in _NUMBERS:
-        if name in columns:
-            columns[name] = _number(name, columns[name], place)
-    if "url" in columns:
-        columns = {**_parts_of(columns.pop("url")), **columns}
-    if "country" in columns:
-        code = country_code(columns["country"])
-        if code is None and columns["country"] != UNKNOWN:
-            raise UserError(f"{place}: {columns['country']!r} is no country: give a code, as gb")
-        if code is None:
-            del columns["country"]
-        else:
-            columns["country"] = code
-            columns.setdefault("continent", continent_of(code))
-    built_in = {"host", "country", "continent", "path", "scheme", "year", "quality", "source"}
-    own = {name: columns.pop(name) for name in list(columns) if name not in built_in}
-    return MetadataRecord(**columns, extra=own)
 
 
 def _conversation(line: bytes, place: str, wanted: Collection[str]) -> Conversation:
@@ -137,19 +101,3 @@ def _messages(messages: Any, place: str) -> tuple[str, ...]:
 def as_messages(turns: Sequence[str]) -> list[dict[str, str]]:
     """Turns as chat templates take them."""
     return [{"role": ROLES[n % 2], "content": text} for n, text in enumerate(turns)]
-
-
-def _number(name: str, text: str, place: str) -> int:
-    try:
-        return int(float(text))
-    except ValueError:
-        raise UserError(f"{place}: {name} is {text!r}, which is no number") from None
-
-
-def _parts_of(url: str) -> dict[str, str]:
-    """Columns of an address, or of a host alone."""
-    parts = urlsplit(url if "//" in url else f"//{url}")
-    host = (parts.netloc.rpartition("@")[2].partition(":")[0]).lower()
-    path = parts.path + (f"?{parts.query}" if parts.query else "")
-    scheme = {"scheme": parts.scheme} if parts.scheme else {}
-    return {"host": host, "path": path, **scheme}

@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "geo_nemo.train": TRAIN,
     "geo_nemo.diagnostics": STORE | {"geo_nemo.data", "geo_nemo.runtime", "geo_nemo.train"},
     "geo_nemo.export": TRAIN,
+    "geo_nemo.generate": TRAIN | {"geo_nemo.export"},
     "geo_nemo.tune": TRAIN | {"geo_nemo.export"},
     "geo_nemo.integrations": TRAIN | {"geo_nemo.export"},
     "geo_nemo.launch": TRAIN | {"data_prep", "eval"},

@@ -6,8 +6,9 @@ import re
 import pytest
 
 from geo_nemo.config import UserError
+from geo_nemo.metadata.given import record_of
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.tune.records import as_messages, read_conversations, record_of
+from geo_nemo.tune.records import as_messages, read_conversations
 from tests.support.exports import write_jsonl
 
 WANTED = {"country", "url", "host", "continent", "topic", "year", "path"}

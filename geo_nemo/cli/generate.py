@@ -1,0 +1,282 @@
+"""`geo-nemo generate`: have a model write, told a country, another, or nothing."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geo_nemo.cli.options import quiet_libraries
+from geo_nemo.config import UserError
+
+if TYPE_CHECKING:
+    from geo_nemo.generate.prompts import Prompt, Tells
+    from geo_nemo.generate.writer import Writer, Written
+
+EPILOG = 'Example: geo-nemo generate runs/tuned "Who leads us?" --compare ng,gb,none'
+# Options of the command that are transformers' own; any other goes by --set.
+_COUNT, _FRACTION = click.IntRange(1), click.FloatRange(0, 1)
+_SIZE = click.FloatRange(0)
+SAMPLING = {
+    "max_new_tokens": (_COUNT, "Tokens to write at most; 128 where it is not given."),
+    "temperature": (
+        click.FloatRange(0),
+        "Above 0; with any of these four it samples, else it takes the best.",
+    ),
+    "top_p": (_FRACTION, "Sample among the likeliest tokens with this much probability together."),
+    "top_k": (_COUNT, "Sample among so many tokens."),
+    "min_p": (_FRACTION, "Sample among tokens with this much of the likeliest one's probability."),
+    "repetition_penalty": (
+        click.FloatRange(0, min_open=True),
+        "Above 1, what stands there already becomes less likely.",
+    ),
+    "no_repeat_ngram_size": (_COUNT, "Never write so many tokens twice."),
+    "num_beams": (_COUNT, "Beam search of so many."),
+}
+DRAWS = ("temperature", "top_p", "top_k", "min_p")
+LEAVES = ("/quit", "/exit")
+
+
+def _sampling(command: Any) -> Any:
+    for name, (kind, words) in reversed(SAMPLING.items()):
+        command = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=words)(command)
+    return command
+
+
+@click.command(epilog=EPILOG)
+@click.argument("model", metavar="MODEL")
+@click.argument("prompt", required=False, metavar="[PROMPT]")
+@click.option("--file", "file", metavar="FILE", help="Prompts: JSON Lines, or a text line by line.")
+@click.option("--out", metavar="FILE", help="Write JSON Lines here instead of to the terminal.")
+@click.option("--country", metavar="CODE", help="Tell where the text is from.")
+@click.option("--host", metavar="NAME", help="Tell the host of its URL.")
+@click.option("--tell", multiple=True, metavar="NAME=VALUE", help="Tell any field of the model's.")
+@click.option("--title", default="", metavar="TEXT", help="Of the document that is written.")
+@click.option("--compare", metavar="LIST", help="Several countries and none, side by side.")
+@click.option("--guidance", default=1.0, metavar="SCALE", help="Told against not told; 1 is none.")
+@click.option(
+    "--chat/--document", default=None, help="Answer, or go on with a text. [by the model]"
+)
+@_sampling
+@click.option("--set", "others", multiple=True, metavar="NAME=VALUE", help="Any of transformers'.")
+@click.option("--stop", multiple=True, metavar="TEXT", help="End before this text.")
+@click.option("--samples", default=1, show_default=True, help="Texts for each prompt.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same text.")
+@click.option("--batch-size", default=1, show_default=True, help="Prompts of a file at once.")
+@click.option("--base", metavar="FOLDER", help="The model that an adapter belongs to.")
+@click.option("--device", default="auto", type=click.Choice(("auto", "cpu", "gpu")))
+@click.option("--dtype", default="auto", type=click.Choice(("auto", "fp32", "bf16")))
+def command(model: str, prompt: str | None, file: str | None, **given: Any) -> None:
+    """Have MODEL, a Hugging Face folder or an adapter, write behind PROMPT.
+
+    Without a prompt it talks: each line is a turn, /new begins anew, /tell country=gb tells
+    something else, /quit ends. A pipe is one prompt.
+    """
+    quiet_libraries()
+    from geo_nemo.export.loaded import load_model, load_tokenizer, open_folder
+    from geo_nemo.generate.prompts import Prompt, Tells, compared, parse_tell, read_prompts
+
+    if prompt is not None and file is not None:
+        raise UserError("a prompt and --file: give one of them")
+    if given["out"] and Path(given["out"]).exists():
+        raise UserError(f"{given['out']} is there already: remove it, or give another --out")
+    folder = open_folder(model, given["base"])
+    tells = Tells(folder.policy)
+    words = {name: given[name] for name in ("country", "host") if given[name]}
+    words |= parse_tell(given["tell"])
+    beside = tells(words, "--tell")
+    named = compared(given["compare"], words, tells) if given["compare"] else [("", beside)]
+    settings = _settings(given)
+    tokenizer = load_tokenizer(folder)
+    chat = folder.is_tuned if given["chat"] is None else given["chat"]
+    if prompt is None and file is None and not sys.stdin.isatty():
+        prompt = sys.stdin.read().strip()
+    if prompt is not None and not prompt.strip() and not given["title"]:
+        raise UserError("the prompt is empty: give a text, or --title for a document")
+    prompts = []
+    if file is not None:
+        prompts = list(read_prompts(Path(file), tells, words))
+        if not prompts:
+            raise UserError(f"{file} has no prompts")
+    elif prompt is not None:
+        # A space at the end belongs to what is written.
+        prompts = [Prompt((prompt.rstrip(" "),), beside, given["title"])]
+    if given["guidance"] != 1 and not any(what for _, what in named) and not file:
+        raise UserError("--guidance compares what is told with nothing told: give --country, too")
+
+    from geo_nemo.generate.writer import Options, Writer
+    from geo_nemo.runtime.device import resolve_device
+
+    device = resolve_device(given["device"])
+    options = Options(settings, given["stop"], given["guidance"], chat, given["seed"])
+    dtype = {"fp32": "float32", "bf16": "bfloat16"}.get(given["dtype"], folder.dtype)
+    if given["dtype"] == "auto" and device.type == "cpu":
+        dtype = "float32"
+    loaded = load_model(folder, dtype, device)
+    writer = Writer(loaded, tokenizer, folder, options)
+    for each in prompts:  # before anything is written
+        writer.ids(each)
+    if not prompts:
+        _talk(writer, tells, words)
+        return
+    begin = time.monotonic()
+    tokens = _write_all(writer, prompts, named, bool(given["compare"]), given)
+    took = time.monotonic() - begin
+    click.echo(f"{tokens:,} tokens in {took:.1f} s, {tokens / took:,.1f} tokens/s", err=True)
+
+
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What transformers' GenerationConfig gets."""
+    import yaml
+
+    found = {name: given[name] for name in SAMPLING if given[name] is not None}
+    for word in given["others"]:
+        name, sign, value = word.partition("=")
+        if not sign:
+            raise UserError(f"--set {word}: give name=value, as --set typical_p=0.9")
+        found[name] = yaml.safe_load(value)
+    if found.get("temperature") == 0:
+        raise UserError("--temperature 0: leave it out, and the best token is taken each time")
+    draws = any(name in found for name in DRAWS) or given["samples"] > 1
+    found.setdefault("do_sample", draws)
+    found.setdefault("max_new_tokens", 128)
+    if given["samples"] < 1 or given["batch_size"] < 1:
+        raise UserError("--samples and --batch-size are 1 or more")
+    return found
+
+
+def _write_all(
+    writer: "Writer",
+    prompts: "Sequence[Prompt]",
+    named: Sequence[tuple[str, Mapping[str, str]]],
+    compares: bool,
+    given: Mapping[str, Any],
+) -> int:
+    """Write every prompt under everything that is told; the number of tokens."""
+    from dataclasses import replace
+
+    tokens, lines = 0, []
+    for first in range(0, len(prompts), given["batch_size"]):
+        batch = prompts[first : first + given["batch_size"]]
+        for sample in range(given["samples"]):
+            seed = given["seed"] + sample * 1_000_003 + first
+            columns: dict[str, list[Written]] = {}
+            for name, what in named:
+                asked = [replace(each, told=what) for each in batch] if compares else batch
+                columns[name] = writer.write(asked, seed, _streamer(writer, prompts, given))
+                tokens += sum(each.tokens for each in columns[name])
+                lines += [
+                    _record(each, made, name, seed)
+                    for each, made in zip(asked, columns[name], strict=True)
+                ]
+            if not given["out"]:
+                _print(batch, columns, compares, _streams(prompts, given))
+    if given["out"]:
+        from geo_nemo.common.files import write_whole
+
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        write_whole(Path(given["out"]), text.encode())
+        click.echo(given["out"])
+    return tokens
+
+
+def _record(prompt: "Prompt", made: "Written", name: str, seed: int) -> dict[str, Any]:
+    known = {key: prompt.record[key] for key in ("id", "answer", "kind") if key in prompt.record}
+    return {
+        **known,
+        "prompt": prompt.turns[-1],
+        "told": dict(prompt.told),
+        **({"compared": name} if name else {}),
+        "text": made.text,
+        "tokens": made.tokens,
+        "ended": made.ended,
+        "seed": seed,
+    }
+
+
+def _streams(prompts: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    return (
+        len(prompts) == 1
+        and not given["compare"]
+        and not given["out"]
+        and not given["stop"]
+        and (given["num_beams"] or 1) == 1
+    )
+
+
+def _streamer(writer: "Writer", prompts: Sequence[Any], given: Mapping[str, Any]) -> Any:
+    if not _streams(prompts, given):
+        return None
+    from transformers import TextStreamer
+
+    return TextStreamer(writer.tokenizer, skip_prompt=True, skip_special_tokens=True)
+
+
+def _print(
+    batch: "Sequence[Prompt]", columns: "Mapping[str, list[Written]]", compares: bool, shown: bool
+) -> None:
+    if shown:
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for place, prompt in enumerate(batch):
+        if not compares:
+            click.echo(columns[""][place].text)
+            continue
+        table = Table(title=prompt.turns[-1], title_justify="left", show_lines=True)
+        for name in columns:
+            table.add_column(name, ratio=1, overflow="fold")
+        table.add_row(*(Text(made[place].text) for made in columns.values()))
+        console.print(table)
+
+
+def _talk(writer: "Writer", tells: "Tells", words: Mapping[str, str]) -> None:
+    """Line by line, as a conversation; a model that was not tuned goes on with each line."""
+    from transformers import TextStreamer
+
+    from geo_nemo.generate.prompts import Prompt, parse_tell
+
+    turns, words, seed = [], dict(words), writer.options.seed
+    for line in _lines():
+        if line.startswith("/"):
+            order, _, rest = line.partition(" ")
+            turns = []
+            if order in LEAVES:
+                return
+            try:
+                if order == "/tell":
+                    given = parse_tell(rest.split())
+                    tells(given, "/tell")
+                    words = given
+                elif order != "/new":
+                    click.echo(f"{order} is no order: there is /new, /tell NAME=VALUE and /quit")
+            except UserError as error:
+                click.echo(str(error))
+            continue
+        try:
+            told = tells(words, "--tell")
+            prompt = Prompt((*turns, line), told)
+            streamer = TextStreamer(writer.tokenizer, skip_prompt=True, skip_special_tokens=True)
+            made = writer.write([prompt], seed, streamer)[0]
+        except UserError as error:
+            click.echo(str(error))
+            continue
+        seed += 1
+        if writer.options.chat and made.text:
+            turns += [line, made.text]
+
+
+def _lines() -> Iterator[str]:
+    while True:
+        try:
+            line = input("> ").strip()
+        except EOFError:
+            return
+        if line:
+            yield line

@@ -1,0 +1,129 @@
+"""Prompts, and what a model is told beside them; needs no torch."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.export.chat import told
+from geo_nemo.metadata.fields import lines_of
+from geo_nemo.metadata.given import record_of
+
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """turns: user and assistant in turn, the last one the user's. told: metadata by name.
+
+    record: of a file, which the answer is written beside.
+    """
+
+    turns: tuple[str, ...]
+    told: Mapping[str, str] = field(default_factory=dict)
+    title: str = ""
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Tells:
+    """Turns what a user gives into what the template takes, under one policy."""
+
+    def __init__(self, policy: MetadataPolicy | None):
+        self._policy = policy
+        lines = lines_of(policy) if policy else ()
+        columns = {name for line in lines for name in (line.name, *line.columns)}
+        self.names = tuple(sorted(columns))
+
+    def __call__(self, given: Mapping[str, Any], place: str) -> dict[str, str]:
+        """Raises `UserError` for a name that training did not have."""
+        given = {name: value for name, value in given.items() if value not in (None, "")}
+        if unknown := sorted(set(given) - set(self.names) - ({"url"} if self.names else set())):
+            knows = f"it knows {', '.join(self.names)}" if self.names else "it was told nothing"
+            raise UserError(f"{place}: this model was not told {unknown[0]} in training: {knows}")
+        return told(self._policy, record_of(given, place)) if given else {}
+
+
+def parse_tell(words: Sequence[str]) -> dict[str, str]:
+    """`name=value` of a command line."""
+    found = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign or not name.strip():
+            raise UserError(f"--tell {word}: give name=value, as --tell topic=sport")
+        found[name.strip()] = value
+    return found
+
+
+def compared(word: str, given: Mapping[str, str], tells: Tells) -> list[tuple[str, dict[str, str]]]:
+    """`ng,gb,none` as names and what each tells: a country beside `given`, or nothing at all."""
+    found = []
+    for name in dict.fromkeys(part.strip() for part in word.split(",")):
+        if not name:
+            raise UserError(f"--compare {word}: give countries and none, as ng,gb,none")
+        own = {} if name == NONE else {**given, "country": name}
+        found.append((name, tells(own, f"--compare {word}")))
+    return found
+
+
+def read_prompts(path: Path, tells: Tells, beside: Mapping[str, str]) -> Iterator[Prompt]:
+    """Prompts of a file: JSON Lines, or a text with a prompt a line.
+
+    A record has `prompt`, `instruction` (and `input`) or `messages`, and what is told under
+    `metadata`. beside: told where a record has no metadata.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise UserError(f"cannot read {path}: {reason}; give --file FILE") from None
+    is_json = path.suffix in (".jsonl", ".json")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        place = f"{path}:{number}"
+        if is_json:
+            yield _of_record(line, place, tells, beside)
+        else:
+            yield Prompt((line.strip(),), tells(beside, place))
+
+
+def _of_record(line: str, place: str, tells: Tells, beside: Mapping[str, str]) -> Prompt:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        raise UserError(f"{place} is not JSON: give a record a line") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{place} is no record: give an object with a prompt")
+    metadata = found.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise UserError(f"{place}: metadata is no object of names and values")
+    # Metadata of a corpus may hold more than the model knows.
+    known = {name: value for name, value in metadata.items() if name in (*tells.names, "url")}
+    return Prompt(
+        _turns(found, place), tells(known or beside, place), str(found.get("title") or ""), found
+    )
+
+
+def _turns(found: Mapping[str, Any], place: str) -> tuple[str, ...]:
+    if "messages" in found:
+        messages = found["messages"]
+        try:
+            turns = tuple(str(message["content"]).strip() for message in messages)
+            roles = [message["role"] for message in messages]
+        except (TypeError, KeyError):
+            raise UserError(f"{place}: messages is no list of role and content") from None
+        if roles and roles[-1] == "assistant":  # what is known to be right is not shown
+            turns, roles = turns[:-1], roles[:-1]
+        if (
+            roles != [("user", "assistant")[n % 2] for n in range(len(roles))]
+            or len(roles) % 2 == 0
+        ):
+            raise UserError(f"{place}: user and assistant take turns, the user first and last")
+        return turns
+    asked = found.get("prompt") or found.get("instruction")
+    if not isinstance(asked, str) or not asked.strip():
+        raise UserError(f"{place} has no prompt, no instruction and no messages")
+    more = found.get("input") or ""
+    return ("\n\n".join(text.strip() for text in (asked, str(more)) if text.strip()),)

@@ -1,0 +1,140 @@
+"""Has a model write: transformers' generate, on prompts by the chat template.
+
+A prompt of a conversation ends with the label of the answer; one of a document is continued.
+Guidance is transformers' classifier-free guidance: log p = untold + scale * (told - untold).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jinja2 import TemplateError
+
+from geo_nemo.config import UserError
+from geo_nemo.export.loaded import Folder, line_of
+from geo_nemo.generate.prompts import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """settings: of transformers' GenerationConfig. stop: texts at which writing ends.
+
+    guidance: 1 is none. chat: an answer rather than a document that goes on.
+    """
+
+    settings: dict[str, Any]
+    stop: tuple[str, ...] = ()
+    guidance: float = 1.0
+    chat: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """ended: `eos`, `stop` or `length`. tokens: how many were written."""
+
+    text: str
+    tokens: int
+    ended: str
+
+
+class Writer:
+    """A loaded model. max_length: tokens that it was made for."""
+
+    def __init__(self, model: Any, tokenizer: Any, folder: Folder, options: Options):
+        from transformers import GenerationConfig
+
+        self.tokenizer = tokenizer
+        self.options = options
+        self._model = model
+        self._max_length = folder.max_length
+        if tokenizer.chat_template is None:
+            raise UserError(
+                f"{folder.folder} has no chat template: export it anew with geo-nemo export"
+            )
+        try:
+            self._config = GenerationConfig.from_model_config(model.config)
+            ids = {"eos": tokenizer.eos_token_id, "bos": tokenizer.bos_token_id}
+            ids["pad"] = (
+                tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ids["eos"]
+            )
+            named = {f"{role}_token_id": token for role, token in ids.items()}
+            unused = self._config.update(**named, **options.settings)
+            if unused:
+                raise UserError(f"--set {next(iter(unused))}: transformers has no such setting")
+            self._config.validate(strict=True)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"sampling options: {line_of(error)}") from None
+
+    def ids(self, prompt: Prompt, untold: bool = False) -> list[int]:
+        """Ids of a prompt. Raises `UserError` where the template refuses it, or it is too long."""
+        roles = ("user", "assistant")
+        messages = [{"role": roles[n % 2], "content": t} for n, t in enumerate(prompt.turns)]
+        try:
+            text = self.tokenizer.apply_chat_template(
+                messages,
+                tokenize=False,
+                add_generation_prompt=self.options.chat,
+                metadata=None if untold else dict(prompt.told) or None,
+                title=prompt.title,
+            )
+        except TemplateError as error:
+            raise UserError(str(error)) from None
+        found = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if self._max_length and len(found) >= self._max_length:
+            raise UserError(
+                f"the prompt has {len(found):,} tokens, and the model takes {self._max_length:,}: "
+                "shorten it"
+            )
+        return found
+
+    @torch.inference_mode()
+    def write(self, prompts: Sequence[Prompt], seed: int, streamer: Any = None) -> list[Written]:
+        """One text a prompt, of all prompts together; one by one under guidance.
+
+        seed: of this call; the same prompts and seed give the same texts.
+        """
+        if self.options.guidance != 1 and len(prompts) > 1:
+            # transformers gives the untold prompt no positions of its own where it is padded.
+            return [self.write([each], seed + n)[0] for n, each in enumerate(prompts)]
+        torch.manual_seed(seed)
+        rows = [self.ids(prompt) for prompt in prompts]
+        longest, device = max(map(len, rows)), self._model.device
+        pad = self._config.pad_token_id
+        tokens = torch.tensor([[pad] * (longest - len(row)) + row for row in rows], device=device)
+        seen = torch.tensor(
+            [[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device
+        )
+        more: dict[str, Any] = {}
+        if self.options.guidance != 1:
+            untold = torch.tensor([self.ids(prompts[0], untold=True)], device=device)
+            more = {"guidance_scale": self.options.guidance, "negative_prompt_ids": untold}
+        if self.options.stop:
+            more |= {"stop_strings": list(self.options.stop), "tokenizer": self.tokenizer}
+        wanted = self._config.max_new_tokens or 128
+        room = self._max_length - longest if self._max_length else wanted
+        try:
+            made = self._model.generate(
+                tokens,
+                attention_mask=seen,
+                generation_config=self._config,
+                max_new_tokens=min(wanted, room),
+                streamer=streamer,
+                **more,
+            )
+        except ValueError as error:  # of settings that go together, or do not
+            raise UserError(f"sampling options: {line_of(error)}") from None
+        return [self._written(row[longest:].tolist()) for row in made]
+
+    def _written(self, ids: list[int]) -> Written:
+        eos = self._config.eos_token_id
+        ends = set(eos if isinstance(eos, list) else [eos])
+        end = next((n for n, token in enumerate(ids) if token in ends), None)
+        kept = ids if end is None else ids[:end]
+        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        ended = "length" if end is None else "eos"
+        for stop in self.options.stop:
+            if (at := text.find(stop)) >= 0:
+                text, ended = text[:at], "stop"
+        return Written(text.strip() if self.options.chat else text, len(kept), ended)
