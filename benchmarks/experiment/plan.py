@@ -79,7 +79,7 @@ def plan_runs(experiment: Experiment, store: Path, work: Path) -> list[Planned]:
     planned: list[Planned] = []
     opened = TokenStore.open(store)
     tokenizer, split = opened.tokenizer(), opened.split(SPLIT)
-    loaded = {name: _load(experiment, name, store) for name in experiment.runs}
+    loaded = {name: load_run(experiment, name, store) for name in experiment.runs}
     for name, run in loaded.items():
         try:
             prepare(run, 1, tokens=False)
@@ -111,7 +111,8 @@ def _settings(experiment: Experiment, name: str, store: Path) -> list[str]:
     return [*shared, f"name={name}", f"data.store={quote(store)}"]
 
 
-def _load(experiment: Experiment, name: str, store: Path) -> Run:
+def load_run(experiment: Experiment, name: str, store: Path) -> Run:
+    """A run's config, with the seed that its settings have; `UserError` names the run."""
     try:
         return load_config("train", Run, [*_settings(experiment, name, store), "output_dir=/none"])
     except UserError as error:

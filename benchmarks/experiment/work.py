@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.experiment.branch import branch
@@ -23,7 +24,8 @@ from geo_nemo.common.files import make_folder, read_json
 from geo_nemo.config.load import quote
 from geo_nemo.train.checkpoint.files import checkpoints, shape_problem, step_of
 
-TIMES = "seconds.json"
+TIMES, PID = "seconds.json", "pid"
+POLL_S = 0.5
 
 
 class Stopped(Exception):
@@ -41,8 +43,12 @@ class Processes:
         self._environment = {"OMP_NUM_THREADS": threads, **os.environ}
 
     def run(self, arguments: Sequence[str], log: Path) -> float:
-        """Run one to its end, in seconds. RunError with its last line where it fails."""
+        """Run one to its end, in seconds. RunError with its last line where it fails.
+
+        One that a command before, which was killed, has left in the folder of `log` ends first.
+        """
         make_folder(log.parent)
+        self._wait_for_one_left_over(log.parent)
         begin = time.monotonic()
         with log.open("ab") as file:
             with self._lock:
@@ -52,6 +58,7 @@ class Processes:
                     [sys.executable, "-m", "geo_nemo", *arguments], stdin=subprocess.DEVNULL,
                     stdout=file, stderr=file, env=self._environment,
                 )  # fmt: skip
+                (log.parent / PID).write_text(str(process.pid))
                 self._running.add(process)
             code = process.wait()
             with self._lock:
@@ -61,6 +68,13 @@ class Processes:
         if code:
             raise RunError(f"geo-nemo {arguments[0]} ended with {code}: {last_line(log)}")
         return time.monotonic() - begin
+
+    def _wait_for_one_left_over(self, folder: Path) -> None:
+        with suppress(OSError, ValueError):
+            command = Path("/proc") / str(int((folder / PID).read_text())) / "cmdline"
+            # A number is given out again: the command must name this folder.
+            while str(folder).encode() in command.read_bytes() and not self.stopped.is_set():
+                time.sleep(POLL_S)
 
     def stop(self, number: int = signal.SIGTERM, frame: object = None) -> None:
         """Hand a signal on; nothing is started after it."""

@@ -16,7 +16,7 @@ from benchmarks.experiment.branch import branch
 from benchmarks.experiment.command import command
 from benchmarks.experiment.figures import check_lines, check_same_documents, read_lines
 from benchmarks.experiment.page import put
-from benchmarks.experiment.plan import Branch, plan_runs
+from benchmarks.experiment.plan import Branch, load_run, plan_runs
 from benchmarks.experiment.schema import FOLDER, Claim, Experiment, read_experiment
 from benchmarks.experiment.verdict import Figures, judge
 from geo_nemo.common.errors import RunError, UserError
@@ -118,7 +118,10 @@ def test_an_experiment_there_is_not_and_a_file_that_is_none(tmp_path):
 def test_the_experiments_of_the_project_are_valid(path):
     name, experiment = read_experiment(path.stem)
     assert name == path.stem
-    assert experiment.claims
+    runs = [load_run(experiment, each, Path("/s")) for each in experiment.runs]
+    # Runs of one experiment take as many steps over as many tokens, so that they can be compared.
+    assert len({(run.train.steps, run.train.global_batch_size, run.data.seq_length)
+                for run in runs}) == 1  # fmt: skip
 
 
 def planned_of(store, work, **changes):
