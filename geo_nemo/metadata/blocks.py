@@ -128,8 +128,9 @@ class WholeBlocks(PartBlocks):
     def _block(self, lines: tuple[str, ...]) -> np.ndarray:
         if not lines:
             return NO_TOKENS
-        parts = [self._closed_line(line, place == 0) for place, line in enumerate(lines)]
-        if any(part is None for part in parts):
+        found = [self._closed_line(line, place == 0) for place, line in enumerate(lines)]
+        parts = [part for part in found if part is not None]
+        if len(parts) < len(found):
             return self._whole("".join(lines))
         return _joined([*parts, self.separator])
 
@@ -149,7 +150,7 @@ class WholeBlocks(PartBlocks):
         if text[-1].isalnum() and text[-1].isascii():
             return True
         return all(
-            self._tokenizer.encode(left + text + tail) == [*ids, *behind]
+            self._tokenizer.encode(left + text + tail) == [*ids, *(behind or ())]
             for tail, behind in self._behind
         )
 

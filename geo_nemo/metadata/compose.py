@@ -115,7 +115,9 @@ class Composer:
             self.seams = Seams(tokenizer)
             # What begins the text behind a blank line: a word, or a control token.
             self._next = NOTHING if starts_marked(template.label("body")) else WORD
-            self._blocks = WholeBlocks(template, tokenizer, self._appends, self.seams, self._next)
+            whole = WholeBlocks(template, tokenizer, self._appends, self.seams, self._next)
+            self._blocks: PartBlocks = whole
+            self._first = whole.first
             self._left_of = {name: self._lefts(name) for name in ("title", "body")}
             self._title_labels = self._labels("title")
             self._content_labels = self._labels("body")
@@ -137,7 +139,7 @@ class Composer:
     def plain(self) -> Composer | None:
         """Of the documents that the policy shows as plain text; None where it shows none so."""
         policy = self.policy.plain
-        return policy and Composer(policy, self.tokenizer)
+        return Composer(policy, self.tokenizer) if policy is not None else None
 
     def block_texts(
         self, record: MetadataRecord, fields: Sequence[str] | None = None
@@ -229,7 +231,7 @@ class Composer:
         titled, before = len(title_ids) > 0, opened and not self._appends
         body_left = left_of["body"][before or titled]
         body = (
-            seams.splice_before(body_ids, body_left, self._template.after, self._blocks.first)
+            seams.splice_before(body_ids, body_left, self._template.after, self._first)
             if opened and self._appends
             else seams.splice(body_ids, body_left, closed=False)
         )
@@ -286,7 +288,8 @@ class Composer:
         text = label.removesuffix(" ")
         if not text:
             return NO_TOKENS, NO_TOKENS
-        return tuple(self.seams.between(left, text, right) for left in (BEGINNING, BLANK_LINE))
+        between = self.seams.between
+        return between(BEGINNING, text, right), between(BLANK_LINE, text, right)
 
     def _reads_texts(self) -> bool:
         """Whether the stored ids of some text do not serve as they are."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from geo_nemo.common.errors import UserError
 from geo_nemo.config.template import Template
@@ -52,7 +52,7 @@ class Controlled:
             }
         )
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._tokenizer, name)
 
     def encode(self, text: str) -> list[int]:

@@ -159,7 +159,7 @@ def key_columns(lines: Iterable[Line]) -> tuple[str, ...] | None:
     None where something does that is not an integer column, as a path: each document is its own.
     """
     keys = {KEY_OF.get(column, column) for line in lines for column in line.columns}
-    return None if None in keys else tuple(sorted(keys))
+    return None if None in keys else tuple(sorted(key for key in keys if key is not None))
 
 
 def field_words(policy: MetadataPolicy) -> str:

@@ -68,7 +68,7 @@ _EMPTY = Spliced(_NOTHING, 0, 0, _NOTHING)
 _PLAIN, _STARTS_WORD, _BLANK = range(3)
 
 
-class _Classes(dict):
+class _Classes(dict[int, int]):
     """What each token is to a seam; found when it is asked for first."""
 
     def __init__(self, tokenizer: Tokenizer):
@@ -156,8 +156,8 @@ class Seams:
             some = ids[:_SEARCHED].tolist()
             start = self._second_word(some)
         if start is None:
-            front = self._front(ids.tolist(), left, WORD if closed else "")
-            return Spliced(front, number, number, _NOTHING)
+            whole = self._front(ids.tolist(), left, WORD if closed else "")
+            return Spliced(whole, number, number, _NOTHING)
         return Spliced(self._front_of(tuple(some[:start]), left), start, number, _NOTHING)
 
     def splice_before(self, ids: np.ndarray, left: str, after: str, right: str) -> Spliced:
