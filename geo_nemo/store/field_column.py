@@ -32,7 +32,7 @@ class TextColumn(Sequence[str]):
     def __len__(self) -> int:
         return len(self._end)
 
-    def __getitem__(self, number: int) -> str:
+    def __getitem__(self, number: int) -> str:  # type: ignore[override]  # no slices
         if not 0 <= number < len(self._end):
             raise IndexError(f"there are {len(self._end)} values, not {number}")
         start = self._end.item(number - 1) if number else 0
@@ -59,7 +59,7 @@ class FieldValues(Sequence[str]):
     def __len__(self) -> int:
         return len(self._texts)
 
-    def __getitem__(self, code: int) -> str:
+    def __getitem__(self, code: int) -> str:  # type: ignore[override]  # no slices
         return self._texts[code] or UNKNOWN
 
     def __iter__(self) -> Iterator[str]:
@@ -137,7 +137,7 @@ class FieldColumn:
         """
         if self._first is None:
             return self.map[self.local]
-        wide = self.local.astype(np.uint32 if self._first < 1 << 31 else np.uint64)
+        wide: np.ndarray = self.local.astype(np.uint32 if self._first < 1 << 31 else np.uint64)
         return np.where(wide > 0, wide + wide.dtype.type(self._first), wide)
 
     def joined(self, rows: np.ndarray) -> list[str]:
@@ -158,7 +158,7 @@ class _Shifted(Sequence[int]):
     def __len__(self) -> int:
         return 1 << 62
 
-    def __getitem__(self, number: int) -> int:
+    def __getitem__(self, number: int) -> int:  # type: ignore[override]  # no slices
         return number + self._first if number else 0
 
 
@@ -188,7 +188,7 @@ class DocumentFields(Mapping[str, str]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[dict[str, str]]]:
         # Another process gets the values.
         return dict, (dict(self),)
 

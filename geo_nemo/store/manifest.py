@@ -24,9 +24,11 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.config.schema import FieldName, NonNegative, Section
+from geo_nemo.config.groups import FieldName
+from geo_nemo.config.section import NonNegative, Section
 
-FORMAT_VERSION, READ_VERSIONS = 3, (2, 3)
+FORMAT_VERSION: Literal[3] = 3
+READ_VERSIONS = (2, 3)
 SPLITS = ("train", "validation", "test")
 MANIFEST_NAME = "manifest.json"
 HOSTS_NAME = "hosts.txt"

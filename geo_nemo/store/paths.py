@@ -54,7 +54,7 @@ class PathBlocks:
     def block(self, number: int) -> list[str]:
         """All of a block. ValueError where it is damaged."""
         start = int(self._ends[number - 1]) if number else 0
-        frame = self._blocks[start : int(self._ends[number])]
+        frame = memoryview(self._blocks[start : int(self._ends[number])])
         try:
             if zstandard.frame_content_size(frame) > MAX_BLOCK_BYTES:
                 raise ValueError("a block of paths claims an impossible size")

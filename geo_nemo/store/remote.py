@@ -14,6 +14,7 @@ looks whole, and the next process goes on from the files that are.
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from geo_nemo.common.errors import UserError
@@ -160,25 +161,25 @@ def _pull(
     tokens: bool = True,
 ) -> None:
     """Fetch what is missing of a store into `<folder>.partial`, then give it its name."""
-    partial = partial_of(folder)
-    make_folder(partial)
+    beside = partial_of(folder)
+    make_folder(beside)
     items = _items(manifest, tokens)
-    check_room(source.address, partial, items, no_room)
+    check_room(source.address, beside, items, no_room)
     try:
-        _fetch_tokenizer(source, manifest, partial)
-        download(source, partial, items, progress, STAGE)
+        _fetch_tokenizer(source, manifest, beside)
+        download(source, beside, items, progress, STAGE)
     except Damaged as error:
         raise DamagedStore(f"{error}: push the store again to another address") from None
     with writing(folder):
-        write_synced(partial / FETCHED_NAME, f"{source.address}\n".encode())
-        write_synced(partial / MANIFEST_NAME, content)
-        sync_folder(partial)
-        name_folder(partial, folder)
+        write_synced(beside / FETCHED_NAME, f"{source.address}\n".encode())
+        write_synced(beside / MANIFEST_NAME, content)
+        sync_folder(beside)
+        name_folder(beside, folder)
 
 
 def _fetch_tokenizer(source: RemoteFolder, manifest: Manifest, folder: Path) -> Tokenizer:
     for name in _tokenizer_names(manifest):
-        content = retried(lambda name=name: source.read(name))
+        content = retried(partial(source.read, name))
         if content is not None:
             with writing(folder):
                 write_synced(folder / name, content)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Shard:
         self.source_map = _index_map(entry.sources, sources)
         self.first = first or {}
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         # A process that gets a shard maps its files itself.
         kept = ("root", "entry", "num_documents", "country_map", "source_map", "first")
         return {name: self.__dict__[name] for name in kept}

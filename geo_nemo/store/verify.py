@@ -150,7 +150,7 @@ def find_damage(
 class _Done:
     """Bytes read by all threads."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.bytes = 0
         self._lock = Lock()
 
