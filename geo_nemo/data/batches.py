@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -175,11 +175,11 @@ class BatchStream:
         self._consumed += self._layout.global_batch_size
         return step
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps; the same for every rank."""
         return {"consumed_samples": self._consumed, "dataset": self._dataset.fingerprint()}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue after the steps that `state` had handed out.
 
         The number of ranks and the batch sizes may differ from the saved run's. Raises UserError
@@ -209,11 +209,15 @@ class BatchStream:
         self.close()
 
 
+# A step, or what ended the iterator.
+_Item = tuple[list[Batch], None] | tuple[None, BaseException]
+
+
 class _Worker:
     """A daemon thread that runs an iterator ahead of its consumer."""
 
     def __init__(self, steps: Iterator[list[Batch]], depth: int):
-        self._ready: queue.Queue = queue.Queue(depth)
+        self._ready: queue.Queue[_Item] = queue.Queue(depth)
         self._stopped = threading.Event()
         self._steps = steps
         self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
@@ -225,6 +229,7 @@ class _Worker:
             # Put back, so that a caller who tries again gets the error and does not hang.
             self._ready.put((None, error))
             raise error
+        assert step is not None
         return step
 
     def stop(self) -> None:
@@ -239,7 +244,7 @@ class _Worker:
         except BaseException as error:
             self._offer((None, error))
 
-    def _offer(self, item: tuple) -> bool:
+    def _offer(self, item: _Item) -> bool:
         while not self._stopped.is_set():
             try:
                 self._ready.put(item, timeout=_POLL_S)

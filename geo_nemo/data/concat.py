@@ -23,7 +23,7 @@ def concat(lengths: DocumentLengths, seq_length: int) -> tuple[Fragments, np.nda
     parts = (lengths.head, lengths.title_label, lengths.title, lengths.body, lengths.tail)
     heads, labels, titles, bodies, tails = (part.tolist() for part in parts)
     row_of = np.zeros(number, dtype=np.int64)
-    cut: list[tuple[int, int, int, int, bool, int, int]] = []
+    cut: list[tuple[int, ...]] = []
     row, room, document = 0, seq_length, 0
     while document < number:
         before = ends[document - 1] if document else 0
@@ -52,7 +52,9 @@ def concat(lengths: DocumentLengths, seq_length: int) -> tuple[Fragments, np.nda
     return *_joined(lengths, row_of, cut), row + 1 if number else 0
 
 
-def _joined(lengths: DocumentLengths, row_of: np.ndarray, cut: list[tuple]):
+def _joined(
+    lengths: DocumentLengths, row_of: np.ndarray, cut: list[tuple[int, ...]]
+) -> tuple[Fragments, np.ndarray]:
     """Whole documents and the pieces in `cut` as fragments, and their rows."""
     pieces = np.array(cut, dtype=np.int64).reshape(-1, 7)
     whole = np.ones(len(row_of), dtype=bool)

@@ -32,7 +32,8 @@ from geo_nemo.data.mixing import stage_draws
 from geo_nemo.data.rows import Block, Row, build_rows
 from geo_nemo.data.selection import stage_documents
 from geo_nemo.data.window import Counts, Planner
-from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
+from geo_nemo.metadata.blocks import NO_TOKENS
+from geo_nemo.metadata.compose import Composed, Composer
 from geo_nemo.metadata.fields import key_columns
 from geo_nemo.store.fields import check_fields
 
@@ -120,7 +121,7 @@ class StageDataset:
         self.composer = Composer(policy, tokenizer)
         self._plain = self.composer.plain()
         key = derive_key(seed, stage)
-        self.draws = (
+        self.draws: Draws = (
             EpochDraws(documents, key, data.packing_window)
             if isinstance(documents, np.ndarray)
             else documents
@@ -215,7 +216,9 @@ class StageDataset:
 
     def composer_of(self, fragment: Fragment) -> Composer:
         """What composes a fragment: that of plain texts where it is shown so."""
-        return self._plain if is_plain(self.policy, fragment.kept) else self.composer
+        if self._plain is not None and is_plain(self.policy, fragment.kept):
+            return self._plain
+        return self.composer
 
     def _compose_anew(self, composer: Composer, fragment: Fragment, block: np.ndarray) -> Composed:
         """The same where texts are cut anew: spans are those of the new ids."""

@@ -6,9 +6,9 @@ A window's documents follow from its number alone, so that windows can be planne
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -36,8 +36,15 @@ class Draws(Protocol):
     None where groups have epochs of their own.
     """
 
-    documents: np.ndarray
-    windows_per_epoch: int | None
+    @property
+    def documents(self) -> np.ndarray: ...
+
+    @property
+    def windows_per_epoch(self) -> int | None: ...
+
+    def over(self, documents: np.ndarray) -> Self:
+        """The same of these documents."""
+        ...
 
     def window(self, number: int) -> Drawn: ...
 
@@ -61,6 +68,10 @@ class EpochDraws:
     def windows_per_epoch(self) -> int:
         """Windows that hold each document once."""
         return -(-len(self.documents) // self.size)
+
+    def over(self, documents: np.ndarray) -> Self:
+        """The same of these documents."""
+        return replace(self, documents=documents)
 
     def window(self, number: int) -> Drawn:
         """The documents of window `number`, counted over epochs."""
@@ -120,6 +131,10 @@ class MixedDraws:
         """Documents of each group in all windows before `number`."""
         steps = zip(self._steps, self._offsets, strict=True)
         return [(number * step + offset) >> _FRACTION_BITS for step, offset in steps]
+
+    def over(self, documents: np.ndarray) -> Self:
+        """The same of these documents."""
+        return replace(self, documents=documents)
 
     def window(self, number: int) -> Drawn:
         """The documents of window `number`, groups in random order."""

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.fields import Line, key_columns, lines_of
+from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.metadata.record import KEY_OF, MetadataRecord
-from geo_nemo.store.field_column import UNKNOWN
 from geo_nemo.store.fields import check_columns
 
 if TYPE_CHECKING:
@@ -229,7 +229,8 @@ def _splits(store: TokenStore | Split) -> list[Split]:
     """Those that have documents."""
     if not hasattr(store, "splits"):
         return [store]
-    return [store.split(name) for name in store.splits if store.manifest.splits[name].documents]
+    whole = cast("TokenStore", store)
+    return [whole.split(name) for name in whole.splits if whole.manifest.splits[name].documents]
 
 
 def _no_category(field: str, key: str, why: str) -> UserError:

@@ -149,13 +149,12 @@ class MetadataLengths:
             self._composer.line_text(line, self._split.record(document), first)
             for document in documents.tolist()
         ]
-        there = [place for place, text in enumerate(texts) if text is not None]
+        there = {place: text for place, text in enumerate(texts) if text is not None}
         lengths = np.zeros(len(texts), dtype=np.int64)
         if there:
-            some = [texts[place] for place in there]
-            counted = self._composer.line_lengths(some, first)
+            counted = self._composer.line_lengths(list(there.values()), first)
             self._meets_open = self._meets_open or OPEN in counted
-            lengths[there] = counted
+            lengths[list(there)] = counted
         return lengths
 
 

@@ -11,7 +11,8 @@ from itertools import compress
 
 import numpy as np
 
-from geo_nemo.metadata.compose import LABEL_KINDS, NO_TOKENS, Composed
+from geo_nemo.metadata.blocks import NO_TOKENS
+from geo_nemo.metadata.compose import LABEL_KINDS, Composed
 from geo_nemo.metadata.record import Kind
 
 NO_GROUP = -1

@@ -134,7 +134,9 @@ def check_names(key: str, listed: Sequence[str], there: Sequence[str]) -> None:
             raise UserError(f"{key}: {name} is not in the store, which has {few}{hint}")
 
 
-def _strata(split: Split, filters: Sequence[_Filter], first: int):
+def _strata(
+    split: Split, filters: Sequence[_Filter], first: int
+) -> tuple[np.ndarray, list[tuple[tuple[int, int], np.ndarray]]]:
     """Bit masks of the stages that select each document of a chunk, and the strata that are there.
 
     A stratum is (mask, country), and comes with the places of its documents in the chunk.

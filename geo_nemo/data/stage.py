@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +98,7 @@ def build_stage_index(
         if run.data.index_workers:
             path = folder / _DOCUMENTS
             draws.documents.tofile(path)
-            empty = replace(draws, documents=draws.documents[:0])
+            empty = draws.over(draws.documents[:0])
             dtype = draws.documents.dtype
             # This very copy: a store on s3:// may have changed since.
             here = run.data.model_copy(update={"store": str(split.root)})

@@ -50,16 +50,17 @@ def validation_rows(
             raise UserError(
                 f"validation.every_steps: {error}; take more documents, or set it to null"
             ) from None
+        assert wrong is not None  # of the condition that tells nothing alone
         arms = {WITH: records, **arms, WRONG: [records[i] for i in wrong]}
     longest = [
-        max(len(composer.prefix_ids(told[i])) for told in arms.values())
+        max(len(composer.prefix_ids(of_arm[i])) for of_arm in arms.values())
         for i in range(len(records))
     ]
     group_ids = (groups or by_country(split)).of(split, documents).tolist()
     rows = {}
-    for arm, told in arms.items():
+    for arm, known in arms.items():
         fragments = [
-            _document(composer, split, int(document), told[i], seq_length - longest[i])
+            _document(composer, split, int(document), known[i], seq_length - longest[i])
             for i, document in enumerate(documents)
         ]
         rows[arm] = _rows(fragments, group_ids, seq_length, tokenizer.pad_id)

@@ -129,7 +129,7 @@ class Planner:
         metadata = self._metadata_lengths(chosen, kept)
         plain = are_plain(self._composer.policy, kept)
         lengths = self._lengths(self._composer, chosen, metadata)
-        if plain.any():
+        if self._plain is not None and plain.any():
             bare = self._lengths(self._plain, chosen[plain], metadata[plain])
             for part in fields(DocumentLengths):
                 getattr(lengths, part.name)[plain] = getattr(bare, part.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,9 @@ def check_row(
     return wrong
 
 
-def _shape_rules(dataset: StageDataset, row: Row, fragments: Sequence[Fragment]):
+def _shape_rules(
+    dataset: StageDataset, row: Row, fragments: Sequence[Fragment]
+) -> Iterator[tuple[str, np.ndarray]]:
     """(rule, positions where it is broken) for each rule that needs no document."""
     num_fragments = len(fragments)
     tokenizer, length = dataset.tokenizer, dataset.data.seq_length
@@ -87,7 +89,9 @@ def _shape_rules(dataset: StageDataset, row: Row, fragments: Sequence[Fragment])
     yield "padding is padding", np.flatnonzero(padding & (row.tokens != tokenizer.pad_id))
 
 
-def _content_rules(dataset: StageDataset, row: Row, fragment: Fragment, start: int, stop: int):
+def _content_rules(
+    dataset: StageDataset, row: Row, fragment: Fragment, start: int, stop: int
+) -> Iterator[tuple[str, str]]:
     """(rule, detail) for each rule that a segment breaks when it is compared with the store."""
     split, composer, policy = dataset.split, dataset.composer_of(fragment), dataset.policy
     document = fragment.document
@@ -122,14 +126,18 @@ def _content_rules(dataset: StageDataset, row: Row, fragment: Fragment, start: i
         yield "nothing else is trained", f"{trained.sum()} labels, {expected} expected"
 
 
-def _group_rule(dataset: StageDataset, row: Row, document: int, start: int, stop: int):
+def _group_rule(
+    dataset: StageDataset, row: Row, document: int, start: int, stop: int
+) -> Iterator[tuple[str, str]]:
     """From the store's columns, whatever stands in the index."""
     (group,) = dataset.groups.of(dataset.split, np.array([document])).tolist()
     if not (row.group_ids[start:stop] == group).all():
         yield "group is that of the document", f"group {dataset.groups.names[group]}"
 
 
-def _bare_rules(dataset: StageDataset, row: Row, fragment: Fragment, start: int, stop: int):
+def _bare_rules(
+    dataset: StageDataset, row: Row, fragment: Fragment, start: int, stop: int
+) -> Iterator[tuple[str, str]]:
     """The same for a plain piece, which is compared with the whole document token by token."""
     ids, is_text = whole_document(dataset, fragment)
     labels = slice(fragment.start + 1, fragment.stop + 1)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
@@ -128,7 +128,7 @@ def _open(given: WorkerInput) -> None:
     _planner = Planner(
         store.split(given.split),
         Composer(given.policy, store.tokenizer()),
-        replace(given.draws, documents=documents),
+        given.draws.over(documents),
         given.key,
         given.data,
         grouping_of(store, given.groups),
@@ -136,4 +136,5 @@ def _open(given: WorkerInput) -> None:
 
 
 def _plan(number: int) -> Block:
+    assert _planner is not None  # `_open` came first
     return Block.of(_planner.plan(number), _planner)

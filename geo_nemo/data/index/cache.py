@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +96,8 @@ def wait_for(place: Place, progress: Progress = no_progress) -> Index:
 
     Ends only with the index: where the builder fails, the launcher ends this process too.
     """
-    for tries in count():
+    tries = 0
+    while True:
         try:
             found = place.open(check_content=False)
         except DamagedIndex:
@@ -105,6 +105,7 @@ def wait_for(place: Place, progress: Progress = no_progress) -> Index:
         if found is not None:
             return found
         progress(f"index {place.stage}", tries, None, "another process builds it")
+        tries += 1
         time.sleep(_POLL_S)
 
 
