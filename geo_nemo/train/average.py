@@ -85,7 +85,7 @@ class WeightAverage(ReadsNothing):
                     for weight, own in zip(self.engine.parameters(), kept, strict=True):
                         weight.copy_(own)
 
-    def sharded_state(self, models: dict, is_loading: bool) -> dict[str, Any]:
+    def sharded_state(self, models: dict[str, Any], is_loading: bool) -> dict[str, Any]:
         """What a checkpoint keeps; loading asks for whole parameters, and a rank keeps its part.
 
         models: sharded state of the engine's modules, by the names of `Engine.parts`.

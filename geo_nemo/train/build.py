@@ -5,7 +5,7 @@ with process_groups(run.parallel, device, run.seed):
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,7 +124,7 @@ def _validation(trainer: Trainer, dashboards: Loggers) -> list[Callback]:
     run = trainer.run
     if run.validation.every_steps is None:
         return []
-    weights = nullcontext
+    weights: Callable[[], AbstractContextManager[None]] = nullcontext
     if run.validation.weights == "average" and trainer.average is not None:
         weights = trainer.average.applied
     path = Path(run.output_dir) / "validation.jsonl"
@@ -134,7 +134,7 @@ def _validation(trainer: Trainer, dashboards: Loggers) -> list[Callback]:
 def _brought(context: Context) -> list[Callback]:
     """The callbacks that the recipe names, in its order."""
     asked = context.run.callbacks
-    made = []
+    made: list[Callback] = []
     for name in asked.use:
         options = asked.options.get(name, {})
         callback = CALLBACKS.make(name, "callbacks.use", context, options=options)

@@ -21,8 +21,8 @@ from geo_nemo.model.context import ContextRank
 from geo_nemo.model.fp8 import token_multiple
 from geo_nemo.train.blame import Bad, Blame
 from geo_nemo.train.gradients import clip, finalize, squared_norm
-from geo_nemo.train.loss import masked_loss
-from geo_nemo.train.micro_batch import forward, in_groups, on_device
+from geo_nemo.train.loss import LossOutput, masked_loss
+from geo_nemo.train.micro_batch import MicroBatch, forward, in_groups, on_device
 from geo_nemo.train.parts import make_optimizer, model_chunks, unwrapped
 from geo_nemo.train.ranges import Ranges, span
 from geo_nemo.train.schedule import Schedule
@@ -215,7 +215,9 @@ class Engine:
             forward_only=forward_only,
         )
 
-    def _forward_step(self, data_iterator, model):
+    def _forward_step(
+        self, data_iterator: Iterator[MicroBatch], model: torch.nn.Module
+    ) -> tuple[torch.Tensor, Callable[[torch.Tensor], LossOutput]]:
         tensors = next(data_iterator)
         per_token_loss = forward(model, tensors)
         loss = masked_loss(tensors["loss_mask"], tensors["group_ids"], self.num_groups, self.z_loss)

@@ -31,7 +31,7 @@ from geo_nemo.train.checkpoint.safe_pickle import check_index
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.ledger import trained_before
 from geo_nemo.train.masters import Whole, masters, wholes_of
-from geo_nemo.train.origin import HUGGING_FACE, Origin, look_up
+from geo_nemo.train.origin import HUGGING_FACE, Origin, init_of, look_up
 from geo_nemo.train.setup import Prepared
 
 _READ = "initial"
@@ -45,12 +45,13 @@ def load_initial(
     Returns what they were trained on before: an entry a run, see geo_nemo.train.ledger.
     Raises `UserError` in one line, the same on every rank, where the source is not as it was found.
     """
-    origin = prepared.origin
-    now = None
+    origin, now = prepared.origin, None
+    assert origin is not None
     with rank_zero_does(f"cannot read init.checkpoint={origin.place}") as mine:
         if mine:
             now = look_up(_of_place(prepared.run, origin), prepared.tokenizer)
-    if everywhere(now)[0].identity != origin.identity:
+    found = everywhere(now)[0]
+    if found is None or found.identity != origin.identity:
         raise UserError(
             f"init.checkpoint={origin.place} was changed since this run began from it: restore "
             "it, or give another output_dir"
@@ -86,7 +87,7 @@ def _begin_from(engine: Engine, checkpoint: Path, origin: Origin) -> list[dict[s
 
 def _of_place(run: Run, origin: Origin) -> Run:
     """`run` with the very source that was found; that of `newest` may be another by now."""
-    init = run.init.model_copy(update={"checkpoint": origin.place})
+    init = init_of(run).model_copy(update={"checkpoint": origin.place})
     return run.model_copy(update={"init": init})
 
 

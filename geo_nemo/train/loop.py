@@ -120,9 +120,9 @@ class Trainer(RunState):
                 stopping = self.agreement.stopping
                 # Which rank's, and why: every rank must end alike.
                 asked = strongest(everywhere(verdict)) if stopping or rewinding else None
-                if rewinding:
-                    error = BadStepError(asked.reason, asked)
-                    self._rewound(BadStep(self.step - 1, stage.name, batches, error))
+                if rewinding and asked is not None:
+                    refused = BadStepError(asked.reason, asked)
+                    self._rewound(BadStep(self.step - 1, stage.name, batches, refused))
                     return True
                 last = self.step == self.run.train.steps
                 if last or stopping or self._is_saved:

@@ -8,7 +8,7 @@ layout.
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from megatron.core.dist_checkpointing.dict_utils import nested_values
@@ -20,7 +20,7 @@ from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 from geo_nemo.train.engine import Engine
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]
-Whole = ShardedTensor | ShardedTensorFactory
+Whole: TypeAlias = ShardedTensor | ShardedTensorFactory
 
 
 class Master(NamedTuple):
@@ -55,7 +55,7 @@ def owned(optimizer: DistributedOptimizer) -> Iterator[tuple[torch.nn.Parameter,
                     yield parameter, ranges["param"].start
 
 
-def wholes_of(models: dict) -> dict[torch.nn.Parameter, Whole]:
+def wholes_of(models: dict[str, Any]) -> dict[torch.nn.Parameter, Whole]:
     """Each parameter's place in a checkpoint, from the sharded state of the modules."""
     sharded, _ = extract_sharded_tensors_and_factories(models)
     return {whole.data: whole for whole in nested_values(sharded)}

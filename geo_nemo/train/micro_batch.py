@@ -6,7 +6,7 @@ GPU's copy engine reads without the processor, on a stream of its own.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,10 @@ from geo_nemo.model.context import PADDING, ContextRank
 _OF_A_TOKEN = {"tokens": 0, "labels": 0, "loss_mask": 0, "position_ids": 0, "group_ids": -1}
 
 
-Item, Begun = TypeVar("Item"), TypeVar("Begun")
+Item = TypeVar("Item")
+Begun = TypeVar("Begun")
+# Tensors by the names of a batch's arrays, and `packed_seq_params`.
+MicroBatch = dict[str, Any]
 
 
 @dataclass
@@ -29,7 +32,7 @@ class PackedRow(PackedSeqParams):
     borders: list[int] | None = None
 
 
-def forward(model: torch.nn.Module, tensors: dict) -> torch.Tensor:
+def forward(model: torch.nn.Module, tensors: MicroBatch) -> torch.Tensor:
     """What a pipeline stage gives for a packed row: on the last, -log p(label), [1, b * s]."""
     return model(
         tensors["tokens"],
@@ -40,7 +43,7 @@ def forward(model: torch.nn.Module, tensors: dict) -> torch.Tensor:
     )
 
 
-def to_device(batch: Batch, device: torch.device, context: ContextRank | None = None) -> dict:
+def to_device(batch: Batch, device: torch.device, context: ContextRank | None = None) -> MicroBatch:
     """A batch of [b, s] arrays as tensors of one packed row, [1, b * s], on `device`.
 
     context: takes a rank's part of the row, [1, t], where several share it.
@@ -55,7 +58,7 @@ def to_device(batch: Batch, device: torch.device, context: ContextRank | None = 
     arrays = {name: getattr(batch, name).reshape(-1) for name in _OF_A_TOKEN}
     cu_seqlens, max_seqlen = batch.cu_seqlens, batch.max_seqlen
     divided = context is not None and context.size > 1
-    if divided:
+    if context is not None and divided:
         cu_seqlens, origin = context.divide(cu_seqlens)
         max_seqlen = int(np.diff(cu_seqlens).max())
         arrays = {
@@ -80,14 +83,14 @@ def to_device(batch: Batch, device: torch.device, context: ContextRank | None = 
 
 def on_device(
     batches: Iterable[Batch], device: torch.device, context: ContextRank | None = None
-) -> Iterator[dict]:
+) -> Iterator[MicroBatch]:
     """`to_device` of each batch; on a GPU the copy of the next has begun when one is given."""
     if device.type != "cuda":
         yield from (to_device(batch, device, context) for batch in batches)
         return
     stream = torch.cuda.Stream(device)
 
-    def begin(batch: Batch) -> tuple[dict, torch.cuda.Event]:
+    def begin(batch: Batch) -> tuple[MicroBatch, torch.cuda.Event]:
         with torch.cuda.stream(stream):
             tensors = to_device(batch, device, context)
         return tensors, stream.record_event()
@@ -110,7 +113,7 @@ def one_ahead(items: Iterable[Item], begin: Callable[[Item], Begun]) -> Iterator
     yield from begun
 
 
-def tensors_of(micro_batch: dict) -> Iterator[torch.Tensor]:
+def tensors_of(micro_batch: MicroBatch) -> Iterator[torch.Tensor]:
     """Every tensor of what `to_device` gives, each once."""
     for value in micro_batch.values():
         if isinstance(value, torch.Tensor):

@@ -13,6 +13,7 @@ from typing import Any
 from geo_nemo.common.addresses import is_remote
 from geo_nemo.config import Model, Run, UserError
 from geo_nemo.config.average import Weights
+from geo_nemo.config.init import Init
 from geo_nemo.config.load import validate
 from geo_nemo.model.hugging_face import HuggingFaceLlama, is_hugging_face
 from geo_nemo.model.shape import padded_vocab_size
@@ -67,9 +68,15 @@ def find_origin(run: Run, tokenizer: Tokenizer) -> Origin | None:
     return _begun_from(run) or look_up(run, tokenizer)
 
 
+def init_of(run: Run) -> Init:
+    """Where the first weights come from, in a run that does not begin from its seed."""
+    assert run.init is not None
+    return run.init
+
+
 def look_up(run: Run, tokenizer: Tokenizer) -> Origin:
     """The source as it is now."""
-    given = run.init.checkpoint
+    given = init_of(run).checkpoint
     if is_remote(given):
         place, record = remote_checkpoint(given, "init.checkpoint=")
         return _ours(run, tokenizer, place, record)
@@ -95,7 +102,7 @@ def _begun_from(run: Run) -> Origin | None:
         origin = Origin(**json.loads(path.read_text())["init"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    init = run.init
+    init = init_of(run)
     wanted = (init.checkpoint, init.weights, init.optimizer)
     same = (origin.given, origin.weights, origin.optimizer) == wanted
     return origin if same else None
@@ -115,9 +122,11 @@ def newest_in(parent: Path) -> Path:
     for path in reversed(checkpoints(parent)):
         problem = shape_problem(path)
         if not problem:
-            return refused.in_favour_of(path)
+            refused.in_favour_of(path)
+            return path
         refused.add(path, problem)
-    return refused.in_favour_of(None)
+    refused.in_favour_of(None)
+    raise UserError(f"no checkpoint is in {parent}")
 
 
 def _record(checkpoint: Path) -> dict[str, Any]:
@@ -167,9 +176,9 @@ def _ours(run: Run, tokenizer: Tokenizer, place: str, record: dict[str, Any]) ->
             f"{where} was trained with another tokenizer ({sha256[:16]}) than the store's "
             f"({tokenizer.sha256[:16]}): its token ids mean other words"
         )
-    if run.init.weights == "average" and not is_averaged:
+    init = init_of(run)
+    if init.weights == "average" and not is_averaged:
         raise UserError(f"{where} has no average of the weights: leave out init.weights=average")
-    init = run.init
     distributed = str(run.parallel.distributed_optimizer)
     if init.optimizer and fingerprint.get("parallel.distributed_optimizer") != distributed:
         other = distributed == "False"
@@ -196,7 +205,7 @@ def _check_shape(where: str, ours: Model, theirs: Model, vocab_size: int) -> Non
 
 
 def _hugging_face(run: Run, tokenizer: Tokenizer, folder: Path) -> Origin:
-    init = run.init
+    init = init_of(run)
     if init.weights == "average":
         raise UserError(
             f"init.checkpoint={folder} is a Hugging Face folder, which has one set of weights: "

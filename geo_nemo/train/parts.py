@@ -130,7 +130,9 @@ def fuse_gradient_accumulation(chunks: list[torch.nn.Module]) -> tuple[int, int]
     return len(able), len(own) * fuses
 
 
-def _wrap(module, run: Run, config: TransformerConfig, chunk: int) -> DistributedDataParallel:
+def _wrap(
+    module: torch.nn.Module, run: Run, config: TransformerConfig, chunk: int
+) -> DistributedDataParallel:
     if run.precision.dtype == "bf16":
         from megatron.core.transformer.module import Float16Module
 

@@ -4,9 +4,10 @@ From the config alone, and, where there is a store, from its columns and one pac
 Needs no torch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -156,10 +157,11 @@ def make_plan(
     )
 
 
-def _stage_lines(run: Run, vocab_size: int, outlines: Mapping[str, Outline]):
+def _stage_lines(run: Run, vocab_size: int, outlines: Mapping[str, Outline]) -> Iterator[StageLine]:
     length = run.data.seq_length
     for stage in plan_stages(run):
-        outline, found = outlines.get(stage.name), {}
+        outline = outlines.get(stage.name)
+        found: dict[str, Any] = {}
         lengths = np.array([length])
         if outline is not None:
             lengths = outline.lengths
@@ -226,7 +228,11 @@ def _way_out(plan: Plan, run: Run, asks: Callable[[int], str]) -> str | None:
     for recompute, (tensor, pipeline), micro_batch_size in product(
         ("none", "selective", "full"), _LAYOUTS, micro_batches
     ):
-        changes = {"tensor": tensor, "pipeline": pipeline, "sequence_parallel": tensor > 1}
+        changes: dict[str, Any] = {
+            "tensor": tensor,
+            "pipeline": pipeline,
+            "sequence_parallel": tensor > 1,
+        }
         changes |= {"virtual_pipeline": 1, "recompute": recompute}
         other = run.model_copy(
             update={
@@ -237,7 +243,7 @@ def _way_out(plan: Plan, run: Run, asks: Callable[[int], str]) -> str | None:
         size = other.parallel.model_parallel_size
         gpus = -(-plan.gpus // size) * size
         need = _need(other, plan.vocab_size, gpus)
-        if need is not None and need <= USABLE * plan.chip_bytes:
+        if need is not None and need <= USABLE * (plan.chip_bytes or 0):
             settings = [f"parallel.{key}={str(value).lower()}" for key, value in changes.items()
                         if value != getattr(run.parallel, key)]  # fmt: skip
             if micro_batch_size != run.train.micro_batch_size:

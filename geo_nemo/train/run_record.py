@@ -70,7 +70,7 @@ def write_record(prepared: Prepared, world_size: int) -> None:
     write_whole(path, json.dumps(record, indent=1).encode())
 
 
-def earlier_sessions(output: Path) -> list[dict]:
+def earlier_sessions(output: Path) -> list[dict[str, Any]]:
     """The sessions that `run.json` in `output` lists; `UserError` where it is no run record."""
     path = output / "run.json"
     if not path.exists():

@@ -6,6 +6,7 @@ tell which one was.
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -28,7 +29,7 @@ class StepClock:
     def before(self, exchange: Callable[..., None]) -> Callable[..., None]:
         """`exchange`, before which the clock stops."""
 
-        def stopped(*args, **kwargs) -> None:
+        def stopped(*args: Any, **kwargs: Any) -> None:
             self._end = self._now()
             exchange(*args, **kwargs)
 

@@ -36,7 +36,7 @@ class Heartbeat(ReadsNothing):
         self.steps = steps
         self.accounting = accounting
         self._next = 0.0
-        self._newest: dict[str, Any] | None = None
+        self._newest: dict[str, Any] = {}  # of rank 0, once the run has begun
 
     def on_start(self, step: int) -> None:
         if dist.get_rank() == 0:
@@ -55,7 +55,7 @@ class Heartbeat(ReadsNothing):
                 self._write()
 
     def on_end(self) -> None:
-        if self._newest is not None:
+        if self._newest:
             with suppress(UserError):  # what ended the run is what to tell
                 self._write()
 

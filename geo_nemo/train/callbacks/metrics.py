@@ -2,8 +2,10 @@
 
 import json
 import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 import psutil
@@ -13,6 +15,7 @@ import torch.distributed as dist
 from geo_nemo.common.files import writing
 from geo_nemo.common.lines import keep_lines
 from geo_nemo.config import Run
+from geo_nemo.data.batches import Batch
 from geo_nemo.data.groups import Grouping, as_keys, mean_by_group
 from geo_nemo.model.flops import peak_flops, train_flops
 from geo_nemo.train.callback import StepEvent
@@ -57,7 +60,7 @@ class Metrics:
         self.engine = engine
         self.accounting = accounting
         self.loggers = loggers or Loggers()
-        self.file = None
+        self.file: TextIO | None = None
         self.peak = _peak(run, engine.device)
         self.times = Times(engine.device)
         self._forget()
@@ -111,7 +114,7 @@ class Metrics:
         positions = sum(batch.tokens.size for batch in event.batches)
         return train_flops(self.run.model, self.vocab_size, positions, lengths)
 
-    def _line(self, event: StepEvent, param_norm: float, timing: dict) -> dict:
+    def _line(self, event: StepEvent, param_norm: float, timing: dict[str, Any]) -> dict[str, Any]:
         report, seconds = event.report, self.times.seconds
         by_group = mean_by_group(self.groups, report.sums.numpy(), report.counts.numpy())
         line = {
@@ -141,7 +144,7 @@ class Metrics:
         return line
 
 
-def digest(batches) -> int:
+def digest(batches: Sequence[Batch]) -> int:
     """crc32 over everything that the model sees of these micro-batches."""
     value = 0
     for batch in batches:

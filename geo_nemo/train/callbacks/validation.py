@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch.distributed as dist
 from megatron.core import parallel_state
@@ -48,10 +49,10 @@ class Validate:
         self.engine = engine
         self.loggers = loggers or Loggers()
         self.weights = weights
-        self.every_steps = prepared.run.validation.every_steps
+        self.every_steps = prepared.run.validation.every_steps or prepared.run.train.steps
         self.last_step = prepared.run.train.steps
         self.groups = prepared.groups
-        self.latest: dict | None = None
+        self.latest: dict[str, Any] | None = None
         self.batches = _batches(prepared)
 
     def on_start(self, step: int) -> None:
@@ -83,8 +84,9 @@ class Validate:
         losses = self.latest["loss"]
         return (losses[WITHOUT] + losses.get(WITH, losses[WITHOUT])) / 2
 
-    def _measure(self) -> dict:
-        losses, by_field = {}, {field: {} for field in self.groups.fields}
+    def _measure(self) -> dict[str, Any]:
+        losses: dict[str, float] = {}
+        by_field: dict[str, dict[str, Any]] = {field: {} for field in self.groups.fields}
         tokens = 0
         for arm, batches in self.batches.items():
             with self.weights():

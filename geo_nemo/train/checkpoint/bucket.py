@@ -10,7 +10,9 @@ Names and content are those on disk, so that any tool which copies a folder of t
 import json
 import re
 import threading
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import xxhash
 
@@ -90,7 +92,7 @@ class Bucket:
             if sizes.get(name) != file.size:
                 raise UserError(f"{name} is not there as it was written")
         for name in sizes.keys() - files.keys() - {RECORD}:
-            retried(lambda name=name: target.delete(name))
+            retried(partial(target.delete, name))
         content = (checkpoint / RECORD).read_bytes()
         retried(lambda: target.write(RECORD, content))
         self._thin(checkpoint.name, keep_last)
@@ -119,7 +121,7 @@ class Bucket:
             if _step(name) > _step(newest) or name in whole[-keep_last:]:
                 continue
             old = self.folder.sub(name)
-            retried(lambda old=old: old.delete(RECORD))
+            retried(partial(old.delete, RECORD))
             retried(old.delete_all)
 
     def _whole(self, sizes: dict[str, int]) -> list[str]:
@@ -133,7 +135,7 @@ class Bucket:
             raise UserError(f"{checkpoint} is not whole: {error}") from None
 
 
-def checked_files(record: dict) -> Files:
+def checked_files(record: dict[str, Any]) -> Files:
     """The files that a fetched record lists; ValueError where one would lie elsewhere."""
     files = listed_files(record)
     for name in files:

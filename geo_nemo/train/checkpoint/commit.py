@@ -10,6 +10,7 @@ from megatron.core.dist_checkpointing.core import CheckpointingConfig, save_conf
 from geo_nemo.common.files import PARTIAL, partial_of, sync_tree
 from geo_nemo.common.folders import replace_folder
 from geo_nemo.config import Checkpoint
+from geo_nemo.train.checkpoint import load as checkpoint
 from geo_nemo.train.checkpoint.files import (
     file_record,
     point_latest,
@@ -22,7 +23,7 @@ from geo_nemo.train.checkpoint.write import Share, Written
 def commit(
     final: Path,
     partial: Path,
-    position,
+    position: checkpoint.Position,
     share: Share,
     written: Sequence[Written],
     settings: Checkpoint,

@@ -54,6 +54,11 @@ class Copies:
         self._copy: _Copy | None = None
         self._next: Path | None = None
 
+    @property
+    def _there(self) -> Bucket:
+        assert self.bucket is not None  # without one nothing begins
+        return self.bucket
+
     def newest(
         self, local: Local, run: str, fingerprint: dict[str, str], progress: Progress = no_progress
     ) -> Path | None:
@@ -64,11 +69,12 @@ class Copies:
         """
         if self.bucket is None:
             return local.newest()
-        problem, here, there = None, None, []
+        problem, here = None, None
+        there: list[str] = []
         with rank_zero_does("") as mine:
             if mine:
-                self.bucket.claim(run, fingerprint)
-                there = self.bucket.whole()
+                self._there.claim(run, fingerprint)
+                there = self._there.whole()
         there = everywhere(there)[0]
         try:
             here = local.newest()
@@ -77,11 +83,11 @@ class Copies:
         for name in reversed(there):
             if here is not None and step_of(Path(name)) <= step_of(here):
                 break
-            self._tell(f"the newest checkpoint is {self.bucket.address}/{name}: it is fetched")
+            self._tell(f"the newest checkpoint is {self._there.address}/{name}: it is fetched")
             damage = self.fetch(name, local.directory, progress)
             if not damage:
                 return local.newest()
-            self._tell(f"the copy {self.bucket.address}/{name} is not whole: {damage}")
+            self._tell(f"the copy {self._there.address}/{name} is not whole: {damage}")
         if problem is not None:
             raise problem
         if here is not None and here.name not in there:
@@ -111,7 +117,7 @@ class Copies:
         part = dist.get_rank(), dist.get_world_size()
         self._copy = _Copy(
             checkpoint,
-            Job(lambda progress, stop: self.bucket.copy_files(checkpoint, part, progress, stop)),
+            Job(lambda progress, stop: self._there.copy_files(checkpoint, part, progress, stop)),
         )
 
     def flags(self) -> tuple[float, float]:
@@ -133,7 +139,7 @@ class Copies:
             copy.recording = True
             keep, rank = self.settings.remote_keep_last, dist.get_rank()
             if rank == 0:
-                copy.job = Job(lambda *_: self.bucket.copy_record(copy.checkpoint, keep))
+                copy.job = Job(lambda *_: self._there.copy_record(copy.checkpoint, keep))
             return
         else:
             self.problem = ""
@@ -173,7 +179,7 @@ class Copies:
             copy.job.abandon()
 
     def _failed(self, checkpoint: Path, reason: str) -> None:
-        self.problem = f"{checkpoint} is not copied to {self.bucket.address}: {reason}"
+        self.problem = f"{checkpoint} is not copied to {self._there.address}: {reason}"
         self._tell(f"warning: {self.problem}; the one on disk stands")
 
     def fetch(self, name: str, directory: Path, progress: Progress) -> str:
@@ -181,31 +187,31 @@ class Copies:
         content, partial = b"", partial_of(directory / f"{name}.fetched")
         with rank_zero_does(f"cannot write {directory}") as mine:
             if mine:
-                content = self.bucket.record(name)
+                content = self._there.record(name)
         content = everywhere(content)[0]
         try:
-            files = checked_files(parse_record(content, f"{self.bucket.address}/{name}"))
+            files = checked_files(parse_record(content, f"{self._there.address}/{name}"))
         except ValueError as error:
             return str(error)
         with rank_zero_does(f"cannot write {directory}") as mine:
             if mine:
                 partial.mkdir(parents=True, exist_ok=True)
-                self.bucket.check_room(name, files, partial)
+                self._there.check_room(name, files, partial)
         part = dist.get_rank(), dist.get_world_size()
         job = Job(
-            lambda told, stop: self.bucket.fetch_files(name, files, partial, part, told, stop)
+            lambda told, stop: self._there.fetch_files(name, files, partial, part, told, stop)
         )
-        error = self._wait_for(job, f"fetch {name}", progress)
+        failed = self._wait_for(job, f"fetch {name}", progress)
         with rank_zero_does(f"cannot write {directory}") as mine:
-            if mine and error is None:
+            if mine and failed is None:
                 write_synced(partial / RECORD, content)
                 sync_folder(partial)
                 replace_folder(partial, directory / name)
-            elif mine and error[0]:
+            elif mine and failed is not None and failed[0]:
                 shutil.rmtree(partial)
-        if error is None:
+        if failed is None:
             return ""
-        damaged, reason = error
+        damaged, reason = failed
         if damaged:
             return reason
         raise UserError(f"{reason}; the same command goes on with what was fetched")

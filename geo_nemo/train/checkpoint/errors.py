@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch.distributed as dist
 from torch.distributed.checkpoint import CheckpointException
@@ -15,17 +16,20 @@ from geo_nemo.config import RunError, UserError
 
 # What a failed save or load raises; torch's own is no Exception.
 FAILURES = (Exception, CheckpointException)
+Value = TypeVar("Value")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def everywhere(value, on_rank_zero_only: bool = False) -> list | None:
-    """The values of all ranks, on each of them or on rank 0 only (None elsewhere)."""
-    size = dist.get_world_size()
-    if not on_rank_zero_only:
-        values: list = [None] * size
-        dist.all_gather_object(values, value)
-        return values
-    first = [None] * size if dist.get_rank() == 0 else None
+def everywhere(value: Value) -> list[Value]:
+    """The values of all ranks, on each of them."""
+    values: list[Value] = [value] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def on_rank_zero(value: Value) -> list[Value] | None:
+    """The values of all ranks, on rank 0; None elsewhere."""
+    first = [value] * dist.get_world_size() if dist.get_rank() == 0 else None
     dist.gather_object(value, first)
     return first
 
@@ -94,7 +98,7 @@ def _root(error: BaseException) -> BaseException:
     while True:
         if isinstance(error, CheckpointException) and error.failures:
             error = error.failures[min(error.failures)][0]
-        elif error.__cause__ or error.__context__:
-            error = error.__cause__ or error.__context__
+        elif (before := error.__cause__ or error.__context__) is not None:
+            error = before
         else:
             return error

@@ -146,7 +146,7 @@ def step_of(checkpoint: Path) -> int:
     return int(number) if number.isdigit() else -1
 
 
-_verified: dict[Path, list[tuple]] = {}
+_verified: dict[Path, list[tuple[str, int, int, int]]] = {}
 
 
 def newest_whole(directory: Path, tell: Callable[[str], None] | None = None) -> Path | None:
@@ -189,7 +189,8 @@ class Refused:
                 "one, or move the folder away to start anew"
             )
         for path, problem in self.why.items():
-            self.tell(f"the checkpoint {path} is not whole: {problem}; {whole.name} is used")
+            used = whole.name if whole is not None else "none"
+            self.tell(f"the checkpoint {path} is not whole: {problem}; {used} is used")
         return whole
 
 
@@ -236,6 +237,6 @@ def _hash(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def _stamps(checkpoint: Path) -> list[tuple]:
+def _stamps(checkpoint: Path) -> list[tuple[str, int, int, int]]:
     stats = [(entry.name, entry.stat()) for entry in os.scandir(checkpoint)]
     return sorted((name, s.st_size, s.st_mtime_ns, s.st_ino) for name, s in stats)

@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ _KINDS = ("scale", "amax_history")
 _NOT_SAVED = "core_attention"
 
 
-def sharded_weights(module: torch.nn.Module, is_loading: bool) -> dict:
+def sharded_weights(module: torch.nn.Module, is_loading: bool) -> dict[str, Any]:
     """The sharded state of a module without Transformer Engine's pickled bytes.
 
     is_loading: without those entries, which are then not read, whatever a checkpoint has in them.
@@ -50,7 +51,7 @@ def sharded_weights(module: torch.nn.Module, is_loading: bool) -> dict:
     return state
 
 
-def in_bf16(state: dict) -> dict:
+def in_bf16(state: dict[str, Any]) -> dict[str, Any]:
     """A sharded state whose weights in FP8 are tensors of their own, in BF16."""
     return {
         key: replace(entry, data=entry.data.dequantize())
@@ -60,7 +61,7 @@ def in_bf16(state: dict) -> dict:
     }
 
 
-def load_weights(module: torch.nn.Module, state: dict) -> None:
+def load_weights(module: torch.nn.Module, state: dict[str, Any]) -> None:
     """Load what `sharded_weights` asked for; `UserError` where a weight is missing or too many."""
     found = module.load_state_dict(state, strict=False)
     wrong = [
@@ -88,7 +89,7 @@ def delayed_scales(modules: list[torch.nn.Module]) -> dict[str, bytes]:
     if not arrays:
         return {}
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    np.savez(content, **cast("dict[str, Any]", arrays))
     return {f"fp8_{parallel_state.get_pipeline_model_parallel_rank():04d}.npz": content.getvalue()}
 
 
@@ -103,7 +104,7 @@ def scales_of(modules: list[torch.nn.Module]) -> dict[str, np.ndarray]:
     }
 
 
-def restore_scales(modules: list[torch.nn.Module], folder: Path, recipe) -> int:
+def restore_scales(modules: list[torch.nn.Module], folder: Path, recipe: Any) -> int:
     """Give the layers the scales of the checkpoint in `folder`; how many layers it had them for.
 
     recipe: Transformer Engine's, of the delayed kind. As its own `set_extra_state` does.
@@ -128,7 +129,7 @@ def restore_scales(modules: list[torch.nn.Module], folder: Path, recipe) -> int:
 
 
 def _read(folder: Path) -> dict[str, np.ndarray]:
-    saved = {}
+    saved: dict[str, np.ndarray] = {}
     for path in sorted(folder.glob("fp8_*.npz")):
         try:
             with np.load(path, allow_pickle=False) as file:

@@ -86,7 +86,9 @@ def load_trained(engine: Engine, checkpoint: Path) -> None:
         group.update(settings)
 
 
-def _load_model(engine: Engine, checkpoint: Path, average: WeightAverage | None = None) -> dict:
+def _load_model(
+    engine: Engine, checkpoint: Path, average: WeightAverage | None = None
+) -> dict[str, Any]:
     """Restore model and optimizer; all that was read."""
     state = read_state(sharded_state(engine, is_loading=True, average=average), checkpoint)
     if engine.config.fp8 and engine.config.fp8_recipe == "delayed":
@@ -103,7 +105,7 @@ def _load_model(engine: Engine, checkpoint: Path, average: WeightAverage | None 
     return state
 
 
-def read_state(sharded: dict, checkpoint: Path) -> dict:
+def read_state(sharded: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
     """The parts of `checkpoint` that `sharded` asks for; runs no code that the files may hold.
 
     Raises `UserError` in one line where a file is missing, cut off or not what it should be.
@@ -150,8 +152,8 @@ def precision_note(saved: dict[str, Any], current: Precision) -> str:
     before = saved.get("precision", {})
     was, now = before.get("fp8", {}).get("recipe", "none"), current.fp8.recipe
     parts = [] if was == now else [f"{_shown(was)} before, {_shown(now)} from here"]
-    was, now = before.get("moments", "fp32"), current.moments
-    parts += [] if was == now else [f"moments in {was} before, in {now} from here"]
+    had, has = before.get("moments", "fp32"), current.moments
+    parts += [] if had == has else [f"moments in {had} before, in {has} from here"]
     return "; ".join(parts)
 
 

@@ -26,7 +26,13 @@ from geo_nemo.train.average import WeightAverage
 from geo_nemo.train.checkpoint import load as checkpoint
 from geo_nemo.train.checkpoint.commit import commit
 from geo_nemo.train.checkpoint.copies import Copies
-from geo_nemo.train.checkpoint.errors import FAILURES, everywhere, raise_first, rank_zero_does
+from geo_nemo.train.checkpoint.errors import (
+    FAILURES,
+    everywhere,
+    on_rank_zero,
+    raise_first,
+    rank_zero_does,
+)
 from geo_nemo.train.checkpoint.files import (
     Refused,
     checkpoints,
@@ -40,7 +46,7 @@ from geo_nemo.train.checkpoint.files import (
 from geo_nemo.train.checkpoint.fp8_state import delayed_scales
 from geo_nemo.train.checkpoint.random_states import file_name, random_states, restore_random_states
 from geo_nemo.train.checkpoint.state import sharded_state
-from geo_nemo.train.checkpoint.write import Staging, WriteJob, plan_share
+from geo_nemo.train.checkpoint.write import Staging, WriteJob, Written, plan_share
 from geo_nemo.train.engine import Engine
 
 
@@ -102,7 +108,7 @@ class Checkpoints:
         small |= delayed_scales(self.engine.modules)
         job = WriteJob(partial, share.writer, small)
 
-        def committed(written: list) -> None:
+        def committed(written: list[Written]) -> None:
             in_use = self.copies.in_use() if self.copies else ()
             commit(final, partial, position, share, written, self.settings, self._damaged, in_use)
 
@@ -135,7 +141,7 @@ class Checkpoints:
             if self.copies:
                 self.copies.begin(save.final)
             return
-        written = everywhere(save.job.written, on_rank_zero_only=True)
+        written = on_rank_zero(save.job.written)
         save.begin_commit(written)
 
     def finish(self) -> None:
@@ -194,7 +200,9 @@ class Checkpoints:
 class _Save:
     """A save that is under way on this rank."""
 
-    def __init__(self, final: Path, partial: Path, job: WriteJob, commit: Callable[[list], None]):
+    def __init__(
+        self, final: Path, partial: Path, job: WriteJob, commit: Callable[[list[Written]], None]
+    ):
         self.final = final
         self.partial = partial
         self.job = job
@@ -211,7 +219,7 @@ class _Save:
     def error(self) -> BaseException | None:
         return self.job.error or self._error
 
-    def begin_commit(self, written: list | None) -> None:
+    def begin_commit(self, written: list[Written] | None) -> None:
         """Commit in a thread, on rank 0, what all ranks have written."""
         self.committing = True
         if dist.get_rank() == 0:
@@ -225,7 +233,7 @@ class _Save:
         if self._thread is not None:
             self._thread.join()
 
-    def _committed(self, written: list) -> None:
+    def _committed(self, written: list[Written]) -> None:
         try:
             self._commit(written)
         except BaseException as error:

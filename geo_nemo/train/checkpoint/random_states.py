@@ -10,6 +10,7 @@ import base64
 import json
 import random
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ def file_name(rank: int) -> str:
 
 def random_states() -> bytes:
     """The states of Python, NumPy, torch, this device and Megatron-Core's tracker."""
-    kind, keys, *rest = np.random.get_state()
+    kind, keys, *rest = cast("tuple[Any, ...]", np.random.get_state())
     version, inner, gauss = random.getstate()
     tracker = tensor_parallel.get_cuda_rng_tracker().get_states()
     states = {

@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -42,7 +43,7 @@ class _Record:
     __slots__ = ()
     fields: type = dict
 
-    def __setstate__(self, state) -> None:
+    def __setstate__(self, state: Any) -> None:
         if type(state) is not self.fields:
             raise pickle.UnpicklingError(f"a record has its fields as {type(state).__name__}")
 
@@ -59,7 +60,7 @@ class _Place(_Record):
 
     __slots__ = ()
 
-    def __setstate__(self, state) -> None:
+    def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
         path = state.get("relative_path")
         if not isinstance(path, str) or path != os.path.basename(path) or path in ("", ".", ".."):
@@ -74,11 +75,11 @@ class _Plain:
     def __init__(self, *kinds: type):
         self.kinds = kinds
 
-    def __call__(self, *arguments) -> None:
+    def __call__(self, *arguments: Any) -> None:
         if not all(type(argument) in self.kinds for argument in arguments):
             raise pickle.UnpicklingError("it calls a type with arguments that no index has")
 
-    def __setstate__(self, state) -> None:
+    def __setstate__(self, state: Any) -> None:
         raise pickle.UnpicklingError("it changes a function or type")
 
 
@@ -96,7 +97,7 @@ class _Member(_Plain):
 
     __slots__ = ()
 
-    def __call__(self, *arguments) -> None:
+    def __call__(self, *arguments: Any) -> None:
         if tuple(map(type, arguments)) != (_Enumeration, str):
             raise pickle.UnpicklingError("it reads attributes of what is no enumeration")
         name = arguments[1]
@@ -121,7 +122,7 @@ _STAND_INS = {
 
 
 class _IndexUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _STAND_INS:
             return _STAND_INS[module, name]
         if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):

@@ -7,6 +7,7 @@ parameter's own shape. Names and shapes in the checkpoint are the same, so Megat
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from megatron.core.dist_checkpointing.mapping import ShardedTensor
@@ -21,7 +22,9 @@ _SHARDING = "fully_reshardable"
 _KEYS = ("param", "exp_avg", "exp_avg_sq")
 
 
-def sharded_state(engine: Engine, is_loading: bool, average: WeightAverage | None = None) -> dict:
+def sharded_state(
+    engine: Engine, is_loading: bool, average: WeightAverage | None = None
+) -> dict[str, Any]:
     """The state of `engine`; its tensors are views of the live ones unless `is_loading`.
 
     average: goes with it, where the run keeps one.
@@ -37,7 +40,7 @@ def sharded_state(engine: Engine, is_loading: bool, average: WeightAverage | Non
     return state
 
 
-def _optimizer_state(engine: Engine, models: dict, is_loading: bool) -> dict:
+def _optimizer_state(engine: Engine, models: dict[str, Any], is_loading: bool) -> dict[str, Any]:
     distributed = engine.distributed_optimizers
     if is_loading or len(distributed) != 1:
         metadata = {"distrib_optim_sharding_type": _SHARDING}
@@ -49,7 +52,7 @@ def _optimizer_state(engine: Engine, models: dict, is_loading: bool) -> dict:
     }
 
 
-def _slices(optimizer: DistributedOptimizer, models: dict) -> Iterator[ShardedTensor]:
+def _slices(optimizer: DistributedOptimizer, models: dict[str, Any]) -> Iterator[ShardedTensor]:
     """This rank's part of main parameters and moments."""
     wholes = wholes_of(models)
     for parameter, first in owned(optimizer):

@@ -11,9 +11,11 @@ import inspect
 import io
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import Any, BinaryIO, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -52,7 +54,7 @@ class Staging:
 
     def __init__(self) -> None:
         self._held: dict[MetadataIndex, torch.Tensor] = {}
-        self._copied: dict[tuple, torch.Tensor] = {}
+        self._copied: dict[tuple[Any, ...], torch.Tensor] = {}
 
     def begin(self) -> None:
         """A new save: everything is to be copied again."""
@@ -124,7 +126,7 @@ class _Planning(TorchDistSaveShardedStrategy):
         self.writer: ShareWriter | None = None
         self.metadata: Metadata | None = None
 
-    def async_save(self, sharded_state_dict: dict, checkpoint_dir: Path) -> AsyncRequest:
+    def async_save(self, sharded_state_dict: dict[str, Any], checkpoint_dir: Path) -> AsyncRequest:
         by_key, _, _ = _replace_state_dict_keys_with_sharded_keys(sharded_state_dict, True)
         state = mcore_to_pyt_state_dict(by_key, False)
         self.writer = ShareWriter(checkpoint_dir, self.staging)
@@ -143,7 +145,9 @@ class Share:
     common: dict[str, bytes]
 
 
-def plan_share(state: dict, folder: Path, staging: Staging | None, validate: bool) -> Share:
+def plan_share(
+    state: dict[str, Any], folder: Path, staging: Staging | None, validate: bool
+) -> Share:
     """This rank's share of `state`; every rank calls it, and none writes.
 
     validate: check that the ranks' shares make a whole, which takes an exchange among all of them.
@@ -156,6 +160,7 @@ def plan_share(state: dict, folder: Path, staging: Staging | None, validate: boo
         content = io.BytesIO()
         torch.save(common, content)
         files[COMMON_STATE_FNAME] = content.getvalue()
+    assert strategy.writer is not None  # made by async_save
     return Share(strategy.writer, strategy.metadata, files)
 
 
@@ -169,6 +174,11 @@ class Written:
 
 class Abandoned(Exception):
     """The write was given up."""
+
+
+# Of a file that was written: its name, where each item lies in it, its size and hash.
+Done = tuple[str, list[WriteResult], FileRecord | None]
+Item = TypeVar("Item")
 
 
 class WriteJob:
@@ -213,9 +223,10 @@ class WriteJob:
         for thread in self._threads:
             thread.join()
 
-    def _guarded(self, write, what) -> None:
+    def _guarded(self, write: Callable[[Item], Done], what: Item) -> None:
         try:
             name, results, record = write(what)
+            assert record is not None  # the file is closed
             with self._lock:
                 self.written.results += results
                 self.written.files[name] = record
@@ -223,13 +234,13 @@ class WriteJob:
             self.error = self.error or error
             self._abandoned.set()
 
-    def _write_extra(self, item: tuple[str, bytes]):
+    def _write_extra(self, item: tuple[str, bytes]) -> Done:
         name, content = item
         with HashedFile(self.folder / name) as file:
             file.write(content)
         return name, [], file.record
 
-    def _write_bucket(self, bucket: Bucket):
+    def _write_bucket(self, bucket: Bucket) -> Done:
         results = []
         with HashedFile(self.folder / bucket.name) as file:
             for item, data in bucket.items:
@@ -255,14 +266,19 @@ class HashedFile:
     def __enter__(self) -> "HashedFile":
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         with self._file:
             if kind is None:
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 self.record = FileRecord(self._size, self._digest.hexdigest())
 
-    def write(self, data) -> int:
+    def write(self, data: Any) -> int:
         self._digest.update(data)
         count = self._file.write(data)
         self._size += count
@@ -275,7 +291,9 @@ class HashedFile:
         self._file.flush()
 
 
-def _write_item(transforms, file: HashedFile, data, item: WriteItem, name: str) -> WriteResult:
+def _write_item(
+    transforms: Any, file: HashedFile, data: Any, item: WriteItem, name: str
+) -> WriteResult:
     arguments = [transforms] if transforms is not None else []
     named = {}
     if "serialization_format" in inspect.signature(filesystem._write_item).parameters:

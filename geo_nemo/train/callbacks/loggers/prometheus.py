@@ -19,7 +19,7 @@ class Prometheus:
         self._run = told.name
         self._port = told.logging.prometheus_port
         self._textfile = told.logging.prometheus_textfile
-        self._server = None
+        self._server: Any = None
 
     def on_start(self, step: int) -> None:
         if self._port and self._server is None:

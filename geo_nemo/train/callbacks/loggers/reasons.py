@@ -25,7 +25,8 @@ def may_pass(error: BaseException) -> bool:
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """An error and those that it came from."""
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__ or each.__context__

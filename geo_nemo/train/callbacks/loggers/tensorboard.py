@@ -1,6 +1,7 @@
 """TensorBoard: event files in `<output>/tensorboard`."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from geo_nemo.train.callbacks.loggers.logger import Outcome, Told
 
@@ -13,7 +14,7 @@ class TensorBoard:
         import tensorboard  # noqa: F401
 
         self._folder = told.output / "tensorboard"
-        self._writer = None
+        self._writer: Any = None  # until `on_start`
 
     def on_start(self, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
