@@ -150,6 +150,7 @@ test-gpu: setup
 
 lint: setup
 	@.venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check .
+	@.venv/bin/python -m mypy
 
 clean:
 	rm -rf .venv .venv-nemo runs
