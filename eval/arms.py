@@ -34,6 +34,8 @@ CONDITIONS: dict[str, str] = {
     "wrong_country": conditions.WRONG,
     "other": conditions.WRONG,
 }
+# Of bare text.
+BARE = MetadataPolicy(fields=(), template="plain")
 # The kinds whose names end in a field's.
 OF_A_FIELD = ("only", "no", "other")
 
@@ -81,16 +83,27 @@ def invented_host(host: str) -> str:
 
 
 class View:
-    """A composer as an arm uses it: some of the fields, or neither fields nor labels."""
+    """A composer as an arm uses it: some of the fields, or neither fields nor labels.
+
+    bare: what composes the text where there are no labels; its first words are other tokens than
+    behind a label, where a space stands in front of them.
+    """
 
     def __init__(self, composer: Composer, fields: tuple[str, ...] | None, labels: bool):
         self.composer = composer
         self.tokenizer = composer.tokenizer
         self.policy = composer.policy
         self.lines = composer.lines
-        self.texts = composer.texts
+        self.bare = None if labels else Composer(BARE, composer.tokenizer)
         self._fields = fields
         self._labels = labels
+
+    def texts(
+        self, title_ids: np.ndarray, body_ids: np.ndarray, opened: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if self.bare is not None:
+            return self.bare.texts(title_ids, body_ids, opened=False)
+        return self.composer.texts(title_ids, body_ids, opened)
 
     def prefix_ids(self, record: MetadataRecord | None) -> np.ndarray:
         if record is None or not self._labels:
@@ -106,9 +119,8 @@ class View:
 
 
 def view(arm: Arm, composer: Composer) -> Composer | View:
-    """The composer as `arm` uses it. The composer's own tokens are scored in every one.
-
-    So the first word of `plain` keeps the space that stands before it behind a label.
+    """The composer as `arm` uses it. The composer's own tokens are scored in every one but
+    `plain`, which has those of the bare text.
     """
     kind, field = kind_of(arm)
     if kind == "plain":

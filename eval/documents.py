@@ -108,9 +108,53 @@ def longest_overhead(
     )
 
 
-def scored_texts(split: Tokens, index: int, composer: Composer) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of a document's title and body, the same in every arm: as behind metadata."""
-    return composer.texts(split.title(index), split.body(index))
+def scored_texts(
+    split: Tokens, index: int, composer: Composer | View
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of a document's title and body, the same in every arm of labels: as behind metadata."""
+    main = composer.composer if isinstance(composer, View) else composer
+    return main.texts(split.title(index), split.body(index))
+
+
+def texts_in_arm(
+    split: Tokens, documents: Documents, place: int, composer: Composer | View
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of the scored title and body of a document as an arm shows them.
+
+    Bare text has other tokens in its first words, and is cut where the others are: the same text is
+    scored. Where the cut lies in those words it keeps the space that stands behind a label.
+    """
+    index = int(documents.index[place])
+    sizes = int(documents.title_tokens[place]), int(documents.body_tokens[place])
+    whole = scored_texts(split, index, composer)
+    scored = tuple(ids[:size] for ids, size in zip(whole, sizes, strict=True))
+    if not isinstance(composer, View) or composer.bare is None:
+        return scored
+    found = []
+    bare = composer.texts(split.title(index), split.body(index))
+    for own, ids, kept in zip(bare, whole, scored, strict=True):
+        own = own[: max(len(own) - (len(ids) - len(kept)), 0)]
+        found.append(own if _same_text(composer, own, kept) else kept)
+    return found[0], found[1]
+
+
+def _same_text(composer: View, one: np.ndarray, other: np.ndarray) -> bool:
+    texts = [composer.tokenizer.decode(ids.tolist()).lstrip(" ") for ids in (one, other)]
+    return texts[0] == texts[1]
+
+
+def longer_bare(
+    split: Tokens, index: int, shown: Sequence[tuple[Composer | View, RecordOf]]
+) -> int:
+    """Tokens that the bare text has more than the same text behind labels, 0 where it has fewer."""
+    most = 0
+    for composer, _ in shown:
+        if isinstance(composer, View) and composer.bare is not None:
+            bare = composer.texts(split.title(index), split.body(index))
+            most = max(
+                most, sum(map(len, bare)) - sum(map(len, scored_texts(split, index, composer)))
+            )
+    return most
 
 
 def scored_spans(
@@ -135,7 +179,8 @@ def scored_spans(
     no_room = 0
     for place, index in enumerate(chosen.tolist()):
         title, body = scored_texts(split, index, shown[0][0])
-        room = seq_length + 1 - longest_overhead(index, title, shown)
+        overhead = longest_overhead(index, title, shown) + longer_bare(split, index, shown)
+        room = seq_length + 1 - overhead
         no_room += room <= 0
         budget = max(0, room if max_tokens is None else min(room, max_tokens))
         titles[place] = min(len(title), budget)

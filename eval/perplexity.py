@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.arms import View
-from eval.documents import Documents, RecordOf, scored_texts, token_hash
+from eval.documents import Documents, RecordOf, texts_in_arm, token_hash
 from eval.scorers.base import Batches, Scorer
 from eval.texts import Tokens
 from geo_nemo.common.progress import Progress, no_progress
@@ -60,19 +60,16 @@ def score_documents(
 
     row_length: positions of a row. run, arm: named in errors. Raises RunError where the model's
     likelihood is not finite, and AssertionError where the scored tokens are not those that every
-    arm must score.
+    arm of labels must score.
     """
     sums = (np.zeros(len(documents)) for _ in range(3))
     scores = Scores(*sums, places=np.zeros((len(documents), len(BANDS))))
 
     def compose(place: int) -> Composed:
         index = int(documents.index[place])
-        title, body = scored_texts(split, index, composer)
+        title, body = texts_in_arm(split, documents, place, composer)
         return composer.join(
-            composer.prefix_ids(record_of(index)),
-            title[: documents.title_tokens[place]],
-            body[: documents.body_tokens[place]],
-            final=bool(documents.whole[place]),
+            composer.prefix_ids(record_of(index)), title, body, final=bool(documents.whole[place])
         )
 
     # Composed twice, here for its length only, so that no arm's tokens are held at once.
@@ -88,7 +85,8 @@ def score_documents(
         )
         nll = np.asarray(scorer.nll(row), dtype=np.float64)
         check_finite(row, nll, [f"document {documents.index[p]}" for p in places], run, arm)
-        _check_tokens(row, documents, places, run, arm)
+        if getattr(composer, "bare", None) is None:  # else `texts_in_arm` has compared the texts
+            _check_tokens(row, documents, places, run, arm)
         for kind, sums in ((Kind.TITLE, scores.title), (Kind.BODY, scores.body),
                            (Kind.EOS, scores.eos)):  # fmt: skip
             sums[places] = segment_sums(row, nll, row.label_kinds == kind, len(places))

@@ -241,6 +241,8 @@ def _key(plan: Plan, run: str, arm: Arm, kind: str) -> str:
             "shown": plan.shown.source[arm],
             "bands": BANDS,
         }
+        if arm == "plain":  # at first its first words had the tokens that they have behind labels
+            values["tokens"] = "of the bare text"
     else:
         values |= {
             "questions": [question.model_dump() for question in plan.questions.questions],

@@ -79,7 +79,7 @@ def test_a_bigram_of_known_probabilities_goes_through_perplexity_and_bits_per_by
     at = arms.index("plain")
     tokenizer = AutoTokenizer.from_pretrained(folders / "bigram")
     for place, (_, _, title, body) in enumerate(world.documents):
-        text = (f" {title}\n\n" if title else "") + f" {body}"
+        text = (f"{title}\n\n" if title else "") + body
         ids = [tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]]
         expected = -sum(table[a, b] for a, b in pairwise(ids))
         got = found["title"][at, place] + found["body"][at, place]
