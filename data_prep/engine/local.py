@@ -14,9 +14,11 @@ from data_prep.config import Execution, Prep
 from data_prep.engine.stage import Stage, Task
 from data_prep.engine.watch import TaskReport, reported, reporter
 from geo_nemo.common.errors import RunError
+from geo_nemo.common.log import logger
 from geo_nemo.common.progress import Progress
 from geo_nemo.storage.client import is_connected
 
+LOG = logger(__name__)
 POLL_S = 0.5
 # Less is not worth the workers.
 SMALL_BYTES = 2 << 20
@@ -129,8 +131,10 @@ def _start_worker(parent: int) -> None:
 def _work(stage_type: type[Stage], config: Prep, task: Task) -> int:
     """Run one task in a worker; documents it was through."""
     stage = stage_type(config)
+    LOG.debug(f"{stage.name}: task {task.id} begins")
     with reporter(stage.folder, task.id) as report:
         stage.do(task, report)
+    LOG.debug(f"{stage.name}: task {task.id} is done, {report.documents:,} documents")
     return report.documents
 
 

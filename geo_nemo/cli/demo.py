@@ -19,8 +19,11 @@ from geo_nemo.cli.codes import STOPPED
 from geo_nemo.cli.main import EXIT_INTERRUPTED
 from geo_nemo.cli.progress import progress_bar
 from geo_nemo.common.lock import folder_lock
+from geo_nemo.common.log import logger
 from geo_nemo.config import RunError, UserError
 from geo_nemo.config.load import quote
+
+LOG = logger(__name__)
 
 POLL_S = 0.3
 # How a training ends that was asked to: with a checkpoint, or before its first step.
@@ -131,7 +134,7 @@ def _train_side_by_side(folder: Path, steps: int) -> bool:
         if code not in (0, *STOPPED):
             raise RunError(f"training {name} ended with code {code}: {_last_line(logs[name])}")
     if any(codes.values()):
-        print("demo: stopped and saved; the same command goes on from there", file=sys.stderr)
+        LOG.info("demo: stopped and saved; the same command goes on from there")
         return True
     return False
 

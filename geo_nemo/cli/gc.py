@@ -12,7 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from geo_nemo.cli.units import size_text
+from geo_nemo.common.log import logger
 from geo_nemo.config import RunError, UserError
+
+LOG = logger(__name__)
 
 if TYPE_CHECKING:
     from geo_nemo.diagnostics.garbage import Garbage
@@ -48,7 +51,7 @@ def command(folders: tuple[Path, ...], caches: bool, yes: bool, dry_run: bool) -
     refused: list[str] = []
     for folder in dict.fromkeys(chosen):
         try:
-            found[folder] = find_garbage(folder, caches, lambda line: click.echo(line, err=True))
+            found[folder] = find_garbage(folder, caches, LOG.info)
         except UserError as error:
             refused.append(str(error))
     every = [each for of_folder in found.values() for each in of_folder]

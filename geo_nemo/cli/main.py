@@ -12,6 +12,7 @@ import traceback
 import click
 
 from geo_nemo import __version__
+from geo_nemo.common import log
 from geo_nemo.common.secrets import masked
 from geo_nemo.common.stuck import end_process
 from geo_nemo.config import RunError, UserError
@@ -75,11 +76,19 @@ class LazyGroup(click.Group):
     epilog="Example: geo-nemo demo --out runs/demo",
 )
 @click.version_option(__version__)
-def cli() -> None:
+@click.option("-v", "--verbose", "level", flag_value="debug", help="Tell more, of every rank.")
+@click.option("-q", "--quiet", "level", flag_value="error", help="Tell errors alone.")
+def cli(level: str | None) -> None:
     """Pre-train language models that know where a text comes from.
 
     Settings are given as key=value, as in the recipes: geo-nemo train experiment=demo train.lr=1e-3
+
+    What goes on is told on the error output; GEO_NEMO_LOG=debug, info, warning or error does what
+    --verbose and --quiet do, for every process of a job.
     """
+    asked = level or os.environ.get(log.VARIABLE)
+    if asked:
+        os.environ[log.VARIABLE] = log.check_level(asked)  # children too
 
 
 def main() -> None:

@@ -9,7 +9,10 @@ import click
 from pydantic import BaseModel
 
 from geo_nemo.cli.options import OVERRIDES, with_experiment
+from geo_nemo.common.log import logger
 from geo_nemo.model.flops import MEMORY_GIB, peak_flops
+
+LOG = logger(__name__)
 
 if TYPE_CHECKING:
     from geo_nemo.config import Run
@@ -88,14 +91,14 @@ def command(
             prepared = prepare(run, processes, fetching, tokens=False)
         plan = plan_prepared(prepared, processes, assumed)
         if shortage := too_many_shards(prepared.store.manifest):
-            click.echo(f"geo-nemo: {shortage}", err=True)
+            LOG.warning(shortage)
     else:
         plan = make_plan(run, vocab_size or VOCAB_SIZE, processes, assumed)
     if json_path:
         content = json.dumps(asdict(plan), indent=1, default=_plain)
         write_whole(Path(json_path), content.encode())
     if other := different_texts(run):
-        click.echo(f"geo-nemo: {other}", err=True)
+        LOG.warning(other)
     print_plan(plan)
     check_fit(plan, run)
 
@@ -113,7 +116,7 @@ def _run(overrides: tuple[str, ...], no_store: bool) -> tuple["Run", bool]:
     store = data.setdefault("store", "")
     there = bool(store) and (is_remote(store) or Path(str(store)).exists())
     if store and not there and not no_store:
-        click.echo(f"geo-nemo: no store at {store}: sizes alone", err=True)
+        LOG.info(f"no store at {store}: sizes alone")
     return validate("train", Run, values), there and not no_store
 
 

@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from geo_nemo.common.addresses import is_remote
+from geo_nemo.common.log import tells
 from geo_nemo.common.progress import Progress as ProgressCallback
 from geo_nemo.common.progress import no_progress
 
@@ -33,6 +34,9 @@ def progress_bar(unit: Literal["items", "bytes"] = "items") -> Iterator[Progress
 
     unit: what `done` and `total` count; bytes are shown as MB, with MB/s.
     """
+    if not tells("info"):
+        yield no_progress
+        return
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain_lines(unit)

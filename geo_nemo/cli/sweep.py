@@ -20,15 +20,18 @@ from geo_nemo.cli.codes import FAILED, MISTAKE, STOPPED
 from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.cli.progress import fetch_bar
 from geo_nemo.common.files import check_folder
+from geo_nemo.common.log import logger
 from geo_nemo.config import Run, RunError, UserError
 from geo_nemo.config.load import load_config
 from geo_nemo.config.sweep import OUTPUT, check_apart, expand
 from geo_nemo.runtime.launcher import world_size
-from geo_nemo.train.checkpoint.files import checkpoints, read_record, say, shape_problem
+from geo_nemo.train.checkpoint.files import checkpoints, read_record, shape_problem
 from geo_nemo.train.ledger import NAME as LEDGER
 from geo_nemo.train.plan import Assumptions, plan_prepared
 from geo_nemo.train.run_record import earlier_sessions
 from geo_nemo.train.setup import Prepared, check_fingerprint, prepare
+
+LOG = logger(__name__)
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -72,12 +75,14 @@ def train_all(members: Sequence[Member]) -> int:
         for number, member in enumerate(members, 1):
             title = _title(number, members)
             if member.is_finished:
-                say(f"{title}: is finished, passed over")
+                LOG.info(f"{title}: is finished, passed over")
                 continue
             if child.asked is not None:
-                say(f"stopped by {child.asked.name} before {title}; the same command goes on there")
+                LOG.info(
+                    f"stopped by {child.asked.name} before {title}; the same command goes on there"
+                )
                 return STOPPED
-            say(title)
+            LOG.info(title)
             code = child.run(_command(member.settings))
             left = f"{len(members) - number} after it not begun"
             if code == MISTAKE:
@@ -85,7 +90,7 @@ def train_all(members: Sequence[Member]) -> int:
             if code == FAILED:
                 failed.append(member.name)
             elif code:
-                say(f"the sweep ends: {title}, ended with code {code}; {left}")
+                LOG.info(f"the sweep ends: {title}, ended with code {code}; {left}")
                 return code
     if failed:
         raise RunError(

@@ -16,6 +16,7 @@ from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.cli.progress import fetch_bar, progress_bar
 from geo_nemo.common.files import check_folder
 from geo_nemo.common.lock import folder_lock
+from geo_nemo.common.log import logger
 from geo_nemo.common.progress import no_progress
 from geo_nemo.config import Run, RunError, UserError
 from geo_nemo.config.load import load_config
@@ -29,6 +30,8 @@ from geo_nemo.train.ending import Ending
 from geo_nemo.train.plan import Assumptions, plan_prepared
 from geo_nemo.train.run_record import earlier_sessions
 from geo_nemo.train.setup import Prepared, prepare
+
+LOG = logger(__name__)
 
 RANK_ZERO_SPEAKS_S = 5.0
 WATCHDOG_FIRST_MINUTES = 2
@@ -82,7 +85,7 @@ def command(
             return sweep(overrides, dry_run)
         run = load_config(name, Run, overrides)
         if first and (other := different_texts(run)):
-            click.echo(f"geo-nemo: {other}", err=True)
+            LOG.warning(other)
         with fetch_bar(run.data.store, first) as fetching:
             prepared = prepare(run, world_size(), fetching, tokens=not dry_run)
         if not dry_run:
@@ -169,7 +172,7 @@ def train(prepared: Prepared, processes: int) -> int:
         line = f"stopped by {stop.reason} {at}; saved. The same command goes on from there"
         if trainer.reason:
             line = f"stopped {at}, and saved: {trainer.reason}"
-        print(f"geo-nemo: {line}", file=sys.stderr)
+        LOG.info(line)
     return 0 if trainer.reason else STOPPED
 
 

@@ -20,7 +20,7 @@ END = "end.json"
 _LONGEST = 300
 # Lines of a rank's log that say why it ended, the best first.
 _CAUSES = (
-    re.compile(r"^geo-nemo: (?!note|stopped|.*: saves after this step)(?P<line>.+)"),
+    re.compile(r"^geo-nemo: (?!note|warning|stopped|.*: saves after this step)(?P<line>.+)"),
     re.compile(r"^(?P<line>(?:[A-Za-z_][\w.]*)?(?:Error|Exception|Interrupt|Exit)\b.*)"),
     re.compile(r"^(?P<line>(?:Segmentation fault|Killed|Bus error|.*[Oo]ut of memory).*)"),
 )

@@ -17,11 +17,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from geo_nemo.common.files import write_whole
+from geo_nemo.common.log import logger
 from geo_nemo.config import Run, RunError, UserError
 from geo_nemo.config.notify import Event
 from geo_nemo.runtime.launcher import rank
 from geo_nemo.runtime.notify import check_notify, send
-from geo_nemo.train.checkpoint.files import say
+
+LOG = logger(__name__)
 
 NAME = "end.json"
 _LONGEST = 500
@@ -108,7 +110,7 @@ class Ending:
         asked = self.run.notify.is_asked_for and event in self.run.notify.on
         problems = send(self.run.notify, message) if asked else []
         for problem in problems:
-            say(problem)
+            LOG.warning(problem)
         with suppress(UserError):  # a full disk, which is what most likely ended the run
             keep_end(Path(self.run.output_dir), message, told=asked and not problems)
 

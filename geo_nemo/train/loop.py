@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from geo_nemo.common.log import logger
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.data.batches import Batch
 from geo_nemo.runtime.signals import StopRequest
@@ -27,6 +28,8 @@ from geo_nemo.train.run_state import RunState
 from geo_nemo.train.setup import Prepared
 from geo_nemo.train.stage_steps import StagePlan, stage_of
 from geo_nemo.train.step import BadStepError, StepEvent, StepReport
+
+LOG = logger(__name__)
 
 
 class Taken(NamedTuple):
@@ -80,6 +83,7 @@ class Trainer(RunState):
 
     def _train_stage(self, stage: StagePlan) -> bool:
         """The stage's remaining steps, or those to a rewind. False when the run is to stop."""
+        LOG.debug(f"stage {stage.name}: from step {self.step} to {stage.last_step}")
         if self.step == stage.first_step:
             self.everyone.on_stage(stage)
         with closing(self.batches(stage)) as stream:

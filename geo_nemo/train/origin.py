@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from geo_nemo.common.addresses import is_remote
+from geo_nemo.common.log import logger
 from geo_nemo.config import Model, Run, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.config.init import Init
@@ -27,9 +28,10 @@ from geo_nemo.train.checkpoint.files import (
     identity_of,
     parse_record,
     read_record,
-    say,
     shape_problem,
 )
+
+LOG = logger(__name__)
 
 CHECKPOINT, HUGGING_FACE = "checkpoint", "hugging_face"
 # The record in a folder of `geo-nemo export`.
@@ -118,7 +120,7 @@ def newest_in(parent: Path) -> Path:
 
     Those that are passed over are told on the error output, by rank 0.
     """
-    refused = Refused(parent, say if rank() == 0 else lambda line: None)
+    refused = Refused(parent, LOG.warning if rank() == 0 else lambda line: None)
     for path in reversed(checkpoints(parent)):
         problem = shape_problem(path)
         if not problem:

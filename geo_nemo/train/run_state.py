@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
 
+from geo_nemo.common.log import logger
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.data.batches import BatchStream
 from geo_nemo.train.average import WeightAverage
@@ -14,7 +15,6 @@ from geo_nemo.train.bad_steps import BadStepRule
 from geo_nemo.train.callback import Callback
 from geo_nemo.train.checkpoint import load as checkpoint
 from geo_nemo.train.checkpoint.copies import Copies
-from geo_nemo.train.checkpoint.files import say
 from geo_nemo.train.checkpoint.manager import Checkpoints
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.everyone import Everyone
@@ -22,6 +22,8 @@ from geo_nemo.train.init_weights import load_initial
 from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import Prepared, check_fingerprint
 from geo_nemo.train.stage_steps import StagePlan
+
+LOG = logger(__name__)
 
 
 class RunState:
@@ -94,16 +96,17 @@ class RunState:
         check_fingerprint(position.fingerprint, self.prepared.fingerprint, newest)
         changed = checkpoint.precision_note(position.config, self.run.precision)
         if changed and dist.get_rank() == 0:
-            say(f"{newest.name}: {changed}")
+            LOG.info(f"{newest.name}: {changed}")
         gone = self.restore(newest)
         for name in gone if dist.get_rank() == 0 else ():
-            say(
+            LOG.info(
                 f"{newest.name} has a state of {name}, a callback that this run has not: it ends "
                 "there"
             )
 
     def restore(self, path: Path) -> list[str]:
         """Go on from this checkpoint; the names of states in it that no callback takes."""
+        LOG.debug(f"goes on from {path}")
         position = self.checkpoints.load(path)
         self.step = position.step
         self.left_out.update(position.skipped)

@@ -6,6 +6,7 @@ it makes anyway, whether a phase is done. A copy that fails is a warning, for th
 stands; that of a finished run's last checkpoint is an error.
 """
 
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import torch.distributed as dist
 
 from geo_nemo.common.files import partial_of, sync_folder, write_synced
 from geo_nemo.common.folders import replace_folder
+from geo_nemo.common.log import logger
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Checkpoint, RunError, UserError
 from geo_nemo.storage.folder import Stopped
@@ -24,7 +26,9 @@ from geo_nemo.storage.job import Job
 from geo_nemo.storage.transfer import Damaged
 from geo_nemo.train.checkpoint.bucket import Bucket, checked_files
 from geo_nemo.train.checkpoint.errors import everywhere, rank_zero_does
-from geo_nemo.train.checkpoint.files import RECORD, parse_record, say, step_of
+from geo_nemo.train.checkpoint.files import RECORD, parse_record, step_of
+
+LOG = logger(__name__)
 
 POLL_S = 0.1
 
@@ -40,11 +44,14 @@ class Local(Protocol):
 class Copies:
     """Every rank holds one, and calls its methods alike; without `settings.remote` it does nothing.
 
-    tell: receives warnings, a line each, on rank 0.
+    tell: receives what else is logged, a line each, on rank 0.
     """
 
     def __init__(
-        self, settings: Checkpoint, device: torch.device, tell: Callable[[str], None] = say
+        self,
+        settings: Checkpoint,
+        device: torch.device,
+        tell: Callable[[str], None] | None = None,
     ):
         self.settings = settings
         self.device = device
@@ -87,7 +94,9 @@ class Copies:
             damage = self.fetch(name, local.directory, progress)
             if not damage:
                 return local.newest()
-            self._tell(f"the copy {self._there.address}/{name} is not whole: {damage}")
+            self._tell(
+                f"the copy {self._there.address}/{name} is not whole: {damage}", logging.WARNING
+            )
         if problem is not None:
             raise problem
         if here is not None and here.name not in there:
@@ -180,7 +189,7 @@ class Copies:
 
     def _failed(self, checkpoint: Path, reason: str) -> None:
         self.problem = f"{checkpoint} is not copied to {self._there.address}: {reason}"
-        self._tell(f"warning: {self.problem}; the one on disk stands")
+        self._tell(f"{self.problem}; the one on disk stands", logging.WARNING)
 
     def fetch(self, name: str, directory: Path, progress: Progress) -> str:
         """Fetch a checkpoint, each rank a share; what is damaged of it, on every rank alike."""
@@ -240,9 +249,12 @@ class Copies:
         dist.all_reduce(flags)
         return flags.tolist()
 
-    def _tell(self, line: str) -> None:
+    def _tell(self, line: str, level: int = logging.INFO) -> None:
         if dist.get_rank() == 0:
-            self.tell(line)
+            if self.tell is not None:
+                self.tell(line)
+            else:
+                LOG.log(level, line)
 
 
 class _Copy:

@@ -10,7 +10,6 @@ long and as it was, and no other file is.
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,10 @@ import xxhash
 
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import PARTIAL, write_synced, write_whole
+from geo_nemo.common.log import logger
 from geo_nemo.common.progress import Progress, no_progress
+
+LOG = logger(__name__)
 
 FORMAT = 2
 RECORD = "geo_nemo.json"
@@ -155,7 +157,7 @@ def newest_whole(directory: Path, tell: Callable[[str], None] | None = None) -> 
     What is refused on the way is told, in a line each. What was read in this process and has kept
     its times is not read again. Raises `UserError` where there are checkpoints, and none is whole.
     """
-    refused = Refused(directory, tell or say)
+    refused = Refused(directory, tell or LOG.warning)
     for checkpoint in reversed(checkpoints(directory)):
         problem = shape_problem(checkpoint)
         if not problem and _verified.get(checkpoint) != (stamps := _stamps(checkpoint)):
@@ -192,11 +194,6 @@ class Refused:
             used = whole.name if whole is not None else "none"
             self.tell(f"the checkpoint {path} is not whole: {problem}; {used} is used")
         return whole
-
-
-def say(line: str) -> None:
-    """Tell it on the error output."""
-    print(f"geo-nemo: {line}", file=sys.stderr, flush=True)
 
 
 def point_latest(directory: Path, checkpoint: Path) -> None:

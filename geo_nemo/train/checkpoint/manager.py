@@ -21,6 +21,7 @@ import torch
 import torch.distributed as dist
 
 from geo_nemo.common.files import PARTIAL, partial_of
+from geo_nemo.common.log import logger
 from geo_nemo.config import Checkpoint
 from geo_nemo.train.average import WeightAverage
 from geo_nemo.train.checkpoint import load as checkpoint
@@ -40,7 +41,6 @@ from geo_nemo.train.checkpoint.files import (
     listed_files,
     point_latest,
     read_record,
-    say,
     shape_problem,
 )
 from geo_nemo.train.checkpoint.fp8_state import delayed_scales
@@ -48,6 +48,8 @@ from geo_nemo.train.checkpoint.random_states import file_name, random_states, re
 from geo_nemo.train.checkpoint.state import sharded_state
 from geo_nemo.train.checkpoint.write import Staging, WriteJob, Written, plan_share
 from geo_nemo.train.engine import Engine
+
+LOG = logger(__name__)
 
 
 class Checkpoints:
@@ -62,7 +64,7 @@ class Checkpoints:
         engine: Engine,
         directory: Path,
         settings: Checkpoint,
-        tell: Callable[[str], None] = say,
+        tell: Callable[[str], None] = LOG.warning,
         average: WeightAverage | None = None,
     ):
         self.engine = engine

@@ -56,6 +56,6 @@ def test_plan_and_train_tell_of_it():
     found = CliRunner().invoke(command, [*settings, "--no-store"])
     assert found.exit_code == 0, found.output
     assert found.stderr.splitlines()[0] == (
-        "geo-nemo: stages condition and cooldown have other text around title and body (meco, "
-        "localization): where that is not meant, give stages.cooldown.metadata.template=meco"
+        "geo-nemo: warning: stages condition and cooldown have other text around title and body "
+        "(meco, localization): where that is not meant, give stages.cooldown.metadata.template=meco"
     )

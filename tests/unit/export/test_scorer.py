@@ -162,7 +162,9 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_scores(
     scored = load_scorer(broken).nll(rows[0])
     (line,) = capsys.readouterr().err.splitlines()
     path = broken / "checkpoints" / "step_00000006"
-    assert line.startswith(f"geo-nemo: the checkpoint {path} is not whole: __0_1.distcp has 1,000 ")
+    assert line.startswith(
+        f"geo-nemo: warning: the checkpoint {path} is not whole: __0_1.distcp has 1,000 "
+    )
     assert line.endswith("step_00000003 is used")
     shutil.rmtree(path)
     assert np.array_equal(load_scorer(broken).nll(rows[0]), scored)

@@ -72,7 +72,7 @@ def test_a_server_that_refuses_changes_nothing_but_a_line(tmp_path, monkeypatch,
         monkeypatch.setenv("HOOK", server.address)
         found = ended(tmp_path / "run", RunError("why"), webhook="HOOK")
     assert (found["event"], found["why"], found["told"]) == ("failed", "why", False)
-    assert capsys.readouterr().err == "geo-nemo: notify.webhook: the server answers 500\n"
+    assert capsys.readouterr().err == "geo-nemo: warning: notify.webhook: the server answers 500\n"
 
 
 def test_the_end_before_is_gone_when_a_process_begins(tmp_path):

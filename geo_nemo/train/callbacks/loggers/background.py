@@ -9,13 +9,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from geo_nemo.common.log import logger
 from geo_nemo.common.stuck import give_up
 from geo_nemo.config import UserError
 from geo_nemo.config.plugins import reason
 from geo_nemo.train.callbacks.loggers.history import History
 from geo_nemo.train.callbacks.loggers.logger import Logger, Outcome
 from geo_nemo.train.callbacks.loggers.reasons import may_pass, missing
-from geo_nemo.train.checkpoint.files import say
+
+LOG = logger(__name__)
 
 KEPT_STEPS = 10_000  # some 20 MB
 # A new database of MLflow's takes half a minute on a slow disk.
@@ -35,7 +37,7 @@ class Background:
         setting: str,
         logger: Logger,
         history: History | None = None,
-        tell: Callable[[str], None] = say,
+        tell: Callable[[str], None] = LOG.warning,
     ):
         self.setting = setting
         self._logger = logger

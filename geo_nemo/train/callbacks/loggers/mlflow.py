@@ -12,12 +12,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.common.log import logger
 from geo_nemo.common.secrets import MASK, masked
 from geo_nemo.config import UserError
 from geo_nemo.train.callbacks.loggers.logger import Outcome, Told
 from geo_nemo.train.callbacks.loggers.reasons import may_pass, missing
 from geo_nemo.train.callbacks.loggers.values import flattened, plain
-from geo_nemo.train.checkpoint.files import say
+
+LOG = logger(__name__)
 
 SETTING = "logging.mlflow_uri"
 KEPT = "mlflow_run_id.txt"
@@ -70,7 +72,7 @@ class MLflow:
         told = run.data.metrics.get(STEPS_DONE, 0), run.data.tags.get(STEPS_DONE, 0)
         self.last_told = max(map(int, told))
         self._id = run.info.run_id
-        say(f"MLflow: run {self._id} at {masked(self._uri)}")
+        LOG.info(f"MLflow: run {self._id} at {masked(self._uri)}")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         if step <= self.last_told:
@@ -99,10 +101,10 @@ class MLflow:
         except self._mlflow.exceptions.MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            say(f"{SETTING}: no run {kept} there any more; a new one is begun")
+            LOG.warning(f"{SETTING}: no run {kept} there any more; a new one is begun")
             return None
         if run.info.lifecycle_stage != "active":
-            say(f"{SETTING}: the run {kept} was deleted there; a new one is begun")
+            LOG.warning(f"{SETTING}: the run {kept} was deleted there; a new one is begun")
             return None
         self._client.update_run(kept, status="RUNNING")
         return run

@@ -7,10 +7,12 @@ from contextlib import suppress
 from typing import Any
 
 from geo_nemo.common.files import write_whole
+from geo_nemo.common.log import logger
 from geo_nemo.config import UserError
 from geo_nemo.train.callbacks.loggers.logger import Outcome, Told
 from geo_nemo.train.callbacks.loggers.wandb_files import last_step
-from geo_nemo.train.checkpoint.files import say
+
+LOG = logger(__name__)
 
 SETTING = "logging.wandb_project"
 KEPT = "wandb_id.txt"
@@ -63,7 +65,7 @@ class WandB:
             self.last_told = in_files
         else:  # of a run that has begun, files that are gone were synced
             self.last_told = 0 if is_new else step
-        say(f"W&B: {self._run.dir if self._run.offline else self._run.url}")
+        LOG.info(f"W&B: {self._run.dir if self._run.offline else self._run.url}")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         if step <= self.last_told:

@@ -122,7 +122,7 @@ def test_a_damaged_copy_is_named_and_the_one_before_is_used(make, bucket, tmp_pa
     second.resume()
     assert second.step == 3
     line = capsys.readouterr().err.splitlines()[1]
-    assert line.startswith(f"geo-nemo: the copy {ADDRESS}/{STEP_6} is not whole: ")
+    assert line.startswith(f"geo-nemo: warning: the copy {ADDRESS}/{STEP_6} is not whole: ")
     assert on_disk(tmp_path / "b") == [STEP_3]
 
 

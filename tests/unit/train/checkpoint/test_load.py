@@ -153,7 +153,7 @@ def test_a_damaged_file_is_named_and_the_checkpoint_before_is_used(copied, capsy
     assert latest(copied.directory) == "step_00000003\n"
     (line,) = capsys.readouterr().err.splitlines()
     broken = copied.directory / "step_00000006"
-    assert line.startswith(f"geo-nemo: the checkpoint {broken} is not whole: {file} ")
+    assert line.startswith(f"geo-nemo: warning: the checkpoint {broken} is not whole: {file} ")
     assert line.endswith("; step_00000003 is used")
 
 

@@ -260,12 +260,12 @@ def test_a_server_that_is_down_in_the_middle_is_said_once_and_gets_everything_la
     opened, down, left = said
     assert re.match(r"geo-nemo: MLflow: run \w+ at http://127.0.0.1", opened)
     assert down == (
-        f"geo-nemo: logging.mlflow_uri failed ({server.address} does not answer); the run goes on, "
-        "and what it lacks is sent later"
+        f"geo-nemo: warning: logging.mlflow_uri failed ({server.address} does not answer); the run "
+        "goes on, and what it lacks is sent later"
     )
     assert re.fullmatch(
-        r"geo-nemo: logging.mlflow_uri: \d+ logged steps are missing there; the same command sends "
-        r"what it lacks",
+        r"geo-nemo: warning: logging.mlflow_uri: \d+ logged steps are missing there; the same "
+        r"command sends what it lacks",
         left,
     )
     server.start()
