@@ -3,6 +3,7 @@
 #   make demo                      the whole way on synthetic news, about 5 minutes on 2 cores
 #   make demo CORPUS=news.jsonl.gz the same on your file
 #   make test                      every test that runs without a GPU
+#   make test-random               the same in another order each time; SEED=1234 for one again
 #   make test-slow                 and those that take many minutes: layouts of four processes
 #   make test-slurm                the job script under a real SLURM, started by the tests; as root
 #   make test-image                the Dockerfile's CPU target in a clean Debian root; as root
@@ -21,6 +22,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
 # Processes of the tests; a file of tests is one process's, and those that take minutes come first.
 TEST_WORKERS ?= 2
+# Of the order of test-random, which tells it at its start; without it another each time.
+SEED ?=
 # SIGKILLs of test-kills.
 KILLS ?= 100
 # Planted faults of test-mutants, by name; mutants/ keeps what was found, and a part goes on from it.
@@ -35,7 +38,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-image test-nemo test-gpu lint clean
+.PHONY: help setup demo test test-random test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-image test-nemo test-gpu lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -59,6 +62,12 @@ demo: setup
 test: setup
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -n $(TEST_WORKERS) --dist loadfile \
 	  --no-loadscope-reorder
+
+# The plugin shuffles files, classes and tests, and stands apart, for it would do so in make test.
+test-random: setup
+	@$(PIP) install --no-deps --upgrade --target .venv/random 'pytest-randomly>=4,<6'
+	@PYTHONPATH="$(CURDIR)/.venv/random" OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests \
+	  -n $(TEST_WORKERS) --dist loadfile $(if $(SEED),--randomly-seed=$(SEED))
 
 test-slow: setup
 	@GEO_NEMO_SLOW_TESTS=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests -m "slow or very_slow"
