@@ -27,6 +27,16 @@ EVERYTHING = {
     "dedup": {"near": {"action": "drop"}},
     "overlap": {"held_out": True},
     "balance": {"cap_all": 1000},
+    # A category, several values, a number, a date and free text.
+    "fields": {
+        "extra": {
+            "section": "country",
+            "tags": "tags",
+            "price": {"column": "price", "type": "number"},
+            "seen": {"column": "seen", "type": "date"},
+            "headline": {"column": "title", "type": "text"},
+        }
+    },
 }
 
 
@@ -35,7 +45,12 @@ def config_of(tmp_path, count=30, output="out", files=1, **changes):
     for i in range(files):
         path = tmp_path / f"in-{i}.jsonl"
         if not path.exists():
-            write_jsonl(path, records(count)[i::files])
+            rows = [
+                row
+                | {"tags": ["all", f"t{n % 7}"], "price": n / 4, "seen": f"2021-03-{n % 28 + 1}"}
+                for n, row in enumerate(records(count))
+            ]
+            write_jsonl(path, rows[i::files])
     changes = {"tokenizer": {"vocab_size": 400}, "execution": {"workers": 1}, **changes}
     return Prep.model_validate(
         {"input": str(tmp_path / "in-*.jsonl"), "output": str(tmp_path / output), **changes}
@@ -354,6 +369,7 @@ def test_killed_in_every_stage_it_ends_with_the_same_bytes(tmp_path):
     fresh = config_of(tmp_path, output="fresh", **settings)
     run_prep(fresh)
     assert made(config) == made(fresh)
+    assert set(store_of(fresh).manifest.fields) >= set(EVERYTHING["fields"]["extra"])
 
 
 def test_a_disk_that_takes_no_more_is_one_line_and_leaves_no_store(tmp_path):
