@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from eval.trained import Trained
 from geo_nemo.config import MetadataPolicy, Stage
 
 Kind = Literal["run", "hugging_face"]
@@ -22,6 +23,7 @@ class Model:
     store_hash, tokenizer_sha256: of what it was trained on; empty where not known.
     averaged: the run keeps an average of the weights. store: where its tokenizer is; a run's.
     tuned: by an adapter that is no part of `stages`. groups: fields that its losses are told by.
+    trained: a run's place in an experiment; None of a model in the format of transformers.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Model:
     store: str = ""
     tuned: bool = False
     groups: tuple[str, ...] = ()
+    trained: Trained | None = None
 
     @property
     def conditioned(self) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from eval.model import RUN_RECORD, Model
+from eval.trained import trained
 from geo_nemo.common.files import read_json
 from geo_nemo.config import Run, UserError
 from geo_nemo.export.checkpoints import newest_whole, of_step, whole_steps
@@ -39,7 +40,7 @@ def read_run(name: str, folder: Path, step: int | None = None) -> Model:
         steps=config.train.steps, identity=_identity(checkpoint),
         seq_length=config.data.seq_length, stages=config.stages, store_hash=hashes[0],
         tokenizer_sha256=hashes[1], averaged=config.average.is_kept, store=config.data.store,
-        groups=tuple(config.groups),
+        groups=tuple(config.groups), trained=trained(config, record, done),
     )  # fmt: skip
 
 

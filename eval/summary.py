@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ def describe_runs(plan: Plan) -> dict[str, dict[str, Any]]:
             ],
             "policy": plan.policies[name].model_dump(mode="json"),
             "policy_hash": plan.policies[name].hash(),
+            "trained": asdict(model.trained) if model.trained else None,
             "policy_hashes": {s: stage.metadata.hash() for s, stage in model.stages.items()},
         }
         for name, model in plan.models.items()
@@ -98,6 +100,8 @@ def describe_documents(plan: Plan) -> dict[str, Any]:
             for country, n, t in zip(countries, counts, tokens, strict=True)
             if n
         },
+        # In the order of their numbers in documents.npz.
+        "countries": list(countries),
         "continents": dict(plan.texts.continent_of),
         "countries_without_documents": [
             country for country, n in zip(countries, counts, strict=True) if not n

@@ -33,6 +33,7 @@ COMMANDS = {
     "tune": "tune an export on instructions, with metadata in the turn",
     "generate": "have a model write: told a country or another, side by side",
     "report": "one HTML page: corpus, batches, losses, matrix, questions",
+    "analyse": "local or global, a region left out, fields, sizes, tokens saved",
     "demo": "the whole way on a synthetic corpus or on your file",
     "recipes": "list the recipes, show one as a whole config, compare two",
     "status": "how runs stand: step, speed, time left, restarts, last error",

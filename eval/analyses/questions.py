@@ -1,0 +1,206 @@
+"""The questions of the localization paper, each over whatever runs of a study serve for it.
+
+A line is a comparison; `missing` says which runs a question would need. Figures of pairs are nats a
+token, below 0 where the first predicts better.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from eval.analyses.efficiency import saved_tokens
+from eval.analyses.study import Estimate, Member, Study, pairs
+
+GLOBAL = "all continents"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A figure: of what, against what (empty for a loss by itself), on which documents."""
+
+    of: str
+    against: str
+    tested_on: str
+    estimate: Estimate
+    unit: str = "nats"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """name: on the command line. asks: what it answers. needs: runs that it takes."""
+
+    name: str
+    asks: str
+    needs: str
+    answer: Callable[[Study], Iterator[Line]]
+
+
+def local_against_global(study: Study) -> Iterator[Line]:
+    """Each continent's own model against the one of all continents, on that continent."""
+    for told in (True, False):
+        everywhere = list(study.finished(lambda t, told=told: t.is_global and t.told == told))
+        for continent in study.continents:
+            own = list(
+                study.finished(
+                    lambda t, c=continent, told=told: t.continents == (c,) and t.told == told
+                )
+            )
+            for size, matched in by_size(pairs(own, everywhere)):
+                yield Line(
+                    f"{continent} alone{size}, {words(told)}", f"{GLOBAL}, {words(told)}",
+                    continent, study.change(matched, continent),
+                )  # fmt: skip
+
+
+def cross_region(study: Study) -> Iterator[Line]:
+    """Each continent's model on every continent, against the model of that continent."""
+    for told in (True, False):
+        local = {
+            continent: list(
+                study.finished(
+                    lambda t, c=continent, told=told: t.continents == (c,) and t.told == told
+                )
+            )
+            for continent in study.continents
+        }
+        for tested in study.continents:
+            for of in study.continents:
+                if of == tested:
+                    continue
+                for size, matched in by_size(pairs(local[of], local[tested])):
+                    yield Line(
+                        f"{of} alone{size}, {words(told)}", f"{tested} alone, {words(told)}",
+                        tested, study.change(matched, tested),
+                    )  # fmt: skip
+
+
+def leave_one_out(study: Study) -> Iterator[Line]:
+    """A model that never saw a continent, on it: against one that did, and with metadata or not."""
+    for continent in study.continents:
+        without = {
+            told: list(
+                study.finished(
+                    lambda t, c=continent, told=told: t.left_out == (c,) and t.told == told
+                )
+            )
+            for told in (True, False)
+        }
+        for told, members in without.items():
+            everywhere = list(study.finished(lambda t, told=told: t.is_global and t.told == told))
+            for size, matched in by_size(pairs(members, everywhere)):
+                yield Line(
+                    f"all but {continent}{size}, {words(told)}", f"{GLOBAL}, {words(told)}",
+                    continent, study.change(matched, continent),
+                )  # fmt: skip
+        for size, matched in by_size(pairs(without[True], without[False])):
+            yield Line(
+                f"all but {continent}{size}, {words(True)}", f"all but {continent}, {words(False)}",
+                continent, study.change(matched, continent),
+            )  # fmt: skip
+
+
+def field_ablations(study: Study) -> Iterator[Line]:
+    """Models told some fields alone, each in its own template, against the plain one."""
+    plain = list(study.finished(lambda t: t.is_global and not t.told))
+    told = study.finished(lambda t: t.is_global and t.told)
+    by_fields = sorted(told, key=lambda m: (len(m.trained.fields), m.trained.fields))
+    for fields, members in groupby(by_fields, key=lambda m: m.trained.fields):
+        for size, matched in by_size(pairs(list(members), plain)):
+            yield Line(f"told {', '.join(fields)}{size}", "plain", GLOBAL, study.change(matched))
+
+
+def scaling(study: Study) -> Iterator[Line]:
+    """By size: what metadata gain, and what the model told nothing loses or gains."""
+    plain = list(study.finished(lambda t: t.is_global and not t.told))
+    told = list(study.finished(lambda t: t.is_global and t.told))
+    most = max((len(m.trained.fields) for m in told), default=0)
+    told = [m for m in told if len(m.trained.fields) == most]
+    for condition, said in (("with", "told"), ("without", "told nothing"), ("plain", "bare text")):
+        baseline = "plain" if condition == "plain" else "without"
+        scored = [
+            pair
+            for pair in pairs(told, plain, (condition, baseline))
+            if has(pair[0], condition) and has(pair[2], baseline)
+        ]
+        for _, matched in by_size(scored):
+            size = matched[0][0].trained.parameters
+            yield Line(
+                f"{size:,} parameters, {said}", "plain", GLOBAL, study.change(matched)
+            )  # fmt: skip
+
+
+def learning_efficiency(study: Study) -> Iterator[Line]:
+    """The share of the tokens that a told model saves until it has the plain one's last loss."""
+    plain = list(study.finished(lambda t: t.is_global and not t.told))
+    curves = [m for m in study.members if m.trained.is_global and m.trained.told]
+    by_run = sorted(curves, key=lambda m: (_lineage(m), m.trained.tokens))
+    for lineage, found in groupby(by_run, key=_lineage):
+        curve = list(found)
+        matched = pairs([m for m in curve if m.trained.finished], plain)
+        if len(curve) < 2 or not matched:
+            continue
+        estimate = saved_tokens(study, curve, matched[0][2])
+        label = f"told {', '.join(curve[-1].trained.fields)}, seed {lineage[-1]}"
+        yield Line(label, "plain", GLOBAL, estimate, "share of tokens saved")
+
+
+def _lineage(member: Member) -> tuple:
+    t = member.trained
+    folder = member.evaluated.record["runs"][member.name]["folder"]
+    return t.parameters, t.fields, t.final_tokens, folder, t.seed
+
+
+def has(member: Member, condition: str) -> bool:
+    """Whether a member was scored under a condition."""
+    return f"{member.name}/{condition}" in member.evaluated.arrays["keys"].tolist()
+
+
+def words(told: bool) -> str:
+    return "told" if told else "plain"
+
+
+def by_size(found: list[tuple[Member, str, Member, str]]) -> Iterator[tuple[str, list]]:
+    """Pairs of one size and length together, which differ in seed; the size is named if several."""
+
+    def size(pair) -> tuple[int, int]:
+        return pair[0].trained.parameters, pair[0].trained.final_tokens
+
+    groups = [(key, list(of)) for key, of in groupby(sorted(found, key=size), key=size)]
+    for (parameters, tokens), matched in groups:
+        several = f" ({parameters:,} parameters, {tokens:,} tokens)" if len(groups) > 1 else ""
+        yield several, matched
+
+
+QUESTIONS = {
+    question.name: question
+    for question in (
+        Question(
+            "local_against_global", "Is a continent's own model better there than a global one?",
+            "a run of one continent and one of all, both with metadata or both without",
+            local_against_global,
+        ),
+        Question(
+            "cross_region", "What does a model lose on continents that it was not trained on?",
+            "runs of two continents or more, each alone", cross_region,
+        ),
+        Question(
+            "leave_one_out", "Do metadata make up for a continent that was never seen?",
+            "a run that leaves a continent out, and one of all, or its like without metadata",
+            leave_one_out,
+        ),
+        Question(
+            "field_ablations", "Which fields carry the gain?",
+            "runs of all continents: one without metadata, others with some fields",
+            field_ablations,
+        ),
+        Question(
+            "scaling", "How does the gain move with the size of the model?",
+            "runs of all continents with metadata and without, of one size or more", scaling,
+        ),
+        Question(
+            "learning_efficiency", "How many tokens does a told model save?",
+            "a run with metadata at several checkpoints (runs.NAME=RUN@all) and one without",
+            learning_efficiency,
+        ),
+    )
+}  # fmt: skip

@@ -1,0 +1,179 @@
+"""Answers as a page with plots, and beside it as CSV, JSON and Markdown."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import jinja2
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from eval.analyses.efficiency import NEVER
+from eval.analyses.questions import QUESTIONS, Line, Question
+from eval.analyses.study import Study, ratio
+from eval.report.sentences import NO_INTERVAL, interval, percent
+from eval.report.svg import MUTED, WIDTHS, bare, colour, inline
+from geo_nemo.common.files import make_folder, write_whole
+
+SHARE = "share of tokens saved"
+VERDICTS = {-1: "better", 0: "no clear difference", 1: "worse"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A question, and the lines that runs were there for."""
+
+    question: Question
+    lines: tuple[Line, ...]
+
+
+def answers(study: Study, names: Sequence[str] = ()) -> list[Answer]:
+    """Of the questions of these names, or of all."""
+    return [Answer(q, tuple(q.answer(study))) for n, q in QUESTIONS.items() if n in (names or (n,))]
+
+
+def verdict(line: Line) -> str:
+    """What the line's interval says of its first run."""
+    estimate = line.estimate
+    if estimate.low is None:
+        return NO_INTERVAL
+    return VERDICTS[-estimate.sign if line.unit == SHARE else estimate.sign]
+
+
+def shown(line: Line, value: float | None) -> str:
+    """A figure of the line for people: a change of perplexity, or a share."""
+    if value is None:
+        return ""
+    if line.unit == SHARE:
+        return "never reached" if value == NEVER else f"{value:.1%}"
+    return percent(ratio(value))
+
+
+def write(study: Study, found: Sequence[Answer], folder: Path) -> list[Path]:
+    """`analyses.html`, `.md`, `.csv` and `.json` in `folder`; the files."""
+    make_folder(folder)
+    contents = {
+        "html": page(study, found),
+        "md": markdown(study, found),
+        "csv": _csv(found),
+        "json": json.dumps([*_records(found)], indent=1, allow_nan=False) + "\n",
+    }
+    paths = [folder / f"analyses.{ending}" for ending in contents]
+    for path, content in zip(paths, contents.values(), strict=True):
+        write_whole(path, content.encode())
+    return paths
+
+
+def rows(answer: Answer) -> list[list[str]]:
+    """A line of text a comparison."""
+    return [
+        [line.of, line.against, line.tested_on, shown(line, line.estimate.value),
+         interval(line.estimate.low, line.estimate.high, partial(shown, line)), verdict(line),
+         str(line.estimate.seeds), f"{line.estimate.documents:,}"]
+        for line in answer.lines
+    ]  # fmt: skip
+
+
+HEAD = ("of", "against", "on", "change", "interval", "verdict", "seeds", "documents")
+
+
+def about(study: Study) -> str:
+    """What the figures are, in a sentence or two."""
+    config, documents = study.first.record["config"], study.first.record["documents"]
+    tokens = f", at most {config['max_tokens']:,} tokens each" if config["max_tokens"] else ""
+    return (
+        f"{documents['scored']:,} documents of split {documents['split']}{tokens}. Perplexity of "
+        f"{'bodies' if study.part == 'body' else 'titles'}. A change below 0: the first predicts "
+        f"better. Intervals ({study.confidence:.0%}) are over training seeds where there are "
+        "several, else over documents; they are not corrected for their number."
+    )
+
+
+def markdown(study: Study, found: Sequence[Answer]) -> str:
+    parts = ["# Analyses", about(study)]
+    for answer in found:
+        parts += [f"## {answer.question.asks}"]
+        if not answer.lines:
+            parts.append(f"No runs for it: it takes {answer.question.needs}.")
+            continue
+        table = [list(HEAD), ["---"] * len(HEAD), *rows(answer)]
+        parts.append("\n".join(f"| {' | '.join(row)} |" for row in table))
+    return "\n\n".join(parts) + "\n"
+
+
+def page(study: Study, found: Sequence[Answer]) -> str:
+    """One HTML page that loads nothing from anywhere."""
+    folder = Path(__file__).parent
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string((folder / "page.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        style=(folder.parent / "report" / "style.css").read_text(encoding="utf-8"),
+        about=about(study),
+        head=HEAD,
+        sections=[
+            {"name": a.question.name, "asks": a.question.asks, "needs": a.question.needs,
+             "rows": rows(a), "plot": forest(a)}
+            for a in found
+        ],
+        evaluations=sorted({str(m.evaluated.folder) for m in study.members}),
+        runs=len(study.members),
+    )  # fmt: skip
+
+
+def forest(answer: Answer) -> str | None:
+    """Each comparison as a point with its interval; None without any."""
+    lines = [line for line in answer.lines if line.estimate.value != NEVER]
+    if not lines:
+        return None
+    share = lines[0].unit == SHARE
+
+    def scaled(value: float | None) -> float | None:
+        return None if value is None else 100 * (value if share else (ratio(value) or 0) - 1)
+
+    def draw(width: str) -> Figure:
+        figure, axes = plt.subplots(
+            figsize=(WIDTHS[width], 0.8 + 0.28 * len(lines) * (1 if width == "wide" else 2)),
+            layout="constrained",
+        )
+        for place, line in enumerate(lines):
+            low, high = scaled(line.estimate.low), scaled(line.estimate.high)
+            if low is not None:
+                axes.plot([low, high], [place, place], color=colour(0), linewidth=2, alpha=0.55)
+            axes.plot(scaled(line.estimate.value), place, "o", color=colour(0), markersize=5)
+        axes.axvline(0, color=MUTED, linewidth=0.9)
+        names = [_label(line, width) for line in lines]
+        axes.set_yticks(range(len(lines)), names, fontsize=7.5)
+        axes.set_ylim(len(lines) - 0.5, -0.5)
+        axes.set_xlabel("tokens saved, %" if share else "change of perplexity, %")
+        bare(axes, grid="x")
+        return figure
+
+    return inline(answer.question.name, answer.question.asks, draw)
+
+
+def _label(line: Line, width: str) -> str:
+    if width == "narrow":
+        return f"{line.of}\nagainst {line.against}\non {line.tested_on}"
+    return f"{line.of} against {line.against}, on {line.tested_on}"
+
+
+def _records(found: Iterable[Answer]) -> Iterable[dict[str, object]]:
+    for answer in found:
+        for line in answer.lines:
+            named = {"analysis": answer.question.name, "of": line.of, "against": line.against}
+            figures = {**asdict(line.estimate), "unit": line.unit, "verdict": verdict(line)}
+            yield {**named, "tested_on": line.tested_on, **figures}
+
+
+def _csv(found: Sequence[Answer]) -> str:
+    out = io.StringIO()
+    names = ["analysis", "of", "against", "tested_on", "value", "low", "high", "seeds",
+             "documents", "unit", "verdict"]  # fmt: skip
+    writer = csv.DictWriter(out, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_records(found))
+    return out.getvalue()

@@ -1,0 +1,228 @@
+"""Analyses over runs: losses that are known by hand, in evaluations that are written by hand."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eval.analyses.efficiency import NEVER
+from eval.analyses.questions import QUESTIONS
+from eval.analyses.study import Study
+from eval.analyses.write import answers, verdict, write
+from eval.runner import FORMAT, evaluate
+from eval.trained import Trained
+from geo_nemo.config import UserError
+from tests.support.command import call
+
+COUNTRIES = ["gb", "ke"]
+CONTINENTS = {"gb": "Europe", "ke": "Africa"}
+FULL = ("url", "country", "continent")
+N = 40
+
+
+def run(fields=FULL, continents=(), left_out=(), seed=1, tokens=400, parameters=1000, **changes):
+    values = {"narrowed": False, "final_tokens": 400, **changes}
+    return Trained(fields, continents, left_out, values["narrowed"], parameters, seed, tokens,
+                   values["final_tokens"])  # fmt: skip
+
+
+def evaluation(folder, runs, seed=0):
+    """A folder as geo-nemo eval leaves it. runs: (Trained, nats a token by condition and country).
+
+    Documents have 5 to 24 tokens; every token of a country has the loss that is given.
+    """
+    folder.mkdir()
+    country = np.arange(N) % 2
+    tokens = 5 + np.arange(N) % 20
+    keys, rows = [], []
+    for name, (_, losses) in runs.items():
+        for condition, of in losses.items():
+            keys.append(f"{name}/{condition}")
+            rows.append(tokens * np.array([of.get("gb", 2.0), of.get("ke", 2.0)])[country])
+    np.savez(
+        folder / "documents.npz", keys=np.array(keys), country=country, body=np.stack(rows),
+        title=np.stack(rows), body_tokens=tokens, title_tokens=tokens,
+        content_hash=np.arange(N) + seed,
+    )  # fmt: skip
+    record = {
+        "format": FORMAT,
+        "runs": {
+            name: {"trained": asdict(trained), "folder": str(folder / name.split("-")[0])}
+            for name, (trained, _) in runs.items()
+        },
+        "documents": {
+            "countries": COUNTRIES, "continents": CONTINENTS, "tokenizer_sha256": "t", "scored": N,
+            "split": "test",
+        },
+        "config": {"bootstrap_samples": 200, "confidence": 0.95, "seed": 1, "max_tokens": 1024},
+        "perplexity": {"cells": [], "effects": []},
+    }  # fmt: skip
+    (folder / "eval.json").write_text(json.dumps(record))
+    return folder
+
+
+def flat(loss):
+    return {"gb": loss, "ke": loss}
+
+
+def lines(study, name):
+    return {
+        (line.of, line.against, line.tested_on): line.estimate
+        for line in QUESTIONS[name].answer(study)
+    }
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A told and a plain model of everything, of each continent, and without Africa."""
+    runs = {
+        "told": (run(), {"with": flat(1.5), "without": flat(1.9), "plain": flat(2.5)}),
+        "bare": (run(()), {"with": flat(1.9), "without": flat(1.8), "plain": flat(2.4)}),
+        "africa": (run(continents=("Africa",)), {"with": {"gb": 2.6, "ke": 1.4}}),
+        "europe": (run(continents=("Europe",)), {"with": {"gb": 1.6, "ke": 2.7}}),
+        "no_africa": (run(left_out=("Africa",)), {"with": {"gb": 1.5, "ke": 2.2}}),
+        "no_africa_bare": (run((), left_out=("Africa",)), {"without": {"gb": 1.8, "ke": 2.1}}),
+        "url": (run(("url",)), {"with": flat(1.55)}),
+        "other": (run(narrowed=True), {"with": flat(1.0)}),
+    }
+    return Study([evaluation(tmp_path / "eval", runs)])
+
+
+def test_local_models_are_compared_on_their_own_continent(study):
+    told = "all continents, told"
+    found = lines(study, "local_against_global")
+    assert list(found) == [("Africa alone, told", told, "Africa"),
+                           ("Europe alone, told", told, "Europe")]  # fmt: skip
+    africa, europe = found.values()
+    assert africa.value == pytest.approx(-0.1) and africa.sign == -1
+    assert europe.value == pytest.approx(0.1) and europe.documents == N // 2
+    # Every document differs by as much a token, so that no resample moves it.
+    assert africa.low == pytest.approx(-0.1) == africa.high
+
+
+def test_across_regions_each_is_held_against_the_local_one(study):
+    found = lines(study, "cross_region")
+    assert {key[0]: round(e.value, 6) for key, e in found.items()} == {
+        "Europe alone, told": 1.3, "Africa alone, told": 1.0
+    }  # fmt: skip
+
+
+def test_a_continent_left_out(study):
+    found = lines(study, "leave_one_out")
+    assert {key[:2]: round(e.value, 6) for key, e in found.items()} == {
+        ("all but Africa, told", "all continents, told"): 0.7,
+        ("all but Africa, plain", "all continents, plain"): 0.3,
+        ("all but Africa, told", "all but Africa, plain"): 0.1,
+    }
+
+
+def test_fields_and_sizes(study):
+    assert {key[0]: round(e.value, 6) for key, e in lines(study, "field_ablations").items()} == {
+        "told url": -0.25, "told url, country, continent": -0.3
+    }  # fmt: skip
+    assert {key[0]: round(e.value, 6) for key, e in lines(study, "scaling").items()} == {
+        "1,000 parameters, told": -0.3, "1,000 parameters, told nothing": 0.1,
+        "1,000 parameters, bare text": 0.1,
+    }  # fmt: skip
+
+
+def test_seeds_are_the_unit_of_the_interval(tmp_path):
+    gains = [0.1, 0.2, 0.3]
+    folders = [
+        evaluation(
+            tmp_path / f"seed-{seed}",
+            {"told": (run(seed=seed), {"with": flat(2 - gain)}),
+             "bare": (run((), seed=seed), {"without": flat(2.0)})},
+        )
+        for seed, gain in enumerate(gains)
+    ]  # fmt: skip
+    (estimate,) = lines(Study(folders), "field_ablations").values()
+    # Student's t of 3 seeds at 95% is 4.302653; the standard error .1 / sqrt(3).
+    assert (estimate.seeds, round(estimate.value, 9)) == (3, -0.2)
+    assert estimate.high - estimate.value == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "losses, saved",
+    [
+        # Half way between 200 and 400 tokens, on a scale of logarithms.
+        ((3.0, 2.0, 1.0), 1 - math.sqrt(200 * 400) / 400),
+        ((3.0, 1.5, 1.0), 0.5),
+        ((1.5, 1.2, 1.0), 0.75),
+        ((3.0, 2.0, 1.6), NEVER),
+    ],
+)
+def test_tokens_saved_are_read_off_the_curve(tmp_path, losses, saved):
+    curve = {
+        f"told-{tokens}": (run(tokens=tokens), {"with": flat(loss)})
+        for tokens, loss in zip((100, 200, 400), losses, strict=True)
+    }
+    runs = curve | {"bare": (run(()), {"without": flat(1.5)})}
+    (line,) = QUESTIONS["learning_efficiency"].answer(Study([evaluation(tmp_path / "e", runs)]))
+    assert line.estimate.value == pytest.approx(saved) == line.estimate.low == line.estimate.high
+    assert verdict(line) == ("worse" if saved == NEVER else "better")
+
+
+def test_a_trained_run_gives_what_the_evaluation_gives(config, loader, tmp_path):
+    """The same difference as in `eval.json`, whose figures have oracles of their own."""
+    record = evaluate(config, loader)
+    found = lines(Study([Path(config.output)]), "field_ablations")
+    (estimate,) = found.values()
+    (effect,) = (
+        e for e in record["perplexity"]["effects"]
+        if (e["group"], e["part"]) == ("all", "body")
+        and e["of"] == ("with", "with") and e["against"] == ("without", "without")
+    )  # fmt: skip
+    assert estimate.value == pytest.approx(effect["nats"], abs=1e-12)
+    assert effect["nats"] < 0
+
+
+def test_the_page_says_what_runs_are_missing(study, tmp_path):
+    study.members = [m for m in study.members if m.name in ("told", "bare")]
+    found = answers(study)
+    assert {a.question.name for a in found if a.lines} == {"field_ablations", "scaling"}
+    paths = write(study, found, tmp_path / "out")
+    assert [path.name for path in paths] == [f"analyses.{e}" for e in ("html", "md", "csv", "json")]
+    html = paths[0].read_text()
+    assert "No runs for it: it takes a run of one continent" in html
+    assert html.count("<svg") == 4 and "http" not in html.replace("http-equiv", "")
+    records = json.loads(paths[3].read_text())
+    assert {r["verdict"] for r in records} == {"better", "worse"}
+    assert len(paths[2].read_text().splitlines()) == 1 + len(records)
+
+
+def test_two_runs_that_are_alike_are_named(tmp_path):
+    runs = {
+        "told": (run(), {"with": flat(1.5)}),
+        "one": (run(()), {"without": flat(1.5)}), "two": (run(()), {"without": flat(1.6)}),
+    }  # fmt: skip
+    with pytest.raises(UserError, match="runs one and two are alike"):
+        lines(Study([evaluation(tmp_path / "e", runs)]), "field_ablations")
+
+
+def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys):
+    runs = {"told": (run(), {"with": flat(1.5)})}
+    one = evaluation(tmp_path / "one", runs)
+    other = evaluation(tmp_path / "other", runs, seed=9)
+    for words, said in (
+        ((), "no evaluation: give folders"),
+        ((tmp_path / "none",), "none"),
+        ((one,), "these 1 runs serve for no analysis"),
+        ((one, other), "scored other documents"),
+        ((one, "--only", "scalng"), "no analysis scalng; did you mean scaling?"),
+    ):
+        code, out, err = call(
+            monkeypatch, capsys, "analyse", *map(str, words), "--out", f"{tmp_path}/out"
+        )
+        assert (code, out, err.count("\n")) == (2, "", 1) and said in err, err
+        assert not (tmp_path / "out").exists()
+    code, _, err = call(monkeypatch, capsys, "analyse", str(one))
+    assert code == 2 and "give --out DIR" in err
+    record = json.loads((one / "eval.json").read_text())
+    del record["documents"]["countries"]
+    (one / "eval.json").write_text(json.dumps(record))
+    code, _, err = call(monkeypatch, capsys, "analyse", str(one), "--out", f"{tmp_path}/out")
+    assert code == 2 and "run the same geo-nemo eval again" in err
