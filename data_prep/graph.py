@@ -53,12 +53,17 @@ def check_output(config: Prep) -> None:
 
 
 def check_early(config: Prep) -> None:
-    """Raise before any work what would end it late: a tokenizer or an outlet table that fails."""
+    """Raise before any work what would end it late: what is brought, or an outlet table, fails."""
     from data_prep.annotate import annotation_key
+    from data_prep.clean import Cleaner
+    from data_prep.read.brought import brought_reader
     from data_prep.tokenise.encoders import one_core_a_process
     from data_prep.tokenise.loaded import tokenizer_at
 
     annotation_key(config.annotate)
+    Cleaner(config.clean)
+    for source in config.input:
+        brought_reader(source)
     # Before a tokenizer starts threads: workers are forks of this process.
     one_core_a_process()
     choice = config.tokenizer

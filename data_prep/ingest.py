@@ -60,15 +60,19 @@ class Ingest(Stage):
 
     def tasks(self) -> list[Task]:
         from data_prep.annotate import annotation_key
+        from data_prep.clean.rules import brought_filters
         from data_prep.read import list_inputs, pieces
+        from data_prep.read.brought import brought_reader
 
         settings = self.config.canonical("annotate", "clean", "shard_documents")
         others = {"task_bytes", "max_values"}
         if not self.config.kinds:
             others.add("max_value_bytes")
         record_limits = self.config.limits.model_dump_json(exclude=others)
-        base = (INGEST_VERSION, settings, record_limits, annotation_key(self.config.annotate))
+        base = (INGEST_VERSION, settings, record_limits, annotation_key(self.config.annotate),
+                *brought_filters(self.config.clean))  # fmt: skip
         sources = self.config.input
+        readers = [f" {who}" if (who := brought_reader(source)) else "" for source in sources]
         most = max(self.config.limits.task_bytes, LEAST_PIECE_BYTES)
         files = [
             (sources.index(file.source), piece)
@@ -78,7 +82,7 @@ class Ingest(Stage):
         tasks = []
         for number, group in enumerate(_groups(files, self.config.limits.task_bytes)):
             identity = [
-                f"{f.path} {f.size} {f.version} {sources[i].key}"
+                f"{f.path} {f.size} {f.version} {sources[i].key}{readers[i]}"
                 + (f" {f.piece}" if f.piece else "")
                 for i, f in group
             ]
@@ -239,7 +243,7 @@ class _Account:
     def refuse(self, file: str, number: int, reason: str, detail: str, excerpt: bytes) -> None:
         from data_prep.annotate import without_credentials
 
-        assert reason in REASONS, reason
+        assert "." in reason or reason in REASONS, reason
         # A file that is refused is not one record; `lose` has it.
         if number:
             self.drops[reason] += 1

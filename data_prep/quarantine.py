@@ -1,4 +1,4 @@
-"""Records that are set aside, and why."""
+"""Records that are set aside, and why; filters have reasons of their own besides."""
 
 REASONS = {
     "broken_json": "the line is no JSON",
@@ -42,39 +42,6 @@ REASONS = {
     "too_short": "the text, as cleaned, has fewer characters than clean.min_characters",
     "too_long": "the text, as cleaned, has more characters than clean.max_characters",
     "now_mask": "the text has NOW's @ @ @ @ @ @ @ @ @ @ for words withheld",
-    "gopher_quality.word_count": "not 50 to 100,000 words",
-    "gopher_quality.word_length": "the mean word has not 3 to 10 characters",
-    "gopher_quality.hashes": "over 0.1 # a word",
-    "gopher_quality.ellipses": "over 0.1 ellipses a word",
-    "gopher_quality.bullet_lines": "over 90% of lines start with a bullet",
-    "gopher_quality.ellipsis_lines": "over 30% of lines end with an ellipsis",
-    "gopher_quality.alphabetic_words": "under 80% of words have a letter",
-    "gopher_quality.stop_words": "fewer than two of: the be to of and that have with",
-    "gopher_repetition.duplicate_lines": "over 30% of lines are duplicates",
-    "gopher_repetition.duplicate_line_characters": "over 20% of characters in duplicate lines",
-    "gopher_repetition.duplicate_paragraphs": "over 30% of paragraphs are duplicates",
-    "gopher_repetition.duplicate_paragraph_characters": "over 20% of characters in such paragraphs",
-    "gopher_repetition.top_2_gram": "over 20% of characters in one pair of words",
-    "gopher_repetition.top_3_gram": "over 18% of characters in one 3-gram of words",
-    "gopher_repetition.top_4_gram": "over 16% of characters in one 4-gram of words",
-    "gopher_repetition.duplicate_5_grams": "over 15% of characters in repeated 5-grams",
-    "gopher_repetition.duplicate_6_grams": "over 14% of characters in repeated 6-grams",
-    "gopher_repetition.duplicate_7_grams": "over 13% of characters in repeated 7-grams",
-    "gopher_repetition.duplicate_8_grams": "over 12% of characters in repeated 8-grams",
-    "gopher_repetition.duplicate_9_grams": "over 11% of characters in repeated 9-grams",
-    "gopher_repetition.duplicate_10_grams": "over 10% of characters in repeated 10-grams",
-    "c4.long_words": "no line is left; most have a word of over 1,000 characters",
-    "c4.citations": "no line is left; most are marks such as [1]",
-    "c4.terminal_punctuation": "no line is left; most end without . ! ? or a quotation mark",
-    "c4.line_words": "no line is left; most have fewer than five words",
-    "c4.javascript": "no line is left; most name JavaScript",
-    "c4.policy": "no line is left; most are of cookies, privacy or terms of use",
-    "c4.lorem_ipsum": "a line has lorem ipsum",
-    "c4.curly_bracket": "a line has a curly bracket",
-    "c4.sentences": "fewer than three sentences are left",
-    "fineweb.punctuated_lines": "at most 12% of lines end with punctuation",
-    "fineweb.duplicate_line_characters": "at least 10% of characters in duplicate lines",
-    "fineweb.short_lines": "at least 67% of lines have at most 30 characters",
 }
 # What is wrong with a file and not with a record of it: what stands behind is lost, too.
 FILE_REASONS = frozenset((
@@ -84,7 +51,7 @@ FILE_REASONS = frozenset((
 
 
 class Rejected(Exception):
-    """A record that cannot be used; `reason` is a key of REASONS."""
+    """A record that cannot be used; `reason` is a key of REASONS, or `<filter>.<rule>`."""
 
     def __init__(self, reason: str, detail: str):
         super().__init__(reason, detail)

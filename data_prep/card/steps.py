@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from data_prep.card.data import Step
+from data_prep.clean.rules import meaning as meaning_of_rule
 from data_prep.quarantine import REASONS
 from data_prep.splits.outcomes import MEANING, OUTCOMES
 
@@ -50,7 +51,7 @@ def step_of(reason: str) -> str:
 
 def meaning(reason: str) -> str:
     """A reason in words; empty where it has none but its name."""
-    return MEANING.get(reason) or REASONS.get(reason, "")
+    return MEANING.get(reason) or REASONS.get(reason) or meaning_of_rule(reason)
 
 
 def steps(dropped: Mapping[str, int]) -> tuple[Step, ...]:

@@ -12,6 +12,11 @@ their ends with a few abbreviations set aside, where the code asks NLTK's punkt.
 import re
 from collections import Counter
 from collections.abc import Collection
+from typing import ClassVar
+
+from data_prep.clean.filter import Drop
+from data_prep.clean.statistics import TextStatistics
+from data_prep.document import Document
 
 MIN_WORDS_OF_LINE, MIN_SENTENCES, MAX_WORD_CHARACTERS = 5, 3, 1000
 END_MARKS = (".", "?", "!", '"', "”")
@@ -29,9 +34,30 @@ _ABBREVIATIONS = frozenset((
     "nov", "dec",
 ))  # fmt: skip
 
-LINE_RULES = ("long_words", "citations", "terminal_punctuation", "line_words", "javascript",
-              "policy")  # fmt: skip
-DOCUMENT_RULES = ("lorem_ipsum", "curly_bracket", "sentences")
+
+class C4:
+    """Drops lines and marks, then documents."""
+
+    reasons: ClassVar = {
+        "long_words": "no line is left; most have a word of over 1,000 characters",
+        "citations": "no line is left; most are marks such as [1]",
+        "terminal_punctuation": "no line is left; most end without . ! ? or a quotation mark",
+        "line_words": "no line is left; most have fewer than five words",
+        "javascript": "no line is left; most name JavaScript",
+        "policy": "no line is left; most are of cookies, privacy or terms of use",
+        "lorem_ipsum": "a line has lorem ipsum",
+        "curly_bracket": "a line has a curly bracket",
+        "sentences": "fewer than three sentences are left",
+    }
+
+    def __init__(self, rules: Collection[str]):
+        self._rules = rules
+
+    def __call__(self, text: TextStatistics, document: Document) -> Drop | str:
+        try:
+            return clean_lines(text.text, self._rules)
+        except Refused as refused:
+            return Drop(refused.rule, refused.detail)
 
 
 class Refused(Exception):

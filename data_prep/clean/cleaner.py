@@ -2,9 +2,9 @@
 
 import xxhash
 
-from data_prep.clean import c4
+from data_prep.clean.filter import Drop
 from data_prep.clean.masks import MASKS, NOW_MASK, count_masks, longest_piece
-from data_prep.clean.rules import DOCUMENT_SETS, chosen_rules
+from data_prep.clean.rules import chosen_filters
 from data_prep.clean.statistics import TextStatistics
 from data_prep.config import Clean
 from data_prep.document import Document
@@ -13,12 +13,12 @@ from data_prep.titles import without_title
 
 
 class Cleaner:
-    """Applies one config. UserError for a rule that does not exist."""
+    """Applies one config. UserError for a filter or a rule that does not exist."""
 
     def __init__(self, clean: Clean):
         self._now_masks = clean.now_masks
         self._cuts_title = clean.repeated_title == "cut"
-        self._sets = chosen_rules(clean)
+        self._filters = chosen_filters(clean).items()
         self._masked = tuple(dict.fromkeys(clean.pii))
         self._masks = [MASKS[kind] for kind in self._masked]
         self._shortest, self._longest = clean.min_characters, clean.max_characters
@@ -32,7 +32,7 @@ class Cleaner:
         text = self._without_gaps(document.text)
         if self._cuts_title:
             text = without_title(text, document.title)
-        text = self._by_rules(text)
+        text = self._filtered(text, document)
         for mask in self._masks:
             text = mask(text)
             document.title = mask(document.title)
@@ -59,21 +59,14 @@ class Cleaner:
             raise Rejected("empty_text", "nothing but gaps")
         return text
 
-    def _by_rules(self, text: str) -> str:
-        statistics = None
-        for group, rules in self._sets.items():
-            if group == "c4":
-                try:
-                    cleaned = c4.clean_lines(text, rules)
-                except c4.Refused as refused:
-                    raise Rejected(f"c4.{refused.rule}", refused.detail) from None
-                if cleaned != text:
-                    text, statistics = cleaned, None
-                continue
-            if statistics is None:
-                statistics = TextStatistics(text)
-            for rule in rules:
-                wrong = DOCUMENT_SETS[group][rule](statistics)
-                if wrong is not None:
-                    raise Rejected(f"{group}.{rule}", wrong)
-        return text
+    def _filtered(self, text: str, document: Document) -> str:
+        if not self._filters:
+            return text
+        statistics = TextStatistics(text)
+        for name, filter_ in self._filters:
+            verdict = filter_(statistics, document)
+            if isinstance(verdict, Drop):
+                raise Rejected(f"{name}.{verdict.rule}", verdict.detail)
+            if verdict is not None and verdict != statistics.text:
+                statistics = TextStatistics(verdict)
+        return statistics.text

@@ -4,7 +4,9 @@ Thresholds are the paper's. The code that made the dataset (datatrove) has 0.01 
 in duplicate lines where the paper has 0.1, and drops lists by a fourth rule that the paper has not.
 """
 
-from data_prep.clean.gopher import Rule
+from typing import ClassVar
+
+from data_prep.clean.rule_filter import Rule, RuleFilter
 from data_prep.clean.statistics import TextStatistics
 from data_prep.prose import SENTENCE_ENDS
 
@@ -36,3 +38,14 @@ FINEWEB: dict[str, Rule] = {
     "duplicate_line_characters": _duplicate_line_characters,
     "short_lines": _short_lines,
 }
+
+
+class FineWeb(RuleFilter):
+    """The rules that FineWeb adds."""
+
+    checks = FINEWEB
+    reasons: ClassVar = {
+        "punctuated_lines": "at most 12% of lines end with punctuation",
+        "duplicate_line_characters": "at least 10% of characters in duplicate lines",
+        "short_lines": "at least 67% of lines have at most 30 characters",
+    }

@@ -6,13 +6,11 @@ a minus and an asterisk at a line's start count as bullets too. An n-gram that o
 nothing (datatrove's filter counts it, and so drops some texts of a line or two).
 """
 
-from collections.abc import Callable
+from typing import ClassVar
 
+from data_prep.clean.rule_filter import Rule, RuleFilter
 from data_prep.clean.statistics import TextStatistics
 from data_prep.prose import STOP_WORDS
-
-# A rule: what is wrong with the text, or None.
-Rule = Callable[[TextStatistics], str | None]
 
 MIN_WORDS, MAX_WORDS = 50, 100_000
 MIN_WORD_LENGTH, MAX_WORD_LENGTH = 3, 10
@@ -123,3 +121,40 @@ REPETITION: dict[str, Rule] = {
     **{f"top_{n}_gram": _top_ngram(n) for n in MAX_TOP_NGRAM},
     **{f"duplicate_{n}_grams": _duplicate_ngrams(n) for n in MAX_DUPLICATE_NGRAMS},
 }
+
+
+class GopherQuality(RuleFilter):
+    """The rules of quality."""
+
+    checks = QUALITY
+    reasons: ClassVar = {
+        "word_count": "not 50 to 100,000 words",
+        "word_length": "the mean word has not 3 to 10 characters",
+        "hashes": "over 0.1 # a word",
+        "ellipses": "over 0.1 ellipses a word",
+        "bullet_lines": "over 90% of lines start with a bullet",
+        "ellipsis_lines": "over 30% of lines end with an ellipsis",
+        "alphabetic_words": "under 80% of words have a letter",
+        "stop_words": "fewer than two of: the be to of and that have with",
+    }
+
+
+class GopherRepetition(RuleFilter):
+    """The rules of repetition."""
+
+    checks = REPETITION
+    reasons: ClassVar = {
+        "duplicate_lines": "over 30% of lines are duplicates",
+        "duplicate_line_characters": "over 20% of characters in duplicate lines",
+        "duplicate_paragraphs": "over 30% of paragraphs are duplicates",
+        "duplicate_paragraph_characters": "over 20% of characters in such paragraphs",
+        "top_2_gram": "over 20% of characters in one pair of words",
+        "top_3_gram": "over 18% of characters in one 3-gram of words",
+        "top_4_gram": "over 16% of characters in one 4-gram of words",
+        "duplicate_5_grams": "over 15% of characters in repeated 5-grams",
+        "duplicate_6_grams": "over 14% of characters in repeated 6-grams",
+        "duplicate_7_grams": "over 13% of characters in repeated 7-grams",
+        "duplicate_8_grams": "over 12% of characters in repeated 8-grams",
+        "duplicate_9_grams": "over 11% of characters in repeated 9-grams",
+        "duplicate_10_grams": "over 10% of characters in repeated 10-grams",
+    }

@@ -1,26 +1,23 @@
 """Where records come from: files and patterns, their formats, names of fields, and limits."""
 
 import codecs
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from data_prep.config.extra import Constant, ExtraField, check_constant, check_name
+from data_prep.config.kinds import READERS
 from geo_nemo.config.schema import Positive, Section
+from geo_nemo.config.section import PluginName
 
-Format = Literal[
-    "auto",
-    "jsonl",
-    "parquet",
-    "arrow",
-    "csv",
-    "webdataset",
-    "warc",
-    "wet",
-    "arc",
-    "html",
-    "dataset",
-]
+AUTO = "auto"
+
+
+def _format(name: str) -> str:
+    return name if name == AUTO else READERS.check(name)
+
+
+Format = Annotated[PluginName, AfterValidator(_format)]
 
 
 class FieldMap(Section):
@@ -59,7 +56,9 @@ class Source(Section):
 
     path: a file, a folder (of a Hugging Face dataset, or of files), a pattern, or `s3://...`.
     name: what the store calls this source, in the documents' `source` column.
-    format: `auto` looks at the first bytes, and at the name where they do not tell.
+    format: `auto` looks at the first bytes, and at the name where they do not tell; else jsonl,
+        parquet, arrow, csv, webdataset, warc, wet, arc, html, dataset, one of entry points of the
+        group `geo_nemo.readers`, or `module:attribute`. options: its reader's keyword arguments.
     encoding: of JSON Lines and CSV, such as `cp1252`; UTF-8, or what the bytes show, where it is
         not given.
     fields: names of fields in another schema.
@@ -68,7 +67,8 @@ class Source(Section):
 
     path: str
     name: Annotated[str, Field(min_length=1, max_length=64)] = "default"
-    format: Format = "auto"
+    format: Format = AUTO
+    options: dict[str, Any] = Field(default_factory=dict)
     encoding: str | None = None
     fields: FieldMap = FieldMap()
     set: dict[str, Constant] = Field(default_factory=dict)
@@ -99,6 +99,12 @@ class Source(Section):
             check_constant(name, given)
         return value
 
+    @model_validator(mode="after")
+    def _options_of_a_reader(self):
+        if self.options and self.format in (AUTO, *READERS.known):
+            raise ValueError(f"options are for readers of other packages: {self.format} takes none")
+        return self
+
     @property
     def key(self) -> str:
         """All that decides what its records become, as one line of JSON."""
@@ -108,6 +114,8 @@ class Source(Section):
             absent["encoding"] = True
         if not self.set:
             absent["set"] = True
+        if not self.options:
+            absent["options"] = True
         if not self.fields.extra:
             absent["fields"] = {"extra"}
         return self.model_dump_json(exclude=absent)

@@ -87,4 +87,5 @@ class Prep(Section):
 
     def canonical(self, *fields: str) -> str:
         """`fields` as one line of JSON, for the key of a stage."""
-        return json.dumps(self.model_dump(mode="json", include=set(fields)), sort_keys=True)
+        deciding = self.deciding()
+        return json.dumps({name: deciding[name] for name in fields}, sort_keys=True)

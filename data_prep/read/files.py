@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from glob import has_magic
 
 from data_prep.config import Source
+from data_prep.config.input import AUTO
 from data_prep.read.dataset import dataset_entries, is_dataset
-from data_prep.read.detect import format_of_name
+from data_prep.read.detect import UNKNOWN, format_of_name
+from data_prep.read.formats import ours
 from data_prep.read.places import FILE, FOLDER, Entry, LocalFolders, Place
 from data_prep.read.record import InputFile, shown
 from data_prep.read.s3 import SCHEME, S3Buckets
@@ -89,9 +91,9 @@ def _expand(source: Source) -> list[Entry]:
 def _files(place: Place, entry: Entry, source: Source, above: set[str]) -> Iterator[Entry]:
     """`entry`, or the files in it where it is a folder. above: the folders that it stands in."""
     if entry.kind != FOLDER:
-        if source.format == "dataset":
+        if _only_datasets(source):
             raise UserError(
-                f"input={shown(entry.path)} is a file, and format=dataset wants a folder"
+                f"input={shown(entry.path)} is a file, and format={source.format} wants a folder"
             )
         yield entry
         return
@@ -106,13 +108,17 @@ def _files(place: Place, entry: Entry, source: Source, above: set[str]) -> Itera
             continue
         if other.kind == FOLDER:
             yield from _files(place, other, source, above | {entry.identity})
-        elif source.format == "dataset":
+        elif _only_datasets(source):
             raise UserError(
                 f"input={shown(entry.path)}: no dataset_dict.json, and no state.json with "
                 "dataset_info.json: not what save_to_disk writes"
             )
-        elif source.format != "auto" or format_of_name(other.name) != "unknown":
+        elif source.format != AUTO or format_of_name(other.name) != UNKNOWN:
             yield other
+
+
+def _only_datasets(source: Source) -> bool:
+    return source.format in ours() and ours()[source.format].only_datasets
 
 
 def _check(entry: Entry) -> None:

@@ -66,7 +66,7 @@ def loads_leniently(data: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise DamagedError("invalid_utf8", f"byte {error.start}: {error.reason}") from None
     try:
-        return _scrubbed(json.loads(decoded, parse_constant=_missing))
+        return scrubbed(json.loads(decoded, parse_constant=_missing))
     except (ValueError, RecursionError):
         raise DamagedError("broken_json", reason) from None
 
@@ -81,9 +81,10 @@ def _missing(name: str) -> None:
     """What NaN, Infinity and -Infinity stand for."""
 
 
-def _scrubbed(value: Any) -> Any:
+def scrubbed(value: Any) -> Any:
+    """`value` with U+FFFD for each lone surrogate in its texts."""
     if isinstance(value, str):
         return scrub(value)
     if isinstance(value, dict):
-        return {scrub(name): _scrubbed(inner) for name, inner in value.items()}
-    return [_scrubbed(inner) for inner in value] if isinstance(value, list) else value
+        return {scrub(name): scrubbed(inner) for name, inner in value.items()}
+    return [scrubbed(inner) for inner in value] if isinstance(value, list) else value

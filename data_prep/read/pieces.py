@@ -9,21 +9,23 @@ import itertools
 from dataclasses import replace
 from functools import lru_cache
 
+from data_prep.config.input import AUTO
 from data_prep.read.borders import is_record, next_member
 from data_prep.read.detect import detect_bytes
-from data_prep.read.encoding import LOOKED_AT, find_encoding
+from data_prep.read.encoding import LOOKED_AT
+from data_prep.read.formats import ours
 from data_prep.read.record import InputFile
 from data_prep.read.s3 import SCHEME
 from data_prep.read.unpack import GZIP_MAGIC, ZSTD_MAGIC
 
-_CUT = ("jsonl", "parquet", "warc", "wet")
-
 
 def pieces(file: InputFile, most: int) -> list[InputFile]:
     """`file` itself where it has at most `most` bytes or cannot be cut; else its pieces."""
-    if file.size <= most or file.path.startswith(SCHEME):
+    given = file.source.format
+    is_ours = given == AUTO or given in ours()
+    if file.size <= most or file.path.startswith(SCHEME) or not is_ours:
         return [file]
-    kind = _cut_kind(file.path, file.size, file.version, file.source.format, file.source.encoding)
+    kind = _cut_kind(file.path, file.size, file.version, given, file.source.encoding)
     if not kind:
         return [file]
     number = -(-file.size // most)
@@ -43,9 +45,5 @@ def _cut_kind(path: str, size: int, version: str, given: str, encoding: str | No
         return "members" if is_record(head) and next_member(head) else ""
     if head.startswith(ZSTD_MAGIC):
         return ""
-    kind = detect_bytes(head, path.rpartition("/")[2]) if given == "auto" else given
-    if kind == "jsonl":
-        plain = encoding in (None, "utf-8", "utf8") and not find_encoding(head)[0]
-        objects = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
-        return "lines" if plain and objects else ""
-    return {"parquet": "groups", "warc": "records", "wet": "records"}.get(kind, "")
+    kind = detect_bytes(head, path.rpartition("/")[2]) if given == AUTO else given
+    return ours()[kind].pieces(head, encoding) if kind else ""

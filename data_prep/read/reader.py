@@ -1,14 +1,16 @@
 """The reader of one file, whatever its format."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from data_prep.config import Limits
+from data_prep.config.input import AUTO
+from data_prep.read.brought import Brought
 from data_prep.read.detect import detect, refuse_foreign
-from data_prep.read.fields import Fields
+from data_prep.read.formats import ours
+from data_prep.read.opened import Opened
 from data_prep.read.record import Bad, DamagedError, InputFile, Raw, RecordReader
 from data_prep.read.s3 import SCHEME, S3File
 from data_prep.read.storage import ByteSource, LocalFile
-from data_prep.read.unpack import Unpacked
 
 
 def open_reader(file: InputFile, limits: Limits) -> RecordReader:
@@ -22,15 +24,18 @@ class FileReader:
     def __init__(self, file: InputFile, limits: Limits):
         self.file = file
         self.limits = limits
-        self.digest = self.note = ""
-        self.fields: Fields | None = None
+        self.digest = ""
+        self._opened: Opened | None = None
         self._source: ByteSource | None = None
-        self._text_bytes: Callable[[], int] = lambda: 0
 
     @property
     def seen(self) -> tuple[str, ...]:
         """What the file calls the fields of its records, as far as was read."""
-        return self.fields.seen if self.fields is not None else ()
+        return self._opened.fields.seen if self._opened is not None else ()
+
+    @property
+    def note(self) -> str:
+        return self._opened.note if self._opened is not None else ""
 
     @property
     def bytes_read(self) -> int:
@@ -39,7 +44,7 @@ class FileReader:
 
     @property
     def text_bytes(self) -> int:
-        return self._text_bytes()
+        return self._opened.text_bytes if self._opened is not None else 0
 
     def __iter__(self) -> Iterator[Raw | Bad]:
         path = self.file.path
@@ -56,68 +61,21 @@ class FileReader:
             source.close()
 
     def _records(self, source: ByteSource) -> Iterator[Raw | Bad]:
-        limits = self.limits
-        fields = self.fields = Fields(self.file.source.fields)
-        piece = self.file.piece
+        opened = self._opened = Opened(self.file, source, self.limits)
+        piece, given = self.file.piece, self.file.source.format
         if piece and piece[0] == "groups":
-            return self._row_groups(source, fields)
+            return ours()["parquet"]().read(opened)
         if piece and not source.size:
             return iter(())
-        stream = Unpacked(source, limits)
-        self._text_bytes = lambda: stream.text_bytes
+        if given != AUTO and given not in ours():
+            return Brought(self.file.source, opened).records()
+        stream = opened.stream
         if not stream.peek(1):
             # Damage before the first byte is raised here.
             stream.read(1)
             raise DamagedError("empty_file", "the file holds nothing")
-        kind = self.file.source.format
-        if kind == "auto":
-            kind = detect(stream, self.file.path.rpartition("/")[2])
-            kinds = ("response", "resource", "conversion")
-        else:
-            kinds = ("conversion",) if kind == "wet" else ("response", "resource")
-        if kind != "parquet" or stream.compression:
+        opened.found = given == AUTO
+        kind = ours()[detect(stream, opened.name) if opened.found else given]
+        if kind.packed or stream.compression:
             refuse_foreign(stream)
-        if kind in ("jsonl", "csv"):
-            return self._lines(kind, stream, fields)
-        if kind == "webdataset":
-            from data_prep.read.webdataset import read_webdataset
-
-            return read_webdataset(stream, fields, limits)
-        if kind in ("warc", "wet"):
-            from data_prep.read.warc import read_warc
-
-            return read_warc(stream, fields, limits, kinds)
-        if kind == "arc":
-            from data_prep.read.arc import read_arc
-
-            return read_arc(stream, limits)
-        if kind == "html":
-            from data_prep.read.page import read_page
-
-            return read_page(stream, self.file.path, limits)
-        if kind == "parquet":
-            return self._row_groups(source, fields)
-        from data_prep.read.arrow import read_arrow
-
-        return read_arrow(stream, fields, limits, source)
-
-    def _row_groups(self, source: ByteSource, fields: Fields) -> Iterator[Raw | Bad]:
-        from data_prep.read.parquet import read_parquet
-
-        count = [0]
-        self._text_bytes = lambda: count[0]
-        piece = self.file.piece
-        span = piece[1:] if piece else (0, self.file.size)
-        return read_parquet(source, self.file.size, span, fields, self.limits, count)
-
-    def _lines(self, kind: str, stream: Unpacked, fields: Fields) -> Iterator[Raw | Bad]:
-        from data_prep.read.encoding import as_utf8
-
-        text, self.note = as_utf8(stream, self.file.source.encoding)
-        if kind == "jsonl":
-            from data_prep.read.jsonl import read_jsonl
-
-            return read_jsonl(text, fields, self.limits)
-        from data_prep.read.delimited import read_csv
-
-        return read_csv(text, fields, self.limits)
+        return kind().read(opened)

@@ -3,8 +3,7 @@
 from pydantic import Field, model_validator
 
 from geo_nemo.common.secrets import Options
-from geo_nemo.config.logging import LoggerName as Name
-from geo_nemo.config.section import Section
+from geo_nemo.config.section import PluginName, Section
 
 
 class Callbacks(Section):
@@ -14,7 +13,7 @@ class Callbacks(Section):
     options: keyword arguments of them, by their names.
     """
 
-    use: tuple[Name, ...] = ()
+    use: tuple[PluginName, ...] = ()
     options: Options = Field(default_factory=dict)
 
     @model_validator(mode="after")

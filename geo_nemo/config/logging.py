@@ -5,9 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from geo_nemo.common.secrets import Address, Options
-from geo_nemo.config.section import NonNegative, Positive, Section
-
-LoggerName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.-]*(:[A-Za-z_][\w.]*)?$")]
+from geo_nemo.config.section import NonNegative, PluginName, Positive, Section
 
 
 class Profile(Section):
@@ -42,7 +40,7 @@ class Logging(Section):
 
     every_steps: Positive = 10
     batch_digest: bool = False
-    loggers: tuple[LoggerName, ...] = ()
+    loggers: tuple[PluginName, ...] = ()
     options: Options = Field(default_factory=dict)
     names: Literal["own", "nemo", "megatron"] = "own"
     tensorboard: bool = False

@@ -2,13 +2,17 @@
 
 import difflib
 import importlib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from importlib.metadata import entry_points
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
-from geo_nemo.common.errors import UserError
+from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.secrets import masked
 
 
@@ -29,43 +33,82 @@ class Kind:
         """Every name, sorted."""
         return sorted({*self.known, *entry_points(group=self.group).names})
 
+    def target(self, name: str) -> str:
+        """The `module:attribute` that `name` stands for. ValueError where there is none, or two."""
+        if ":" in name:
+            return name
+        offered = entry_points(group=self.group, name=name)
+        targets = {found.value for found in offered} | {*filter(None, [self.known.get(name)])}
+        if len(targets) > 1:
+            raise ValueError(
+                f"the name {name} stands for {' and '.join(sorted(targets))}: uninstall one of "
+                "their packages, or name yours as module:attribute"
+            )
+        if not targets:
+            near = difflib.get_close_matches(name, self.names(), n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            there = ", ".join(self.names()) or "none by name"
+            raise ValueError(
+                f"{name} is not a {self.word}; there is {there}, or module:attribute{hint}"
+            )
+        return targets.pop()
+
+    def check(self, name: str) -> str:
+        """`name`, where it is one; nothing is imported. ValueError as in `target`."""
+        if name not in self.known:  # ours may be taken twice, which `load` tells
+            self.target(name)
+        return name
+
     def load(self, name: str, setting: str) -> Any:
         """What `name` stands for; its module is imported now.
 
         setting: what the user wrote it in. Raises `UserError` in one line where there is none of
         the name, or two; an `ImportError` of the module passes through.
         """
-        if ":" in name:
-            try:
-                return _attribute(name)
-            except AttributeError as error:
-                raise UserError(
-                    f"{setting}: {error}; name the {self.attribute_is} as module:attribute"
-                ) from None
-        offered = list(entry_points(group=self.group, name=name))
-        targets = {found.value for found in offered} | {*filter(None, [self.known.get(name)])}
-        if len(targets) > 1:
+        try:
+            target = self.target(name)
+        except ValueError as error:
+            raise UserError(f"{setting}: {error}") from None
+        try:
+            return _attribute(target)
+        except AttributeError as error:
             raise UserError(
-                f"{setting}: the name {name} stands for {' and '.join(sorted(targets))}: "
-                "uninstall one of their packages, or name yours as module:attribute"
-            )
-        if not targets:
-            near = difflib.get_close_matches(name, self.names(), n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            there = ", ".join(self.names()) or "none by name"
-            raise UserError(
-                f"{setting}: {name} is not a {self.word}; there is {there}, or "
-                f"module:attribute{hint}"
-            )
-        return _attribute(targets.pop())
+                f"{setting}: {error}; name the {self.attribute_is} as module:attribute"
+            ) from None
+
+    def get(self, name: str, setting: str) -> Any:
+        """`load`, whatever goes wrong in the module is a `UserError` in one line."""
+        with self._as_user_errors(name, setting):
+            return self.load(name, setting)
+
+    def brought(self, name: str, setting: str) -> str:
+        """Who a thing from outside is, and its version; empty for ours.
+
+        It belongs in every key and fingerprint of what the thing decides. The version is its
+        attribute `version`, else a hash of the file that defines it, so that a change is seen.
+        Raises as `make` does.
+        """
+        if name in self.known:
+            return ""
+        with self._as_user_errors(name, setting):
+            thing = self.load(name, setting)
+            version = getattr(thing, "version", None)
+            if version is None:
+                version = sha256(Path(inspect.getfile(thing)).read_bytes()).hexdigest()[:16]
+            return f"{self.target(name)} {version}"
 
     def make(self, name: str, setting: str, *given: Any, options: Mapping[str, Any] = {}) -> Any:
         """What `name` stands for, called with `given` and the user's `options`.
 
         Raises `UserError` in one line where it does not import, or refuses.
         """
-        try:
+        with self._as_user_errors(name, setting):
             return self.load(name, setting)(*given, **options)
+
+    @contextmanager
+    def _as_user_errors(self, name: str, setting: str) -> Iterator[None]:
+        try:
+            yield
         except UserError:
             raise
         except ImportError as error:
@@ -77,6 +120,17 @@ class Kind:
             raise UserError(f"{setting}: {name}: {reason(error)}; mend that or take it out") from (
                 error
             )
+
+
+@contextmanager
+def blaming(what: str, mend: str) -> Iterator[None]:
+    """What goes wrong inside is one line that names `what` and says how to `mend` it."""
+    try:
+        yield
+    except (UserError, RunError):
+        raise
+    except Exception as error:  # whatever users bring
+        raise RunError(f"{what} fails ({reason(error)}): {mend}") from error
 
 
 def reason(error: BaseException) -> str:

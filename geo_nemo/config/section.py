@@ -10,6 +10,8 @@ NonNegative = Annotated[int, Field(ge=0)]
 SEEDS = 2**63
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+# Of what users may bring: a name, or `module:attribute`; see geo_nemo.config.plugins.
+PluginName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.-]*(:[A-Za-z_][\w.]*)?$")]
 
 
 class Freedom:

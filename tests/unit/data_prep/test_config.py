@@ -32,7 +32,10 @@ def test_countries_are_read_as_codes():
         ({"annotate": {"countries": ["zz"]}}, "'zz' is neither a code"),
         ({"annotate": {"countries": ["gb", "UK"]}}, "is listed twice"),
         ({"input": []}, "no input file is named"),
-        ({"input": [{"path": "a", "format": "xml"}]}, r"input\.0\.format='xml'"),
+        (
+            {"input": [{"path": "a", "format": "xml"}]},
+            r"input\.0\.format: xml is not a reader; there is arc, ",
+        ),
         ({"splits": {"train": 0.5}}, "add up to 0.56, not 1"),
         ({"splits": {"by": "year"}}, "by=year needs test_years"),
         ({"tokenizer": {"vocab_size": 10}}, "vocab_size"),

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from data_prep.clean import c4, fineweb, gopher
-from data_prep.clean.rules import DOCUMENT_SETS
+from data_prep.clean.fineweb import FineWeb
+from data_prep.clean.gopher import GopherQuality, GopherRepetition
 from data_prep.clean.statistics import TextStatistics
 
 pytest.importorskip("datatrove")
@@ -88,9 +89,12 @@ def theirs(filter_, text: str, names: dict[str, str]) -> str | None:
     return None if verdict is True else names[verdict[1]]
 
 
+SETS = {"gopher_quality": GopherQuality, "gopher_repetition": GopherRepetition, "fineweb": FineWeb}
+
+
 def broken(group: str, text: str) -> set[str]:
     statistics = TextStatistics(text)
-    return {rule for rule, check in DOCUMENT_SETS[group].items() if check(statistics) is not None}
+    return {rule for rule, check in SETS[group].checks.items() if check(statistics) is not None}
 
 
 def compare(group: str, filter_, names: dict[str, str], compared: list[str] = TEXTS) -> None:
@@ -148,7 +152,7 @@ def test_c4(monkeypatch):
     filter_ = module.C4QualityFilter(
         min_num_sentences=c4.MIN_SENTENCES, min_words_per_line=c4.MIN_WORDS_OF_LINE
     )
-    rules = c4.LINE_RULES + c4.DOCUMENT_RULES
+    rules = tuple(c4.C4.reasons)
     rng = random.Random(7)
     extra = ["It was in 1900.[1] It is no more.[edit]",
              "Please enable Javascript to see this page.", "This page uses cookies for you all.",

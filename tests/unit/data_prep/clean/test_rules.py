@@ -3,11 +3,15 @@
 import pytest
 
 from data_prep.clean.c4 import Refused, clean_lines, count_sentences
-from data_prep.clean.rules import DOCUMENT_SETS, RULES, chosen_rules, rule_names
+from data_prep.clean.fineweb import FINEWEB
+from data_prep.clean.gopher import QUALITY, REPETITION
+from data_prep.clean.rules import chosen_filters, meaning, rules_of
 from data_prep.clean.statistics import TextStatistics
 from data_prep.config import Clean
-from data_prep.quarantine import REASONS
+from data_prep.config.kinds import FILTERS
 from geo_nemo.config import UserError
+
+DOCUMENT_SETS = {"gopher_quality": QUALITY, "gopher_repetition": REPETITION, "fineweb": FINEWEB}
 
 
 def breaks(name: str, text: str) -> str | None:
@@ -124,7 +128,7 @@ def test_an_ngram_is_the_same_in_whatever_order_it_is_asked_for():
     assert first[0] > 0
 
 
-ALL_C4 = RULES["c4"]
+ALL_C4 = tuple(rules_of("c4"))
 FINE = "A sentence of five words. Another one is here! Is this the third?"
 
 
@@ -219,17 +223,20 @@ def test_sentences_are_counted(line, count):
 
 
 def test_every_rule_has_a_meaning_and_is_a_reason():
-    groups = tuple(f"{group}." for group in RULES)
-    assert sorted(rule_names()) == sorted(name for name in REASONS if name.startswith(groups))
+    assert {*FILTERS.known} == {*DOCUMENT_SETS, "c4"}
+    for group, checks in DOCUMENT_SETS.items():
+        assert list(rules_of(group)) == list(checks)
+    assert meaning("c4.curly_bracket") == "a line has a curly bracket"
+    assert meaning("c4.no_rule") == meaning("nothing.of_it") == meaning("too_short") == ""
 
 
 def test_rules_are_chosen_in_the_config_s_order():
-    chosen = chosen_rules(
+    chosen = chosen_filters(
         Clean(rules=("fineweb", "c4"), except_rules=("c4.javascript", "gopher_quality.hashes"))
     )
     assert list(chosen) == ["fineweb", "c4"]
-    assert "javascript" not in chosen["c4"]
-    assert chosen["fineweb"] == RULES["fineweb"]
+    assert set(chosen["c4"]._rules) == {*rules_of("c4")} - {"javascript"}
+    assert chosen["fineweb"]._checks == list(FINEWEB.items())
 
 
 @pytest.mark.parametrize(
@@ -242,4 +249,4 @@ def test_rules_are_chosen_in_the_config_s_order():
 )
 def test_an_unknown_rule_is_a_mistake_that_names_the_nearest(name, hint):
     with pytest.raises(UserError, match=f"no rule '{name}'; {hint}".replace("?", r"\?")):
-        chosen_rules(Clean(except_rules=(name,)))
+        chosen_filters(Clean(except_rules=(name,)))

@@ -1,32 +1,23 @@
 """A package from outside, found by its entry points: what `docs/extending.md` shows, run so."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from importlib.metadata import EntryPoint, EntryPoints
-from pathlib import Path
 
 import pytest
 
 from geo_nemo.config import UserError, plugins
 from geo_nemo.config.plugins import Kind
 from tests.support.command import SMALL
-
-ROOT = Path(__file__).parents[2]
-PLUGIN = ROOT / "tests" / "plugin"
+from tests.unit.plugins.outside import PLUGIN, ROOT, geo_nemo
 
 
 def train(store, output, *settings):
-    """Run the command in a process of its own, which has the package on its path."""
-    path = os.pathsep.join(filter(None, [str(PLUGIN), str(ROOT), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", "geo_nemo", "train", *SMALL, "train.steps=12"]
-    command += ["train.warmup_steps=2", "train.micro_batch_size=4", "logging.every_steps=1"]
-    command += [f"data.store={store}", f"output_dir={output}", *settings]
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    return done.returncode, done.stderr
+    """The command in a process of its own, with the package on its path."""
+    few = ("train.steps=12", "train.warmup_steps=2", "train.micro_batch_size=4")
+    places = (f"data.store={store}", f"output_dir={output}", "logging.every_steps=1")
+    code, _, errors = geo_nemo("train", *SMALL, *few, *places, *settings)
+    return code, errors
 
 
 def test_a_package_brings_a_callback_and_a_logger(tiny_store, tmp_path):
@@ -44,10 +35,16 @@ def test_a_package_brings_a_callback_and_a_logger(tiny_store, tmp_path):
     assert json.loads((tmp_path / "run" / "end.json").read_text())["event"] == "stopped"
 
 
-def test_the_page_shows_the_package_s_callback():
+@pytest.mark.parametrize("kind", ["callbacks", "filters", "readers"])
+def test_the_page_shows_what_the_package_brings(kind):
     page = (ROOT / "docs" / "extending.md").read_text()
-    (shown,) = re.findall(r"```python\n(from geo_nemo.train.callback.*?)```", page, re.DOTALL)
-    own = (PLUGIN / "geo_nemo_example" / "callbacks.py").read_text()
+    own = (PLUGIN / "geo_nemo_example" / f"{kind}.py").read_text()
+    (name,) = re.findall(r"\nclass (\w+):", own)
+    (shown,) = (
+        block
+        for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+        if f"\nclass {name}:" in block
+    )
 
     def code(text):
         without = re.sub(r'\n*^ *""".*?"""\n*', "\n", text, flags=re.DOTALL | re.MULTILINE)
