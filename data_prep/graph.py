@@ -58,7 +58,7 @@ def check_early(config: Prep) -> None:
     from data_prep.clean import Cleaner
     from data_prep.read.brought import brought_reader
     from data_prep.tokenise.encoders import one_core_a_process
-    from data_prep.tokenise.loaded import tokenizer_at
+    from data_prep.tokenise.loaded import tokenizer_of
 
     annotation_key(config.annotate)
     Cleaner(config.clean)
@@ -68,7 +68,7 @@ def check_early(config: Prep) -> None:
     one_core_a_process()
     choice = config.tokenizer
     if choice.path is not None:
-        tokenizer_at(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
+        tokenizer_of(choice)
 
 
 def run_prep(

@@ -27,6 +27,8 @@ COUNTED_BYTES, GROWTH = 4_000_000, 0.7
 # MB of text a second on one core of a 2-core cloud machine; docs/performance.md.
 MB_PER_SECOND = {"fingerprint": 40.0, "overlap": 30.0, "corpus": 90.0, "tokenizer": 3.0}
 TOKENISE_MB_PER_SECOND = {"sentencepiece": 16.0, "huggingface": 100.0, "tiktoken": 100.0}
+# Of a kind from outside: a guess.
+OTHER_MB_PER_SECOND = 5.0
 TEXT_BYTES_PER_TOKEN = 4.5
 # Bytes for a byte of text.
 PART_SHARE, CORPUS_SHARE = 1.1, 0.45
@@ -109,7 +111,7 @@ def make_plan(config: Prep) -> Plan:
         "ingest": record_bytes / 1e6 / sample.mb_per_second,
         "fingerprint": text_bytes / 1e6 / MB_PER_SECOND["fingerprint"],
         "corpus": text_bytes / 1e6 / MB_PER_SECOND["corpus"],
-        "tokenise": text_bytes / 1e6 / TOKENISE_MB_PER_SECOND[kind],
+        "tokenise": text_bytes / 1e6 / TOKENISE_MB_PER_SECOND.get(kind, OTHER_MB_PER_SECOND),
     }
     if config.tokenizer.path is None:
         sampled = min(text_bytes, config.tokenizer.sample_bytes)
@@ -223,13 +225,13 @@ def _check_vocabulary(config: Prep, sample: Sample, text_bytes: int) -> None:
 
 def _tokenizer(config: Prep) -> tuple[str, str, int]:
     """The tokenizer in words, its kind, and bytes a token."""
-    from data_prep.tokenise.loaded import tokenizer_at
+    from data_prep.tokenise.loaded import tokenizer_of
 
     choice = config.tokenizer
     if choice.path is None:
         words = f"sentencepiece BPE of {choice.vocab_size:,} pieces, trained on the train split"
         return words, "sentencepiece", 2 if choice.vocab_size <= 1 << 16 else 4
-    tokenizer = tokenizer_at(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
+    tokenizer = tokenizer_of(choice)
     words = f"{choice.path}, {tokenizer.kind}, {tokenizer.vocab_size:,} tokens"
     return words, tokenizer.kind, 2 if tokenizer.vocab_size <= 1 << 16 else 4
 

@@ -2,15 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from geo_nemo.config.schema import Positive, Section
+from geo_nemo.tokenizers.kinds import KnownKind
 
 
 class TokenizerChoice(Section):
     """A tokenizer to load (`path`), or one to train on a sample of the train split.
 
     path: a sentencepiece `.model`, a Hugging Face `tokenizer.json` or a `.tiktoken` vocabulary.
+    kind: where the file's ending does not tell: sentencepiece, huggingface, tiktoken, or one of
+        entry points of the group `geo_nemo.tokenizers`.
     bos, eos, pad: names of a vocabulary's control tokens, where they are unusual.
     vocab_size: pieces of the sentencepiece BPE that is trained where `path` is not given.
     keep: the one that an earlier run into this output (or one of dedup.against) trained with the
@@ -24,6 +27,7 @@ class TokenizerChoice(Section):
     """
 
     path: str | None = None
+    kind: KnownKind | None = None
     bos: str | None = None
     eos: str | None = None
     pad: str | None = None
@@ -33,3 +37,9 @@ class TokenizerChoice(Section):
     sample_bytes: Positive = 20_000_000
     balance: Literal["country", "continent", "language", "source"] | None = None
     check_documents: Positive = 64
+
+    @model_validator(mode="after")
+    def _kind_of_a_file(self):
+        if self.kind and not self.path:
+            raise ValueError("kind is that of a file: give path, too")
+        return self

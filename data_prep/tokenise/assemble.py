@@ -76,7 +76,7 @@ def assemble(
         files = dict(sorted({**shard.entry.files, **field_maps, "host_map.bin": host_map}.items()))
         entries[shard.split].append(shard.entry.model_copy(update={"files": files}))
     manifest = Manifest(
-        tokenizer=tokenizer_entry(tokenizer, copy_tokenizer(tokenizer_path, root)),
+        tokenizer=tokenizer_entry(tokenizer, copy_tokenizer(tokenizer_path, root, tokenizer.kind)),
         dtype=token_dtype(tokenizer.vocab_size),
         countries=tuple(sorted(continents)),
         continents=dict(sorted(continents.items())),

@@ -50,12 +50,24 @@ class ReferenceEncoder:
         self._dtype = token_dtype(tokenizer.vocab_size)
 
     def encode(self, texts: list[str]) -> Tokens:
-        # Only this library's batches can be kept to one thread from outside.
+        # Of our libraries, only this one's batches can be kept to one thread from outside.
         if self._tokenizer.kind == "huggingface":
             ids = self._tokenizer.encode_batch(texts)
         else:
             ids = [self._tokenizer.encode(text) for text in texts]
         return flat_tokens(ids, self._dtype)
+
+
+class BatchEncoder:
+    """The batches of a tokenizer from outside, where it has some."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self.name = f"{tokenizer.kind} by batches"
+        self._tokenizer = tokenizer
+        self._dtype = token_dtype(tokenizer.vocab_size)
+
+    def encode(self, texts: list[str]) -> Tokens:
+        return flat_tokens(self._tokenizer.encode_batch(texts), self._dtype)
 
 
 class FastokensEncoder:
@@ -96,17 +108,22 @@ def choose_encoder(path: Path, tokenizer: Tokenizer, reference_only: bool = Fals
     reference = ReferenceEncoder(tokenizer)
     if reference_only:
         return Choice(reference, reference, "the ids of a faster one differed on a document")
-    if tokenizer.kind == "sentencepiece":
-        reason = why_not_by_words(path)
-        encoder: Encoder = reference if reason else WordEncoder(path, tokenizer.vocab_size)
-    else:
-        encoder, reason = _fastokens(path, tokenizer, reference)
+    encoder, reason = _FASTER.get(tokenizer.kind, _by_batches)(path, tokenizer, reference)
     if encoder is not reference:
         at = first_difference(encoder, reference, list(HARD_TEXTS))
         if at is not None:
             reason = f"{encoder.name} has other ids for {HARD_TEXTS[at]!r}"
             encoder = reference
     return Choice(encoder, reference, reason)
+
+
+def _by_words(path: Path, tokenizer: Tokenizer, reference: Encoder) -> tuple[Encoder, str]:
+    reason = why_not_by_words(path)
+    return (reference, reason) if reason else (WordEncoder(path, tokenizer.vocab_size), "")
+
+
+def _by_batches(path: Path, tokenizer: Tokenizer, reference: Encoder) -> tuple[Encoder, str]:
+    return BatchEncoder(tokenizer), ""
 
 
 def _fastokens(path: Path, tokenizer: Tokenizer, reference: Encoder) -> tuple[Encoder, str]:
@@ -118,6 +135,9 @@ def _fastokens(path: Path, tokenizer: Tokenizer, reference: Encoder) -> tuple[En
     except BaseException as error:  # a panic of fastokens is no Exception
         return reference, f"fastokens cannot be used: {' '.join(str(error).split())[:200]}"
     return encoder, ""
+
+
+_FASTER = {"sentencepiece": _by_words, "huggingface": _fastokens, "tiktoken": _fastokens}
 
 
 def first_difference(encoder: Encoder, reference: Encoder, texts: list[str]) -> int | None:

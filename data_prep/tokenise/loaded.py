@@ -3,10 +3,11 @@
 import hashlib
 from pathlib import Path
 
+from data_prep.config import TokenizerChoice
 from data_prep.tokenise.encoders import Choice, choose_encoder
 from geo_nemo.common.errors import UserError
 from geo_nemo.tokenizers.base import Tokenizer
-from geo_nemo.tokenizers.load import load_tokenizer
+from geo_nemo.tokenizers.load import kind_of, load_tokenizer, settings_file
 
 # By content and names of control tokens, so that a copy is known again; a run has one tokenizer.
 _Key = tuple[str, str, tuple[str | None, ...]]
@@ -15,20 +16,30 @@ _choices: dict[tuple[str, int, int, int, bool], Choice] = {}
 
 
 def tokenizer_at(
-    path: str | Path, bos: str | None = None, eos: str | None = None, pad: str | None = None
+    path: str | Path,
+    kind: str | None = None,
+    bos: str | None = None,
+    eos: str | None = None,
+    pad: str | None = None,
 ) -> Tokenizer:
     """`load_tokenizer`, once for the same content and names; its errors."""
     given = (bos, eos, pad)
-    content, beside = _content(Path(path), named=None not in given)
+    content, beside = _content(Path(path), kind, named=None not in given)
     key = (content, beside, given)
     if key not in _tokenizers:
-        tokenizer = load_tokenizer(path, bos=bos, eos=eos, pad=pad)
+        tokenizer = load_tokenizer(path, kind=kind, bos=bos, eos=eos, pad=pad)
         names = tuple(tokenizer.pieces([tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id]))
         _tokenizers.clear()
         _tokenizers[key] = tokenizer
-        if tokenizer.kind == "huggingface":  # its copy is asked for by the names that were found
-            _tokenizers[content, "", names] = tokenizer
+        # Its copy is asked for by the names that were found.
+        _tokenizers[*_content(Path(path), kind, named=True), names] = tokenizer
     return _tokenizers[key]
+
+
+def tokenizer_of(choice: TokenizerChoice) -> Tokenizer:
+    """The one that a preparation is given; `choice` has a path."""
+    names = {"bos": choice.bos, "eos": choice.eos, "pad": choice.pad}
+    return tokenizer_at(choice.path, choice.kind, **names)
 
 
 def encoder_at(path: Path, tokenizer: Tokenizer, reference_only: bool = False) -> Choice:
@@ -41,19 +52,17 @@ def encoder_at(path: Path, tokenizer: Tokenizer, reference_only: bool = False) -
     return _choices[key]
 
 
-def _content(path: Path, named: bool) -> tuple[str, str]:
-    """Hashes of the file, and of the one beside it that says what its control tokens are.
+def _content(path: Path, kind: str | None, named: bool) -> tuple[str, str]:
+    """Hashes of the file and of its kind, and of the one beside it that says more.
 
-    named: the names of a Hugging Face vocabulary's control tokens are all given.
+    named: the names of its control tokens are all given.
     """
     try:
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(f"cannot read tokenizer {path}: {error.strerror}") from None
-    beside = {
-        ".json": None if named else path.with_name("tokenizer_config.json"),
-        ".tiktoken": path.with_name(path.name + ".json"),
-    }.get(path.suffix)
+    beside = settings_file(path, kind, named)
+    content = f"{kind or kind_of(path)} {digest}"
     if beside is None or not beside.is_file():
         return content, ""
     return content, hashlib.sha256(beside.read_bytes()).hexdigest()

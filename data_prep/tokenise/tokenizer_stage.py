@@ -14,7 +14,7 @@ from typing import Any
 from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from data_prep.ingest import all_parts
-from data_prep.tokenise.loaded import tokenizer_at
+from data_prep.tokenise.loaded import tokenizer_at, tokenizer_of
 from data_prep.tokenise.publish import publish_tree
 from data_prep.tokenise.sample import sample_train_texts
 from data_prep.tokenise.train import TooFewTexts, train_sentencepiece
@@ -46,7 +46,9 @@ class TokenizerStage(Stage):
         if choice.path:
             settings = choice.model_dump_json(include={"bos", "eos", "pad"})
             size, content = _given(Path(choice.path))
-            return [Task(TASK_ID, task_key(TOKENIZER_VERSION, settings, content), size, {})]
+            kind = f"{choice.kind} {tokenizer_of(choice).sha256}" if choice.kind else ""
+            parts = filter(None, (TOKENIZER_VERSION, settings, content, kind))
+            return [Task(TASK_ID, task_key(*parts), size, {})]
         from data_prep.final import final_keys
 
         parts = all_parts(self.config)
@@ -63,8 +65,8 @@ class TokenizerStage(Stage):
         choice = self.config.tokenizer
         if choice.path:
             # Its names may stand beside the given file: ask that, not the copy.
-            tokenizer = tokenizer_at(choice.path, bos=choice.bos, eos=choice.eos, pad=choice.pad)
-            path = folder / copy_tokenizer(choice.path, folder)
+            tokenizer = tokenizer_of(choice)
+            path = folder / copy_tokenizer(choice.path, folder, tokenizer.kind)
         else:
             path = folder / _TRAINED
             tokenizer = self._kept(path) or self._trained(path, progress)
@@ -88,10 +90,9 @@ class TokenizerStage(Stage):
         """The tokenizer of the finished stage; a process loads it once."""
         (receipt,) = self.receipts()
         counts = receipt.counts
-        # A sentencepiece model says itself which its control symbols are.
-        roles = () if counts["kind"] == "sentencepiece" else ("bos", "eos", "pad")
-        names = tuple((role, counts[role]) for role in roles)
-        return _load(self.task_folder(TASK_ID) / counts["file"], names, counts["sha256"])
+        names = tuple((role, counts[role]) for role in ("bos", "eos", "pad"))
+        path = self.task_folder(TASK_ID) / counts["file"]
+        return _load(path, counts["kind"], names, counts["sha256"])
 
     def _settings(self) -> str:
         """What a training depends on beside the texts."""
@@ -127,8 +128,8 @@ class TokenizerStage(Stage):
             return train_sentencepiece(texts, error.most, path)
 
 
-def _load(path: Path, names: tuple[tuple[str, str], ...], sha256: str) -> MadeTokenizer:
-    tokenizer = tokenizer_at(path, **dict(names))
+def _load(path: Path, kind: str, names: tuple[tuple[str, str], ...], sha256: str) -> MadeTokenizer:
+    tokenizer = tokenizer_at(path, kind, **dict(names))
     if tokenizer.sha256 != sha256:
         raise UserError(f"{path} changed since it was made: remove {path.parent} and prepare again")
     return MadeTokenizer(tokenizer, path)

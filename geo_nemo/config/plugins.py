@@ -21,13 +21,14 @@ class Kind:
     """One kind of such things.
 
     word: for one of them, in messages. group: of entry points. known: ours, `module:attribute` by
-    name. attribute_is: what a name with a colon names, in messages.
+    name. attribute_is: what a name with a colon names, in messages. only_names: none with a colon.
     """
 
     word: str
     group: str
     known: Mapping[str, str] = field(default_factory=dict)
     attribute_is: str = "class"
+    only_names: bool = False
 
     def names(self) -> list[str]:
         """Every name, sorted."""
@@ -35,6 +36,11 @@ class Kind:
 
     def target(self, name: str) -> str:
         """The `module:attribute` that `name` stands for. ValueError where there is none, or two."""
+        if ":" in name and self.only_names:
+            raise ValueError(
+                f"{name}: a {self.word} is known by a name, which an entry point of the group "
+                f"{self.group} gives it"
+            )
         if ":" in name:
             return name
         offered = entry_points(group=self.group, name=name)
@@ -48,9 +54,8 @@ class Kind:
             near = difflib.get_close_matches(name, self.names(), n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             there = ", ".join(self.names()) or "none by name"
-            raise ValueError(
-                f"{name} is not a {self.word}; there is {there}, or module:attribute{hint}"
-            )
+            others = "an installed package's" if self.only_names else "module:attribute"
+            raise ValueError(f"{name} is not a {self.word}; there is {there}, or {others}{hint}")
         return targets.pop()
 
     def check(self, name: str) -> str:

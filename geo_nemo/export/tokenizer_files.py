@@ -22,12 +22,12 @@ def write_tokenizer(folder: Path, source: Source) -> Backend | None:
     tokenizer, path = source.tokenizer, source.tokenizer_file
     backend = converted(path, tokenizer)
     if tokenizer.kind == "sentencepiece":
-        copy_tokenizer(path, folder)
+        copy_tokenizer(path, folder, tokenizer.kind)
     elif backend is not None and _is_fit(path, source):
         shutil.copyfile(path, folder / "tokenizer.json")
     else:
         (folder / "original").mkdir(exist_ok=True)
-        copy_tokenizer(path, folder / "original")
+        copy_tokenizer(path, folder / "original", tokenizer.kind)
     if backend is None:
         return None
     if not (folder / "tokenizer.json").exists():

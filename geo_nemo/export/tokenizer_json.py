@@ -28,6 +28,8 @@ def converted(path: Path, tokenizer: Tokenizer) -> Backend | None:
         "huggingface": _from_hugging_face,
         "tiktoken": _from_tiktoken,
     }
+    if tokenizer.kind not in make:
+        return None
     backend = make[tokenizer.kind](path, tokenizer)
     if backend is None:
         return None

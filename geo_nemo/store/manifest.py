@@ -26,6 +26,7 @@ from pydantic import Field, ValidationError
 from geo_nemo.common.errors import UserError
 from geo_nemo.config.groups import FieldName
 from geo_nemo.config.section import NonNegative, Section
+from geo_nemo.tokenizers.kinds import KindName
 
 FORMAT_VERSION: Literal[3] = 3
 READ_VERSIONS = (2, 3)
@@ -104,7 +105,7 @@ class TokenizerEntry(Section):
     """The tokenizer that made the store; `file` is beside the manifest."""
 
     file: str
-    kind: Literal["sentencepiece", "huggingface", "tiktoken"]
+    kind: KindName
     sha256: str
     vocab_size: int
     bos_id: int

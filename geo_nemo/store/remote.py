@@ -35,6 +35,7 @@ from geo_nemo.store.manifest import (
 from geo_nemo.store.tokenizer import open_tokenizer
 from geo_nemo.store.verify import check_manifest, check_sizes, listed_files
 from geo_nemo.tokenizers.base import Tokenizer
+from geo_nemo.tokenizers.load import settings_file
 
 # The manifest of a store that is being pushed: what is there beside it belongs to that one.
 PUSHING_NAME = "manifest.pushing.json"
@@ -221,7 +222,8 @@ def _items(manifest: Manifest, tokens: bool = True) -> list[Item]:
 
 def _tokenizer_names(manifest: Manifest) -> list[str]:
     file = manifest.tokenizer.file
-    return [file, f"{file}.json"] if manifest.tokenizer.kind == "tiktoken" else [file]
+    beside = settings_file(Path(file), manifest.tokenizer.kind)
+    return [file] if beside is None else [file, beside.name]
 
 
 def _tokenizer_items(folder: Path, manifest: Manifest) -> list[Item]:

@@ -28,11 +28,10 @@ def tokenizer_entry(tokenizer: Tokenizer, file: str) -> TokenizerEntry:
 def open_tokenizer(root: Path, entry: TokenizerEntry) -> Tokenizer:
     """The tokenizer of the store in `root`. UserError when it is not the one that made it."""
     path = root / entry.file
-    # A sentencepiece model says itself which its control symbols are.
-    named = entry.kind != "sentencepiece"
-    names = {"bos": entry.bos, "eos": entry.eos, "pad": entry.pad} if named else {}
     try:
-        tokenizer = load_tokenizer(path, **names)
+        tokenizer = load_tokenizer(
+            path, kind=entry.kind, bos=entry.bos, eos=entry.eos, pad=entry.pad
+        )
     except UserError as error:
         raise UserError(f"{error}; {mend(root)}") from None
     ids = (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id, tokenizer.vocab_size)

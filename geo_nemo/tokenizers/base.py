@@ -20,7 +20,8 @@ class Tokenizer(Protocol):
     """What the project asks of a tokenizer.
 
     pad_id equals eos_id where the vocabulary has no padding token; bos_id equals eos_id where it
-    has one token that ends a document and starts the next.
+    has one token that ends a document and starts the next. A class of them is called with the
+    file's path and content, and the names of BOS, EOS and padding, None where none is given.
     """
 
     vocab_size: int
@@ -45,6 +46,19 @@ class Tokenizer(Protocol):
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """One readable piece per id, control tokens by their name."""
         ...
+
+
+class OneFile:
+    """Of our own tokenizers: one whose file says everything. Kinds with another file override."""
+
+    @classmethod
+    def settings_file(cls, path: Path, named: bool) -> Path | None:
+        """The file beside `path` that says more. named: control tokens are known by name."""
+        return None
+
+    @classmethod
+    def copy_settings(cls, path: Path, copy: Path) -> None:
+        """Write beside `copy` what stands beside `path` and is not in it."""
 
 
 def control_tokens(tokenizer: Tokenizer) -> dict[str, int]:

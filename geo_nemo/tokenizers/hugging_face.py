@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.tokenizers.base import control_ids, refuse_leaks, scrub
+from geo_nemo.tokenizers.base import OneFile, control_ids, refuse_leaks, scrub
+
+_NAMES = "tokenizer_config.json"
 
 
-class HuggingFaceTokenizer:
+class HuggingFaceTokenizer(OneFile):
     """A `tokenizer.json`; BOS, EOS and padding are found by name.
 
     Names come from the arguments, else from `tokenizer_config.json` beside the file, else from the
@@ -57,6 +59,10 @@ class HuggingFaceTokenizer:
         self._controls = controls
         refuse_leaks(path, self, controls)
 
+    @classmethod
+    def settings_file(cls, path: Path, named: bool) -> Path | None:
+        return None if named else path.with_name(_NAMES)
+
     def encode(self, text: str) -> list[int]:
         return self._backend.encode(scrub(text), add_special_tokens=False).ids
 
@@ -99,7 +105,7 @@ class HuggingFaceTokenizer:
 def _names_beside(path: Path) -> dict[str, str]:
     """Control-token names that a `tokenizer_config.json` beside `path` gives, by role."""
     try:
-        config = json.loads((path.parent / "tokenizer_config.json").read_bytes())
+        config = json.loads(path.with_name(_NAMES).read_bytes())
     except (OSError, ValueError):
         return {}
     names: dict[str, str] = {}

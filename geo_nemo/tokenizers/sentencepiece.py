@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.tokenizers.base import refuse_leaks, scrub
+from geo_nemo.tokenizers.base import OneFile, refuse_leaks, scrub
 
 
-class SentencePieceTokenizer:
+class SentencePieceTokenizer(OneFile):
     """A sentencepiece model; BOS and EOS must be control symbols of its vocabulary."""
 
     kind = "sentencepiece"
 
-    def __init__(self, path: Path, content: bytes):
+    def __init__(self, path: Path, content: bytes, *names: str | None):
+        """names: of control tokens; the model itself says which these are."""
         from sentencepiece import SentencePieceProcessor
 
         if not content:

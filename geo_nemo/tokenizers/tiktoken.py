@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.tokenizers.base import control_ids, refuse_leaks, scrub
-from geo_nemo.tokenizers.tiktoken_settings import read_settings
+from geo_nemo.tokenizers.base import OneFile, control_ids, refuse_leaks, scrub
+from geo_nemo.tokenizers.tiktoken_settings import copy_settings, read_settings, settings_path
 
 
-class TiktokenTokenizer:
+class TiktokenTokenizer(OneFile):
     """A `.tiktoken` vocabulary with the pattern and control tokens of its settings.
 
     A vocabulary without BOS uses its EOS in both places.
@@ -54,6 +54,14 @@ class TiktokenTokenizer:
             path, lambda role, known: self._find(path, role, given[role], known)
         )
         refuse_leaks(path, self, self._controls)
+
+    @classmethod
+    def settings_file(cls, path: Path, named: bool) -> Path | None:
+        return settings_path(path)
+
+    @classmethod
+    def copy_settings(cls, path: Path, copy: Path) -> None:
+        copy_settings(settings_path(copy), read_settings(path))
 
     def encode(self, text: str) -> list[int]:
         return self._backend.encode_ordinary(scrub(text))
