@@ -30,4 +30,5 @@ def all_masked(value: Any) -> Any:
 
 # A setting that may hold a password: itself where it is used, masked wherever it is written down.
 Address = Annotated[str, PlainSerializer(masked, return_type=str)]
+Arguments = Annotated[dict[str, Any], PlainSerializer(all_masked)]
 Options = Annotated[dict[str, dict[str, Any]], PlainSerializer(all_masked)]

@@ -1,13 +1,15 @@
 """Which documents a run reads, how often, and how they become rows."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
 from geo_nemo.common.addresses import check_address, is_remote
+from geo_nemo.common.secrets import Arguments
 from geo_nemo.config.groups import FieldName
-from geo_nemo.config.section import FREE, NonNegative, Positive, Section
+from geo_nemo.config.kinds import PACKINGS, SAMPLERS, PackingName, SamplerName
+from geo_nemo.config.section import FREE, LATER, NonNegative, Positive, Section
 
 Weight = Annotated[float, Field(gt=0)]
 
@@ -16,7 +18,9 @@ class Data(Section):
     """Which token store is read and how documents become rows of `seq_length` tokens.
 
     packing: `best_fit` cuts only documents that are longer than a row; `concat` joins documents and
-        cuts wherever a row ends (with prefix_fragments=false, the papers' concatenate-and-chunk).
+        cuts wherever a row ends (with prefix_fragments=false, the papers' concatenate-and-chunk);
+        else one of entry points of the group `geo_nemo.packings`, or `module:attribute`.
+    packing_options: keyword arguments of such a one.
     prefix_fragments: every fragment of a cut document starts with its metadata again; otherwise a
         later fragment is bare text.
     packing_window: documents that are packed together.
@@ -28,12 +32,19 @@ class Data(Section):
 
     store: Annotated[str, FREE]
     seq_length: Annotated[int, Field(ge=16)] = 2048
-    packing: Literal["best_fit", "concat"] = "best_fit"
+    packing: PackingName = "best_fit"
+    packing_options: Annotated[Arguments, LATER] = Field(default_factory=dict)
     prefix_fragments: bool = True
     packing_window: Positive = 16_384
     index_dir: Annotated[str | None, FREE] = None
     index_workers: Annotated[NonNegative, FREE] = 0
     cache_dir: Annotated[str | None, FREE] = None
+
+    @model_validator(mode="after")
+    def _options_of_another_s(self):
+        if self.packing_options and self.packing in PACKINGS.known:
+            raise ValueError(f"packing_options are for another package's: {self.packing} has none")
+        return self
 
     @field_validator("store")
     @classmethod
@@ -101,6 +112,10 @@ class Select(Section):
         return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
 
 
+# Samplers that a setting of the same name asks for.
+_RULES = ("weights", "temperature", "unimax_epochs")
+
+
 class Sampling(Section):
     """How often documents are drawn, by group; without weights, temperature or UniMax, as they are.
 
@@ -111,6 +126,8 @@ class Sampling(Section):
         nearer to equal (Conneau et al., arXiv 1911.02116, whose alpha is 1 / temperature).
     unimax_epochs: equal shares, but no group more often than so many epochs (Chung et al., 2023,
         arXiv 2304.09151).
+    sampler: another rule, one of entry points of the group `geo_nemo.samplers`, or
+        `module:attribute`. options: its keyword arguments.
     max_epochs: an error, before the run, where a group would be drawn more often than that.
     """
 
@@ -118,6 +135,8 @@ class Sampling(Section):
     weights: dict[str, Weight] = Field(default_factory=dict)
     temperature: Annotated[float, Field(gt=0)] | None = None
     unimax_epochs: Annotated[float, Field(gt=0)] | None = None
+    sampler: SamplerName | None = None
+    options: Arguments = Field(default_factory=dict)
     max_epochs: Annotated[float, Field(gt=0)] | None = None
 
     @field_validator("weights", mode="before")
@@ -130,15 +149,20 @@ class Sampling(Section):
 
     @model_validator(mode="after")
     def _one_rule(self):
-        given = [n for n in ("weights", "temperature", "unimax_epochs") if getattr(self, n)]
+        given = [n for n in (*_RULES, "sampler") if getattr(self, n)]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other: give one of them")
+        if self.sampler in SAMPLERS.known:
+            raise ValueError(f"sampler is for another package's: {self.sampler} is a setting here")
+        if self.options and not self.sampler:
+            raise ValueError("options are those of a sampler: give sampler, too")
         return self
 
     @property
-    def mixes(self) -> bool:
-        """Whether groups are drawn by a rule; otherwise documents come as they are."""
-        return bool(self.weights or self.temperature or self.unimax_epochs)
+    def rule(self) -> str:
+        """The name of the sampler."""
+        given = (name for name in _RULES if getattr(self, name))
+        return self.sampler or next(given, "as_they_are")
 
     def canonical(self) -> str:
         """The rule as one line of JSON without what is not set."""

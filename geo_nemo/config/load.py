@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import read_json
+from geo_nemo.config.kinds import WRITTEN
 from geo_nemo.config.newest import with_newest
 from geo_nemo.config.recipe_files import (
     check_apart,
@@ -91,7 +92,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 def validate(name: str, schema: type[S], values: dict[str, Any]) -> S:
     """`values` as a frozen `schema`; the first mistake is a `UserError` that names its key."""
     try:
-        return schema.model_validate(values)
+        return schema.model_validate(values, context=WRITTEN)
     except ValidationError as error:
         raise UserError(f"{name}: {_first_mistake(schema, error)}") from None
 

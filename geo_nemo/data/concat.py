@@ -8,7 +8,20 @@ from bisect import bisect_right
 
 import numpy as np
 
-from geo_nemo.data.packing import DocumentLengths, Fragments
+from geo_nemo.data.packing import DocumentLengths, Fragments, cut_spans
+
+
+class Concat:
+    """Joins documents and cuts them where a row ends."""
+
+    def __init__(self, seq_length: int, prefix_fragments: bool):
+        self._seq_length, self._prefix_fragments = seq_length, prefix_fragments
+
+    def pack(self, lengths: DocumentLengths) -> tuple[Fragments, np.ndarray, int]:
+        if self._prefix_fragments:
+            return concat(lengths, self._seq_length)
+        cut, row_of = cut_spans(lengths, self._seq_length, joined=True)
+        return cut, row_of, int(row_of[-1]) + 1 if len(row_of) else 0
 
 
 def concat(lengths: DocumentLengths, seq_length: int) -> tuple[Fragments, np.ndarray, int]:

@@ -20,6 +20,7 @@ import numpy as np
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Data, MetadataPolicy, Run, UserError
 from geo_nemo.config.stage_bounds import stage_samples
+from geo_nemo.data.brought_packing import packing_identity
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.draws import Draws, EpochDraws
 from geo_nemo.data.dropout import SHOWN, fields_of, is_plain
@@ -28,8 +29,9 @@ from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.index.build import Extent, build
 from geo_nemo.data.index.read import Index, as_entry
 from geo_nemo.data.index.write import MemorySink
-from geo_nemo.data.mixing import stage_draws
+from geo_nemo.data.mixing import Pool
 from geo_nemo.data.rows import Block, Row, build_rows
+from geo_nemo.data.sampling import stage_draws
 from geo_nemo.data.selection import stage_documents
 from geo_nemo.data.window import Counts, Planner
 from geo_nemo.metadata.blocks import NO_TOKENS
@@ -247,7 +249,7 @@ class StageDataset:
             "seed": self.seed,
             "documents": self.num_documents,
             "seq_length": self.data.seq_length,
-            "packing": self.data.packing,
+            "packing": packing_identity(self.data),
             "prefix_fragments": self.data.prefix_fragments,
             "packing_window": self.data.packing_window,
             "policy": self.policy.hash(),
@@ -315,13 +317,15 @@ def all_draws(run: Run, split: Split, stages: Collection[str] | None = None) -> 
     documents = stage_documents(split, run.stages, run.seed)
     return {
         stage: stage_draws(
-            split,
-            documents[stage],
-            settings.sampling,
-            derive_key(run.seed, stage),
-            run.data.packing_window,
-            stage_samples(run, stage) * run.data.seq_length,
-            stage,
+            Pool(
+                split=split,
+                documents=documents[stage],
+                sampling=settings.sampling,
+                key=derive_key(run.seed, stage),
+                window=run.data.packing_window,
+                budget=stage_samples(run, stage) * run.data.seq_length,
+                stage=stage,
+            )
         )
         for stage, settings in run.stages.items()
         if stages is None or stage in stages

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
 from geo_nemo.data.counter import derive_key, hash64, permute
+
+if TYPE_CHECKING:
+    from geo_nemo.store import Split
 
 # Documents that a group gives to a window are counted in fixed point, so that no window's border
 # depends on how a machine rounds.
@@ -42,8 +45,8 @@ class Draws(Protocol):
     @property
     def windows_per_epoch(self) -> int | None: ...
 
-    def over(self, documents: np.ndarray) -> Self:
-        """The same of these documents."""
+    def over(self, documents: np.ndarray, split: Split | None = None) -> Self:
+        """The same of these documents. split: that has them; None for who only sends it on."""
         ...
 
     def window(self, number: int) -> Drawn: ...
@@ -69,7 +72,7 @@ class EpochDraws:
         """Windows that hold each document once."""
         return -(-len(self.documents) // self.size)
 
-    def over(self, documents: np.ndarray) -> Self:
+    def over(self, documents: np.ndarray, split: Split | None = None) -> Self:
         """The same of these documents."""
         return replace(self, documents=documents)
 
@@ -132,7 +135,7 @@ class MixedDraws:
         steps = zip(self._steps, self._offsets, strict=True)
         return [(number * step + offset) >> _FRACTION_BITS for step, offset in steps]
 
-    def over(self, documents: np.ndarray) -> Self:
+    def over(self, documents: np.ndarray, split: Split | None = None) -> Self:
         """The same of these documents."""
         return replace(self, documents=documents)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,25 +46,74 @@ class Groups:
         return cls(axis.names, *counts)
 
 
-def token_shares(groups: Groups, sampling: Sampling, budget: int, stage: str) -> np.ndarray:
-    """Share of the drawn text tokens of each group, float64 [g]; they add up to 1.
+@dataclass(frozen=True)
+class Pool:
+    """What a sampler draws from, for one stage.
 
-    budget: tokens of the stage's rows. Raises UserError where the rule does not fit the documents.
+    documents: indices into the split, distinct, [n]. key: of the stage, for draws. window: at most
+    so many documents are packed together. budget: tokens of the stage's rows. stage: its name.
     """
-    there = groups.tokens > 0
-    if sampling.weights:
-        shares = _weighted(groups, sampling, stage)
-    elif sampling.unimax_epochs:
-        shares = _unimax(groups, sampling.unimax_epochs, budget, stage)
-    else:
-        # 0 to a power of a group that is not there must stay 0.
-        power = 1 / (sampling.temperature or 1)
-        largest = max(int(groups.tokens.max()), 1)
-        shares = np.where(there, (groups.tokens / largest) ** power, 0.0)
-    return shares / shares.sum()
+
+    split: Split
+    documents: np.ndarray
+    sampling: Sampling
+    key: int
+    window: int
+    budget: int
+    stage: str
 
 
-def _weighted(groups: Groups, sampling: Sampling, stage: str) -> np.ndarray:
+def as_they_are(pool: Pool) -> Draws:
+    """Every document once an epoch."""
+    return EpochDraws(pool.documents, pool.key, pool.window)
+
+
+def by_weights(pool: Pool) -> Draws:
+    """Groups at given weights."""
+    return _mixed(pool, weighted)
+
+
+def by_temperature(pool: Pool) -> Draws:
+    """Groups as their tokens to a power."""
+    return _mixed(pool, tempered)
+
+
+def by_unimax(pool: Pool) -> Draws:
+    """Groups equally, but none too often."""
+    return _mixed(pool, unimax)
+
+
+def _mixed(pool: Pool, rule: Callable[[Groups, Pool], np.ndarray]) -> Draws:
+    """rule: share of the drawn text tokens of each group, up to a common factor, float64 [g]."""
+    split, documents = pool.split, pool.documents
+    axis = sampling_axis(split, pool.sampling, pool.stage)
+    groups = Groups.count(split, documents, axis)
+    shares = rule(groups, pool)
+    lengths = groups.tokens / np.maximum(groups.documents, 1)
+    shares /= shares.sum()
+    per_token = np.divide(shares, lengths, out=np.zeros_like(shares), where=groups.tokens > 0)
+    order = np.argsort(axis.of(split, documents), kind="stable")
+    rates = per_token / per_token.sum()
+    return MixedDraws(
+        documents=documents[order],
+        starts=np.concatenate([[0], np.cumsum(groups.documents)]),
+        rates=rates,
+        key=pool.key,
+        size=_window_size(groups.documents, rates, pool.window),
+    )
+
+
+def tempered(groups: Groups, pool: Pool) -> np.ndarray:
+    """Tokens to the power 1 / temperature."""
+    # 0 to a power of a group that is not there must stay 0.
+    power = 1 / (pool.sampling.temperature or 1)
+    largest = max(int(groups.tokens.max()), 1)
+    return np.where(groups.tokens > 0, (groups.tokens / largest) ** power, 0.0)
+
+
+def weighted(groups: Groups, pool: Pool) -> np.ndarray:
+    """As weights say. Raises UserError where they do not fit the documents."""
+    sampling, stage = pool.sampling, pool.stage
     key = f"stages.{stage}.sampling.weights"
     weights: dict[str, float] = {}
     for name, weight in sampling.weights.items():
@@ -88,8 +138,9 @@ def _weighted(groups: Groups, sampling: Sampling, stage: str) -> np.ndarray:
     return np.array([weights.get(name, 0.0) for name in groups.names])
 
 
-def _unimax(groups: Groups, epochs: float, budget: int, stage: str) -> np.ndarray:
+def unimax(groups: Groups, pool: Pool) -> np.ndarray:
     """Chung et al., arXiv 2304.09151, algorithm 1: from the smallest group to the largest."""
+    epochs, budget, stage = pool.sampling.unimax_epochs, pool.budget, pool.stage
     most = float(groups.tokens.sum()) * epochs
     if budget > most:
         raise UserError(
@@ -115,34 +166,6 @@ def check_epochs(stage: str, sampling: Sampling, groups: Groups, epochs: np.ndar
         f"stage {stage} would see {groups.names[worst]} {epochs[worst]:.2f} times, above "
         f"stages.{stage}.sampling.max_epochs={most:g}: it has {groups.tokens[worst]:,} tokens; "
         f"give it less weight, or train fewer steps"
-    )
-
-
-def stage_draws(
-    split: Split,
-    documents: np.ndarray,
-    sampling: Sampling,
-    key: int,
-    window: int,
-    budget: int,
-    stage: str,
-) -> Draws:
-    """How a stage draws `documents`: as they are, or mixed. budget: tokens of the stage's rows."""
-    if not sampling.mixes:
-        return EpochDraws(documents, key, window)
-    axis = sampling_axis(split, sampling, stage)
-    groups = Groups.count(split, documents, axis)
-    shares = token_shares(groups, sampling, budget, stage)
-    lengths = groups.tokens / np.maximum(groups.documents, 1)
-    per_token = np.divide(shares, lengths, out=np.zeros_like(shares), where=groups.tokens > 0)
-    order = np.argsort(axis.of(split, documents), kind="stable")
-    rates = per_token / per_token.sum()
-    return MixedDraws(
-        documents=documents[order],
-        starts=np.concatenate([[0], np.cumsum(groups.documents)]),
-        rates=rates,
-        key=key,
-        size=_window_size(groups.documents, rates, window),
     )
 
 

@@ -9,6 +9,7 @@ A fragment of n tokens takes n - 1 positions: its last token is a label only. Se
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -57,6 +58,37 @@ class Fragments:
     final: np.ndarray
     positions: np.ndarray
     bare: np.ndarray
+
+
+class Packing(Protocol):
+    """How the documents of a window become rows; made anew in every process that plans some."""
+
+    def __init__(self, seq_length: int, prefix_fragments: bool):
+        """Settings of `data`; options of the recipe follow by name.
+
+        prefix_fragments: every fragment is to have a head. None of `too_long_heads` is given then.
+        """
+
+    def pack(self, lengths: DocumentLengths) -> tuple[Fragments, np.ndarray, int]:
+        """Fragments of all documents, the row of each, int64 [m], and the number of rows.
+
+        All positions of a row together are at most `seq_length`, and no row is without a fragment.
+        """
+        ...
+
+
+class BestFit:
+    """Cuts only documents that are longer than a row; then best-fit decreasing."""
+
+    def __init__(self, seq_length: int, prefix_fragments: bool):
+        self._seq_length, self._prefix_fragments = seq_length, prefix_fragments
+
+    def pack(self, lengths: DocumentLengths) -> tuple[Fragments, np.ndarray, int]:
+        if self._prefix_fragments:
+            cut = cut_documents(lengths, self._seq_length)
+        else:
+            cut, _ = cut_spans(lengths, self._seq_length, joined=False)
+        return cut, *best_fit(cut.positions, self._seq_length)
 
 
 def too_long_heads(lengths: DocumentLengths, seq_length: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Run
 from geo_nemo.config.stage_bounds import stage_samples
+from geo_nemo.data.brought_packing import packing_identity
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.dataset import StageDataset, all_draws
 from geo_nemo.data.fragments import fragment_dtype
@@ -19,6 +20,7 @@ from geo_nemo.data.index.cache import Place, find_or_build
 from geo_nemo.data.index.read import Index
 from geo_nemo.data.index.write import FileSink
 from geo_nemo.data.mixing import Groups, check_epochs, sampling_axis
+from geo_nemo.data.sampling import sampling_identity
 from geo_nemo.data.window import Planner
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.store import TokenStore
@@ -156,11 +158,11 @@ def _description(run: Run, store_hash: str, split: str, stage: str) -> dict[str,
         "seed": run.seed,
         "policy": settings.metadata.hash(),
         "seq_length": data.seq_length,
-        "packing": data.packing,
+        "packing": packing_identity(data),
         "prefix_fragments": data.prefix_fragments,
         "packing_window": data.packing_window,
         "samples": stage_samples(run, stage),
-        "sampling": settings.sampling.canonical(),
+        "sampling": sampling_identity(settings.sampling, stage),
         # Which documents the stage has depends on what the others may draw.
         "stages": [
             {"name": name, "share": each.share, "select": each.select.canonical()}

@@ -14,21 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo_nemo.config import Data, UserError
-from geo_nemo.data.concat import concat
+from geo_nemo.data.brought_packing import make_packing
 from geo_nemo.data.counter import derive_key, permute
 from geo_nemo.data.draws import Drawn, Draws
 from geo_nemo.data.dropout import are_plain, kept_fields, mask_dtype, shown
 from geo_nemo.data.fragments import Fragment, fragment_dtype, fragments_of
 from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.lengths import MetadataLengths
-from geo_nemo.data.packing import (
-    DocumentLengths,
-    Fragments,
-    best_fit,
-    cut_documents,
-    cut_spans,
-    too_long_heads,
-)
+from geo_nemo.data.packing import DocumentLengths, Fragments, too_long_heads
 from geo_nemo.metadata.compose import Composer
 
 if TYPE_CHECKING:
@@ -111,6 +104,7 @@ class Planner:
         self._plain = composer.plain()
         self._key = key
         self._data = data
+        self._packing = make_packing(data)
         self._metadata_lengths = MetadataLengths(composer, split)
 
     def group_of(self, fragments: np.ndarray) -> np.ndarray:
@@ -226,17 +220,9 @@ class Planner:
         self, chosen: np.ndarray, lengths: DocumentLengths
     ) -> tuple[Fragments, np.ndarray, int]:
         """Fragments, the row of each, and the number of rows."""
-        seq_length, joined = self._data.seq_length, self._data.packing == "concat"
-        if not self._data.prefix_fragments:
-            cut, row_of = cut_spans(lengths, seq_length, joined)
-        else:
+        if self._data.prefix_fragments:
             self._check_heads(chosen, lengths)
-            if joined:
-                return concat(lengths, seq_length)
-            cut = cut_documents(lengths, seq_length)
-        if joined:
-            return cut, row_of, int(row_of[-1]) + 1 if len(row_of) else 0
-        return cut, *best_fit(cut.positions, seq_length)
+        return self._packing.pack(lengths)
 
     def _check_heads(self, chosen: np.ndarray, lengths: DocumentLengths) -> None:
         seq_length = self._data.seq_length

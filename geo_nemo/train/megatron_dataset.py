@@ -10,7 +10,6 @@ train, _, _ = BlendedMegatronDatasetBuilder(
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from megatron.core.datasets.blended_megatron_dataset_config import BlendedMegatronDatasetConfig
@@ -40,7 +39,7 @@ class PackedDatasetConfig(BlendedMegatronDatasetConfig):
 
     policy: MetadataPolicy = field(default_factory=MetadataPolicy)
     stage: str = ""
-    packing: Literal["best_fit", "concat"] = "best_fit"
+    packing: str = "best_fit"
     prefix_fragments: bool = True
     packing_window: int = 16_384
 

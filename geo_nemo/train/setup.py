@@ -10,10 +10,12 @@ from pathlib import Path
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.whole import flatten
+from geo_nemo.data.brought_packing import packing_identity
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.groups import Grouping, grouping_of
 from geo_nemo.data.index.cache import wait_for
 from geo_nemo.data.index.read import Index
+from geo_nemo.data.sampling import sampling_identity
 from geo_nemo.data.stage import build_stage_index, index_place, indexed_dataset, open_store
 from geo_nemo.model.fp8 import check_fp8
 from geo_nemo.model.layout import check_layout
@@ -138,12 +140,13 @@ def fingerprint(
     for name in ("stages", "init", "average"):
         del values[name]
     flat = {key: str(value) for key, value in flatten(values).items()}
+    flat["data.packing"] = packing_identity(run.data)
     for name, stage in run.stages.items():
         flat[f"stages.{name}.share"] = f"{stage.share:g}"
         flat[f"stages.{name}.lr"] = stage.lr.model_dump_json() if stage.lr else "null"
         flat[f"stages.{name}.metadata"] = stage.metadata.hash()
         flat[f"stages.{name}.select"] = stage.select.canonical()
-        flat[f"stages.{name}.sampling"] = stage.sampling.canonical()
+        flat[f"stages.{name}.sampling"] = sampling_identity(stage.sampling, name)
     # Its state is laid out in another way, which the checkpoint of the other does not fill.
     flat["parallel.distributed_optimizer"] = str(run.parallel.distributed_optimizer)
     if run.average.is_kept:  # without one, nothing depends on its settings

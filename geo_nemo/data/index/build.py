@@ -124,11 +124,11 @@ def _open(given: WorkerInput) -> None:
     from geo_nemo.store import TokenStore
 
     store = TokenStore.open(given.data.store, tokens=False)
-    documents = mapped(given.documents, given.dtype)
+    split, documents = store.split(given.split), mapped(given.documents, given.dtype)
     _planner = Planner(
-        store.split(given.split),
+        split,
         Composer(given.policy, store.tokenizer()),
-        given.draws.over(documents),
+        given.draws.over(documents, split),
         given.key,
         given.data,
         grouping_of(store, given.groups),

@@ -40,7 +40,7 @@ def test_norway_on_the_command_line(tmp_path):
 def test_without_settings_a_stage_draws_everything_as_it_is(tmp_path):
     stage = loaded(tmp_path, "").stages["condition"]
     assert (stage.select.canonical(), stage.sampling.canonical()) == ("{}", "{}")
-    assert not stage.sampling.mixes
+    assert stage.sampling.rule == "as_they_are"
 
 
 def test_the_recipes_of_the_papers_conditions():

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geo_nemo.data.draws import Draws
+from geo_nemo.data.mixing import Pool
+from geo_nemo.data.sampling import stage_draws
 from geo_nemo.metadata.record import KEY_OF, MetadataRecord
 
 CONTINENT_OF = {"gb": "Europe", "no": "Europe", "us": "America", "in": "Asia", "ke": "Africa"}
@@ -138,3 +141,8 @@ def random_documents(
             )
         )
     return documents
+
+
+def draws_of(*pool) -> Draws:
+    """How a stage draws from `Pool(*pool)`."""
+    return stage_draws(Pool(*pool))

@@ -12,9 +12,8 @@ import pytest
 from geo_nemo.config import Data, MetadataPolicy, Sampling
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.dataset import StageDataset
-from geo_nemo.data.mixing import stage_draws
 from geo_nemo.metadata.record import Kind
-from tests.unit.data.fakes import Document, MemorySplit, WordTokenizer
+from tests.unit.data.fakes import Document, MemorySplit, WordTokenizer, draws_of
 
 PLACES = [("bbc.co.uk", "gb"), ("cnn.com", "us"), ("cnn.com", "in"), ("a.b.example.com", "ke")]
 SAMPLINGS = {
@@ -97,7 +96,7 @@ def digest(policy: str, packing: str, sampling: str) -> str:
     """Of the fragments and rows of three epochs; of tokens, those of titles and bodies."""
     split = world()
     key = derive_key(5, "s")
-    draws = stage_draws(
+    draws = draws_of(
         split, np.arange(0, 300, 1), Sampling(**SAMPLINGS[sampling]), key, 64, 12_000, "s"
     )
     data = Data(store="x", seq_length=72, packing_window=64, **PACKINGS[packing])

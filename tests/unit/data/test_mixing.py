@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from geo_nemo.config import Sampling, UserError
 from geo_nemo.data.draws import EpochDraws, MixedDraws
 from geo_nemo.data.groups import axis_of
-from geo_nemo.data.mixing import Groups, check_epochs, stage_draws, token_shares
-from tests.unit.data.fakes import Document, MemorySplit
+from geo_nemo.data.mixing import Groups, Pool, check_epochs, tempered, unimax, weighted
+from tests.unit.data.fakes import Document, MemorySplit, draws_of
 
 
 def groups(**tokens) -> Groups:
@@ -20,8 +20,11 @@ def groups(**tokens) -> Groups:
 
 
 def shares(found: Groups, budget=1, **sampling) -> dict[str, float]:
-    values = token_shares(found, Sampling(**sampling), budget, "s")
-    return dict(zip(found.names, values.tolist(), strict=True))
+    rules = {"weights": weighted, "temperature": tempered, "unimax_epochs": unimax}
+    settings = Sampling(**sampling)
+    rule = rules.get(settings.rule, tempered)
+    values = rule(found, Pool(None, None, settings, 0, 1, budget, "s"))
+    return dict(zip(found.names, (values / values.sum()).tolist(), strict=True))
 
 
 def test_weights_are_shares_of_tokens():
@@ -163,7 +166,7 @@ def test_weights_of_tokens_become_rates_of_documents():
     split = MemorySplit(documents)
     everything = np.arange(100)
     sampling = Sampling(weights={"gb": 1, "no": 1})
-    draws = stage_draws(split, everything, sampling, 1, 40, 10_000, "s")
+    draws = draws_of(split, everything, sampling, 1, 40, 10_000, "s")
     assert draws.rates.tolist() == pytest.approx([0.75, 0.25])  # gb, no
     assert draws.size == 40
     tokens: Counter = Counter()
@@ -187,13 +190,13 @@ def test_a_window_holds_no_group_twice_unless_it_would_be_tiny(counts, weights, 
     documents += [Document([], [1000], country="no")] * counts[1]
     split = MemorySplit(documents)
     sampling = Sampling(weights=weights)
-    draws = stage_draws(split, np.arange(sum(counts)), sampling, 1, most, 10_000, "s")
+    draws = draws_of(split, np.arange(sum(counts)), sampling, 1, most, 10_000, "s")
     assert draws.size == size
 
 
 def test_without_a_rule_documents_come_as_they_are():
     split = MemorySplit([Document([], [1000])] * 10)
-    draws = stage_draws(split, np.arange(10), Sampling(), 1, 4, 100, "s")
+    draws = draws_of(split, np.arange(10), Sampling(), 1, 4, 100, "s")
     assert isinstance(draws, EpochDraws)
     assert draws.windows_per_epoch == 3
     first = [d for n in range(3) for d in draws.window(n).documents.tolist()]
@@ -206,7 +209,7 @@ def test_groups_of_any_field_are_mixed():
     documents = [Document([], [1000] * 10, year=years[i % 3]) for i in range(900)]
     weights = {"unknown": 1, "2020": 2, "2021": 5}
     sampling = Sampling(by="year", weights=weights)
-    draws = stage_draws(MemorySplit(documents), np.arange(900), sampling, 7, 256, 1, "s")
+    draws = draws_of(MemorySplit(documents), np.arange(900), sampling, 7, 256, 1, "s")
     drawn = Counter(
         years[int(i) % 3] for number in range(40) for i in draws.window(number).documents
     )
@@ -214,7 +217,7 @@ def test_groups_of_any_field_are_mixed():
     for year in years:
         assert drawn[year] / total == pytest.approx(weights[str(year or "unknown")] / 8, abs=0.01)
     with pytest.raises(UserError, match=r"stages\.s\.sampling\.by: path is no category"):
-        stage_draws(
+        draws_of(
             MemorySplit(documents), np.arange(9), Sampling(by="path", temperature=2), 7, 9, 1, "s"
         )
 
@@ -242,7 +245,7 @@ def test_a_group_without_text_is_never_drawn():
     documents = [Document([], [1000] * 10, country="gb")] * 40
     documents += [Document([], [], country="ke")] * 5 + [Document([], [1000], country="us")] * 40
     split = MemorySplit([*documents, Document([], [1000], country="in")])
-    draws = stage_draws(split, np.arange(85), Sampling(temperature=1e9), 1, 20, 1000, "s")
+    draws = draws_of(split, np.arange(85), Sampling(temperature=1e9), 1, 20, 1000, "s")
     assert draws.rates.tolist() == pytest.approx([1 / 11, 0, 0, 10 / 11])  # gb, in, ke, us
     drawn = Counter(d for n in range(30) for d in draws.window(n).documents.tolist())
     assert set(drawn) == set(range(40)) | set(range(45, 85))
@@ -258,7 +261,7 @@ def test_the_budget_is_what_unimax_shares_out():
 
     def rates(budget):
         sampling = Sampling(unimax_epochs=2)
-        return stage_draws(split, np.arange(110), sampling, 1, 40, budget, "s").rates.tolist()
+        return draws_of(split, np.arange(110), sampling, 1, 40, budget, "s").rates.tolist()
 
     assert rates(300) == pytest.approx([0.5, 0.5])
     assert rates(1000) == pytest.approx([0.8, 0.2])
@@ -312,5 +315,5 @@ def test_a_country_goes_by_any_of_its_names_but_once():
 def test_a_group_of_one_document_has_its_rate():
     documents = [Document([], [1000] * 40, country="gb")] + [Document([], [1000], country="no")] * 9
     sampling = Sampling(weights={"gb": 1, "no": 1})
-    draws = stage_draws(MemorySplit(documents), np.arange(10), sampling, 1, 40, 100, "s")
+    draws = draws_of(MemorySplit(documents), np.arange(10), sampling, 1, 40, 100, "s")
     assert draws.rates.tolist() == pytest.approx([1 / 41, 40 / 41])

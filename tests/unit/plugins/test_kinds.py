@@ -20,6 +20,22 @@ def train(store, output, *settings):
     return code, errors
 
 
+def test_a_run_is_of_a_package_s_tokenizer_packing_and_sampler(prepared, tmp_path):
+    """Over the store that its reader and its filter were in; a process of its own plans."""
+    store = prepared.folder / "store"
+    settings = (
+        "data.packing=next_fit", "data.index_workers=1", "data.packing_window=16",
+        "stages.condition.sampling={sampler: oldest_first}",
+    )  # fmt: skip
+    code, errors = train(store, tmp_path / "run", *settings)
+    assert code == 0, errors
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["config"]["data"]["packing"] == "next_fit"
+    code, errors = train(store, tmp_path / "run", *settings, "data.packing=concat")
+    assert code == 2
+    assert "data.packing changed since the checkpoint" in errors
+
+
 def test_a_package_brings_a_callback_and_a_logger(tiny_store, tmp_path):
     code, errors = train(
         tiny_store, tmp_path / "run",
@@ -35,7 +51,9 @@ def test_a_package_brings_a_callback_and_a_logger(tiny_store, tmp_path):
     assert json.loads((tmp_path / "run" / "end.json").read_text())["event"] == "stopped"
 
 
-@pytest.mark.parametrize("kind", ["callbacks", "filters", "readers"])
+@pytest.mark.parametrize(
+    "kind", ["callbacks", "filters", "readers", "tokenizers", "packings", "samplers"]
+)
 def test_the_page_shows_what_the_package_brings(kind):
     page = (ROOT / "docs" / "extending.md").read_text()
     own = (PLUGIN / "geo_nemo_example" / f"{kind}.py").read_text()
@@ -43,7 +61,7 @@ def test_the_page_shows_what_the_package_brings(kind):
     (shown,) = (
         block
         for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-        if f"\nclass {name}:" in block
+        if f"class {name}:" in block
     )
 
     def code(text):

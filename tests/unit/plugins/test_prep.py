@@ -10,59 +10,37 @@ from data_prep.config import Annotate, Clean, Limits, Prep, Source
 from data_prep.ingest import Ingest
 from data_prep.read import Bad, list_files, open_reader
 from geo_nemo.config import RunError, UserError
-from tests.unit.data_prep.worlds import records
+from geo_nemo.store import TokenStore
 from tests.unit.plugins.outside import geo_nemo
 
-MESSAGE = "From a@b.org Thu Jan  1 00:00:00 2024\nMessage-ID: {id}\nSubject: {title}\n\n{text}\n"
 
-
-def mbox(folder, count=40):
-    rows = [
-        {**record, "text": record["text"] + "\n-- sent from my phone"} for record in records(count)
-    ]
-    rows[3]["text"] = "ALL OF THIS IS IN CAPITALS"
-    text = "".join(MESSAGE.format(**row) for row in rows)
-    text += MESSAGE.replace(
-        "\n\n", "\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n"
-    ).format(id="m", title="t", text="part")
-    (folder / "list.mbox").write_text(text)
-    return rows
-
-
-def test_a_package_brings_a_filter_and_a_reader(tmp_path):
-    rows = mbox(tmp_path)
-    source = (
-        f"{{path: {tmp_path}/list.mbox, format: mbox, options: {{base: 'https://bbc.co.uk/'}}}}"
-    )
-    settings = (
-        f"input=[{source}]", f"output={tmp_path}/out", "tokenizer.vocab_size=400",
-        "clean.rules=[shouting]", "clean.options={shouting: {most: 0.6}}", "execution.workers=2",
-        "limits.task_bytes=2000", "annotate.countries=[gb]",
-    )  # fmt: skip
-    code, out, errors = geo_nemo("prep", "run", *settings)
-    assert code == 0, errors
-    documents = [
-        document
-        for path in sorted((tmp_path / "out" / "corpus").glob("*.parquet"))
-        for document in _rows(path)
-    ]
-    texts = {row["text"].removesuffix("\n-- sent from my phone") for row in rows}
-    assert {document["text"] for document in documents} == texts - {rows[3]["text"]}
-    assert {document["title"] for document in documents} <= {row["title"] for row in rows}
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+def test_a_package_brings_a_filter_a_reader_and_a_tokenizer(prepared):
+    out, settings = prepared.folder, prepared.settings
+    corpus = [row for path in sorted((out / "corpus").glob("*.parquet")) for row in _rows(path)]
+    texts = {row["text"].removesuffix("\n-- sent from my phone") for row in prepared.rows}
+    assert {row["text"] for row in corpus} == texts - {prepared.rows[3]["text"]}
+    assert {row["title"] for row in corpus} <= {row["title"] for row in prepared.rows}
+    report = json.loads((out / "report.json").read_text())
     dropped = {name: n for step in report["steps"] for name, n in step["dropped"].items()}
     assert dropped == {"shouting.capitals": 1, "wrong_type": 1}
-    assert "most letters are capitals" in out
+    assert "most letters are capitals" in prepared.shown
+    kept = json.loads((out / "store" / "manifest.json").read_text())["tokenizer"]
+    assert (kept["kind"], kept["vocab_size"], kept["bos"]) == ("bytes", 258, "<s>")
     # The same again takes everything as it is; another threshold reads anew.
-    task = tmp_path / "out" / "work" / "ingest" / "00000"
+    task = out / "work" / "ingest" / "00000"
     before = task.stat().st_ino
     code, _, errors = geo_nemo("prep", "run", *settings)
     assert code == 0, errors
     assert task.stat().st_ino == before
-    code, out, errors = geo_nemo("prep", "run", *settings, "clean.options={shouting: {most: 1}}")
+    code, shown, errors = geo_nemo("prep", "run", *settings, "clean.options={shouting: {most: 1}}")
     assert code == 0, errors
-    assert "shouting.capitals" not in out
+    assert "shouting.capitals" not in shown
     assert task.stat().st_ino != before
+
+
+def test_a_store_whose_tokenizer_s_package_is_not_there_says_so(prepared):
+    with pytest.raises(UserError, match=r"^tokenizer.kind: bytes is not a kind of token"):
+        TokenStore.open(prepared.folder / "store").tokenizer()
 
 
 def _rows(path):

@@ -8,9 +8,8 @@ import pytest
 from geo_nemo.config import Data, MetadataPolicy, Sampling
 from geo_nemo.data.audit.check import audit_stage, check_row, check_window
 from geo_nemo.data.dataset import StageDataset
-from geo_nemo.data.mixing import stage_draws
 from geo_nemo.metadata.record import Kind
-from tests.unit.data.fakes import Document, MemorySplit, WordTokenizer, random_documents
+from tests.unit.data.fakes import Document, MemorySplit, WordTokenizer, draws_of, random_documents
 from tests.unit.data.test_dataset import PACKINGS, POLICIES, dataset
 
 
@@ -29,7 +28,7 @@ def test_honest_rows_break_no_rule(name, samples, packing):
 def test_mixed_groups_of_several_epochs_break_no_rule(packing):
     split = MemorySplit(random_documents(2, 50))
     sampling = Sampling(weights={country: i + 1 for i, country in enumerate(split.countries)})
-    draws = stage_draws(split, np.arange(50), sampling, 5, 30, 48 * 300, "s")
+    draws = draws_of(split, np.arange(50), sampling, 5, 30, 48 * 300, "s")
     data = StageDataset(
         split,
         Data(store="unused", seq_length=48, packing_window=30, **PACKINGS[packing]),
