@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from eval.kinds import FILE, TASKS, TaskName
 from geo_nemo.common.addresses import check_address, is_remote
+from geo_nemo.common.secrets import Arguments
 from geo_nemo.config.average import Weights
 from geo_nemo.config.groups import Groups
 from geo_nemo.config.schema import MetadataPolicy
@@ -53,6 +55,9 @@ class EvalConfig(Section):
     output: folder that receives `eval.json`, `documents.npz` and the cache of finished arms.
     split: split of the store that is scored.
     questions: country questions, JSON Lines, Parquet or CSV; null for none.
+    questions_task: what makes questions of that file, or without one: `file` takes its rows; else
+        one of entry points of the group `geo_nemo.tasks`, or `module:attribute`.
+    questions_options: keyword arguments of such a one.
     questions_fields: which column of the file serves for what (`prompt: stem`, `options: [a, b]`),
         where its name is not one of those in use.
     questions_title: title that stands before a question without a `title` of its own; null for
@@ -86,6 +91,8 @@ class EvalConfig(Section):
     output: Path
     split: Path = "test"
     questions: Path | None = None
+    questions_task: TaskName = FILE
+    questions_options: Arguments = Field(default_factory=dict)
     questions_fields: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
     questions_title: str | None = None
     questions_template: str = "{question}"
@@ -106,6 +113,11 @@ class EvalConfig(Section):
     seed: Seed = 1234
     device: Literal["auto", "cpu", "gpu"] = "auto"
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+    @property
+    def asks(self) -> bool:
+        """Whether there are questions."""
+        return self.questions is not None or self.questions_task != FILE
 
     @property
     def document_arms(self) -> tuple[Arm, ...]:
@@ -132,12 +144,14 @@ class EvalConfig(Section):
     def _arms_once(self):
         if len(set(self.arms)) != len(self.arms):
             raise ValueError(f"arms {list(self.arms)} names an arm twice")
-        if self.questions is not None and not self.question_arms:
+        if self.asks and not self.question_arms:
             raise ValueError(f"questions need another arm than {NO_QUESTION_ARM}")
-        if not self.document_arms or (CONTRAST in self.arms and self.questions is None):
+        if not self.document_arms or (CONTRAST in self.arms and not self.asks):
             raise ValueError(f"arm {CONTRAST} is one of questions: add questions= and another arm")
         if "{question}" not in self.questions_template:
             raise ValueError("questions_template has no {question} in it")
+        if self.questions_options and self.questions_task in TASKS.known:
+            raise ValueError("questions_options are for another package's task: name it, too")
         unknown = set(self.questions_fields) - set(QUESTION_FIELDS)
         if unknown:
             raise ValueError(

@@ -27,7 +27,8 @@ from eval.documents import (
 from eval.model import Model, policies
 from eval.models import read_models
 from eval.overlap import trained_on
-from eval.question_files import QuestionSet, for_choices, read_questions
+from eval.question_files import QuestionSet, for_choices
+from eval.question_tasks import task_questions
 from eval.questions import Form, drop_long
 from eval.scorers.tokenizers import tokenizer_of
 from eval.texts import Items, Texts, Tokens, check_tokenizers, open_store
@@ -277,10 +278,10 @@ def _questions(
     form = Form(
         config.questions_template, config.questions_answers == "letters", config.questions_title
     )
-    if config.questions is None:
+    if not config.asks:
         return None, None, form, np.zeros(0, bool)
-    path = Path(config.questions)
-    asked = read_questions(path, config.seed, config.questions_fields)
+    path = config.questions or f"the task {config.questions_task}"
+    asked = task_questions(config)
     if config.questions_shots:
         form = _with_shots(form, asked, config)
     asked = drop_long(asked, composers, form, seq_length)

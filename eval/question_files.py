@@ -9,7 +9,7 @@ import csv
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,16 +44,33 @@ class QuestionSet:
         ])  # fmt: skip
 
 
-def read_questions(path: Path, seed: int, names: Mapping[str, Any] | None = None) -> QuestionSet:
-    """Questions of a file; a row that is not a question is counted with its reason.
+class QuestionFile:
+    """The task whose questions are the rows of a file."""
 
-    names: the field map of `question_of`. Raises UserError when the file cannot be read or holds no
-    question.
+    def __init__(self, path: Path):
+        self._path = path
+
+    def rows(self) -> Iterator[Any]:
+        return _rows(self._path)
+
+
+def read_questions(path: Path, seed: int, names: Mapping[str, Any] | None = None) -> QuestionSet:
+    """Questions of a file; errors as `questions_of`, and where it cannot be read."""
+    return questions_of(QuestionFile(path).rows(), str(path), seed, names)
+
+
+def questions_of(
+    rows: Iterable[Any], where: str, seed: int, names: Mapping[str, Any] | None = None
+) -> QuestionSet:
+    """Questions of rows; one that is not a question is counted with its reason.
+
+    where: the rows are from, for messages. names: the field map of `question_of`. Raises UserError
+    where there is no question.
     """
     questions: list[Question] = []
     ids: set[str] = set()
     skipped: Counter[str] = Counter()
-    for place, row in enumerate(_rows(path)):
+    for place, row in enumerate(rows):
         try:
             if not isinstance(row, Mapping):
                 raise ValueError(row if isinstance(row, str) else "not an object")
@@ -71,7 +88,7 @@ def read_questions(path: Path, seed: int, names: Mapping[str, Any] | None = None
         questions.append(question)
     if not questions:
         reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
-        raise UserError(f"{path} holds no question{f' ({reasons})' if reasons else ''}")
+        raise UserError(f"{where} holds no question{f' ({reasons})' if reasons else ''}")
     orders = [option_order(question, seed) for question in questions]
     return QuestionSet(questions, orders, dict(skipped))
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.unit.data_prep.worlds import records
-from tests.unit.plugins.outside import geo_nemo
+from tests.unit.plugins.outside import geo_nemo, train
 
 MESSAGE = "From a@b.org Thu Jan  1 00:00:00 2024\nMessage-ID: {id}\nSubject: {title}\n\n{text}\n"
 
@@ -48,3 +48,23 @@ def prepared(tmp_path_factory):
     code, shown, errors = geo_nemo("prep", "run", *settings)
     assert code == 0, errors
     return Prepared(folder / "out", settings, shown, rows)
+
+
+class Trained(NamedTuple):
+    """A run over the store of a preparation, and its settings."""
+
+    run: Path
+    store: Path
+    settings: tuple[str, ...]
+
+
+@pytest.fixture(scope="session")
+def trained(prepared, tmp_path_factory):
+    run = tmp_path_factory.mktemp("trained") / "run"
+    settings = (
+        "data.packing=next_fit", "data.index_workers=1", "data.packing_window=16",
+        "stages.condition.sampling={sampler: oldest_first}",
+    )  # fmt: skip
+    code, errors = train(prepared.folder / "store", run, *settings)
+    assert code == 0, errors
+    return Trained(run, prepared.folder / "store", settings)

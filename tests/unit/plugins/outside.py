@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.command import SMALL
+
 ROOT = Path(__file__).parents[3]
 PLUGIN = ROOT / "tests" / "plugin"
 
@@ -21,3 +23,11 @@ def geo_nemo(*arguments, path=()):
         env=environment, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
+
+
+def train(store, output, *settings):
+    """The command in a process of its own, with the package on its path."""
+    few = ("train.steps=12", "train.warmup_steps=2", "train.micro_batch_size=4")
+    places = (f"data.store={store}", f"output_dir={output}", "logging.every_steps=1")
+    code, _, errors = geo_nemo("train", *SMALL, *few, *places, *settings)
+    return code, errors

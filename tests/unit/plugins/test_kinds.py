@@ -8,30 +8,14 @@ import pytest
 
 from geo_nemo.config import UserError, plugins
 from geo_nemo.config.plugins import Kind
-from tests.support.command import SMALL
-from tests.unit.plugins.outside import PLUGIN, ROOT, geo_nemo
+from tests.unit.plugins.outside import PLUGIN, ROOT, train
 
 
-def train(store, output, *settings):
-    """The command in a process of its own, with the package on its path."""
-    few = ("train.steps=12", "train.warmup_steps=2", "train.micro_batch_size=4")
-    places = (f"data.store={store}", f"output_dir={output}", "logging.every_steps=1")
-    code, _, errors = geo_nemo("train", *SMALL, *few, *places, *settings)
-    return code, errors
-
-
-def test_a_run_is_of_a_package_s_tokenizer_packing_and_sampler(prepared, tmp_path):
-    """Over the store that its reader and its filter were in; a process of its own plans."""
-    store = prepared.folder / "store"
-    settings = (
-        "data.packing=next_fit", "data.index_workers=1", "data.packing_window=16",
-        "stages.condition.sampling={sampler: oldest_first}",
-    )  # fmt: skip
-    code, errors = train(store, tmp_path / "run", *settings)
-    assert code == 0, errors
-    record = json.loads((tmp_path / "run" / "run.json").read_text())
+def test_a_run_is_of_a_package_s_tokenizer_packing_and_sampler(trained):
+    """A process of its own plans. Another packing is another run."""
+    record = json.loads((trained.run / "run.json").read_text())
     assert record["config"]["data"]["packing"] == "next_fit"
-    code, errors = train(store, tmp_path / "run", *settings, "data.packing=concat")
+    code, errors = train(trained.store, trained.run, *trained.settings, "data.packing=concat")
     assert code == 2
     assert "data.packing changed since the checkpoint" in errors
 
@@ -52,7 +36,7 @@ def test_a_package_brings_a_callback_and_a_logger(tiny_store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", ["callbacks", "filters", "readers", "tokenizers", "packings", "samplers"]
+    "kind", ["callbacks", "filters", "readers", "tokenizers", "packings", "samplers", "tasks"]
 )
 def test_the_page_shows_what_the_package_brings(kind):
     page = (ROOT / "docs" / "extending.md").read_text()
