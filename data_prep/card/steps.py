@@ -42,10 +42,10 @@ def step_of(reason: str) -> str:
         return _OF_OUTCOME[reason]
     if reason in _ORIGIN:
         return "origin"
-    if reason.startswith("language"):
-        return "language"
     if "." in reason or reason in _CLEAN:
         return "clean"
+    if reason.startswith("language"):
+        return "language"
     return "read"
 
 

@@ -89,7 +89,10 @@ class Brought:
 def brought_reader(source: Source) -> str:
     """Who the source's reader is where it is not ours, and its version; for keys. UserError where
     it cannot be had."""
-    if source.format in (AUTO, *READERS.known):
+    if source.format == AUTO:
+        return ""
+    READERS.get(source.format, SETTING)  # ours, too: its name may be taken
+    if source.format in READERS.known:
         return ""
     _columns_of(source)
     READERS.make(source.format, SETTING, options=source.options)

@@ -141,6 +141,7 @@ def weighted(groups: Groups, pool: Pool) -> np.ndarray:
 def unimax(groups: Groups, pool: Pool) -> np.ndarray:
     """Chung et al., arXiv 2304.09151, algorithm 1: from the smallest group to the largest."""
     epochs, budget, stage = pool.sampling.unimax_epochs, pool.budget, pool.stage
+    assert epochs is not None  # its rule was asked for
     most = float(groups.tokens.sum()) * epochs
     if budget > most:
         raise UserError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
@@ -73,7 +73,9 @@ class Brought:
             return np.broadcast_to(self._held.epochs(documents, drawn), documents.shape)
 
     def over(self, documents: np.ndarray, split: Split | None = None) -> Self:
-        return replace(self, pool=replace(self.pool, documents=documents, split=split))
+        # None where it is only sent on: a worker has a split of its own.
+        pool = replace(self.pool, documents=documents, split=cast("Split", split))
+        return replace(self, pool=pool)
 
     @cached_property
     def _held(self) -> Any:

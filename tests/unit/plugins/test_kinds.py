@@ -6,8 +6,14 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
+from data_prep.config.kinds import FILTERS, READERS
+from eval.kinds import TASKS
 from geo_nemo.config import UserError, plugins
+from geo_nemo.config.kinds import PACKINGS, SAMPLERS
 from geo_nemo.config.plugins import Kind
+from geo_nemo.tokenizers.kinds import TOKENIZERS
+from geo_nemo.train.build import CALLBACKS
+from geo_nemo.train.callbacks.loggers.registry import LOGGERS
 from tests.unit.plugins.outside import PLUGIN, ROOT, train
 
 
@@ -87,3 +93,25 @@ def test_a_module_that_fails_as_it_is_imported_is_one_line(tmp_path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UserError, match=r"^a.b: breaks_on_import:A: ZeroDivisionError: division"):
         KINDS.make("breaks_on_import:A", "a.b")
+
+
+OURS = (FILTERS, READERS, TOKENIZERS, PACKINGS, SAMPLERS, TASKS, LOGGERS)
+
+
+@pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.word)
+def test_every_name_of_ours_leads_somewhere_and_cannot_be_taken(kind, monkeypatch):
+    for name in kind.known:
+        assert callable(kind.load(name, "a.b"))
+        assert kind.brought(name, "a.b") == ""
+        point = EntryPoints([EntryPoint(name, "json:loads", kind.group)])
+        monkeypatch.setattr(plugins, "entry_points", lambda p=point, **asked: p.select(**asked))
+        with pytest.raises(UserError, match=rf"^a.b: the name {name} stands for .*json:loads"):
+            kind.load(name, "a.b")
+        monkeypatch.undo()
+
+
+def test_the_package_brings_one_of_each_kind(monkeypatch):
+    monkeypatch.syspath_prepend(PLUGIN)
+    for kind in (*OURS, CALLBACKS):
+        (name,) = set(kind.names()) - set(kind.known)
+        assert kind.brought(name, "a.b").startswith("geo_nemo_example.")
