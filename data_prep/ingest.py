@@ -76,7 +76,7 @@ class Ingest(Stage):
         most = max(self.config.limits.task_bytes, LEAST_PIECE_BYTES)
         files = [
             (sources.index(file.source), piece)
-            for file in list_inputs(sources)
+            for file in list_inputs(sources, self.config.output)
             for piece in pieces(file, most)
         ]
         tasks = []

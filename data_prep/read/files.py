@@ -7,6 +7,7 @@ those whose ending is that of none of the formats, such as README.md.
 import re
 from collections.abc import Iterator, Sequence
 from glob import has_magic
+from pathlib import Path
 
 from data_prep.config import Source
 from data_prep.config.input import AUTO
@@ -18,6 +19,9 @@ from data_prep.read.record import InputFile, shown
 from data_prep.read.s3 import SCHEME, S3Buckets
 from geo_nemo.common.errors import UserError
 
+# What a preparation has in its output, beside what may be a user's.
+WRITTEN = {"card.html", "card.md", "corpus", "drops", "report.json", "splits", "store",
+           "tokenizer", "work"}  # fmt: skip
 _OTHER_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # Other storage, and the usual way to have a copy of what is there.
 _FETCHED = {
@@ -42,22 +46,43 @@ def list_files(source: Source) -> list[InputFile]:
     return list_inputs([source])
 
 
-def list_inputs(sources: Sequence[Source]) -> list[InputFile]:
-    """The files of all sources, source by source. UserError also where two share a file."""
+def list_inputs(sources: Sequence[Source], output: str | None = None) -> list[InputFile]:
+    """The files of all sources, source by source. UserError also where two share a file.
+
+    output: of the preparation; what it has written there is passed over, in a folder or by a
+        pattern that holds both, so that a second run finds what the first one found.
+    """
     files: list[InputFile] = []
+    written = None if output is None else Path(output).resolve()
     seen: dict[str, str] = {}
     for source in sources:
         found = {entry.path: entry for entry in _expand(source)}
-        for path in sorted(found):
+        given = [path for path in sorted(found) if not (written and _is_written(path, written))]
+        if not given:
+            raise UserError(
+                f"input={shown(source.path)} holds nothing but what geo-nemo prep wrote into "
+                f"{output}: give other input, or another output"
+            )
+        for path in given:
             entry = found[path]
             _check(entry)
             if (other := seen.get(entry.identity)) == path:
                 raise UserError(f"input={shown(path)} is named twice")
             if other is not None:
-                raise UserError(f"input: {shown(other)} and {shown(path)} are the same file")
+                raise UserError(
+                    f"input: {shown(other)} and {shown(path)} are the same file: narrow the pattern"
+                )
             seen[entry.identity] = path
             files.append(InputFile(path, entry.size, entry.version, source))
     return files
+
+
+def _is_written(path: str, output: Path) -> bool:
+    """Whether a path is in one of the places of `output` that are prep's own."""
+    if path.startswith(SCHEME):
+        return False
+    file = Path(path).resolve()
+    return output in file.parents and file.relative_to(output).parts[0] in WRITTEN
 
 
 def _expand(source: Source) -> list[Entry]:

@@ -85,6 +85,23 @@ def test_the_same_file_twice_is_a_user_error(tmp_path):
         list_inputs([source, source])
 
 
+def test_what_prep_has_written_is_no_input(tmp_path):
+    out = tmp_path / "out"
+    for name in ("news.jsonl", "out/own.jsonl", "out/work/ingest/drops.jsonl", "out/corpus/a.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"{}")
+
+    def found(path):
+        files = list_inputs([Source(path=str(tmp_path / path))], str(out))
+        return [os.path.relpath(file.path, tmp_path) for file in files]
+
+    assert found(".") == found("**/*.jsonl") == ["news.jsonl", "out/own.jsonl"]
+    (tmp_path / "link").symlink_to(out)
+    for path in ("out/corpus", "link/work", "out/work/*/*.jsonl"):
+        with pytest.raises(UserError, match=r"holds nothing but what geo-nemo prep wrote into "):
+            found(path)
+
+
 def test_a_link_to_a_folder_above_does_not_go_round(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.jsonl").write_bytes(b"{}")
