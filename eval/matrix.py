@@ -42,22 +42,27 @@ class Effect:
 
 
 def effects(
-    arms: Sequence[Arm], conditioned: Mapping[str, bool], foreign: Sequence[str] = ()
+    arms: Sequence[Arm],
+    conditioned: Mapping[str, bool],
+    foreign: Sequence[str] = (),
+    bare: Sequence[str] = (),
 ) -> list[Effect]:
     """The comparisons that these arms and runs allow.
 
     conditioned: run -> whether any stage of it showed metadata. foreign: runs of which nobody here
     knows what they were trained on; they are compared with the others as they read bare text.
+    bare: runs without metadata that were trained on bare text, and are compared as they read that;
+    labels are what they have never met.
     """
     plus = [run for run, yes in conditioned.items() if yes]
     minus = [run for run, yes in conditioned.items() if not yes and run not in foreign]
     found = []
     for of, against in product(plus, minus):
+        own = "plain" if against in bare else "without"
         found += [
-            Effect("conditioned model, told, against plain model", (of, "with"),
-                   (against, "without")),
+            Effect("conditioned model, told, against plain model", (of, "with"), (against, own)),
             Effect("conditioned model, not told, against plain model", (of, "without"),
-                   (against, "without")),
+                   (against, own)),
             Effect("conditioned model against plain model, bare text", (of, "plain"),
                    (against, "plain")),
         ]  # fmt: skip

@@ -67,7 +67,8 @@ def evaluate(
     progress("tables", 0, 1)
     conditioned = {name: model.conditioned for name, model in plan.models.items()}
     foreign = [name for name, model in plan.models.items() if not model.stages]
-    wanted = matrix.effects(config.document_arms, conditioned, foreign)
+    bare = _bare(plan)
+    wanted = matrix.effects(config.document_arms, conditioned, foreign, bare)
     settings = {
         "samples": config.bootstrap_samples, "confidence": config.confidence, "seed": config.seed,
     }  # fmt: skip
@@ -94,12 +95,25 @@ def evaluate(
         else floors.table(floor_nats, plan.documents, scores, list(plan.models)),
         "questions": None
         if asked is None
-        else _questions(plan, answers, matrix.effects(asked_arms, conditioned, foreign), settings),
+        else _questions(
+            plan, answers, matrix.effects(asked_arms, conditioned, foreign, bare), settings
+        ),
     }
     write_whole(output / "documents.npz", _per_document(plan, scores))
     write_whole(output / "eval.json", json.dumps(result, allow_nan=False).encode())
     progress("tables", 1, 1)
     return result
+
+
+def _bare(plan: Plan) -> list[str]:
+    """Runs that know bare text and no labels, where bare text is an arm."""
+    return [
+        name
+        for name, model in plan.models.items()
+        if "plain" in plan.config.arms
+        and not off_distribution("plain", model, plan.policies[name])
+        and off_distribution("without", model, plan.policies[name])
+    ]
 
 
 def _groups(plan: Plan, records: Sequence[MetadataRecord]) -> list[Group]:

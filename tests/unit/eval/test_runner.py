@@ -69,6 +69,20 @@ def test_the_plain_run_is_told_in_the_words_of_the_first_conditioned_one(
     assert result["runs"]["plain"]["policy"]["fields"] == ["country"]
 
 
+def test_a_run_on_bare_text_is_compared_as_it_reads_bare_text(config, world, loader, tmp_path):
+    bare = make_run(tmp_path / "bare", world.store, fields=(), template="plain")
+    runs = {"with": str(world.runs["with"]), "bare": str(bare)}
+    for arms, own in ((("with", "without", "plain"), "plain"), (("with", "without"), "without")):
+        result = evaluate(config.model_copy(update={"runs": runs, "arms": arms}), loader)
+        found = {
+            (effect["of"][1], effect["against"][1])
+            for effect in result["perplexity"]["effects"]
+            if effect["of"][0] == "with" and effect["against"][0] == "bare"
+        }
+        both = {("plain", "plain")} if "plain" in arms else set()
+        assert found == {("with", own), ("without", own)} | both
+
+
 def test_finished_arms_are_not_scored_again(config, loader):
     first = evaluate(config, loader)
 
