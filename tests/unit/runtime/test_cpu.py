@@ -93,7 +93,7 @@ def test_what_a_cpu_does_not_do_is_refused(installed, setting):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="looks at a machine without a GPU")
-def test_torch_itself_is_as_it_was():
+def test_torch_itself_is_as_it_was(installed):
     with pytest.raises((AssertionError, RuntimeError), match=r"CUDA|NVIDIA"):
         torch.cuda.current_device()
     with pytest.raises((AssertionError, RuntimeError), match=r"CUDA|NVIDIA"):
@@ -104,7 +104,7 @@ def test_torch_itself_is_as_it_was():
     assert torch.optim.AdamW.__module__ == "torch.optim.adamw"
 
 
-def test_megatron_s_modules_see_the_cpu():
+def test_megatron_s_modules_see_the_cpu(installed):
     from megatron.core.optimizer import clip_grads
 
     assert clip_grads.torch is not torch
@@ -189,7 +189,7 @@ def imports(tree):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_only_the_runtime_s_folder_and_the_adapters_know_of_the_cpu_module():
+def test_only_the_runtime_the_doctor_and_the_adapters_know_of_the_cpu_module():
     users = {
         path.relative_to(ROOT).parts[:2]
         for path in sources()
@@ -197,7 +197,8 @@ def test_only_the_runtime_s_folder_and_the_adapters_know_of_the_cpu_module():
             name.startswith("geo_nemo.runtime.cpu") for name in imports(ast.parse(path.read_text()))
         )
     }
-    assert users == {("geo_nemo", "runtime"), ("geo_nemo", "integrations")}
+    folders = ("runtime", "diagnostics", "integrations")
+    assert users == {("geo_nemo", folder) for folder in folders}
 
 
 def test_no_other_file_sets_an_attribute_of_a_megatron_or_torch_module():
