@@ -1,10 +1,11 @@
 """What is found out about a document: its origin, language, date and quality."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import field_validator
 
 from geo_nemo.config.schema import Probability, Section
+from geo_nemo.config.section import Spelled
 from geo_nemo.metadata.geography import country_code
 
 
@@ -31,9 +32,9 @@ class Annotate(Section):
     allow_hosts: str | None = None
     block_hosts: tuple[str, ...] = ()
     opt_out: tuple[str, ...] = ()
-    countries: tuple[str, ...] = ()
+    countries: Annotated[tuple[str, ...], Spelled] = ()
     on_unknown_country: Literal["keep", "drop"] | None = None
-    languages: tuple[str, ...] = ()
+    languages: Annotated[tuple[str, ...], Spelled] = ()
     language_score: Probability = 0.65
     language_score_short: Probability | None = None
     on_uncertain_language: Literal["drop", "keep"] = "drop"
@@ -49,12 +50,6 @@ class Annotate(Section):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
-
-    @field_validator("countries", "languages", mode="before")
-    @classmethod
-    def _norway(cls, value: Any) -> Any:
-        """YAML reads a bare `no` as false."""
-        return ["no" if v is False else v for v in value] if isinstance(value, list) else value
 
     @field_validator("countries")
     @classmethod

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from data_prep.config.extra import Constant, ExtraField, check_constant, check_name
 from data_prep.config.kinds import READERS
 from geo_nemo.config.schema import Positive, Section
-from geo_nemo.config.section import PluginName
+from geo_nemo.config.section import PluginName, spelled
 
 AUTO = "auto"
 
@@ -86,11 +86,11 @@ class Source(Section):
 
     @field_validator("set", mode="before")
     @classmethod
-    def _norway(cls, value: Any) -> Any:
-        """YAML reads a bare `no` as false."""
-        if isinstance(value, dict) and value.get("country") is False:
-            return {**value, "country": "no"}
-        return value
+    def _spelled(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        codes = {name: spelled(value[name]) for name in ("country", "language") if name in value}
+        return {**value, **codes}
 
     @field_validator("set")
     @classmethod

@@ -1,10 +1,11 @@
 """Shares of the splits, and how much of each country is kept."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from geo_nemo.config.schema import NonNegative, Positive, Probability, Section
+from geo_nemo.config.section import Spelled
 from geo_nemo.metadata.geography import UNKNOWN, country_code
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -69,18 +70,10 @@ class Balance(Section):
     cap_all: documents of any country, at most. cap_host: of any host (registrable domain), at most.
     """
 
-    keep: dict[str, Probability] = Field(default_factory=dict)
-    cap: dict[str, Positive] = Field(default_factory=dict)
+    keep: Annotated[dict[str, Probability], Spelled] = Field(default_factory=dict)
+    cap: Annotated[dict[str, Positive], Spelled] = Field(default_factory=dict)
     cap_all: Positive | None = None
     cap_host: Positive | None = None
-
-    @field_validator("keep", "cap", mode="before")
-    @classmethod
-    def _norway(cls, value: Any) -> Any:
-        """YAML reads a bare `no` as false."""
-        if not isinstance(value, dict):
-            return value
-        return {"no" if key is False else key: number for key, number in value.items()}
 
     @field_validator("keep", "cap")
     @classmethod

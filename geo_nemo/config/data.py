@@ -9,7 +9,7 @@ from geo_nemo.common.addresses import check_address, is_remote
 from geo_nemo.common.secrets import Arguments
 from geo_nemo.config.groups import FieldName
 from geo_nemo.config.kinds import PACKINGS, SAMPLERS, PackingName, SamplerName
-from geo_nemo.config.section import FREE, LATER, NonNegative, Positive, Section
+from geo_nemo.config.section import FREE, LATER, NonNegative, Positive, Section, Spelled
 
 Weight = Annotated[float, Field(gt=0)]
 
@@ -62,8 +62,8 @@ class Select(Section):
     min_quality: 0 to 100.
     """
 
-    countries: tuple[str, ...] = ()
-    exclude_countries: tuple[str, ...] = ()
+    countries: Annotated[tuple[str, ...], Spelled] = ()
+    exclude_countries: Annotated[tuple[str, ...], Spelled] = ()
     continents: tuple[str, ...] = ()
     exclude_continents: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
@@ -72,12 +72,6 @@ class Select(Section):
     exclude_values: dict[FieldName, tuple[str, ...]] = Field(default_factory=dict)
     years: tuple[int, int] | None = None
     min_quality: Annotated[int, Field(ge=0, le=100)] = 0
-
-    @field_validator("countries", "exclude_countries", mode="before")
-    @classmethod
-    def _norway(cls, value: Any) -> Any:
-        """YAML reads a bare `no` as false."""
-        return ["no" if v is False else v for v in value] if _is_list(value) else value
 
     @field_validator("values", "exclude_values", mode="before")
     @classmethod
@@ -132,20 +126,12 @@ class Sampling(Section):
     """
 
     by: FieldName = "country"
-    weights: dict[str, Weight] = Field(default_factory=dict)
+    weights: Annotated[dict[str, Weight], Spelled] = Field(default_factory=dict)
     temperature: Annotated[float, Field(gt=0)] | None = None
     unimax_epochs: Annotated[float, Field(gt=0)] | None = None
     sampler: SamplerName | None = None
     options: Arguments = Field(default_factory=dict)
     max_epochs: Annotated[float, Field(gt=0)] | None = None
-
-    @field_validator("weights", mode="before")
-    @classmethod
-    def _norway(cls, value: Any) -> Any:
-        """YAML reads a bare `no` as false."""
-        if isinstance(value, dict) and False in value and "no" not in value:
-            return {"no" if key is False else key: weight for key, weight in value.items()}
-        return value
 
     @model_validator(mode="after")
     def _one_rule(self):

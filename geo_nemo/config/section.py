@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Positive = Annotated[int, Field(gt=0)]
 NonNegative = Annotated[int, Field(ge=0)]
@@ -12,6 +12,27 @@ Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 # Of what users may bring: a name, or `module:attribute`; see geo_nemo.config.plugins.
 PluginName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.-]*(:[A-Za-z_][\w.]*)?$")]
+
+
+NORWAY = "no"
+
+
+def spelled(value: Any) -> Any:
+    """Codes as they were written: YAML reads a bare `no`, Norway or Norwegian, as false.
+
+    value: a code, a list of them, or a dict that has them as keys.
+    """
+    if isinstance(value, list | tuple):
+        return [NORWAY if code is False else code for code in value]
+    if isinstance(value, dict) and False in value:
+        if NORWAY in value:
+            raise ValueError("names no twice, with quotes and without")
+        return {NORWAY if code is False else code: of for code, of in value.items()}
+    return NORWAY if value is False else value
+
+
+# A list or a dict of codes, before anything else is asked of it.
+Spelled = BeforeValidator(spelled)
 
 
 class Freedom:
