@@ -19,7 +19,8 @@ Verdict = Literal["holds", "fails", "undecided at this size"]
 @dataclass(frozen=True)
 class Found:
     """A claim's values by seed, in nats a token, with mean and interval. limit: that the claim
-    allows. At most `limit` is claimed of all of them.
+    allows. At most `limit` is claimed of all of them. has_gain: what a share is kept of is a gain,
+    the whole of its interval; without one no share of it can be told.
     """
 
     claim: Claim
@@ -28,9 +29,12 @@ class Found:
     low: float
     high: float
     limit: float
+    has_gain: bool = True
 
     @property
     def verdict(self) -> Verdict:
+        if not self.has_gain:
+            return "undecided at this size"
         if self.high <= self.limit:
             return "holds"
         return "fails" if self.low > self.limit else "undecided at this size"
@@ -71,10 +75,11 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
 def judge(claim: Claim, figures: Figures) -> Found:
     """A claim's verdict. Of `keeps`, the value is what is lost of the share of the gain to keep."""
     values = figures.change(claim.of, claim.against)
-    limit = 0.0
+    limit, has_gain = 0.0, True
     if claim.keeps is None:
         limit = math.log1p(claim.at_most)
     else:
         gains = figures.change(claim.than, claim.against)
         values = {s: values[s] - claim.keeps * gains[s] for s in values if s in gains}
-    return Found(claim, values, *interval(list(values.values())), limit)
+        has_gain = interval(list(gains.values()))[2] < 0
+    return Found(claim, values, *interval(list(values.values())), limit, has_gain)

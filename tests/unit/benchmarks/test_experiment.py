@@ -227,6 +227,9 @@ def test_a_share_of_the_gain_is_kept_or_not():
     assert found_of(keeps, (0.905, 1.005, 1.105), **gains).verdict == "holds"
     lost = found_of(keeps, (0.92, 1.02, 1.12), **gains)
     assert lost.mean == pytest.approx(0.01) and lost.verdict == "fails"
+    # Of what is no gain, no share is kept, however little the other one loses.
+    worse = {"mixed": (1.1, 1.2, 1.3)}
+    assert found_of(keeps, (1.0, 1.1, 1.2), **worse).verdict == "undecided at this size"
 
 
 def test_runs_of_other_commits_stores_settings_or_documents_are_refused(tiny_store, tmp_path):
