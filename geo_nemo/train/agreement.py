@@ -1,9 +1,10 @@
 """What every rank must know of the others after a step: sums over all, heard a step later."""
 
+from collections.abc import Callable
+
 import torch
 import torch.distributed as dist
 
-from geo_nemo.runtime.signals import StopRequest
 from geo_nemo.train.arriving import Arriving
 from geo_nemo.train.checkpoint.copies import Copies
 from geo_nemo.train.checkpoint.manager import Checkpoints
@@ -13,7 +14,7 @@ from geo_nemo.train.step import Verdict
 class Agreement:
     """An exchange of a few flags, of which one is under way at most. Every rank calls it alike.
 
-    stopping: whether a rank was asked to stop, as all have heard. stop: asks this rank to.
+    stopping: whether a rank was asked to stop, as all have heard. asked: whether this one was.
     """
 
     def __init__(
@@ -21,13 +22,13 @@ class Agreement:
         device: torch.device,
         checkpoints: Checkpoints,
         copies: Copies,
-        stop: StopRequest | None = None,
+        asked: Callable[[], bool],
     ):
         self.stopping = False
         self._device = device
         self._checkpoints = checkpoints
         self._copies = copies
-        self.stop = stop
+        self._asked = asked
         self._under_way: Arriving | None = None
 
     def exchange(self, verdict: Verdict | None = None, waits: bool = True) -> bool:
@@ -40,7 +41,7 @@ class Agreement:
         asks = verdict.action if verdict else ""
         mine = torch.tensor(
             (
-                float(bool(self.stop) or asks == "stop"),
+                float(self._asked() or asks == "stop"),
                 float(asks == "rewind"),
                 *self._checkpoints.flags(),
                 *self._copies.flags(),

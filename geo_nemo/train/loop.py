@@ -58,7 +58,8 @@ class Trainer(RunState):
         super().__init__(prepared, device, callbacks, progress)
         self.outcome: Literal["finished", "stopped", "failed"] = "failed"
         self.reason = ""
-        self.agreement = Agreement(device, self.checkpoints, self.copies, stop)
+        self.stop = stop
+        self.agreement = Agreement(device, self.checkpoints, self.copies, lambda: bool(self.stop))
         self._unseen: Taken | None = None
         self._latest_loss: float | None = None
         self._checkpoint_seconds = 0.0

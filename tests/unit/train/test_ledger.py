@@ -41,7 +41,7 @@ def trained_run(store, output, refuse=(), stop=None, **changes):
     """Train, refusing each of the steps `refuse` the first time; the trainer and its events."""
     made, events = trainer(run_of(store, output, **changes)), Events()
     made.callbacks = [events]
-    made.agreement.stop = StopAt(made, stop) if stop else None
+    made.stop = StopAt(made, stop) if stop else None
     check, open_ = made.bad.check, set(refuse)
 
     def refused(loss, step):

@@ -305,7 +305,7 @@ def test_a_stop_waits_for_the_copy_of_what_it_saved(make, bucket, tmp_path):
         def __bool__(self):
             return made.step >= 1
 
-    made.agreement.stop = AfterStepOne()
+    made.stop = AfterStepOne()
     assert not made.fit()
     assert list(steps(bucket)) == ["step_00000002"]
     elsewhere = make(tmp_path / "elsewhere", every_steps=100)
