@@ -127,9 +127,9 @@ test-tune: setup
 	@ls -d "$(CURDIR)"/.venv/lib/python*/site-packages > \
 	  "$$(echo .venv/tune/lib/python*/site-packages)/after.pth"
 	@.venv/tune/bin/python -m pip --disable-pip-version-check --quiet install \
-	  --constraint constraints.txt trl peft accelerate datasets
+	  --constraint constraints.txt trl peft accelerate datasets torchdata
 	@PYTHONPATH="$(CURDIR)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/tune/bin/python -m pytest \
-	  tests/tune -rs
+	  tests/tune tests/unit/integrations/test_store_rows.py -rs
 
 test-image: setup
 	@GEO_NEMO_IMAGE=1 TORCH_INDEX="$(TORCH_INDEX)" OMP_NUM_THREADS=1 .venv/bin/python -m pytest \

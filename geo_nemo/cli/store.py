@@ -166,18 +166,25 @@ def inspect(
 
 
 @command.command(
-    short_help="Megatron's .bin and .idx under any metadata policy",
+    short_help="Megatron's files, or packed rows as WebDataset, under any metadata policy",
     epilog="Example: geo-nemo store export runs/news/store --out runs/mcore/train --policy url",
 )
 @STORE
-@click.option("--out", required=True, metavar="PREFIX", help="Writes PREFIX.bin and PREFIX.idx.")
+@click.option(
+    "--out", required=True, metavar="PREFIX", help="PREFIX.bin and PREFIX.idx; or a folder of tars."
+)
 @POLICY
 @URL_FORM
 @POSITION
 @TEMPLATE
 @click.option("--split", default="train", show_default=True, metavar="NAME")
 @WHERE
-@click.option("--format", type=click.Choice(("megatron",)), default="megatron", show_default=True)
+@click.option(
+    "--format", type=click.Choice(("megatron", "webdataset")), default="megatron", show_default=True
+)
+@click.option("--seq-length", default=2048, show_default=True, help="Of packed rows (webdataset).")
+@click.option("--seed", default=1234, show_default=True, help="Of their order (webdataset).")
+@click.option("--rows-per-shard", default=4096, show_default=True, help="Of a tar (webdataset).")
 @click.option(
     "--tokens",
     type=click.Choice(("whole", "trained")),
@@ -196,23 +203,34 @@ def export(
     split: str,
     where: tuple[str, ...],
     format: str,
+    seq_length: int,
+    seed: int,
+    rows_per_shard: int,
     tokens: str,
 ) -> None:
-    """Write a split as Megatron's .bin and .idx under a metadata policy.
+    """Write a split as Megatron's .bin and .idx under a metadata policy, or packed, as WebDataset.
 
-    Each document stands from BOS to EOS. The loss mask and dropout are not in this format: they
-    are training's.
+    In Megatron's each document stands from BOS to EOS; it has neither loss mask nor dropout, which
+    are training's. With --format webdataset an epoch of packed rows is written, each with tokens,
+    labels, loss mask, borders and groups, as geo-nemo would train on them.
     """
     from data_prep.store_tools.export import export_megatron
     from data_prep.store_tools.policies import parse_policy, policy_words
     from data_prep.store_tools.where import parse_where
     from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.cli.store_move import export_rows
+    from geo_nemo.common.errors import UserError
     from geo_nemo.store import TokenStore
     from geo_nemo.store.fields import check_columns
 
     chosen, conditions = parse_policy(policy, url_form, position, template), parse_where(where)
     opened = TokenStore.open(here(store))
     check_columns(chosen, opened, "--policy")
+    if format == "webdataset":
+        if seq_length < 16 or rows_per_shard < 1:
+            raise UserError("--seq-length is 16 or more, and --rows-per-shard 1 or more")
+        export_rows(opened, Path(out), chosen, split, conditions, seq_length, seed, rows_per_shard)
+        return
     with progress_bar() as progress:
         done = export_megatron(
             opened, Path(out), chosen, split, conditions, tokens == "trained", progress

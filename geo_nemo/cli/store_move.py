@@ -8,6 +8,9 @@ import click
 from geo_nemo.common.addresses import check_address, is_remote
 
 if TYPE_CHECKING:
+    from data_prep.store_tools.where import Where
+    from geo_nemo.config import MetadataPolicy
+    from geo_nemo.store import TokenStore
     from geo_nemo.store.remote import Moved
 
 
@@ -79,3 +82,56 @@ def _say_moved(moved: "Moved", where: str) -> None:
     click.echo(
         f"{where}: {told}, {moved.documents:,} documents, {moved.bytes:,} bytes, hash {moved.hash}"
     )
+
+
+def export_rows(
+    store: "TokenStore",
+    out: Path,
+    policy: "MetadataPolicy",
+    split: str,
+    where: "Where",
+    seq_length: int,
+    seed: int,
+    rows_per_shard: int,
+) -> None:
+    """Write an epoch of packed rows as shards of webdataset, and say what was written."""
+    import numpy as np
+
+    from data_prep.store_tools.policies import policy_words
+    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.common.errors import UserError
+    from geo_nemo.common.files import check_folder
+
+    try:
+        import webdataset  # noqa: F401
+    except ImportError:
+        raise UserError("--format webdataset needs its package: pip install webdataset") from None
+    from geo_nemo.integrations.store_rows import rows_of_store
+    from geo_nemo.integrations.webdataset_rows import INDEX, write_rows
+
+    check_folder(out)
+    documents = None
+    if where.conditions and split in store.splits:
+        matches = where.matcher(store)
+        documents = np.flatnonzero(np.concatenate([matches(s) for s in store.shards(split)]))
+        if not len(documents):
+            raise UserError(f"no document of {split} in {store.root} has {where}")
+    rows = rows_of_store(
+        str(store.root), policy, seq_length, seed, split=split, documents=documents
+    )
+    about = {
+        "store": store.hash,
+        "tokenizer_sha256": rows.tokenizer.sha256,
+        "split": split,
+        "where": str(where),
+        "seed": seed,
+        "policy": policy.canonical(),
+        "policy_hash": policy.hash(),
+    }
+    with progress_bar() as progress:
+        done = write_rows(rows, out, about, rows_per_shard, progress)
+    click.echo(
+        f"{done.rows:,} rows of {seq_length:,} in {done.shards:,} shard(s), {done.bytes:,} bytes; "
+        f"{policy_words(policy)}"
+    )
+    click.echo(out / INDEX)

@@ -18,8 +18,8 @@ def test_every_file_of_tests_is_found():
     found = {line.rpartition(":")[0].partition("::")[0] for line in listed.stdout.splitlines()}
     # Those of make test-lm-eval and test-tune, whose packages no other target installs, are skipped
     # as files.
-    skipped = ("lm_eval/test_harness.py", "tune/test_command.py", "tune/test_training.py")
-    found |= {f"tests/{name}" for name in skipped}
+    tuned = ("test_command.py", "test_rows.py", "test_training.py")
+    found |= {"tests/lm_eval/test_harness.py", *(f"tests/tune/{name}" for name in tuned)}
     files = {str(path.relative_to(TESTS.parent)) for path in TESTS.rglob("test_*.py")}
     assert len(files) > 150
     assert files - found == set()
