@@ -110,7 +110,7 @@ def test_one_stage_alone_tells_its_time_only(folder):
         (("run", *SETTINGS, "tokenizer.path=none.model"), "cannot read tokenizer none.model"),
         (("run", *SETTINGS, "tokenizer.vocab_size=90000"), "set it to "),
         (("run", *SETTINGS, "tokenizer.vocab_size=90000", "--dry-run"), "set a smaller one"),
-        (("run", *SETTINGS, "tokenizer.file=x"), "there is path, bos, eos, pad, vocab_size"),
+        (("run", *SETTINGS, "tokenizer.file=x"), "there is path, kind, bos, eos, pad, vocab_size"),
         (("run", "input=hf://datasets/a", "output=o"), "hf:// is not read: hf download"),
         (("run", *SETTINGS, "--stage", "tokenize"), "no stage 'tokenize'; there are ingest,"),
         (("run", "none.yaml"), "no config none.yaml"),
