@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo_nemo.data.rows import build_row
+from geo_nemo.data.rows import ROW_ARRAYS, build_row, build_rows
 from geo_nemo.metadata.compose import LABEL_KINDS, Composed
 from geo_nemo.metadata.record import Kind
 
@@ -44,6 +44,21 @@ def test_a_fragment_as_long_as_the_row_leaves_no_padding_segment():
     assert row.tokens.tolist() == [1, 20, 21, 30, 40, 31, 50]
     assert row.cu_seqlens.tolist() == [0, 7]
     assert row.max_seqlen == 7
+
+
+def test_rows_that_are_built_together_are_those_built_alone():
+    alone = [[FIRST, SECOND], [SECOND], [FIRST], [SECOND, SECOND]]
+    groups = [[4, 0], [1], [4], [1, 0]]
+    block = build_rows(list(zip(alone, groups, strict=True)), 12, pad_id=9, mask_loss=True)
+    for number, (fragments, of) in enumerate(zip(alone, groups, strict=True)):
+        row, single = block.row(number), build_row(fragments, of, 12, 9, True)
+        assert all((getattr(row, n) == getattr(single, n)).all() for n in ROW_ARRAYS)
+        assert (row.cu_seqlens.tolist(), row.max_seqlen) == (
+            single.cu_seqlens.tolist(), single.max_seqlen
+        )  # fmt: skip
+    # Rows from the second to the last but one, joined: their borders begin at 0.
+    cu_seqlens, longest = block.borders(1, 3)
+    assert cu_seqlens.tolist() == [0, 5, 12, 19, 24] and longest == 7
 
 
 def test_types_of_the_arrays():
