@@ -1,4 +1,4 @@
-"""From chosen options to tables: accuracy by kind, run and arm, paired differences, locale switch.
+"""From chosen options to tables: accuracy by kind, run and condition, differences, locale switch.
 
 Where some questions are kept for choices, the scoring rule is the one with the highest accuracy on
 them, and they are in no table.
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from eval import switch
-from eval.arms import generator
 from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums, wilson_interval
+from eval.conditions import generator
 from eval.config import CONTRAST
 from eval.matrix import Effect, Key
 from eval.question_files import QuestionSet
@@ -35,7 +35,7 @@ def tables(
     for_choices: np.ndarray | None = None,
     off_distribution: Mapping[str, bool] | None = None,
 ) -> dict[str, Any]:
-    """`cells`: accuracy of each (kind, group, run, arm, rule) with Wilson's interval.
+    """`cells`: accuracy of each (kind, group, run, condition, rule) with Wilson's interval.
 
     `effects`: paired differences by the rule that counts, in all countries together, with a
     bootstrap interval over questions (one that stands again goes with the first), one over
@@ -56,12 +56,12 @@ def tables(
     cells, differences = [], []
     for kind, group, name, places in _groups(asked):
         head = {"kind": kind, "group": group, "name": name, "questions": len(places)}
-        for (run, arm), answer in measured.items():
+        for (run, condition), answer in measured.items():
             for each in rules:
                 correct = int((getattr(answer, each)[places] == right[places]).sum())
                 low, high = wilson_interval(correct, len(places), confidence)
                 cells.append({
-                    **head, "run": run, "arm": arm, "rule": each, "correct": correct,
+                    **head, "run": run, "condition": condition, "rule": each, "correct": correct,
                     "accuracy": correct / len(places), "low": low, "high": high,
                     "chance": chance([asked.questions[p] for p in places]),
                 })  # fmt: skip

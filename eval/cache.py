@@ -1,7 +1,7 @@
-"""Finished (run, arm) results in the output folder, so that a stopped evaluation goes on.
+"""Finished (run, condition) results in the output folder, so that a stopped evaluation goes on.
 
-A result is used again only when its key is equal: the key covers checkpoint, store, policy, arm,
-documents, tokens and the records shown.
+A result is used again only when its key is equal: the key covers checkpoint, store, policy,
+condition, documents, tokens and the records shown.
 """
 
 import hashlib

@@ -13,12 +13,12 @@ from geo_nemo.config.groups import Groups
 from geo_nemo.config.schema import MetadataPolicy
 from geo_nemo.config.section import NonNegative, Positive, Section, Seed
 
-# Named in eval/arms.py; each but the first four is asked for.
-ARMS = ("with", "without", "shuffled", "wrong_country")
-OTHER_ARMS = ("plain", "invented_host", "contrast")
-ARM = rf"^({'|'.join(ARMS + OTHER_ARMS)}|(only|no|other)_[A-Za-z0-9_]+)$"
+# Named in eval/conditions.py; each but the first four is asked for.
+CONDITIONS = ("with", "without", "shuffled", "wrong_country")
+OTHER_CONDITIONS = ("plain", "invented_host", "contrast")
+CONDITION = rf"^({'|'.join(CONDITIONS + OTHER_CONDITIONS)}|(only|no|other)_[A-Za-z0-9_]+)$"
 # A question's wrong country is its control; a shuffle of questions would add nothing to it.
-NO_QUESTION_ARM = "shuffled"
+NO_QUESTION_CONDITION = "shuffled"
 # Asks a question as if in the country of its contrast answer; documents have none.
 CONTRAST = "contrast"
 QUESTION_FIELDS = ("id", "kind", "country", "continent", "host", "title", "prompt", "options",
@@ -26,16 +26,16 @@ QUESTION_FIELDS = ("id", "kind", "country", "continent", "host", "title", "promp
 RULES = ("by_sum", "by_mean", "by_byte", "by_null")
 
 
-def _arm(name: str) -> str:
-    if not re.fullmatch(ARM, name):
+def _condition(name: str) -> str:
+    if not re.fullmatch(CONDITION, name):
         raise ValueError(
-            f"no arm {name}: there is {', '.join(ARMS + OTHER_ARMS)}, and with the name of a field "
-            "only_FIELD, no_FIELD and other_FIELD"
+            f"no condition {name}: there is {', '.join(CONDITIONS + OTHER_CONDITIONS)}, and with "
+            "the name of a field only_FIELD, no_FIELD and other_FIELD"
         )
     return name
 
 
-Arm = Annotated[str, AfterValidator(_arm)]
+Condition = Annotated[str, AfterValidator(_condition)]
 # No dot: on the command line, runs.a.b=x would be a key b of a.
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 RunName = Annotated[str, Field(pattern=RUN_NAME)]
@@ -52,7 +52,7 @@ class EvalConfig(Section):
         with. cache_dir: folder that receives a copy of one on `s3://`, as data.cache_dir does.
     corpus: Parquet of `geo-nemo prep` in place of the store: each model reads the texts by its own
         tokenizer. A `store` beside it is where the runs' tokenizer is.
-    output: folder that receives `eval.json`, `documents.npz` and the cache of finished arms.
+    output: folder that receives `eval.json`, `documents.npz` and the cache of finished conditions.
     split: split of the store that is scored.
     questions: country questions, JSON Lines, Parquet or CSV; null for none.
     questions_task: what makes questions of that file, or without one: `file` takes its rows; else
@@ -68,7 +68,7 @@ class EvalConfig(Section):
         it, and solved questions are taken from it. questions_rules: the scoring rules; without
         such questions the first one counts.
     floors: per-document entropy of a synthetic corpus, `floors.jsonl.gz`; null for none.
-    arms: what a model is told about a document; `with` is the truth, `plain` is the bare text,
+    conditions: what a model is told about a document; `with` is the truth, `plain` the bare text,
         without the labels of title and body.
     metadata: how metadata is shown; null shows each run what it was trained on, and a run that
         was trained without metadata what the first run with metadata was.
@@ -101,7 +101,7 @@ class EvalConfig(Section):
     questions_dev: Annotated[float, Field(ge=0, lt=1)] = 0.0
     questions_rules: Annotated[tuple[Literal[RULES], ...], Field(min_length=1)] = RULES[:2]
     floors: Path | None = None
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ARMS
+    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = CONDITIONS
     metadata: MetadataPolicy | None = None
     groups: Groups | None = None
     num_documents: Positive | None = None
@@ -120,14 +120,27 @@ class EvalConfig(Section):
         return self.questions is not None or self.questions_task != FILE
 
     @property
-    def document_arms(self) -> tuple[Arm, ...]:
-        """The arms in which documents are scored."""
-        return tuple(arm for arm in self.arms if arm != CONTRAST)
+    def document_conditions(self) -> tuple[Condition, ...]:
+        """The conditions in which documents are scored."""
+        return tuple(condition for condition in self.conditions if condition != CONTRAST)
 
     @property
-    def question_arms(self) -> tuple[Arm, ...]:
-        """The arms in which questions are asked."""
-        return tuple(arm for arm in self.arms if arm != NO_QUESTION_ARM)
+    def question_conditions(self) -> tuple[Condition, ...]:
+        """The conditions in which questions are asked."""
+        return tuple(
+            condition for condition in self.conditions if condition != NO_QUESTION_CONDITION
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_arms(cls, values: object) -> object:
+        """`arms`, as conditions were called once; it comes from a user, and so goes first."""
+        if isinstance(values, dict) and "arms" in values:
+            return {
+                **{k: v for k, v in values.items() if k != "arms"},
+                "conditions": values["arms"],
+            }
+        return values
 
     @field_validator("store")
     @classmethod
@@ -141,13 +154,15 @@ class EvalConfig(Section):
         return value.replace("\\n", "\n") if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _arms_once(self):
-        if len(set(self.arms)) != len(self.arms):
-            raise ValueError(f"arms {list(self.arms)} names an arm twice")
-        if self.asks and not self.question_arms:
-            raise ValueError(f"questions need another arm than {NO_QUESTION_ARM}")
-        if not self.document_arms or (CONTRAST in self.arms and not self.asks):
-            raise ValueError(f"arm {CONTRAST} is one of questions: add questions= and another arm")
+    def _conditions_once(self):
+        if len(set(self.conditions)) != len(self.conditions):
+            raise ValueError(f"conditions {list(self.conditions)} names a condition twice")
+        if self.asks and not self.question_conditions:
+            raise ValueError(f"questions need another condition than {NO_QUESTION_CONDITION}")
+        if not self.document_conditions or (CONTRAST in self.conditions and not self.asks):
+            raise ValueError(
+                f"condition {CONTRAST} is one of questions: add questions= and another condition"
+            )
         if "{question}" not in self.questions_template:
             raise ValueError("questions_template has no {question} in it")
         if self.questions_options and self.questions_task in TASKS.known:
@@ -165,7 +180,9 @@ class EvalConfig(Section):
         if self.store is None and self.corpus is None:
             raise ValueError("no texts to score: give store=STORE, or corpus=PREP/corpus")
         if self.metadata is not None and not self.metadata.fields:
-            raise ValueError("metadata shows no field; leave it out, or choose arms=[without]")
+            raise ValueError(
+                "metadata shows no field; leave it out, or choose conditions=[without]"
+            )
         return self
 
 

@@ -1,7 +1,7 @@
-"""Which documents are scored, and which of their tokens: the same ones in every arm and run.
+"""Which documents are scored, and which of their tokens: the same ones in every condition and run.
 
 1. `choose` takes documents of a split, stratified by country where their number is capped.
-2. `scored_spans` cuts title and body to what fits behind the longest prefix of all arms and runs.
+2. `scored_spans` cuts title and body to what fits behind the longest prefix of all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xxhash
 
-from eval.arms import View, generator
+from eval.conditions import View, generator
 from eval.texts import Tokens
 from geo_nemo.config import UserError
 from geo_nemo.metadata.compose import NO_TOKENS, Composer
@@ -93,14 +93,14 @@ def token_hash(ids: np.ndarray) -> int:
     return xxhash.xxh3_64_intdigest(np.ascontiguousarray(ids, dtype=np.int64).tobytes())
 
 
-# What a document, by its index in the split, is shown in one arm; None for no metadata.
+# What a document, by its index in the split, is shown in one condition; None for no metadata.
 RecordOf = Callable[[int], MetadataRecord | None]
 
 
 def longest_overhead(
     document: int, title: np.ndarray, shown: Sequence[tuple[Composer | View, RecordOf]]
 ) -> int:
-    """Most tokens that any arm adds to title and body: BOS, metadata, labels, EOS."""
+    """Most tokens that any condition adds to title and body: BOS, metadata, labels, EOS."""
     return max(
         len(composer.join(composer.prefix_ids(record_of(document)), title, NO_TOKENS, True).ids)
         - len(title)
@@ -111,15 +111,15 @@ def longest_overhead(
 def scored_texts(
     split: Tokens, index: int, composer: Composer | View
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of a document's title and body, the same in every arm of labels: as behind metadata."""
+    """Ids of a document's title and body, the same wherever labels are: as behind metadata."""
     main = composer.composer if isinstance(composer, View) else composer
     return main.texts(split.title(index), split.body(index))
 
 
-def texts_in_arm(
+def shown_texts(
     split: Tokens, documents: Documents, place: int, composer: Composer | View
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of the scored title and body of a document as an arm shows them.
+    """Ids of the scored title and body of a document as a condition shows them.
 
     Bare text has other tokens in its first words, and is cut where the others are: the same text is
     scored. Where the cut lies in those words it keeps the space that stands behind a label.
@@ -168,7 +168,7 @@ def scored_spans(
     """The scored tokens of the chosen documents.
 
     country: of every document of the split. chosen: indices into the split.
-    shown: every arm of every run, under one template. A fragment of n tokens takes n - 1 of
+    shown: every condition of every run, under one template. A fragment of n tokens takes n - 1 of
         `seq_length` positions.
     Raises UserError when no document has a token to score.
     """

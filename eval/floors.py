@@ -78,15 +78,15 @@ def table(
         "with": (means["title_with"] + means["body_with"]) / tokens,
         "without": (means["title_without"] + means["body_without"]) / tokens,
     }
-    for arm in ("with", "without"):
-        floor = {"title": means[f"title_{arm}"], "body": means[f"body_{arm}"]}
-        result["lines"].append({"arm": arm, "run": None, **floor})
+    for condition in ("with", "without"):
+        floor = {"title": means[f"title_{condition}"], "body": means[f"body_{condition}"]}
+        result["lines"].append({"condition": condition, "run": None, **floor})
         for run in runs:
-            if (run, arm) in scores:
-                found = scores[run, arm]
+            if (run, condition) in scores:
+                found = scores[run, condition]
                 reached = {
                     "title": float(found.title[used].mean()),
                     "body": float((found.body + found.eos)[used].mean()),
                 }
-                result["lines"].append({"arm": arm, "run": run, **reached})
+                result["lines"].append({"condition": condition, "run": run, **reached})
     return result

@@ -1,4 +1,4 @@
-"""From per-document sums to tables: perplexity by arm and group, and paired differences.
+"""From per-document sums to tables: perplexity by condition and group, and paired differences.
 
 Perplexity is exp(sum of nats / number of tokens), a micro-average over tokens. Intervals resample
 documents; all columns of a group share each resample, so differences are paired per document.
@@ -10,9 +10,9 @@ from itertools import product
 
 import numpy as np
 
-from eval.arms import generator, kind_of
 from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums
-from eval.config import Arm
+from eval.conditions import generator, kind_of
+from eval.config import Condition
 from eval.documents import Documents
 from eval.groups import ALL, Group
 from eval.perplexity import Scores
@@ -20,8 +20,8 @@ from eval.significance import cluster_sums, holm, resampled_p
 
 PARTS = ("text", "title", "body")
 BITS = ("bits_per_byte", "bits_low", "bits_high")
-Key = tuple[str, Arm]
-# What an arm of one field is compared with, and why.
+Key = tuple[str, Condition]
+# What a condition of one field is compared with, and why.
 OF_A_FIELD = {
     "only": ("without", "one field alone against not told"),
     "no": ("with", "all fields but one against told"),
@@ -42,12 +42,12 @@ class Effect:
 
 
 def effects(
-    arms: Sequence[Arm],
+    conditions: Sequence[Condition],
     conditioned: Mapping[str, bool],
     foreign: Sequence[str] = (),
     bare: Sequence[str] = (),
 ) -> list[Effect]:
-    """The comparisons that these arms and runs allow.
+    """The comparisons that these conditions and runs allow.
 
     conditioned: run -> whether any stage of it showed metadata. foreign: runs of which nobody here
     knows what they were trained on; they are compared with the others as they read bare text.
@@ -80,11 +80,11 @@ def effects(
             Effect("bare text against not told", (run, "plain"), (run, "without")),
             Effect("invented host against told", (run, "invented_host"), (run, "with")),
         ]
-        for arm in arms:
-            against, purpose = OF_A_FIELD.get(kind_of(arm)[0], ("", ""))
-            if against and kind_of(arm)[1]:
-                found.append(Effect(purpose, (run, arm), (run, against)))
-    return [e for e in found if e.of[1] in arms and e.against[1] in arms]
+        for condition in conditions:
+            against, purpose = OF_A_FIELD.get(kind_of(condition)[0], ("", ""))
+            if against and kind_of(condition)[1]:
+                found.append(Effect(purpose, (run, condition), (run, against)))
+    return [e for e in found if e.of[1] in conditions and e.against[1] in conditions]
 
 
 def tables(
@@ -98,7 +98,7 @@ def tables(
     seed: int,
     hosts: np.ndarray | None = None,
 ) -> dict[str, list[dict]]:
-    """`cells`: one line a (group, part, run, arm); `effects`: one a (group, part, effect).
+    """`cells`: one line a (group, part, run, condition); `effects`: one a (group, part, effect).
 
     documents_of: of each run, the same documents in tokens of its own. hosts: int [n], of the
     documents; differences over all of them then have an interval that resamples whole hosts.
@@ -130,11 +130,12 @@ def tables(
                 "group": group.kind, "name": group.name, "part": part,
                 "documents": len(group.places),
             }  # fmt: skip
-            for k, (run, arm) in enumerate(keys):
+            for k, (run, condition) in enumerate(keys):
                 nats, low, high = _estimate(sums, drawn, lambda s, k=k: s.rate(k), confidence)
                 bits = _estimate(sums, drawn, lambda s, k=k: s.bits(k), confidence)
                 cells.append({
-                    **head, "tokens": int(sums.tokens[0, k]), "run": run, "arm": arm, "nats": nats,
+                    **head, "tokens": int(sums.tokens[0, k]), "run": run, "condition": condition,
+                    "nats": nats,
                     "perplexity": _exp(nats), "low": _exp(low), "high": _exp(high),
                     **dict(zip(BITS, bits, strict=True)),
                 })  # fmt: skip

@@ -1,6 +1,6 @@
-"""Scores documents in one arm: packs them into rows, asks the model, un-mixes the answer.
+"""Scores documents in one condition: packs them into rows, asks the model, un-mixes the answer.
 
-1. Documents are composed with the record that the arm shows, and packed best-fit.
+1. Documents are composed with the record that the condition shows, and packed best-fit.
 2. The scorer gives the negative log-likelihood of every label of a row.
 3. `segment_ids` and `label_kinds` give back title, body and EOS of each document.
 """
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.arms import View
-from eval.documents import Documents, RecordOf, texts_in_arm, token_hash
+from eval.conditions import View
+from eval.documents import Documents, RecordOf, shown_texts, token_hash
 from eval.scorers.base import Batches, Scorer
 from eval.texts import Tokens
 from geo_nemo.common.progress import Progress, no_progress
@@ -53,26 +53,26 @@ def score_documents(
     *,
     row_length: int,
     run: str,
-    arm: str,
+    condition: str,
     progress: Progress = no_progress,
 ) -> Scores:
-    """Scores of all documents under one arm of one run.
+    """Scores of all documents under one condition of one run.
 
-    row_length: positions of a row. run, arm: named in errors. Raises RunError where the model's
+    row_length: positions of a row. run, condition: named in errors. Raises RunError where a model's
     likelihood is not finite, and AssertionError where the scored tokens are not those that every
-    arm of labels must score.
+    condition of labels must score.
     """
     sums = (np.zeros(len(documents)) for _ in range(3))
     scores = Scores(*sums, places=np.zeros((len(documents), len(BANDS))))
 
     def compose(place: int) -> Composed:
         index = int(documents.index[place])
-        title, body = texts_in_arm(split, documents, place, composer)
+        title, body = shown_texts(split, documents, place, composer)
         return composer.join(
             composer.prefix_ids(record_of(index)), title, body, final=bool(documents.whole[place])
         )
 
-    # Composed twice, here for its length only, so that no arm's tokens are held at once.
+    # Composed twice, here for its length only, so that no condition's tokens are held at once.
     positions = np.array([len(compose(place).ids) - 1 for place in range(len(documents))])
     done = 0
     for places, length in rows_of(scorer, positions, row_length):
@@ -84,15 +84,15 @@ def score_documents(
             True,
         )
         nll = np.asarray(scorer.nll(row), dtype=np.float64)
-        check_finite(row, nll, [f"document {documents.index[p]}" for p in places], run, arm)
-        if getattr(composer, "bare", None) is None:  # else `texts_in_arm` has compared the texts
-            _check_tokens(row, documents, places, run, arm)
+        check_finite(row, nll, [f"document {documents.index[p]}" for p in places], run, condition)
+        if getattr(composer, "bare", None) is None:  # else `shown_texts` has compared the texts
+            _check_tokens(row, documents, places, run, condition)
         for kind, sums in ((Kind.TITLE, scores.title), (Kind.BODY, scores.body),
                            (Kind.EOS, scores.eos)):  # fmt: skip
             sums[places] = segment_sums(row, nll, row.label_kinds == kind, len(places))
         scores.places[places] = band_sums(row, nll, len(places))
         done += len(places)
-        progress(f"{run}, {arm}", done, len(documents))
+        progress(f"{run}, {condition}", done, len(documents))
     return scores
 
 
@@ -130,18 +130,21 @@ def segment_sums(row: Row, nll: np.ndarray, where: np.ndarray, segments: int) ->
     return np.bincount(row.segment_ids[where], weights=nll[where], minlength=segments)
 
 
-def check_finite(row: Row, nll: np.ndarray, names: list[str], run: str, arm: str) -> None:
+def check_finite(row: Row, nll: np.ndarray, names: list[str], run: str, condition: str) -> None:
     """Raise RunError where a label of title, body or EOS has a likelihood that is not finite."""
     bad = np.flatnonzero((row.loss_mask > 0) & ~np.isfinite(nll))
     if len(bad):
         name = names[row.segment_ids[bad[0]]]
         raise RunError(
-            f"run {run}, arm {arm}, {name}: the negative log-likelihood is {nll[bad[0]]}; "
+            f"run {run}, condition {condition}, {name}: the negative log-likelihood is "
+            f"{nll[bad[0]]}; "
             f"the checkpoint has diverged or overflows in its precision"
         )
 
 
-def _check_tokens(row: Row, documents: Documents, places: np.ndarray, run: str, arm: str) -> None:
+def _check_tokens(
+    row: Row, documents: Documents, places: np.ndarray, run: str, condition: str
+) -> None:
     """The labels that are summed must be the document's scored tokens, by number and by hash."""
     for segment, place in enumerate(places.tolist()):
         mine = slice(row.cu_seqlens[segment], row.cu_seqlens[segment + 1])
@@ -154,6 +157,7 @@ def _check_tokens(row: Row, documents: Documents, places: np.ndarray, run: str, 
         )
         if not same:
             raise AssertionError(
-                f"run {run}, arm {arm}, document {documents.index[place]}: the scored tokens "
-                f"differ from those of the other arms"
+                f"run {run}, condition {condition}, document {documents.index[place]}: the scored "
+                "tokens "
+                f"differ from those of the other conditions"
             )

@@ -1,8 +1,8 @@
 """Everything that an evaluation needs, open and checked, before a model is loaded.
 
 1. Models, texts and tokenizers, and that they belong together.
-2. Documents and the records that each arm shows.
-3. Questions and the records that each arm shows.
+2. Documents and the records that each condition shows.
+3. Questions and the records that each condition shows.
 """
 
 import zlib
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.arms import check_fields_of, donors, shown_record, view
-from eval.config import CONTRAST, Arm, EvalConfig
+from eval.conditions import check_fields_of, donors, shown_record, view
+from eval.config import CONTRAST, Condition, EvalConfig
 from eval.corpus import open_corpus
 from eval.documents import (
     Documents,
@@ -46,31 +46,31 @@ ROWS_IN_ONE = 4
 
 @dataclass(frozen=True)
 class Shown:
-    """Which record each item is shown in each arm.
+    """Which record each item is shown in each condition.
 
-    source: arm -> int64 [n], item whose record is shown; None for no metadata.
+    source: condition -> int64 [n], item whose record is shown; None for no metadata.
     record: the record of an item.
     place: from what `RecordOf` is given to the item's place.
     contrast: the record of the other country of a question, as of its place; None of documents.
     """
 
-    source: dict[Arm, np.ndarray | None]
+    source: dict[Condition, np.ndarray | None]
     record: Callable[[int], MetadataRecord]
     place: Callable[[int], int]
     contrast: RecordOf | None = None
 
-    def record_of(self, arm: Arm, composer: Composer) -> RecordOf:
-        """What the arm shows of an item through a composer."""
-        if arm == CONTRAST:
+    def record_of(self, condition: Condition, composer: Composer) -> RecordOf:
+        """What the condition shows of an item through a composer."""
+        if condition == CONTRAST:
             return self.contrast
-        source = self.source[arm]
+        source = self.source[condition]
         if source is None:
             return lambda item: None
 
         def shown(item: int) -> MetadataRecord:
             place = self.place(item)
             donor = int(source[place])
-            return shown_record(arm, composer, self.record(place), self.record(donor))
+            return shown_record(condition, composer, self.record(place), self.record(donor))
 
         return shown
 
@@ -128,8 +128,8 @@ def make_plan(config: EvalConfig) -> Plan:
     _check_templates(shown_policies)
     for name, policy in shown_policies.items():
         texts.check(policy, f"runs.{name}" if config.metadata is None else "metadata")
-        for arm in config.arms:
-            check_fields_of(arm, policy, name)
+        for condition in config.conditions:
+            check_fields_of(condition, policy, name)
     if config.groups is not None:
         texts.check_groups(config.groups)
     composers = {
@@ -155,7 +155,10 @@ def make_plan(config: EvalConfig) -> Plan:
     else:
         told = told_codes(lines, len(chosen), record)
     shown = Shown(
-        source={arm: donors(arm, told, config.seed, "documents") for arm in config.document_arms},
+        source={
+            condition: donors(condition, told, config.seed, "documents")
+            for condition in config.document_conditions
+        },
         record=record,
         place=lambda index: int(np.searchsorted(chosen, index)),
     )
@@ -219,7 +222,8 @@ def _scored(
     for composer in _distinct(composers):
         mine = pairs.setdefault(composer.tokenizer.sha256, [])
         mine += [
-            (view(arm, composer), shown.record_of(arm, composer)) for arm in config.document_arms
+            (view(condition, composer), shown.record_of(condition, composer))
+            for condition in config.document_conditions
         ]
     if config.corpus is None:
         ids = dict.fromkeys(pairs, texts.items)
@@ -295,10 +299,11 @@ def _questions(
             f"questions_dev={config.questions_dev} keeps all {len(choices)} questions of {path} "
             "for choices, and none is left to report: give a smaller fraction"
         )
-    if CONTRAST in config.arms and not any(q.contrast_record for q in asked.questions):
+    if CONTRAST in config.conditions and not any(q.contrast_record for q in asked.questions):
         raise UserError(
-            f"arm {CONTRAST}: no question of {path} has the answer of another country among its "
-            "options: leave it out of arms="
+            f"condition {CONTRAST}: no question of {path} has the answer of another country among "
+            "its "
+            "options: leave it out of conditions="
         )
     return asked, _shown_to(asked, config, _lines(composers)), form, choices
 
@@ -326,7 +331,10 @@ def _shown_to(asked: QuestionSet, config: EvalConfig, lines: list[Line]) -> Show
 
     told = told_codes(lines, len(asked.questions), record)
     return Shown(
-        source={arm: donors(arm, told, config.seed, "questions") for arm in config.question_arms},
+        source={
+            condition: donors(condition, told, config.seed, "questions")
+            for condition in config.question_conditions
+        },
         record=record,
         place=lambda place: place,
         contrast=lambda place: asked.questions[place].contrast_record or record(place),

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.arms import View
+from eval.conditions import View
 from eval.documents import RecordOf
 from eval.perplexity import check_finite, rows_of
 from eval.question_files import QuestionSet
@@ -89,7 +89,7 @@ def drop_long(
 ) -> QuestionSet:
     """Without the questions that would not fit the sequence behind the longest metadata of all.
 
-    The bound does not depend on which record an arm shows, so that arms can be drawn afterwards.
+    The bound does not depend on which record a condition shows, so that those can be drawn later.
     """
     records = [question.record for question in asked.questions]
     records += filter(None, (question.contrast_record for question in asked.questions))
@@ -119,11 +119,11 @@ def answer_questions(
     *,
     row_length: int,
     run: str,
-    arm: str,
+    condition: str,
     null: bool = False,
     progress: Progress = no_progress,
 ) -> Answers:
-    """The option that the model prefers for each question, under one arm of one run.
+    """The option that the model prefers for each question, under one condition of one run.
 
     record_of: takes the place of a question. row_length: positions of a row. null: score options by
     themselves too, for `by_null`. Where options tie exactly, the first in the item's random order
@@ -134,7 +134,7 @@ def answer_questions(
         for place, (question, order) in enumerate(zip(asked.questions, asked.orders, strict=True))
     ]
     names = [f"question {question.id}" for question in asked.questions]
-    log_p = scored(scorer, composer, framed, names, row_length, run, arm, progress)
+    log_p = scored(scorer, composer, framed, names, row_length, run, condition, progress)
     lengths = np.array([tokens for items in framed for _, tokens in items])
     sizes = np.array([
         len(form.answers(question, order)[n].encode())
@@ -146,7 +146,7 @@ def answer_questions(
         bare = [
             [(_alone(item, tokens), tokens) for item, tokens in items] for items in framed
         ]  # fmt: skip
-        alone = scored(scorer, composer, bare, names, row_length, run, arm, progress)
+        alone = scored(scorer, composer, bare, names, row_length, run, condition, progress)
     by_file = np.full((len(ends), max(map(len, asked.orders))), np.nan)
     for place, (order, part) in enumerate(
         zip(asked.orders, np.split(log_p, ends[:-1]), strict=True)
@@ -168,13 +168,13 @@ def scored(
     names: list[str],
     row_length: int,
     run: str,
-    arm: str,
+    condition: str,
     progress: Progress,
 ) -> np.ndarray:
     """log p of the last tokens of each item, those of the option, float64 [items]."""
     items = [item for of in framed for item in of]
     if isinstance(scorer, SharedPrefixes):
-        progress(f"{run}, {arm}, questions", 0, len(items))
+        progress(f"{run}, {condition}, questions", 0, len(items))
         prefixes, endings = [], []
         for of in framed:
             ids = [item.ids for item, _ in of]
@@ -186,10 +186,10 @@ def scored(
         if len(bad):
             owner = np.repeat(np.arange(len(framed)), [len(of) for of in framed])
             raise RunError(
-                f"run {run}, arm {arm}, {names[owner[bad[0]]]}: the log-likelihood is "
+                f"run {run}, condition {condition}, {names[owner[bad[0]]]}: the log-likelihood is "
                 f"{sums[bad[0]]}; the model has diverged or overflows in its precision"
             )
-        progress(f"{run}, {arm}, questions", len(items), len(items))
+        progress(f"{run}, {condition}, questions", len(items), len(items))
         return sums
     owner = [place for place, of in enumerate(framed) for _ in of]
     log_p = np.zeros(len(items))
@@ -204,12 +204,12 @@ def scored(
             True,
         )
         nll = np.asarray(scorer.nll(row), dtype=np.float64)
-        check_finite(row, nll, [names[owner[place]] for place in places], run, arm)
+        check_finite(row, nll, [names[owner[place]] for place in places], run, condition)
         for segment, place in enumerate(places.tolist()):
             end = row.cu_seqlens[segment + 1]
             log_p[place] = -nll[end - items[place][1] : end].sum()
         done += len(places)
-        progress(f"{run}, {arm}, questions", done, len(items))
+        progress(f"{run}, {condition}, questions", done, len(items))
     return log_p
 
 

@@ -1,7 +1,7 @@
-"""Runs an evaluation: every trained run in every arm, then the tables.
+"""Runs an evaluation: every trained run in every condition, then the tables.
 
 1. `make_plan` checks everything (eval/plan.py).
-2. Each run's model is loaded once, and only if one of its arms is not finished already.
+2. Each run's model is loaded once, and only if one of its conditions is not finished already.
 3. Scores become tables; `documents.npz` is written, and `eval.json` last.
 """
 
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from eval import accuracy, floors, matrix, where
-from eval.arms import off_distribution, view
 from eval.cache import Cache, key_of
-from eval.config import CONTRAST, Arm, EvalConfig
+from eval.conditions import off_distribution, view
+from eval.config import CONTRAST, Condition, EvalConfig
 from eval.groups import Group, fields_of, groups
 from eval.matrix import Key
 from eval.model import Model
@@ -68,12 +68,14 @@ def evaluate(
     conditioned = {name: model.conditioned for name, model in plan.models.items()}
     foreign = [name for name, model in plan.models.items() if not model.stages]
     bare = _bare(plan)
-    wanted = matrix.effects(config.document_arms, conditioned, foreign, bare)
+    wanted = matrix.effects(config.document_conditions, conditioned, foreign, bare)
     settings = {
         "samples": config.bootstrap_samples, "confidence": config.confidence, "seed": config.seed,
     }  # fmt: skip
     asked = plan.questions
-    asked_arms = [arm for arm in config.question_arms if arm != CONTRAST]
+    asked_conditions = [
+        condition for condition in config.question_conditions if condition != CONTRAST
+    ]
     result = {
         "format": FORMAT,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -81,7 +83,7 @@ def evaluate(
         "config": config.model_dump(mode="json"),
         "versions": versions(),
         "commit": commit(),
-        "arms": list(config.document_arms),
+        "conditions": list(config.document_conditions),
         "runs": describe_runs(plan),
         "documents": describe_documents(plan),
         "perplexity": matrix.tables(
@@ -96,7 +98,7 @@ def evaluate(
         "questions": None
         if asked is None
         else _questions(
-            plan, answers, matrix.effects(asked_arms, conditioned, foreign, bare), settings
+            plan, answers, matrix.effects(asked_conditions, conditioned, foreign, bare), settings
         ),
     }
     write_whole(output / "documents.npz", _per_document(plan, scores))
@@ -106,11 +108,11 @@ def evaluate(
 
 
 def _bare(plan: Plan) -> list[str]:
-    """Runs that know bare text and no labels, where bare text is an arm."""
+    """Runs that know bare text and no labels, where bare text is a condition."""
     return [
         name
         for name, model in plan.models.items()
-        if "plain" in plan.config.arms
+        if "plain" in plan.config.conditions
         and not off_distribution("plain", model, plan.policies[name])
         and off_distribution("without", model, plan.policies[name])
     ]
@@ -143,7 +145,7 @@ def _questions(
         "asked": int((~plan.for_choices).sum()),
         "skipped": asked.skipped,
         "repeated": int((asked.repeats != np.arange(len(asked.questions))).sum()),
-        "arms": [arm for arm in config.question_arms if arm != CONTRAST],
+        "conditions": [each for each in config.question_conditions if each != CONTRAST],
         "shots": config.questions_shots,
         **accuracy.tables(
             asked, answers, wanted, rules=config.questions_rules, for_choices=plan.for_choices,
@@ -155,63 +157,66 @@ def _questions(
 def score(
     plan: Plan, load: Loader, cache: Cache, progress: Progress = no_progress
 ) -> tuple[dict[Key, Scores], dict[Key, Answers]]:
-    """Scores of documents and answers to questions of every run and arm, cached ones included."""
+    """Scores of documents and answers of every run and condition, cached ones included."""
     scores: dict[Key, Scores] = {}
     answers: dict[Key, Answers] = {}
     for run in plan.models:
         scorer: Scorer | None = None
-        for arm in plan.config.arms:
-            for kind in _kinds(plan, arm):
-                name = f"{run}.{arm}.{kind}"
-                key = _key(plan, run, arm, kind)
+        for condition in plan.config.conditions:
+            for kind in _kinds(plan, condition):
+                name = f"{run}.{condition}.{kind}"
+                key = _key(plan, run, condition, kind)
                 arrays = cache.load(name, key)
                 if arrays is None:
                     if scorer is None:
                         progress(f"load {run}", 0, 1)
                         scorer = _load(plan, run, load)
                         progress(f"load {run}", 1, 1)
-                    arrays = _score(plan, run, arm, kind, scorer, progress)
+                    arrays = _score(plan, run, condition, kind, scorer, progress)
                     cache.save(name, key, arrays)
                 else:
-                    progress(f"{run}, {arm}", 1, 1, note=f"{kind} already scored")
+                    progress(f"{run}, {condition}", 1, 1, note=f"{kind} already scored")
                 if kind == "documents":
-                    scores[run, arm] = Scores(**arrays)
+                    scores[run, condition] = Scores(**arrays)
                 else:
-                    answers[run, arm] = Answers(**arrays)
+                    answers[run, condition] = Answers(**arrays)
     return scores, answers
 
 
-def _kinds(plan: Plan, arm: Arm) -> list[str]:
-    """What is scored in an arm."""
-    asked = plan.questions is not None and arm in plan.config.question_arms
-    return ["documents"] * (arm != CONTRAST) + ["questions"] * asked
+def _kinds(plan: Plan, condition: Condition) -> list[str]:
+    """What is scored in a condition."""
+    asked = plan.questions is not None and condition in plan.config.question_conditions
+    return ["documents"] * (condition != CONTRAST) + ["questions"] * asked
 
 
 def finished(plan: Plan, cache: Cache) -> list[Key]:
-    """Runs and arms whose documents need not be scored again."""
-    keys = [(run, arm) for run in plan.models for arm in plan.config.document_arms]
+    """Runs and conditions whose documents need not be scored again."""
+    keys = [
+        (run, condition) for run in plan.models for condition in plan.config.document_conditions
+    ]
     return [
-        (run, arm)
-        for run, arm in keys
-        if cache.load(f"{run}.{arm}.documents", _key(plan, run, arm, "documents")) is not None
+        (run, condition)
+        for run, condition in keys
+        if cache.load(f"{run}.{condition}.documents", _key(plan, run, condition, "documents"))
+        is not None
     ]
 
 
 def _score(
-    plan: Plan, run: str, arm: Arm, kind: str, scorer: Scorer, progress: Progress
+    plan: Plan, run: str, condition: Condition, kind: str, scorer: Scorer, progress: Progress
 ) -> dict[str, np.ndarray]:
     shown = plan.shown if kind == "documents" else plan.questions_shown
-    record_of = shown.record_of(arm, plan.composers[run])
-    composer = view(arm, plan.composers[run])
+    record_of = shown.record_of(condition, plan.composers[run])
+    composer = view(condition, plan.composers[run])
     if kind == "documents":
         found = score_documents(
             scorer, plan.tokens[run], plan.documents_of[run], composer, record_of,
-            row_length=plan.row_length, run=run, arm=arm, progress=progress,
+            row_length=plan.row_length, run=run, condition=condition, progress=progress,
         )  # fmt: skip
     else:
         found = answer_questions(
             scorer, plan.questions, composer, record_of, plan.form,
-            row_length=plan.row_length, run=run, arm=arm, progress=progress,
+            row_length=plan.row_length, run=run, condition=condition, progress=progress,
             null="by_null" in plan.config.questions_rules,
         )  # fmt: skip
     return {name: value for name, value in vars(found).items() if value is not None}
@@ -232,7 +237,7 @@ def _load(plan: Plan, run: str, load: Loader) -> Scorer:
     return scorer
 
 
-def _key(plan: Plan, run: str, arm: Arm, kind: str) -> str:
+def _key(plan: Plan, run: str, condition: Condition, kind: str) -> str:
     """Of everything that a result depends on."""
     model, composer = plan.models[run], plan.composers[run]
     values: dict[str, Any] = {
@@ -241,7 +246,8 @@ def _key(plan: Plan, run: str, arm: Arm, kind: str) -> str:
         "weights": plan.config.weights,
         "policy": plan.policies[run].hash(),
         "tokenizer": composer.tokenizer.sha256,
-        "arm": arm,
+        # As conditions were called once: what was scored then still serves.
+        "arm": condition,
     }
     if model.kind != "run":
         values["dtype"] = plan.config.dtype
@@ -252,10 +258,12 @@ def _key(plan: Plan, run: str, arm: Arm, kind: str) -> str:
             "split": plan.items.name,
             "documents": [documents.index, documents.token_hash, documents.whole],
             "chosen": plan.chosen,
-            "shown": plan.shown.source[arm],
+            "shown": plan.shown.source[condition],
             "bands": BANDS,
         }
-        if arm == "plain":  # at first its first words had the tokens that they have behind labels
+        if (
+            condition == "plain"
+        ):  # at first its first words had the tokens that they have behind labels
             values["tokens"] = "of the bare text"
     else:
         values |= {
@@ -264,13 +272,13 @@ def _key(plan: Plan, run: str, arm: Arm, kind: str) -> str:
             "title": plan.config.questions_title,
             "form": [plan.form.template, plan.form.letters, [q.id for q in plan.form.shots]],
             "null": "by_null" in plan.config.questions_rules,
-            "shown": plan.questions_shown.source[arm],
+            "shown": plan.questions_shown.source[condition],
         }
     return key_of(values)
 
 
 def _per_document(plan: Plan, scores: dict[Key, Scores]) -> bytes:
-    """`documents.npz`: one value a document, and [keys, n] nats; `keys` names run and arm."""
+    """`documents.npz`: one value a document, and [keys, n] nats; `keys` names run and condition."""
     documents = plan.documents
     content = io.BytesIO()
     np.savez(
@@ -284,7 +292,7 @@ def _per_document(plan: Plan, scores: dict[Key, Scores]) -> bytes:
         body_bytes=documents.body_bytes,
         token_hash=documents.token_hash,
         whole=documents.whole,
-        keys=np.array([f"{run}/{arm}" for run, arm in scores]),
+        keys=np.array([f"{run}/{condition}" for run, condition in scores]),
         **{
             part: np.stack([getattr(found, part) for found in scores.values()])
             for part in ("title", "body", "eos")

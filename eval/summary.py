@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.arms import off_distribution
+from eval.conditions import off_distribution
 from eval.plan import Plan
 from geo_nemo.common.versions import installed
 
@@ -61,9 +61,9 @@ def describe_runs(plan: Plan) -> dict[str, dict[str, Any]]:
             if model.store_hash and plan.config.corpus is None
             else None,
             "off_distribution": [
-                arm
-                for arm in plan.config.document_arms
-                if off_distribution(arm, model, plan.policies[name])
+                condition
+                for condition in plan.config.document_conditions
+                if off_distribution(condition, model, plan.policies[name])
             ],
             "policy": plan.policies[name].model_dump(mode="json"),
             "policy_hash": plan.policies[name].hash(),
@@ -117,10 +117,10 @@ def _controls(plan: Plan) -> dict[str, dict[str, float]]:
     host = np.asarray(plan.items.host)[plan.chosen]
     country = np.asarray(plan.items.country)[plan.chosen]
     return {
-        arm: {
+        condition: {
             "same_host": float((host[source] == host).mean()),
             "same_country": float((country[source] == country).mean()),
         }
-        for arm, source in plan.shown.source.items()
-        if source is not None and arm in CONTROLS
+        for condition, source in plan.shown.source.items()
+        if source is not None and condition in CONTROLS
     }

@@ -1,7 +1,7 @@
 """Locale switch: does a model's answer follow the country that it is told?
 
 Of questions with an answer of their country and one of another country among the options. Each is
-asked twice, under the one country (arm `with`) and under the other (arm `contrast`).
+asked twice, under the one country (condition `with`) and under the other (condition `contrast`).
 
     exact pair    both times the answer of the country that it is told
     margin        log p of the own answer less that of the other country's; it switches where it is
@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.arms import generator
 from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums, wilson_interval
+from eval.conditions import generator
 from eval.matrix import Key
 from eval.question_schemas import Question
 from eval.questions import Answers
@@ -36,7 +36,7 @@ def table(
     confidence: float,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """A line a run that was asked in both arms: rates with Wilson's interval, mean shift of margin.
+    """A line a run that was asked in both: rates with Wilson's interval, mean shift of margin.
 
     off_distribution: run -> whether it was never trained on being told an origin. The shift's
     interval resamples pairs of countries, which share facts; null for fewer than `MIN_DOCUMENTS`.
@@ -48,11 +48,12 @@ def table(
             continue
         right = np.array([questions[n].answer for n in pairs])
         contrast = np.array([questions[n].contrast for n in pairs])
-        own, other = (getattr(answers[run, arm], rule)[pairs] for arm in (OWN, OTHER))
+        own, other = (getattr(answers[run, condition], rule)[pairs] for condition in (OWN, OTHER))
         exact = (own == right) & (other == contrast)
         margin = [
-            answers[run, arm].log_p[pairs, right] - answers[run, arm].log_p[pairs, contrast]
-            for arm in (OWN, OTHER)
+            answers[run, condition].log_p[pairs, right]
+            - answers[run, condition].log_p[pairs, contrast]
+            for condition in (OWN, OTHER)
         ]
         shift = margin[0] - margin[1]
         places = [f"{questions[n].country} {questions[n].contrast_country}" for n in pairs]

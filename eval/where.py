@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.arms import generator
 from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums
+from eval.conditions import generator
 from eval.documents import Documents
 from eval.groups import Group
 from eval.matrix import Effect, Key

@@ -80,7 +80,7 @@ def line_of(
     ]  # fmt: skip
     nats: dict[str, dict[str, float]] = {}
     for cell in cells:
-        nats.setdefault(cell["arm"], {})[cell["part"]] = cell["nats"]
+        nats.setdefault(cell["condition"], {})[cell["part"]] = cell["nats"]
     documents = evaluation["documents"]
     train, data = run.run.train, run.run.data
     return {

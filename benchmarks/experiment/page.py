@@ -33,7 +33,7 @@ def section(
     """The section in Markdown. plot: address of the figure, from the page's folder."""
     figures = Figures(experiment, lines)
     seeds = [seed for seed in experiment.seeds if any(line["seed"] == seed for line in lines)]
-    arms, part = experiment.evaluation.arms, experiment.evaluation.part
+    conditions, part = experiment.evaluation.conditions, experiment.evaluation.part
     base = _perplexity(figures.of(experiment.baseline))
     text = [
         f"## {name}", "", f"**{experiment.question.strip()}**", "",
@@ -41,9 +41,9 @@ def section(
         "| claim | measured | allowed | verdict |", "| --- | --- | --- | --- |",
         *(_claim_row(each) for each in found), "",
         f"Change of {part} perplexity against {_cell_name(experiment.baseline)} ({base}):", "",
-        "| run | " + " | ".join(arms) + " |", "| --- " * (1 + len(arms)) + "|",
-        *(_run_row(run, arms, experiment, figures) for run in experiment.runs), "",
-        f"![Change of perplexity of each run and arm, a dot a seed, a bar an interval]({plot})", "",
+        "| run | " + " | ".join(conditions) + " |", "| --- " * (1 + len(conditions)) + "|",
+        *(_run_row(run, conditions, experiment, figures) for run in experiment.runs), "",
+        f"![Change of perplexity by run and condition, a dot a seed, bars intervals]({plot})", "",
         _sizes(experiment, planned, lines, seeds), "",
     ]  # fmt: skip
     missing = len(planned) - len(lines)
@@ -66,11 +66,11 @@ def _claim_row(found: Found) -> str:
     return f"| {claim.says} ({compared}) | {measured} | {allowed} | **{found.verdict}** |"
 
 
-def _run_row(run: str, arms: Sequence[str], experiment: Experiment, figures: Figures) -> str:
+def _run_row(run: str, conditions: Sequence[str], experiment: Experiment, figures: Figures) -> str:
     cells = []
-    for arm in arms:
-        changes = figures.change((run, arm), experiment.baseline)
-        is_itself = (run, arm) == tuple(experiment.baseline)
+    for condition in conditions:
+        changes = figures.change((run, condition), experiment.baseline)
+        is_itself = (run, condition) == tuple(experiment.baseline)
         cells.append("0" if is_itself else _told(*interval(list(changes.values()))))
     return f"| `{run}` | " + " | ".join(cells) + " |"
 
@@ -109,25 +109,25 @@ def _cell_name(cell: Cell) -> str:
 
 
 def draw(experiment: Experiment, lines: Sequence[dict], path: Path) -> None:
-    """A dot a seed, a bar the interval; a row a run, a colour an arm."""
+    """A dot a seed, a bar the interval; a row a run, a colour a condition."""
     import matplotlib
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
 
     figures, runs = Figures(experiment, lines), list(experiment.runs)
-    arms = experiment.evaluation.arms
+    conditions = experiment.evaluation.conditions
     style = {"svg.hashsalt": "geo_nemo", "svg.fonttype": "none", "font.size": 9}
     with plt.rc_context(style):
         figure, axes = plt.subplots(figsize=(7.6, 1.0 + 0.42 * len(runs)), layout="constrained")
-        for number, arm in enumerate(arms):
-            offset = (number - (len(arms) - 1) / 2) * 0.24
+        for number, condition in enumerate(conditions):
+            offset = (number - (len(conditions) - 1) / 2) * 0.24
             for place, run in enumerate(runs):
-                changes = figures.change((run, arm), experiment.baseline)
+                changes = figures.change((run, condition), experiment.baseline)
                 values = [100 * math.expm1(value) for value in changes.values()]
                 if not values:
                     continue
-                colour, label = f"C{number}", arm if place == 0 else None
+                colour, label = f"C{number}", condition if place == 0 else None
                 height = place + offset
                 axes.plot(values, [height] * len(values), "o", ms=3, color=colour, label=label)
                 mean, low, high = interval(list(changes.values()))
@@ -141,7 +141,7 @@ def draw(experiment: Experiment, lines: Sequence[dict], path: Path) -> None:
         axes.set_xlabel(f"change of perplexity against {' '.join(experiment.baseline)}, %")
         axes.grid(axis="x", color="#dddddd", lw=0.6)
         axes.set_axisbelow(True)
-        figure.legend(loc="outside upper left", ncols=len(arms), frameon=False)
+        figure.legend(loc="outside upper left", ncols=len(conditions), frameon=False)
         make_folder(path.parent)
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
         plt.close(figure)

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, model_validator
 
-from eval.config import Arm, RunName
+from eval.config import Condition, RunName
 from geo_nemo.common.errors import UserError
 from geo_nemo.config.load import validate
 from geo_nemo.config.section import Positive, Section, Seed
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 # A run and what it is told, as in the evaluation.
-Cell = tuple[str, Arm]
+Cell = tuple[str, Condition]
 Settings = tuple[str, ...]
 
 
@@ -25,11 +25,11 @@ class Corpus(Section):
 
 
 class Evaluation(Section):
-    """arms: what the models are told. part: whose loss the claims are about. settings: more of
+    """conditions: what the models are told. part: whose loss claims are about. settings: more of
     `geo-nemo eval`. Every run is evaluated under one policy, so that all score the same tokens.
     """
 
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ("with", "without", "plain")
+    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = ("with", "without", "plain")
     part: Annotated[str, Field(pattern="^(text|title|body)$")] = "body"
     settings: Settings = ("metadata=full",)
 
@@ -52,11 +52,11 @@ class Claim(Section):
     @model_validator(mode="after")
     def _has_a_threshold(self):
         if self.against is None:
-            raise ValueError("no baseline: give against: [RUN, ARM]")
+            raise ValueError("no baseline: give against: [RUN, CONDITION]")
         if (self.at_most is None) == (self.keeps is None):
             raise ValueError("give at_most, or keeps: one of them is the threshold")
         if (self.keeps is None) != (self.than is None):
-            raise ValueError("keeps needs than: [RUN, ARM], whose gain it is a share of")
+            raise ValueError("keeps needs than: [RUN, CONDITION], whose gain it is a share of")
         return self
 
     @property
@@ -100,12 +100,13 @@ class Experiment(Section):
         named = {"baseline": (self.baseline,)}
         named |= {f"claims.{n}": claim.cells for n, claim in enumerate(self.claims)}
         for where, cells in named.items():
-            for run, arm in cells:
+            for run, condition in cells:
                 if run not in self.runs:
                     raise ValueError(f"{where} names run {run}; there is {', '.join(self.runs)}")
-                if arm not in self.evaluation.arms:
+                if condition not in self.evaluation.conditions:
                     raise ValueError(
-                        f"{where} names arm {arm}, which evaluation.arms does not list"
+                        f"{where} names condition {condition}, which evaluation.conditions does "
+                        "not list"
                     )
         return self
 

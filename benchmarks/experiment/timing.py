@@ -53,7 +53,10 @@ def measure(
     texts = min(TEXTS, TokenStore.open(store).manifest.splits["test"].documents)
     arguments = ["eval", f"runs.first={quote(folder / 'run')}", f"store={quote(store)}"]
     arguments += [f"output={quote(folder / 'eval')}", f"num_documents={texts}"]
-    arguments += [f"arms=[{','.join(experiment.evaluation.arms)}]", *experiment.evaluation.settings]
+    arguments += [
+        f"conditions=[{','.join(experiment.evaluation.conditions)}]",
+        *experiment.evaluation.settings,
+    ]
     short = processes.run(arguments, log)
     start = max(whole - sum(seconds), 0.0)
     scored = max(short - start, 0.0) * _documents(experiment, store) / texts

@@ -46,17 +46,21 @@ class Figures:
     def __init__(self, experiment: Experiment, lines: Iterable[dict[str, Any]]):
         part = experiment.evaluation.part
         self._nats = {
-            (line["run"], arm, line["seed"]): parts[part]
+            (line["run"], condition, line["seed"]): parts[part]
             for line in lines
-            for arm, parts in line["nats"].items()
+            for condition, parts in line["nats"].items()
             if part in parts
         }
         self.seeds = experiment.seeds
 
     def of(self, cell: Cell) -> dict[int, float]:
         """By seed, of those that are finished."""
-        run, arm = cell
-        return {s: self._nats[run, arm, s] for s in self.seeds if (run, arm, s) in self._nats}
+        run, condition = cell
+        return {
+            s: self._nats[run, condition, s]
+            for s in self.seeds
+            if (run, condition, s) in self._nats
+        }
 
     def change(self, of: Cell, against: Cell) -> dict[int, float]:
         """Nats of one cell less those of another, by seed that both have."""

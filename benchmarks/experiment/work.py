@@ -193,7 +193,7 @@ def _train(
 def _evaluate(run: Planned, store: Path, evaluation: Evaluation, processes: Processes) -> dict:
     output = run.folder / "eval"
     arguments = ["eval", f"runs.{run.name}={quote(run.folder)}", f"store={quote(store)}"]
-    arguments += [f"output={quote(output)}", f"arms=[{','.join(evaluation.arms)}]"]
+    arguments += [f"output={quote(output)}", f"conditions=[{','.join(evaluation.conditions)}]"]
     seconds = processes.run([*arguments, *evaluation.settings], run.folder / "eval.log")
     _add_seconds(run, "eval", seconds)
     return read_json(output / "eval.json", "evaluate the run again")

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.arms import generator
 from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums
+from eval.conditions import generator
 from eval.pooled import t_interval
 from eval.report.inputs import read_evaluation
 from eval.trained import Trained, read_trained

@@ -15,7 +15,19 @@ from geo_nemo.common.files import write_whole
 from geo_nemo.config import UserError
 
 # Columns that name a line, in order; the others follow.
-FIRST = ("table", "kind", "group", "name", "part", "run", "arm", "rule", "of", "against", "purpose")
+FIRST = (
+    "table",
+    "kind",
+    "group",
+    "name",
+    "part",
+    "run",
+    "condition",
+    "rule",
+    "of",
+    "against",
+    "purpose",
+)
 
 
 def write_beside(page: Path, evaluation: Mapping[str, Any], said: list[str]) -> list[Path]:
@@ -56,7 +68,7 @@ def markdown(evaluation: Mapping[str, Any], said: list[str]) -> str:
     """The lead, and the figures over all documents and questions."""
     parts = ["# Evaluation", *said, "## Perplexity, all documents"]
     rows = [
-        [cell["part"], cell["run"], cell["arm"], perplexity(cell["perplexity"]),
+        [cell["part"], cell["run"], cell["condition"], perplexity(cell["perplexity"]),
          perplexity(cell["low"]) if cell["low"] is not None else "",
          perplexity(cell["high"]) if cell["high"] is not None else "",
          f"{cell['bits_per_byte']:.4f}" if "bits_per_byte" in cell else ""]
@@ -75,7 +87,7 @@ def markdown(evaluation: Mapping[str, Any], said: list[str]) -> str:
     parts += ["## Changes of perplexity; below 0, the first predicts better", _grid(head, rows)]
     if evaluation["questions"]:
         rows = [
-            [cell["kind"], cell["run"], cell["arm"], cell["rule"], str(cell["questions"]),
+            [cell["kind"], cell["run"], cell["condition"], cell["rule"], str(cell["questions"]),
              f"{cell['accuracy']:.1%}", f"{cell['low']:.1%}", f"{cell['high']:.1%}"]
             for cell in evaluation["questions"]["cells"] if cell["group"] == "all"
         ]  # fmt: skip
@@ -104,12 +116,13 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[st
     for cell in first["perplexity"]["cells"]:
         if cell["group"] != "all":
             continue
-        wanted = {key: cell[key] for key in ("group", "part", "run", "arm")}
+        wanted = {key: cell[key] for key in ("group", "part", "run", "condition")}
         other = pick(second["perplexity"]["cells"], **wanted)
         if other is None or None in (cell["perplexity"], other["perplexity"]):
             continue
         rows.append([
-            cell["part"], key_name((cell["run"], cell["arm"])), perplexity(cell["perplexity"]),
+            cell["part"], key_name((cell["run"], cell["condition"])),
+            perplexity(cell["perplexity"]),
             perplexity(other["perplexity"]), percent(other["perplexity"] / cell["perplexity"]),
         ])  # fmt: skip
     head = ["part", "run and condition", *names, "change"]
@@ -118,12 +131,12 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[st
     for cell in (first["questions"] or {}).get("cells", []):
         if cell["group"] != "all":
             continue
-        wanted = {key: cell[key] for key in ("kind", "group", "run", "arm", "rule")}
+        wanted = {key: cell[key] for key in ("kind", "group", "run", "condition", "rule")}
         other = pick((second["questions"] or {}).get("cells", []), **wanted)
         if other is not None:
             points = 100 * (other["accuracy"] - cell["accuracy"])
             rows.append([
-                cell["kind"], key_name((cell["run"], cell["arm"])), cell["rule"],
+                cell["kind"], key_name((cell["run"], cell["condition"])), cell["rule"],
                 f"{cell['accuracy']:.1%}", f"{other['accuracy']:.1%}", f"{points:+.1f} points",
             ])  # fmt: skip
     if rows:

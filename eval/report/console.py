@@ -25,7 +25,7 @@ def headline(evaluation: dict[str, Any]) -> Group:
 
 
 def matrix(evaluation: dict[str, Any]) -> Group:
-    """Perplexity of body and title by run and arm."""
+    """Perplexity of body and title by run and condition."""
     parts = []
     for part in tables.part_tables(evaluation):
         table = Table(title=f"{part['name']}, perplexity", title_justify="left")

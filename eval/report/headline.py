@@ -25,7 +25,7 @@ def sentence(evaluation: dict[str, Any]) -> str:
     effect = main_effect(evaluation)
     if effect is None:
         return (
-            "Only perplexities are reported: the runs and arms that were evaluated allow no "
+            "Only perplexities are reported: the runs and conditions that were evaluated allow no "
             "comparison of metadata with none."
         )
     told = told_fields(evaluation["runs"][effect["of"][0]]["policy"])
@@ -84,7 +84,7 @@ def lead(evaluation: dict[str, Any]) -> list[str]:
 
 
 def _bare(evaluation: dict[str, Any]) -> list[str]:
-    """What whoever gives the conditioned model bare text meets, where that was an arm."""
+    """What whoever gives the conditioned model bare text meets, where that was a condition."""
     effects, said = evaluation["perplexity"]["effects"], []
     beside = _effect(effects, evaluation, "conditioned model against plain model, bare text")
     if beside is not None and beside["low"] is not None:
@@ -108,7 +108,7 @@ def _floor(evaluation: dict[str, Any]) -> list[str]:
     """What an ideal model would gain from being told, beside what the conditioned one does."""
     floor = evaluation.get("floor") or {}
     lines = floor.get("lines", [])
-    totals = {(line["run"], line["arm"]): line["title"] + line["body"] for line in lines}
+    totals = {(line["run"], line["condition"]): line["title"] + line["body"] for line in lines}
     run = next((name for name, about in evaluation["runs"].items() if about["conditioned"]), None)
     wanted = [(None, "without"), (None, "with"), (run, "without"), (run, "with")]
     if run is None or any(key not in totals for key in wanted):
@@ -233,7 +233,7 @@ def _latest_first(names: list[str], about: dict[str, Any]) -> list[str]:
 
 def _cell(evaluation: dict[str, Any], key: list[str]) -> dict[str, Any]:
     cells = evaluation["perplexity"]["cells"]
-    wanted = {"group": "all", "run": key[0], "arm": key[1]}
+    wanted = {"group": "all", "run": key[0], "condition": key[1]}
     return pick(cells, part=PART, **wanted) or pick(cells, part="text", **wanted)
 
 
@@ -285,9 +285,9 @@ def _question_findings(evaluation: dict[str, Any]) -> list[Finding]:
                 group="all",
                 rule=rule,
                 run=run,
-                arm=arm,
+                condition=condition,
             )
-            for run, arm in (effect["of"], effect["against"])
+            for run, condition in (effect["of"], effect["against"])
         ]
         found.append(Finding(
             text, Verdict(words, verdict.tone),

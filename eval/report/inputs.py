@@ -75,7 +75,15 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
             f"{folder}/eval.json has format {evaluation.get('format')}, not {FORMAT}: "
             f"run geo-nemo eval again"
         )
-    return evaluation
+    return _renamed(evaluation)
+
+
+def _renamed(value: Any) -> Any:
+    """What an older version wrote, in today's words: an arm is a condition."""
+    if isinstance(value, dict):
+        words = {"arm": "condition", "arms": "conditions"}
+        return {words.get(key, key): _renamed(of) for key, of in value.items()}
+    return [_renamed(each) for each in value] if isinstance(value, list) else value
 
 
 def _store(config: ReportConfig, evaluation: dict[str, Any]) -> TokenStore | None:

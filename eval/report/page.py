@@ -89,7 +89,7 @@ def _perplexity(evaluation: dict[str, Any]) -> dict[str, Any]:
         text += f" (of {documents['in_split']:,}, stratified by country)"
     text += f", {documents['title_tokens']:,} title and {documents['body_tokens']:,} body tokens"
     if cut:
-        text += f"; {cut:,} documents are scored up to the length that fits in every arm"
+        text += f"; {cut:,} documents are scored up to the length that fits in every condition"
     for reason, count in documents["skipped"].items():
         text += f"; {count:,} left out: {reason}"
     gain = None

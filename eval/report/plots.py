@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eval.groups import ALL, AND
-from eval.report.sentences import PART_NAMES, arm_name, key_name, perplexity, pick, place_name
+from eval.report.sentences import PART_NAMES, condition_name, key_name, perplexity, pick, place_name
 from eval.report.svg import (
     AXIS,
     DASHES,
@@ -31,26 +31,26 @@ OPENING = 0.1
 
 
 def matrix_plot(evaluation: dict[str, Any]) -> str:
-    """Perplexity of body and title by arm and run."""
+    """Perplexity of body and title by condition and run."""
     cells = [c for c in evaluation["perplexity"]["cells"] if c["group"] == "all"]
     parts = [part for part in ("body", "title") if pick(cells, part=part)]
-    runs, arms = list(evaluation["runs"]), evaluation["arms"]
+    runs, conditions = list(evaluation["runs"]), evaluation["conditions"]
 
     def draw(width: str) -> Figure:
-        figure, panels = _panels(width, len(parts), len(runs) * len(arms))
+        figure, panels = _panels(width, len(parts), len(runs) * len(conditions))
         for axes, part in zip(panels, parts, strict=True):
-            lines = {run: [pick(cells, part=part, run=run, arm=arm) for arm in arms]
+            lines = {run: [pick(cells, part=part, run=run, condition=each) for each in conditions]
                      for run in runs}  # fmt: skip
             points = {
                 run: [(c["perplexity"], c["low"], c["high"]) for c in found]
                 for run, found in lines.items()
             }
-            _dots(axes, [arm_name(arm) for arm in arms], points, perplexity)
+            _dots(axes, [condition_name(condition) for condition in conditions], points, perplexity)
             axes.set_title(PART_NAMES[part])
             axes.set_xlabel("perplexity")
         return _with_legend(figure, panels[0], width)
 
-    return inline("matrix", "Perplexity of body and title in each arm, by trained run", draw)
+    return inline("matrix", "Perplexity of body and title in each condition, by trained run", draw)
 
 
 def curves_plot(evaluation: dict[str, Any]) -> str | None:
@@ -69,10 +69,13 @@ def curves_plot(evaluation: dict[str, Any]) -> str | None:
         figure, axes = plt.subplots(figsize=(WIDTHS[width], 3.3), layout="constrained")
         for number, steps in enumerate(curves.values()):
             run = steps[0][1].rpartition("-")[0]
-            for place, arm in enumerate(evaluation["arms"]):
-                found = [pick(cells, run=name, arm=arm)["perplexity"] for _, name in steps]
+            for place, condition in enumerate(evaluation["conditions"]):
+                found = [
+                    pick(cells, run=name, condition=condition)["perplexity"] for _, name in steps
+                ]
                 axes.plot([step for step, _ in steps], found, marker(place), linewidth=1.4,
-                          color=colour(place), markersize=4, label=f"run {run}, {arm_name(arm)}",
+                          color=colour(place), markersize=4,
+                          label=f"run {run}, {condition_name(condition)}",
                           linestyle=DASHES[number % len(DASHES)])  # fmt: skip
         axes.set_xlabel("optimizer step")
         axes.set_ylabel("perplexity of bodies")
@@ -131,29 +134,34 @@ def gain_plot(evaluation: dict[str, Any], effect: dict[str, Any], name: str = "g
 
 
 def questions_plot(evaluation: dict[str, Any]) -> str:
-    """Accuracy by kind, arm and run, with the level of a guess."""
+    """Accuracy by kind, condition and run, with the level of a guess."""
     cells = [c for c in evaluation["questions"]["cells"]
              if c["group"] == "all"
              and c["rule"] == evaluation["questions"].get("rule", "by_sum")]  # fmt: skip
     kinds = list(dict.fromkeys(cell["kind"] for cell in cells))[:4]
-    runs, arms = list(evaluation["runs"]), evaluation["questions"]["arms"]
+    runs, conditions = list(evaluation["runs"]), evaluation["questions"]["conditions"]
     titles = {"local": "Answer depends on the country", "shared": "Same answer everywhere",
               "explicit": "The question names its country",
               "ambiguous": "The question names no country"}  # fmt: skip
 
     def draw(width: str) -> Figure:
-        figure, panels = _panels(width, len(kinds), len(runs) * len(arms))
+        figure, panels = _panels(width, len(kinds), len(runs) * len(conditions))
         for axes, kind in zip(panels, kinds, strict=True):
-            lines = {run: [pick(cells, kind=kind, run=run, arm=arm) for arm in arms]
+            lines = {run: [pick(cells, kind=kind, run=run, condition=each) for each in conditions]
                      for run in runs}  # fmt: skip
             points = {
                 run: [tuple(100 * c[key] for key in ("accuracy", "low", "high")) for c in found]
                 for run, found in lines.items()
             }
-            _dots(axes, [arm_name(arm) for arm in arms], points, lambda x: f"{x:.0f}")
+            _dots(
+                axes,
+                [condition_name(condition) for condition in conditions],
+                points,
+                lambda x: f"{x:.0f}",
+            )
             guess = 100 * lines[runs[0]][0]["chance"]
             axes.axvline(guess, color=MUTED, linewidth=0.9, linestyle=DASHES[2])
-            axes.set_ylim(len(arms) - 0.15, -0.5)
+            axes.set_ylim(len(conditions) - 0.15, -0.5)
             axes.annotate("chance", (guess, 0), xycoords=("data", "axes fraction"),
                           xytext=(3, 2), textcoords="offset points", va="bottom", color=MUTED,
                           fontsize=8)  # fmt: skip
@@ -162,7 +170,7 @@ def questions_plot(evaluation: dict[str, Any]) -> str:
             axes.set_xlabel("questions answered right, %")
         return _with_legend(figure, panels[0], width)
 
-    return inline("questions", "Accuracy on questions in each arm, by trained run", draw)
+    return inline("questions", "Accuracy on questions in each condition, by trained run", draw)
 
 
 def loss_plot(

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from eval.arms import kind_of
+from eval.conditions import kind_of
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.metadata.fields import field_words
 from geo_nemo.metadata.geography import countries
 
-ARM_NAMES = {
+CONDITION_NAMES = {
     "with": "told the truth",
     "without": "told nothing",
     "shuffled": "told another origin",
@@ -113,7 +113,7 @@ def accuracy_verdict(effect: dict[str, Any]) -> Verdict:
 
 
 def pick(lines: list[dict[str, Any]], **wanted: Any) -> dict[str, Any] | None:
-    """The first line with these values; runs and arms may be tuples or lists."""
+    """The first line with these values; runs and conditions may be tuples or lists."""
     for line in lines:
         if all(_plain(line[key]) == _plain(value) for key, value in wanted.items()):
             return line
@@ -125,17 +125,17 @@ def _plain(value: Any) -> Any:
 
 
 def key_name(key: list[str] | tuple[str, str]) -> str:
-    """A run and an arm, as in `run a, told the truth`."""
-    run, arm = key
-    return f"run {run}, {arm_name(arm)}"
+    """A run and a condition, as in `run a, told the truth`."""
+    run, condition = key
+    return f"run {run}, {condition_name(condition)}"
 
 
-def arm_name(arm: str) -> str:
-    """`told the truth`, of an arm by its name in the settings."""
-    kind, field = kind_of(arm)
+def condition_name(condition: str) -> str:
+    """`told the truth`, of a condition by its name in the settings."""
+    kind, field = kind_of(condition)
     if field:
         return OF_A_FIELD[kind].format(field)
-    return (ARM_NAMES | OTHER_NAMES)[arm]
+    return (CONDITION_NAMES | OTHER_NAMES)[condition]
 
 
 def p_value(value: float | None) -> str:

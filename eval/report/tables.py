@@ -9,7 +9,7 @@ from eval.report.sentences import (
     PART_NAMES,
     Verdict,
     accuracy_verdict,
-    arm_name,
+    condition_name,
     interval,
     key_name,
     loss_verdict,
@@ -56,20 +56,20 @@ def trained_words(about: dict[str, Any]) -> str:
 
 
 def matrix(evaluation: dict[str, Any], part: str) -> Table | None:
-    """Perplexity of a part: a line a run, a column an arm."""
+    """Perplexity of a part: a line a run, a column a condition."""
     cells = [c for c in evaluation["perplexity"]["cells"]
              if (c["group"], c["part"]) == ("all", part)]  # fmt: skip
     if not cells:
         return None
-    arms = evaluation["arms"]
+    conditions = evaluation["conditions"]
     rows = []
     for run, about in evaluation["runs"].items():
         rows.append([Cell(run, trained_words(about))])
-        for arm in arms:
-            cell = pick(cells, run=run, arm=arm)
-            off = OFF if arm in about.get("off_distribution", ()) else ""
+        for condition in conditions:
+            cell = pick(cells, run=run, condition=condition)
+            off = OFF if condition in about.get("off_distribution", ()) else ""
             rows[-1].append(Cell(perplexity(cell["perplexity"]) + off, _ends(cell)))
-    return Table(("trained run", *map(arm_name, arms)), rows)
+    return Table(("trained run", *map(condition_name, conditions)), rows)
 
 
 def bits(evaluation: dict[str, Any]) -> Table | None:
@@ -79,15 +79,15 @@ def bits(evaluation: dict[str, Any]) -> Table | None:
         return None
     cells = [c for c in evaluation["perplexity"]["cells"]
              if (c["group"], c["part"]) == ("all", "text")]  # fmt: skip
-    arms, rows = evaluation["arms"], []
+    conditions, rows = evaluation["conditions"], []
     for run in about:
         rows.append([Cell(run, trained_words(about[run]))])
-        for arm in arms:
-            cell = pick(cells, run=run, arm=arm)
-            off = OFF if arm in about[run].get("off_distribution", ()) else ""
+        for condition in conditions:
+            cell = pick(cells, run=run, condition=condition)
+            off = OFF if condition in about[run].get("off_distribution", ()) else ""
             ends = interval(cell["bits_low"], cell["bits_high"], lambda x: f"{x:.3f}")
             rows[-1].append(Cell(f"{cell['bits_per_byte']:.3f}{off}", ends))
-    return Table(("trained run", *map(arm_name, arms)), rows)
+    return Table(("trained run", *map(condition_name, conditions)), rows)
 
 
 def effects(evaluation: dict[str, Any], part: str) -> Table | None:
@@ -126,7 +126,7 @@ def places(evaluation: dict[str, Any], effect: dict[str, Any], group: str) -> Ta
             Cell(place_name(group, name), continents.get(name, "")),
             Cell(f"{difference['documents']:,}"),
             Cell(f"{difference['tokens']:,}"),
-            *(_perplexity(pick(cells[name], run=key[0], arm=key[1]))
+            *(_perplexity(pick(cells[name], run=key[0], condition=key[1]))
               for key in (effect["against"], effect["of"])),
             Cell(percent(difference["ratio"]),
                  interval(difference["ratio_low"], difference["ratio_high"], percent),
@@ -179,20 +179,20 @@ def by_place(evaluation: dict[str, Any], effect: dict[str, Any]) -> Table | None
 
 
 def questions(evaluation: dict[str, Any], kind: str, rule: str) -> Table | None:
-    """Accuracy of a kind of question: a line a run, a column an arm."""
+    """Accuracy of a kind of question: a line a run, a column a condition."""
     cells = [c for c in evaluation["questions"]["cells"]
              if (c["kind"], c["group"], c["rule"]) == (kind, "all", rule)]  # fmt: skip
     if not cells:
         return None
-    arms = evaluation["questions"]["arms"]
+    conditions = evaluation["questions"]["conditions"]
     rows = []
     for run in evaluation["runs"]:
-        found = [pick(cells, run=run, arm=arm) for arm in arms]
+        found = [pick(cells, run=run, condition=condition) for condition in conditions]
         rows.append([Cell(run), *(
             Cell(f"{c['accuracy']:.1%}", interval(c["low"], c["high"], lambda x: f"{x:.0%}"))
             for c in found
         )])  # fmt: skip
-    return Table(("trained run", *map(arm_name, arms)), rows)
+    return Table(("trained run", *map(condition_name, conditions)), rows)
 
 
 def question_effects(evaluation: dict[str, Any], kind: str) -> Table | None:
@@ -217,11 +217,15 @@ def questions_by_place(evaluation: dict[str, Any], kind: str, group: str) -> Tab
     rule = evaluation["questions"].get("rule", "by_sum")
     cells = [c for c in evaluation["questions"]["cells"]
              if (c["kind"], c["group"], c["rule"]) == (kind, group, rule)]  # fmt: skip
-    arms = [arm for arm in ("without", "with") if arm in evaluation["questions"]["arms"]]
-    keys = [(run, arm) for run in evaluation["runs"] for arm in arms]
+    conditions = [
+        condition
+        for condition in ("without", "with")
+        if condition in evaluation["questions"]["conditions"]
+    ]
+    keys = [(run, condition) for run in evaluation["runs"] for condition in conditions]
     rows = []
     for name, lines in _grouped(cells).items():
-        found = [pick(lines, run=run, arm=arm) for run, arm in keys]
+        found = [pick(lines, run=run, condition=condition) for run, condition in keys]
         rows.append([Cell(place_name(group, name)), Cell(f"{lines[0]['questions']:,}"),
                      *(Cell(f"{c['accuracy']:.0%}") for c in found)])  # fmt: skip
     return Table((group, "questions", *map(key_name, keys)), rows)
@@ -254,8 +258,8 @@ def floor(evaluation: dict[str, Any]) -> Table | None:
         return None
     rows = []
     for line in lines:
-        told = "told the origin" if line["arm"] == "with" else "told nothing"
-        limit = pick(lines, arm=line["arm"], run=None)
+        told = "told the origin" if line["condition"] == "with" else "told nothing"
+        limit = pick(lines, condition=line["condition"], run=None)
         above = line["title"] + line["body"] - limit["title"] - limit["body"]
         rows.append([
             Cell("floor" if line["run"] is None else line["run"], told),

@@ -28,8 +28,8 @@ LOG = logger(__name__)
 POLL_S = 0.3
 # How a training ends that was asked to: with a checkpoint, or before its first step.
 STOPPED = (STOPPED, EXIT_INTERRUPTED)
-# Metadata in the first stage, or not: the two arms that are compared.
-ARMS = {"with": (), "without": ("metadata@stages.condition.metadata=none",)}
+# Metadata in the first stage, or not: the two conditions that are compared.
+CONDITIONS = {"with": (), "without": ("metadata@stages.condition.metadata=none",)}
 SYNTHETIC_VOCAB_SIZE = 1536
 VOCAB_SIZE = 4096
 
@@ -72,9 +72,9 @@ def _demo(corpus: str | None, folder: Path, steps: int) -> int:
     stopped = _train_side_by_side(folder, steps)
     if stopped:
         return STOPPED
-    arguments = [f"runs.{name}={quote(folder / name)}" for name in ARMS]
+    arguments = [f"runs.{name}={quote(folder / name)}" for name in CONDITIONS]
     arguments += [f"store={quote(folder / 'prep' / 'store')}", f"output={quote(folder / 'eval')}"]
-    arguments.append("arms=[with,without,plain,shuffled,wrong_country]")
+    arguments.append("conditions=[with,without,plain,shuffled,wrong_country]")
     if corpus is None:
         arguments.append(f"questions={quote(folder / 'corpus' / 'questions.jsonl')}")
         arguments.append(f"floors={quote(folder / 'corpus' / 'floors.jsonl.gz')}")
@@ -95,11 +95,11 @@ def _step(title: str, *arguments: str) -> None:
 
 
 def _train_side_by_side(folder: Path, steps: int) -> bool:
-    """Train every arm in a process of its own, at once. True when one was asked to stop."""
+    """Train every condition in a process of its own, at once. True when one was asked to stop."""
     store = folder / "prep" / "store"
     running, logs = {}, {}
-    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, _cores() // len(ARMS)))}
-    for name, overrides in ARMS.items():
+    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, _cores() // len(CONDITIONS)))}
+    for name, overrides in CONDITIONS.items():
         arguments = ["train", "experiment=demo", f"name={name}", f"train.steps={steps}"]
         arguments += [f"train.warmup_steps={min(20, steps // 10)}", *overrides]
         arguments.append(f"data.store={quote(store)}")

@@ -32,9 +32,9 @@ def command(overrides: tuple[str, ...], dry_run: bool, config: str | None) -> No
 
     runs.NAME=DIR, any number of them: a training run (RUN@200 at a step, RUN@all at each), an
     export, any causal language model's folder, an adapter. Settings: weights, store or corpus,
-    output, split, questions, questions_title, floors, arms, metadata, num_documents, max_tokens,
-    bootstrap_samples, confidence, seed, device, dtype.
-    Stopped and started again, it goes on with the arms that are not finished.
+    output, split, questions, questions_title, floors, conditions, metadata, num_documents,
+    max_tokens,     bootstrap_samples, confidence, seed, device, dtype.
+    Stopped and started again, it goes on with the conditions that are not finished.
     """
     from eval.config import EvalConfig
     from eval.plan import make_plan
@@ -99,7 +99,7 @@ def _describe(plan: "Plan") -> dict[str, str]:
 
     documents, config = plan.documents, plan.config
     tokens = int(documents.tokens.sum())
-    arms = len(config.document_arms) * len(plan.models)
+    conditions = len(config.document_conditions) * len(plan.models)
     done = finished(plan, Cache(Path(config.output) / "cache"))
     asked = plan.questions
     return {
@@ -108,12 +108,13 @@ def _describe(plan: "Plan") -> dict[str, str]:
             f"{'with' if model.conditioned else 'without'} metadata)"
             for model in plan.models.values()
         ),
-        "arms": ", ".join(config.arms),
+        "conditions": ", ".join(config.conditions),
         "documents": f"{len(documents):,} of {plan.items.num_documents:,} in split "
-        f"{plan.items.name} of {plan.texts.address}, {tokens:,} tokens scored in each arm",
+        f"{plan.items.name} of {plan.texts.address}, {tokens:,} tokens scored in each condition",
         "questions": "none"
         if asked is None
         else f"{len(asked.questions):,}, of which {int(plan.for_choices.sum()):,} for choices",
-        "forward passes": f"{tokens * arms:,} scored tokens in {arms} arms, {len(done)} finished",
+        "forward passes": f"{tokens * conditions:,} scored tokens in {conditions} conditions, "
+        f"{len(done)} finished",
         "output": config.output,
     }

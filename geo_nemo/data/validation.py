@@ -1,6 +1,6 @@
 """Rows of validation documents under three conditions: told the truth, nothing, something wrong.
 
-Each document is cut to what fits under every arm, so that all arms are scored on the same tokens of
+Each document is cut to what fits under every condition, so that all score the same tokens of
 title and body.
 """
 
@@ -34,14 +34,14 @@ def validation_rows(
     seed: int,
     groups: Grouping | None = None,
 ) -> dict[str, list[Row]]:
-    """Rows by arm; where `policy` has no fields, of `without` alone.
+    """Rows by condition; where `policy` has no fields, of `without` alone.
 
-    policy: what the arms `with` and `wrong` tell, before the text wherever training has it.
+    policy: what the conditions `with` and `wrong` tell, before the text wherever training has it.
     groups: of `group_ids`; by country where it is None.
     """
     composer = Composer(policy.model_copy(update={"position": "prepend"}), tokenizer)
     records = [split.record(i) for i in documents]
-    arms: dict[str, Sequence[MetadataRecord | None]] = {WITHOUT: [None] * len(records)}
+    conditions: dict[str, Sequence[MetadataRecord | None]] = {WITHOUT: [None] * len(records)}
     if policy.fields:
         told = told_codes(composer.lines, len(records), records.__getitem__)
         try:
@@ -51,19 +51,19 @@ def validation_rows(
                 f"validation.every_steps: {error}; take more documents, or set it to null"
             ) from None
         assert wrong is not None  # of the condition that tells nothing alone
-        arms = {WITH: records, **arms, WRONG: [records[i] for i in wrong]}
+        conditions = {WITH: records, **conditions, WRONG: [records[i] for i in wrong]}
     longest = [
-        max(len(composer.prefix_ids(of_arm[i])) for of_arm in arms.values())
+        max(len(composer.prefix_ids(of_condition[i])) for of_condition in conditions.values())
         for i in range(len(records))
     ]
     group_ids = (groups or by_country(split)).of(split, documents).tolist()
     rows = {}
-    for arm, known in arms.items():
+    for condition, known in conditions.items():
         fragments = [
             _document(composer, split, int(document), known[i], seq_length - longest[i])
             for i, document in enumerate(documents)
         ]
-        rows[arm] = _rows(fragments, group_ids, seq_length, tokenizer.pad_id)
+        rows[condition] = _rows(fragments, group_ids, seq_length, tokenizer.pad_id)
     return rows
 
 

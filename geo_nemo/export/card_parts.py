@@ -70,12 +70,18 @@ def by_country(record: Mapping[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def _condition(cell: Mapping[str, Any]) -> str:
+    """What the model was told; older evaluations call it an arm."""
+    return cell["condition"] if "condition" in cell else cell["arm"]
+
+
 def evaluation(found: Mapping[str, Any], source: Source) -> str:
     """Perplexity and answers of this run by what it was told, as `geo-nemo eval` measured them."""
     named = _runs(found, source)
     parts = [f"By `geo-nemo eval`, {found.get('finished', 'at an unknown time')}."]
     cells = [
-        f"| {cell['arm']} | {cell['perplexity']:.3f} | {_interval(cell)} | {cell['documents']:,} |"
+        f"| {_condition(cell)} | {cell['perplexity']:.3f} | {_interval(cell)} "
+        f"| {cell['documents']:,} |"
         for cell in found["perplexity"].get("cells", [])
         if cell["run"] in named and cell["group"] == "all" and cell["part"] == "text"
     ]
@@ -84,7 +90,7 @@ def evaluation(found: Mapping[str, Any], source: Source) -> str:
         parts.append("\n".join([*head, *cells]))
     asked = found.get("questions") or {}
     answers = [
-        f"| {cell['kind']} | {cell['arm']} | {cell['accuracy']:.1%} | {_interval(cell)} |"
+        f"| {cell['kind']} | {_condition(cell)} | {cell['accuracy']:.1%} | {_interval(cell)} |"
         for cell in asked.get("cells", [])
         if cell["run"] in named and cell["rule"] == asked["rule"] and cell.get("group") == "all"
     ]

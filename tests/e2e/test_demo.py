@@ -60,12 +60,14 @@ def test_the_title_gains_nothing_for_the_corpus_holds_nothing_to_gain(evaluation
 
 @pytest.mark.slow
 def test_no_loss_is_below_the_floor(evaluation):
-    floors = {line["arm"]: line for line in evaluation["floor"]["lines"] if line["run"] is None}
+    floors = {
+        line["condition"]: line for line in evaluation["floor"]["lines"] if line["run"] is None
+    }
     measured = [line for line in evaluation["floor"]["lines"] if line["run"] is not None]
     assert len(measured) == 4
     for line in measured:
         for part in ("title", "body"):
-            assert line[part] > floors[line["arm"]][part]
+            assert line[part] > floors[line["condition"]][part]
 
 
 @pytest.mark.slow

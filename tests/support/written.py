@@ -109,7 +109,7 @@ def observe_scores(run: Path, store: Path, output: Path) -> dict:
 
     config = EvalConfig(
         runs={"written": str(run)}, store=str(store), output=str(output),
-        arms=("with", "without"), bootstrap_samples=100, device="cpu",
+        conditions=("with", "without"), bootstrap_samples=100, device="cpu",
     )  # fmt: skip
     evaluate(config, lambda model: load_scorer(model.folder, device="cpu"))
     with np.load(output / "documents.npz") as found:

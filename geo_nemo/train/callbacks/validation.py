@@ -31,8 +31,8 @@ class Validate:
     """Writes `validation.jsonl` on rank 0, a line a validation.
 
     Each line: step (the last one taken; counts from 0), steps_done (step + 1), stage, loss (mean
-    nats over titles and bodies, by arm), gap (without - with) and trust (wrong - without), tokens,
-    loss_by_country, or by the fields of the run's `groups` (by arm and group).
+    nats over titles and bodies, by condition), gap (without - with), trust (wrong - without),
+    tokens, loss_by_country, or by the fields of the run's `groups` (by condition and group).
 
     weights: opens a block in which the engine has the weights to be measured.
     """
@@ -88,14 +88,14 @@ class Validate:
         losses: dict[str, float] = {}
         by_field: dict[str, dict[str, Any]] = {field: {} for field in self.groups.fields}
         tokens = 0
-        for arm, batches in self.batches.items():
+        for condition, batches in self.batches.items():
             with self.weights():
                 sums, counts = self.engine.evaluate(batches)
             tokens = int(counts.sum())
-            losses[arm] = float(sums.sum()) / tokens
-            of_arm = mean_by_group(self.groups, sums.numpy(), counts.numpy())
-            for field, means in of_arm.items():
-                by_field[field][arm] = means
+            losses[condition] = float(sums.sum()) / tokens
+            of_condition = mean_by_group(self.groups, sums.numpy(), counts.numpy())
+            for field, means in of_condition.items():
+                by_field[field][condition] = means
         measured = {"loss": losses, "tokens": tokens, **as_keys(by_field, "loss_by_")}
         if WITH in losses:
             measured["gap"] = losses[WITHOUT] - losses[WITH]
@@ -104,7 +104,7 @@ class Validate:
 
 
 def _batches(prepared: Prepared) -> dict[str, list[Batch]]:
-    """This rank's batches by arm, equally many on every rank."""
+    """This rank's batches by condition, equally many on every rank."""
     run = prepared.run
     try:
         split = prepared.store.split(run.validation.split)
@@ -123,7 +123,7 @@ def _batches(prepared: Prepared) -> dict[str, list[Batch]]:
     )
     rank = parallel_state.get_data_parallel_rank()
     size = parallel_state.get_data_parallel_world_size()
-    return {arm: _share(of_arm, rank, size) for arm, of_arm in rows.items()}
+    return {condition: _share(of_condition, rank, size) for condition, of_condition in rows.items()}
 
 
 def _told(prepared: Prepared) -> MetadataPolicy:

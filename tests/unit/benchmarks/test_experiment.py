@@ -43,7 +43,7 @@ def content(store="/s", **changes):
     values = {
         "question": "Is it?", "expected": "It is.", "store": str(store), "settings": SETTINGS,
         "runs": RUNS, "seeds": [1, 2], "baseline": ["ordinary", "without"], "claims": [CLAIM],
-        "evaluation": {"arms": ["with", "without"],
+        "evaluation": {"conditions": ["with", "without"],
                        "settings": ["metadata=full", "num_documents=20", "bootstrap_samples=100"]},
     }  # fmt: skip
     return {key: value for key, value in (values | changes).items() if value is not None}
@@ -59,11 +59,11 @@ def file_of(folder, **changes):
     ("changes", "words"),
     [
         ({"claims": [{k: v for k, v in CLAIM.items() if k != "against"}]},
-         r"own.yaml: claims.0: no baseline: give against: \[RUN, ARM\]"),
+         r"own.yaml: claims.0: no baseline: give against: \[RUN, CONDITION\]"),
         ({"claims": [CLAIM | {"against": ["none", "without"]}]},
          r"claims.0 names run none; there is ordinary, told, mixed"),
         ({"claims": [CLAIM | {"of": ["told", "plain"]}]},
-         r"claims.0 names arm plain, which evaluation.arms does not list"),
+         r"claims.0 names condition plain, which evaluation.conditions does not list"),
         ({"claims": [CLAIM | {"keeps": 0.9}]}, r"give at_most, or keeps"),
         ({"seeds": [3]}, r"seeds \[3\]: an interval over seeds needs two different ones"),
         ({"seeds": [3, 3]}, r"seeds \[3, 3\]: an interval over seeds needs two"),
@@ -194,7 +194,7 @@ def test_a_run_that_branched_off_is_the_run_itself_bit_for_bit(
 def line(run, seed, nats, **changes):
     documents = {"store_hash": "s", "split": "test", "scored": 9, "title_tokens": 1,
                  "body_tokens": 2}  # fmt: skip
-    parts = {arm: {"body": value, "text": value} for arm, value in nats.items()}
+    parts = {condition: {"body": value, "text": value} for condition, value in nats.items()}
     return {"run": run, "seed": seed, "key": "k", "commit": "c", "documents": documents,
             "nats": parts} | changes  # fmt: skip
 
@@ -293,7 +293,7 @@ def test_killed_and_started_again_it_ends_with_a_verdict(tiny_store, tmp_path):
     for each in lines:
         own = read_json(tmp_path / f"work/{each['run']}/seed-{each['seed']}/eval/eval.json", "")
         (cell,) = [c for c in own["perplexity"]["cells"] if c["group"] == "all"
-                   and c["part"] == "body" and c["arm"] == "with"]  # fmt: skip
+                   and c["part"] == "body" and c["condition"] == "with"]  # fmt: skip
         assert each["nats"]["with"]["body"] == cell["nats"]
         assert each["branched_at"] == (3 if each["run"] == "mixed" else 0)
         assert each["machine"]["torch"] and each["seconds"]["eval"] > 0

@@ -140,7 +140,7 @@ def test_a_tokenizer_that_cannot_be_converted_is_told(export, tiny_store, tmp_pa
 
 
 def evaluation_of(run_dir, folder, step=6):
-    cell = {"run": "mine", "arm": "with", "group": "all", "part": "text", "perplexity": 9.5,
+    cell = {"run": "mine", "condition": "with", "group": "all", "part": "text", "perplexity": 9.5,
             "low": 9.25, "high": 9.75, "documents": 180}  # fmt: skip
     others = [cell | {"part": "title", "perplexity": 77.0}, cell | {"run": "b", "low": 8.0}]
     folder.mkdir()

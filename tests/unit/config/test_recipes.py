@@ -21,20 +21,24 @@ REGIONS = ("africa", "america", "asia", "europe")
 # The 31 models of arXiv 2601.15236: name, layers, fields, documents.
 PAPER = {
     **{
-        f"{size}_{region}_{arm}": (layers, fields, {"continents": [region.capitalize()]})
+        f"{size}_{region}_{condition}": (layers, fields, {"continents": [region.capitalize()]})
         for size, layers in (("0.5b", 24), ("1b", 16))
         for region in REGIONS
-        for arm, fields in (("with", FULL), ("without", ()))
+        for condition, fields in (("with", FULL), ("without", ()))
     },
     **{
-        f"{size}_global_{arm}": (layers, fields, {})
+        f"{size}_global_{condition}": (layers, fields, {})
         for size, layers in (("0.5b", 24), ("1b", 16))
-        for arm, fields in (("with", FULL), ("without", ()))
+        for condition, fields in (("with", FULL), ("without", ()))
     },
     **{
-        f"1b_without_{region}_{arm}": (16, fields, {"exclude_continents": [region.capitalize()]})
+        f"1b_without_{region}_{condition}": (
+            16,
+            fields,
+            {"exclude_continents": [region.capitalize()]},
+        )
         for region in REGIONS
-        for arm, fields in (("with", FULL), ("without", ()))
+        for condition, fields in (("with", FULL), ("without", ()))
     },
     "1b_global_url": (16, ("url",), {}),
     "1b_global_url_country": (16, ("url", "country"), {}),
@@ -96,12 +100,12 @@ def test_the_same_run_with_our_defaults_cools_down_on_the_same_documents(name):
 
 
 @pytest.mark.parametrize("size", ["600m", "1.6b", "3b", "8b"])
-@pytest.mark.parametrize("arm", ["with", "without"])
-def test_a_run_of_meco_conditions_for_36_000_steps_of_40_000(size, arm):
-    made = run(f"meco/{size}_{arm}")
+@pytest.mark.parametrize("condition", ["with", "without"])
+def test_a_run_of_meco_conditions_for_36_000_steps_of_40_000(size, condition):
+    made = run(f"meco/{size}_{condition}")
     assert made.train.steps * made.stages["condition"].share == 36_000
     condition, cooldown = (made.stages[name].metadata for name in ("condition", "cooldown"))
-    assert condition.fields == (("url",) if arm == "with" else ()) and cooldown.fields == ()
+    assert condition.fields == (("url",) if condition == "with" else ()) and cooldown.fields == ()
     # MeCo's text has no labels, with and without its URL.
     assert condition.text.label("body") == cooldown.text.label("body") == ""
     assert made.data.seq_length == 8192

@@ -46,11 +46,11 @@ def run(tmp_path, world, bigram, path, **settings):
     config = EvalConfig(
         runs={"bigram": str(bigram)}, corpus=str(tmp_path / "corpus.parquet"),
         output=str(tmp_path / "out"), bootstrap_samples=100, device="cpu", num_documents=12,
-        questions=str(path), **{"arms": ("without", "plain")} | settings,
+        questions=str(path), **{"conditions": ("without", "plain")} | settings,
     )  # fmt: skip
     result = evaluate(config, lambda model: load(model, config))
     cache = tmp_path / "out" / "cache"
-    with np.load(cache / f"bigram.{config.arms[0]}.questions.npz") as arrays:
+    with np.load(cache / f"bigram.{config.conditions[0]}.questions.npz") as arrays:
         return config, result, {name: arrays[name] for name in arrays.files}
 
 
@@ -98,7 +98,7 @@ def folders(tmp_path):
 def test_the_rule_is_chosen_on_questions_that_are_never_reported(tmp_path, world, bigram):
     path, items = asked(tmp_path, 80)
     config, result, found = run(
-        tmp_path, world, bigram, path, questions_dev=0.4, arms=("without",),
+        tmp_path, world, bigram, path, questions_dev=0.4, conditions=("without",),
         questions_rules=("by_sum", "by_mean", "by_byte"),
     )  # fmt: skip
     plan = make_plan(config)
@@ -146,7 +146,7 @@ def test_more_shots_than_questions_for_them_is_an_error(tmp_path, world, bigram)
     with pytest.raises(UserError, match=r"keeps . questions for them: give a larger fraction"):
         run(tmp_path, world, bigram, path, questions_dev=0.3, questions_shots=6)
     with pytest.raises(UserError, match=r"no question of .* has the answer of another country"):
-        run(tmp_path, world, bigram, path, arms=("without", "contrast"))
+        run(tmp_path, world, bigram, path, conditions=("without", "contrast"))
 
 
 def test_answers_follow_the_country_that_a_model_is_told(config, loader, tmp_path):
@@ -161,7 +161,7 @@ def test_answers_follow_the_country_that_a_model_is_told(config, loader, tmp_pat
         })  # fmt: skip
     path = write(tmp_path / "q.jsonl", items)
     config = config.model_copy(
-        update={"questions": str(path), "arms": ("with", "without", "contrast")}
+        update={"questions": str(path), "conditions": ("with", "without", "contrast")}
     )
     result = evaluate(config, loader)
     told, deaf = result["questions"]["switch"]
@@ -170,7 +170,10 @@ def test_answers_follow_the_country_that_a_model_is_told(config, loader, tmp_pat
     assert 0 < told["shift_low"] < told["shift"] < told["shift_high"] and told["p"] < 0.05
     assert (deaf["run"], deaf["exact"], deaf["margin"], deaf["shift"]) == ("without", 0, 0, 0)
     assert deaf["off_distribution"] and not told["off_distribution"]
-    assert "contrast" not in result["arms"] and "contrast" not in result["questions"]["arms"]
+    assert (
+        "contrast" not in result["conditions"]
+        and "contrast" not in result["questions"]["conditions"]
+    )
     # The margin's shift, by hand.
     sums = {c: log_table(c) for c in own}
     expected = []

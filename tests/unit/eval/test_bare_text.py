@@ -1,10 +1,10 @@
-"""The arm `plain` scores bare text in the tokens that a stage of plain text trains on."""
+"""The condition `plain` scores bare text in the tokens that a stage of plain text trains on."""
 
 import numpy as np
 import pytest
 
-from eval.arms import view
-from eval.documents import scored_spans, scored_texts, texts_in_arm
+from eval.conditions import view
+from eval.documents import scored_spans, scored_texts, shown_texts
 from eval.perplexity import score_documents
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.metadata.compose import Composer
@@ -64,7 +64,7 @@ def test_its_tokens_are_those_of_the_whole_bare_text(tokenizers, kind, template)
     documents, scorer = documents_of(split, composer, None), Uniform()
     plain = view("plain", composer)
     scores = score_documents(scorer, split, documents, plain, lambda _: None, row_length=512,
-                             run="a", arm="plain")  # fmt: skip
+                             run="a", condition="plain")  # fmt: skip
     found = {}
     for row in scorer.rows:
         for segment in range(row.segment_ids.max() + 1):
@@ -89,8 +89,8 @@ def test_it_is_cut_where_the_other_arms_are(tokenizers, kind):
         documents = documents_of(split, composer, max_tokens)
         for place in range(len(documents)):
             index = int(documents.index[place])
-            pairs = zip(texts_in_arm(split, documents, place, plain),
-                        texts_in_arm(split, documents, place, composer), strict=True)  # fmt: skip
+            pairs = zip(shown_texts(split, documents, place, plain),
+                        shown_texts(split, documents, place, composer), strict=True)  # fmt: skip
             for own, other in pairs:
                 one, two = (tokenizer.decode(ids.tolist()).lstrip(" ") for ids in (own, other))
                 assert one == two, (max_tokens, index)
@@ -111,6 +111,6 @@ def test_bare_text_that_is_longer_fits_a_row(tokenizers):
     for seq_length in range(12, 40):
         documents = documents_of(split, composer, None, seq_length)
         for place in range(len(documents)):
-            title, body = texts_in_arm(split, documents, place, plain)
+            title, body = shown_texts(split, documents, place, plain)
             composed = plain.join(plain.prefix_ids(None), title, body, True)
             assert len(composed.ids) - 1 <= seq_length

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from eval import bootstrap
-from eval.arms import generator
 from eval.bootstrap import percentile_interval, resampled_sums, wilson_interval
+from eval.conditions import generator
 
 
 def test_resampled_sums_keep_columns_of_a_row_together():

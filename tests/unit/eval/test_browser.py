@@ -70,7 +70,7 @@ def page(world, tmp_path_factory):
     config = EvalConfig(
         runs={name: str(run) for name, run in world.runs.items()}, store=str(world.store.root),
         output=str(folder / "eval"), bootstrap_samples=100, questions=str(items),
-        arms=("with", "without", "plain", "shuffled", "wrong_country", "only_country"),
+        conditions=("with", "without", "plain", "shuffled", "wrong_country", "only_country"),
     )  # fmt: skip
     evaluate(config, load)
     path = folder / "report.html"

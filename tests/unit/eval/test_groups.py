@@ -71,7 +71,7 @@ def test_figures_by_two_fields_are_those_of_their_documents(config, loader, tmp_
     records = [plan.items.record(int(index)) for index in arrays["index"]]
     cells = {
         cell["name"]: cell for cell in found
-        if (cell["group"], cell["part"], cell["run"], cell["arm"])
+        if (cell["group"], cell["part"], cell["run"], cell["condition"])
         == ("host and country", "body", "with", "with")
     }  # fmt: skip
     names = np.array([f"{r.host}, {r.country}" for r in records])

@@ -15,32 +15,39 @@ from geo_nemo.metadata.record import MetadataRecord
 from tests.unit.eval.fakes import BigramScorer, nats_of_text
 
 
-def score(config, scorer, arm, change=lambda documents: documents):
+def score(config, scorer, condition, change=lambda documents: documents):
     plan = make_plan(config)
     documents = change(plan.documents)
     composer = plan.composers["with"]
-    record_of = plan.shown.record_of(arm, composer)
+    record_of = plan.shown.record_of(condition, composer)
     found = score_documents(
-        scorer, plan.items, documents, composer, record_of, row_length=512, run="with", arm=arm
+        scorer,
+        plan.items,
+        documents,
+        composer,
+        record_of,
+        row_length=512,
+        run="with",
+        condition=condition,
     )
     return plan, found
 
 
-def told(plan, arm, place, documents):
+def told(plan, condition, place, documents):
     """Country and host that the document is shown."""
-    source = plan.shown.source[arm]
+    source = plan.shown.source[condition]
     if source is None:
         return None, ""
     country, host, *_ = documents[source[place]]
     return country, host
 
 
-@pytest.mark.parametrize("arm", ["with", "without", "shuffled", "wrong_country"])
-def test_title_and_body_equal_a_plain_loop_over_the_whole_text(config, world, arm):
+@pytest.mark.parametrize("condition", ["with", "without", "shuffled", "wrong_country"])
+def test_title_and_body_equal_a_plain_loop_over_the_whole_text(config, world, condition):
     scorer = BigramScorer()
-    plan, found = score(config, scorer, arm)
+    plan, found = score(config, scorer, condition)
     for place, (_, _, title, body) in enumerate(world.documents):
-        country, host = told(plan, arm, place, world.documents)
+        country, host = told(plan, condition, place, world.documents)
         expected = nats_of_text(country, host, title, body)
         assert (found.title[place], found.body[place]) == pytest.approx(expected, rel=1e-5)
     assert scorer.rows < 60  # several documents a row
@@ -60,7 +67,7 @@ def test_a_likelihood_that_is_not_finite_names_run_arm_and_document(config):
             nll = super().nll(row)
             return np.where(row.labels == row.labels[row.loss_mask > 0][0], np.inf, nll)
 
-    with pytest.raises(RunError, match=r"run with, arm shuffled, document \d+: .* inf"):
+    with pytest.raises(RunError, match=r"run with, condition shuffled, document \d+: .* inf"):
         score(config, Broken(), "shuffled")
 
 
@@ -79,7 +86,9 @@ def test_other_tokens_than_those_of_the_other_arms_are_an_error(config):
         hashes[7] ^= 1
         return replace(documents, token_hash=hashes)
 
-    with pytest.raises(AssertionError, match="run with, arm with, document 7: the scored tokens"):
+    with pytest.raises(
+        AssertionError, match="run with, condition with, document 7: the scored tokens"
+    ):
         score(config, BigramScorer(), "with", other_hash)
 
 
@@ -127,11 +136,11 @@ def line(lines, **wanted):
 
 def test_perplexity_is_a_micro_average_over_tokens():
     found, body, a, b = small_tables()
-    cell = line(found["cells"], group="all", part="body", run="b", arm="with")
+    cell = line(found["cells"], group="all", part="body", run="b", condition="with")
     assert cell["perplexity"] == pytest.approx(np.exp(b.sum() / body.sum()))
     assert (cell["tokens"], cell["documents"]) == (body.sum(), 12)
     assert cell["bits_per_byte"] == pytest.approx(b.sum() / np.log(2) / (3 * body.sum()))
-    cell = line(found["cells"], group="country", name="ke", part="text", run="a", arm="with")
+    cell = line(found["cells"], group="country", name="ke", part="text", run="a", condition="with")
     assert cell["perplexity"] == pytest.approx(np.exp(a[10:].sum() / body[10:].sum()))
 
 
@@ -149,14 +158,14 @@ def test_differences_are_paired_by_document():
 
 def test_a_group_of_few_documents_has_no_interval_and_a_part_without_tokens_no_line():
     found, *_ = small_tables()
-    cell = line(found["cells"], group="country", name="ke", part="body", run="a", arm="with")
+    cell = line(found["cells"], group="country", name="ke", part="body", run="a", condition="with")
     assert (cell["low"], cell["high"]) == (None, None)
     assert not [cell for cell in found["cells"] if cell["part"] == "title"]
 
 
 def test_effects_name_every_pair_that_the_arms_allow():
-    arms = ("with", "without", "shuffled", "wrong_country")
-    found = {(e.of, e.against) for e in effects(arms, {"p": True, "m": False})}
+    conditions = ("with", "without", "shuffled", "wrong_country")
+    found = {(e.of, e.against) for e in effects(conditions, {"p": True, "m": False})}
     assert {
         (("p", "with"), ("m", "without")),
         (("p", "without"), ("m", "without")),
@@ -165,4 +174,7 @@ def test_effects_name_every_pair_that_the_arms_allow():
         (("p", "wrong_country"), ("p", "without")),
     } <= found
     only = effects(("with", "without"), {"p": True, "m": False})
-    assert {arm for effect in only for _, arm in (effect.of, effect.against)} == {"with", "without"}
+    assert {condition for effect in only for _, condition in (effect.of, effect.against)} == {
+        "with",
+        "without",
+    }

@@ -152,7 +152,7 @@ def test_questions_for_choices_are_a_fraction_and_follow_from_id_and_seed(tmp_pa
         ({"questions_shots": 2}, "give questions_dev=0.2"),
         ({"questions_template": "Q:"}, r"has no \{question\} in it"),
         ({"questions_fields": {"stem": "x"}}, "questions_fields: no stem; there is id, kind"),
-        ({"arms": ("contrast",)}, "is one of questions: add questions="),
+        ({"conditions": ("contrast",)}, "is one of questions: add questions="),
     ],
 )
 def test_settings_that_do_not_go_together_are_named(settings, words):

@@ -84,26 +84,26 @@ def test_ties_are_broken_by_the_items_order_not_by_the_files(config, tmp_path):
     assert chosen.max() < 30  # always the file's first option would be 60
 
 
-def answer(config, tmp_path, items, scorer, arm, **changes):
+def answer(config, tmp_path, items, scorer, condition, **changes):
     path = write(tmp_path / "q.jsonl", items)
     plan = make_plan(config.model_copy(update={"questions": str(path), **changes}))
     composer = plan.composers["with"]
-    record_of = plan.questions_shown.record_of(arm, composer)
+    record_of = plan.questions_shown.record_of(condition, composer)
     found = answer_questions(
         scorer, plan.questions, composer, record_of, plan.form,
-        row_length=256, run="with", arm=arm,
+        row_length=256, run="with", condition=condition,
     )  # fmt: skip
     return plan, found
 
 
 @pytest.mark.parametrize("title", [None, "Facts"])
-@pytest.mark.parametrize("arm", ["with", "without", "wrong_country"])
-def test_the_choice_equals_that_of_a_plain_loop(config, tmp_path, arm, title):
+@pytest.mark.parametrize("condition", ["with", "without", "wrong_country"])
+def test_the_choice_equals_that_of_a_plain_loop(config, tmp_path, condition, title):
     options = ["gbg", "ieiei", "ke", "ngngng"]
     items = [question(n, options=options) for n in range(24)]
-    plan, found = answer(config, tmp_path, items, BigramScorer(), arm, questions_title=title)
+    plan, found = answer(config, tmp_path, items, BigramScorer(), condition, questions_title=title)
     for place, item in enumerate(items):
-        source = plan.questions_shown.source[arm]
+        source = plan.questions_shown.source[condition]
         country = None if source is None else items[source[place]]["country"]
         host = None if source is None else items[source[place]]["host"]
         nats = []
@@ -113,7 +113,7 @@ def test_the_choice_equals_that_of_a_plain_loop(config, tmp_path, arm, title):
         assert found.by_sum[place] == np.argmin(nats)
         lengths = [len(option) + 1 for option in options]
         assert found.by_mean[place] == np.argmin(np.array(nats) / lengths)
-        if arm == "wrong_country":
+        if condition == "wrong_country":
             assert country != item["country"]
 
 
@@ -145,7 +145,7 @@ def test_a_likelihood_that_is_not_finite_names_the_question(config, tmp_path):
         def nll(self, row):
             return np.full(len(row.tokens), np.nan)
 
-    with pytest.raises(RunError, match="run with, arm with, question q0"):
+    with pytest.raises(RunError, match="run with, condition with, question q0"):
         answer(config, tmp_path, [question(0), question(1)], Broken(), "with")
 
 
@@ -157,7 +157,7 @@ def test_accuracy_by_kind_with_chance_and_paired_differences():
     answers = {("p", "with"): Answers(right, wrong), ("p", "without"): Answers(wrong, wrong)}
     wanted = effects(("with", "without"), {"p": True})
     found = accuracy.tables(asked, answers, wanted, samples=200, confidence=0.95, seed=0)
-    cell = next(c for c in found["cells"] if (c["kind"], c["group"], c["arm"], c["rule"])
+    cell = next(c for c in found["cells"] if (c["kind"], c["group"], c["condition"], c["rule"])
                 == ("local", "all", "with", "by_sum"))  # fmt: skip
     assert (cell["correct"], cell["questions"], cell["accuracy"], cell["chance"]) == (
         20,

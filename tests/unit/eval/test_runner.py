@@ -34,7 +34,7 @@ def test_matrix_shows_that_the_truth_helps_and_controls_do_not(config, loader):
     assert wrong["low"] > told["high"]
     deaf = line(effects, group="all", part="body", purpose="told against not told",
                 of=("without", "with"))  # fmt: skip
-    # The plain model is the same bigram table in every arm.
+    # The plain model is the same bigram table in every condition.
     assert deaf["nats"] == pytest.approx(0, abs=1e-6)
 
 
@@ -53,7 +53,9 @@ def test_output_is_whole_json_without_nan_and_npz_with_every_document(config, lo
     with np.load(output / "documents.npz", allow_pickle=False) as arrays:
         assert arrays["body"].shape == (8, 60)
         keys = arrays["keys"].tolist()
-        cell = line(stored["perplexity"]["cells"], group="all", part="text", run="with", arm="with")
+        cell = line(
+            stored["perplexity"]["cells"], group="all", part="text", run="with", condition="with"
+        )
         nats = (arrays["title"] + arrays["body"])[keys.index("with/with")].sum()
         tokens = arrays["title_tokens"].sum() + arrays["body_tokens"].sum()
         assert cell["perplexity"] == pytest.approx(np.exp(nats / tokens))
@@ -72,14 +74,19 @@ def test_the_plain_run_is_told_in_the_words_of_the_first_conditioned_one(
 def test_a_run_on_bare_text_is_compared_as_it_reads_bare_text(config, world, loader, tmp_path):
     bare = make_run(tmp_path / "bare", world.store, fields=(), template="plain")
     runs = {"with": str(world.runs["with"]), "bare": str(bare)}
-    for arms, own in ((("with", "without", "plain"), "plain"), (("with", "without"), "without")):
-        result = evaluate(config.model_copy(update={"runs": runs, "arms": arms}), loader)
+    for conditions, own in (
+        (("with", "without", "plain"), "plain"),
+        (("with", "without"), "without"),
+    ):
+        result = evaluate(
+            config.model_copy(update={"runs": runs, "conditions": conditions}), loader
+        )
         found = {
             (effect["of"][1], effect["against"][1])
             for effect in result["perplexity"]["effects"]
             if effect["of"][0] == "with" and effect["against"][0] == "bare"
         }
-        both = {("plain", "plain")} if "plain" in arms else set()
+        both = {("plain", "plain")} if "plain" in conditions else set()
         assert found == {("with", own), ("without", own)} | both
 
 
@@ -155,13 +162,20 @@ def test_a_damaged_cache_file_is_scored_again(config, loader):
     assert evaluate(config, loader)["perplexity"] == first["perplexity"]
 
 
-def test_questions_are_answered_in_every_arm(config, loader, tmp_path):
+def test_questions_are_answered_in_every_condition(config, loader, tmp_path):
     path = write(tmp_path / "q.jsonl", [question(n) for n in range(24)])
     result = evaluate(config.model_copy(update={"questions": str(path)}), loader)["questions"]
     assert result["asked"] == 24
-    told = line(result["cells"], kind="local", group="all", run="with", arm="with", rule="by_sum")
+    told = line(
+        result["cells"], kind="local", group="all", run="with", condition="with", rule="by_sum"
+    )
     wrong = line(
-        result["cells"], kind="local", group="all", run="with", arm="wrong_country", rule="by_sum"
+        result["cells"],
+        kind="local",
+        group="all",
+        run="with",
+        condition="wrong_country",
+        rule="by_sum",
     )
     assert told["accuracy"] == 1.0 and wrong["accuracy"] < 0.5  # options are the countries' letters
 
@@ -183,13 +197,13 @@ def test_floors_are_matched_by_url_and_compared_on_the_same_documents(
     path = floors_of(world, tmp_path / "floors.jsonl.gz", (1.0, 20.0, 1.0, 30.0), skip={3, 4})
     result = evaluate(config.model_copy(update={"floors": path}), loader)["floor"]
     assert (result["documents"], result["of"]) == (58, 60)
-    floor = line(result["lines"], arm="without", run=None)
+    floor = line(result["lines"], condition="without", run=None)
     assert (floor["title"], floor["body"]) == (1.0, 30.0)
     with np.load(Path(config.output) / "documents.npz") as arrays:
         row = arrays["keys"].tolist().index("with/with")
         used = ~np.isin(arrays["index"], [3, 4])
         body = (arrays["body"] + arrays["eos"])[row, used].mean()
-    assert line(result["lines"], arm="with", run="with")["body"] == pytest.approx(body)
+    assert line(result["lines"], condition="with", run="with")["body"] == pytest.approx(body)
 
 
 def test_floors_of_another_corpus_are_an_error(config, world, loader, tmp_path):
@@ -235,17 +249,17 @@ def test_a_model_of_a_smaller_vocabulary_is_an_error(config, loader):
         evaluate(config, small)
 
 
-def test_one_country_is_evaluated_without_the_wrong_country_arm(loader, tmp_path):
+def test_one_country_is_evaluated_without_the_wrong_country_condition(loader, tmp_path):
     store = make_store(tmp_path / "one", [d for d in texts(60) if d[0] == "ke"])
     run = make_run(tmp_path / "with", store, fields=("country",))
     config = EvalConfig(
         runs={"with": str(run)}, store=str(store.root), output=str(tmp_path / "out"),
         bootstrap_samples=100,
     )  # fmt: skip
-    with pytest.raises(UserError, match="leave it out of arms="):
+    with pytest.raises(UserError, match="leave it out of conditions="):
         evaluate(config, loader)
-    arms = ("with", "without", "shuffled")
-    result = evaluate(config.model_copy(update={"arms": arms}), loader)
+    conditions = ("with", "without", "shuffled")
+    result = evaluate(config.model_copy(update={"conditions": conditions}), loader)
     assert result["documents"]["countries_without_documents"] == ["gb", "ie", "jm", "ng"]
 
 
@@ -254,7 +268,7 @@ def test_runs_of_another_template_are_scored_on_bare_texts(config, loader, world
     bare = config.model_copy(update={"runs": {"with": str(run)}, "output": str(tmp_path / "bare")})
     result = evaluate(bare, loader)
     tokens = {line["tokens"] for line in result["perplexity"]["cells"] if line["group"] == "all"}
-    assert len(tokens) == 3  # of title, of body, of both: the same in every arm
+    assert len(tokens) == 3  # of title, of body, of both: the same in every condition
     both = config.model_copy(update={"runs": {**config.runs, "meco": str(run)}})
     with pytest.raises(UserError, match=r"runs\.meco was trained under another template than runs"):
         evaluate(both, loader)

@@ -56,27 +56,28 @@ def test_a_bigram_of_known_probabilities_goes_through_perplexity_and_bits_per_by
 ):
     config = config_of(
         tmp_path, runs={"bigram": str(folders / "bigram")}, corpus=str(folders / "corpus.parquet"),
-        arms=("with", "without", "plain"),
+        conditions=("with", "without", "plain"),
     )  # fmt: skip
     result = run(config)
     found = per_document(tmp_path / "out")
-    arms = [key.partition("/")[2] for key in found["keys"]]
+    conditions = [key.partition("/")[2] for key in found["keys"]]
     table, text_bytes = log_table(None), 0
     for place, (_, _, title, body) in enumerate(world.documents):
         expected = nats_of_text(None, "", title, body)
         text_bytes += len(title) + len(body)
         # A bigram forgets what stands further back: metadata before a label change nothing.
-        for arm in ("with", "without"):
-            at = arms.index(arm)
+        for condition in ("with", "without"):
+            at = conditions.index(condition)
             got = found["title"][at, place], found["body"][at, place]
             assert got == pytest.approx(expected, rel=1e-4)
     cell = next(c for c in result["perplexity"]["cells"]
-                if (c["group"], c["part"], c["arm"]) == ("all", "text", "without"))  # fmt: skip
+                if (c["group"], c["part"], c["condition"]) == ("all", "text", "without")
+                )  # fmt: skip
     nats = sum(sum(nats_of_text(None, "", t, b)) for *_, t, b in world.documents)
     assert cell["perplexity"] == pytest.approx(math.exp(nats / cell["tokens"]), rel=1e-4)
     assert cell["bits_per_byte"] == pytest.approx(nats / math.log(2) / text_bytes, rel=1e-4)
     # The bare text begins behind BOS, and its body behind the title's blank line.
-    at = arms.index("plain")
+    at = conditions.index("plain")
     tokenizer = AutoTokenizer.from_pretrained(folders / "bigram")
     for place, (_, _, title, body) in enumerate(world.documents):
         text = (f"{title}\n\n" if title else "") + body
@@ -92,7 +93,7 @@ def test_places_in_the_text_add_up_and_begin_with_its_first_tokens(folders, worl
     from eval.perplexity import BANDS
 
     config = config_of(tmp_path, runs={"bigram": str(folders / "bigram")},
-                       corpus=str(folders / "corpus.parquet"), arms=("without",))  # fmt: skip
+                       corpus=str(folders / "corpus.parquet"), conditions=("without",))  # fmt: skip
     run(config)
     found = per_document(tmp_path / "out")
     cache = Cache(tmp_path / "out" / "cache")
@@ -158,11 +159,11 @@ def test_models_of_two_tokenizers_are_scored_on_the_same_words(folders, world, t
     longest = max(len(body) for *_, body in world.documents)
     config = config_of(
         tmp_path, runs={"bytes": str(folders / "bigram"), "words": str(folders / "llama")},
-        corpus=str(folders / "corpus.parquet"), arms=("with", "without"), max_tokens=30,
+        corpus=str(folders / "corpus.parquet"), conditions=("with", "without"), max_tokens=30,
     )  # fmt: skip
     result = run(config)
     cells = {c["run"]: c for c in result["perplexity"]["cells"]
-             if (c["group"], c["part"], c["arm"]) == ("all", "text", "without")}  # fmt: skip
+             if (c["group"], c["part"], c["condition"]) == ("all", "text", "without")}  # fmt: skip
     assert longest > 30 and result["documents"]["cut"] > 0
     assert cells["bytes"]["tokens"] > cells["words"]["tokens"]
     nats = {name: c["nats"] * c["tokens"] for name, c in cells.items()}
@@ -172,16 +173,19 @@ def test_models_of_two_tokenizers_are_scored_on_the_same_words(folders, world, t
 
 
 @pytest.mark.parametrize(
-    ("arms", "words"),
+    ("conditions", "words"),
     [
-        (("only_topic",), "arm only_topic: runs.m is shown url, country, continent and no topic"),
-        (("only_",), "no arm only_: there is with, without"),
-        (("with", "with"), "names an arm twice"),
+        (
+            ("only_topic",),
+            "condition only_topic: runs.m is shown url, country, continent and no topic",
+        ),
+        (("only_",), "no condition only_: there is with, without"),
+        (("with", "with"), "names a condition twice"),
     ],
 )
-def test_an_arm_that_cannot_be_shown_is_named(folders, tmp_path, arms, words):
+def test_an_arm_that_cannot_be_shown_is_named(folders, tmp_path, conditions, words):
     with pytest.raises((UserError, ValueError), match=words):
-        run(config_of(tmp_path, runs={"m": str(folders / "bigram")}, arms=arms,
+        run(config_of(tmp_path, runs={"m": str(folders / "bigram")}, conditions=conditions,
                       corpus=str(folders / "corpus.parquet")))  # fmt: skip
     assert not (tmp_path / "out").exists()
 
@@ -317,7 +321,7 @@ def test_a_report_of_models_alone_has_its_page(folders, tmp_path):
 
     models = {"bigram": str(folders / "bigram"), "words": str(folders / "llama")}
     run(config_of(tmp_path, runs=models, corpus=str(folders / "corpus.parquet"),
-                  arms=("with", "without", "plain", "only_country")))  # fmt: skip
+                  conditions=("with", "without", "plain", "only_country")))  # fmt: skip
     page = tmp_path / "report.html"
     write_report(ReportConfig(eval=str(tmp_path / "out"), output=str(page)))
     text = page.read_text()

@@ -1,11 +1,11 @@
-"""What a model reads in each arm, letter by letter, and which arms it was trained on."""
+"""What a model reads in each condition, letter by letter, and which it was trained on."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from eval.arms import donors, invented_host, off_distribution, shown_record, view
+from eval.conditions import donors, invented_host, off_distribution, shown_record, view
 from geo_nemo.config import MetadataPolicy, Stage
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import MetadataRecord
@@ -22,19 +22,19 @@ def composer(tmp_path_factory):
     return Composer(MetadataPolicy(), tokenizer)
 
 
-def text(composer, arm):
-    seen = view(arm, composer)
+def text(composer, condition):
+    seen = view(condition, composer)
     title, body = (np.array(composer.tokenizer.encode(t)) for t in (" T\n\n", " B"))
     items = [OWN, DONOR]
-    source = donors(arm, np.array([0, 1]), 0, "documents")
-    record = None if source is None else shown_record(arm, composer, OWN, items[source[0]])
+    source = donors(condition, np.array([0, 1]), 0, "documents")
+    record = None if source is None else shown_record(condition, composer, OWN, items[source[0]])
     whole = seen.join(seen.prefix_ids(record), title, body, True)
     assert len(whole.ids) == len(whole.kinds)
     return composer.tokenizer.decode(whole.ids.tolist())
 
 
 @pytest.mark.parametrize(
-    ("arm", "words"),
+    ("condition", "words"),
     [
         ("wrong_country", "URL: b.ke\nCOUNTRY: ke\nCONTINENT: Africa\n\nTITLE: T\n\nCONTENT: B"),
         ("without", "TITLE: T\n\nCONTENT: B"),
@@ -47,8 +47,8 @@ def text(composer, arm):
         ("invented_host", f"URL: {NONE}\nCOUNTRY: gb\nCONTINENT: Europe\n\nTITLE: T\n\nCONTENT: B"),
     ],
 )
-def test_an_arm_reads(composer, arm, words):
-    assert text(composer, arm) == words
+def test_an_arm_reads(composer, condition, words):
+    assert text(composer, condition) == words
 
 
 def test_an_invented_host_is_reserved_and_the_host_s_own():
@@ -77,9 +77,11 @@ def test_what_a_model_was_never_trained_on_is_off_its_distribution(stages, off):
     model = SimpleNamespace(
         stages={str(n): Stage(share=1, metadata=policy) for n, policy in enumerate(stages)}
     )
-    arms = ("with", "without", "plain", "wrong_country", "only_url", "no_url")
+    conditions = ("with", "without", "plain", "wrong_country", "only_url", "no_url")
     told = next((policy for policy in stages if policy.fields), MetadataPolicy())
-    assert {arm for arm in arms if off_distribution(arm, model, told)} == off
+    assert {
+        condition for condition in conditions if off_distribution(condition, model, told)
+    } == off
 
 
 def test_under_a_template_without_labels_the_bare_text_is_what_it_knows():

@@ -127,8 +127,8 @@ def test_the_lead_says_failures_too(result):
     [(0.3, "worse than"), (-0.3, "better than"), (0.0, "as good as")],
 )
 def test_the_lead_tells_of_bare_text(config, loader, nats, words):
-    arms = ("with", "without", "plain")
-    result = evaluate(config.model_copy(update={"arms": arms}), loader)
+    conditions = ("with", "without", "plain")
+    result = evaluate(config.model_copy(update={"conditions": conditions}), loader)
     effects = [e for e in result["perplexity"]["effects"] if e["group"] == "all"]
     beside = [e for e in effects if e["purpose"].endswith("plain model, bare text")]
     own = [e for e in effects if e["purpose"] == "bare text against not told"]
@@ -140,7 +140,7 @@ def test_the_lead_tells_of_bare_text(config, loader, nats, words):
     assert said[0].startswith(f"On bare text it is {words} the model trained without (")
     assert (len(said) == 2) == (nats > 0)
     assert len(said) == 1 or said[1].startswith("Bare text costs it +35.0% against the same words")
-    without = config.model_copy(update={"arms": arms[:2]})
+    without = config.model_copy(update={"conditions": conditions[:2]})
     assert not any("are text" in text for text in lead(evaluate(without, loader)))
 
 

@@ -23,8 +23,15 @@ def evaluation(nats=-0.1, low=-0.12, high=-0.08, runs=("plus", "minus")):
         "ratio_high": None if high is None else exp(high),
     }  # fmt: skip
     cells = [
-        {"group": "all", "name": "all", "part": "body", "run": run, "arm": arm, "perplexity": p}
-        for (run, arm), p in ((of, 9.0), (against, 9.946))
+        {
+            "group": "all",
+            "name": "all",
+            "part": "body",
+            "run": run,
+            "condition": condition,
+            "perplexity": p,
+        }
+        for (run, condition), p in ((of, 9.0), (against, 9.946))
     ]
     return {
         "config": {"confidence": 0.95},
@@ -100,7 +107,7 @@ def test_a_shuffle_that_helps_is_no_good_news():
     shuffled |= {"purpose": "shuffled against not told", "of": ["plus", "shuffled"]}
     found["perplexity"]["effects"].append(shuffled)
     found["perplexity"]["cells"].append(
-        found["perplexity"]["cells"][0] | {"arm": "shuffled", "perplexity": 9.1}
+        found["perplexity"]["cells"][0] | {"condition": "shuffled", "perplexity": 9.1}
     )
     line = next(x for x in findings(found) if "another document" in x.question)
     assert (line.answer.text, line.answer.tone) == ("yes, any metadata helps", "bad")

@@ -17,7 +17,8 @@ def test_an_evaluation_asks_a_package_s_task_of_a_run_with_its_tokenizer(trained
     file.write_text("".join(f"{code}\t{city}\n" for code, city in CAPITALS.items()))
     settings = (
         f"runs.a={trained.run}", f"store={trained.store}", f"output={tmp_path}/eval",
-        f"questions={file}", "questions_task=capitals", "arms=[with,without]", "num_documents=4",
+        f"questions={file}", "questions_task=capitals", "conditions=[with,without]",
+        "num_documents=4",
         "bootstrap_samples=100",
     )  # fmt: skip
     code, _, errors = geo_nemo("eval", *settings)

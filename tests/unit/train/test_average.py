@@ -137,9 +137,9 @@ def test_it_does_not_change_the_training(tiny_store, tmp_path, single_process):
         assert torch.equal(weight, plain[name]), name
     last = json.loads(path.read_text().splitlines()[-1])
     double = {name: weight.double() for name, weight in averaged(made).items()}
-    for arm, batches in validate.batches.items():
+    for condition, batches in validate.batches.items():
         loss, _, _ = batch_loss_and_gradients(double, made.run.model, batches)
-        assert last["loss"][arm] == pytest.approx(loss, rel=1e-6)
+        assert last["loss"][condition] == pytest.approx(loss, rel=1e-6)
 
 
 def test_off_it_is_nowhere(tiny_store, tmp_path, single_process):

@@ -1,4 +1,4 @@
-"""Validation during a run: the same tokens under every arm, losses as plain PyTorch has them."""
+"""Validation during a run: the same tokens in every condition, losses as plain PyTorch has them."""
 
 import json
 
@@ -50,11 +50,11 @@ def metadata(rows):
 def test_every_arm_is_scored_on_the_same_tokens(rows):
     _, documents, made = rows
     assert set(made) == {"with", "without", "wrong"}
-    scored = {arm: content(of_arm) for arm, of_arm in made.items()}
+    scored = {condition: content(of_condition) for condition, of_condition in made.items()}
     assert len(scored["with"]) == len(documents)
     assert scored["with"] == scored["without"] == scored["wrong"]
-    for of_arm in made.values():
-        for row in of_arm:
+    for of_condition in made.values():
+        for row in of_condition:
             assert np.array_equal(row.loss_mask > 0, np.isin(row.label_kinds, CONTENT))
 
 
@@ -74,7 +74,7 @@ def test_documents_of_one_country_can_be_told_no_other(rows):
 
 
 def test_validation_and_evaluation_tell_a_document_the_same_wrong_metadata(rows):
-    from eval.arms import donors
+    from eval.conditions import donors
 
     split, documents, made = rows
     tokenizer = TokenStore.open(split.root).tokenizer()
@@ -94,12 +94,12 @@ def test_losses_gap_and_countries_equal_the_oracle_s(tiny_store, tmp_path, singl
     assert [(line["step"], line["stage"]) for line in lines] == [(3, "cooldown"), (5, "cooldown")]
     last = lines[-1]
     weights = {n: w.detach().double() for n, w in made.engine.module.named_parameters()}
-    for arm, batches in validate.batches.items():
+    for condition, batches in validate.batches.items():
         loss, _, nll = batch_loss_and_gradients(weights, made.run.model, batches)
-        assert last["loss"][arm] == pytest.approx(loss, rel=1e-6)
+        assert last["loss"][condition] == pytest.approx(loss, rel=1e-6)
         mask = np.concatenate([b.loss_mask.ravel() for b in batches]) > 0
         sources = np.concatenate([b.group_ids.ravel() for b in batches])
-        for country, value in last["loss_by_country"][arm].items():
+        for country, value in last["loss_by_country"][condition].items():
             index = made.prepared.store.countries.index(country)
             here = nll.numpy()[mask & (sources == index)]
             assert value == pytest.approx(here.mean(), rel=1e-6)

@@ -40,7 +40,9 @@ def scalars(line: Mapping[str, Any]) -> dict[str, float]:
 
 def of_validation(line: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a line of `validation.jsonl`, without those by country."""
-    values = {f"validation_loss/{arm}": float(loss) for arm, loss in line["loss"].items()}
+    values = {
+        f"validation_loss/{condition}": float(loss) for condition, loss in line["loss"].items()
+    }
     return values | {f"validation_{n}": float(line[n]) for n in ("gap", "trust") if n in line}
 
 

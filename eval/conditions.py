@@ -15,10 +15,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from eval.config import Arm
+from eval.config import Condition
 from eval.model import Model
 from geo_nemo.config import MetadataPolicy, UserError
-from geo_nemo.data import conditions
+from geo_nemo.data import conditions as shown_as
 from geo_nemo.data.conditions import generator
 from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
 from geo_nemo.metadata.fields import lines_of
@@ -26,13 +26,13 @@ from geo_nemo.metadata.record import MetadataRecord
 
 __all__ = ["donors", "generator"]
 
-# The arms by the names of geo_nemo.data.conditions; what is not here is told the truth, or part.
-CONDITIONS: dict[str, str] = {
-    "without": conditions.WITHOUT,
-    "plain": conditions.WITHOUT,
-    "shuffled": conditions.SHUFFLED,
-    "wrong_country": conditions.WRONG,
-    "other": conditions.WRONG,
+# By the names of geo_nemo.data.conditions; what is not here is told the truth, or part of it.
+SHOWN_AS: dict[str, str] = {
+    "without": shown_as.WITHOUT,
+    "plain": shown_as.WITHOUT,
+    "shuffled": shown_as.SHUFFLED,
+    "wrong_country": shown_as.WRONG,
+    "other": shown_as.WRONG,
 }
 # Of bare text.
 BARE = MetadataPolicy(fields=(), template="plain")
@@ -40,26 +40,26 @@ BARE = MetadataPolicy(fields=(), template="plain")
 OF_A_FIELD = ("only", "no", "other")
 
 
-def kind_of(arm: Arm) -> tuple[str, str]:
-    """(`only`, `country`) of `only_country`; of an arm that names no field, it and nothing."""
-    kind, _, field = arm.partition("_")
-    return (kind, field) if kind in OF_A_FIELD and field else (arm, "")
+def kind_of(condition: Condition) -> tuple[str, str]:
+    """(`only`, `country`) of `only_country`; of a condition that names no field, it and nothing."""
+    kind, _, field = condition.partition("_")
+    return (kind, field) if kind in OF_A_FIELD and field else (condition, "")
 
 
-def donors(arm: Arm, told: np.ndarray, seed: int, what: str) -> np.ndarray | None:
-    """`geo_nemo.data.conditions.donors` of an arm; its error says how to go on."""
+def donors(condition: Condition, told: np.ndarray, seed: int, what: str) -> np.ndarray | None:
+    """`geo_nemo.data.conditions.donors` of a condition; its error says how to go on."""
     try:
-        condition = CONDITIONS.get(kind_of(arm)[0], conditions.WITH)
-        return conditions.donors(condition, told, seed, what)
+        shown = SHOWN_AS.get(kind_of(condition)[0], shown_as.WITH)
+        return shown_as.donors(shown, told, seed, what)
     except UserError as error:
-        raise UserError(f"arm {arm}: {error}: leave it out of arms=") from None
+        raise UserError(f"condition {condition}: {error}: leave it out of conditions=") from None
 
 
 def shown_record(
-    arm: Arm, composer: Composer, own: MetadataRecord, donor: MetadataRecord
+    condition: Condition, composer: Composer, own: MetadataRecord, donor: MetadataRecord
 ) -> MetadataRecord:
-    """The record that an arm shows of an item, whose donor is `donor`."""
-    kind, field = kind_of(arm)
+    """The record that a condition shows of an item, whose donor is `donor`."""
+    kind, field = kind_of(condition)
     if kind == "invented_host":
         return replace(own, host=invented_host(own.host))
     if kind != "other":
@@ -83,7 +83,7 @@ def invented_host(host: str) -> str:
 
 
 class View:
-    """A composer as an arm uses it: some of the fields, or neither fields nor labels.
+    """A composer as a condition uses it: some of the fields, or neither fields nor labels.
 
     bare: what composes the text where there are no labels; its first words are other tokens than
     behind a label, where a space stands in front of them.
@@ -118,11 +118,11 @@ class View:
         return Composed(self.tokenizer.bos_id, parts)
 
 
-def view(arm: Arm, composer: Composer) -> Composer | View:
-    """The composer as `arm` uses it. The composer's own tokens are scored in every one but
+def view(condition: Condition, composer: Composer) -> Composer | View:
+    """The composer as `condition` uses it. The composer's own tokens are scored in every one but
     `plain`, which has those of the bare text.
     """
-    kind, field = kind_of(arm)
+    kind, field = kind_of(condition)
     if kind == "plain":
         return View(composer, None, labels=False)
     if kind == "only":
@@ -133,28 +133,30 @@ def view(arm: Arm, composer: Composer) -> Composer | View:
     return composer
 
 
-def check_fields_of(arm: Arm, policy: MetadataPolicy, run: str) -> None:
-    """Raise `UserError` where an arm names a field that the policy does not show."""
-    kind, field = kind_of(arm)
+def check_fields_of(condition: Condition, policy: MetadataPolicy, run: str) -> None:
+    """Raise `UserError` where a condition names a field that the policy does not show."""
+    kind, field = kind_of(condition)
     if field and field not in policy.fields:
         raise UserError(
-            f"arm {arm}: runs.{run} is shown {', '.join(policy.fields)} and no {field}: leave the "
-            "arm out, or give metadata= with the field"
+            f"condition {condition}: runs.{run} is shown {', '.join(policy.fields)} and no "
+            f"{field}: leave the condition out, or give metadata= with the field"
         )
     if kind == "invented_host" and not any(
         column == "host" for line in lines_of(policy) for column in line.columns
     ):
-        raise UserError(f"arm {arm}: runs.{run} is shown no host: leave the arm out of arms=")
+        raise UserError(
+            f"condition {condition}: runs.{run} is shown no host: leave it out of conditions="
+        )
 
 
-def off_distribution(arm: Arm, model: Model, policy: MetadataPolicy) -> bool:
-    """Whether a model was never trained on what it reads in an arm.
+def off_distribution(condition: Condition, model: Model, policy: MetadataPolicy) -> bool:
+    """Whether a model was never trained on what it reads in a condition.
 
     What stands in the fields does not count: a wrong country looks as a right one does. Of a model
     of somebody else's only the bare text is taken for what it knows.
     """
     stages = [stage.metadata for stage in model.stages.values()]
-    kind, field = kind_of(arm)
+    kind, field = kind_of(condition)
     if kind == "plain":
         return bool(stages) and all(p.text.label("body") and not p.plain_dropout for p in stages)
     if kind == "without":

@@ -1,11 +1,16 @@
-"""Which record each arm shows."""
+"""Which record each condition shows."""
+
+import json
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.arms import donors, generator
+from eval.conditions import donors, generator
+from eval.config import EvalConfig
+from eval.report.inputs import read_evaluation
+from eval.runner import FORMAT
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.data.conditions import cyclic_permutation, of_another, told_codes
 from geo_nemo.metadata.fields import lines_of
@@ -59,15 +64,15 @@ def test_with_shows_the_truth_and_without_shows_nothing():
 
 def test_a_seed_gives_the_same_records_again_and_another_seed_others():
     country = np.arange(50) % 5
-    for arm in ("shuffled", "wrong_country"):
-        first = donors(arm, country, 3, "documents")
-        assert (first == donors(arm, country, 3, "documents")).all()
-        assert (first != donors(arm, country, 4, "documents")).any()
+    for condition in ("shuffled", "wrong_country"):
+        first = donors(condition, country, 3, "documents")
+        assert (first == donors(condition, country, 3, "documents")).all()
+        assert (first != donors(condition, country, 4, "documents")).any()
 
 
 def test_one_document_cannot_be_shuffled():
     with pytest.raises(
-        UserError, match="arm shuffled: shuffled needs two documents, there is 1: leave"
+        UserError, match="condition shuffled: shuffled needs two documents, there is 1: leave"
     ):
         donors("shuffled", np.array([0]), 0, "documents")
 
@@ -93,3 +98,17 @@ def test_what_is_wrong_is_the_country_or_else_the_values_that_are_told(fields, c
     found = told_codes(lines, 4, records.__getitem__).tolist()
     # Equal codes are all that counts, not which.
     assert [found.index(code) for code in found] == [codes.index(code) for code in codes]
+
+
+def test_conditions_under_their_old_name_are_read(tmp_path):
+    config = EvalConfig.model_validate(
+        {"runs": {"a": "r"}, "store": "s", "output": "o", "conditions": ["with"], "arms": ["plain"]}
+    )
+    assert config.conditions == ("plain",)
+    old = {"format": FORMAT, "arms": ["with"], "floor": {"lines": [{"arm": "with", "run": None}]}}
+    (tmp_path / "eval.json").write_text(json.dumps(old))
+    assert read_evaluation(tmp_path) == {
+        "format": FORMAT,
+        "conditions": ["with"],
+        "floor": {"lines": [{"condition": "with", "run": None}]},
+    }
