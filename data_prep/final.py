@@ -7,7 +7,7 @@ from data_prep.config import Prep
 from data_prep.ingest import PartRef
 from data_prep.splits.draws import SAMPLE_DRAW, uniform_bits
 from data_prep.splits.outcomes import EVALUATION_OVERLAP, TRAIN
-from data_prep.splits.split_stages import Assign, outcomes, part_arrays
+from data_prep.splits.split_steps import Assign, outcomes, part_arrays
 
 
 def final_outcomes(config: Prep, part: PartRef) -> np.ndarray:

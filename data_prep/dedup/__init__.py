@@ -4,7 +4,7 @@ fingerprint -> dedup_ids -> dedup_content -> dedup_near -> dedup
 """
 
 from data_prep.dedup.clusters import Decisions, Dedup, decision_keys, decisions
-from data_prep.dedup.dedup_stages import DedupContent, DedupIds, DedupNear
+from data_prep.dedup.dedup_steps import DedupContent, DedupIds, DedupNear
 from data_prep.dedup.fingerprint import Fingerprint
 from data_prep.dedup.shards import OUTCOMES
 from data_prep.engine import Stage

@@ -24,7 +24,7 @@ import xxhash
 from data_prep.config import Prep
 from data_prep.dedup.arrays import load, save
 from data_prep.dedup.components import new_parents, roots, union
-from data_prep.dedup.dedup_stages import (
+from data_prep.dedup.dedup_steps import (
     EDGES,
     DedupContent,
     DedupIds,

@@ -3,7 +3,7 @@
 overlap_texts -> overlap_index -> overlap
 """
 
-from data_prep.overlap.overlap_stages import OverlapStage
+from data_prep.overlap.overlap_steps import OverlapStage
 from data_prep.overlap.results import hit_keys, hits, overlap_stages, report_rows
 
 __all__ = ["OverlapStage", "hit_keys", "hits", "overlap_stages", "report_rows"]

@@ -8,7 +8,7 @@ from data_prep.config import Prep
 from data_prep.dedup.arrays import load
 from data_prep.engine import Stage
 from data_prep.ingest import PartRef, all_parts
-from data_prep.overlap.overlap_stages import WHOLE, OverlapIndex, OverlapStage
+from data_prep.overlap.overlap_steps import WHOLE, OverlapIndex, OverlapStage
 from data_prep.overlap.texts import OverlapTexts
 
 

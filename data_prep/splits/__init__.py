@@ -5,7 +5,7 @@ it after `overlap`, too.
 """
 
 from data_prep.splits.outcomes import DROPS, OUTCOMES
-from data_prep.splits.split_stages import Assign, Split, Units, by_country, outcomes, split_stages
+from data_prep.splits.split_steps import Assign, Split, Units, by_country, outcomes, split_stages
 
 __all__ = [
     "DROPS", "OUTCOMES", "Assign", "Split", "Units", "by_country", "outcomes", "split_stages",

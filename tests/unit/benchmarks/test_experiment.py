@@ -263,7 +263,7 @@ def test_a_section_takes_the_place_of_the_one_before(tmp_path):
     assert text.index("third \\1") < text.index("second")
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_killed_and_started_again_it_ends_with_a_verdict(tiny_store, tmp_path):
     """The whole way, by the command: trains, branches, evaluates, writes; a kill loses no line."""
     runs = {name: RUNS[name] for name in ("told", "mixed")}

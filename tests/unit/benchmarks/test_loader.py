@@ -1,6 +1,7 @@
 """The loader's benchmark: its stores are stores, and its rows compare the same tokens."""
 
 import numpy as np
+import pytest
 
 from benchmarks.loader import index, speed
 from benchmarks.loader.setting import Setting
@@ -23,6 +24,7 @@ def test_a_store_of_random_ids_is_whole_and_megatron_s_file_has_its_tokens(tmp_p
     assert np.array_equal(found, np.concatenate(expected))
 
 
+@pytest.mark.very_slow
 def test_rows_are_measured_beside_megatron_core_s(tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "QUICK", (400, 20))
     rows = speed.measure(Setting(tmp_path, quick=True, large=False, rounds=1))
@@ -31,6 +33,7 @@ def test_rows_are_measured_beside_megatron_core_s(tmp_path, monkeypatch):
         assert row.ratio == row.value / row.peer_value > 0
 
 
+@pytest.mark.very_slow
 def test_an_index_is_built_once_and_its_memory_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(index, "QUICK", (300, 3000))
     build, planned, read = index.measure(Setting(tmp_path, quick=True, large=False, rounds=1))

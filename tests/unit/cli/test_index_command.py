@@ -61,7 +61,7 @@ def test_a_training_reads_what_was_built_ahead(run, tmp_path, tiny_store, monkey
     [
         (["data.store=/nowhere"], "no token store at /nowhere"),
         (["data.index_dir=/proc/nowhere"], "give a folder that can be written as data.index_dir"),
-        (["data.packing=best"], "data.packing='best'"),
+        (["data.packing=best"], "data.packing: best is not a packing"),
         (
             ["stages.condition.select.countries=[zz]"],
             "stages.condition.select.countries: zz is not in the store, which has ",

@@ -79,4 +79,4 @@ def test_watch_goes_on_until_ctrl_c(tmp_path):
         if seen == 2:
             process.send_signal(2)
             break
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0

@@ -56,7 +56,7 @@ def test_a_full_disk_is_a_user_error_that_names_the_path(tmp_path):
 
 
 def test_leftovers_of_a_killed_run_are_cleared(tmp_path):
-    for name in ("stage.partial", "stage.old.partial"):
+    for name in ("stage.partial", "stage.before.partial"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "half").write_text("x")
     build_stage(tmp_path / "stage", "key", writes("one"))

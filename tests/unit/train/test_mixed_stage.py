@@ -42,7 +42,7 @@ def trained(store, output, stop=None):
     made, events = trainer(run_of(store, output)), Events()
     made.callbacks = [events]
     if stop is not None:
-        made.agreement.stop = type("Stop", (), {"__bool__": lambda _: made.step >= stop})()
+        made.stop = type("Stop", (), {"__bool__": lambda _: made.step >= stop})()
     torch.use_deterministic_algorithms(True)
     try:
         made.fit()

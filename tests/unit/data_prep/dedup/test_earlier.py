@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep.dedup.clusters import Dedup
-from data_prep.dedup.dedup_stages import DedupNear
+from data_prep.dedup.dedup_steps import DedupNear
 from data_prep.dedup.fingerprint import Fingerprint
 from data_prep.parts import SCHEMA
 from geo_nemo.common.errors import UserError
@@ -21,7 +21,7 @@ from tests.unit.data_prep.dedup.corpora import (
     run,
     text_of,
 )
-from tests.unit.data_prep.dedup.test_dedup_stages import (
+from tests.unit.data_prep.dedup.test_dedup_steps import (
     HELD,
     KEPT,
     NEAR,

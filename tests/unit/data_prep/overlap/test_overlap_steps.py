@@ -173,7 +173,7 @@ def test_the_key_of_a_part_changes_only_with_its_hits(tmp_path, splits):
 
 
 def test_the_report_of_a_part_is_cut_and_its_counts_are_not(tmp_path, splits, monkeypatch):
-    monkeypatch.setattr("data_prep.overlap.overlap_stages.REPORT_ROWS", 2)
+    monkeypatch.setattr("data_prep.overlap.overlap_steps.REPORT_ROWS", 2)
     docs = [Doc(planted(text_of(i), QUESTION), f"id-{i}") for i in range(5)]
     config = with_overlap(
         make(tmp_path / "out", [docs]), evaluations=[evaluation(tmp_path, [QUESTION])]

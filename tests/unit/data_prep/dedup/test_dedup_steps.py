@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from data_prep.dedup import OUTCOMES, Decisions, decision_keys, decisions, dedup_stages
-from data_prep.dedup import dedup_stages as stages
+from data_prep.dedup import dedup_steps as stages
 from data_prep.dedup.clusters import Dedup
-from data_prep.dedup.dedup_stages import DedupContent, DedupNear
+from data_prep.dedup.dedup_steps import DedupContent, DedupNear
 from data_prep.engine import run_stage
 from data_prep.ingest import all_parts
 from geo_nemo.common.errors import UserError
