@@ -13,7 +13,7 @@ from tests.support.hugging_face import random_weights, write_folder
 from tests.support.runs import finished, trainer, weights
 from tests.support.tiny import VOCAB_SIZE, tiny_run
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.very_slow
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def test_the_report_shows_the_gain_and_the_control(demo, evaluation):
     assert "told another" in page
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_run_again_it_keeps_all_that_is_done(demo):
     folder, _ = demo
     kept = [

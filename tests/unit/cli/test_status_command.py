@@ -1,6 +1,7 @@
 """`geo-nemo status`: what it prints, its codes, and that it is quick."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -72,7 +73,10 @@ def test_hundreds_of_runs_take_a_moment_and_no_torch(tmp_path):
 def test_watch_goes_on_until_ctrl_c(tmp_path):
     Folder(tmp_path / "a").record().beat(2)
     command = [sys.executable, "-m", "geo_nemo", "status", str(tmp_path / "a"), "--watch", "0.5"]
+    # Tests that a shell has started in the background ignore Ctrl-C, and so would the command.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     seen = 0
     for line in process.stdout:
         seen += line.startswith("geo-nemo status")

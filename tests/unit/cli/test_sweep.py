@@ -60,6 +60,7 @@ def pretended(monkeypatch, tmp_path):
     return programs
 
 
+@pytest.mark.very_slow
 def test_each_run_is_trained_in_its_folder_and_passed_over_when_it_is_finished(
     train, tmp_path, monkeypatch
 ):

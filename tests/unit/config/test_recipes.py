@@ -104,10 +104,10 @@ def test_the_same_run_with_our_defaults_cools_down_on_the_same_documents(name):
 def test_a_run_of_meco_conditions_for_36_000_steps_of_40_000(size, condition):
     made = run(f"meco/{size}_{condition}")
     assert made.train.steps * made.stages["condition"].share == 36_000
-    condition, cooldown = (made.stages[name].metadata for name in ("condition", "cooldown"))
-    assert condition.fields == (("url",) if condition == "with" else ()) and cooldown.fields == ()
+    first, cooldown = (made.stages[name].metadata for name in ("condition", "cooldown"))
+    assert first.fields == (("url",) if condition == "with" else ()) and cooldown.fields == ()
     # MeCo's text has no labels, with and without its URL.
-    assert condition.text.label("body") == cooldown.text.label("body") == ""
+    assert first.text.label("body") == cooldown.text.label("body") == ""
     assert made.data.seq_length == 8192
     assert made.train.global_batch_size * made.data.seq_length == 4_194_304
 
