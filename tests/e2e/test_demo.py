@@ -12,14 +12,31 @@ PLAIN_MODEL = (["with", "with"], ["without", "without"])
 SHUFFLED = (["with", "shuffled"], ["with", "without"])
 
 
+def run_demo(folder, *options):
+    """What the demo prints."""
+    command = [sys.executable, "-m", "geo_nemo", "demo", "--out", str(folder), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2400)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """Folder of a finished demo, and what it printed. Its path has a space."""
     folder = tmp_path_factory.mktemp("demo") / "my news"
-    command = [sys.executable, "-m", "geo_nemo", "demo", "--out", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=2400)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return folder, done.stdout
+    return folder, run_demo(folder)
+
+
+@pytest.mark.slow
+def test_in_a_few_steps_it_goes_the_whole_way(tmp_path):
+    """What the model learns, the demo at its own length tells: make test-slow."""
+    folder = tmp_path / "my news"
+    assert str(folder / "report.html") in run_demo(folder, "--steps", "20")
+    found = json.loads((folder / "eval" / "eval.json").read_text())
+    assert set(found["runs"]) == {"with", "without"} and "plain" in found["conditions"]
+    assert found["documents"]["scored"] > 100 and found["floor"] and found["questions"]
+    page = (folder / "report.html").read_text()
+    assert page.startswith("<!doctype html>") and "told another" in page
 
 
 @pytest.fixture(scope="module")
@@ -39,26 +56,26 @@ def effect(evaluation, pair, part="body"):
     return found[0] if found else None
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_true_metadata_lowers_the_body_s_loss_clear_of_zero(evaluation):
     for pair in (OWN_TRUTH, PLAIN_MODEL):
         found = effect(evaluation, pair)
         assert found["nats"] < found["high"] < 0, pair
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_another_document_s_metadata_does_not(evaluation):
     assert effect(evaluation, SHUFFLED)["high"] > 0
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_the_title_gains_nothing_for_the_corpus_holds_nothing_to_gain(evaluation):
     """By construction the origin tells nothing of a title; a gain would be a leak."""
     found = effect(evaluation, OWN_TRUTH, part="title")
     assert found["low"] > -0.02
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_no_loss_is_below_the_floor(evaluation):
     floors = {
         line["condition"]: line for line in evaluation["floor"]["lines"] if line["run"] is None
@@ -70,7 +87,7 @@ def test_no_loss_is_below_the_floor(evaluation):
             assert line[part] > floors[line["condition"]][part]
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_the_report_shows_the_gain_and_the_control(demo, evaluation):
     folder, printed = demo
     page = (folder / "report.html").read_text()
