@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.experiment.plan import Planned, common_steps
 from geo_nemo.common.errors import RunError
-from geo_nemo.common.files import PARTIAL, make_folder
+from geo_nemo.common.folders import building
 from geo_nemo.train.checkpoint.files import (
     content_problem,
     listed_files,
@@ -36,16 +36,13 @@ def branch(source: Planned, run: Planned, step: int) -> Path:
         problem = str(error)
     if problem:
         raise RunError(f"{there}, from which {run.title} branches off, is not whole: {problem}")
-    partial = target.with_name(name + PARTIAL)
-    shutil.rmtree(partial, ignore_errors=True)
-    make_folder(partial)
     files = listed_files(record)
-    for file in files:
-        _link(there / file, partial / file)
     del record["files"], record["format"]
     changed = {"fingerprint": run.fingerprint, "config": run.run.model_dump(mode="json")}
-    write_record(partial, record | changed, files)
-    os.replace(partial, target)
+    with building(target) as partial:
+        for file in files:
+            _link(there / file, partial / file)
+        write_record(partial, record | changed, files)
     point_latest(target.parent, target)
     return target
 

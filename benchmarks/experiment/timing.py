@@ -7,7 +7,7 @@ from statistics import median
 
 from benchmarks.experiment.plan import Planned
 from benchmarks.experiment.schema import Experiment
-from benchmarks.experiment.work import Processes
+from benchmarks.experiment.work import Processes, eval_arguments
 from geo_nemo.common.files import read_json, write_whole
 from geo_nemo.config.load import quote
 from geo_nemo.store import TokenStore
@@ -51,13 +51,10 @@ def measure(
     metrics = (folder / "run" / "metrics.jsonl").read_text().splitlines()
     seconds = [json.loads(line)["seconds"] for line in metrics]
     texts = min(TEXTS, TokenStore.open(store).manifest.splits["test"].documents)
-    arguments = ["eval", f"runs.first={quote(folder / 'run')}", f"store={quote(store)}"]
-    arguments += [f"output={quote(folder / 'eval')}", f"num_documents={texts}"]
-    arguments += [
-        f"conditions=[{','.join(experiment.evaluation.conditions)}]",
-        *experiment.evaluation.settings,
-    ]
-    short = processes.run(arguments, log)
+    arguments = eval_arguments(
+        "first", folder / "run", store, folder / "eval", experiment.evaluation
+    )
+    short = processes.run([*arguments, f"num_documents={texts}"], log)
     start = max(whole - sum(seconds), 0.0)
     scored = max(short - start, 0.0) * _documents(experiment, store) / texts
     timing = Timing(median(seconds[WARM_UP:] or seconds), start, start + scored)

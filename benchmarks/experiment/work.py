@@ -190,11 +190,20 @@ def _train(
     _add_seconds(run, "train", seconds)
 
 
+def eval_arguments(
+    name: str, run: Path, store: Path, output: Path, evaluation: Evaluation
+) -> list[str]:
+    """Of the command that evaluates a run as an experiment asks."""
+    return [
+        "eval", f"runs.{name}={quote(run)}", f"store={quote(store)}", f"output={quote(output)}",
+        f"conditions=[{','.join(evaluation.conditions)}]", *evaluation.settings,
+    ]  # fmt: skip
+
+
 def _evaluate(run: Planned, store: Path, evaluation: Evaluation, processes: Processes) -> dict:
     output = run.folder / "eval"
-    arguments = ["eval", f"runs.{run.name}={quote(run.folder)}", f"store={quote(store)}"]
-    arguments += [f"output={quote(output)}", f"conditions=[{','.join(evaluation.conditions)}]"]
-    seconds = processes.run([*arguments, *evaluation.settings], run.folder / "eval.log")
+    arguments = eval_arguments(run.name, run.folder, store, output, evaluation)
+    seconds = processes.run(arguments, run.folder / "eval.log")
     _add_seconds(run, "eval", seconds)
     return read_json(output / "eval.json", "evaluate the run again")
 

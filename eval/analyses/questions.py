@@ -1,11 +1,12 @@
 """The questions of the localization paper, each over whatever runs of a study serve for it.
 
-A line is a comparison; `missing` says which runs a question would need. Figures of pairs are nats a
-token, below 0 where the first predicts better.
+A line is a comparison; `needs` says which runs a question takes. Figures of pairs are nats a token,
+below 0 where the first predicts better.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 from eval.analyses.efficiency import saved_tokens
@@ -16,7 +17,7 @@ GLOBAL = "all continents"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A figure: of what, against what (empty for a loss by itself), on which documents."""
+    """A figure: of what, against what, on which documents."""
 
     of: str
     against: str
@@ -38,72 +39,59 @@ class Question:
 def local_against_global(study: Study) -> Iterator[Line]:
     """Each continent's own model against the one of all continents, on that continent."""
     for told in (True, False):
-        everywhere = list(study.finished(lambda t, told=told: t.is_global and t.told == told))
         for continent in study.continents:
-            own = list(
-                study.finished(
-                    lambda t, c=continent, told=told: t.continents == (c,) and t.told == told
-                )
-            )
-            for size, matched in by_size(pairs(own, everywhere)):
-                yield Line(
-                    f"{continent} alone{size}, {words(told)}", f"{GLOBAL}, {words(told)}",
-                    continent, study.change(matched, continent),
-                )  # fmt: skip
+            yield from _compared(
+                study, f"{continent} alone", study.alone(continent, told),
+                GLOBAL, study.everywhere(told), continent,
+            )  # fmt: skip
 
 
 def cross_region(study: Study) -> Iterator[Line]:
     """Each continent's model on every continent, against the model of that continent."""
     for told in (True, False):
-        local = {
-            continent: list(
-                study.finished(
-                    lambda t, c=continent, told=told: t.continents == (c,) and t.told == told
-                )
-            )
-            for continent in study.continents
-        }
         for tested in study.continents:
             for of in study.continents:
-                if of == tested:
-                    continue
-                for size, matched in by_size(pairs(local[of], local[tested])):
-                    yield Line(
-                        f"{of} alone{size}, {words(told)}", f"{tested} alone, {words(told)}",
-                        tested, study.change(matched, tested),
+                if of != tested:
+                    yield from _compared(
+                        study, f"{of} alone", study.alone(of, told),
+                        f"{tested} alone", study.alone(tested, told), tested,
                     )  # fmt: skip
 
 
 def leave_one_out(study: Study) -> Iterator[Line]:
     """A model that never saw a continent, on it: against one that did, and with metadata or not."""
     for continent in study.continents:
-        without = {
-            told: list(
-                study.finished(
-                    lambda t, c=continent, told=told: t.left_out == (c,) and t.told == told
-                )
+        name, without = f"all but {continent}", partial(study.without, continent)
+        for told in (True, False):
+            yield from _compared(
+                study, name, without(told), GLOBAL, study.everywhere(told), continent
             )
-            for told in (True, False)
-        }
-        for told, members in without.items():
-            everywhere = list(study.finished(lambda t, told=told: t.is_global and t.told == told))
-            for size, matched in by_size(pairs(members, everywhere)):
-                yield Line(
-                    f"all but {continent}{size}, {words(told)}", f"{GLOBAL}, {words(told)}",
-                    continent, study.change(matched, continent),
-                )  # fmt: skip
-        for size, matched in by_size(pairs(without[True], without[False])):
-            yield Line(
-                f"all but {continent}{size}, {words(True)}", f"all but {continent}, {words(False)}",
-                continent, study.change(matched, continent),
-            )  # fmt: skip
+        yield from _compared(study, name, without(True), name, without(False), continent)
+
+
+def _compared(
+    study: Study,
+    name: str,
+    of: list[Member],
+    other: str,
+    against: list[Member],
+    continent: str,
+) -> Iterator[Line]:
+    """A line for each size of which both are there, on the documents of a continent."""
+    for size, matched in by_size(pairs(of, against)):
+        told, untold = (words(member.trained.told) for member in (matched[0][0], matched[0][2]))
+        yield Line(
+            f"{name}{size}, {told}", f"{other}, {untold}", continent,
+            study.change(matched, continent),
+        )  # fmt: skip
 
 
 def field_ablations(study: Study) -> Iterator[Line]:
     """Models told some fields alone, each in its own template, against the plain one."""
-    plain = list(study.finished(lambda t: t.is_global and not t.told))
-    told = study.finished(lambda t: t.is_global and t.told)
-    by_fields = sorted(told, key=lambda m: (len(m.trained.fields), m.trained.fields))
+    plain = study.everywhere(told=False)
+    by_fields = sorted(
+        study.everywhere(told=True), key=lambda m: (len(m.trained.fields), m.trained.fields)
+    )
     for fields, members in groupby(by_fields, key=lambda m: m.trained.fields):
         for size, matched in by_size(pairs(list(members), plain)):
             yield Line(f"told {', '.join(fields)}{size}", "plain", GLOBAL, study.change(matched))
@@ -111,8 +99,7 @@ def field_ablations(study: Study) -> Iterator[Line]:
 
 def scaling(study: Study) -> Iterator[Line]:
     """By size: what metadata gain, and what the model told nothing loses or gains."""
-    plain = list(study.finished(lambda t: t.is_global and not t.told))
-    told = list(study.finished(lambda t: t.is_global and t.told))
+    plain, told = study.everywhere(told=False), study.everywhere(told=True)
     most = max((len(m.trained.fields) for m in told), default=0)
     told = [m for m in told if len(m.trained.fields) == most]
     for condition, said in (("with", "told"), ("without", "told nothing"), ("plain", "bare text")):
@@ -131,7 +118,7 @@ def scaling(study: Study) -> Iterator[Line]:
 
 def learning_efficiency(study: Study) -> Iterator[Line]:
     """The share of the tokens that a told model saves until it has the plain one's last loss."""
-    plain = list(study.finished(lambda t: t.is_global and not t.told))
+    plain = study.everywhere(told=False)
     curves = [m for m in study.members if m.trained.is_global and m.trained.told]
     by_run = sorted(curves, key=lambda m: (_lineage(m), m.trained.tokens))
     for lineage, found in groupby(by_run, key=_lineage):

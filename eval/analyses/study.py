@@ -1,7 +1,7 @@
 """The runs of one or more evaluations of the same documents, and differences between them."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,23 +115,30 @@ class Study:
         self.samples, self.confidence = config["bootstrap_samples"], config["confidence"]
         self.seed = config["seed"]
 
-    def finished(self, keep: Callable[[Trained], bool] = lambda _: True) -> Iterator[Member]:
-        """Members at the end of their training."""
-        for member in self.members:
-            if member.trained.finished and keep(member.trained):
-                yield member
+    def everywhere(self, told: bool) -> list[Member]:
+        """Members of all continents, at the end of their training."""
+        return self._finished(told, lambda trained: trained.is_global)
+
+    def alone(self, continent: str, told: bool) -> list[Member]:
+        """Members of one continent, at the end of their training."""
+        return self._finished(told, lambda trained: trained.continents == (continent,))
+
+    def without(self, continent: str, told: bool) -> list[Member]:
+        """Members of all continents but one, at the end of their training."""
+        return self._finished(told, lambda trained: trained.left_out == (continent,))
+
+    def _finished(self, told: bool, keep: Callable[[Trained], bool]) -> list[Member]:
+        return [
+            member
+            for member in self.members
+            if member.trained.finished and member.trained.told == told and keep(member.trained)
+        ]
 
     def places(self, continent: str | None = None) -> np.ndarray:
         """Numbers of the documents of a continent, or of all."""
         if continent is None:
             return np.arange(len(self.first.continents))
         return np.flatnonzero(self.first.continents == continent)
-
-    def loss(self, member: Member, condition: str, continent: str | None = None) -> Estimate:
-        """Nats a token."""
-        places = self.places(continent)
-        columns = np.stack([member.nats(condition, self.part), member.tokens(self.part)], 1)
-        return self._over_documents(columns[places], lambda s: s[:, 0] / s[:, 1])
 
     def change(
         self,

@@ -6,6 +6,7 @@ recipe of one's own may build on any other. A name stands for one file: two are 
 """
 
 import os
+from functools import cache
 from pathlib import Path
 
 from geo_nemo.common.errors import UserError
@@ -83,9 +84,10 @@ def check_apart() -> None:
     """Raise `UserError` where a recipe of one's own has a name that is taken."""
     if len(recipe_dirs()) == 1:
         return
+    names_of = cache(group_names)
     for name, path in recipe_files().items():
         group, _, rest = name.partition("/")
-        if group == named_experiments.GROUP and named_experiments.parse(rest, group_names):
+        if group == named_experiments.GROUP and named_experiments.parse(rest, names_of):
             raise UserError(
                 f"{path}: {rest} is an experiment of geo-nemo's already: give it another name"
             )

@@ -1,6 +1,5 @@
 """Prompts, and what a model is told beside them; needs no torch."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.export.chat import told
 from geo_nemo.metadata.fields import lines_of
-from geo_nemo.metadata.given import record_of
+from geo_nemo.metadata.given import parse_line, record_of
 
 NONE = "none"
 
@@ -90,15 +89,7 @@ def read_prompts(path: Path, tells: Tells, beside: Mapping[str, str]) -> Iterato
 
 
 def _of_record(line: str, place: str, tells: Tells, beside: Mapping[str, str]) -> Prompt:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        raise UserError(f"{place} is not JSON: give a record a line") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{place} is no record: give an object with a prompt")
-    metadata = found.get("metadata") or {}
-    if not isinstance(metadata, dict):
-        raise UserError(f"{place}: metadata is no object of names and values")
+    found, metadata = parse_line(line, place, "a prompt")
     # Metadata of a corpus may hold more than the model knows.
     known = {name: value for name, value in metadata.items() if name in (*tells.names, "url")}
     return Prompt(

@@ -12,6 +12,23 @@ from geo_nemo.metadata.record import KEY_OF, MetadataRecord
 _NUMBERS = ("year", "quality")
 
 
+def parse_line(line: str | bytes, place: str, wants: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A line of JSON Lines, and what is under its `metadata`.
+
+    wants: what an object must have, in words. Raises `UserError` that begins with `place`.
+    """
+    try:
+        found = json.loads(line)
+    except ValueError:
+        raise UserError(f"{place} is not JSON: give a record a line") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{place} is no record: give an object with {wants}")
+    metadata = found.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise UserError(f"{place}: metadata is no object of names and values")
+    return found, metadata
+
+
 def record_of(given: Mapping[str, Any], place: str) -> MetadataRecord:
     """Metadata by name as a document's record; a country brings its continent.
 

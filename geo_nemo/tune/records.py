@@ -8,14 +8,13 @@ Metadata stand beside the text or under `metadata`. Each mistake is a `UserError
 and line.
 """
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geo_nemo.config import UserError
-from geo_nemo.metadata.given import record_of
+from geo_nemo.metadata.given import parse_line, record_of
 from geo_nemo.metadata.record import MetadataRecord
 
 ROLES = ("user", "assistant")
@@ -46,16 +45,8 @@ def read_conversations(path: Path, wanted: Collection[str]) -> Iterator[Conversa
 
 
 def _conversation(line: bytes, place: str, wanted: Collection[str]) -> Conversation:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        raise UserError(f"{place} is not JSON: give a record a line") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{place} is no record: give an object with messages, or instruction")
+    found, metadata = parse_line(line, place, "messages, or instruction")
     turns = _messages(found["messages"], place) if "messages" in found else _alpaca(found, place)
-    metadata = found.get("metadata") or {}
-    if not isinstance(metadata, dict):
-        raise UserError(f"{place}: metadata is no object of names and values")
     named = {
         name: value
         for name, value in {**found, **metadata}.items()

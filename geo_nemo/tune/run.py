@@ -5,7 +5,6 @@ name when it is whole.
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from geo_nemo.common.files import (
     make_folder,
     partial_of,
     read_json,
-    sync_folder,
     sync_tree,
     write_whole,
     writing,
 )
+from geo_nemo.common.folders import name_folder
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import UserError
 from geo_nemo.config.tune import Tune
@@ -85,10 +84,7 @@ class Tuning:
                     write_model(place, self.config, self.folder, self.tokenizer, model, record)
                     shutil.copyfile(partial / METRICS, place / METRICS)
                     sync_tree(place)
-                    if self.output.exists():
-                        self.output.rmdir()
-                    os.replace(place, self.output)
-                    sync_folder(self.output.parent)
+                    name_folder(place, self.output)
                 shutil.rmtree(partial)
         return record
 
