@@ -7,15 +7,18 @@ wrong_country         the record of a document of another country
 only_FIELD, no_FIELD  the truth, in one field alone; in all fields but one
 other_FIELD           the truth, but in one field what a document of another country has there
 invented_host         the truth, but for a host that nobody has
+guidance_1.5          the truth and nothing, and how they differ 1.5 times: logits are untold +
+                      1.5 * (told - untold) (classifier-free guidance, arXiv 2306.17806)
 """
 
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from eval.config import Condition
+from eval.config import GUIDANCE, Condition
 from eval.model import Model
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.data import conditions as shown_as
@@ -44,6 +47,14 @@ def kind_of(condition: Condition) -> tuple[str, str]:
     """(`only`, `country`) of `only_country`; of a condition that names no field, it and nothing."""
     kind, _, field = condition.partition("_")
     return (kind, field) if kind in OF_A_FIELD and field else (condition, "")
+
+
+def guidance(condition: Condition) -> float | None:
+    """The strength of a condition that compares told with not told; None of all others.
+
+    0 is told nothing, 1 is told the truth.
+    """
+    return float(condition.partition("_")[2]) if re.fullmatch(GUIDANCE, condition) else None
 
 
 def donors(condition: Condition, told: np.ndarray, seed: int, what: str) -> np.ndarray | None:
@@ -155,6 +166,8 @@ def off_distribution(condition: Condition, model: Model, policy: MetadataPolicy)
     What stands in the fields does not count: a wrong country looks as a right one does. Of a model
     of somebody else's only the bare text is taken for what it knows.
     """
+    if guidance(condition) is not None:
+        return any(off_distribution(each, model, policy) for each in ("with", "without"))
     stages = [stage.metadata for stage in model.stages.values()]
     kind, field = kind_of(condition)
     if kind == "plain":

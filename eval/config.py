@@ -16,7 +16,10 @@ from geo_nemo.config.section import NonNegative, Positive, Section, Seed
 # Named in eval/conditions.py; each but the first four is asked for.
 CONDITIONS = ("with", "without", "shuffled", "wrong_country")
 OTHER_CONDITIONS = ("plain", "invented_host", "contrast")
-CONDITION = rf"^({'|'.join(CONDITIONS + OTHER_CONDITIONS)}|(only|no|other)_[A-Za-z0-9_]+)$"
+GUIDANCE = r"guidance_\d+(\.\d+)?"
+CONDITION = (
+    rf"^({'|'.join(CONDITIONS + OTHER_CONDITIONS)}|(only|no|other)_[A-Za-z0-9_]+|{GUIDANCE})$"
+)
 # A question's wrong country is its control; a shuffle of questions would add nothing to it.
 NO_QUESTION_CONDITION = "shuffled"
 # Asks a question as if in the country of its contrast answer; documents have none.
@@ -29,8 +32,9 @@ RULES = ("by_sum", "by_mean", "by_byte", "by_null")
 def _condition(name: str) -> str:
     if not re.fullmatch(CONDITION, name):
         raise ValueError(
-            f"no condition {name}: there is {', '.join(CONDITIONS + OTHER_CONDITIONS)}, and with "
-            "the name of a field only_FIELD, no_FIELD and other_FIELD"
+            f"no condition {name}: there is {', '.join(CONDITIONS + OTHER_CONDITIONS)}, with "
+            "the name of a field only_FIELD, no_FIELD and other_FIELD, and with a strength "
+            "guidance_1.5"
         )
     return name
 

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 
 from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums
-from eval.conditions import generator, kind_of
+from eval.conditions import generator, guidance, kind_of
 from eval.config import Condition
 from eval.documents import Documents
 from eval.groups import ALL, Group
@@ -81,6 +81,8 @@ def effects(
             Effect("invented host against told", (run, "invented_host"), (run, "with")),
         ]
         for condition in conditions:
+            if guidance(condition) is not None:
+                found.append(Effect("guided against told", (run, condition), (run, "with")))
             against, purpose = OF_A_FIELD.get(kind_of(condition)[0], ("", ""))
             if against and kind_of(condition)[1]:
                 found.append(Effect(purpose, (run, condition), (run, against)))

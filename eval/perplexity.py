@@ -54,36 +54,41 @@ def score_documents(
     row_length: int,
     run: str,
     condition: str,
+    guidance: float | None = None,
     progress: Progress = no_progress,
 ) -> Scores:
     """Scores of all documents under one condition of one run.
 
-    row_length: positions of a row. run, condition: named in errors. Raises RunError where a model's
+    row_length: positions of a row. run, condition: named in errors. guidance: its strength, where
+    told is compared with not told. Raises RunError where a model's
     likelihood is not finite, and AssertionError where the scored tokens are not those that every
     condition of labels must score.
     """
     sums = (np.zeros(len(documents)) for _ in range(3))
     scores = Scores(*sums, places=np.zeros((len(documents), len(BANDS))))
 
-    def compose(place: int) -> Composed:
-        index = int(documents.index[place])
+    def compose(place: int, told: bool = True) -> Composed:
         title, body = shown_texts(split, documents, place, composer)
+        record = record_of(int(documents.index[place])) if told else None
         return composer.join(
-            composer.prefix_ids(record_of(index)), title, body, final=bool(documents.whole[place])
+            composer.prefix_ids(record), title, body, final=bool(documents.whole[place])
         )
+
+    def build(places: np.ndarray, length: int, told: bool = True) -> Row:
+        composed = [compose(place, told) for place in places]
+        pad = composer.tokenizer.pad_id
+        return build_row(composed, documents.country[places], length, pad, True)
 
     # Composed twice, here for its length only, so that no condition's tokens are held at once.
     positions = np.array([len(compose(place).ids) - 1 for place in range(len(documents))])
     done = 0
     for places, length in rows_of(scorer, positions, row_length):
-        row = build_row(
-            [compose(place) for place in places],
-            documents.country[places],
-            length,
-            composer.tokenizer.pad_id,
-            True,
-        )
-        nll = np.asarray(scorer.nll(row), dtype=np.float64)
+        row = build(places, length)
+        if guidance is None:
+            found = scorer.nll(row)
+        else:
+            found = scorer.guided(row, build(places, length, told=False), guidance)
+        nll = np.asarray(found, dtype=np.float64)
         check_finite(row, nll, [f"document {documents.index[p]}" for p in places], run, condition)
         if getattr(composer, "bare", None) is None:  # else `shown_texts` has compared the texts
             _check_tokens(row, documents, places, run, condition)

@@ -121,20 +121,31 @@ def answer_questions(
     run: str,
     condition: str,
     null: bool = False,
+    guidance: float | None = None,
     progress: Progress = no_progress,
 ) -> Answers:
     """The option that the model prefers for each question, under one condition of one run.
 
     record_of: takes the place of a question. row_length: positions of a row. null: score options by
-    themselves too, for `by_null`. Where options tie exactly, the first in the item's random order
-    wins. Raises RunError where a likelihood is not finite.
+    themselves too, for `by_null`. guidance: its strength, where told is compared with not told.
+    Where options tie exactly, the first in the item's random order wins. Raises RunError where a
+    likelihood is not finite.
     """
     framed = [
         _framed(question, order, composer, record_of(place), form)
         for place, (question, order) in enumerate(zip(asked.questions, asked.orders, strict=True))
     ]
     names = [f"question {question.id}" for question in asked.questions]
-    log_p = scored(scorer, composer, framed, names, row_length, run, condition, progress)
+    untold = None
+    if guidance is not None:
+        untold = [
+            item
+            for question, order in zip(asked.questions, asked.orders, strict=True)
+            for item, _ in _framed(question, order, composer, None, form)
+        ]
+    log_p = scored(
+        scorer, composer, framed, names, row_length, run, condition, progress, untold, guidance
+    )
     lengths = np.array([tokens for items in framed for _, tokens in items])
     sizes = np.array([
         len(form.answers(question, order)[n].encode())
@@ -170,10 +181,15 @@ def scored(
     run: str,
     condition: str,
     progress: Progress,
+    untold: list[Composed] | None = None,
+    guidance: float | None = None,
 ) -> np.ndarray:
-    """log p of the last tokens of each item, those of the option, float64 [items]."""
+    """log p of the last tokens of each item, those of the option, float64 [items].
+
+    untold: each item without metadata, with which guidance compares.
+    """
     items = [item for of in framed for item in of]
-    if isinstance(scorer, SharedPrefixes):
+    if untold is None and isinstance(scorer, SharedPrefixes):
         progress(f"{run}, {condition}, questions", 0, len(items))
         prefixes, endings = [], []
         for of in framed:
@@ -196,14 +212,14 @@ def scored(
     done = 0
     positions = np.array([len(item.ids) - 1 for item, _ in items])
     for places, length in rows_of(scorer, positions, row_length):
-        row = build_row(
-            [items[place][0] for place in places],
-            np.zeros(len(places), dtype=np.int64),
-            length,
-            composer.tokenizer.pad_id,
-            True,
-        )
-        nll = np.asarray(scorer.nll(row), dtype=np.float64)
+        nowhere, pad = np.zeros(len(places), dtype=np.int64), composer.tokenizer.pad_id
+        row = build_row([items[place][0] for place in places], nowhere, length, pad, True)
+        if untold is None:
+            found = scorer.nll(row)
+        else:
+            other = build_row([untold[place] for place in places], nowhere, length, pad, True)
+            found = scorer.guided(row, other, guidance)
+        nll = np.asarray(found, dtype=np.float64)
         check_finite(row, nll, [names[owner[place]] for place in places], run, condition)
         for segment, place in enumerate(places.tolist()):
             end = row.cu_seqlens[segment + 1]

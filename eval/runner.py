@@ -16,7 +16,7 @@ import numpy as np
 
 from eval import accuracy, floors, matrix, where
 from eval.cache import Cache, key_of
-from eval.conditions import off_distribution, view
+from eval.conditions import guidance, off_distribution, view
 from eval.config import CONTRAST, Condition, EvalConfig
 from eval.groups import Group, fields_of, groups
 from eval.matrix import Key
@@ -212,12 +212,13 @@ def _score(
         found = score_documents(
             scorer, plan.tokens[run], plan.documents_of[run], composer, record_of,
             row_length=plan.row_length, run=run, condition=condition, progress=progress,
+            guidance=guidance(condition),
         )  # fmt: skip
     else:
         found = answer_questions(
             scorer, plan.questions, composer, record_of, plan.form,
             row_length=plan.row_length, run=run, condition=condition, progress=progress,
-            null="by_null" in plan.config.questions_rules,
+            null="by_null" in plan.config.questions_rules, guidance=guidance(condition),
         )  # fmt: skip
     return {name: value for name, value in vars(found).items() if value is not None}
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from eval.conditions import kind_of
+from eval.conditions import guidance, kind_of
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.metadata.fields import field_words
 from geo_nemo.metadata.geography import countries
@@ -135,6 +135,8 @@ def condition_name(condition: str) -> str:
     kind, field = kind_of(condition)
     if field:
         return OF_A_FIELD[kind].format(field)
+    if guidance(condition) is not None:
+        return f"guided, strength {guidance(condition):g}"
     return (CONDITION_NAMES | OTHER_NAMES)[condition]
 
 

@@ -22,6 +22,14 @@ class Scorer(Protocol):
         """-log p(labels[t]) in nats, float32 [s]; attention stays inside each segment."""
         ...
 
+    def guided(self, told: Row, untold: Row, strength: float) -> np.ndarray:
+        """-log p of the labels of `told`, nats, float32 [s]; 0 where `loss_mask` is.
+
+        p is what softmax makes of untold + strength * (told - untold), the logits of both rows.
+        They hold the same texts in the same order, whose labels with a loss are the same.
+        """
+        ...
+
 
 @runtime_checkable
 class Batches(Protocol):

@@ -8,18 +8,13 @@
    gives what the whole texts give.
 """
 
-import gc
 from collections.abc import Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from eval.hub import base_of
-from eval.model import Model
-from geo_nemo.config import UserError
 from geo_nemo.data.rows import Row
 
 # Positions of a batch on a CPU: more leaves its caches. On a GPU many fill it.
@@ -28,7 +23,6 @@ BATCH_POSITIONS = {"cpu": 2048, "cuda": 65_536}
 HEAD_VALUES = {"cpu": 2_000_000, "cuda": 512_000_000}
 # Fewer tokens at the beginning of all texts are not worth a run of their own.
 LEAST_COMMON = 16
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class HuggingFaceScorer:
@@ -56,21 +50,23 @@ class HuggingFaceScorer:
     @torch.inference_mode()
     def nll(self, row: Row) -> np.ndarray:
         """-log p(labels[t]), nats, float32 [s]; 0 where `loss_mask` is."""
-        of_text = row.segment_ids >= 0
-        segments = [
-            slice(a, b)
-            for a, b in zip(row.cu_seqlens[:-1], row.cu_seqlens[1:], strict=True)
-            if of_text[a]
+        texts, asked, labels = _segments(row)
+        return _in_row(row, np.concatenate(self._of_batch(texts, asked, labels)))
+
+    @torch.inference_mode()
+    def guided(self, told: Row, untold: Row, strength: float) -> np.ndarray:
+        """As `Scorer.guided`."""
+        (texts, asked, labels), (others, places, _) = _segments(told), _segments(untold)
+        first, second = self._hidden(texts, asked), self._hidden(others, places)
+        targets = np.concatenate(labels)
+        found = [
+            self._losses(
+                torch.lerp(self._head(second[at]).float(), self._head(first[at]).float(), strength),
+                targets[at],
+            )
+            for at in self._pieces(len(targets))
         ]
-        out = np.zeros(len(row.tokens), dtype=np.float32)
-        wanted = row.loss_mask > 0
-        texts = [row.tokens[s] for s in segments]
-        asked = [np.flatnonzero(wanted[s]) for s in segments]
-        labels = [row.labels[s][where] for s, where in zip(segments, asked, strict=True)]
-        found = self._of_batch(texts, asked, labels)
-        for segment, where, values in zip(segments, asked, found, strict=True):
-            out[segment.start + where] = values
-        return out
+        return _in_row(told, torch.cat(found).cpu().numpy())
 
     @torch.inference_mode()
     def continuations(
@@ -186,21 +182,26 @@ class HuggingFaceScorer:
         """-log p of `labels` behind the positions `asked` of each text, nats, float32."""
         if not sum(map(len, asked)):
             return [np.zeros(0, np.float32) for _ in asked]
-        tokens, _ = self._padded(texts)
-        rows = np.repeat(np.arange(len(texts)), [len(where) for where in asked])
-        columns = np.concatenate(asked)
-        places = torch.from_numpy(rows * tokens.shape[1] + columns).to(self.device)
-        # Attention looks back only, so that what is padded behind a text needs no mask; without
-        # one it is quicker.
-        hidden = self._run(tokens, use_cache=False)[0].flatten(0, 1)[places]
-        targets = np.concatenate(labels)
-        size = max(1, HEAD_VALUES[self.device.type] // self.vocab_size)
+        hidden, targets = self._hidden(texts, asked), np.concatenate(labels)
         found = [
-            self._losses(self._head(hidden[at : at + size]), targets[at : at + size])
-            for at in range(0, len(targets), size)
+            self._losses(self._head(hidden[at]), targets[at]) for at in self._pieces(len(targets))
         ]
         flat = torch.cat(found).cpu().numpy()
         return np.split(flat, np.cumsum([len(where) for where in asked])[:-1])
+
+    def _hidden(self, texts, asked) -> torch.Tensor:
+        """What the head reads at the positions `asked` of each text, [positions, size]."""
+        tokens, _ = self._padded(texts)
+        rows = np.repeat(np.arange(len(texts)), [len(where) for where in asked])
+        places = torch.from_numpy(rows * tokens.shape[1] + np.concatenate(asked)).to(self.device)
+        # Attention looks back only, so that what is padded behind a text needs no mask; without
+        # one it is quicker.
+        return self._run(tokens, use_cache=False)[0].flatten(0, 1)[places]
+
+    def _pieces(self, number: int) -> list[slice]:
+        """Positions whose logits are in memory at once."""
+        size = max(1, HEAD_VALUES[self.device.type] // self.vocab_size)
+        return [slice(at, at + size) for at in range(0, number, size)]
 
     def _losses(self, logits: torch.Tensor, labels: np.ndarray) -> torch.Tensor:
         ids = torch.from_numpy(np.asarray(labels, np.int64)).to(self.device)
@@ -249,46 +250,18 @@ def _common(texts: Sequence[np.ndarray]) -> int:
     return common if len(texts) > 1 and common >= LEAST_COMMON else 0
 
 
-def load_hugging_face(model: Model, device: str, dtype: str) -> HuggingFaceScorer:
-    """The model of a folder; `UserError` where transformers or PEFT refuse it, or are not there."""
-    where = f"runs.{model.name}={model.folder}"
-    try:
-        from transformers import AutoModelForCausalLM
-    except ImportError:
-        raise UserError(
-            f"{where} is a model of transformers, which is not here: pip install 'geo-nemo[eval]'"
-        ) from None
-    from geo_nemo.runtime.device import resolve_device
-
-    target = resolve_device(device)
-    base = base_of(where, model.folder)
-    # What the last model left behind goes before this one comes.
-    gc.collect()
-    try:
-        loaded = AutoModelForCausalLM.from_pretrained(
-            base, dtype=DTYPES[dtype], local_files_only=True, trust_remote_code=False,
-            use_safetensors=True, low_cpu_mem_usage=True,
-        )  # fmt: skip
-    except Exception as error:  # transformers raises errors of every class for a folder's faults
-        raise UserError(f"{where} does not load: {_line(error)}") from None
-    if base != model.folder:
-        loaded = _adapted(where, loaded, model.folder)
-    return HuggingFaceScorer(loaded.to(target).eval(), model.seq_length, target)
+def _segments(row: Row) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """Tokens of each text of a row, positions whose label has a loss, and those labels."""
+    of_text, wanted = row.segment_ids >= 0, row.loss_mask > 0
+    borders = zip(row.cu_seqlens[:-1], row.cu_seqlens[1:], strict=True)
+    segments = [slice(a, b) for a, b in borders if of_text[a]]
+    asked = [np.flatnonzero(wanted[s]) for s in segments]
+    labels = [row.labels[s][where] for s, where in zip(segments, asked, strict=True)]
+    return [row.tokens[s] for s in segments], asked, labels
 
 
-def _adapted(where: str, loaded: torch.nn.Module, folder: Path) -> torch.nn.Module:
-    try:
-        from peft import PeftModel
-    except ImportError:
-        raise UserError(
-            f"{where} is an adapter of PEFT, which is not here: pip install peft"
-        ) from None
-    try:
-        # Merged, it costs nothing at each token.
-        return PeftModel.from_pretrained(loaded, folder).merge_and_unload()
-    except Exception as error:  # as above
-        raise UserError(f"{where}: its adapter does not load: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+def _in_row(row: Row, values: np.ndarray) -> np.ndarray:
+    """Values of the labels that have a loss, at their places; 0 elsewhere."""
+    out = np.zeros(len(row.tokens), dtype=np.float32)
+    out[row.loss_mask > 0] = values
+    return out

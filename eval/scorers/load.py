@@ -17,6 +17,6 @@ def load(model: Model, config: EvalConfig) -> Scorer:
         from geo_nemo.export.scorer import load_scorer
 
         return load_scorer(model.folder, config.device, config.weights, model.step)
-    from eval.scorers.hugging_face import load_hugging_face
+    from eval.scorers.hub_model import load_hugging_face
 
     return load_hugging_face(model, config.device, config.dtype)

@@ -35,6 +35,29 @@ class CheckpointScorer:
         losses = forward(self.model, to_device(stack_rows([row], [0]), self.device))
         return losses.float().flatten().cpu().numpy()
 
+    @torch.no_grad()
+    def guided(self, told: Row, untold: Row, strength: float) -> np.ndarray:
+        """-log p(label) where how told differs from not told counts `strength` times.
+
+        float32 [s] of `told`, 0 where its loss_mask is; softmax of untold + strength * (told -
+        untold), whose labels with a loss are the same.
+        """
+        wanted = told.loss_mask > 0
+        logits = [self._logits(row)[torch.from_numpy(row.loss_mask > 0)] for row in (told, untold)]
+        mixed = torch.lerp(logits[1], logits[0], strength)
+        labels = torch.from_numpy(told.labels[wanted]).to(self.device)
+        out = np.zeros(len(told.tokens), np.float32)
+        losses = torch.nn.functional.cross_entropy(mixed, labels, reduction="none")
+        out[wanted] = losses.cpu().numpy()
+        return out
+
+    def _logits(self, row: Row) -> torch.Tensor:
+        """float32 [s, vocabulary], as the losses are made of them."""
+        from geo_nemo.train.micro_batch import forward, to_device
+
+        tensors = to_device(stack_rows([row], [0]), self.device)
+        return forward(self.model, {**tensors, "labels": None})[0].float()
+
 
 def load_scorer(
     run_dir: str | Path,

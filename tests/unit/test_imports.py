@@ -86,6 +86,7 @@ NO_TORCH = (
 )
 # Inside those: imported only where a model of transformers is evaluated, or the software is asked.
 WITH_TORCH = (
+    "eval.scorers.hub_model",
     "eval.scorers.hugging_face",
     "geo_nemo.diagnostics.allreduce",
     "geo_nemo.diagnostics.doctor",

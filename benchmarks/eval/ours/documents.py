@@ -9,7 +9,7 @@ import numpy as np
 
 from eval.models import read_models
 from eval.perplexity import rows_of
-from eval.scorers.hugging_face import load_hugging_face
+from eval.scorers.hub_model import load_hugging_face
 from geo_nemo.data.rows import build_row
 from geo_nemo.metadata.compose import NO_TOKENS, Composed
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.models import read_models
-from eval.scorers.hugging_face import load_hugging_face
+from eval.scorers.hub_model import load_hugging_face
 from eval.scorers.tokenizers import tokenizer_of
 
 

@@ -164,6 +164,20 @@ class BigramScorer:
             out[start:end] = -self.tables[self.country(tokens.tolist())][tokens, labels]
         return out
 
+    def guided(self, told: Row, untold: Row, strength: float) -> np.ndarray:
+        mixed = []
+        for row in (told, untold):
+            rows = np.zeros((len(row.tokens), VOCAB))
+            for start, end in zip(row.cu_seqlens, row.cu_seqlens[1:], strict=False):
+                tokens = row.tokens[start:end]
+                rows[start:end] = self.tables[self.country(tokens.tolist())][tokens]
+            mixed.append(rows[row.loss_mask > 0])
+        logits = mixed[1] + strength * (mixed[0] - mixed[1])
+        log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        out, wanted = np.zeros(len(told.tokens), np.float32), told.loss_mask > 0
+        out[wanted] = -log_p[np.arange(len(log_p)), told.labels[wanted]]
+        return out
+
     def country(self, tokens: list[int]) -> str | None:
         if not self.conditioned:
             return None

@@ -9,7 +9,9 @@ import torch
 
 from geo_nemo.config import Data, MetadataPolicy, UserError
 from geo_nemo.data.dataset import StageDataset
+from geo_nemo.data.rows import build_row
 from geo_nemo.export.scorer import load_scorer
+from geo_nemo.metadata.compose import NO_TOKENS, Composer
 from geo_nemo.store import TokenStore
 from geo_nemo.train.run_record import write_record
 from tests.oracle.llama import document_nll
@@ -55,6 +57,50 @@ def test_losses_equal_plain_pytorch_in_double_precision(run_dir, rows):
             ]
         )
         assert np.abs(measured / expected.numpy() - 1).max() < 2e-6
+
+
+@pytest.mark.parametrize("strength", [0, 1, 2.5])
+def test_guided_losses_are_those_of_mixed_logits_in_double_precision(run_dir, tiny_store, strength):
+    """The bodies of six documents, told and not told, one document at a time."""
+    store = TokenStore.open(tiny_store)
+    split, tokenizer = store.split("test"), store.tokenizer()
+    composer = Composer(MetadataPolicy(), tokenizer)
+    bodies = [np.asarray(split.body(n))[:9] for n in range(6)]
+    blocks = [composer.prefix_ids(split.record(n)) for n in range(6)]
+
+    def row(told):
+        found = [
+            composer.join(block if told else NO_TOKENS, NO_TOKENS, body, final=False)
+            for block, body in zip(blocks, bodies, strict=True)
+        ]
+        size = sum(len(each.ids) - 1 for each in found)
+        return build_row(found, [0] * 6, size + 5, tokenizer.pad_id, True)
+
+    told, untold = row(True), row(False)
+    scorer = load_scorer(run_dir, device="cpu")
+    exact = {name: w.detach().double() for name, w in scorer.model.named_parameters()}
+    model, expected = scorer_model(run_dir), []
+    for segment in range(6):
+        logits = []
+        for each in (told, untold):
+            mine = slice(*each.cu_seqlens[segment : segment + 2])
+            asked = np.flatnonzero(each.loss_mask[mine])
+            # The oracle tells losses: those of every label are the logits, but for a constant.
+            tokens = torch.from_numpy(each.tokens[mine])
+            every = [
+                document_nll(exact, model, tokens, torch.full_like(tokens, label))[asked]
+                for label in range(scorer.vocab_size)
+            ]
+            logits.append(-torch.stack(every, -1))
+        labels = torch.from_numpy(told.labels[slice(*told.cu_seqlens[segment : segment + 2])])
+        labels = labels[-len(bodies[segment]) :]
+        mixed = logits[1] + strength * (logits[0] - logits[1])
+        losses = torch.nn.functional.cross_entropy(mixed, labels, reduction="none")
+        expected.append(losses.numpy())
+    measured = scorer.guided(told, untold, strength)
+    wanted = told.loss_mask > 0
+    assert wanted.sum() == sum(map(len, bodies)) and (measured[~wanted] == 0).all()
+    np.testing.assert_allclose(measured[wanted], np.concatenate(expected), rtol=5e-6)
 
 
 def scorer_model(run_dir):

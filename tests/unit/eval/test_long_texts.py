@@ -1,0 +1,89 @@
+"""Texts that are longer than a model takes: cut or left out, counted, and named."""
+
+import json
+
+import numpy as np
+import pytest
+
+from eval.config import EvalConfig
+from eval.plan import make_plan
+from eval.runner import evaluate
+from eval.scorers.load import load
+from geo_nemo.config import UserError
+from tests.unit.eval import hub
+from tests.unit.eval.test_questions import question, write
+
+LENGTH = 256  # positions of the models of `hub`
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory):
+    """A token a byte, and a table of 256 positions: one more is an error of its own."""
+    folder = tmp_path_factory.mktemp("long") / "gpt2"
+    hub.save_byte_tokenizer(folder)
+    hub.save_gpt2(folder, 259)
+    return folder
+
+
+def config_of(tmp_path, gpt2, documents, **settings) -> EvalConfig:
+    hub.save_corpus(tmp_path / "corpus.parquet", documents)
+    return EvalConfig(
+        runs={"m": str(gpt2)}, corpus=str(tmp_path / "corpus.parquet"), device="cpu",
+        output=str(tmp_path / "out"), bootstrap_samples=100, conditions=("with", "plain"),
+        **settings,
+    )  # fmt: skip
+
+
+DOCUMENTS = [
+    ("gb", "news.gb", "short", "word " * 4),
+    ("ke", "news.ke", "long", "word " * 400),
+    ("ie", "news.ie", "title " * 100, "never reached"),
+]
+
+
+def test_documents_are_cut_to_the_model_and_the_cut_ones_are_counted(tmp_path, gpt2):
+    config = config_of(tmp_path, gpt2, DOCUMENTS)
+    result = evaluate(config, lambda model: load(model, config))
+    assert (result["documents"]["scored"], result["documents"]["cut"]) == (3, 2)
+    with np.load(tmp_path / "out" / "documents.npz") as found:
+        sizes = found["title_tokens"] + found["body_tokens"]
+        assert found["whole"].tolist() == [True, False, False]
+        assert np.isfinite(found["body"]).all() and np.isfinite(found["title"]).all()
+    # BOS, metadata and labels take the rest of the 256 positions; the last label none.
+    head = [len(f"URL: news.{c}\nCOUNTRY: {c}\nCONTINENT: {k}\n\nTITLE:CONTENT:") + 1
+            for c, k in (("ke", "Africa"), ("ie", "Europe"))]  # fmt: skip
+    for size, before in zip(sizes[1:], head, strict=True):
+        # Cut at the space before what does not fit, and EOS is kept room for.
+        assert LENGTH - len("title ") - 2 <= size + before <= LENGTH + 1
+
+
+def test_questions_that_do_not_fit_are_left_out_and_counted(tmp_path, gpt2):
+    items = [question(0), question(1, prompt="why " * 80), question(2)]
+    path = write(tmp_path / "q.jsonl", items)
+    config = config_of(tmp_path, gpt2, DOCUMENTS, questions=str(path))
+    plan = make_plan(config)
+    assert [q.id for q in plan.questions.questions] == [items[0]["id"], items[2]["id"]]
+    assert plan.questions.skipped == {"longer than the sequence": 1}
+
+
+@pytest.mark.parametrize("shots", [0, 4])
+def test_when_nothing_fits_the_whole_is_one_line(tmp_path, gpt2, shots):
+    prompt = "why " * (20 if shots else 80)
+    items = [question(n, prompt=f"{prompt}{n}") for n in range(12)]
+    path = write(tmp_path / "q.jsonl", items)
+    config = config_of(tmp_path, gpt2, DOCUMENTS, questions=str(path), questions_shots=shots,
+                       questions_dev=0.6 if shots else 0.0)  # fmt: skip
+    with pytest.raises(UserError, match=r"no question of .* fits in 256 tokens with its metadata"):
+        make_plan(config)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_promises_more_positions_than_it_has_is_named(tmp_path, gpt2):
+    import shutil
+
+    broken = shutil.copytree(gpt2, tmp_path / "broken")
+    settings = json.loads((broken / "config.json").read_text())
+    (broken / "config.json").write_text(json.dumps(settings | {"n_positions": 4096}))
+    config = config_of(tmp_path, broken, DOCUMENTS)
+    with pytest.raises(UserError, match=r"runs\.m=.*broken does not load: "):
+        evaluate(config, lambda model: load(model, config))
