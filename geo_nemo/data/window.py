@@ -22,6 +22,7 @@ from geo_nemo.data.fragments import Fragment, fragment_dtype, fragments_of
 from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.lengths import MetadataLengths
 from geo_nemo.data.packing import DocumentLengths, Fragments, too_long_heads
+from geo_nemo.data.text_lengths import TextLengths
 from geo_nemo.metadata.compose import Composer
 
 if TYPE_CHECKING:
@@ -106,6 +107,9 @@ class Planner:
         self._data = data
         self._packing = make_packing(data)
         self._metadata_lengths = MetadataLengths(composer, split)
+        self._text_lengths = {
+            each: TextLengths(each, split) for each in (composer, self._plain) if each is not None
+        }
 
     def group_of(self, fragments: np.ndarray) -> np.ndarray:
         """The group of each of some fragments, int64 [m]."""
@@ -184,7 +188,7 @@ class Planner:
         self, composer: Composer, chosen: np.ndarray, metadata: np.ndarray
     ) -> DocumentLengths:
         opened = metadata > 0
-        title, body = self._text_lengths(composer, chosen, opened)
+        title, body = self._text_lengths[composer](chosen, opened)
         titled = title > 0
         nothing = np.zeros_like(metadata)
         append = composer.policy.position == "append"
@@ -196,25 +200,6 @@ class Planner:
             body=body,
             tail=after + 1,
         )
-
-    def _text_lengths(
-        self, composer: Composer, chosen: np.ndarray, opened: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens of titles and bodies, int64 [n] each.
-
-        Where stored ids do not serve as they are, those of the documents are read.
-        """
-        split = self._split
-        if not composer.reads_texts:
-            title, body = split.title_lengths[chosen], split.body_lengths[chosen]
-            return np.asarray(title, dtype=np.int64), np.asarray(body, dtype=np.int64)
-        lengths = np.empty((2, len(chosen)), np.int64)
-        for place, (document, begun) in enumerate(
-            zip(chosen.tolist(), opened.tolist(), strict=True)
-        ):
-            for part, cut in enumerate(composer.splice(*split.texts(document), begun)):
-                lengths[part, place] = len(cut)
-        return lengths[0], lengths[1]
 
     def _pack(
         self, chosen: np.ndarray, lengths: DocumentLengths

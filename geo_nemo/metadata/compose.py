@@ -30,9 +30,9 @@ from geo_nemo.metadata.seams import (
     SPACED_WORD,
     WORD,
     Seams,
-    Spliced,
 )
 from geo_nemo.metadata.seams import LABEL as LABELLED
+from geo_nemo.metadata.splice import Spliced, Splicer
 
 if TYPE_CHECKING:
     from geo_nemo.tokenizers.base import Tokenizer
@@ -121,6 +121,7 @@ class Composer:
             self._left_of = {name: self._lefts(name) for name in ("title", "body")}
             self._title_labels = self._labels("title")
             self._content_labels = self._labels("body")
+            self._splicers = self._all_splicers()
         else:
             self._blocks = PartBlocks(template, tokenizer, self._appends)
             self._title_labels = (self._encode(TITLE_LABEL),) * 2
@@ -227,15 +228,12 @@ class Composer:
 
         opened: as of `texts`. An appended block makes the body end with what stands between them.
         """
-        seams, left_of = self.seams, self._left_of
-        titled, before = len(title_ids) > 0, opened and not self._appends
-        body_left = left_of["body"][before or titled]
-        body = (
-            seams.splice_before(body_ids, body_left, self._template.after, self._first)
-            if opened and self._appends
-            else seams.splice(body_ids, body_left, closed=False)
-        )
-        return seams.splice(title_ids, left_of["title"][before], self._next == WORD), body
+        title, body = self.splicers(opened, len(title_ids) > 0)
+        return title(title_ids), body(body_ids)
+
+    def splicers(self, opened: bool, titled: bool) -> tuple[Splicer, Splicer]:
+        """Of a title and a body; where ids are those of whole texts. titled: there is a title."""
+        return self._splicers[opened][titled]
 
     def title_label(self, opened: bool = True) -> np.ndarray:
         """Ids of the label of a title. opened: the document has metadata."""
@@ -271,6 +269,26 @@ class Composer:
             self._eos if final else NO_TOKENS,
         )
         return Composed(self.tokenizer.bos_id, parts)
+
+    def _all_splicers(self) -> list[list[tuple[Splicer, Splicer]]]:
+        """Of documents without and with metadata, without and with a title."""
+        found: dict[tuple[str, bool, tuple[str, str] | None], Splicer] = {}
+
+        def splicer(
+            left: str, closed: bool = False, before: tuple[str, str] | None = None
+        ) -> Splicer:
+            key = (left, closed, before)
+            return found.setdefault(key, Splicer(self.seams, *key))
+
+        both = (False, True)
+        pairs = []
+        for opened in both:
+            before, ends = opened and not self._appends, opened and self._appends
+            title = splicer(self._left_of["title"][before], self._next == WORD)
+            behind = (self._template.after, self._first) if ends else None
+            bodies = [splicer(self._left_of["body"][before or t], before=behind) for t in both]
+            pairs.append([(title, body) for body in bodies])
+        return pairs
 
     def _lefts(self, name: str) -> tuple[str, str]:
         """What a text stands behind: at the beginning of a document, and behind something."""

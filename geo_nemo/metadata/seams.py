@@ -30,45 +30,10 @@ _PROBES = (
     "\u00a0x\u00a0", "\tx\t", "\nx", "\n\nx", "x\n", "x.\n", "-", "/", "it's", "'s",
     "\U0001f600", "x;", "</s>", "#1", "$5", "A", "a",
 )  # fmt: skip
-# A text without a word's start among so many tokens is tokenised anew as a whole.
-_FEW, _SEARCHED = 8, 64
-_NOTHING = np.empty(0, np.int32)
+PLAIN, STARTS_WORD, BLANK = range(3)
 
 
-class Spliced:
-    """Stored ids with another beginning and end: front, stored[start:stop], back."""
-
-    __slots__ = ("back", "front", "start", "stop")
-
-    def __init__(self, front: np.ndarray, start: int, stop: int, back: np.ndarray):
-        self.front = front
-        self.start = start
-        self.stop = stop
-        self.back = back
-
-    def __len__(self) -> int:
-        return len(self.front) + self.stop - self.start + len(self.back)
-
-    def take(self, stored: np.ndarray, first: int, last: int) -> np.ndarray:
-        """The ids from `first` to before `last`; a view of `stored` where they lie in it."""
-        shift, end = self.start - len(self.front), len(self) - len(self.back)
-        if len(self.front) <= first and last <= end:
-            return stored[first + shift : last + shift]
-        return self.whole(stored)[first:last]
-
-    def whole(self, stored: np.ndarray) -> np.ndarray:
-        """All ids."""
-        between = stored[self.start : self.stop]
-        if len(self.back):
-            return np.concatenate((self.front, between, self.back))
-        return np.concatenate((self.front, between)) if len(self.front) else between
-
-
-_EMPTY = Spliced(_NOTHING, 0, 0, _NOTHING)
-_PLAIN, _STARTS_WORD, _BLANK = range(3)
-
-
-class _Classes(dict[int, int]):
+class _Kinds(dict[int, int]):
     """What each token is to a seam; found when it is asked for first."""
 
     def __init__(self, tokenizer: Tokenizer):
@@ -77,19 +42,20 @@ class _Classes(dict[int, int]):
     def __missing__(self, token: int) -> int:
         piece = self._tokenizer.pieces([token])[0]
         starts = len(piece) > 1 and piece[0] == " " and piece[1].isalpha()
-        self[token] = found = _STARTS_WORD if starts else _PLAIN if piece.strip() else _BLANK
+        self[token] = found = STARTS_WORD if starts else PLAIN if piece.strip() else BLANK
         return found
 
 
 class Seams:
-    """Cuts texts for one tokenizer."""
+    """Cuts texts for one tokenizer.
+
+    kinds: what each token is to a seam: PLAIN, STARTS_WORD or BLANK.
+    """
 
     def __init__(self, tokenizer: Tokenizer):
         self._tokenizer = tokenizer
         self.between = lru_cache(CACHED)(self._between)
-        self._classes = _Classes(tokenizer)
-        self._front_of = lru_cache(CACHED)(self._encode_front)
-        self._back_of = lru_cache(CACHED)(self._encode_back)
+        self.kinds = _Kinds(tokenizer)
         self._left = {left: self.head(left) for left in (BEGINNING, BLANK_LINE, LABEL, WORD)}
         self._right = {right: self._after_blank_line(right) for right in (WORD, SPACED_WORD)}
         self._serves = {
@@ -134,78 +100,17 @@ class Seams:
         together = self._tokenizer.encode(left + WORD)
         return together[: len(together) - len(self._after_blank_line(WORD))]
 
-    def splice(self, ids: np.ndarray, left: str, closed: bool) -> Spliced:
-        """A stored title (`closed`: its blank line stands before a word) or body, behind `left`."""
-        number = len(ids)
-        if number == 0:
-            return _EMPTY
-        if self._serves[left, closed]:
-            return Spliced(_NOTHING, 0, number, _NOTHING)
-        # Whether a vocabulary tokenises a blank line as what follows asks for.
-        closes = closed and not self._serves[LABEL, True]
-        # As Python's numbers once: elements of a memory map cost ten times as much.
-        some = ids[: None if closes else _FEW].tolist()
-        start = self._second_word(some)
-        if closes and start is not None:
-            stop = self._last_word(some)
-            if start < stop:
-                front, back = tuple(some[:start]), tuple(some[stop:])
-                return Spliced(self._front_of(front, left), start, stop, self._back_of(back))
-            start = None
-        elif start is None and number > _FEW:
-            some = ids[:_SEARCHED].tolist()
-            start = self._second_word(some)
-        if start is None:
-            whole = self._front(ids.tolist(), left, WORD if closed else "")
-            return Spliced(whole, number, number, _NOTHING)
-        return Spliced(self._front_of(tuple(some[:start]), left), start, number, _NOTHING)
-
-    def splice_before(self, ids: np.ndarray, left: str, after: str, right: str) -> Spliced:
-        """A stored body behind `left`; what stands between it and `right` becomes its end."""
-        front = self.splice(ids, left, closed=False)
-        number = len(ids)
-        stop = self._last_word(ids.tolist())
-        if stop > front.start:
-            back = self._back_of(tuple(ids[stop:].tolist()), after, right)
-            return Spliced(front.front, front.start, stop, back)
-        text = self._text_of(ids.tolist(), left) if number else ""
-        return Spliced(self._between(left, text + after, right), number, number, _NOTHING)
-
-    def _second_word(self, ids: list[int]) -> int | None:
-        """The first place, behind a visible token, where a word starts."""
-        classes, seen = self._classes, False
-        for place, token in enumerate(ids):
-            kind = classes[token]
-            if seen and kind == _STARTS_WORD:
-                return place
-            if kind != _BLANK:
-                seen = True
-        return None
-
-    def _last_word(self, ids: list[int]) -> int:
-        """The last place where a word starts; 0 where there is none."""
-        classes = self._classes
-        for place in range(len(ids) - 1, 0, -1):
-            if classes[ids[place]] == _STARTS_WORD:
-                return place
-        return 0
-
-    def _encode_front(self, ids: tuple[int, ...], left: str) -> np.ndarray:
-        return self._front(ids, left, "")
-
-    def _encode_back(self, ids: tuple[int, ...], after: str = "", right: str = WORD) -> np.ndarray:
-        """Of ids from the start of a title's or body's last word on."""
+    def back(self, ids: Sequence[int], after: str, right: str) -> np.ndarray:
+        """Ids of a text's last word, and of `after`, where `right` follows."""
         # Some vocabularies drop the first space of what they decode.
         text = self._tokenizer.decode([*self._left[LABEL], *ids]).removeprefix(LABEL)
         return self._between(LABEL, text + after, right)
 
-    def _front(self, ids: Sequence[int], left: str, right: str) -> np.ndarray:
-        return self._between(left, self._text_of(ids, left), right)
-
-    def _text_of(self, ids: Sequence[int], left: str) -> str:
-        """A stored text as it stands behind `left`."""
-        text = self._tokenizer.decode(ids).removeprefix(" ")
-        return f" {text}" if left == LABEL else text
+    def anew(self, ids: Sequence[int], left: str, after: str, right: str) -> np.ndarray:
+        """Ids of a stored text, or of its beginning, as it stands behind `left`."""
+        text = self._tokenizer.decode(ids).removeprefix(" ") if len(ids) else ""
+        shown = f" {text}" if left == LABEL and len(ids) else text
+        return self._between(left, shown + after, right)
 
     def _is_served(self, left: str, closed: bool) -> bool:
         """Whether stored ids need no care behind `left`: texts of all kinds tell."""

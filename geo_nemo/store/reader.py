@@ -1,7 +1,7 @@
 """Reading a token store: memory maps over the columns of each shard, and their checks."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -25,6 +25,7 @@ from geo_nemo.store.manifest import (
 from geo_nemo.store.paths import split_scheme
 from geo_nemo.store.remote import COLUMNS_SUFFIX, fetch_store
 from geo_nemo.store.shard import Shard, read_column
+from geo_nemo.store.text_ends import InShard, TextEnds, text_ends
 from geo_nemo.store.tokenizer import open_tokenizer
 from geo_nemo.store.verify import check_content, check_sizes
 from geo_nemo.tokenizers.base import Tokenizer
@@ -185,6 +186,30 @@ class Split:
             source=self.sources[shard.code("source", i)],
             extra=DocumentFields(shard.fields, i) if shard.fields else NOTHING,
         )
+
+    def title_ends(self, documents: np.ndarray, most: int, both: bool = True) -> TextEnds:
+        """The first and last `most` title tokens of some documents [n]; errors as `title`.
+
+        both: False where the first are enough.
+        """
+        return text_ends(self._by_shard(documents), "title", len(documents), most, both)
+
+    def body_ends(self, documents: np.ndarray, most: int, both: bool = True) -> TextEnds:
+        """The same of body tokens."""
+        return text_ends(self._by_shard(documents), "body", len(documents), most, both)
+
+    def _by_shard(self, documents: np.ndarray) -> Iterator[InShard]:
+        if len(documents) and not 0 <= documents.min() <= documents.max() < self.num_documents:
+            raise IndexError(f"{self.name} has {self.num_documents} documents")
+        documents = documents.astype(np.int64)
+        if len(self._shards) == 1:
+            yield self._shards[0], slice(None), documents
+            return
+        numbers = np.searchsorted(self._starts, documents, side="right") - 1
+        order = np.argsort(numbers, kind="stable")
+        found, starts = np.unique(numbers[order], return_index=True)
+        for number, places in zip(found.tolist(), np.split(order, starts[1:]), strict=True):
+            yield self._shards[number], places, documents[places] - self._starts[number]
 
     def _locate(self, index: int) -> tuple[Shard, int]:
         index = int(index)

@@ -8,6 +8,8 @@ from geo_nemo.config import Data, MetadataPolicy
 from geo_nemo.config.template import Template
 from geo_nemo.data.audit.check import audit_stage
 from geo_nemo.data.dataset import StageDataset
+from geo_nemo.data.text_lengths import TextLengths
+from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
 from tests.support.vocabularies import KINDS, make_tokenizers
@@ -162,3 +164,44 @@ def test_cut_documents_keep_every_rule_and_every_planned_length(stores, kind, na
             assert len(kinds) == fragment.positions
             assert (kinds == Kind.METADATA).sum() == fragment.metadata
             assert np.isin(kinds, [Kind.TITLE, Kind.BODY]).sum() == fragment.text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_ends_of_many_texts_are_those_of_each(stores, kind):
+    split = stores[0][kind].split("train")
+    documents = np.array([3, 49, 20, 20, 0, 19, 41])
+    for ends, read in ((split.title_ends, split.title), (split.body_ends, split.body)):
+        for most in (2, 8, 400):
+            found = ends(documents, most)
+            for number, document in enumerate(documents):
+                ids = read(document).tolist()
+                missing = [-1] * (most - len(ids))
+                assert found.first[number].tolist() == ids[:most] + missing
+                assert found.last[number].tolist() == missing + ids[-most:]
+                assert found.sizes[number] == len(ids)
+    for outside in (-1, 50):
+        with pytest.raises(IndexError):
+            split.body_ends(np.array([0, outside]), 8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["meco", "own", "appended", "meco appended"])
+def test_texts_are_counted_together_as_they_are_spliced_alone(stores, kind, name, monkeypatch):
+    store, policy = stores[0][kind], POLICIES[name]
+    split = store.split("train")
+    composer = Composer(policy, store.tokenizer())
+    lengths = TextLengths(composer, split)
+    rng = np.random.default_rng(7)
+    documents = rng.permutation(np.tile(np.arange(len(split)), 2))
+    opened = rng.random(len(documents)) < 0.5
+    expected = [
+        [len(part) for part in composer.splice(*split.texts(document), bool(told))]
+        for document, told in zip(documents, opened, strict=True)
+    ]
+    alone = []
+    splice = composer.splice
+    monkeypatch.setattr(composer, "splice", lambda *given: alone.append(given) or splice(*given))
+    for _ in range(2):  # words that were met, too
+        assert np.stack(lengths(documents, opened), axis=1).tolist() == expected
+    # Texts of one word, or whose first takes more tokens than are looked at, and no others.
+    assert len(alone) < 2 * len(documents)
