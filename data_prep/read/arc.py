@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 
 from data_prep.config import Limits
+from data_prep.read.fields import Fields
+from data_prep.read.own_metas import OwnMetas
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
 from data_prep.read.warc import response_document
@@ -17,9 +19,9 @@ START = b"filedesc:"
 _LINE = re.compile(rb"(\S+) (\S+) (\d{8})\d{0,6} (.*?)(\d{1,12})\s*\Z")
 
 
-def read_arc(stream: Unpacked, limits: Limits) -> Iterator[Raw | Bad]:
+def read_arc(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
     """The responses that are pages; numbers count the archive's records of all kinds."""
-    number = 0
+    number, own = 0, OwnMetas(fields)
     try:
         while line := _line(stream):
             number += 1
@@ -41,11 +43,11 @@ def read_arc(stream: Unpacked, limits: Limits) -> Iterator[Raw | Bad]:
             if len(block) < size:
                 raise DamagedError("truncated_file", "the archive ends inside a record")
             day = found[3].decode()
-            fields = {
+            known = {
                 "url": found[1].decode("utf-8", "replace"),
                 "date": f"{day[:4]}-{day[4:6]}-{day[6:8]}",
             }
-            yield response_document(block, fields, number, limits, line[:EXCERPT_BYTES])
+            yield response_document(block, known, number, limits, line[:EXCERPT_BYTES], own)
     except DamagedError as damage:
         yield Bad(number + 1, damage.reason, damage.detail)
 

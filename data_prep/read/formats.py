@@ -116,7 +116,7 @@ class Arc(Format):
     def read(self, file: Opened) -> Iterator[Raw | Bad]:
         from data_prep.read.arc import read_arc
 
-        return read_arc(file.stream, file.limits)
+        return read_arc(file.stream, file.fields, file.limits)
 
 
 class WebDataset(Format):
@@ -177,7 +177,7 @@ class Page(Format):
     def read(self, file: Opened) -> Iterator[Raw | Bad]:
         from data_prep.read.page import read_page
 
-        return read_page(file.stream, file.path, file.limits)
+        return read_page(file.stream, file.path, file.fields, file.limits)
 
 
 @cache

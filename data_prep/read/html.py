@@ -6,7 +6,9 @@ import os
 import struct
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -18,13 +20,19 @@ CPU_SECONDS = 20
 class Extractor:
     """Starts its process when it is first asked, and again after a page took it down."""
 
-    def __init__(self, most_bytes: int, cpu_seconds: float = CPU_SECONDS):
-        self._arguments = [str(most_bytes), str(cpu_seconds)]
+    def __init__(
+        self, most_bytes: int, cpu_seconds: float = CPU_SECONDS, metas: tuple[str, ...] = ()
+    ):
+        self._arguments = [str(most_bytes), str(cpu_seconds), *metas]
         self._process: subprocess.Popen | None = None
         self._owner = 0
 
-    def extract(self, response: bytes) -> dict[str, str]:
-        """`text`, `title`, `date` of an HTTP response with HTML; or `error`, why there are none."""
+    def extract(self, response: bytes) -> dict[str, Any]:
+        """`text`, `title`, `date` of an HTTP response with HTML; or `error`, why there are none.
+
+        With names of meta tags to look for, `meta`, their values by name, and `meta_names`, the
+        names of all that the page has.
+        """
         for _ in range(2):
             # Someone else may have ended the process: only the page that does it twice is bad.
             try:
@@ -43,7 +51,7 @@ class Extractor:
             with contextlib.suppress(OSError):
                 process.stdin.close()
 
-    def _ask(self, response: bytes) -> dict[str, str]:
+    def _ask(self, response: bytes) -> dict[str, Any]:
         process = self._running()
         process.stdin.write(struct.pack("<I", len(response)))
         process.stdin.write(response)
@@ -63,15 +71,15 @@ class Extractor:
         return self._process
 
 
-_extractors: dict[int, Extractor] = {}
+@cache
+def extractor(most_bytes: int, metas: tuple[str, ...] = ()) -> Extractor:
+    """The extractor of this process for pages of at most so many bytes.
 
-
-def extractor(most_bytes: int) -> Extractor:
-    """The extractor of this process for pages of at most so many bytes."""
-    if most_bytes not in _extractors:
-        _extractors[most_bytes] = Extractor(most_bytes)
-        atexit.register(_extractors[most_bytes].close)
-    return _extractors[most_bytes]
+    metas: names of meta tags that it also looks for, in small letters.
+    """
+    made = Extractor(most_bytes, metas=metas)
+    atexit.register(made.close)
+    return made
 
 
 def _exactly(process: subprocess.Popen, size: int) -> bytes:

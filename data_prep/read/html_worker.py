@@ -3,7 +3,7 @@
 It is run as a script, by data_prep.read.html: a page made to hang or to crash the extractor then
 ends this process and not the preparation. On stdin: the length of a response in four bytes, then
 the response; on stdout: the same way, JSON of what was found. Arguments: bytes that a page may
-have, and CPU seconds that it may take.
+have, CPU seconds that it may take, and names of meta tags to look for.
 
 data_prep.read.main_text finds the text. Resiliparse's parser takes time that grows with the square
 of how deep elements stand in each other, hence the limit of time.
@@ -15,6 +15,7 @@ import signal
 import struct
 import sys
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import orjson
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
@@ -22,6 +23,7 @@ from resiliparse.parse.html import HTMLTree
 
 from data_prep.read.http import BodyError, decode_body, split_response
 from data_prep.read.main_text import LINKED_DATA, main_text
+from data_prep.read.meta_tags import meta_values
 
 MEMORY_BYTES = 4 << 30
 HEADER_BYTES = 32 << 10
@@ -41,7 +43,7 @@ _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 
 
 def main() -> None:
-    most, seconds = int(sys.argv[1]), float(sys.argv[2])
+    most, seconds, metas = int(sys.argv[1]), float(sys.argv[2]), frozenset(sys.argv[3:])
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -51,7 +53,7 @@ def main() -> None:
         # CPU time of this process; nothing handles the signal, so that it ends the process.
         signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
-            found = extract(response, most)
+            found = extract(response, most, metas)
         except Exception as error:
             found = {"error": f"{type(error).__name__}: {error}"[:200]}
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -60,9 +62,10 @@ def main() -> None:
         target.flush()
 
 
-def extract(response: bytes, most: int) -> dict[str, str]:
+def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> dict[str, Any]:
     """`text`, `title` and `date` (a day; empty where the page tells none) of an HTTP response.
 
+    `meta` and `meta_names`, too, where names of `metas` are asked for (`read.meta_tags`).
     `error` where its body cannot be had, or has more than `most` bytes; then `reason`, too, a key
     of data_prep.quarantine.REASONS.
     """
@@ -77,10 +80,18 @@ def extract(response: bytes, most: int) -> dict[str, str]:
     tree = HTMLTree.parse(decode(body, content_type))
     text, extractor = main_text(tree)
     heading = _first_text(tree, "h1")
+    more: dict[str, Any] = {}
+    if metas:
+        values, names = meta_values(tree, metas)
+        sound = {
+            name: _sound(value) if isinstance(value, str) else [_sound(each) for each in value]
+            for name, value in values.items()
+        }
+        more = {"meta": sound, "meta_names": [_sound(name) for name in names]}
     return {
         "text": _sound(text), "title": _sound(_title(tree)), "date": _date(tree),
         "canonical": _sound(_canonical(tree)), "site": _sound(_site(tree)),
-        "heading": _sound(heading), "extractor": extractor,
+        "heading": _sound(heading), "extractor": extractor, **more,
     }  # fmt: skip
 
 

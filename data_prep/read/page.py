@@ -2,6 +2,7 @@
 
 Its address is that of a file beside it (`page.html.url`, one line), else that of its canonical
 link, else that of the comment which browsers write (`<!-- saved from url=(0026)https://... -->`).
+A field of the user's own is the content of a meta tag, by its name.
 """
 
 import re
@@ -9,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.config import Limits
+from data_prep.read.fields import Fields
 from data_prep.read.html import extractor
+from data_prep.read.own_metas import OwnMetas
 from data_prep.read.record import EXCERPT_BYTES, Bad, Raw
 from data_prep.read.unpack import Unpacked
 from data_prep.read.warc import MAX_HEADER_BYTES, page_fields
@@ -21,7 +24,7 @@ _SAVED = re.compile(rb"<!--\s*saved from url=\(\d+\)(https?://[^\s>]+)")
 _HEADER = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
 
 
-def read_page(stream: Unpacked, path: str, limits: Limits) -> Iterator[Raw | Bad]:
+def read_page(stream: Unpacked, path: str, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
     """The page as the one record of its file."""
     body = stream.read(limits.record_bytes + 1)
     head = body[:EXCERPT_BYTES]
@@ -29,16 +32,18 @@ def read_page(stream: Unpacked, path: str, limits: Limits) -> Iterator[Raw | Bad
         size = len(body) + stream.skip(1 << 62)
         yield Bad(1, "record_too_long", f"a page of {size} bytes", head)
         return
-    page = extractor(limits.record_bytes).extract(_HEADER + body)
+    own = OwnMetas(fields)
+    page = extractor(limits.record_bytes, own.metas).extract(_HEADER + body)
     if "error" in page:
         yield Bad(1, page.get("reason", "no_main_text"), page["error"], head)
         return
     saved = _SAVED.search(body[:MAX_HEADER_BYTES])
     address = _beside(path) or (saved[1].decode("utf-8", "replace") if saved else "")
-    own = page.get("canonical", "")
+    extra = own.take(page)
+    canonical = page.get("canonical", "")
     if _beside(path):
         page["canonical"] = ""
-    found = page_fields({"url": address or own}, page)
+    found = page_fields({"url": address or canonical}, page) | extra
     if not found["url"]:
         why = f"the page names no canonical address, and there is no {Path(path).name}{SIDECAR}"
         yield Bad(1, "missing_url", why, head)

@@ -2,7 +2,7 @@
 
 A record becomes `url`, `title`, `text`, `date` (a day: the page's own, else that of the crawl) and
 `id` (WARC-Record-ID); a field of the user's own is a header of the record, as WARC-IP-Address, or
-else of the HTTP response.
+of the HTTP response, or else a meta tag of the page.
 
 Pages are responses with status 200 and HTML, and resources that are HTML;
 others of these are `Bad`, and what is neither (requests, revisits, descriptions of the crawl) is
@@ -11,12 +11,14 @@ may end with LF alone. After damage the next record is looked for.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from data_prep.config import Limits
-from data_prep.read.fields import EXTRA, Fields
+from data_prep.read.fields import Fields
 from data_prep.read.html import extractor
 from data_prep.read.http import read_fields, split_response
+from data_prep.read.own_metas import OwnMetas
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
 from data_prep.titles import without_site, without_title
@@ -37,7 +39,7 @@ def read_warc(
     Numbers count the archive's records of all types.
     """
     number = 1
-    extra = {ours: name.lower() for ours, name in fields.names.items() if ours.startswith(EXTRA)}
+    own = OwnMetas(fields)
     try:
         while True:
             lost = _find_record(stream)
@@ -47,7 +49,7 @@ def read_warc(
             header = _header(stream)
             if not header:
                 return
-            yield from _record(stream, header, number, limits, kinds, extra)
+            yield from _record(stream, header, number, limits, kinds, own)
             number += 1
     except DamagedError as damage:
         yield Bad(number, damage.reason, damage.detail)
@@ -59,7 +61,7 @@ def _record(
     number: int,
     limits: Limits,
     kinds: tuple[str, ...],
-    extra: dict[str, str],
+    own: OwnMetas,
 ) -> Iterator[Raw | Bad]:
     head = header[:EXCERPT_BYTES]
     fields = _fields(header)
@@ -78,7 +80,7 @@ def _record(
     elif not wanted:
         yield Bad(number, "record_too_long", f"a record of {size} bytes", head)
     else:
-        yield _document(block, fields, number, limits, head, extra)
+        yield _document(block, fields, number, limits, head, own)
 
 
 def _document(
@@ -87,9 +89,9 @@ def _document(
     number: int,
     limits: Limits,
     head: bytes,
-    extra: dict[str, str],
+    own: OwnMetas,
 ) -> Raw | Bad:
-    found = {"url": fields.get("warc-target-uri", "").strip("<>"),
+    found: dict[str, Any] = {"url": fields.get("warc-target-uri", "").strip("<>"),
              "id": fields.get("warc-record-id", "").strip("<>"),
              "date": fields.get("warc-date", "")[:10]}  # fmt: skip
     http: dict[str, str] = {}
@@ -98,6 +100,7 @@ def _document(
             return Bad(number, "no_html_page", f"type {fields['content-type'][:100]!r}", head)
         try:
             found["text"] = block.decode()
+            found |= own.take({}, fields)
         except UnicodeDecodeError as error:
             return Bad(number, "invalid_utf8", f"byte {error.start}: {error.reason}", head)
     else:
@@ -106,11 +109,10 @@ def _document(
             kind = fields.get("content-type", "").encode()
             block = b"HTTP/1.1 200 OK\r\nContent-Type: " + kind + b"\r\n\r\n" + block
         status, http, _ = split_response(block, MAX_HEADER_BYTES)
-        answer = response_fields(block, status, http, found, number, limits, head)
+        answer = response_fields(block, status, http, found, number, limits, head, own, fields)
         if isinstance(answer, Bad):
             return answer
         found = answer
-    found |= {ours: fields.get(name) or http.get(name, "") for ours, name in extra.items()}
     kept = {name: value for name, value in found.items() if value or name == "text"}
     # Whoever looks at a sample wants to read the text; what is Bad has its header.
     return Raw(number, kept, found["text"][:EXCERPT_BYTES].encode("utf-8", "replace"))
@@ -124,22 +126,33 @@ def response_fields(
     number: int,
     limits: Limits,
     head: bytes,
-) -> dict[str, str] | Bad:
-    """`found` with what the page of an HTTP response has; Bad where it is none."""
+    own: OwnMetas,
+    headers: Mapping[str, str],
+) -> dict[str, Any] | Bad:
+    """`found` with what the page of an HTTP response has; Bad where it is none.
+
+    headers: of the archive's record, for fields of the user's own.
+    """
     if why := _no_page(status, http):
         return Bad(number, "no_html_page", why, head)
-    page = extractor(limits.record_bytes).extract(block)
+    page = extractor(limits.record_bytes, own.metas).extract(block)
     if "error" in page:
         return Bad(number, page.get("reason", "no_main_text"), page["error"], head)
-    return page_fields(found, page)
+    extra = own.take(page, {**http, **headers})
+    return page_fields(found, page) | extra
 
 
 def response_document(
-    block: bytes, found: dict[str, str], number: int, limits: Limits, head: bytes
+    block: bytes,
+    found: dict[str, str],
+    number: int,
+    limits: Limits,
+    head: bytes,
+    own: OwnMetas,
 ) -> Raw | Bad:
     """The page of an HTTP response as a record."""
     status, http, _ = split_response(block, MAX_HEADER_BYTES)
-    answer = response_fields(block, status, http, found, number, limits, head)
+    answer = response_fields(block, status, http, found, number, limits, head, own, {})
     if isinstance(answer, Bad):
         return answer
     kept = {name: value for name, value in answer.items() if value or name == "text"}

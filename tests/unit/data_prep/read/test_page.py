@@ -6,7 +6,7 @@ import pytest
 
 from data_prep.config import Limits, Source
 from data_prep.read import list_files, open_reader
-from tests.unit.data_prep.read.samples import bads, raws, read_bytes, response
+from tests.unit.data_prep.read.samples import bads, raws, read_bytes, response, warc_record
 
 SENTENCE = "The council of the town met on Tuesday to talk about the new bridge over the river. "
 BODY = f"<article><h1>A new bridge</h1><p>{SENTENCE * 4}</p><p>{SENTENCE * 4}</p></article>"
@@ -84,3 +84,59 @@ def test_an_arc_that_is_cut_or_damaged_keeps_what_stands_before(tmp_path):
     assert len(raws(found)) == 1 and bads(found)[-1][1] == "truncated_file"
     found = read_bytes(tmp_path, "b.arc", data.replace(b"https://news.example/0 ", b"x\ny", 1))
     assert bads(found)[0][1] == "broken_warc"
+
+
+META = """
+<META NAME="Keywords" content="bridge, river,, bridge , town">
+<meta property="article:section" content=" Politics ">
+<meta property="article:tag" content="roads"><meta property="article:tag" content="money">
+<meta name="description" property="og:description" content="A &lt;bridge&gt;">
+<meta itemprop="wordCount" content="120"><meta name="empty" content=""><meta charset="utf-8">
+"""
+OWN = {
+    "topic": "article:section", "tags": "article:tag", "words": "KEYWORDS", "about": "description",
+    "shared": "og:description", "size": {"column": "wordcount", "type": "number"}, "none": "empty",
+    "nobody": "article:author",
+}  # fmt: skip
+TOLD = {
+    "extra.topic": "Politics", "extra.tags": ["roads", "money"],
+    "extra.words": ["bridge", "river", "town"], "extra.about": "A <bridge>",
+    "extra.shared": "A <bridge>", "extra.size": "120",
+}  # fmt: skip
+
+
+def own(fields) -> dict:
+    return {name: value for name, value in fields.items() if name.startswith("extra.")}
+
+
+def test_meta_tags_of_a_page_are_columns(tmp_path):
+    data = page(LINK + META)
+    assert own(raws(read_bytes(tmp_path, "a.html", data, fields={"extra": OWN}))[0]) == TOLD
+    assert own(raws(read_bytes(tmp_path, "b.html", data))[0]) == {}
+    assert (
+        own(raws(read_bytes(tmp_path, "a.arc", arc(response(data)), fields={"extra": OWN}))[0])
+        == TOLD
+    )
+
+
+def test_a_header_of_an_archive_goes_before_a_tag_of_its_name(tmp_path):
+    extra = {"topic": "article:section", "about": "Description"}
+    pages = [response(page(META)), response(page(META), more="Description: of the server\r\n")]
+    data = b"".join(
+        [warc_record(pages[0], Description="of the record"), warc_record(pages[1]),
+         warc_record(pages[0]), warc_record(b"Some text.", "conversion", Description="told")]
+    )  # fmt: skip
+    found = [own(f) for f in raws(read_bytes(tmp_path, "a.warc", data, fields={"extra": extra}))]
+    topic = {"extra.topic": "Politics"}
+    assert found == [
+        topic | {"extra.about": "of the record"}, topic | {"extra.about": "of the server"},
+        topic | {"extra.about": "A <bridge>"}, {"extra.about": "told"},
+    ]  # fmt: skip
+
+
+def test_the_tags_that_a_page_has_are_told(tmp_path):
+    (tmp_path / "a.html").write_bytes(page(LINK + META))
+    (file,) = list_files(Source(path=str(tmp_path / "a.html"), fields={"extra": {"topic": "sect"}}))
+    reader = open_reader(file, Limits())
+    list(reader)
+    assert "article:section" in reader.seen and "keywords" in reader.seen
