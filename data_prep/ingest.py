@@ -102,7 +102,7 @@ class Ingest(Stage):
         from data_prep.read import InputFile, open_reader
 
         annotator, cleaner = Annotator(self.config.annotate), Cleaner(self.config.clean)
-        own = OwnFields(self.config.kinds, self.config.limits.max_value_bytes)
+        own = OwnFields(self.config.kinds, self.config.limits.max_value_bytes, self.config.firsts)
         writer = PartWriter(
             folder, self.config.shard_documents, annotator.settle, tuple(self.config.kinds)
         )

@@ -146,7 +146,7 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
     places = {i * (len(files) - 1) // (SAMPLE_FILES - 1) for i in range(SAMPLE_FILES)}
     chosen = [files[place] for place in sorted(places)]
     annotator, cleaner = Annotator(config.annotate), Cleaner(config.clean)
-    own, seen = OwnFields(config.kinds, config.limits.max_value_bytes), ()
+    own, seen = OwnFields(config.kinds, config.limits.max_value_bytes, config.firsts), ()
     texts: list[str] = []
     why = ""
     records = kept = read_bytes = record_bytes = text_bytes = 0

@@ -21,6 +21,7 @@ from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.fields import lines_of
 from geo_nemo.metadata.geography import UNKNOWN, continent_of, countries
 from geo_nemo.metadata.record import MetadataRecord
+from geo_nemo.store.field_column import Several
 from geo_nemo.tokenizers.base import Tokenizer
 
 SUMMARY = "corpus.json"
@@ -243,7 +244,9 @@ def _hashes(table: pa.Table) -> np.ndarray:
 
 def _as_line(value: Any) -> str | int:
     """Several values of a document as a store shows them."""
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    return Several([str(each) for each in value]) if value else None
 
 
 def _continent(country: str) -> str:

@@ -1,19 +1,20 @@
 """Which documents share a line of a table: all, those of each value of a field, of two together.
 
 A value is that of the document's record, so that it needs neither a store's columns nor that a
-training has seen it.
+training has seen it. A document of which a field has several values stands in the line of each.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, product
 
 import numpy as np
 
 from eval.model import Model
 from geo_nemo.config import MetadataPolicy, UserError
-from geo_nemo.metadata.fields import lines_of
+from geo_nemo.metadata.fields import Line, lines_of
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.store.field_column import UNKNOWN
+from geo_nemo.store.field_column import UNKNOWN, Several
 
 ALL = "all"
 # What stands between two fields, and between their values.
@@ -56,23 +57,36 @@ def groups(fields: Sequence[str], records: Sequence[MetadataRecord]) -> list[Gro
         found += _of_values(field, values)
     if len(fields) == 2:
         first, second = (names[field] for field in fields)
-        both = np.array([f"{a}{COMMA}{b}" for a, b in zip(first, second, strict=True)])
+        both = [
+            tuple(f"{a}{COMMA}{b}" for a, b in product(one, other))
+            for one, other in zip(first, second, strict=True)
+        ]
         found += _of_values(AND.join(fields), both)
     return found
 
 
-def _values(field: str, records: Sequence[MetadataRecord]) -> np.ndarray:
+def _values(field: str, records: Sequence[MetadataRecord]) -> list[tuple[str, ...]]:
+    """Of each document: one value as a rule, and each of a field that has several."""
     (line,) = lines_of(MetadataPolicy(fields=(field,)))
-    return np.array([line.value(record) or UNKNOWN for record in records])
+    return [_of_record(line, record) for record in records]
 
 
-def _of_values(kind: str, values: np.ndarray) -> list[Group]:
-    distinct, number = np.unique(values, return_inverse=True)
+def _of_record(line: Line, record: MetadataRecord) -> tuple[str, ...]:
+    told = line.value(record)
+    if told is None:
+        return (UNKNOWN,)
+    stored = record.column(line.columns[0])
+    return stored.values if isinstance(stored, Several) and stored == told else (told,)
+
+
+def _of_values(kind: str, values: Sequence[tuple[str, ...]]) -> list[Group]:
+    at = np.repeat(np.arange(len(values)), [len(several) for several in values])
+    distinct, number = np.unique(list(chain.from_iterable(values)), return_inverse=True)
     if len(distinct) > MOST_GROUPS:
         raise UserError(
             f"groups: {kind} has {len(distinct):,} values among the documents: choose a field with "
             f"at most {MOST_GROUPS:,}"
         )
     order = np.argsort(number, kind="stable")
-    places = np.split(order, np.searchsorted(number[order], np.arange(1, len(distinct))))
+    places = np.split(at[order], np.searchsorted(number[order], np.arange(1, len(distinct))))
     return [Group(kind, str(name), of) for name, of in zip(distinct, places, strict=True)]

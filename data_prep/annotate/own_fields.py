@@ -8,7 +8,7 @@ field of these types. What was changed is counted.
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from data_prep.annotate.dates import find_date
@@ -20,6 +20,7 @@ from geo_nemo.store.manifest import FieldKind
 # What is counted of a field, beside `documents` that have it, and how a person is told.
 COUNTED = {
     "several": "with several values",
+    "first": "with several values, of which the first is kept",
     "cut": "cut to max_value_bytes",
     "line_breaks": "with line breaks, now spaces",
     "control_tokens": "with the name of a control token, which stays text",
@@ -41,12 +42,20 @@ _MISSING = (None, ())
 class OwnFields:
     """Takes the fields of the user's own out of records.
 
-    counts: by field, how many `documents` have it, and COUNTED.
+    counts: by field, how many `documents` have it, and COUNTED. firsts: fields of which a document
+    keeps one value.
     """
 
-    def __init__(self, kinds: Mapping[str, FieldKind], most_bytes: int):
+    def __init__(
+        self,
+        kinds: Mapping[str, FieldKind],
+        most_bytes: int,
+        firsts: Collection[str] = (),
+    ):
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in kinds}
-        self._kinds = [(name, f"{EXTRA}{name}", kind, {}) for name, kind in kinds.items()]
+        self._kinds = [
+            (name, f"{EXTRA}{name}", (kind, name in firsts), {}) for name, kind in kinds.items()
+        ]
         self._most = most_bytes
 
     def of(self, fields: Mapping[str, Any]) -> dict[str, str] | None:
@@ -58,7 +67,7 @@ class OwnFields:
                 continue
             told = cache.get(value) if value.__class__ is str else None
             if told is None:
-                told = self._told(value, kind)
+                told = self._told(value, *kind)
                 if value.__class__ is str:
                     if len(cache) >= _CACHED:
                         cache.clear()
@@ -72,7 +81,7 @@ class OwnFields:
                 found[name] = text
         return found or None
 
-    def _told(self, value: Any, kind: FieldKind) -> tuple[str | None, tuple[str, ...]]:
+    def _told(self, value: Any, kind: FieldKind, first: bool) -> tuple[str | None, tuple[str, ...]]:
         """A value in its form, None where it is missing, and what is to be counted of it."""
         if not isinstance(value, list):
             return self._one(value, kind)
@@ -84,6 +93,9 @@ class OwnFields:
             notes.update(told)
             if text is None or text in texts:
                 continue
+            if first and texts:
+                notes["first"] += 1
+                break
             # The line shows them all; what would make it too long is left out, whole.
             size += len(text.encode()) + 2 * bool(texts)
             if size > self._most and texts:

@@ -2,9 +2,9 @@
 
 import re
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from data_prep.document import Document
 from geo_nemo.config.schema import Section
@@ -26,16 +26,25 @@ class ExtraField(Section):
     """A column of the input that is kept as a metadata field.
 
     column: its name; dots reach into objects. type: `category`, `text` that makes no groups,
-        `number` or `date`.
+        `number` or `date`. several: what is kept of a list, `all` of its values or the `first`.
     """
 
     column: str
     type: FieldKind = "category"
+    several: Literal["all", "first"] = "all"
 
     @model_validator(mode="before")
     @classmethod
     def _name_alone(cls, value: Any) -> Any:
         return {"column": value} if isinstance(value, str) else value
+
+    @model_serializer(mode="wrap")
+    def _without_usual(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As it was before lists could be cut, so that stages done then are not done again."""
+        written: dict[str, Any] = write(self)
+        if self.several == "all":
+            del written["several"]
+        return written
 
 
 def check_name(name: str, key: str) -> None:

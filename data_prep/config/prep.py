@@ -73,6 +73,11 @@ class Prep(Section):
                         f"fields.extra.{name} is {types[name]} for one source and {field.type} for "
                         f"another: give them one type"
                     )
+                if field.several == "all" and name in self.firsts:
+                    raise ValueError(
+                        f"fields.extra.{name} keeps the first of several values for one source and "
+                        f"all for another: write several: first for both, or for neither"
+                    )
         return self
 
     @property
@@ -84,6 +89,12 @@ class Prep(Section):
         for source in self.input:
             found |= {name: field.type for name, field in source.fields.extra.items()}
         return dict(sorted(found.items()))
+
+    @property
+    def firsts(self) -> frozenset[str]:
+        """Those of them of which a document keeps the first value alone."""
+        fields = [item for source in self.input for item in source.fields.extra.items()]
+        return frozenset(name for name, field in fields if field.several == "first")
 
     def canonical(self, *fields: str) -> str:
         """`fields` as one line of JSON, for the key of a stage."""

@@ -175,7 +175,11 @@ def axis_of(store: TokenStore | Split, field: str, key: str) -> Axis:
     if column in KEY_OF:
         return _axis(line, column, dict(_scanned(store, line, column, key)))
     if column in store.lists:
-        raise _no_category(field, key, "a document may have several values")
+        raise UserError(
+            f"{key}: a document of {store.root} may have several values of {field}, and would "
+            f"count twice: keep the first alone by geo-nemo prep run ... fields.extra.{field}="
+            f"'{{column: COLUMN, several: first}}', or group by another field"
+        )
     values = store.values(column)
     if values is None:
         raise _no_category(field, key, "it is free text")

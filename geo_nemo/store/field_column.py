@@ -167,6 +167,21 @@ def quick_table(values: np.ndarray) -> Sequence[int]:
     return values.tolist() if len(values) <= QUICK else memoryview(values)
 
 
+class Several(str):
+    """Several values of one document, as its line shows them."""
+
+    __slots__ = ("values",)
+    values: tuple[str, ...]
+
+    def __new__(cls, values: Sequence[str]) -> Several:
+        made = super().__new__(cls, ", ".join(values))
+        made.values = tuple(values)
+        return made
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
+        return Several, (self.values,)
+
+
 class DocumentFields(Mapping[str, str]):
     """The fields of one document; each is read when it is asked for, and only those that it has."""
 
@@ -180,7 +195,8 @@ class DocumentFields(Mapping[str, str]):
         number = column.local.item(self._row)
         if not number:
             raise KeyError(name)
-        return ", ".join(column.values(number))
+        values = column.values(number)
+        return values[0] if len(values) == 1 else Several(values)
 
     def __iter__(self) -> Iterator[str]:
         return (name for name, column in self._columns.items() if column.local.item(self._row))

@@ -1,6 +1,7 @@
 """Figures by any field, and by two together, against the documents' own records."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from eval.plan import make_plan
 from eval.runner import evaluate
 from geo_nemo.config import UserError
 from geo_nemo.metadata.record import MetadataRecord
+from geo_nemo.store.field_column import Several
 from tests.support.tiny import tiny_run
 from tests.unit.eval.test_report import page_of
 
@@ -41,6 +43,21 @@ def test_every_document_is_in_one_group_of_each_field():
     }  # fmt: skip
     for kind in found.values():
         assert sorted(place for places in kind.values() for place in places) == list(range(5))
+
+
+def test_a_document_of_several_values_is_in_the_group_of_each():
+    both = Several(["sport", "arts, all"])
+    records = [*RECORDS[:2], record("ke", "Africa", topic=both), record(tags=both)]
+    found = told(groups(("topic", "country"), records))
+    assert found["topic"] == {"arts": [1], "arts, all": [2], "sport": [0, 2], "unknown": [3]}
+    assert found["topic and country"] == {
+        "arts, all, ke": [2], "arts, ke": [1], "sport, gb": [0], "sport, ke": [2],
+        "unknown, gb": [3],
+    }  # fmt: skip
+    assert told(groups(("tags",), records))["tags"] == {
+        "arts, all": [3], "sport": [3], "unknown": [0, 1, 2],
+    }  # fmt: skip
+    assert pickle.loads(pickle.dumps(both)).values == ("sport", "arts, all")
 
 
 def test_one_field_has_no_table_of_two():
