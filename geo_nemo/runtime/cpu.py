@@ -14,7 +14,8 @@ inside the loaded `megatron.core` modules, four things are rebound:
 
 Where Transformer Engine or Apex is installed, Megatron-Core would call its kernels whatever the
 device, so that they are kept out of the process, and what came in before is taken out of its
-modules.
+modules. The first import is a quick one: torch's compilers and W&B, which Megatron-Core would
+import for functions that nothing calls on a CPU, stay out (a third of a start's CPU time).
 
 What is merely slow there is seen to by `cpu_speed`. `install()` may be called again after later
 Megatron imports; it touches only what is new.
@@ -23,6 +24,7 @@ Megatron imports; it touches only what is new.
 import contextlib
 import functools
 import importlib
+import inspect
 import sys
 import types
 import warnings
@@ -78,7 +80,7 @@ def install() -> None:
     # An import of what stands for None is an ImportError.
     for name in _KEPT_OUT:
         sys.modules.setdefault(name, None)
-    with warnings.catch_warnings():
+    with _quick_imports(), warnings.catch_warnings():
         # Megatron-Core says once per module that Transformer Engine and Apex are absent.
         warnings.filterwarnings("ignore", message="Transformer Engine and Apex are not installed")
         for name in _NEEDED:
@@ -104,6 +106,12 @@ class GroupStepAdam(torch.optim.Optimizer):
     `step` lives in the parameter group, `exp_avg` and `exp_avg_sq` in each parameter's state.
     The update is torch's fused CPU kernel (Loshchilov and Hutter, arXiv 1711.05101).
     """
+
+    # Torch's own first import its compilers, to be left alone by them.
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
 
     def __init__(
         self,
@@ -233,6 +241,29 @@ def _with_cuda_methods(method):
 
     call.runs_with_cuda_methods = True
     return classmethod(call) if isinstance(method, classmethod) else call
+
+
+@contextlib.contextmanager
+def _quick_imports():
+    """Megatron-Core's fused functions, which a CPU path does not call, stay uncompiled.
+
+    `torch.compile` imports its compilers when a function is decorated, long before a call.
+    """
+    compile_, wandb = torch.compile, sys.modules.get("wandb")
+    torch.compile = _uncompiled
+    sys.modules.setdefault(
+        "wandb", None
+    )  # an ImportError to who imports it, which Megatron expects
+    try:
+        yield
+    finally:
+        torch.compile = compile_
+        if wandb is None:
+            del sys.modules["wandb"]
+
+
+def _uncompiled(function=None, **_):
+    return function if function is not None else _uncompiled
 
 
 def _use_cpu_random_state() -> None:

@@ -151,6 +151,28 @@ def test_transformer_engine_and_apex_are_not_imported_where_they_are_installed(
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+def test_a_training_imports_neither_compilers_nor_w_and_b(tiny_store, tmp_path):
+    settings = (*SMALL, "train.steps=2", "train.warmup_steps=1", "train.micro_batch_size=4")
+    (tmp_path / "run.py").write_text(
+        "import sys\n"
+        "from geo_nemo.cli.main import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    import torch\n"
+        "    print({'torch._dynamo', 'torch._inductor', 'wandb'} & set(sys.modules))\n"
+        "    print(torch.compile.__module__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, tmp_path / "run.py", "train", *settings, "device=cpu",
+         f"data.store={tiny_store}", f"output_dir={tmp_path / 'run'}"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.stdout.split("\n")[-3:] == ["set()", "torch", ""], done.stderr[-3000:]
+
+
 def test_what_megatron_took_from_it_before_is_taken_out(installed, monkeypatch):
     from megatron.core.optimizer import clip_grads
     from megatron.core.tensor_parallel import layers
