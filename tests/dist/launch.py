@@ -14,7 +14,8 @@ def launch(processes: int, module: str, *arguments, timeout: float = 1500) -> No
     timeout: seconds, for a machine that others keep busy; what hangs ends by itself before it.
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc-per-node={processes}", "-m", module, *map(str, arguments)]
+    command += [f"--nproc-per-node={processes}", "-m", "tests.dist.start", module]
+    command += map(str, arguments)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout

@@ -10,20 +10,12 @@ import pytest
 import torch
 
 from tests.dist.failing_worker import INITIAL, LAYOUTS, slices
-
-ROOT = Path(__file__).parents[2]
-
+from tests.dist.launch import launch
 
 @pytest.fixture(scope="module")
 def output(tiny_store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("failing")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launch, "-m", "tests.dist.failing_worker", str(tiny_store), str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    launch(2, "tests.dist.failing_worker", tiny_store, folder, timeout=180)
     return folder
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_rank_that_hangs_ends_the_job_with_the_stacks_of_every_rank(tiny_store, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
-        [*launch, "-m", "tests.dist.hanging_worker", str(tiny_store), str(tmp_path)],
+        [*launch, "-m", "tests.dist.start", "tests.dist.hanging_worker", str(tiny_store), tmp_path],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
         capture_output=True,
