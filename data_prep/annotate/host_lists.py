@@ -28,13 +28,15 @@ class HostList:
             self._paths[host] = (*self._paths.get(host, ()), path)
 
     def __contains__(self, url: Url) -> bool:
-        name = url.host.name
-        while name:
-            paths = self._paths.get(name)
-            if paths is not None and any(url.path.startswith(path) for path in paths):
-                return True
-            name = name.partition(".")[2]
-        return False
+        return url.path.startswith(self.beginnings(url.host.name))
+
+    def beginnings(self, host: str) -> tuple[str, ...]:
+        """Beginnings of paths that are meant at a host, by its own name or by one above it."""
+        found: tuple[str, ...] = ()
+        while host:
+            found += self._paths.get(host, ())
+            host = host.partition(".")[2]
+        return found
 
 
 class HostLists:
@@ -64,7 +66,7 @@ def lists_key(annotate: Annotate) -> str:
     for key in ("allow_hosts", "block_hosts", "opt_out"):
         paths = allowed if key == "allow_hosts" else getattr(annotate, key)
         digests += [
-            f"{key} {hashlib.sha256(_text(f'annotate.{key}', path).encode()).hexdigest()}"
+            f"{key} {hashlib.sha256(list_text(f'annotate.{key}', path).encode()).hexdigest()}"
             for path in paths
         ]
     return "\0".join(digests)
@@ -72,30 +74,32 @@ def lists_key(annotate: Annotate) -> str:
 
 def _entries(key: str, paths: Iterable[str]) -> Iterable[tuple[str, str]]:
     for path in paths:
-        lines = _text(key, path).splitlines()
+        lines = list_text(key, path).splitlines()
         header = [cell.strip().lower() for cell in next(csv.reader(lines[:1]), [])]
         if "host" in header:
             rows = csv.DictReader(lines[1:], header)
             for number, row in enumerate(rows, start=2):
                 written = (row["host"] or "").strip() + (row.get("path") or "/").strip()
                 if (row["host"] or "").strip():
-                    yield _entry(key, path, number, written)
+                    yield host_entry(f"{key}={path} line {number}", written)
             continue
         for number, line in enumerate(lines, start=1):
             if written := line.partition("#")[0].strip():
-                yield _entry(key, path, number, written)
+                yield host_entry(f"{key}={path} line {number}", written)
 
 
-def _entry(key: str, path: str, number: int, written: str) -> tuple[str, str]:
+def host_entry(place: str, written: str) -> tuple[str, str]:
+    """A host and the beginning of a path, of a line. place: where it stands, for the UserError."""
     host, _, below = written.removeprefix("https://").removeprefix("http://").partition("/")
     try:
         name = host_facts(parse(f"https://{host.removeprefix('*.')}").hostname).name
     except Rejected:
-        raise UserError(f"{key}={path} line {number}: {written[:80]!r} is no host") from None
+        raise UserError(f"{place}: {written[:80]!r} is no host") from None
     return name, "/" + below.partition("*")[0].removesuffix("$")
 
 
-def _text(key: str, path: str) -> str:
+def list_text(key: str, path: str) -> str:
+    """The text of a list. key: the setting that names it. UserError where it cannot be read."""
     try:
         if Path(path).stat().st_size > MAX_LIST_BYTES:
             raise UserError(f"{key}={path} is over {MAX_LIST_BYTES >> 30} GiB: is it a list?")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,18 @@ _DICTIONARY = [
 _LEVEL = 3
 
 
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """How a file of the corpus is compressed; fields of the user's own stand behind the others."""
+    own = list(schema)[len(CORPUS_SCHEMA) :]
+    names = [f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in own]
+    return {
+        "compression": "zstd",
+        "compression_level": _LEVEL,
+        "use_dictionary": [*_DICTIONARY, *names],
+        "write_statistics": False,
+    }
+
+
 class ParquetOut:
     """Writes documents as they come, in row groups; holds one row group."""
 
@@ -25,11 +38,7 @@ class ParquetOut:
     def __init__(self, path: Path, part_id: str, fields: Sequence[pa.Field] = ()):
         """fields: of the user's own, which stand behind the others."""
         self._schema = pa.schema([*CORPUS_SCHEMA, *fields])
-        own = [f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in fields]
-        self._writer = pq.ParquetWriter(
-            path, self._schema, compression="zstd", compression_level=_LEVEL,
-            use_dictionary=[*_DICTIONARY, *own], write_statistics=False,
-        )  # fmt: skip
+        self._writer = pq.ParquetWriter(path, self._schema, **parquet_options(self._schema))
         self._held: list[pa.RecordBatch] = []
         self._documents = self._bytes = 0
 

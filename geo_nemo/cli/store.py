@@ -8,6 +8,7 @@ from rich.console import Console
 
 from geo_nemo.cli.store_move import StorePlace, here, pull, push
 from geo_nemo.cli.store_options import POLICY, POSITION, STORE, TEMPLATE, URL_FORM, WHERE
+from geo_nemo.cli.store_remove import remove
 from geo_nemo.config.section import SEEDS
 
 EXIT_BROKEN = 1
@@ -313,5 +314,6 @@ def sample(
     click.echo(f"store: {out} (hash {drawn.hash})")
 
 
+command.add_command(remove)
 command.add_command(push)
 command.add_command(pull)

@@ -140,6 +140,25 @@ class Index:
             total += tally(part, shown_of(part), len(SHOWN))
         return total
 
+    def rows_with(self, documents: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of the first `rows` rows: which of `documents` stand in which, int64 [m] and int64 [m].
+
+        A document that is cut, or drawn again, comes once a row.
+        """
+        borders = self._parts.rows[: rows + 1]
+        wanted = np.sort(documents)
+        found: list[np.ndarray] = [np.empty(0, np.int64)]
+        places: list[np.ndarray] = [np.empty(0, np.int64)]
+        for first in range(0, int(borders[-1]), _COUNTED_AT_ONCE):
+            last = min(first + _COUNTED_AT_ONCE, int(borders[-1]))
+            part = self._parts.fragments["document"][first:last].astype(np.int64)
+            at = np.flatnonzero(np.isin(part, wanted))
+            found.append(part[at])
+            places.append(np.searchsorted(borders, first + at, side="right") - 1)
+        both = np.stack([np.concatenate(places), np.concatenate(found)], axis=1)
+        both = np.unique(both, axis=0)
+        return both[:, 1], both[:, 0]
+
     def _sums(self, kept: np.ndarray, stride: int, rows: int, of: GroupOf) -> np.ndarray:
         """Of the first `rows` rows, from sums that are kept every `stride` windows."""
         if rows == 0 or not len(self):

@@ -1,0 +1,51 @@
+"""A corpus without some documents: the others as they were, in files that are listed."""
+
+import numpy as np
+import pytest
+
+from data_prep.corpus_out import read_corpus
+from data_prep.corpus_out.summary import file_digest, read_summary
+from data_prep.corpus_out.without import corpus_without
+from geo_nemo.common.errors import UserError
+from tests.unit.data_prep.corpus_out.test_corpus import SPLITS, corpus_of, run
+
+
+def short(document):
+    return int.from_bytes(document["hash"][:8], "big")
+
+
+@pytest.mark.parametrize("format", ["parquet", "webdataset"])
+def test_the_others_stay_as_they_were(tmp_path, monkeypatch, format):
+    folder = run(corpus_of(tmp_path, monkeypatch, corpus=format))
+    before = {split: list(read_corpus(folder, split)) for split in SPLITS}
+    # All of one file, some of another, none of the rest.
+    listed = read_summary(folder).files
+    first = before["train"][: next(iter(listed.values())).documents]
+    gone = np.array([short(each) for each in (*first, *before["test"][1:3])], np.uint64)
+    assert corpus_without(folder, tmp_path / "new", gone) == len(gone)
+    wanted = set(gone.tolist())
+    for split in SPLITS:
+        stay = [each for each in before[split] if short(each) not in wanted]
+        assert list(read_corpus(tmp_path / "new", split)) == stay
+    summary = read_summary(tmp_path / "new")
+    assert len(summary.files) == len(listed) - 1
+    names = {path.name for path in (tmp_path / "new").iterdir()}
+    assert names == {*summary.files, "corpus.json"}
+    for name, file in summary.files.items():
+        path = tmp_path / "new" / name
+        assert (file.bytes, file.xxh3_128) == (path.stat().st_size, file_digest(path))
+        texts = [each["text"] for each in read_corpus(tmp_path / "new", file.split)]
+        of_split = [f.text_bytes for f in summary.files.values() if f.split == file.split]
+        assert sum(of_split) == sum(len(text.encode()) for text in texts)
+    linked = [name for name in summary.files if (folder / name).samefile(tmp_path / "new" / name)]
+    assert len(linked) == len(summary.files) - 1
+    assert {split: list(read_corpus(folder, split)) for split in SPLITS} == before
+
+
+def test_no_corpus_and_a_taken_name_are_refused(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"corpus\.json"):
+        corpus_without(tmp_path, tmp_path / "new", np.empty(0, np.uint64))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "new").mkdir()
+    with pytest.raises(UserError, match="exists: remove it, or give another --corpus-out"):
+        corpus_without(tmp_path, tmp_path / "new", np.empty(0, np.uint64))
