@@ -32,7 +32,7 @@ from geo_nemo.metadata.geography import UNKNOWN
 
 # A file is not cut into smaller pieces, however small tasks are to be.
 LEAST_PIECE_BYTES = 1 << 13
-INGEST_VERSION = "3"
+INGEST_VERSION = "4"
 DROPS_NAME, PARTS_NAME = "drops.jsonl", "parts.json"
 REPORT_RECORDS = 1000
 

@@ -8,6 +8,7 @@ with it.
 import re
 
 MOST_LINES, MOST_WORDS = 8, 16
+MOST_BEFORE = 6
 _SEPARATOR = re.compile(r"\s+[|\u2013\u2014\u00b7\u00bb:•-]\s+|\s*[|\u00bb]\s*|\s+::\s+")
 _LETTERS = re.compile(r"[^\W_]+")
 _ABOUT = re.compile(
@@ -60,6 +61,15 @@ def without_title(text: str, title: str) -> str:
     return rest or text
 
 
+def without_byline(text: str) -> str:
+    """`text` without the lines before its first that tell its author, day or picture."""
+    lines = text.split("\n", MOST_BEFORE)
+    place = 0
+    while place < min(len(lines) - 1, MOST_BEFORE) and _is_about(lines[place], ""):
+        place += 1
+    return "\n".join(lines[place:])
+
+
 def _place_of(lines: list[str], title: str) -> int:
     """How many lines there are up to the title's; 0 where prose stands before it, or it is not."""
     for place, line in enumerate(lines, start=1):
@@ -100,7 +110,7 @@ def _is_prose(line: str) -> bool:
 def _is_about(line: str, title: str) -> bool:
     """Whether a line below a title is blank, the title again, a byline, a date or a caption."""
     line = line.strip()
-    if not line or _same(_key(line), title):
+    if not line or (title and _same(_key(line), title)):
         return True
     if len(line.split()) > MOST_WORDS or (len(line) > 60 and line.endswith(_ENDS)):
         return False

@@ -20,6 +20,8 @@ METRICS = {
     "scaling": "scaling",
     "near_dedup": "near_dedup",
     "url_to_country": "url_to_country",
+    "extraction_f1": "extraction",
+    "extraction_seconds": "extraction",
     "peak_memory": "peak_memory",
 }
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -44,6 +46,11 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Checkout of Megatron-LM, for its tools/preprocess_data.py.",
 )
+@click.option(
+    "--extraction",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Checkout of article-extraction-benchmark, for extraction_f1 and extraction_seconds.",
+)
 def command(
     quick: bool,
     large: bool,
@@ -53,13 +60,20 @@ def command(
     input_path: Path | None,
     tokenizer: Path | None,
     megatron: Path | None,
+    extraction: Path | None,
     work: Path | None,
 ) -> None:
     """Data preparation: speed, bytes and memory beside other tools."""
     if quick and large:
         raise UserError("--quick and --large exclude each other: give one of them")
+    needing = [name for name in only if METRICS[name] == "extraction"]
+    if needing and extraction is None:
+        raise UserError(
+            f"--only {needing[0]} needs pages with known text: add --extraction PATH, a checkout "
+            "of github.com/scrapinghub/article-extraction-benchmark"
+        )
     with calling.working_folder(work) as folder:
         turns = calling.default_rounds(rounds, quick)
-        setting = Setting(folder, quick, large, turns, input_path, tokenizer, megatron)
+        setting = Setting(folder, quick, large, turns, input_path, tokenizer, megatron, extraction)
         rows = calling.measure("benchmarks.prep", METRICS, only, setting)
     calling.tell(rows, json_path)

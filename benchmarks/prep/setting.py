@@ -33,6 +33,7 @@ class Setting:
     input: Path | None
     tokenizer: Path | None
     megatron: Path | None
+    extraction: Path | None = None
 
     def either(self, quick: int, full: int, large: int | None = None) -> int:
         """What fits the call; `full` where there is no larger one."""

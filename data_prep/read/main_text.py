@@ -1,8 +1,8 @@
 """The main text of a web page: of several ways to find it, the first that finds enough.
 
-1. resiliparse's main content.
+1. The blocks of the article (data_prep.read.article).
 2. Where that is tiny: `articleBody` of the page's linked data (JSON-LD), as schema.org has it.
-3. Where that is not there either: its paragraphs, without those of navigation, asides and captions.
+3. Where that is not there either: resiliparse's main content.
 """
 
 import re
@@ -11,36 +11,38 @@ import orjson
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
+from data_prep.read.article import article
+from data_prep.read.blocks import blocks_of
+
 # Main text of fewer characters is looked for elsewhere on the page, too.
 TINY = 250
 # How much more another way must find.
 FACTOR = 1.5
-MAIN, LINKED, PARAGRAPHS = "main content", "linked data", "paragraphs"
+ARTICLE, LINKED, SECOND = "article", "linked data", "resiliparse"
 LINKED_DATA = 'script[type="application/ld+json"]'
 _BODY = re.compile(r'"articleBody"\s*:\s*("(?:[^"\\\\]|\\\\.)*")', re.DOTALL)
 _TAG = re.compile(r"<[^>]{1,200}>")
-_NO_PROSE = frozenset(
-    ("nav", "footer", "aside", "header", "form", "figcaption", "script", "style", "button")
-)
-_MOST_ABOVE = 60
-_LEAST_PARAGRAPH = 40
+_LEAST = 40
 
 
 def main_text(tree: HTMLTree) -> tuple[str, str]:
     """Text, and the way by which it was found."""
-    text = extract_plain_text(
+    text = article(blocks_of(tree.body.html)) if tree.body else ""
+    if len(text) >= TINY:
+        return text, ARTICLE
+    for way, find in ((LINKED, linked_text), (SECOND, main_content)):
+        candidate = find(tree)
+        if len(candidate) > max(FACTOR * len(text), _LEAST):
+            return candidate, way
+    return text, ARTICLE
+
+
+def main_content(tree: HTMLTree) -> str:
+    """What resiliparse finds."""
+    return extract_plain_text(
         tree, main_content=True, list_bullets=False, alt_texts=False, comments=False,
         post_meta=False,
     )  # fmt: skip
-    if len(text) >= TINY:
-        return text, MAIN
-    found, way = text, MAIN
-    for other, find in ((LINKED, linked_text), (PARAGRAPHS, paragraphs)):
-        candidate = find(tree)
-        if len(candidate) > max(FACTOR * len(text), _LEAST_PARAGRAPH):
-            found, way = candidate, other
-            break
-    return found, way
 
 
 def linked_text(tree: HTMLTree) -> str:
@@ -59,24 +61,3 @@ def linked_text(tree: HTMLTree) -> str:
         longest = _TAG.sub("", breaks)
     lines = (" ".join(line.split()) for line in longest.splitlines())
     return "\n".join(filter(None, lines))
-
-
-def paragraphs(tree: HTMLTree) -> str:
-    """The page's paragraphs that are prose, one a line."""
-    body = tree.body
-    found = []
-    for node in body.get_elements_by_tag_name("p") if body else ():
-        line = " ".join((node.text or "").split())
-        if len(line) >= _LEAST_PARAGRAPH and not _is_beside(node):
-            found.append(line)
-    return "\n".join(dict.fromkeys(found))
-
-
-def _is_beside(node) -> bool:
-    for _ in range(_MOST_ABOVE):
-        node = node.parent
-        if node is None:
-            return False
-        if node.tag in _NO_PROSE:
-            return True
-    return False

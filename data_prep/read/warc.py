@@ -21,7 +21,7 @@ from data_prep.read.http import read_fields, split_response
 from data_prep.read.own_metas import OwnMetas
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
-from data_prep.titles import without_site, without_title
+from data_prep.titles import without_byline, without_site, without_title
 
 MAX_HEADER_BYTES = 32 << 10
 _START = b"WARC/"
@@ -166,7 +166,8 @@ def page_fields(found: dict[str, str], page: dict[str, str]) -> dict[str, str]:
     address = own_address(found["url"], own)
     host = address.partition("://")[2].partition("/")[0]
     page["title"] = without_site(page["title"], host=host, **named)
-    page["text"] = without_title(page["text"], page["title"] or named["heading"])
+    text = without_title(page["text"], page["title"] or named["heading"])
+    page["text"] = without_byline(text)
     more = {name: value for name, value in page.items() if value or name == "text"}
     return found | more | {"url": address}
 

@@ -43,6 +43,32 @@ def test_a_benchmark_or_metric_that_there_is_not_is_refused_in_a_line():
     )  # fmt: skip
 
 
+def test_pages_with_known_text_are_asked_for_in_a_line(tmp_path):
+    none = run("prep", "--only", "extraction_f1")
+    assert none.returncode == 2 and len(none.stderr.splitlines()) == 1
+    assert "add --extraction PATH" in none.stderr
+    empty = run("prep", "--only", "extraction_f1", "--extraction", str(tmp_path))
+    assert empty.returncode == 2 and "no ground-truth.json and html/ in it" in empty.stderr
+
+
+def test_extractors_are_compared_on_pages_that_are_given(tmp_path):
+    lines = [f"Line {n} of the story was told by {n} people in town." for n in range(12)]
+    body = "".join(f"<p>{line}</p>" for line in lines)
+    page = f"<html><body><nav><a href=/>Home</a></nav><article>{body}</article></body></html>"
+    (tmp_path / "html").mkdir()
+    names = ["00000000ab", "00000001cd"]
+    for name in names:
+        (tmp_path / "html" / f"{name}.html.gz").write_bytes(gzip.compress(page.encode()))
+    truth = {name: {"articleBody": "\n".join(lines)} for name in names}
+    (tmp_path / "ground-truth.json").write_bytes(orjson.dumps(truth))
+    asked = ["--only", "extraction_f1", "--extraction", str(tmp_path), "--rounds", "1"]
+    result = run("prep", *asked, "--json", str(tmp_path / "rows.json"))
+    assert result.returncode == 0, result.stderr
+    rows = orjson.loads((tmp_path / "rows.json").read_bytes())
+    assert {row["peer"] for row in rows} == {"trafilatura", "resiliparse"}
+    assert all(row["metric"] == "extraction_f1" and row["value"] == 1.0 for row in rows)
+
+
 def test_a_module_that_measures_several_metrics_runs_once_and_only_those_wanted_are_kept(
     monkeypatch,
 ):

@@ -47,7 +47,7 @@ def test_a_page_gives_its_main_text_title_date_and_address(tmp_path):
         "id": "urn:uuid:" + "1".zfill(32),
         "title": "Title 1",
         "date": "2024-05-02",
-        "extractor": "main content",
+        "extractor": "article",
     }
 
 
