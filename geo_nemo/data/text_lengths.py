@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 # The size of a text that must be spliced by itself.
 ALONE = -1
 _UNKNOWN = -1
+# With metadata or without, with a title or without.
+TOLD = ((False, False), (False, True), (True, False), (True, True))
 _BYTES = np.dtype((np.void, FEW * np.dtype(np.int32).itemsize))
 
 
@@ -42,8 +43,7 @@ class TextLengths:
             kinds = _Kinds(composer.seams, composer.tokenizer.vocab_size)
             sizes = lru_cache(None)(lambda splicer: _Sizes(splicer, kinds))
             self._sizes = {
-                told: [sizes(splicer) for splicer in composer.splicers(*told)]
-                for told in product((False, True), repeat=2)
+                told: [sizes(splicer) for splicer in composer.splicers(*told)] for told in TOLD
             }
             self._both = [
                 any(pair[part].reads_last for pair in self._sizes.values()) for part in (0, 1)
@@ -148,7 +148,7 @@ class _Counted:
         if len(sizes) > CACHED:
             sizes.clear()
         chosen = np.ascontiguousarray(words[wanted])
-        keys = chosen.view(_BYTES).ravel().tolist()
+        keys = cast(list[bytes], chosen.view(_BYTES).ravel().tolist())
         for place, key in enumerate(keys):
             if key not in sizes:
                 word = chosen[place]
