@@ -47,6 +47,12 @@ GENERIC_DOMAINS = frozenset((
     "ac", "ag", "cf", "cx", "eu", "ga", "gg", "gl", "gq", "gs", "lc", "ly", "ml", "pw", "sh", "st",
     "tf", "to", "vc", "vg",
 ))  # fmt: skip
+# Below national domains in generic use, what a registry keeps for its own country: that of Colombia
+# sold nothing but the first of these until 2010.
+_KEPT = frozenset(
+    [f"{kind}.co" for kind in ("com", "net", "org", "nom")]
+    + [f"{kind}.{code}" for kind in ("gov", "mil", "edu") for code in GENERIC_DOMAINS]
+)
 # Open to United States bodies, which publish about the whole world.
 UNITED_STATES_BODIES = frozenset({"gov", "mil", "edu"})
 
@@ -112,10 +118,14 @@ def continent_of(code: str) -> str:
 def national_country(host: str) -> str | None:
     """The country whose national domain `host` (lower case, ASCII) ends in, or None.
 
-    None for generic domains (`.com`), for national domains in generic use (`.io`) and for
-    addresses.
+    None for generic domains (`.com`), for national domains in generic use (`.io`, but not
+    `.com.co`) and for addresses.
     """
-    return _by_domain().get(host.rpartition(".")[2])
+    front, _, code = host.rpartition(".")
+    _, below, kind = front.rpartition(".")
+    if below and f"{kind}.{code}" in _KEPT:
+        return code if code in countries() else None
+    return _by_domain().get(code)
 
 
 def likely_country(host: str) -> str | None:

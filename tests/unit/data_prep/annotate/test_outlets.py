@@ -50,9 +50,29 @@ def test_the_table_agrees_with_the_publishers_of_fundus():
     assert differ == set(KNOWN_DIFFERENCES)
 
 
+def test_a_country_s_own_part_of_a_domain_in_generic_use_tells_it():
+    assert told("https://www.elpais.com.co/cali/1") == "co"
+    assert told("https://www.health.gov.ws/news") == "ws"
+    assert told("https://getsomewhere.co/a") is None and told("https://com.co/a") is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://feeds.feedburner.com/x", "https://rsshub.app/bbc", "https://rss.app/feeds/1",
+        "https://feeds.hongkongnews.net/rss", "https://feedproxy.google.com/~r/a",
+        "https://news.yahoo.com/a", "https://fetchrss.com/rss/1", "https://feedspot.com/a",
+    ],
+)  # fmt: skip
+def test_a_proxy_of_feeds_is_never_a_country(url):
+    assert told(url) is None
+
+
 @pytest.mark.parametrize(
     ("url", "country"),
     [
+        ("https://in.reuters.com/a", "in"), ("https://dvb.no/a", "mm"),
+        ("https://rss.iol.io/a", "za"),
         ("https://www.cnn.com/2024/x", "us"), ("https://edition.cnn.com/x", "us"),
         ("https://www.reuters.com/world", "gb"), ("https://www.theguardian.com/world/1", "gb"),
         ("https://www.bloomberg.com/news/1", "us"),
