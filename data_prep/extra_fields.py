@@ -45,11 +45,14 @@ def check_own_fields(config: Prep, tasks: Sequence[Mapping[str, Any]]) -> None:
             continue
         columns = columns_of(config, name)
         unusable = found[name]["unusable"]
+        kind = config.kinds[name]
         if unusable:
+            column = min(columns, default=name)
+            mend = f"write fields.extra.{name}={{column: {column}, type: category}}"
+            if kind in ("category", "text"):
+                mend = "they are neither text nor numbers: leave it out, or name a part of them"
             raise UserError(
-                f"fields.extra.{name}: none of its {unusable:,} values is of type "
-                f"{config.kinds[name]}: write fields.extra.{name}="
-                f"{{column: {min(columns, default=name)}, type: category}}"
+                f"fields.extra.{name}: none of its {unusable:,} values is of type {kind}: {mend}"
             )
         there = next((task["columns"] for task in tasks if task["columns"]), [])
         raise UserError(

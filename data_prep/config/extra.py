@@ -15,6 +15,7 @@ from geo_nemo.store.manifest import FieldKind
 Constant = bool | int | float | str | list[bool | int | float | str]
 # Of the fields that every record may have, those that can be the same for all of a source.
 CONSTANTS = ("country", "continent", "date", "language", "quality")
+_WITH_TYPE = "{column: NAME, type: number}"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 _COLUMNS = {field.name for field in fields(Document)} | {
     "cluster", "text_bytes", "characters", "scheme", "fields", "tokens",
@@ -36,7 +37,12 @@ class ExtraField(Section):
     @model_validator(mode="before")
     @classmethod
     def _name_alone(cls, value: Any) -> Any:
-        return {"column": value} if isinstance(value, str) else value
+        named = {"column": value} if isinstance(value, str) else value
+        if not isinstance(named, dict | cls):
+            raise ValueError(f"{value!r} names no column: write its name, or {_WITH_TYPE}")
+        if isinstance(named, dict) and not str(named.get("column") or "").strip():
+            raise ValueError(f"it names no column: write its name, or {_WITH_TYPE}")
+        return named
 
     @model_serializer(mode="wrap")
     def _without_usual(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -89,6 +89,13 @@ class Source(Section):
     def _spelled(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
+        for name, given in value.items():
+            values = given if isinstance(given, list) else [given]
+            if not all(isinstance(each, bool | int | float | str) for each in values):
+                raise ValueError(
+                    f"{name}={given!r} is no constant: write a text, a number, true or false, or a "
+                    f"list of them"
+                )
         codes = {name: spelled(value[name]) for name in ("country", "language") if name in value}
         return {**value, **codes}
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import read_json
 from geo_nemo.config.kinds import WRITTEN
+from geo_nemo.config.mistakes import in_words
 from geo_nemo.config.newest import with_newest
 from geo_nemo.config.recipe_files import (
     check_apart,
@@ -139,8 +140,9 @@ def _first_mistake(schema: type[BaseModel], error: ValidationError) -> str:
         mistakes = mistakes[len(missing) - 1 :]
     else:
         given = _without_addresses(repr(first["input"]))
-        line = f"{key}={given[:80]}: {first['msg'][0].lower()}{first['msg'][1:]}"
-    more = len(mistakes) - 1
+        line = f"{key}={given[:80]}: {in_words(first)}"
+    # What `fields` of a preparation says wrongly is said again of each of its sources.
+    more = len({(each["loc"][-1:], each["type"], each["msg"]) for each in mistakes}) - 1
     return line + (f" (and {more} more)" if more else "")
 
 

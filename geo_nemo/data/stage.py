@@ -24,6 +24,7 @@ from geo_nemo.data.sampling import sampling_identity
 from geo_nemo.data.window import Planner
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.store import TokenStore
+from geo_nemo.store.fields import check_columns
 
 if TYPE_CHECKING:
     from geo_nemo.store import Split
@@ -35,8 +36,10 @@ _DOCUMENTS = "documents.tmp"
 
 
 def open_store(run: Run, progress: Progress = no_progress, tokens: bool = True) -> TokenStore:
-    """The run's store. tokens: False is for who reads no document: of a store on `s3://` those are
-    then fetched only where a policy's lengths are counted from the documents' texts.
+    """The run's store, whose columns are those that the run's policies need, else `UserError`.
+
+    tokens: False is for who reads no document: of a store on `s3://` those are then fetched only
+    where a policy's lengths are counted from the documents' texts.
     """
     data = run.data
 
@@ -46,6 +49,8 @@ def open_store(run: Run, progress: Progress = no_progress, tokens: bool = True) 
         )
 
     store = opened(tokens)
+    for name, stage in run.stages.items():
+        check_columns(stage.metadata, store, f"stages.{name}.metadata")
     policies = [stage.metadata for stage in run.stages.values()]
     policies += [policy.plain for policy in policies if policy.plain]
     whole = [policy for policy in policies if policy.is_whole]

@@ -22,7 +22,6 @@ from geo_nemo.model.layout import check_layout
 from geo_nemo.model.shape import parameter_count
 from geo_nemo.runtime.launcher import rank
 from geo_nemo.store import TokenStore
-from geo_nemo.store.fields import check_columns
 from geo_nemo.tokenizers.base import Tokenizer
 from geo_nemo.train.origin import Origin, find_origin
 from geo_nemo.train.stage_steps import StagePlan, plan_stages
@@ -108,8 +107,6 @@ def prepare(
     """
     store = open_store(run, progress, tokens)
     tokenizer = store.tokenizer()
-    for name, stage in run.stages.items():
-        check_columns(stage.metadata, store, f"stages.{name}.metadata")
     groups = grouping_of(store, run.groups)
     check_layout(run, tokenizer.vocab_size, world_size)
     check_fp8(run, tokenizer.vocab_size)
