@@ -123,7 +123,7 @@ def places(evaluation: dict[str, Any], effect: dict[str, Any], group: str) -> Ta
         difference = pick(lines, of=effect["of"], against=effect["against"])
         verdict = loss_verdict(difference)
         rows.append([
-            Cell(place_name(group, name), continents.get(name, "")),
+            Cell(place_name(group, name), continents.get(name, "") if group == "country" else ""),
             Cell(f"{difference['documents']:,}"),
             Cell(f"{difference['tokens']:,}"),
             *(_perplexity(pick(cells[name], run=key[0], condition=key[1]))

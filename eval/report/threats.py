@@ -6,6 +6,7 @@ from typing import Any
 from eval.report.inputs import Inputs
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.metadata.fields import lines_of
+from geo_nemo.metadata.geography import UNKNOWN
 
 FEW_DOCUMENTS, FEW_OF_A_COUNTRY, FEW_HOSTS, UNBALANCED, MANY_EPOCHS = 1000, 30, 30, 10, 4
 # Above it all models are right: such questions tell none apart.
@@ -51,7 +52,11 @@ def _few(evaluation: dict[str, Any]) -> Iterator[str]:
     documents = evaluation["documents"]
     if documents["scored"] < FEW_DOCUMENTS:
         yield f"{documents['scored']:,} documents are few: small effects are not seen."
-    counts = {country: of["documents"] for country, of in documents["by_country"].items()}
+    counts = {
+        country: of["documents"]
+        for country, of in documents["by_country"].items()
+        if country != UNKNOWN
+    }
     few = [country for country, count in counts.items() if count < FEW_OF_A_COUNTRY]
     if few and len(counts) > 1:
         yield (

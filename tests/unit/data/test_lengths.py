@@ -74,3 +74,15 @@ def test_dropout_of_a_document_does_not_depend_on_the_others():
 )
 def test_certain_dropout(policy, kept):
     assert kept_fields(policy, 5, 0, np.arange(50)).tolist() == [kept] * 50
+
+
+def test_the_draws_of_dropout_are_those_of_3ff4b84():
+    def draws(policy, epoch):
+        return kept_fields(policy, 7, epoch, np.arange(16)).tolist()
+
+    policy = MetadataPolicy(dropout=0.3, field_dropout={"country": 0.5, "url": 0.2})
+    assert draws(policy, 0) == [0, 0, 0, 5, 7, 7, 7, 7, 0, 4, 0, 7, 6, 4, 5, 5]
+    assert draws(policy, 3) == [5, 7, 7, 6, 0, 7, 7, 0, 0, 0, 0, 7, 7, 7, 7, 6]
+    # There was no plain text then: what it takes is drawn with `dropout`.
+    policy = MetadataPolicy(dropout=0.2, plain_dropout=0.3, field_dropout={"country": 0.5})
+    assert draws(policy, 0) == [8, 8, 0, 5, 8, 7, 7, 7, 0, 5, 0, 8, 8, 5, 8, 5]

@@ -180,6 +180,12 @@ def test_threats_are_those_of_this_evaluation(result):
     said = " ".join(threats(inputs))
     assert "60 documents are few" in said and "8 hosts" in said
     assert "synthetic" not in said and "not known" not in said
+    # Documents that nobody could place are no country.
+    result["documents"]["by_country"] = {
+        "gb": {"documents": 20}, "unknown": {"documents": 500}, "ke": {"documents": 50},
+    }  # fmt: skip
+    said = " ".join(threats(inputs))
+    assert "1 of 2 countries have fewer than 30" in said and "unbalanced" not in said
     result["floor"] = {}
     result["runs"]["with"]["policy_hashes"] = {}
     result["runs"]["with"]["policy"]["url_form"] = "path"
