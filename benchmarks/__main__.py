@@ -9,7 +9,7 @@ from geo_nemo.common.errors import RunError, UserError
 
 BENCHMARKS = {
     "prep": "data preparation: tokenising, JSONL to store, deduplication, URLs, memory",
-    "loader": "packed rows beside Megatron-Core's dataset; time and memory of the packing index",
+    "loader": "packed sequences beside Megatron-Core's dataset; time and memory of the index",
     "train_step": "training: the cost of a save, the train step beside Hugging Face's on a CPU",
     "eval": "evaluation: documents beside transformers, questions beside lm-evaluation-harness",
     "experiment": "the method itself: runs, seeds and claims of a file, with a verdict on each",

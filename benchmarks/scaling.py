@@ -61,10 +61,10 @@ class Line:
 
 def plan(model: str, gpus: int) -> Line | None:
     """The least parallel layout that fits; None where none does."""
-    for recompute, (tensor, pipeline), rows in product(RECOMPUTE, LAYOUTS, MICRO_BATCHES):
+    for recompute, (tensor, pipeline), sequences in product(RECOMPUTE, LAYOUTS, MICRO_BATCHES):
         if tensor * pipeline > gpus:
             continue
-        run = run_of(model, tensor, pipeline, rows, recompute)
+        run = run_of(model, tensor, pipeline, sequences, recompute)
         try:
             layout = check_layout(run, VOCAB_SIZE, gpus)
         except UserError:
@@ -77,12 +77,12 @@ def plan(model: str, gpus: int) -> Line | None:
 
 @cache
 def base(model: str) -> Run:
-    """A run of the papers' batch, 2,048 rows of 2,048 tokens, on one process."""
+    """A run of the papers' batch, 2,048 sequences of 2,048 tokens, on one process."""
     settings = ["output_dir=none", "data.store=none", f"model={model}", "parallel=overlap"]
     return load_config("train", Run, settings)
 
 
-def run_of(model: str, tensor: int, pipeline: int, rows: int, recompute: str) -> Run:
+def run_of(model: str, tensor: int, pipeline: int, sequences: int, recompute: str) -> Run:
     """The run under a layout."""
     run = base(model)
     parallel = run.parallel.model_copy(
@@ -93,7 +93,7 @@ def run_of(model: str, tensor: int, pipeline: int, rows: int, recompute: str) ->
             "recompute": recompute,
         }
     )
-    train = run.train.model_copy(update={"micro_batch_size": rows})
+    train = run.train.model_copy(update={"micro_batch_size": sequences})
     return run.model_copy(update={"parallel": parallel, "train": train})
 
 
@@ -112,9 +112,9 @@ def timed(run: Run, layout: Layout, gpus: int, memory: int) -> Line:
 
 
 def step_flops(run: Run) -> float:
-    """Operations of a step whose rows are one document each, the most that attention takes."""
-    rows, length = run.train.global_batch_size, run.data.seq_length
-    return rows * train_flops(run.model, VOCAB_SIZE, length, np.array([length]))
+    """Operations of a step whose sequences are one document each, the most that attention takes."""
+    sequences, length = run.train.global_batch_size, run.data.seq_length
+    return sequences * train_flops(run.model, VOCAB_SIZE, length, np.array([length]))
 
 
 def recomputed(run: Run) -> float:
@@ -164,7 +164,7 @@ def tensor_parallel_seconds(run: Run, layout: Layout) -> float:
 def table() -> list[str]:
     """The lines of the page's table, in Markdown."""
     head = (
-        "model", "GPUs", "tensor x data x pipeline", "rows a micro-batch", "computed again",
+        "model", "GPUs", "tensor x data x pipeline", "sequences a micro-batch", "computed again",
         "GiB a GPU", "seconds a step", "lost to messages and bubble", "MFU",
         *(f"days for {tokens / 1e9:.0f}B" for tokens in TOKENS),
     )  # fmt: skip
@@ -201,14 +201,14 @@ this page anew.
 
 What stands behind it:
 
-- **Run:** {VOCAB_SIZE:,} tokens of vocabulary, 2,048 rows of 2,048 tokens a step (4.19M tokens),
+- **Run:** {VOCAB_SIZE:,} tokens of vocabulary, 2,048 sequences of 2,048 tokens a step (4.19M),
   BF16, distributed optimizer, gradients and weights sent beside computation (`parallel=overlap`).
 - **Layout:** the first that fits in {USABLE:.0%} of the chip's {MEMORY_GIB[CHIP]} GiB: without
   recomputation, then with that of the MLP, then of whole layers; among these the least parallel
   one, and of that the largest micro-batch.
 - **Memory:** `geo_nemo.model.memory`, as `geo-nemo plan` prints it; derived from shapes, its
   parts tested against a CPU's engine, not against a GPU.
-- **Operations:** `geo_nemo.model.flops`, each row taken for one document: packed rows have less.
+- **Operations:** `geo_nemo.model.flops`, each sequence as one document: packed ones have less.
 - **MFU of a chip by itself: {MFU:.0%}, assumed**, of {PEAK_TFLOPS[CHIP]["bf16"]} TFLOP/s (NVIDIA
   H100 SXM data sheet, dense BF16). The column MFU is what is left of it after recomputation,
   messages and bubble.

@@ -11,7 +11,7 @@ from geo_nemo.common.secrets import Arguments
 from geo_nemo.config.average import Weights
 from geo_nemo.config.groups import Groups
 from geo_nemo.config.schema import MetadataPolicy
-from geo_nemo.config.section import NonNegative, Positive, Section, Seed
+from geo_nemo.config.section import NonNegative, Positive, Section, Seed, renamed
 
 # Named in eval/conditions.py; each but the first four is asked for.
 CONDITIONS = ("with", "without", "shuffled", "wrong_country")
@@ -79,8 +79,8 @@ class EvalConfig(Section):
     groups: fields by whose values figures are told apart, one or two and the table of both; null
         for those of the runs.
     num_documents: documents scored, stratified by country; null for all.
-    row_length: positions of a packed row, several documents a row; null for four times the length
-        that the runs were trained at. It changes speed and memory only.
+    packed_length: positions of a packed sequence, several documents each; null for four times the
+        length that the runs were trained at. It changes speed and memory only.
     max_tokens: title and body tokens scored of a document; null for what fits the sequence.
     allow_overlap: score documents that a run was trained on, too, and report their number; without
         it they are an error.
@@ -110,7 +110,7 @@ class EvalConfig(Section):
     groups: Groups | None = None
     num_documents: Positive | None = None
     max_tokens: Positive | None = 1024
-    row_length: Positive | None = None
+    packed_length: Positive | None = None
     allow_overlap: bool = False
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
@@ -137,14 +137,8 @@ class EvalConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _named_arms(cls, values: object) -> object:
-        """`arms`, as conditions were called once; it comes from a user, and so goes first."""
-        if isinstance(values, dict) and "arms" in values:
-            return {
-                **{k: v for k, v in values.items() if k != "arms"},
-                "conditions": values["arms"],
-            }
-        return values
+    def _old_names(cls, values: object) -> object:
+        return renamed(values, arms="conditions", row_length="packed_length")
 
     @field_validator("store")
     @classmethod
@@ -195,8 +189,8 @@ class ReportConfig(Section):
 
     eval: output folder of the evaluation.
     runs, store: default to those that the evaluation used.
-    sample_row: number of the packed row that is shown of each stage; null for one of the first that
-        holds the most documents.
+    sample_sequence: number of the packed sequence that is shown of each stage; null for one of the
+        first that holds the most documents.
     """
 
     eval: Path
@@ -204,4 +198,9 @@ class ReportConfig(Section):
     runs: dict[RunName, Path] | None = None
     store: Path | None = None
     title: str = "geo_nemo report"
-    sample_row: NonNegative | None = None
+    sample_sequence: NonNegative | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names(cls, values: object) -> object:
+        return renamed(values, sample_row="sample_sequence")

@@ -34,7 +34,7 @@ from geo_nemo.metadata.record import MetadataRecord
 
 NAME = "geo_nemo"
 ARGUMENTS = "path, country, host, country_field, host_field, bare, dtype, store"
-ROWS_IN_ONE = 4
+SEQUENCES_IN_ONE = 4
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class Texts:
         names = [f"request {number}" for number in range(len(framed))]
         quiet: Callable[..., None] = lambda *_: None  # noqa: E731
         found = scored(
-            self.scorer, self.composer, framed, names, ROWS_IN_ONE * self.seq_length, NAME, "task",
-            quiet,
+            self.scorer, self.composer, framed, names, SEQUENCES_IN_ONE * self.seq_length, NAME,
+            "task", quiet,
         )  # fmt: skip
         return found.tolist()
 

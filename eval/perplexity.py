@@ -1,7 +1,7 @@
-"""Scores documents in one condition: packs them into rows, asks the model, un-mixes the answer.
+"""Scores documents in one condition: packs them, asks the model, un-mixes the answer.
 
 1. Documents are composed with the record that the condition shows, and packed best-fit.
-2. The scorer gives the negative log-likelihood of every label of a row.
+2. The scorer gives the negative log-likelihood of every label of a sequence.
 3. `segment_ids` and `label_kinds` give back title, body and EOS of each document.
 """
 
@@ -17,7 +17,7 @@ from eval.texts import Tokens
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import RunError
 from geo_nemo.data.packing import best_fit
-from geo_nemo.data.rows import Row, build_row
+from geo_nemo.data.sequences import PackedSequence, build_sequence
 from geo_nemo.metadata.compose import Composed, Composer
 from geo_nemo.metadata.record import Kind
 
@@ -51,7 +51,7 @@ def score_documents(
     composer: Composer | View,
     record_of: RecordOf,
     *,
-    row_length: int,
+    packed_length: int,
     run: str,
     condition: str,
     guidance: float | None = None,
@@ -59,7 +59,7 @@ def score_documents(
 ) -> Scores:
     """Scores of all documents under one condition of one run.
 
-    row_length: positions of a row. run, condition: named in errors. guidance: its strength, where
+    packed_length: of a sequence. run, condition: named in errors. guidance: its strength, where
     told is compared with not told. Raises RunError where a model's
     likelihood is not finite, and AssertionError where the scored tokens are not those that every
     condition of labels must score.
@@ -74,47 +74,51 @@ def score_documents(
             composer.prefix_ids(record), title, body, final=bool(documents.whole[place])
         )
 
-    def build(places: np.ndarray, length: int, told: bool = True) -> Row:
+    def build(places: np.ndarray, length: int, told: bool = True) -> PackedSequence:
         composed = [compose(place, told) for place in places]
         pad = composer.tokenizer.pad_id
-        return build_row(composed, documents.country[places], length, pad, True)
+        return build_sequence(composed, documents.country[places], length, pad, True)
 
     # Composed twice, here for its length only, so that no condition's tokens are held at once.
     positions = np.array([len(compose(place).ids) - 1 for place in range(len(documents))])
     done = 0
-    for places, length in rows_of(scorer, positions, row_length):
-        row = build(places, length)
+    for places, length in sequences_of(scorer, positions, packed_length):
+        sequence = build(places, length)
         if guidance is None:
-            found = scorer.nll(row)
+            found = scorer.nll(sequence)
         else:
-            found = scorer.guided(row, build(places, length, told=False), guidance)
+            found = scorer.guided(sequence, build(places, length, told=False), guidance)
         nll = np.asarray(found, dtype=np.float64)
-        check_finite(row, nll, [f"document {documents.index[p]}" for p in places], run, condition)
+        check_finite(
+            sequence, nll, [f"document {documents.index[p]}" for p in places], run, condition
+        )
         if getattr(composer, "bare", None) is None:  # else `shown_texts` has compared the texts
-            _check_tokens(row, documents, places, run, condition)
+            _check_tokens(sequence, documents, places, run, condition)
         for kind, sums in ((Kind.TITLE, scores.title), (Kind.BODY, scores.body),
                            (Kind.EOS, scores.eos)):  # fmt: skip
-            sums[places] = segment_sums(row, nll, row.label_kinds == kind, len(places))
-        scores.places[places] = band_sums(row, nll, len(places))
+            sums[places] = segment_sums(sequence, nll, sequence.label_kinds == kind, len(places))
+        scores.places[places] = band_sums(sequence, nll, len(places))
         done += len(places)
         progress(f"{run}, {condition}", done, len(documents))
     return scores
 
 
-def rows_of(
-    scorer: Scorer, positions: np.ndarray, row_length: int
+def sequences_of(
+    scorer: Scorer, positions: np.ndarray, packed_length: int
 ) -> Iterator[tuple[np.ndarray, int]]:
-    """The items of each row and its length: as the scorer likes them, or best-fit into rows."""
+    """The items of each sequence and its length: as the scorer likes them, or best-fit."""
     if isinstance(scorer, Batches):
         yield from ((places, int(positions[places].sum())) for places in scorer.batches(positions))
     else:
-        yield from ((places, row_length) for places in pack(positions, row_length))
+        yield from ((places, packed_length) for places in pack(positions, packed_length))
 
 
-def band_sums(row: Row, nll: np.ndarray, segments: int) -> np.ndarray:
+def band_sums(sequence: PackedSequence, nll: np.ndarray, segments: int) -> np.ndarray:
     """Nats of title and body of each segment by `BANDS`, float64 [segments, bands]."""
-    text = np.flatnonzero((row.label_kinds == Kind.TITLE) | (row.label_kinds == Kind.BODY))
-    owner = row.segment_ids[text]
+    text = np.flatnonzero(
+        (sequence.label_kinds == Kind.TITLE) | (sequence.label_kinds == Kind.BODY)
+    )
+    owner = sequence.segment_ids[text]
     counts = np.bincount(owner, minlength=segments)
     # Labels of a segment stand one behind the other: the place is the count since it began.
     place = np.arange(len(text)) - (np.cumsum(counts) - counts)[owner]
@@ -123,23 +127,27 @@ def band_sums(row: Row, nll: np.ndarray, segments: int) -> np.ndarray:
     return flat.reshape(segments, len(BANDS))
 
 
-def pack(positions: np.ndarray, row_length: int) -> Iterator[np.ndarray]:
-    """Best-fit rows of items that take `positions` [n]; yields the items of each row."""
-    row_of, rows = best_fit(positions, row_length)
-    order = np.argsort(row_of, kind="stable")
-    yield from np.split(order, np.searchsorted(row_of[order], np.arange(1, rows)))
+def pack(positions: np.ndarray, packed_length: int) -> Iterator[np.ndarray]:
+    """Best-fit sequences of items that take `positions` [n]; yields the items of each sequence."""
+    sequence_of, sequences = best_fit(positions, packed_length)
+    order = np.argsort(sequence_of, kind="stable")
+    yield from np.split(order, np.searchsorted(sequence_of[order], np.arange(1, sequences)))
 
 
-def segment_sums(row: Row, nll: np.ndarray, where: np.ndarray, segments: int) -> np.ndarray:
+def segment_sums(
+    sequence: PackedSequence, nll: np.ndarray, where: np.ndarray, segments: int
+) -> np.ndarray:
     """Sum of `nll` over the positions `where` of each segment, float64 [segments]."""
-    return np.bincount(row.segment_ids[where], weights=nll[where], minlength=segments)
+    return np.bincount(sequence.segment_ids[where], weights=nll[where], minlength=segments)
 
 
-def check_finite(row: Row, nll: np.ndarray, names: list[str], run: str, condition: str) -> None:
+def check_finite(
+    sequence: PackedSequence, nll: np.ndarray, names: list[str], run: str, condition: str
+) -> None:
     """Raise RunError where a label of title, body or EOS has a likelihood that is not finite."""
-    bad = np.flatnonzero((row.loss_mask > 0) & ~np.isfinite(nll))
+    bad = np.flatnonzero((sequence.loss_mask > 0) & ~np.isfinite(nll))
     if len(bad):
-        name = names[row.segment_ids[bad[0]]]
+        name = names[sequence.segment_ids[bad[0]]]
         raise RunError(
             f"run {run}, condition {condition}, {name}: the negative log-likelihood is "
             f"{nll[bad[0]]}; "
@@ -148,12 +156,12 @@ def check_finite(row: Row, nll: np.ndarray, names: list[str], run: str, conditio
 
 
 def _check_tokens(
-    row: Row, documents: Documents, places: np.ndarray, run: str, condition: str
+    sequence: PackedSequence, documents: Documents, places: np.ndarray, run: str, condition: str
 ) -> None:
     """The labels that are summed must be the document's scored tokens, by number and by hash."""
     for segment, place in enumerate(places.tolist()):
-        mine = slice(row.cu_seqlens[segment], row.cu_seqlens[segment + 1])
-        labels, kinds = row.labels[mine], row.label_kinds[mine]
+        mine = slice(sequence.cu_seqlens[segment], sequence.cu_seqlens[segment + 1])
+        labels, kinds = sequence.labels[mine], sequence.label_kinds[mine]
         title, body = labels[kinds == Kind.TITLE], labels[kinds == Kind.BODY]
         same = (
             len(title) == documents.title_tokens[place]

@@ -30,8 +30,8 @@ from geo_nemo.metadata.compose import Composer
 from geo_nemo.store import TokenStore
 from geo_nemo.tokenizers.base import Tokenizer
 
-# Longer rows waste less of their length on padding and keep a CPU or a GPU busier.
-ROWS_IN_ONE = 4
+# Longer sequences waste less of their length on padding and keep a CPU or a GPU busier.
+SEQUENCES_IN_ONE = 4
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Plan:
     """An evaluation that can start.
 
     items: the split's documents. seq_length: longest fragment, that of the model with the shortest.
-    row_length: of packed rows. chosen: int64 [m], documents before any is skipped.
+    packed_length: of packed sequences. chosen: int64 [m], documents before any is skipped.
     tokens, documents_of: of each model, in ids of its tokenizer; one and the same where the
         tokenizer is. documents: of the first, whose tokens are the unit of differences.
     for_choices: bool [questions], those that are never reported. overlap: run -> scored documents
@@ -53,7 +53,7 @@ class Plan:
     policies: dict[str, MetadataPolicy]
     composers: dict[str, Composer]
     seq_length: int
-    row_length: int
+    packed_length: int
     chosen: np.ndarray
     tokens: dict[str, Tokens]
     documents_of: dict[str, Documents]
@@ -95,10 +95,11 @@ def make_plan(config: EvalConfig) -> Plan:
         name: Composer(policy, tokenizers[name]) for name, policy in shown_policies.items()
     }
     seq_length = min(model.seq_length for model in models.values())
-    row_length = config.row_length or ROWS_IN_ONE * seq_length
-    if row_length < seq_length:
+    packed_length = config.packed_length or SEQUENCES_IN_ONE * seq_length
+    if packed_length < seq_length:
         raise UserError(
-            f"row_length={row_length} is below the {seq_length} positions that a document may take"
+            f"packed_length={packed_length} is below the {seq_length} positions that a "
+            "document may take"
         )
 
     items = texts.items
@@ -111,7 +112,7 @@ def make_plan(config: EvalConfig) -> Plan:
     asked = ask(config, alike, seq_length)
     return Plan(
         config=config, texts=texts, models=models, tokenizers=tokenizers, policies=shown_policies,
-        composers=composers, seq_length=seq_length, row_length=row_length, chosen=chosen,
+        composers=composers, seq_length=seq_length, packed_length=packed_length, chosen=chosen,
         tokens=tokens, documents_of=documents, shown=shown, questions=asked.questions,
         questions_shown=asked.shown, form=asked.form, for_choices=asked.for_choices,
         overlap=overlap,

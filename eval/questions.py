@@ -18,13 +18,13 @@ import numpy as np
 
 from eval.conditions import View
 from eval.documents import RecordOf
-from eval.perplexity import check_finite, rows_of
+from eval.perplexity import check_finite, sequences_of
 from eval.question_files import QuestionSet
 from eval.question_schemas import LETTERS, Question
 from eval.scorers.base import Scorer, SharedPrefixes
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import RunError
-from geo_nemo.data.rows import build_row
+from geo_nemo.data.sequences import build_sequence
 from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
 from geo_nemo.metadata.record import MetadataRecord
 
@@ -117,7 +117,7 @@ def answer_questions(
     record_of: RecordOf,
     form: Form,
     *,
-    row_length: int,
+    packed_length: int,
     run: str,
     condition: str,
     null: bool = False,
@@ -126,7 +126,7 @@ def answer_questions(
 ) -> Answers:
     """The option that the model prefers for each question, under one condition of one run.
 
-    record_of: takes the place of a question. row_length: positions of a row. null: score options by
+    record_of: takes the place of a question. packed_length: of a sequence. null: score options by
     themselves too, for `by_null`. guidance: its strength, where told is compared with not told.
     Where options tie exactly, the first in the item's random order wins. Raises RunError where a
     likelihood is not finite.
@@ -144,7 +144,7 @@ def answer_questions(
             for item, _ in _framed(question, order, composer, None, form)
         ]
     log_p = scored(
-        scorer, composer, framed, names, row_length, run, condition, progress, untold, guidance
+        scorer, composer, framed, names, packed_length, run, condition, progress, untold, guidance
     )
     lengths = np.array([tokens for items in framed for _, tokens in items])
     sizes = np.array([
@@ -157,7 +157,7 @@ def answer_questions(
         bare = [
             [(_alone(item, tokens), tokens) for item, tokens in items] for items in framed
         ]  # fmt: skip
-        alone = scored(scorer, composer, bare, names, row_length, run, condition, progress)
+        alone = scored(scorer, composer, bare, names, packed_length, run, condition, progress)
     by_file = np.full((len(ends), max(map(len, asked.orders))), np.nan)
     for place, (order, part) in enumerate(
         zip(asked.orders, np.split(log_p, ends[:-1]), strict=True)
@@ -177,7 +177,7 @@ def scored(
     composer: Composer | View,
     framed: list[list[tuple[Composed, int]]],
     names: list[str],
-    row_length: int,
+    packed_length: int,
     run: str,
     condition: str,
     progress: Progress,
@@ -211,18 +211,18 @@ def scored(
     log_p = np.zeros(len(items))
     done = 0
     positions = np.array([len(item.ids) - 1 for item, _ in items])
-    for places, length in rows_of(scorer, positions, row_length):
+    for places, length in sequences_of(scorer, positions, packed_length):
         nowhere, pad = np.zeros(len(places), dtype=np.int64), composer.tokenizer.pad_id
-        row = build_row([items[place][0] for place in places], nowhere, length, pad, True)
+        sequence = build_sequence([items[place][0] for place in places], nowhere, length, pad, True)
         if untold is None:
-            found = scorer.nll(row)
+            found = scorer.nll(sequence)
         else:
-            other = build_row([untold[place] for place in places], nowhere, length, pad, True)
-            found = scorer.guided(row, other, guidance)
+            other = build_sequence([untold[place] for place in places], nowhere, length, pad, True)
+            found = scorer.guided(sequence, other, guidance)
         nll = np.asarray(found, dtype=np.float64)
-        check_finite(row, nll, [names[owner[place]] for place in places], run, condition)
+        check_finite(sequence, nll, [names[owner[place]] for place in places], run, condition)
         for segment, place in enumerate(places.tolist()):
-            end = row.cu_seqlens[segment + 1]
+            end = sequence.cu_seqlens[segment + 1]
             log_p[place] = -nll[end - items[place][1] : end].sum()
         done += len(places)
         progress(f"{run}, {condition}, questions", done, len(items))

@@ -211,13 +211,13 @@ def _score(
     if kind == "documents":
         found = score_documents(
             scorer, plan.tokens[run], plan.documents_of[run], composer, record_of,
-            row_length=plan.row_length, run=run, condition=condition, progress=progress,
+            packed_length=plan.packed_length, run=run, condition=condition, progress=progress,
             guidance=guidance(condition),
         )  # fmt: skip
     else:
         found = answer_questions(
             scorer, plan.questions, composer, record_of, plan.form,
-            row_length=plan.row_length, run=run, condition=condition, progress=progress,
+            packed_length=plan.packed_length, run=run, condition=condition, progress=progress,
             null="by_null" in plan.config.questions_rules, guidance=guidance(condition),
         )  # fmt: skip
     return {name: value for name, value in vars(found).items() if value is not None}

@@ -10,7 +10,7 @@ from geo_nemo.config.load import load_config
 from geo_nemo.model.flops import train_flops
 
 VOCAB_SIZE = 128_256
-# Mean length of a document in a packed row, in tokens; lengths are drawn exponentially.
+# Mean length of a document in a packed sequence, in tokens; lengths are drawn exponentially.
 DOCUMENT = 700
 OURS, PLAIN, HUGGING_FACE = "ours", "plain PyTorch Llama", "Hugging Face Llama"
 MODULES = {

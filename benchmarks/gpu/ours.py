@@ -7,21 +7,21 @@ import numpy as np
 from benchmarks.gpu.cases import Case, lengths, tokens
 from benchmarks.gpu.timing import Clock, device_of, measure, say
 from geo_nemo.config import Parallel
-from geo_nemo.data.batches import Batch, stack_rows
-from geo_nemo.data.rows import Row
+from geo_nemo.data.batches import Batch, stack_sequences
+from geo_nemo.data.sequences import PackedSequence
 
 
 def batch(case: Case, step: int) -> Batch:
-    """The packed rows of a step, all of their tokens trained."""
-    rows = [_row(drawn, sizes) for drawn, sizes in zip(tokens(case, step), lengths(case, step),
-                                                       strict=True)]  # fmt: skip
-    return stack_rows(rows, list(range(case.rows)))
+    """The packed sequences of a step, all of their tokens trained."""
+    sequences = [_sequence(drawn, sizes) for drawn, sizes in zip(tokens(case, step), lengths(case,
+                                                       step), strict=True)]  # fmt: skip
+    return stack_sequences(sequences, list(range(case.sequences)))
 
 
-def _row(drawn: np.ndarray, sizes: np.ndarray) -> Row:
+def _sequence(drawn: np.ndarray, sizes: np.ndarray) -> PackedSequence:
     length = len(drawn) - 1
     borders = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    return Row(
+    return PackedSequence(
         tokens=drawn[:-1], labels=drawn[1:],
         position_ids=np.arange(length) - np.repeat(borders[:-1], sizes),
         loss_mask=np.ones(length, np.float32), group_ids=np.zeros(length, np.int64),

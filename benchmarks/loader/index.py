@@ -41,7 +41,7 @@ def _measured(setting: Setting, count: int) -> Measured:
     folder = setting.folder / f"index-{count}"
     store = make_store(folder, count, MEDIAN_TOKENS)
     # Rows are read by a process that finds the index, as every rank but one does.
-    module = "benchmarks.loader.ours.rows"
+    module = "benchmarks.loader.ours.sequences"
     built = run_module(module, str(store), str(folder / "run"), str(ROWS))
     read = run_module(module, str(store), str(folder / "run"), str(ROWS))
     shutil.rmtree(folder)

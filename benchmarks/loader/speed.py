@@ -21,7 +21,7 @@ def measure(setting: Setting) -> list[Row]:
 
     def ours(number: int):
         output = folder / f"ours-{number}"
-        found = run_module("benchmarks.loader.ours.rows", str(store), str(output), str(rows))
+        found = run_module("benchmarks.loader.ours.sequences", str(store), str(output), str(rows))
         shutil.rmtree(output)
         return found
 

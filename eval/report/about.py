@@ -1,4 +1,4 @@
-"""The report's tables of circumstances: corpus, training, versions, commands, sample rows."""
+"""The report's tables of circumstances: corpus, training, versions, commands, sample sequences."""
 
 import json
 import shlex
@@ -10,12 +10,12 @@ from eval.report.inputs import Inputs, RunInput
 from eval.report.sentences import place_name
 from eval.report.tables import Cell, Table
 from geo_nemo.config import Run, UserError
-from geo_nemo.data.rows import Row
+from geo_nemo.data.sequences import PackedSequence
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import SplitEntry
 
-# Rows among which the one with the most documents is shown.
+# Sequences among which the one with the most documents is shown.
 CHOSEN_FROM = 32
 # Keys of a line of metrics, with the name of a field behind it.
 LOSS_BY = "loss_by_"
@@ -174,12 +174,12 @@ def versions(inputs: Inputs) -> Table:
     return Table(("package", "evaluated with", "trained with"), rows, text=3)
 
 
-def sample_rows(inputs: Inputs) -> tuple[list[tuple[str, str]], str]:
-    """(stage, HTML) of one packed row of each stage of the first conditioned run, or why none.
+def sample_sequences(inputs: Inputs) -> tuple[list[tuple[str, str]], str]:
+    """(stage, HTML) of one packed sequence of each stage of the first conditioned run, or why none.
 
-    The row is built as training builds it, from the store that it trained on.
+    It is built as training builds it, from the store that it trained on.
     """
-    from geo_nemo.data.audit.render import row_html
+    from geo_nemo.data.audit.render import sequence_html
     from geo_nemo.data.dataset import stage_dataset
     from geo_nemo.data.groups import grouping_of
 
@@ -191,24 +191,24 @@ def sample_rows(inputs: Inputs) -> tuple[list[tuple[str, str]], str]:
     try:
         store = _training_store(inputs, name, config)
         split, tokenizer = store.split("train"), store.tokenizer()
-        sample = inputs.config.sample_row
+        sample = inputs.config.sample_sequence
         found = []
         groups = grouping_of(store, config.groups)
         for stage in config.stages:
             number = CHOSEN_FROM if sample is None else sample + 1
             dataset = stage_dataset(config, split, tokenizer, stage, number, groups=groups)
-            rows = [dataset[i] for i in (range(number) if sample is None else [sample])]
-            row = max(rows, key=_shown_documents)
-            found.append((stage, row_html(row, tokenizer, groups.names)))
+            sequences = [dataset[i] for i in (range(number) if sample is None else [sample])]
+            sequence = max(sequences, key=_shown_documents)
+            found.append((stage, sequence_html(sequence, tokenizer, groups.names)))
     except UserError as error:
         return [], str(error)
     return found, name
 
 
-def _shown_documents(row: Row) -> tuple[int, int]:
-    """Documents of a row that show their title, and its segments: the more, the better."""
-    titled = np.unique(row.segment_ids[row.label_kinds == Kind.TITLE])
-    return len(titled), int(row.segment_ids.max())
+def _shown_documents(sequence: PackedSequence) -> tuple[int, int]:
+    """Documents of a sequence that show their title, and its segments: the more, the better."""
+    titled = np.unique(sequence.segment_ids[sequence.label_kinds == Kind.TITLE])
+    return len(titled), int(sequence.segment_ids.max())
 
 
 def _training_store(inputs: Inputs, name: str, config: Run) -> TokenStore:

@@ -42,7 +42,7 @@ def render(inputs: Inputs) -> str:
     folder = files("eval.report")
     template = environment.from_string((folder / "template.html.j2").read_text(encoding="utf-8"))
     evaluation = inputs.evaluation
-    samples, sample_of = about.sample_rows(inputs)
+    samples, sample_of = about.sample_sequences(inputs)
     corpus, corpus_by_country = about.corpus(inputs)
     return template.render(
         title=inputs.config.title,
@@ -262,5 +262,5 @@ def _sections(evaluation: dict[str, Any]) -> list[tuple[str, str]]:
         found.append(("places", f"By {_fields(evaluation)[-1]}"))
     if evaluation["questions"] is not None:
         found.append(("questions", "Questions"))
-    return [*found, ("training", "Training"), ("rows", "A packed row"), ("corpus", "Corpus"),
+    return [*found, ("training", "Training"), ("rows", "A packed sequence"), ("corpus", "Corpus"),
             ("reproduce", "Commands and settings")]  # fmt: skip

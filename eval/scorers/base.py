@@ -5,27 +5,27 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from geo_nemo.data.rows import Row
+from geo_nemo.data.sequences import PackedSequence
 
 
 class Scorer(Protocol):
-    """A loaded model that gives the likelihood of a row.
+    """A loaded model that gives the likelihood of a sequence.
 
-    seq_length: the longest segment that it takes. A row may be longer, as it holds several.
+    seq_length: the longest segment that it takes. A sequence may be longer, as it holds several.
     vocab_size: ids below it have a likelihood.
     """
 
     seq_length: int
     vocab_size: int
 
-    def nll(self, row: Row) -> np.ndarray:
+    def nll(self, sequence: PackedSequence) -> np.ndarray:
         """-log p(labels[t]) in nats, float32 [s]; attention stays inside each segment."""
         ...
 
-    def guided(self, told: Row, untold: Row, strength: float) -> np.ndarray:
+    def guided(self, told: PackedSequence, untold: PackedSequence, strength: float) -> np.ndarray:
         """-log p of the labels of `told`, nats, float32 [s]; 0 where `loss_mask` is.
 
-        p is what softmax makes of untold + strength * (told - untold), the logits of both rows.
+        p is what softmax makes of untold + strength * (told - untold), the logits of both.
         They hold the same texts in the same order, whose labels with a loss are the same.
         """
         ...
@@ -33,10 +33,10 @@ class Scorer(Protocol):
 
 @runtime_checkable
 class Batches(Protocol):
-    """A scorer that says itself which items go into one row, as they suit it."""
+    """A scorer that says itself which items go into one sequence, as they suit it."""
 
     def batches(self, positions: np.ndarray) -> list[np.ndarray]:
-        """Places of the items of each row, of items that take `positions` [n]."""
+        """Places of the items of each sequence, of items that take `positions` [n]."""
         ...
 
 

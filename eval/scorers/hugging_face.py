@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from geo_nemo.data.rows import Row
+from geo_nemo.data.sequences import PackedSequence
 
 # Positions of a batch on a CPU: more leaves its caches. On a GPU many fill it.
 BATCH_POSITIONS = {"cpu": 2048, "cuda": 65_536}
@@ -48,13 +48,13 @@ class HuggingFaceScorer:
         return found
 
     @torch.inference_mode()
-    def nll(self, row: Row) -> np.ndarray:
+    def nll(self, sequence: PackedSequence) -> np.ndarray:
         """-log p(labels[t]), nats, float32 [s]; 0 where `loss_mask` is."""
-        texts, asked, labels = _segments(row)
-        return _in_row(row, np.concatenate(self._of_batch(texts, asked, labels)))
+        texts, asked, labels = _segments(sequence)
+        return _in_sequence(sequence, np.concatenate(self._of_batch(texts, asked, labels)))
 
     @torch.inference_mode()
-    def guided(self, told: Row, untold: Row, strength: float) -> np.ndarray:
+    def guided(self, told: PackedSequence, untold: PackedSequence, strength: float) -> np.ndarray:
         """As `Scorer.guided`."""
         (texts, asked, labels), (others, places, _) = _segments(told), _segments(untold)
         first, second = self._hidden(texts, asked), self._hidden(others, places)
@@ -66,7 +66,7 @@ class HuggingFaceScorer:
             )
             for at in self._pieces(len(targets))
         ]
-        return _in_row(told, torch.cat(found).cpu().numpy())
+        return _in_sequence(told, torch.cat(found).cpu().numpy())
 
     @torch.inference_mode()
     def continuations(
@@ -85,7 +85,7 @@ class HuggingFaceScorer:
         return found
 
     def _shared(self, prefixes, endings) -> list[list[np.ndarray]]:
-        """Keys and values of a prefix are kept; behind it stand all its endings in one row.
+        """Keys and values of a prefix are kept; behind it stand all its endings in one sequence.
 
         What all prefixes begin with, as solved examples, runs once for all of them. Each ending
         sees the prefix and itself, and begins at the place behind the prefix.
@@ -250,18 +250,20 @@ def _common(texts: Sequence[np.ndarray]) -> int:
     return common if len(texts) > 1 and common >= LEAST_COMMON else 0
 
 
-def _segments(row: Row) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """Tokens of each text of a row, positions whose label has a loss, and those labels."""
-    of_text, wanted = row.segment_ids >= 0, row.loss_mask > 0
-    borders = zip(row.cu_seqlens[:-1], row.cu_seqlens[1:], strict=True)
+def _segments(
+    sequence: PackedSequence,
+) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """Tokens of each text of a sequence, positions whose label has a loss, and those labels."""
+    of_text, wanted = sequence.segment_ids >= 0, sequence.loss_mask > 0
+    borders = zip(sequence.cu_seqlens[:-1], sequence.cu_seqlens[1:], strict=True)
     segments = [slice(a, b) for a, b in borders if of_text[a]]
     asked = [np.flatnonzero(wanted[s]) for s in segments]
-    labels = [row.labels[s][where] for s, where in zip(segments, asked, strict=True)]
-    return [row.tokens[s] for s in segments], asked, labels
+    labels = [sequence.labels[s][where] for s, where in zip(segments, asked, strict=True)]
+    return [sequence.tokens[s] for s in segments], asked, labels
 
 
-def _in_row(row: Row, values: np.ndarray) -> np.ndarray:
+def _in_sequence(sequence: PackedSequence, values: np.ndarray) -> np.ndarray:
     """Values of the labels that have a loss, at their places; 0 elsewhere."""
-    out = np.zeros(len(row.tokens), dtype=np.float32)
-    out[row.loss_mask > 0] = values
+    out = np.zeros(len(sequence.tokens), dtype=np.float32)
+    out[sequence.loss_mask > 0] = values
     return out

@@ -1,4 +1,4 @@
-"""`geo-nemo audit`: show packed rows of each stage, their statistics, and check the contract."""
+"""`geo-nemo audit`: show packed sequences and statistics of each stage; check the contract."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,18 +16,23 @@ EXIT_RULE_BROKEN = 1
 SPLIT = "train"
 
 
-@click.command(epilog="Example: geo-nemo audit experiment=demo data.store=runs/store --rows 2")
+@click.command(epilog="Example: geo-nemo audit experiment=demo data.store=runs/store --sequences 2")
 @OVERRIDES
-@click.option("--rows", default=3, show_default=True, help="Rows of each stage to show.")
 @click.option(
+    "--sequences", "--rows", default=3, show_default=True, help="Sequences of each stage to show."
+)
+@click.option(
+    "--check-sequences",
     "--check-rows",
     default=5000,
     show_default=True,
-    help="Rows of each stage to check, rounded up to whole packing windows.",
+    help="Sequences of each stage to check, rounded up to whole packing windows.",
 )
-@click.option("--html", "html_path", metavar="FILE", help="Write the rows to an HTML page as well.")
-def command(overrides: tuple[str, ...], rows: int, check_rows: int, html_path: str | None) -> int:
-    """Show packed rows of each stage and check what is trained.
+@click.option("--html", "html_path", metavar="FILE", help="Write them to an HTML page as well.")
+def command(
+    overrides: tuple[str, ...], sequences: int, check_sequences: int, html_path: str | None
+) -> int:
+    """Show packed sequences of each stage and check what is trained.
 
     Takes the settings of geo-nemo train. Exits with 1 when a rule is broken.
     """
@@ -35,7 +40,7 @@ def command(overrides: tuple[str, ...], rows: int, check_rows: int, html_path: s
     from geo_nemo.config import Run
     from geo_nemo.config.load import load_config
     from geo_nemo.data.audit.check import audit_stage
-    from geo_nemo.data.audit.render import row_html, row_text
+    from geo_nemo.data.audit.render import sequence_html, sequence_text
     from geo_nemo.data.dataset import stage_dataset
     from geo_nemo.data.groups import grouping_of
     from geo_nemo.store import TokenStore
@@ -51,26 +56,26 @@ def command(overrides: tuple[str, ...], rows: int, check_rows: int, html_path: s
     audits, fragments = [], []
     for stage in run.stages:
         with progress_bar() as progress:
-            wanted = max(1, rows, check_rows)
+            wanted = max(1, sequences, check_sequences)
             dataset = stage_dataset(
                 run,
                 split,
                 tokenizer,
                 stage,
                 progress=progress,
-                at_least_rows=wanted,
+                at_least_sequences=wanted,
                 groups=groups,
             )
-            audit = audit_stage(dataset, max(1, check_rows), progress)
+            audit = audit_stage(dataset, max(1, check_sequences), progress)
         audits.append(audit)
         console.rule(f"stage {stage}, policy {audit.policy_hash}")
-        for sample in range(min(rows, len(dataset))):
-            row = dataset[sample]
-            console.print(f"[bold]row {sample}[/bold]")
-            console.print(row_text(row, tokenizer, groups.names))
+        for sample in range(min(sequences, len(dataset))):
+            sequence = dataset[sample]
+            console.print(f"[bold]sequence {sample}[/bold]")
+            console.print(sequence_text(sequence, tokenizer, groups.names))
             if html_path:
-                title = f"<h2>Stage {stage}, row {sample}</h2>"
-                fragments.append(title + row_html(row, tokenizer, groups.names))
+                title = f"<h2>Stage {stage}, sequence {sample}</h2>"
+                fragments.append(title + sequence_html(sequence, tokenizer, groups.names))
         console.print(_statistics(audit))
         console.print(_groups(audit))
     if html_path:
@@ -88,15 +93,15 @@ def _statistics(audit: "StageAudit") -> Table:
     for name, value in (
         ("packing windows", windows),
         ("documents", f"{found.documents:,}"),
-        ("rows", f"{found.rows:,}"),
-        ("documents and fragments a row", f"{found.documents_per_row:.2f}"),
+        ("sequences", f"{found.sequences:,}"),
+        ("documents and fragments a sequence", f"{found.documents_per_sequence:.2f}"),
         ("padding, of all positions", f"{1 - found.fill:.2%}"),
         ("documents cut", f"{found.cut_documents:,} ({found.cut_share:.2%})"),
         ("titles cut", f"{found.cut_titles:,}"),
         ("text without its document's start", f"{found.later_share:.2%}"),
         ("metadata, of filled positions", f"{found.metadata_share:.2%}"),
         ("not trained, of filled positions", f"{audit.masked_share:.2%}"),
-        ("rows checked", f"{audit.rows:,}"),
+        ("sequences checked", f"{audit.sequences:,}"),
     ):
         table.add_row(name, value)
     return table
@@ -104,7 +109,7 @@ def _statistics(audit: "StageAudit") -> Table:
 
 def _groups(audit: "StageAudit") -> Table:
     by = " and ".join(audit.by)
-    table = Table(title=f"Checked rows by {by}", title_justify="left")
+    table = Table(title=f"Checked sequences by {by}", title_justify="left")
     table.add_column(by)
     for name in ("fragments", "positions", "trained labels"):
         table.add_column(name, justify="right")
@@ -122,12 +127,12 @@ def _verdict(console: Console, audits: list["StageAudit"]) -> int:
             console.print(f"[red]broken[/red] in stage {audit.stage}, {times} times: {rule}")
         for violation in audit.violations:
             console.print(
-                f"  row {violation.sample}, position {violation.position}: {violation.rule}: "
+                f"  sequence {violation.sample}, position {violation.position}: {violation.rule}: "
                 f"{violation.detail}",
                 markup=False,
             )
     if clean:
-        console.print("[green]every rule holds[/green] in the checked rows")
+        console.print("[green]every rule holds[/green] in the checked sequences")
     return 0 if clean else EXIT_RULE_BROKEN
 
 
@@ -136,7 +141,7 @@ def _write_page(path: Path, fragments: list[str]) -> None:
     from geo_nemo.data.audit.render import STYLE, legend_html
 
     page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Packed rows</title>'
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Packed sequences</title>'
         f"<style>{STYLE}</style><body>{legend_html()}{''.join(fragments)}</body></html>\n"
     )
     write_whole(path, page.encode())

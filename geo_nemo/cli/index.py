@@ -14,7 +14,7 @@ SPLIT = "train"
 )
 @OVERRIDES
 def command(overrides: tuple[str, ...]) -> int:
-    """Plan which documents each row of each stage holds, and write that down.
+    """Plan which documents each sequence of each stage holds, and write that down.
 
     Takes the settings of geo-nemo train, and needs no GPU. A training with the same settings finds
     what is built here; without it, its first process builds it. What is whole is kept.
@@ -34,7 +34,7 @@ def command(overrides: tuple[str, ...]) -> int:
     table = Table(title="Packing indices", title_justify="left")
     for name in ("stage", "index"):
         table.add_column(name, overflow="fold")
-    for name in ("documents", "rows", "epochs", "padding", "cut", "later text", "metadata"):
+    for name in ("documents", "sequences", "epochs", "padding", "cut", "later text", "metadata"):
         table.add_column(name, justify="right")
     for stage in run.stages:
         with progress_bar() as progress:
@@ -47,7 +47,7 @@ def command(overrides: tuple[str, ...]) -> int:
             stage,
             f"{place} ({'built' if built else 'was there'})",
             f"{index.documents:,}",
-            f"{found.rows:,}",
+            f"{found.sequences:,}",
             f"{found.epochs:.2f}",
             f"{1 - found.fill:.2%}",
             f"{found.cut_share:.2%}",

@@ -23,7 +23,7 @@ COMMANDS = {
     "prep": "turn raw records into an annotated corpus and a token store",
     "store": "verify, merge, sample, inspect, count, export and move token stores",
     "outlets": "check a table of outlets, see what it changes, ask about a host",
-    "audit": "show packed rows of a stage and check the label contract",
+    "audit": "show packed sequences of a stage and check the label contract",
     "plan": "sizes, memory, epochs by country, FLOPs and time of a run, without it",
     "index": "plan the rows of every stage ahead of a training",
     "train": "pre-train: conditioning stage, then cooldown",

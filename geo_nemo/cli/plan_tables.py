@@ -24,7 +24,7 @@ def print_plan(plan: Plan) -> None:
     console.print(_stages(plan))
     for stage in plan.stages:
         if stage.statistics is not None:
-            console.print(_rows(stage))
+            console.print(_sequences(stage))
             console.print(_groups(stage, "country", stage.countries))
             for field, groups in ({stage.by: stage.groups} | stage.others).items():
                 if field != "country":
@@ -54,11 +54,11 @@ def _stages(plan: Plan) -> Table:
     return table
 
 
-def _rows(stage: StageLine) -> Table:
+def _sequences(stage: StageLine) -> Table:
     found = stage.statistics
-    table = Table(title=f"Stage {stage.name}: rows, estimated", title_justify="left")
+    table = Table(title=f"Stage {stage.name}: sequences, estimated", title_justify="left")
     values = {
-        "documents a row": f"{found.documents_per_row:.2f}",
+        "documents a sequence": f"{found.documents_per_sequence:.2f}",
         "padding": f"{1 - found.fill:.2%}",
         "documents cut": f"{found.cut_share:.2%}",
         "text without its document's start": f"{found.later_share:.2%}",
@@ -142,7 +142,7 @@ def _checkpoints(plan: Plan) -> list[tuple[str, str]]:
 
 
 def _work(plan: Plan) -> list[tuple[str, str]]:
-    documents = "real rows" if plan.store else "a row as one document"
+    documents = "real sequences" if plan.store else "a sequence as one document"
     rows = [
         (f"FLOPs a token ({documents})", f"{plan.flops_per_token:.4g}"),
         ("FLOPs in all", f"{plan.flops:.4g}"),

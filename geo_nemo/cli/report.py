@@ -35,7 +35,7 @@ def command(
 ) -> None:
     """Write one self-contained HTML page with its figures as CSV, JSON and Markdown beside it.
 
-    Settings: eval (output folder of geo-nemo eval), output (the page), title, sample_row;
+    Settings: eval (output folder of geo-nemo eval), output (the page), title, sample_sequence;
     runs.NAME=DIR and store where they were moved since.
     """
     if compare is not None:

@@ -167,7 +167,7 @@ def inspect(
 
 
 @command.command(
-    short_help="Megatron's files, or packed rows as WebDataset, under any metadata policy",
+    short_help="Megatron's files, or packed sequences as WebDataset, under any metadata policy",
     epilog="Example: geo-nemo store export runs/news/store --out runs/mcore/train --policy url",
 )
 @STORE
@@ -183,9 +183,17 @@ def inspect(
 @click.option(
     "--format", type=click.Choice(("megatron", "webdataset")), default="megatron", show_default=True
 )
-@click.option("--seq-length", default=2048, show_default=True, help="Of packed rows (webdataset).")
+@click.option(
+    "--seq-length", default=2048, show_default=True, help="Of packed sequences (webdataset)."
+)
 @click.option("--seed", default=1234, show_default=True, help="Of their order (webdataset).")
-@click.option("--rows-per-shard", default=4096, show_default=True, help="Of a tar (webdataset).")
+@click.option(
+    "--sequences-per-shard",
+    "--rows-per-shard",
+    default=4096,
+    show_default=True,
+    help="Of a tar (webdataset).",
+)
 @click.option(
     "--tokens",
     type=click.Choice(("whole", "trained")),
@@ -206,20 +214,20 @@ def export(
     format: str,
     seq_length: int,
     seed: int,
-    rows_per_shard: int,
+    sequences_per_shard: int,
     tokens: str,
 ) -> None:
     """Write a split as Megatron's .bin and .idx under a metadata policy, or packed, as WebDataset.
 
     In Megatron's each document stands from BOS to EOS; it has neither loss mask nor dropout, which
-    are training's. With --format webdataset an epoch of packed rows is written, each with tokens,
-    labels, loss mask, borders and groups, as geo-nemo would train on them.
+    are training's. With --format webdataset an epoch of packed sequences is written, each with
+    tokens, labels, loss mask, borders and groups, as geo-nemo would train on them.
     """
     from data_prep.store_tools.export import export_megatron
     from data_prep.store_tools.policies import parse_policy, policy_words
     from data_prep.store_tools.where import parse_where
     from geo_nemo.cli.progress import progress_bar
-    from geo_nemo.cli.store_move import export_rows
+    from geo_nemo.cli.store_move import export_sequences
     from geo_nemo.common.errors import UserError
     from geo_nemo.store import TokenStore
     from geo_nemo.store.fields import check_columns
@@ -228,9 +236,11 @@ def export(
     opened = TokenStore.open(here(store))
     check_columns(chosen, opened, "--policy")
     if format == "webdataset":
-        if seq_length < 16 or rows_per_shard < 1:
-            raise UserError("--seq-length is 16 or more, and --rows-per-shard 1 or more")
-        export_rows(opened, Path(out), chosen, split, conditions, seq_length, seed, rows_per_shard)
+        if seq_length < 16 or sequences_per_shard < 1:
+            raise UserError("--seq-length is 16 or more, and --sequences-per-shard 1 or more")
+        export_sequences(
+            opened, Path(out), chosen, split, conditions, seq_length, seed, sequences_per_shard
+        )
         return
     with progress_bar() as progress:
         done = export_megatron(

@@ -84,7 +84,7 @@ def _say_moved(moved: "Moved", where: str) -> None:
     )
 
 
-def export_rows(
+def export_sequences(
     store: "TokenStore",
     out: Path,
     policy: "MetadataPolicy",
@@ -92,9 +92,9 @@ def export_rows(
     where: "Where",
     seq_length: int,
     seed: int,
-    rows_per_shard: int,
+    sequences_per_shard: int,
 ) -> None:
-    """Write an epoch of packed rows as shards of webdataset, and say what was written."""
+    """Write an epoch of packed sequences as shards of webdataset, and say what was written."""
     import numpy as np
 
     from data_prep.store_tools.policies import policy_words
@@ -106,8 +106,8 @@ def export_rows(
         import webdataset  # noqa: F401
     except ImportError:
         raise UserError("--format webdataset needs its package: pip install webdataset") from None
-    from geo_nemo.integrations.store_rows import rows_of_store
-    from geo_nemo.integrations.webdataset_rows import INDEX, write_rows
+    from geo_nemo.integrations.store_sequences import sequences_of_store
+    from geo_nemo.integrations.webdataset_sequences import INDEX, write_sequences
 
     check_folder(out)
     documents = None
@@ -116,12 +116,12 @@ def export_rows(
         documents = np.flatnonzero(np.concatenate([matches(s) for s in store.shards(split)]))
         if not len(documents):
             raise UserError(f"no document of {split} in {store.root} has {where}")
-    rows = rows_of_store(
+    sequences = sequences_of_store(
         str(store.root), policy, seq_length, seed, split=split, documents=documents
     )
     about = {
         "store": store.hash,
-        "tokenizer_sha256": rows.tokenizer.sha256,
+        "tokenizer_sha256": sequences.tokenizer.sha256,
         "split": split,
         "where": str(where),
         "seed": seed,
@@ -129,9 +129,9 @@ def export_rows(
         "policy_hash": policy.hash(),
     }
     with progress_bar() as progress:
-        done = write_rows(rows, out, about, rows_per_shard, progress)
+        done = write_sequences(sequences, out, about, sequences_per_shard, progress)
     click.echo(
-        f"{done.rows:,} rows of {seq_length:,} in {done.shards:,} shard(s), {done.bytes:,} bytes; "
-        f"{policy_words(policy)}"
+        f"{done.sequences:,} sequences of {seq_length:,} in {done.shards:,} shard(s), "
+        f"{done.bytes:,} bytes; {policy_words(policy)}"
     )
     click.echo(out / INDEX)

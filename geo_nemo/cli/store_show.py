@@ -19,9 +19,9 @@ from geo_nemo.data.audit.render import (
     TERMINAL,
     VISIBLE,
     legend_html,
-    row_text,
+    sequence_text,
 )
-from geo_nemo.data.rows import Row, build_row
+from geo_nemo.data.sequences import PackedSequence, build_sequence
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.metadata.record import Kind
@@ -43,11 +43,11 @@ PAGE_STYLE = """\
 
 @dataclass(frozen=True)
 class ShownDocument:
-    """columns: name and value as text. row: one row that holds the document and nothing else."""
+    """columns: name and value as text. sequence: holds the document and nothing else."""
 
     title: str
     columns: tuple[tuple[str, str], ...]
-    row: Row
+    sequence: PackedSequence
     tokenizer: Tokenizer
     countries: tuple[str, ...]
 
@@ -76,11 +76,11 @@ def show_document(
     record, title, body = split.record(index), split.title(index), split.body(index)
     composed = Composer(policy, tokenizer).compose(record, title, body)
     country = int(split.country[index])
-    row = build_row(
+    sequence = build_sequence(
         [composed], [country], len(composed.ids) - 1, tokenizer.pad_id, policy.mask_loss
     )
     year, content, cluster = split.year[index], split.content_hash[index], split.cluster[index]
-    trained = int(row.loss_mask.sum())
+    trained = int(sequence.loss_mask.sum())
     columns = (
         ("document", f"{index:,} of {len(split):,} in {split_name}"),
         ("url", f"{record.scheme}://{record.host}{record.path}"),
@@ -93,19 +93,19 @@ def show_document(
         ("cluster", "its own" if cluster == content else f"{cluster:016x}"),
         ("tokens", f"title {len(title):,}, body {len(body):,}"),
         ("policy", f"{policy_words(policy)} ({policy.hash()})"),
-        ("trained", f"{trained:,} of {len(row.labels):,} labels"),
+        ("trained", f"{trained:,} of {len(sequence.labels):,} labels"),
     )
     return ShownDocument(
-        f"{store.root}, document {index}", columns, row, tokenizer, store.countries
+        f"{store.root}, document {index}", columns, sequence, tokenizer, store.countries
     )
 
 
 def tokens_of(shown: ShownDocument) -> Iterator[ShownToken]:
     """BOS, which no label predicts, and each label with its mask."""
-    row = shown.row
-    ids = np.concatenate([row.tokens[:1], row.labels]).tolist()
-    kinds = [Kind.BOS, *map(Kind, row.label_kinds.tolist())]
-    mask = [False, *(row.loss_mask == 1).tolist()]
+    sequence = shown.sequence
+    ids = np.concatenate([sequence.tokens[:1], sequence.labels]).tolist()
+    kinds = [Kind.BOS, *map(Kind, sequence.label_kinds.tolist())]
+    mask = [False, *(sequence.loss_mask == 1).tolist()]
     pieces = shown.tokenizer.pieces(ids)
     texts = _texts(ids, pieces, shown.tokenizer)
     for position, (token, kind, trained, piece, text) in enumerate(
@@ -150,7 +150,7 @@ def print_document(shown: ShownDocument, console: Console, tokens: bool, ids: bo
         return
     console.print(_legend(shown))
     if not tokens:
-        console.print(row_text(shown.row, shown.tokenizer, shown.countries, clip=False))
+        console.print(sequence_text(shown.sequence, shown.tokenizer, shown.countries, clip=False))
         return
     text = Text()
     for token in tokens_of(shown):
@@ -180,7 +180,7 @@ def document_page(shown: ShownDocument) -> str:
         f"<body><header><h1>{escape(shown.title)}</h1></header><main>\n"
         f'<table class="columns"><tbody>{rows}</tbody></table>\n'
         f'<div class="legend">{legend_html()}</div>\n'
-        f'<div class="row tokens"><div class="doc">{spans}</div></div>\n'
+        f'<div class="sequence tokens"><div class="doc">{spans}</div></div>\n'
         '<p class="note">Each span is a token; rest the pointer on one for its id, kind and '
         "mask.</p></main></body></html>\n"
     )

@@ -1,4 +1,4 @@
-"""Which documents a run reads, how often, and how they become rows."""
+"""Which documents a run reads, how often, and how they become sequences."""
 
 import json
 from typing import Annotated, Any
@@ -15,11 +15,12 @@ Weight = Annotated[float, Field(gt=0)]
 
 
 class Data(Section):
-    """Which token store is read and how documents become rows of `seq_length` tokens.
+    """Which token store is read and how documents become sequences of `seq_length` tokens.
 
-    packing: `best_fit` cuts only documents that are longer than a row; `concat` joins documents and
-        cuts wherever a row ends (with prefix_fragments=false, the papers' concatenate-and-chunk);
-        else one of entry points of the group `geo_nemo.packings`, or `module:attribute`.
+    packing: `best_fit` cuts only documents that are longer than a sequence; `concat` joins
+        documents and cuts wherever a sequence ends (with prefix_fragments=false, the papers'
+        concatenate-and-chunk); else one of entry points of the group `geo_nemo.packings`, or
+        `module:attribute`.
     packing_options: keyword arguments of such a one.
     prefix_fragments: every fragment of a cut document starts with its metadata again; otherwise a
         later fragment is bare text.

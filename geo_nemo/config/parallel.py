@@ -17,7 +17,7 @@ class Parallel(Section):
     pipeline: ranks over which the layers are divided.
     virtual_pipeline: chunks of layers a pipeline rank holds; above 1 the schedule is interleaved,
         which makes the pipeline's bubble smaller by that factor and needs more messages.
-    context: ranks over which the tokens of a row are divided.
+    context: ranks over which the tokens of a sequence are divided.
     sequence_parallel: norms and residuals, too, are divided over the tensor ranks, by tokens.
     recompute: `full` keeps the input of each layer alone, and computes the layer again for its
         gradients: far less memory, for about a third more work. Losses are the same. `selective`

@@ -1,5 +1,6 @@
 """What every config section is made of: the base class and bounded numbers."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -44,6 +45,17 @@ class Freedom:
 
 FREE: Final = Freedom("where and how a run goes on, not what it is")
 LATER: Final = Freedom("decides the weights where it is set: at first there was no such setting")
+
+
+def renamed(values: object, **names: str) -> object:
+    """Settings, some of them perhaps under their old names, under those of today.
+
+    names: old name -> today's. An old one comes from a user, and goes before a recipe's default.
+    """
+    if not isinstance(values, Mapping):
+        return values
+    old = {new: values[old] for old, new in names.items() if old in values}
+    return {name: value for name, value in values.items() if name not in names} | old
 
 
 class Section(BaseModel):

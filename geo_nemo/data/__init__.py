@@ -1,1 +1,1 @@
-"""Stages' documents as packed rows and batches. NumPy only, no torch."""
+"""Stages' documents as packed sequences and batches. NumPy only, no torch."""

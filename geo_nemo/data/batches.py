@@ -15,20 +15,20 @@ from typing import Any, Protocol
 import numpy as np
 
 from geo_nemo.config import UserError
-from geo_nemo.data.rows import ROW_ARRAYS, Arrays, Block, Row
+from geo_nemo.data.sequences import SEQUENCE_ARRAYS, Arrays, Block, PackedSequence
 
 PREFETCHED_STEPS = 2
-# Rows that are built at once: more are no quicker, and their arrays leave a processor's cache.
-ROWS_TOGETHER = 32
+# Sequences that are built at once: more are no quicker, and their arrays leave a processor's cache.
+SEQUENCES_TOGETHER = 32
 _POLL_S = 0.1
 
 
 @dataclass(frozen=True)
 class Batch(Arrays):
-    """A micro-batch of b rows.
+    """A micro-batch of b sequences.
 
     cu_seqlens: int32 [k + 1], starts of the segments in the flattened b * s tokens, and b * s.
-    max_seqlen: the longest segment. sample_ids: int64 [b], index of each row in the dataset.
+    max_seqlen: the longest segment. sample_ids: int64 [b], index of each sequence in the dataset.
     """
 
     cu_seqlens: np.ndarray
@@ -36,7 +36,7 @@ class Batch(Arrays):
     sample_ids: np.ndarray
 
 
-class Rows(Protocol):
+class PackedSequences(Protocol):
     """What a stream reads from; `StageDataset` is one."""
 
     def __len__(self) -> int: ...
@@ -46,27 +46,32 @@ class Rows(Protocol):
     def fingerprint(self) -> dict[str, int | str]: ...
 
 
-def stack_rows(rows: list[Row], sample_ids: list[int]) -> Batch:
-    """One micro-batch of rows of equal length."""
-    length = len(rows[0].tokens)
-    offsets = [row.cu_seqlens[:-1] + place * length for place, row in enumerate(rows)]
+def stack_sequences(sequences: list[PackedSequence], sample_ids: list[int]) -> Batch:
+    """One micro-batch of sequences of equal length."""
+    length = len(sequences[0].tokens)
+    offsets = [
+        sequence.cu_seqlens[:-1] + place * length for place, sequence in enumerate(sequences)
+    ]
     return Batch(
-        **{name: np.stack([getattr(row, name) for row in rows]) for name in ROW_ARRAYS},
-        cu_seqlens=np.concatenate([*offsets, [len(rows) * length]]).astype(np.int32),
-        max_seqlen=max(row.max_seqlen for row in rows),
+        **{
+            name: np.stack([getattr(sequence, name) for sequence in sequences])
+            for name in SEQUENCE_ARRAYS
+        },
+        cu_seqlens=np.concatenate([*offsets, [len(sequences) * length]]).astype(np.int32),
+        max_seqlen=max(sequence.max_seqlen for sequence in sequences),
         sample_ids=np.array(sample_ids, dtype=np.int64),
     )
 
 
 def micro_batches(block: Block, sample_ids: Sequence[int], size: int) -> list[Batch]:
-    """The rows of a block, `size` in each micro-batch; arrays are views of the block's."""
+    """The sequences of a block, `size` in each micro-batch; arrays are views of the block's."""
     batches = []
     for first in range(0, len(sample_ids), size):
         stop = min(first + size, len(sample_ids))
         cu_seqlens, max_seqlen = block.borders(first, stop)
         batches.append(
             Batch(
-                **{name: getattr(block, name)[first:stop] for name in ROW_ARRAYS},
+                **{name: getattr(block, name)[first:stop] for name in SEQUENCE_ARRAYS},
                 cu_seqlens=cu_seqlens,
                 max_seqlen=max_seqlen,
                 sample_ids=np.array(sample_ids[first:stop], np.int64),
@@ -75,22 +80,22 @@ def micro_batches(block: Block, sample_ids: Sequence[int], size: int) -> list[Ba
     return batches
 
 
-def rows_of(batch: Batch) -> list[Row]:
-    """The rows that were stacked."""
+def sequences_of(batch: Batch) -> list[PackedSequence]:
+    """The sequences that were stacked."""
     count, length = batch.tokens.shape
-    rows = []
+    sequences = []
     for index in range(count):
         start = index * length
         inside = (batch.cu_seqlens >= start) & (batch.cu_seqlens <= start + length)
         borders = batch.cu_seqlens[inside] - start
-        rows.append(
-            Row(
-                **{name: getattr(batch, name)[index] for name in ROW_ARRAYS},
+        sequences.append(
+            PackedSequence(
+                **{name: getattr(batch, name)[index] for name in SEQUENCE_ARRAYS},
                 cu_seqlens=borders,
                 max_seqlen=int(np.diff(borders).max()),
             )
         )
-    return rows
+    return sequences
 
 
 @dataclass(frozen=True)
@@ -102,13 +107,13 @@ class _Layout:
     dp_rank: int
     dp_size: int
 
-    def step(self, dataset: Rows, consumed: int) -> list[Batch]:
+    def step(self, dataset: PackedSequences, consumed: int) -> list[Batch]:
         firsts = range(
             consumed + self.dp_rank * self.micro_batch_size,
             consumed + self.global_batch_size,
             self.dp_size * self.micro_batch_size,
         )
-        together = max(1, ROWS_TOGETHER // self.micro_batch_size)
+        together = max(1, SEQUENCES_TOGETHER // self.micro_batch_size)
         batches = []
         for start in range(0, len(firsts), together):
             some = firsts[start : start + together]
@@ -116,7 +121,7 @@ class _Layout:
             batches += micro_batches(dataset.block(samples), samples, self.micro_batch_size)
         return batches
 
-    def steps(self, dataset: Rows, consumed: int) -> Iterator[list[Batch]]:
+    def steps(self, dataset: PackedSequences, consumed: int) -> Iterator[list[Batch]]:
         while consumed + self.global_batch_size <= len(dataset):
             yield self.step(dataset, consumed)
             consumed += self.global_batch_size
@@ -132,7 +137,7 @@ class BatchStream:
 
     def __init__(
         self,
-        dataset: Rows,
+        dataset: PackedSequences,
         global_batch_size: int,
         micro_batch_size: int,
         dp_rank: int,

@@ -35,7 +35,7 @@ class Brought:
     """Holds a packing from outside.
 
     Every window that it packs is checked: each token of each document stands in one place, and no
-    row is longer than it may be.
+    sequence is longer than it may be.
     """
 
     def __init__(self, name: str, held: Packing, seq_length: int):
@@ -43,28 +43,39 @@ class Brought:
 
     def pack(self, lengths: DocumentLengths) -> _Packed:
         with blaming(f"the packing {self.name}", _MEND):
-            fragments, row_of, num_rows = self._held.pack(lengths)
-            fragments, row_of, num_rows = _arrays(fragments), _whole(row_of), int(num_rows)
-            wrong = wrong_with(lengths, fragments, row_of, num_rows, self._seq_length)
+            fragments, sequence_of, num_sequences = self._held.pack(lengths)
+            fragments, sequence_of, num_sequences = (
+                _arrays(fragments),
+                _whole(sequence_of),
+                int(num_sequences),
+            )
+            wrong = wrong_with(lengths, fragments, sequence_of, num_sequences, self._seq_length)
         if wrong:
             raise RunError(f"the packing {self.name} {wrong}; {_MEND}")
-        return fragments, row_of, num_rows
+        return fragments, sequence_of, num_sequences
 
 
 def wrong_with(
-    lengths: DocumentLengths, cut: Fragments, row_of: np.ndarray, num_rows: int, seq_length: int
+    lengths: DocumentLengths,
+    cut: Fragments,
+    sequence_of: np.ndarray,
+    num_sequences: int,
+    seq_length: int,
 ) -> str:
     """The first thing that is wrong with packed documents, in words; empty: nothing."""
-    sizes = {len(column) for column in vars(cut).values()} | {len(row_of)}
+    sizes = {len(column) for column in vars(cut).values()} | {len(sequence_of)}
     if len(sizes) > 1:
         return f"gives columns of {sorted(sizes)} elements"
     documents = len(lengths.body)
     if ((cut.document < 0) | (cut.document >= documents)).any():
         return f"gives a fragment of document {_first(cut.document, documents)} of {documents}"
-    if ((row_of < 0) | (row_of >= num_rows)).any():
-        return f"puts a fragment into row {_first(row_of, num_rows)} of {num_rows}"
-    if num_rows != len(np.unique(row_of)):
-        return f"leaves {num_rows - len(np.unique(row_of))} of {num_rows} rows empty"
+    if ((sequence_of < 0) | (sequence_of >= num_sequences)).any():
+        return (
+            f"puts a fragment into sequence {_first(sequence_of, num_sequences)} of {num_sequences}"
+        )
+    if num_sequences != len(np.unique(sequence_of)):
+        empty = num_sequences - len(np.unique(sequence_of))
+        return f"leaves {empty} of {num_sequences} sequences empty"
     if problem := _not_once(lengths, cut):
         return problem
     expected = _positions(lengths, cut)
@@ -74,11 +85,12 @@ def wrong_with(
             f"says that a fragment of document {cut.document[at]} takes {cut.positions[at]} "
             f"positions, and it takes {expected[at]}"
         )
-    filled = np.bincount(row_of, cut.positions, minlength=num_rows)
+    filled = np.bincount(sequence_of, cut.positions, minlength=num_sequences)
     if (filled > seq_length).any():
-        row = int(filled.argmax())
+        sequence = int(filled.argmax())
         return (
-            f"puts {int(filled[row])} positions into row {row}, and data.seq_length is {seq_length}"
+            f"puts {int(filled[sequence])} positions into sequence {sequence}, and "
+            f"data.seq_length is {seq_length}"
         )
     return ""
 

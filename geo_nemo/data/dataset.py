@@ -1,8 +1,8 @@
-"""The rows of one training stage, any of them on demand.
+"""The sequences of one training stage, any of them on demand.
 
 1. The stage's documents are drawn and packed in windows (`geo_nemo.data.window`).
-2. The index keeps what each row holds (`geo_nemo.data.index.read`).
-3. Row i is composed from the store when it is asked for.
+2. The index keeps what each sequence holds (`geo_nemo.data.index.read`).
+3. Sequence i is composed from the store when it is asked for.
 
 Everything follows from (seed, stage name, index): not from ranks, workers or what was read before.
 """
@@ -30,9 +30,9 @@ from geo_nemo.data.index.build import Extent, build
 from geo_nemo.data.index.read import Index, as_entry
 from geo_nemo.data.index.write import MemorySink
 from geo_nemo.data.mixing import Pool
-from geo_nemo.data.rows import Block, Row, build_rows
 from geo_nemo.data.sampling import stage_draws
 from geo_nemo.data.selection import stage_documents
+from geo_nemo.data.sequences import Block, PackedSequence, build_sequences
 from geo_nemo.data.window import Counts, Planner
 from geo_nemo.metadata.blocks import NO_TOKENS
 from geo_nemo.metadata.compose import Composed, Composer
@@ -48,14 +48,14 @@ CACHED_BLOCKS = 65_536
 
 @dataclass(frozen=True)
 class Statistics:
-    """How a stage's documents lie in its rows.
+    """How a stage's documents lie in its sequences.
 
     fill: share of positions that hold a token. cut_share: share of documents cut into fragments.
-    later_share: share of text tokens whose row lacks the start of their document.
+    later_share: share of text tokens whose sequence lacks the start of their document.
     metadata_share: share of filled positions that hold metadata. epochs: of the stage's documents.
     """
 
-    rows: int
+    sequences: int
     documents: int
     fragments: int
     cut_documents: int
@@ -64,36 +64,38 @@ class Statistics:
     cut_share: float
     later_share: float
     metadata_share: float
-    documents_per_row: float
+    documents_per_sequence: float
     epochs: float
 
     @classmethod
     def of(cls, counts: Counts, num_documents: int, seq_length: int) -> Statistics:
         """What packing counted, over `num_documents` different documents."""
         return cls(
-            rows=counts.rows,
+            sequences=counts.sequences,
             documents=counts.documents,
             fragments=counts.fragments,
             cut_documents=counts.cut_documents,
             cut_titles=counts.cut_titles,
-            fill=counts.positions / (counts.rows * seq_length),
+            fill=counts.positions / (counts.sequences * seq_length),
             cut_share=counts.cut_documents / counts.documents,
             later_share=counts.later_text_tokens / max(counts.text_tokens, 1),
             metadata_share=counts.metadata_tokens / counts.positions,
-            documents_per_row=counts.fragments / counts.rows,
+            documents_per_sequence=counts.fragments / counts.sequences,
             epochs=counts.documents / num_documents,
         )
 
 
 class StageDataset:
-    """`num_samples` rows of a stage's documents; epoch after epoch where one is not enough.
+    """`num_samples` sequences of a stage's documents; epoch after epoch where one is not enough.
 
     split: of a token store. documents: indices into the split, distinct, [n], taken as they are;
-    or draws of them. num_samples: rows; None for all of the index.
-    index: of the rows, from `geo_nemo.data.index.cache`; planned here, in memory, where it is None.
-    extent: how much is then planned; for `num_samples` rows, or one epoch, where it is None.
+    or draws of them. num_samples: sequences; None for all of the index.
+    index: of the sequences, from `geo_nemo.data.index.cache`; planned here, in memory, where it is
+    None.
+    extent: how much is then planned; for `num_samples` sequences, or one epoch, where it is None.
     groups: of `group_ids` and of the ledger; by country where it is None.
-    Raises UserError when there is no document, or when metadata leaves no room for text in a row.
+    Raises UserError when there is no document, or when metadata leaves no room for text in a
+    sequence.
     """
 
     def __init__(
@@ -137,14 +139,14 @@ class StageDataset:
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, sample: int) -> Row:
+    def __getitem__(self, sample: int) -> PackedSequence:
         return self.build(self.fragments(sample))
 
     def fragments(self, sample: int) -> list[Fragment]:
-        """What row `sample` holds, in order."""
+        """What sequence `sample` holds, in order."""
         if not 0 <= sample < self._length:
             raise IndexError(f"sample {sample} of {self._length}")
-        return self.index.row(sample)
+        return self.index.sequence(sample)
 
     @cached_property
     def planner(self) -> Planner:
@@ -157,7 +159,7 @@ class StageDataset:
         return self.index.documents
 
     def ledger(self, consumed_samples: int) -> dict[str, dict[str, int]]:
-        """What the first `consumed_samples` rows hold by the first field: `{"gb": LEDGER}`.
+        """What the first `consumed_samples` sequences hold by the first field: `{"gb": LEDGER}`.
 
         The same for any number of ranks. Groups of which nothing was seen are left out.
         """
@@ -173,19 +175,19 @@ class StageDataset:
         return {name: entry for name, entry in entries if entry}
 
     def block(self, samples: Sequence[int]) -> Block:
-        """The rows of `samples`, together; errors as `build`."""
+        """The sequences of `samples`, together; errors as `build`."""
         return self._build([self.fragments(sample) for sample in samples])
 
-    def build(self, fragments: Sequence[Fragment]) -> Row:
-        """The row of planned fragments; `UserError` where a token id is none of the tokenizer."""
-        return self._build([fragments]).row(0)
+    def build(self, fragments: Sequence[Fragment]) -> PackedSequence:
+        """The sequence of planned fragments; `UserError` where an id is none of the tokenizer."""
+        return self._build([fragments]).sequence(0)
 
-    def _build(self, rows: Sequence[Sequence[Fragment]]) -> Block:
+    def _build(self, sequences: Sequence[Sequence[Fragment]]) -> Block:
         group_of = self._group_of
-        block = build_rows(
+        block = build_sequences(
             [
-                ([self.compose(each) for each in row], [group_of(each) for each in row])
-                for row in rows
+                ([self.compose(each) for each in sequence], [group_of(each) for each in sequence])
+                for sequence in sequences
             ],
             self.data.seq_length,
             self.tokenizer.pad_id,
@@ -193,7 +195,9 @@ class StageDataset:
         )
         known = self.tokenizer.vocab_size
         if block.labels.max() >= known or block.tokens.max() >= known:
-            documents = sorted({fragment.document for row in rows for fragment in row})
+            documents = sorted(
+                {fragment.document for sequence in sequences for fragment in sequence}
+            )
             raise UserError(
                 f"documents {documents} of split {self.split.name} hold token ids above the "
                 f"tokenizer's {self.tokenizer.vocab_size}: the store is damaged; "
@@ -239,11 +243,11 @@ class StageDataset:
         )
 
     def statistics(self) -> Statistics:
-        """Fill, cuts and share of metadata over all windows that the rows come from."""
+        """Fill, cuts and share of metadata over all windows that the sequences come from."""
         return Statistics.of(self.index.counts, self.num_documents, self.data.seq_length)
 
     def fingerprint(self) -> dict[str, int | str]:
-        """What decides the rows; two datasets with the same one on one store give the same rows."""
+        """What decides the sequences: two datasets with the same one on one store give the same."""
         return {
             "stage": self.stage,
             "seed": self.seed,
@@ -340,17 +344,19 @@ def stage_dataset(
     num_samples: int | None = None,
     progress: Progress = no_progress,
     *,
-    at_least_rows: int | None = None,
+    at_least_sequences: int | None = None,
     groups: Grouping | None = None,
 ) -> StageDataset:
-    """Rows of one stage of a run, planned in memory.
+    """Sequences of one stage of a run, planned in memory.
 
     num_samples: how many; None for an epoch, or for what the run takes where groups are mixed.
-    at_least_rows: then only so many, rounded up to whole windows.
+    at_least_sequences: then only so many, rounded up to whole windows.
     """
     draws = all_draws(run, split, [stage])[stage]
     if num_samples is None and draws.windows_per_epoch is None:
-        at_least_rows = min(at_least_rows or stage_samples(run, stage), stage_samples(run, stage))
+        at_least_sequences = min(
+            at_least_sequences or stage_samples(run, stage), stage_samples(run, stage)
+        )
     return StageDataset(
         split,
         run.data,
@@ -360,7 +366,7 @@ def stage_dataset(
         run.seed,
         num_samples,
         stage=stage,
-        extent=Extent(at_least_rows, draws.windows_per_epoch) if num_samples is None else None,
+        extent=Extent(at_least_sequences, draws.windows_per_epoch) if num_samples is None else None,
         groups=groups,
         progress=progress,
     )

@@ -1,6 +1,6 @@
 """Which metadata fields a document shows in an epoch, as a bit mask, and whether its labels.
 
-The choice is a hash of (seed, stage, epoch, document, field), so that planning the rows and
+The choice is a hash of (seed, stage, epoch, document, field), so that planning the sequences and
 composing them agree without anything being stored.
 """
 
@@ -9,7 +9,8 @@ import numpy as np
 from geo_nemo.config.schema import MetadataPolicy
 from geo_nemo.data.counter import derive_key, uniform
 
-# How a document stands in a row: behind metadata, in the template without any, or as plain text.
+# How a document stands in a sequence: behind metadata, in the template without any, or as plain
+# text.
 SHOWN = ("with", "without", "plain")
 
 

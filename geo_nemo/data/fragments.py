@@ -1,4 +1,4 @@
-"""A document or a piece of one in a row, and many of them as an array."""
+"""A document or a piece of one in a sequence, and many of them as an array."""
 
 from typing import NamedTuple
 
@@ -9,12 +9,12 @@ from geo_nemo.data.dropout import mask_dtype
 
 
 class Fragment(NamedTuple):
-    """A document or a piece of one in a row.
+    """A document or a piece of one in a sequence.
 
     document: index into the split. start, stop: span of its body tokens; where `bare`, of the
         positions of the whole document as it is composed.
-    title: title tokens shown. positions: places in the row. text, metadata: title and body tokens,
-        and those of the metadata block, among its labels.
+    title: title tokens shown. positions: places in the sequence. text, metadata: title and body
+        tokens, and those of the metadata block, among its labels.
     host, country: indices of the document's, so that a loader need not hold these columns.
     kept: bit mask of the policy's fields that are shown (`data.dropout`). final: the document ends
         here.
@@ -38,7 +38,7 @@ class Fragment(NamedTuple):
 def fragment_dtype(num_documents: int, seq_length: int, policy: MetadataPolicy) -> np.dtype:
     """`Fragment` as an element of an array.
 
-    29 bytes where rows have fewer than 65,536 tokens and the policy has at most eight fields.
+    29 bytes where sequences have fewer than 65,536 tokens and the policy has at most eight fields.
     """
     document = "<u4" if num_documents <= 1 << 32 else "<u8"
     place = "<u2" if seq_length < 1 << 16 else "<u4"

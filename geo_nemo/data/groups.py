@@ -1,7 +1,8 @@
 """By which fields loss, accounting and evaluation tell documents apart: their groups.
 
 A grouping has one field (`country`), or two (`country, topic`), whose groups are then the cells of
-a table of both. Groups are numbered row by row, and are the same in every split of a store.
+a table of both. Groups are numbered sequence by sequence, and are the same in every split of a
+store.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from geo_nemo.data.fragments import Fragment
     from geo_nemo.store import Split, TokenStore
 
-# As many as int16 numbers, which is what rows have of each position.
+# As many as int16 numbers, which is what sequences have of each position.
 MOST_GROUPS = (1 << 15) - 1
 DEFAULT = ("country",)
 # Columns that stand in the packing index.
@@ -122,11 +123,11 @@ class Grouping:
         self, values: np.ndarray, entry: Callable[[np.ndarray], Any | None]
     ) -> dict[str, dict[str, Any]]:
         """`{"gb": {"sport": entry(...)}}` of two fields together."""
-        rows, columns = self.axes
+        sequences, columns = self.axes
         together = values.reshape(*self.shape, *values.shape[1:])
         found = {
             name: _named(columns.names, sums, entry)
-            for name, sums in zip(rows.names, together, strict=True)
+            for name, sums in zip(sequences.names, together, strict=True)
         }
         return {name: cells for name, cells in found.items() if cells}
 

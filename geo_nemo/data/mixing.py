@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from geo_nemo.store import Split
 
 _CHUNK = 1 << 20
-# Rows of windows of so many documents have about 1% of padding.
+# Sequences of windows of so many documents have about 1% of padding.
 SMALLEST_WINDOW = 256
 
 
@@ -51,7 +51,7 @@ class Pool:
     """What a sampler draws from, for one stage.
 
     documents: indices into the split, distinct, [n]. key: of the stage, for draws. window: at most
-    so many documents are packed together. budget: tokens of the stage's rows. stage: its name.
+    so many documents are packed together. budget: tokens of the stage's sequences. stage: its name.
     """
 
     split: Split
@@ -178,7 +178,8 @@ def sampling_axis(split: Split, sampling: Sampling, stage: str) -> Axis:
 def _window_size(documents: np.ndarray, rates: np.ndarray, most: int) -> int:
     """Documents of a window: no group twice, where that leaves enough to pack well.
 
-    The rows of a window are shuffled, so that a window of several epochs would end them at random.
+    The sequences of a window are shuffled, so that a window of several epochs would end them at
+    random.
     """
     drawn = rates > 0
     once = int((documents[drawn] / rates[drawn]).min())

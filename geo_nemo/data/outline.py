@@ -45,7 +45,7 @@ class GroupOutline:
 @dataclass(frozen=True, slots=True)
 class Outline:
     """What a stage draws. statistics, lengths: of its first packing window, from which epochs and
-    shares are estimated too; lengths are those of the segments of its rows, padding included.
+    shares are estimated too; lengths are those of the segments of its sequences, padding included.
 
     by: the field of `groups`, by which the stage is sampled. others: by the run's groups, where
     they are not countries.
@@ -78,10 +78,10 @@ def _outline(run: Run, split: Split, tokenizer: Tokenizer, stage: str, draws: Dr
     for number in range(SAMPLED_WINDOWS):
         window = planner.plan(number)
         counts += window.counts
-        if counts.rows:
+        if counts.sequences:
             break
     documents, by = len(draws.documents), settings.sampling.by
-    drawn = samples * counts.documents / counts.rows
+    drawn = samples * counts.documents / counts.sequences
     axis = sampling_axis(split, settings.sampling, stage)
     groups = Groups.count(split, draws.documents, axis)
     epochs = draws.epochs(groups.documents, drawn)
@@ -109,7 +109,7 @@ def _outline(run: Run, split: Split, tokenizer: Tokenizer, stage: str, draws: Dr
 def _lengths(window: Window, seq_length: int) -> np.ndarray:
     """Lengths of the segments that attention stays inside, int64 [segments]."""
     positions = window.fragments["positions"].astype(np.int64)
-    padding = seq_length - np.add.reduceat(positions, window.row_starts[:-1])
+    padding = seq_length - np.add.reduceat(positions, window.sequence_starts[:-1])
     return np.concatenate([positions, padding[padding > 0]])
 
 

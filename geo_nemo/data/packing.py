@@ -1,8 +1,8 @@
-"""Cuts documents that do not fit in a row, and packs the fragments best-fit into rows.
+"""Cuts documents that do not fit in a sequence, and packs the fragments best-fit into sequences.
 
 1. `cut_documents`: lengths of documents -> fragments of at most `seq_length` positions, each with
    its document's head; `cut_spans` without.
-2. `best_fit`: positions of fragments -> the row of each.
+2. `best_fit`: positions of fragments -> the sequence of each.
 
 A fragment of n tokens takes n - 1 positions: its last token is a label only. See
 `geo_nemo.data.concat` for the packing that joins documents instead.
@@ -46,7 +46,7 @@ class Fragments:
         the whole document as it is composed.
     title: title tokens that the fragment shows (zero on later and on bare fragments).
     final: whether the body ends here, so that EOS follows.
-    positions: places that the fragment takes in a row.
+    positions: places that the fragment takes in a sequence.
     bare: a plain piece of a cut document: position p holds token p and the label p + 1 of the
         whole, and nothing is put in front.
     """
@@ -61,7 +61,7 @@ class Fragments:
 
 
 class Packing(Protocol):
-    """How the documents of a window become rows; made anew in every process that plans some."""
+    """How the documents of a window become sequences; made anew in every process that plans."""
 
     def __init__(self, seq_length: int, prefix_fragments: bool):
         """Settings of `data`; options of the recipe follow by name.
@@ -70,15 +70,15 @@ class Packing(Protocol):
         """
 
     def pack(self, lengths: DocumentLengths) -> tuple[Fragments, np.ndarray, int]:
-        """Fragments of all documents, the row of each, int64 [m], and the number of rows.
+        """Fragments of all documents, the sequence of each, int64 [m], and the number of sequences.
 
-        All positions of a row together are at most `seq_length`, and no row is without a fragment.
+        All positions of a sequence are at most `seq_length`, and none is without a fragment.
         """
         ...
 
 
 class BestFit:
-    """Cuts only documents that are longer than a row; then best-fit decreasing."""
+    """Cuts only documents that are longer than a sequence; then best-fit decreasing."""
 
     def __init__(self, seq_length: int, prefix_fragments: bool):
         self._seq_length, self._prefix_fragments = seq_length, prefix_fragments
@@ -98,7 +98,7 @@ def too_long_heads(lengths: DocumentLengths, seq_length: int) -> np.ndarray:
 
 
 def cut_documents(lengths: DocumentLengths, seq_length: int) -> Fragments:
-    """Fragments of each document: one where it fits, else full rows and a remainder.
+    """Fragments of each document: one where it fits, else full sequences and a remainder.
 
     Every body token is in exactly one fragment and no fragment of a cut document is without one.
     A title that leaves no room for a body token is cut. Documents of `too_long_heads` must not be
@@ -139,20 +139,20 @@ def cut_documents(lengths: DocumentLengths, seq_length: int) -> Fragments:
 def cut_spans(
     lengths: DocumentLengths, seq_length: int, joined: bool
 ) -> tuple[Fragments, np.ndarray]:
-    """Documents cut without regard to what stands where, and the row of each fragment if `joined`.
+    """Documents cut without regard to what stands where, and where each fragment is if `joined`.
 
-    joined: the documents stand one behind the other and are cut where a row ends; otherwise each
+    joined: the documents stand one behind the other and are cut where a sequence ends; else each
     is cut by itself after every `seq_length` positions, and the second array is meaningless.
     """
     positions = lengths.positions
     begin = np.cumsum(positions) - positions if joined else np.zeros_like(positions)
-    first_row = begin // seq_length
-    pieces = (begin + positions - 1) // seq_length - first_row + 1
+    first_sequence = begin // seq_length
+    pieces = (begin + positions - 1) // seq_length - first_sequence + 1
     document = np.repeat(np.arange(len(positions)), pieces)
     number = np.arange(len(document)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    row = first_row[document] + number
-    start = np.maximum(begin[document], row * seq_length) - begin[document]
-    stop = np.minimum((begin + positions)[document], (row + 1) * seq_length) - begin[document]
+    sequence = first_sequence[document] + number
+    start = np.maximum(begin[document], sequence * seq_length) - begin[document]
+    stop = np.minimum((begin + positions)[document], (sequence + 1) * seq_length) - begin[document]
     whole = (pieces == 1)[document]
     fragments = Fragments(
         document=document,
@@ -163,48 +163,50 @@ def cut_spans(
         positions=stop - start,
         bare=~whole,
     )
-    return fragments, row
+    return fragments, sequence
 
 
 def best_fit(positions: np.ndarray, capacity: int) -> tuple[np.ndarray, int]:
-    """Best-fit decreasing: the row of each item, int64 [m], and the number of rows.
+    """Best-fit decreasing: the sequence of each item, int64 [m], and the number of sequences.
 
-    Items go from the longest to the shortest, each into the fullest row that has room. Items of
-    one length are placed together, and a bit mask over remaining capacities finds the row, so the
+    Items go from the longest to the shortest, each into the fullest sequence that has room. Items
+    of one length are placed together, and a bit mask over remaining capacities finds it, so the
     cost grows with the number of distinct lengths and hardly with the number of items.
     """
     order = np.argsort(-positions, kind="stable")
     lengths, counts = np.unique(positions, return_counts=True)
     if len(lengths) and not 0 < lengths[0] <= lengths[-1] <= capacity:
         raise ValueError(f"items take {lengths[0]} to {lengths[-1]} of {capacity} places")
-    placed: list[int] = []  # rows, in the order of `order`
-    rows_with: dict[int, list[int]] = {}  # remaining capacity -> rows
-    mask = 0  # bit r is set where rows_with[r] is not empty
-    num_rows = 0
+    placed: list[int] = []  # sequences, in the order of `order`
+    sequences_with: dict[int, list[int]] = {}  # remaining capacity -> sequences
+    mask = 0  # bit r is set where sequences_with[r] is not empty
+    num_sequences = 0
     for length, count in zip(lengths[::-1].tolist(), counts[::-1].tolist(), strict=True):
         while count:
             fits = mask >> length
             if fits:
                 room = length + (fits & -fits).bit_length() - 1
-                rows = rows_with[room]
+                sequences = sequences_with[room]
             else:
                 room = capacity
                 opened = -(-count // (capacity // length))
-                rows = rows_with[room] = list(range(num_rows, num_rows + opened))
-                num_rows += opened
+                sequences = sequences_with[room] = list(
+                    range(num_sequences, num_sequences + opened)
+                )
+                num_sequences += opened
                 mask |= 1 << room
-            # Best fit returns to the row it has just used for as long as the row has room.
+            # Best fit returns to the sequence it has just used for as long as that has room.
             each = min(room // length, count)
-            chosen = rows[: count // each]
+            chosen = sequences[: count // each]
             placed += chosen if each == 1 else np.repeat(chosen, each).tolist()
             left = room - each * length
-            del rows[: len(chosen)]
-            if not rows:
+            del sequences[: len(chosen)]
+            if not sequences:
                 mask ^= 1 << room
             if left:
-                rows_with.setdefault(left, []).extend(chosen)
+                sequences_with.setdefault(left, []).extend(chosen)
                 mask |= 1 << left
             count -= each * len(chosen)
-    row_of = np.empty(len(positions), dtype=np.int64)
-    row_of[order] = placed
-    return row_of, num_rows
+    sequence_of = np.empty(len(positions), dtype=np.int64)
+    sequence_of[order] = placed
+    return sequence_of, num_sequences

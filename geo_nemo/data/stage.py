@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from geo_nemo.store import Split
     from geo_nemo.tokenizers.base import Tokenizer
 
-# Changes when the same settings plan other rows.
+# Changes when the same settings plan other sequences.
 PLAN_VERSION = 1
 _DOCUMENTS = "documents.tmp"
 
@@ -67,7 +67,7 @@ def index_folder(run: Run) -> Path:
 
 
 def index_place(run: Run, store_hash: str, split: Split, stage: str, num_groups: int = 0) -> Place:
-    """The place of a stage's index, keyed by all that decides which rows it takes.
+    """The place of a stage's index, keyed by all that decides which sequences it takes.
 
     num_groups: of the run's grouping, to open the index.
     """
@@ -89,7 +89,7 @@ def build_stage_index(
     progress: Progress = no_progress,
     groups: Grouping | None = None,
 ) -> tuple[Index, bool]:
-    """The index of a stage's rows, and whether it was built now; its content is checked.
+    """The index of a stage's sequences, and whether it was built now; its content is checked.
 
     groups: those of the run; by country where it is None.
     """
@@ -135,7 +135,7 @@ def indexed_dataset(
     index: Index,
     groups: Grouping | None = None,
 ) -> StageDataset:
-    """The rows that a stage takes, over their index."""
+    """The sequences that a stage takes, over their index."""
     return StageDataset(
         split,
         run.data,

@@ -1,4 +1,5 @@
-"""Rows of validation documents under three conditions: told the truth, nothing, something wrong.
+"""Sequences of validation documents under three conditions: told the truth, nothing, something
+wrong.
 
 Each document is cut to what fits under every condition, so that all score the same tokens of
 title and body.
@@ -12,7 +13,7 @@ from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.data.conditions import WITH, WITHOUT, WRONG, donors, told_codes
 from geo_nemo.data.counter import derive_key, hash64
 from geo_nemo.data.groups import Grouping, by_country
-from geo_nemo.data.rows import Row, build_row
+from geo_nemo.data.sequences import PackedSequence, build_sequence
 from geo_nemo.metadata.compose import Composed, Composer
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.store.reader import Split
@@ -25,7 +26,7 @@ def choose_documents(split: Split, count: int, seed: int) -> np.ndarray:
     return np.argsort(draws, kind="stable")[:count]
 
 
-def validation_rows(
+def validation_sequences(
     split: Split,
     documents: np.ndarray,
     policy: MetadataPolicy,
@@ -33,8 +34,8 @@ def validation_rows(
     seq_length: int,
     seed: int,
     groups: Grouping | None = None,
-) -> dict[str, list[Row]]:
-    """Rows by condition; where `policy` has no fields, of `without` alone.
+) -> dict[str, list[PackedSequence]]:
+    """Sequences by condition; where `policy` has no fields, of `without` alone.
 
     policy: what the conditions `with` and `wrong` tell, before the text wherever training has it.
     groups: of `group_ids`; by country where it is None.
@@ -57,14 +58,14 @@ def validation_rows(
         for i in range(len(records))
     ]
     group_ids = (groups or by_country(split)).of(split, documents).tolist()
-    rows = {}
+    sequences = {}
     for condition, known in conditions.items():
         fragments = [
             _document(composer, split, int(document), known[i], seq_length - longest[i])
             for i, document in enumerate(documents)
         ]
-        rows[condition] = _rows(fragments, group_ids, seq_length, tokenizer.pad_id)
-    return rows
+        sequences[condition] = _sequences(fragments, group_ids, seq_length, tokenizer.pad_id)
+    return sequences
 
 
 def _document(
@@ -83,20 +84,22 @@ def _document(
     return composer.join(block, title, body[:left], final=len(body) <= left)
 
 
-def _rows(fragments: list[Composed], group_ids: list[int], length: int, pad_id: int) -> list[Row]:
-    """Fragments in order, as many to a row as fit."""
-    rows: list[Row] = []
+def _sequences(
+    fragments: list[Composed], group_ids: list[int], length: int, pad_id: int
+) -> list[PackedSequence]:
+    """Fragments in order, as many to a sequence as fit."""
+    sequences: list[PackedSequence] = []
     held: list[Composed] = []
     held_groups: list[int] = []
     used = 0
     for fragment, group in zip(fragments, group_ids, strict=True):
         size = len(fragment.ids) - 1
         if held and used + size > length:
-            rows.append(build_row(held, held_groups, length, pad_id, mask_loss=True))
+            sequences.append(build_sequence(held, held_groups, length, pad_id, mask_loss=True))
             held, held_groups, used = [], [], 0
         held.append(fragment)
         held_groups.append(group)
         used += size
     if held:
-        rows.append(build_row(held, held_groups, length, pad_id, mask_loss=True))
-    return rows
+        sequences.append(build_sequence(held, held_groups, length, pad_id, mask_loss=True))
+    return sequences

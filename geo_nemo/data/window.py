@@ -1,14 +1,14 @@
-"""Plans the rows of one window of documents, from the window's number alone.
+"""Plans the sequences of one window of documents, from the window's number alone.
 
 1. The stage's draws give the window's documents.
 2. Dropout decides which metadata fields each shows; lengths follow without composing anything.
-3. Documents are cut and packed, and the rows are shuffled.
+3. Documents are cut and packed, and the sequences are shuffled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,17 +28,20 @@ from geo_nemo.metadata.compose import Composer
 if TYPE_CHECKING:
     from geo_nemo.store import Split
 
+# Files keep the name that sequences once had.
+_IN_FILES = {"sequences": "rows"}
+
 
 @dataclass(frozen=True)
 class Counts:
     """What packing did; counts add up over windows.
 
-    positions: places of rows that hold a token, `rows * seq_length` less the padding.
+    positions: places of sequences that hold a token, `sequences * seq_length` less the padding.
     metadata_tokens: those of metadata blocks, among labels. text_tokens: those of titles and
     bodies; later_text_tokens: of them, those in a fragment that is not its document's first.
     """
 
-    rows: int = 0
+    sequences: int = 0
     documents: int = 0
     fragments: int = 0
     cut_documents: int = 0
@@ -52,31 +55,41 @@ class Counts:
         sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Counts)}
         return Counts(**sums)
 
+    def for_file(self) -> dict[str, int]:
+        """The counts by their names in an index."""
+        return {_IN_FILES.get(name, name): count for name, count in asdict(self).items()}
+
+    @classmethod
+    def of_file(cls, found: Mapping[str, int]) -> Counts:
+        """What `for_file` gave; `KeyError`, `TypeError` where it is not that."""
+        return cls(**{f.name: found[_IN_FILES.get(f.name, f.name)] for f in fields(cls)})
+
 
 @dataclass(frozen=True)
 class Window:
-    """The planned rows of one window.
+    """The planned sequences of one window.
 
-    fragments: array of `fragment_dtype`, [m], ordered by row. draws: which of the `drawn`
+    fragments: array of `fragment_dtype`, [m], ordered by sequence. draws: which of the `drawn`
     documents each is a part of, [m].
-    row_starts: int64 [rows + 1]; row r holds the fragments row_starts[r] to row_starts[r + 1].
+    sequence_starts: int64 [sequences + 1]; sequence r holds the fragments sequence_starts[r] to
+    sequence_starts[r + 1].
     """
 
     fragments: np.ndarray
     draws: np.ndarray
-    row_starts: np.ndarray
+    sequence_starts: np.ndarray
     drawn: Drawn
     counts: Counts
 
     def __len__(self) -> int:
-        return len(self.row_starts) - 1
+        return len(self.sequence_starts) - 1
 
     def span(self, place: int) -> slice:
-        """Where the fragments of one row stand."""
-        return slice(int(self.row_starts[place]), int(self.row_starts[place + 1]))
+        """Where the fragments of one sequence stand."""
+        return slice(int(self.sequence_starts[place]), int(self.sequence_starts[place + 1]))
 
-    def row(self, place: int) -> list[Fragment]:
-        """The fragments of one row, in order."""
+    def sequence(self, place: int) -> list[Fragment]:
+        """The fragments of one sequence, in order."""
         return fragments_of(self.fragments[self.span(place)])
 
 
@@ -131,14 +144,15 @@ class Planner:
             bare = self._lengths(self._plain, chosen[plain], metadata[plain])
             for part in fields(DocumentLengths):
                 getattr(lengths, part.name)[plain] = getattr(bare, part.name)
-        cut, row_of, num_rows = self._pack(chosen, lengths)
+        cut, sequence_of, num_sequences = self._pack(chosen, lengths)
         shuffle = derive_key(self._key, "rows", number)
-        row_of = permute(shuffle, num_rows, row_of) if num_rows else row_of
-        # Inside a row the order is the window's, which is random: no kind of document comes first.
-        by_row = np.argsort(row_of, kind="stable")
+        sequence_of = permute(shuffle, num_sequences, sequence_of) if num_sequences else sequence_of
+        # Inside a sequence the order is the window's, which is random: no kind of document comes
+        # first.
+        by_sequence = np.argsort(sequence_of, kind="stable")
 
         text, told = self._shares(lengths, metadata, plain, cut)
-        fragments = np.empty(len(by_row), dtype=self.dtype)
+        fragments = np.empty(len(by_sequence), dtype=self.dtype)
         for name, column in (
             ("document", chosen[cut.document]),
             ("start", cut.start),
@@ -153,16 +167,16 @@ class Planner:
             ("final", cut.final),
             ("bare", cut.bare),
         ):
-            fragments[name] = column[by_row]
-        row_starts = np.zeros(num_rows + 1, dtype=np.int64)
-        np.cumsum(np.bincount(row_of, minlength=num_rows), out=row_starts[1:])
+            fragments[name] = column[by_sequence]
+        sequence_starts = np.zeros(num_sequences + 1, dtype=np.int64)
+        np.cumsum(np.bincount(sequence_of, minlength=num_sequences), out=sequence_starts[1:])
         return Window(
             fragments=fragments,
-            draws=cut.document[by_row],
-            row_starts=row_starts,
+            draws=cut.document[by_sequence],
+            sequence_starts=sequence_starts,
             drawn=drawn,
             counts=Counts(
-                rows=num_rows,
+                sequences=num_sequences,
                 documents=len(chosen),
                 fragments=len(fragments),
                 cut_documents=len(chosen) - int(np.sum(cut.final & (cut.start == 0))),
@@ -204,7 +218,7 @@ class Planner:
     def _pack(
         self, chosen: np.ndarray, lengths: DocumentLengths
     ) -> tuple[Fragments, np.ndarray, int]:
-        """Fragments, the row of each, and the number of rows."""
+        """Fragments, the sequence of each, and the number of sequences."""
         if self._data.prefix_fragments:
             self._check_heads(chosen, lengths)
         return self._packing.pack(lengths)

@@ -1,4 +1,4 @@
-"""A trained checkpoint as a function from packed rows to losses, for those who need no Megatron."""
+"""A trained checkpoint as a function from packed sequences to losses; users need no Megatron."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,8 @@ import torch
 from geo_nemo.config import Parallel, Precision, Run, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.config.load import validate
-from geo_nemo.data.batches import stack_rows
-from geo_nemo.data.rows import Row
+from geo_nemo.data.batches import stack_sequences
+from geo_nemo.data.sequences import PackedSequence
 from geo_nemo.export.checkpoints import of_step
 from geo_nemo.train.checkpoint.files import content_problem
 
@@ -28,22 +28,25 @@ class CheckpointScorer:
         self.device = device
 
     @torch.no_grad()
-    def nll(self, row: Row) -> np.ndarray:
-        """-log p(label) in nats at each position of `row`, float32 [s]."""
+    def nll(self, sequence: PackedSequence) -> np.ndarray:
+        """-log p(label) in nats at each position of `sequence`, float32 [s]."""
         from geo_nemo.train.micro_batch import forward, to_device
 
-        losses = forward(self.model, to_device(stack_rows([row], [0]), self.device))
+        losses = forward(self.model, to_device(stack_sequences([sequence], [0]), self.device))
         return losses.float().flatten().cpu().numpy()
 
     @torch.no_grad()
-    def guided(self, told: Row, untold: Row, strength: float) -> np.ndarray:
+    def guided(self, told: PackedSequence, untold: PackedSequence, strength: float) -> np.ndarray:
         """-log p(label) where how told differs from not told counts `strength` times.
 
         float32 [s] of `told`, 0 where its loss_mask is; softmax of untold + strength * (told -
         untold), whose labels with a loss are the same.
         """
         wanted = told.loss_mask > 0
-        logits = [self._logits(row)[torch.from_numpy(row.loss_mask > 0)] for row in (told, untold)]
+        logits = [
+            self._logits(sequence)[torch.from_numpy(sequence.loss_mask > 0)]
+            for sequence in (told, untold)
+        ]
         mixed = torch.lerp(logits[1], logits[0], strength)
         labels = torch.from_numpy(told.labels[wanted]).to(self.device)
         out = np.zeros(len(told.tokens), np.float32)
@@ -51,11 +54,11 @@ class CheckpointScorer:
         out[wanted] = losses.cpu().numpy()
         return out
 
-    def _logits(self, row: Row) -> torch.Tensor:
+    def _logits(self, sequence: PackedSequence) -> torch.Tensor:
         """float32 [s, vocabulary], as the losses are made of them."""
         from geo_nemo.train.micro_batch import forward, to_device
 
-        tensors = to_device(stack_rows([row], [0]), self.device)
+        tensors = to_device(stack_sequences([sequence], [0]), self.device)
         return forward(self.model, {**tensors, "labels": None})[0].float()
 
 

@@ -37,7 +37,7 @@ from geo_nemo.integrations.job import (  # noqa: E402
     refuse_inexact,
     refuse_unserved,
 )
-from geo_nemo.integrations.rows import RunRows, as_batch  # noqa: E402
+from geo_nemo.integrations.run_sequences import RunSequences, as_batch  # noqa: E402
 from geo_nemo.model.build import build_model, ddp_settings, transformer_settings  # noqa: E402
 from geo_nemo.model.context import ContextRank  # noqa: E402
 from geo_nemo.model.shape import padded_vocab_size  # noqa: E402
@@ -48,16 +48,16 @@ from geo_nemo.train.micro_batch import forward, to_device  # noqa: E402
 
 @dataclass(kw_only=True)
 class PackedDatasetProvider(DatasetProvider):
-    """Rows of every stage in turn, for training. settings: those of `geo-nemo train`."""
+    """Sequences of every stage in turn, for training. settings: those of `geo-nemo train`."""
 
     settings: tuple[str, ...]
     dataloader_type: str = "single"
     num_workers: int = 0
     data_sharding: bool = False
 
-    def build_datasets(self, context: DatasetBuildContext) -> tuple[RunRows, None, None]:
-        """The rows of the run; validation is served by geo-nemo train alone."""
-        return RunRows(load_job(self.settings)), None, None
+    def build_datasets(self, context: DatasetBuildContext) -> tuple[RunSequences, None, None]:
+        """The sequences of the run; validation is served by geo-nemo train alone."""
+        return RunSequences(load_job(self.settings)), None, None
 
 
 @dataclass
@@ -85,7 +85,7 @@ class RunProvider(GPTModelProvider):
 def forward_step(
     state: GlobalState, data_iterator: Iterator, model: torch.nn.Module
 ) -> tuple[torch.Tensor, Callable]:
-    """One micro-batch: -log p(label) of a packed row, and what makes the exact loss of it.
+    """One micro-batch: -log p(label) of a packed sequence, and what makes the exact loss of it.
 
     Raises UserError where the config would make a mean of means of it.
     """
@@ -176,7 +176,7 @@ def recipe(settings: Sequence[str], num_workers: int = 0) -> ConfigContainer:
             load=f"{run.output_dir}/bridge",
             save_interval=run.checkpoint.every_steps,
             ckpt_format="torch_dist",
-            # Nothing in a step is random: rows come from the seed, and there is no dropout.
+            # Nothing in a step is random: sequences come from the seed, and there is no dropout.
             save_rng=False,
             load_rng=False,
         ),

@@ -65,5 +65,5 @@ def refuse_unserved(run: Run, trainer: str) -> None:
     if run.parallel.pipeline > 1 and run.train.micro_batch_size > 1:
         raise UserError(
             f"train.micro_batch_size {run.train.micro_batch_size} under parallel.pipeline: "
-            f"{trainer} sends rows apart, and a micro-batch is one packed row; give 1"
+            f"{trainer} sends sequences apart, and a micro-batch is one packed sequence; give 1"
         )

@@ -1,7 +1,7 @@
 """Causal attention inside documents on a CPU, or in fp32: torch's SDPA, once a document.
 
-Legend: T tokens of the packed row, or of this rank's part of it, t of those a block, N query heads,
-G key-value groups, D head size.
+Legend: T tokens of the packed sequence, or of this rank's part of it, t of those a block, N query
+heads, G key-value groups, D head size.
 """
 
 import math
@@ -15,14 +15,14 @@ from megatron.core.packed_seq_params import PackedSeqParams
 from megatron.core.tensor_parallel import gather_from_sequence_parallel_region
 from megatron.core.transformer.enums import AttnMaskType
 
-from geo_nemo.model.context import row_order
+from geo_nemo.model.context import sequence_order
 
 
 class DocumentAttention(torch.nn.Module):
-    """Core attention of a Megatron-Core layer for packed rows, without Transformer Engine.
+    """Core attention of a Megatron-Core layer for packed sequences, without Transformer Engine.
 
     Looping over documents does the work that attention needs and no more: a block mask over the
-    whole row costs ten times as much at 2,048 tokens of 128-token documents.
+    whole sequence costs ten times as much at 2,048 tokens of 128-token documents.
 
     Under context parallelism a rank holds two chunks of each document (geo_nemo.model.context).
     Keys and values of all ranks are gathered, and each chunk's queries see what stands before them.
@@ -83,22 +83,23 @@ class DocumentAttention(torch.nn.Module):
     def _of_all_ranks(
         self, k_TGD: torch.Tensor, v_TGD: torch.Tensor, borders: list[int]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of the whole row; their gradients are summed over the ranks."""
+        """Keys and values of the whole sequence; their gradients are summed over the ranks."""
         both = torch.cat([k_TGD, v_TGD], dim=-1)
         gathered = gather_from_sequence_parallel_region(both, group=self.context_group)
-        order = torch.from_numpy(row_order(np.array(borders), self.context_size))
+        order = torch.from_numpy(sequence_order(np.array(borders), self.context_size))
         k, v = gathered.index_select(0, order.to(both.device)).chunk(2, dim=-1)
         return k, v
 
     def _blocks(
         self, q_NTD: torch.Tensor, k_GTD: torch.Tensor, v_GTD: torch.Tensor, borders: list[int]
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Queries of this rank, and keys and values of the row up to the last of them."""
+        """Queries of this rank, and keys and values of the sequence up to the last of them."""
         if self.context_size == 1:
             if len(borders) == 2:
                 yield q_NTD, k_GTD, v_GTD
                 return
-            # Split in one go: the gradient of a slice is as long as the row, for every document.
+            # Split in one go: the gradient of a slice is as long as the sequence, for every
+            # document.
             lengths = [end - start for start, end in pairwise(borders)]
             yield from zip(*(x.split(lengths, dim=1) for x in (q_NTD, k_GTD, v_GTD)), strict=True)
             return

@@ -83,9 +83,9 @@ def transformer_settings(
         overlap_p2p_comm=sends_singly,
         batch_p2p_comm=not sends_singly,
         context_parallel_size=parallel.context,
-        # Documents are padded to what the context's ranks need: rows differ in length.
+        # Documents are padded to what the context's ranks need: sequences differ in length.
         variable_seq_lengths=parallel.context > 1 and parallel.pipeline > 1,
-        # The other dispatcher refuses rows of different lengths, though there is no expert here.
+        # The other dispatcher refuses different lengths, though there is no expert here.
         moe_token_dispatcher_type="alltoall",
         sequence_parallel=parallel.sequence_parallel,
         # A layer at a time: groups of layers would be computed again together.
@@ -106,7 +106,7 @@ def transformer_settings(
         use_cpu_initialization=not on_gpu,
         deterministic_mode=deterministic,
         **transformer_fp8(precision),
-        # One kernel for all documents of a row; without it, a loop that waits for their lengths.
+        # One kernel for all documents of a sequence; else a loop that waits for their lengths.
         apply_rope_fusion=on_gpu and rope_utils.fused_apply_rotary_pos_emb_thd is not None,
         # Kernels that exist on a GPU only. Fused cross-entropy would cast gradients to bf16.
         gradient_accumulation_fusion=False,

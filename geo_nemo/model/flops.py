@@ -2,8 +2,8 @@
 
 A multiply and an add are two operations; the backward pass is twice the forward pass; nothing is
 counted for recomputation, norms or the optimizer (Chowdhery et al., arXiv 2204.02311, appendix B).
-Attention is counted inside documents, at half of n x n for a document of n tokens: a packed row of
-short documents has less of it than its length suggests.
+Attention is counted inside documents, at half of n x n for a document of n tokens: a packed
+sequence of short documents has less of it than its length suggests.
 """
 
 import numpy as np

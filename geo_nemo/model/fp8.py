@@ -99,8 +99,9 @@ def _check_settings(run: Run) -> None:
     fp8 = run.precision.fp8
     if fp8.attention == "fp8":
         raise UserError(
-            "precision.fp8.attention=fp8: packed rows have no attention in FP8, which Transformer "
-            "Engine offers for rows of one document (bshd, sbhd) alone; give attention=bf16"
+            "precision.fp8.attention=fp8: packed sequences have no attention in FP8, which "
+            "Transformer Engine offers for one document each (bshd, sbhd) alone; give "
+            "attention=bf16"
         )
     if fp8.parameters:
         if not run.parallel.distributed_optimizer:

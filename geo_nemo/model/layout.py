@@ -102,9 +102,10 @@ def _check_pipeline(model: Model, parallel: Parallel) -> None:
 
 
 def _check_sequence(run: Run) -> None:
-    """The tokens of a packed row over the ranks that divide them.
+    """The tokens of a packed sequence over the ranks that divide them.
 
-    Under context parallelism a row is padded to whatever its ranks need (geo_nemo.model.context).
+    Under context parallelism a sequence is padded to whatever its ranks need
+    (geo_nemo.model.context).
     """
     parallel, tensor = run.parallel, run.parallel.tensor
     if parallel.sequence_parallel:

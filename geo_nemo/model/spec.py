@@ -40,7 +40,7 @@ def block_spec(
         layer = get_gpt_layer_with_transformer_engine_spec()
         if config.params_dtype is torch.float32:
             # Transformer Engine's fused attention is for 16-bit types, and not every version of its
-            # plain one takes packed rows.
+            # plain one takes packed sequences.
             layer.submodules.self_attention.submodules.core_attention = DocumentAttention
         return layer
     layer = get_gpt_layer_local_spec(normalization="RMSNorm")

@@ -114,7 +114,7 @@ def _rotated_row(rope: types.ModuleType):
 def places_in_documents(
     cu_seqlens: torch.Tensor, length: int, rank: int, size: int
 ) -> torch.Tensor:
-    """The place in its document of each position of a packed row, int64 [length].
+    """The place in its document of each position of a packed sequence, int64 [length].
 
     cu_seqlens: borders of the whole row. Of several ranks that share it each has chunks `rank` and
     2 * size - 1 - rank of the 2 * size equal ones of every document, and `length` positions.

@@ -20,9 +20,9 @@ from megatron.core import parallel_state
 from geo_nemo.common.files import make_folder, write_whole, writing
 from geo_nemo.common.lines import keep_lines
 from geo_nemo.config import BadSteps, RunError, UserError
-from geo_nemo.data.audit.render import STYLE, legend_html, row_html
-from geo_nemo.data.batches import Batch, rows_of
-from geo_nemo.data.rows import ROW_ARRAYS
+from geo_nemo.data.audit.render import STYLE, legend_html, sequence_html
+from geo_nemo.data.batches import Batch, sequences_of
+from geo_nemo.data.sequences import SEQUENCE_ARRAYS
 from geo_nemo.tokenizers.base import Tokenizer
 from geo_nemo.train.checkpoint.files import step_of
 from geo_nemo.train.ledger import Ledger
@@ -175,7 +175,7 @@ def check_spike(settings: BadSteps, losses: Collection[float], loss: float, step
 def keep_batches(
     folder: Path, batches: Sequence[Batch], tokenizer: Tokenizer, groups: Sequence[str]
 ) -> None:
-    """Write this rank's micro-batches into `folder`: arrays as .npz, rows as a coloured page.
+    """Write this rank's micro-batches into `folder`: arrays as .npz, sequences as a coloured page.
 
     Ranks that hold the same batches write once.
     """
@@ -187,17 +187,17 @@ def keep_batches(
         arrays = {
             f"{array}_{index}": getattr(batch, array)
             for index, batch in enumerate(batches)
-            for array in (*ROW_ARRAYS, "cu_seqlens", "sample_ids")
+            for array in (*SEQUENCE_ARRAYS, "cu_seqlens", "sample_ids")
         }
         np.savez_compressed(folder / f"{name}.npz", **arrays)
-    rows = "".join(
-        f"<h2>micro-batch {index}, sample {sample}</h2>{row_html(row, tokenizer, groups)}"
+    sequences = "".join(
+        f"<h2>micro-batch {index}, sample {sample}</h2>{sequence_html(sequence, tokenizer, groups)}"
         for index, batch in enumerate(batches)
-        for sample, row in zip(batch.sample_ids.tolist(), rows_of(batch), strict=True)
+        for sample, sequence in zip(batch.sample_ids.tolist(), sequences_of(batch), strict=True)
     )
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{folder.name}</title>'
-        f"<style>{STYLE}</style><body>{legend_html()}{rows}</body></html>\n"
+        f"<style>{STYLE}</style><body>{legend_html()}{sequences}</body></html>\n"
     )
     write_whole(folder / f"{name}.html", page.encode())
 

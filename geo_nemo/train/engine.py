@@ -201,7 +201,7 @@ class Engine:
         self, batches: Sequence[Batch], forward_only: bool = False
     ) -> list[dict[str, torch.Tensor]]:
         """Gradients of the summed loss in the buffers; the micro-batches' reports (last stage)."""
-        rows, seq_length = batches[0].tokens.shape
+        size, seq_length = batches[0].tokens.shape
         if len(self.model) > 1:
             batches = in_groups(batches, self.config.pipeline_model_parallel_size)
         return get_forward_backward_func()(
@@ -209,8 +209,8 @@ class Engine:
             data_iterator=[on_device(batches, self.device, self.context) for _ in self.model],
             model=self.model,
             num_microbatches=len(batches),
-            # A micro-batch of rows is one packed row, as the THD layout wants.
-            seq_length=rows * seq_length,
+            # A micro-batch is one packed sequence, as the THD layout wants.
+            seq_length=size * seq_length,
             micro_batch_size=1,
             forward_only=forward_only,
         )

@@ -4,15 +4,15 @@
      "notes": [{"step": 1, "action": "skip", "left_out": [1], ...}],
      "store": "0f...", "before": [{"run": "base", "step": 6, "store": "1c...", "stages": {...}}]}
 
-`trained` and `left_out` each hold rows, padding, documents, positions, text_tokens and
+`trained` and `left_out` each hold sequences, padding, documents, positions, text_tokens and
 metadata_tokens, and the last four `by_country`, or by the fields of the run's `groups`; by two of
 them `by_country_and_topic`, too. `templates` tells the same by the template of a text and whether
 metadata stood in it: `localization with metadata`, `localization without`, `plain without`.
-Padding belongs to rows, not to a group. Steps that a rewind undoes count once, as they were taken
-in the end. All of it follows from the packing index, the step and the steps that were left out, so
-it is the same for any number of ranks. `before` is what the weights that a run began from were
-trained on, run by run from the first; it and `store` are there where a run began from another's
-checkpoint. Needs no torch.
+Padding belongs to sequences, not to a group. Steps that a rewind undoes count once, as they were
+taken in the end. All of it follows from the packing index, the step and the steps that were left
+out, so it is the same for any number of ranks. `before` is what the weights that a run began from
+were trained on, run by run from the first; it and `store` are there where a run began from
+another's checkpoint. Needs no torch.
 """
 
 import json
@@ -108,26 +108,26 @@ class Ledger:
         groups, length = self._prepared.groups, run.data.seq_length
         split = self._prepared.store.split(SPLIT)
 
-        def ledger(rows: int) -> np.ndarray:
-            return index.ledger(rows, lambda fragments: groups.planned(split, fragments))
+        def ledger(sequences: int) -> np.ndarray:
+            return index.ledger(sequences, lambda fragments: groups.planned(split, fragments))
 
-        def shown(rows: int) -> np.ndarray:
-            return index.shown(rows, stage.policy)
+        def shown(sequences: int) -> np.ndarray:
+            return index.shown(sequences, stage.policy)
 
-        def entry(rows: int, tally: np.ndarray, ways: np.ndarray) -> dict[str, Any]:
-            return _entry(tally, rows, length, groups) | {
+        def entry(sequences: int, tally: np.ndarray, ways: np.ndarray) -> dict[str, Any]:
+            return _entry(tally, sequences, length, groups) | {
                 "templates": _templates(ways, stage.policy)
             }
 
         everything = (last - first) * size
         away, away_ways = (_of_steps(count, gone, size) for count in (ledger, shown))
-        rows = len(gone) * size
+        sequences = len(gone) * size
         return {
             "steps": last - first,
             "trained": entry(
-                everything - rows, ledger(everything) - away, shown(everything) - away_ways
+                everything - sequences, ledger(everything) - away, shown(everything) - away_ways
             ),
-            "left_out": entry(rows, away, away_ways),
+            "left_out": entry(sequences, away, away_ways),
         }
 
 
@@ -152,9 +152,10 @@ def write_ledger(folder: Path, ledger: Mapping[str, Any]) -> None:
 
 
 def _of_steps(ledger: Callable[[int], np.ndarray], steps: Sequence[int], size: int) -> np.ndarray:
-    """`LEDGER` of the rows of some steps of a stage, sorted, as `ledger` tells it; int64 [n, 4].
+    """`LEDGER` of the sequences of some steps of a stage, sorted, as `ledger` tells it; int64 [n,
+    4].
 
-    ledger: of the stage's first rows.
+    ledger: of the stage's first sequences.
     """
     total = np.zeros_like(ledger(0))
     for _, run in groupby(enumerate(steps), lambda pair: pair[1] - pair[0]):
@@ -163,13 +164,13 @@ def _of_steps(ledger: Callable[[int], np.ndarray], steps: Sequence[int], size: i
     return total
 
 
-def _entry(tally: np.ndarray, rows: int, length: int, groups: Grouping) -> dict[str, Any]:
+def _entry(tally: np.ndarray, sequences: int, length: int, groups: Grouping) -> dict[str, Any]:
     sums = dict(zip(LEDGER, tally.sum(axis=0).tolist(), strict=True))
-    padding = rows * length - sums["positions"]
+    padding = sequences * length - sums["positions"]
     tables = as_keys(groups.by(tally, as_entry), "by_")
     if len(groups.fields) == 2:
         tables[f"by_{'_and_'.join(groups.fields)}"] = groups.crossed(tally, as_entry)
-    return {"rows": rows, "padding": padding, **sums, **tables}
+    return {"rows": sequences, "padding": padding, **sums, **tables}
 
 
 def _templates(ways: np.ndarray, policy: MetadataPolicy) -> dict[str, dict[str, int]]:

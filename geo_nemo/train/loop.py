@@ -1,6 +1,6 @@
 """The training loop: stages in order, a step at a time, resumed where the newest checkpoint stands.
 
-for each stage: its rows, its policy
+for each stage: its sequences, its policy
     for each step: the rank's micro-batches, one train step, callbacks, now and then a checkpoint
 
 The device is a step ahead of what the host knows: whether a step was finite, and whether a rank was

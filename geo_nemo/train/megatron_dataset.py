@@ -1,4 +1,4 @@
-"""The packed rows as a dataset that Megatron-Core's own builders and blends can use.
+"""The packed sequences as a dataset that Megatron-Core's own builders and blends can use.
 
 config = PackedDatasetConfig(
     random_seed=1, sequence_length=2048, blend_per_split=[([store], None), None, None],
@@ -30,7 +30,7 @@ _SPLIT_NAMES = {
 
 @dataclass
 class PackedDatasetConfig(BlendedMegatronDatasetConfig):
-    """Megatron-Core's dataset config with what the rows depend on.
+    """Megatron-Core's dataset config with what the sequences depend on.
 
     policy: metadata policy of the stage. stage: its name, part of the seed.
     packing, prefix_fragments, packing_window: as in `geo_nemo.config.Data`. Which documents are
@@ -58,11 +58,11 @@ class PackedDatasetConfig(BlendedMegatronDatasetConfig):
 
 
 class PackedDataset(MegatronDataset):
-    """Rows of `StageDataset` as dictionaries of arrays; the path is that of a token store.
+    """Sequences of `StageDataset` as dictionaries of arrays; the path is that of a token store.
 
     Keys are those of a batch (`tokens, labels, loss_mask, position_ids, group_ids, ...`, each
-    [s]), `cu_seqlens` and `max_seqlen`. `cu_seqlens` differs in length from row to row, so a
-    collating loader needs `geo_nemo.data.batches.stack_rows`.
+    [s]), `cu_seqlens` and `max_seqlen`. `cu_seqlens` differs in length from sequence to sequence,
+    so a collating loader needs `geo_nemo.data.batches.stack_sequences`.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class PackedDataset(MegatronDataset):
         super().__init__(dataset, dataset_path, indices, num_samples, index_split, config)
         split = dataset.split(_SPLIT_NAMES[index_split])
         check_fields(config.policy, split, "policy")
-        self.rows = StageDataset(
+        self.sequences = StageDataset(
             split,
             Data(
                 store=dataset_path or "",
@@ -113,8 +113,8 @@ class PackedDataset(MegatronDataset):
         return ["random_seed", "sequence_length", "policy_hash", "stage", *packing]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.sequences)
 
     def __getitem__(self, idx: int) -> dict[str, np.ndarray | int]:
-        row = self.rows[idx]
-        return {name: getattr(row, name) for name in row.__dataclass_fields__}
+        sequence = self.sequences[idx]
+        return {name: getattr(sequence, name) for name in sequence.__dataclass_fields__}

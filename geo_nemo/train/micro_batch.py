@@ -1,4 +1,4 @@
-"""A micro-batch as tensors on the device: the part of a packed row that a rank works on.
+"""A micro-batch as tensors on the device: the part of a packed sequence that a rank works on.
 
 To a GPU the next one is copied while the one before is computed: from pinned memory, which the
 GPU's copy engine reads without the processor, on a stream of its own.
@@ -26,14 +26,14 @@ MicroBatch = dict[str, Any]
 
 
 @dataclass
-class PackedRow(PackedSeqParams):
+class PackedParams(PackedSeqParams):
     """Megatron-Core's, and `cu_seqlens_q` on the host, so that nobody asks the device for it."""
 
     borders: list[int] | None = None
 
 
 def forward(model: torch.nn.Module, tensors: MicroBatch) -> torch.Tensor:
-    """What a pipeline stage gives for a packed row: on the last, -log p(label), [1, b * s]."""
+    """What a pipeline stage gives for a packed sequence: on the last, -log p(label), [1, b * s]."""
     return model(
         tensors["tokens"],
         tensors["position_ids"],
@@ -44,9 +44,9 @@ def forward(model: torch.nn.Module, tensors: MicroBatch) -> torch.Tensor:
 
 
 def to_device(batch: Batch, device: torch.device, context: ContextRank | None = None) -> MicroBatch:
-    """A batch of [b, s] arrays as tensors of one packed row, [1, b * s], on `device`.
+    """A batch of [b, s] arrays as tensors of one packed sequence, [1, b * s], on `device`.
 
-    context: takes a rank's part of the row, [1, t], where several share it.
+    context: takes a rank's part of the sequence, [1, t], where several share it.
     """
 
     def move(array: np.ndarray) -> torch.Tensor:
@@ -67,12 +67,13 @@ def to_device(batch: Batch, device: torch.device, context: ContextRank | None = 
         }
     tensors = {name: move(array).view(1, -1) for name, array in arrays.items()}
     borders = move(cu_seqlens)
-    tensors["packed_seq_params"] = PackedRow(
+    tensors["packed_seq_params"] = PackedParams(
         borders=cu_seqlens.tolist(),
         qkv_format="thd",
         cu_seqlens_q=borders,
         cu_seqlens_kv=borders,
-        # Transformer Engine asks for these where ranks share a row; the padding is in documents.
+        # Transformer Engine asks for these where ranks share a sequence; the padding is in
+        # documents.
         cu_seqlens_q_padded=borders if divided else None,
         cu_seqlens_kv_padded=borders if divided else None,
         max_seqlen_q=max_seqlen,

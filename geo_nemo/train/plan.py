@@ -44,8 +44,8 @@ class Assumptions:
 class StageLine:
     """A stage. What follows from the store is None, or empty, where there is none.
 
-    flops_per_token: by the formula of the MFU metric, over the segments of real rows; without a
-    store every row is taken for one document, which is the most that attention can cost.
+    flops_per_token: by the formula of the MFU metric, over the segments of real sequences; without
+    a store every sequence is taken for one document, which is the most that attention can cost.
     """
 
     name: str

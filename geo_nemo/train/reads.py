@@ -75,7 +75,7 @@ def read_by(
             run, store.hash, split, tokenizer, stage.name, progress, groups
         )
         rows = (min(done, stage.last_step) - stage.first_step) * run.train.global_batch_size
-        documents, at = index.rows_with(wanted, rows)
+        documents, at = index.sequences_with(wanted, rows)
         steps = stage.first_step + at // run.train.global_batch_size
         taken = ~np.isin(steps, left_out)
         found.append(StageReads(stage.name, documents[taken], steps[taken]))

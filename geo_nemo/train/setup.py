@@ -71,7 +71,7 @@ class Prepared:
         return self.indices[stage.name]
 
     def dataset(self, stage: StagePlan, progress: Progress = no_progress) -> StageDataset:
-        """The rows of a stage, as many as its steps take; every rank must ask for it.
+        """The sequences of a stage, as many as its steps take; every rank must ask for it.
 
         Rank 0 has the indices of the later stages built as well, so that none of them waits.
         """

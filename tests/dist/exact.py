@@ -5,8 +5,8 @@ import re
 import numpy as np
 import torch
 
-from geo_nemo.data.batches import stack_rows
-from geo_nemo.data.rows import Row
+from geo_nemo.data.batches import stack_sequences
+from geo_nemo.data.sequences import PackedSequence
 from geo_nemo.runtime.distributed import model_parallel
 from geo_nemo.runtime.launcher import world_size
 from tests.oracle.llama import batch_loss_and_gradients
@@ -26,12 +26,12 @@ def layout_run(store, output, parallel, **changes):
     return run.model_copy(update={"model": run.model.model_copy(update={"num_layers": 4})})
 
 
-def row(rng, lengths, trained):
-    """Documents of `lengths`; `trained`: slices of the row's positions that are."""
+def sequence(rng, lengths, trained):
+    """Documents of `lengths`; `trained`: slices of the sequence's positions that are."""
     mask = np.zeros(LENGTH, np.float32)
     for part in trained:
         mask[part] = 1
-    return Row(
+    return PackedSequence(
         tokens=rng.integers(0, VOCAB_SIZE, LENGTH),
         labels=rng.integers(0, VOCAB_SIZE, LENGTH),
         position_ids=np.concatenate([np.arange(n) for n in lengths]),
@@ -43,32 +43,32 @@ def row(rng, lengths, trained):
     )
 
 
-def rows_as_batches(*rows):
-    """Four micro-batches of two of the four rows, each row twice."""
+def sequences_as_batches(*sequences):
+    """Four micro-batches of two of the four sequences, each sequence twice."""
     pairs = [(0, 1), (2, 3), (3, 0), (1, 2)]
-    return [stack_rows([rows[a], rows[b]], [a, b]) for a, b in pairs]
+    return [stack_sequences([sequences[a], sequences[b]], [a, b]) for a, b in pairs]
 
 
 def prefixes():
-    """Rows whose metadata, which is masked, stands on one of two context-parallel ranks.
+    """Sequences whose metadata, which is masked, stands on one of two context-parallel ranks.
 
     Of a document of 64 tokens the first rank holds 0-15 and 48-63, the second 16-47.
     """
     rng = np.random.default_rng(11)
     whole = [LENGTH]
-    return rows_as_batches(
-        row(rng, whole, [slice(16, 64)]),  # the first chunk
-        row(rng, whole, [slice(32, 64)]),  # the first half
-        row(rng, [32, 32], [slice(40, 64)]),  # a document, and a part of the next
-        row(rng, [1, 2, 3, 5, 7, 46], [slice(1, 11), slice(20, 64)]),
+    return sequences_as_batches(
+        sequence(rng, whole, [slice(16, 64)]),  # the first chunk
+        sequence(rng, whole, [slice(32, 64)]),  # the first half
+        sequence(rng, [32, 32], [slice(40, 64)]),  # a document, and a part of the next
+        sequence(rng, [1, 2, 3, 5, 7, 46], [slice(1, 11), slice(20, 64)]),
     )
 
 
 def trained_on_one_rank():
-    """Rows of which the first of two context-parallel ranks holds no trained token."""
+    """Sequences of which the first of two context-parallel ranks holds no trained token."""
     rng = np.random.default_rng(12)
-    rows = [row(rng, [LENGTH], [slice(16, 16 + 8 * count)]) for count in (4, 1, 3, 2)]
-    return rows_as_batches(*rows)
+    sequences = [sequence(rng, [LENGTH], [slice(16, 16 + 8 * count)]) for count in (4, 1, 3, 2)]
+    return sequences_as_batches(*sequences)
 
 
 BATCHES = {

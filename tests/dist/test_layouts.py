@@ -177,10 +177,10 @@ def averaged(made):
 
 
 def next_batches(finished):
-    from geo_nemo.data.batches import stack_rows
+    from geo_nemo.data.batches import stack_sequences
 
     rows = finished.prepared.dataset(finished.prepared.stages[-1])
-    return [stack_rows([rows[0], rows[1]], [0, 1])]
+    return [stack_sequences([rows[0], rows[1]], [0, 1])]
 
 
 def optimizer_moments(engine):

@@ -69,7 +69,7 @@ def batches(seed=1, shares=(0.02, 0.9, 0.0, 0.4)) -> list[Batch]:
 
 @torch.no_grad()
 def packed_nll(made, batch: Batch) -> torch.Tensor:
-    """-log p(label) of every position of the packed row, float64 [b * s], on the CPU."""
+    """-log p(label) of every position of the packed sequence, float64 [b * s], on the CPU."""
     from geo_nemo.train.micro_batch import to_device
 
     tensors = to_device(batch, made.device)

@@ -47,13 +47,13 @@ def trained(gpu, tiny_store, tmp_path):
 
 
 def test_the_cpu_gives_a_checkpoint_of_the_gpu_the_same_losses(trained, tmp_path):
-    from geo_nemo.data.batches import stack_rows
+    from geo_nemo.data.batches import stack_sequences
     from tests.gpu.models import packed_nll
 
     folder, trainer = trained
     rows = trainer.prepared.dataset(trainer.prepared.stages[0])
     expected = torch.stack(
-        [packed_nll(trainer.engine, stack_rows([rows[i]], [i])) for i in range(4)]
+        [packed_nll(trainer.engine, stack_sequences([rows[i]], [i])) for i in range(4)]
     )
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

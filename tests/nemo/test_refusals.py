@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(find_spec("nemo") is None, reason="NeMo 2: make 
     [
         (False, False, "calculate_per_token_loss is False"),
         (True, True, "average_in_collective is True"),
-        (True, False, "GPTModel does not read packed rows"),
+        (True, False, "GPTModel does not read packed sequences"),
     ],
 )
 def test_a_nemo_model_is_refused_in_one_line(small_store, tmp_path, per_token, average, named):

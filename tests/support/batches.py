@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from geo_nemo.data.batches import Batch, stack_rows
-from geo_nemo.data.rows import Row
+from geo_nemo.data.batches import Batch, stack_sequences
+from geo_nemo.data.sequences import PackedSequence
 
 
-def random_row(rng, length, vocab_size, trained_share, num_groups=3):
-    """A row of documents of random lengths, `trained_share` of its labels trained."""
+def random_sequence(rng, length, vocab_size, trained_share, num_groups=3):
+    """A sequence of documents of random lengths, `trained_share` of its labels trained."""
     borders = [0]
     while borders[-1] < length:
         borders.append(min(length, borders[-1] + int(rng.integers(3, 40))))
     lengths = np.diff(borders)
-    return Row(
+    return PackedSequence(
         tokens=rng.integers(0, vocab_size, length),
         labels=rng.integers(0, vocab_size, length),
         position_ids=np.concatenate([np.arange(n) for n in lengths]),
@@ -25,14 +25,14 @@ def random_row(rng, length, vocab_size, trained_share, num_groups=3):
 
 
 def ragged_batches(
-    seed, vocab_size, shares=(0.02, 0.9, 0.0, 0.4), rows=2, length=64
+    seed, vocab_size, shares=(0.02, 0.9, 0.0, 0.4), sequences=2, length=64
 ) -> list[Batch]:
     """A micro-batch for each share; 0.0 is one that is wholly masked."""
     rng = np.random.default_rng(seed)
     return [
-        stack_rows(
-            [random_row(rng, length, vocab_size, share) for _ in range(rows)],
-            list(range(place * rows, place * rows + rows)),
+        stack_sequences(
+            [random_sequence(rng, length, vocab_size, share) for _ in range(sequences)],
+            list(range(place * sequences, place * sequences + sequences)),
         )
         for place, share in enumerate(shares)
     ]

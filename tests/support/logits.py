@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from geo_nemo.data.batches import stack_rows
-from geo_nemo.data.rows import Row
+from geo_nemo.data.batches import stack_sequences
+from geo_nemo.data.sequences import PackedSequence
 from geo_nemo.train.micro_batch import to_device
 
 
@@ -12,7 +12,7 @@ def own_logits(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     """Double [n, padded vocabulary] of tokens int64 [n], which are one document."""
     n = len(tokens)
     nothing = np.zeros(n, np.int32)
-    row = Row(
+    sequence = PackedSequence(
         tokens=tokens.cpu().numpy(),
         labels=nothing,
         position_ids=np.arange(n),
@@ -22,7 +22,7 @@ def own_logits(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
         cu_seqlens=np.array([0, n], np.int32),
         max_seqlen=n,
     )
-    batch = to_device(stack_rows([row], [0]), next(model.parameters()).device)
+    batch = to_device(stack_sequences([sequence], [0]), next(model.parameters()).device)
     with torch.no_grad():
         found = model(
             batch["tokens"],

@@ -188,8 +188,8 @@ def test_the_reader_of_imports_sees_every_kind(tmp_path):
 def test_a_breach_of_the_table_is_seen(tmp_path):
     path = tmp_path / "module.py"
     path.write_text("def f():\n    from geo_nemo.train.loop import Trainer\n")
-    assert breaches("geo_nemo.data.rows", path) == [
-        "geo_nemo.data.rows imports geo_nemo.train.loop"
+    assert breaches("geo_nemo.data.sequences", path) == [
+        "geo_nemo.data.sequences imports geo_nemo.train.loop"
     ]
     assert breaches("geo_nemo.export.scorer", path) == []
     path = tmp_path / "another.py"

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from eval.models import read_models
-from eval.perplexity import rows_of
+from eval.perplexity import sequences_of
 from eval.scorers.hub_model import load_hugging_face
-from geo_nemo.data.rows import build_row
+from geo_nemo.data.sequences import build_sequence
 from geo_nemo.metadata.compose import NO_TOKENS, Composed
 
 
@@ -22,13 +22,13 @@ def main() -> None:
     started = time.process_time()
     nats = 0.0
     positions = np.array([len(text) - 1 for text in texts])
-    for places, length in rows_of(scorer, positions, 0):
+    for places, length in sequences_of(scorer, positions, 0):
         fragments = [
             Composed(int(texts[p][0]), (*(NO_TOKENS,) * 4, texts[p][1:], NO_TOKENS, NO_TOKENS))
             for p in places
         ]
-        row = build_row(fragments, [0] * len(fragments), length, 1, True)
-        nats += float(scorer.nll(row).sum(dtype=np.float64))
+        sequence = build_sequence(fragments, [0] * len(fragments), length, 1, True)
+        nats += float(scorer.nll(sequence).sum(dtype=np.float64))
     print(json.dumps({"seconds": time.process_time() - started, "nats": nats}))
 
 

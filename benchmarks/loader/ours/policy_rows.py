@@ -1,4 +1,5 @@
-"""Rows and packing under one metadata policy: STORE POLICY(JSON) ROWS; makes STORE where it is not.
+"""Sequences and packing under one metadata policy: STORE POLICY(JSON) SEQUENCES; makes STORE where
+it is not.
 
 A file of its own, that an older checkout can run: whichever geo_nemo is first on the path is used.
 """
@@ -21,7 +22,7 @@ WORDS = [
 
 
 def main() -> None:
-    folder, policy, rows = Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
+    folder, policy, sequences = Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
     if not folder.exists():
         make(folder)
     from geo_nemo.config import Data, MetadataPolicy
@@ -33,15 +34,15 @@ def main() -> None:
     data = Data(store=str(folder), seq_length=SEQ_LENGTH, packing_window=4096)
     policy, documents = MetadataPolicy(**policy), np.arange(len(split))
 
-    dataset = StageDataset(split, data, policy, store.tokenizer(), documents, 1, rows)
+    dataset = StageDataset(split, data, policy, store.tokenizer(), documents, 1, sequences)
     windows = range(dataset.index.num_windows)
 
     def plan() -> None:
         for number in windows:
             dataset.planner.plan(number)
 
-    found = {"row_seconds": least(lambda: read(dataset, rows)), "index_seconds": least(plan)}
-    print(json.dumps(found | {"tokens": rows * SEQ_LENGTH}))
+    found = {"row_seconds": least(lambda: read(dataset, sequences)), "index_seconds": least(plan)}
+    print(json.dumps(found | {"tokens": sequences * SEQ_LENGTH}))
 
 
 def least(work: Callable[[], None]) -> float:
@@ -54,9 +55,9 @@ def least(work: Callable[[], None]) -> float:
     return min(seconds)
 
 
-def read(dataset, rows: int) -> None:
-    for start in range(0, rows, TOGETHER):
-        dataset.block(range(start, min(start + TOGETHER, rows)))
+def read(dataset, sequences: int) -> None:
+    for start in range(0, sequences, TOGETHER):
+        dataset.block(range(start, min(start + TOGETHER, sequences)))
 
 
 def make(folder: Path) -> None:

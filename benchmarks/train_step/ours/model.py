@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from benchmarks.train_step.llama import HEAD_SIZE, VOCAB_SIZE, Shape, run_of, tokens, weights
-from geo_nemo.data.batches import Batch, stack_rows
-from geo_nemo.data.rows import Row
+from geo_nemo.data.batches import Batch, stack_sequences
+from geo_nemo.data.sequences import PackedSequence
 
 CPU = torch.device("cpu")
 
@@ -52,12 +52,12 @@ def ours(shape: Shape, theirs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def batch(shape: Shape, step: int) -> Batch:
-    """The tokens of a step as a packed row of one document, all of it trained."""
+    """The tokens of a step as a packed sequence of one document, all of it trained."""
     length, drawn = shape.seq_length, tokens(shape, step)
-    row = Row(
+    sequence = PackedSequence(
         tokens=drawn[:-1], labels=drawn[1:], position_ids=np.arange(length),
         loss_mask=np.ones(length, np.float32), group_ids=np.zeros(length, np.int64),
         label_kinds=np.zeros(length, np.uint8),
         cu_seqlens=np.array([0, length], np.int32), max_seqlen=length,
     )  # fmt: skip
-    return stack_rows([row], [0])
+    return stack_sequences([sequence], [0])

@@ -1,1 +1,1 @@
-"""The label contract of packed rows: checked against the store, and shown to a person."""
+"""The label contract of packed sequences: checked against the store, and shown to a person."""

@@ -1,6 +1,7 @@
-"""Checks the label contract on a stage's rows, against the store and not against the kinds alone.
+"""Checks the label contract on a stage's sequences, against the store and not against the kinds
+alone.
 
-1. The shape of each row: segments tile it, positions restart, labels are the next tokens.
+1. The shape of each sequence: segments tile it, positions restart, labels are the next tokens.
 2. What each segment holds: its document's metadata, then exactly its title, body piece and EOS as
    trained labels; under `mask_loss` nothing else is trained.
 3. Over whole windows: every token of every drawn document is in exactly one piece, no document
@@ -16,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo_nemo.common.progress import Progress, no_progress
-from geo_nemo.data.audit.rules import Violation, check_row, whole_document
+from geo_nemo.data.audit.rules import Violation, check_sequence, whole_document
 from geo_nemo.data.dataset import StageDataset, Statistics
 from geo_nemo.data.fragments import Fragment
 from geo_nemo.data.index.read import Index
-from geo_nemo.data.rows import Row
+from geo_nemo.data.sequences import PackedSequence
 from geo_nemo.data.window import Window
 
 KEPT_VIOLATIONS = 20
@@ -28,7 +29,7 @@ KEPT_VIOLATIONS = 20
 
 @dataclass(frozen=True)
 class GroupCount:
-    """Fragments, filled positions and trained labels of one group in the checked rows."""
+    """Fragments, filled positions and trained labels of one group in the checked sequences."""
 
     fragments: int
     positions: int
@@ -39,16 +40,16 @@ class GroupCount:
 class StageAudit:
     """What was checked of a stage and found.
 
-    statistics: of the windows in the dataset's index. rows, windows: checked here, of
+    statistics: of the windows in the dataset's index. sequences, windows: checked here, of
     `total_windows` in an epoch; None where groups have epochs of their own.
-    masked_share: share of filled positions that are not trained, in the checked rows.
+    masked_share: share of filled positions that are not trained, in the checked sequences.
     by: fields of the groups. broken: how often each rule was broken. violations: the first of them.
     """
 
     stage: str
     policy_hash: str
     statistics: Statistics
-    rows: int
+    sequences: int
     windows: int
     total_windows: int | None
     masked_share: float
@@ -59,32 +60,32 @@ class StageAudit:
 
 
 def audit_stage(
-    dataset: StageDataset, at_least_rows: int = 5000, progress: Progress = no_progress
+    dataset: StageDataset, at_least_sequences: int = 5000, progress: Progress = no_progress
 ) -> StageAudit:
-    """Check whole windows from the first on, until `at_least_rows` rows are checked."""
+    """Check whole windows from the first on, until `at_least_sequences` sequences are checked."""
     violations: list[Violation] = []
     broken: Counter[str] = Counter()
     tally = np.zeros((3, dataset.groups.size), dtype=np.int64)
     seen = np.zeros(dataset.split.num_documents, dtype=np.int32)
     per_epoch, total = dataset.draws.windows_per_epoch, dataset.index.num_windows
-    rows = windows = 0
+    sequences = windows = 0
 
     def found(new: Sequence[Violation]) -> None:
         broken.update(violation.rule for violation in new)
         violations.extend(new[: KEPT_VIOLATIONS - len(violations)])
 
-    while windows < total and rows < at_least_rows:
+    while windows < total and sequences < at_least_sequences:
         window = dataset.planner.plan(windows)
-        found(check_window(dataset, window, seen, rows))
+        found(check_window(dataset, window, seen, sequences))
         found(_check_index(dataset.index, window, windows))
         for place in range(len(window)):
-            fragments = window.row(place)
-            row = dataset.build(fragments)
-            found(check_row(dataset, row, fragments, rows))
-            _count(tally, row)
-            rows += 1
+            fragments = window.sequence(place)
+            sequence = dataset.build(fragments)
+            found(check_sequence(dataset, sequence, fragments, sequences))
+            _count(tally, sequence)
+            sequences += 1
         windows += 1
-        progress(f"audit {dataset.stage}", windows, total, f"{rows} rows")
+        progress(f"audit {dataset.stage}", windows, total, f"{sequences} sequences")
         if windows == per_epoch and seen.sum() != dataset.num_documents:
             detail = f"{seen.sum()} of {dataset.num_documents} documents in the epoch"
             found([Violation("every document once an epoch", 0, -1, detail)])
@@ -93,7 +94,7 @@ def audit_stage(
         stage=dataset.stage,
         policy_hash=dataset.policy.hash(),
         statistics=dataset.statistics(),
-        rows=rows,
+        sequences=sequences,
         windows=windows,
         total_windows=per_epoch,
         masked_share=1 - sum(trained_of) / sum(positions_of),
@@ -118,7 +119,7 @@ def check_window(
     pieces: dict[int, list[Fragment]] = {}
     for place in range(len(window)):
         draws = window.draws[window.span(place)].tolist()
-        for draw, fragment in zip(draws, window.row(place), strict=True):
+        for draw, fragment in zip(draws, window.sequence(place), strict=True):
             pieces.setdefault(draw, []).append(fragment)
     wrong = []
     # A window may hold the end of an epoch and the start of the next.
@@ -161,20 +162,21 @@ def _tiled(dataset: StageDataset, document: int, fragments: list[Fragment]) -> b
 
 
 def _check_index(index: Index, window: Window, number: int) -> list[Violation]:
-    rows = index.window_rows(number)
-    same = len(rows) == len(window) and all(
-        index.row(row) == window.row(place) for place, row in enumerate(rows)
+    sequences = index.window_sequences(number)
+    same = len(sequences) == len(window) and all(
+        index.sequence(sequence) == window.sequence(place)
+        for place, sequence in enumerate(sequences)
     )
     if same:
         return []
-    return [Violation("the index holds the plan", rows.start, -1, f"window {number}")]
+    return [Violation("the index holds the plan", sequences.start, -1, f"window {number}")]
 
 
-def _count(tally: np.ndarray, row: Row) -> None:
-    """Add a row's fragments, positions and trained labels by group."""
+def _count(tally: np.ndarray, sequence: PackedSequence) -> None:
+    """Add a sequence's fragments, positions and trained labels by group."""
     size = tally.shape[1]
-    filled = row.group_ids >= 0
-    groups = row.group_ids[filled]
-    tally[0] += np.bincount(groups[row.position_ids[filled] == 0], minlength=size)
+    filled = sequence.group_ids >= 0
+    groups = sequence.group_ids[filled]
+    tally[0] += np.bincount(groups[sequence.position_ids[filled] == 0], minlength=size)
     tally[1] += np.bincount(groups, minlength=size)
-    tally[2] += np.bincount(groups[row.loss_mask[filled] == 1], minlength=size)
+    tally[2] += np.bincount(groups[sequence.loss_mask[filled] == 1], minlength=size)

@@ -1,4 +1,4 @@
-"""Shows a row to a person: each token in the colour of its kind and whether it is trained.
+"""Shows a sequence to a person: each token in the colour of its kind and whether it is trained.
 
 A token is shown where it is predicted, because the mask belongs to labels; the BOS that opens a
 document is shown in front. Runs of one colour are decoded together.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geo_nemo.data.rows import Row
+from geo_nemo.data.sequences import PackedSequence
 from geo_nemo.metadata.record import Kind
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ VISIBLE |= {ord("\n"): "\u23ce\n", ord("\t"): "\t"}
 ROLES = {Kind.METADATA: "meta", Kind.LABEL: "label"}
 # Colours that differ in lightness too, so that they are told apart without colour vision.
 STYLE = """\
-.row{font:13px/1.6 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
-.row .doc{border-left:3px solid #64748b;margin:6px 0;padding-left:8px}
-.row .where{color:var(--soft,#5b6470);font-style:italic}
-.row .meta{background:#bfdbfe;color:#1e3a5f}
-.row .label{background:#e9d5ff;color:#4c1d75}
-.row .trained:not(.meta):not(.label){background:#dcfce7;color:#14532d}
-.row .masked:not(.meta):not(.label){background:#e5e7eb;color:#4b5563}
-.row .meta.trained,.row .label.trained{outline:2px solid #15803d}
-.row .pad{color:var(--soft,#5b6470)}
+.sequence{font:13px/1.6 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
+.sequence .doc{border-left:3px solid #64748b;margin:6px 0;padding-left:8px}
+.sequence .where{color:var(--soft,#5b6470);font-style:italic}
+.sequence .meta{background:#bfdbfe;color:#1e3a5f}
+.sequence .label{background:#e9d5ff;color:#4c1d75}
+.sequence .trained:not(.meta):not(.label){background:#dcfce7;color:#14532d}
+.sequence .masked:not(.meta):not(.label){background:#e5e7eb;color:#4b5563}
+.sequence .meta.trained,.sequence .label.trained{outline:2px solid #15803d}
+.sequence .pad{color:var(--soft,#5b6470)}
 """
 LEGEND = (
     ("meta masked", "metadata, not trained"),
@@ -74,31 +74,35 @@ class Shown:
     runs: tuple[Run, ...]
 
 
-def segments(row: Row, tokenizer: Tokenizer, groups: Sequence[str]) -> Iterator[Shown]:
-    """The row's documents in order, then its padding, if any."""
-    for start, stop in pairwise(row.cu_seqlens.tolist()):
-        if row.segment_ids[start] < 0:
+def segments(
+    sequence: PackedSequence, tokenizer: Tokenizer, groups: Sequence[str]
+) -> Iterator[Shown]:
+    """The sequence's documents in order, then its padding, if any."""
+    for start, stop in pairwise(sequence.cu_seqlens.tolist()):
+        if sequence.segment_ids[start] < 0:
             yield Shown("", stop - start, (Run("pad", f"<padding x {stop - start}>"),))
             continue
-        ids = np.concatenate([row.tokens[start : start + 1], row.labels[start:stop]])
+        ids = np.concatenate([sequence.tokens[start : start + 1], sequence.labels[start:stop]])
         looks = ["masked"] + [
             _look(Kind(kind), trained)
             for kind, trained in zip(
-                row.label_kinds[start:stop].tolist(),
-                (row.loss_mask[start:stop] == 1).tolist(),
+                sequence.label_kinds[start:stop].tolist(),
+                (sequence.loss_mask[start:stop] == 1).tolist(),
                 strict=True,
             )
         ]
-        group = groups[row.group_ids[start]]
+        group = groups[sequence.group_ids[start]]
         yield Shown(group, stop - start, tuple(_runs(ids.tolist(), looks, tokenizer)))
 
 
-def row_text(row: Row, tokenizer: Tokenizer, groups: Sequence[str], clip: bool = True) -> Text:
-    """The row for a terminal, a block a document. clip: shorten long runs in the middle."""
+def sequence_text(
+    sequence: PackedSequence, tokenizer: Tokenizer, groups: Sequence[str], clip: bool = True
+) -> Text:
+    """The sequence for a terminal, a block a document. clip: shorten long runs in the middle."""
     from rich.text import Text
 
     text = Text()
-    for number, shown in enumerate(segments(row, tokenizer, groups)):
+    for number, shown in enumerate(segments(sequence, tokenizer, groups)):
         if shown.group:
             title = f"document {number + 1}, {shown.group}, {shown.positions} positions"
             text.append(f"\u2500\u2500 {title}\n", style="bold")
@@ -108,20 +112,20 @@ def row_text(row: Row, tokenizer: Tokenizer, groups: Sequence[str], clip: bool =
     return text
 
 
-def row_html(row: Row, tokenizer: Tokenizer, groups: Sequence[str]) -> str:
-    """The row as an HTML fragment: a div a document, a span a run; styled by `STYLE`."""
-    parts = ['<div class="row">']
-    for shown in segments(row, tokenizer, groups):
+def sequence_html(sequence: PackedSequence, tokenizer: Tokenizer, groups: Sequence[str]) -> str:
+    """The sequence as an HTML fragment: a div a document, a span a run; styled by `STYLE`."""
+    parts = ['<div class="sequence">']
+    for shown in segments(sequence, tokenizer, groups):
         spans = "".join(f'<span class="{run.look}">{escape(run.text)}</span>' for run in shown.runs)
-        where = f"{shown.group}, {shown.positions} positions" if shown.group else "end of row"
+        where = f"{shown.group}, {shown.positions} positions" if shown.group else "end of sequence"
         parts.append(f'<div class="doc"><span class="where">{escape(where)}</span>\n{spans}</div>')
     return "".join(parts) + "</div>"
 
 
 def legend_html() -> str:
-    """What the colours of `row_html` mean, as an HTML fragment."""
+    """What the colours of `sequence_html` mean, as an HTML fragment."""
     spans = " ".join(f'<span class="{look}">{escape(text)}</span>' for look, text in LEGEND)
-    return f'<div class="row">{spans}</div>'
+    return f'<div class="sequence">{spans}</div>'
 
 
 def _look(kind: Kind, trained: bool) -> str:

@@ -1,4 +1,4 @@
-"""The label contract of one row, checked against the store and not against the kinds alone."""
+"""The label contract of one sequence, checked against the store and not against the kinds alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.dropout import fields_of
 from geo_nemo.data.fragments import Fragment
-from geo_nemo.data.rows import NO_GROUP, Row
+from geo_nemo.data.sequences import NO_GROUP, PackedSequence
 from geo_nemo.metadata.record import Kind
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A broken rule. sample: index of the row. position: in the row; -1 where it is not one."""
+    """A broken rule. sample: index of the sequence. position: in it; -1 where it is not one."""
 
     rule: str
     sample: int
@@ -24,40 +24,40 @@ class Violation:
     detail: str
 
 
-def check_row(
-    dataset: StageDataset, row: Row, fragments: Sequence[Fragment], sample: int
+def check_sequence(
+    dataset: StageDataset, sequence: PackedSequence, fragments: Sequence[Fragment], sample: int
 ) -> list[Violation]:
-    """The rules of one row that holds `fragments`."""
+    """The rules of one sequence that holds `fragments`."""
     wrong = [
         Violation(rule, sample, int(places[0]), f"{len(places)} positions")
-        for rule, places in _shape_rules(dataset, row, fragments)
+        for rule, places in _shape_rules(dataset, sequence, fragments)
         if len(places)
     ]
     # Without whole segments the content of one cannot be told from the next one's.
     if not wrong:
         for place, fragment in enumerate(fragments):
-            start, stop = row.cu_seqlens[place : place + 2].tolist()
-            for rule, detail in _content_rules(dataset, row, fragment, start, stop):
+            start, stop = sequence.cu_seqlens[place : place + 2].tolist()
+            for rule, detail in _content_rules(dataset, sequence, fragment, start, stop):
                 detail = f"document {fragment.document}: {detail}"
                 wrong.append(Violation(rule, sample, start, detail))
     return wrong
 
 
 def _shape_rules(
-    dataset: StageDataset, row: Row, fragments: Sequence[Fragment]
+    dataset: StageDataset, sequence: PackedSequence, fragments: Sequence[Fragment]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(rule, positions where it is broken) for each rule that needs no document."""
     num_fragments = len(fragments)
     tokenizer, length = dataset.tokenizer, dataset.data.seq_length
-    borders = row.cu_seqlens
+    borders = sequence.cu_seqlens
     sizes = np.diff(borders)
     tiles = borders[0] == 0 and borders[-1] == length and (sizes > 0).all()
-    if not tiles or row.max_seqlen != sizes.max() or len(row.tokens) != length:
-        yield "segments tile the row", np.array([0])
+    if not tiles or sequence.max_seqlen != sizes.max() or len(sequence.tokens) != length:
+        yield "segments tile the sequence", np.array([0])
         return
     segment = np.repeat(np.arange(len(sizes)), sizes)
     padding = segment >= num_fragments
-    trained = row.loss_mask == 1
+    trained = sequence.loss_mask == 1
     starts = np.zeros(length, dtype=bool)
     starts[borders[:-1]] = True
     first = starts & ~padding
@@ -66,46 +66,49 @@ def _shape_rules(
     yield "at most one padding segment", np.flatnonzero(segment > num_fragments)
     yield (
         "positions restart in each segment",
-        np.flatnonzero(row.position_ids != np.arange(length) - borders[:-1][segment]),
+        np.flatnonzero(sequence.position_ids != np.arange(length) - borders[:-1][segment]),
     )
     yield (
         "a label is the next token",
-        np.flatnonzero((row.labels[:-1] != row.tokens[1:]) & inside & ~padding[:-1]),
+        np.flatnonzero((sequence.labels[:-1] != sequence.tokens[1:]) & inside & ~padding[:-1]),
     )
     goes_on = [fragment.bare and fragment.start > 0 for fragment in fragments]
     first[borders[:num_fragments][goes_on]] = False
-    yield "a document starts with BOS", np.flatnonzero(first & (row.tokens != tokenizer.bos_id))
-    yield "mask is 0 or 1", np.flatnonzero((row.loss_mask != 0) & ~trained)
+    yield (
+        "a document starts with BOS",
+        np.flatnonzero(first & (sequence.tokens != tokenizer.bos_id)),
+    )
+    yield "mask is 0 or 1", np.flatnonzero((sequence.loss_mask != 0) & ~trained)
     never = [Kind.PAD, Kind.BOS]
     if dataset.policy.mask_loss:
         never += [Kind.METADATA, Kind.LABEL]
     yield (
         "no metadata, label, BOS or padding is trained",
-        np.flatnonzero(trained & (np.isin(row.label_kinds, never) | padding)),
+        np.flatnonzero(trained & (np.isin(sequence.label_kinds, never) | padding)),
     )
     if tokenizer.bos_id not in (tokenizer.eos_id, tokenizer.pad_id):
-        yield "BOS is never a label", np.flatnonzero(row.labels == tokenizer.bos_id)
-    yield "padding has no group", np.flatnonzero(padding != (row.group_ids == NO_GROUP))
-    yield "padding is padding", np.flatnonzero(padding & (row.tokens != tokenizer.pad_id))
+        yield "BOS is never a label", np.flatnonzero(sequence.labels == tokenizer.bos_id)
+    yield "padding has no group", np.flatnonzero(padding != (sequence.group_ids == NO_GROUP))
+    yield "padding is padding", np.flatnonzero(padding & (sequence.tokens != tokenizer.pad_id))
 
 
 def _content_rules(
-    dataset: StageDataset, row: Row, fragment: Fragment, start: int, stop: int
+    dataset: StageDataset, sequence: PackedSequence, fragment: Fragment, start: int, stop: int
 ) -> Iterator[tuple[str, str]]:
     """(rule, detail) for each rule that a segment breaks when it is compared with the store."""
     split, composer, policy = dataset.split, dataset.composer_of(fragment), dataset.policy
     document = fragment.document
     if fragment.bare:
-        yield from _bare_rules(dataset, row, fragment, start, stop)
+        yield from _bare_rules(dataset, sequence, fragment, start, stop)
         return
     block = composer.prefix_ids(split.record(document), fields_of(composer.policy, fragment.kept))
     title, body = composer.texts(split.title(document), split.body(document), len(block) > 0)
     title, body = title[: fragment.title], body[fragment.start : fragment.stop]
-    labels = row.labels[start:stop]
-    trained = row.loss_mask[start:stop] == 1
+    labels = sequence.labels[start:stop]
+    trained = sequence.loss_mask[start:stop] == 1
     eos = [dataset.tokenizer.eos_id] if fragment.final else []
 
-    yield from _group_rule(dataset, row, document, start, stop)
+    yield from _group_rule(dataset, sequence, document, start, stop)
     append = policy.position == "append"
     behind = block if append and fragment.final else block[:0]
     if not append and not np.array_equal(labels[: len(block)], block):
@@ -116,7 +119,7 @@ def _content_rules(
     if len(body) and not trained[after_text - len(behind) - len(body)]:
         yield "the first body token is trained", f"body of {len(body)} tokens"
     text = np.concatenate([title, body, eos])
-    context = np.isin(row.label_kinds[start:stop], [Kind.METADATA, Kind.LABEL])
+    context = np.isin(sequence.label_kinds[start:stop], [Kind.METADATA, Kind.LABEL])
     # Where context is trained too, only the kinds tell it from the text.
     chosen = trained if policy.mask_loss else trained & ~context
     if not np.array_equal(labels[chosen], text):
@@ -127,27 +130,27 @@ def _content_rules(
 
 
 def _group_rule(
-    dataset: StageDataset, row: Row, document: int, start: int, stop: int
+    dataset: StageDataset, sequence: PackedSequence, document: int, start: int, stop: int
 ) -> Iterator[tuple[str, str]]:
     """From the store's columns, whatever stands in the index."""
     (group,) = dataset.groups.of(dataset.split, np.array([document])).tolist()
-    if not (row.group_ids[start:stop] == group).all():
+    if not (sequence.group_ids[start:stop] == group).all():
         yield "group is that of the document", f"group {dataset.groups.names[group]}"
 
 
 def _bare_rules(
-    dataset: StageDataset, row: Row, fragment: Fragment, start: int, stop: int
+    dataset: StageDataset, sequence: PackedSequence, fragment: Fragment, start: int, stop: int
 ) -> Iterator[tuple[str, str]]:
     """The same for a plain piece, which is compared with the whole document token by token."""
     ids, is_text = whole_document(dataset, fragment)
     labels = slice(fragment.start + 1, fragment.stop + 1)
-    yield from _group_rule(dataset, row, fragment.document, start, stop)
-    if not np.array_equal(row.tokens[start:stop], ids[fragment.start : fragment.stop]):
+    yield from _group_rule(dataset, sequence, fragment.document, start, stop)
+    if not np.array_equal(sequence.tokens[start:stop], ids[fragment.start : fragment.stop]):
         yield "a bare piece is the document's", f"tokens {fragment.start} to {fragment.stop}"
-    if not np.array_equal(row.labels[start:stop], ids[labels]):
+    if not np.array_equal(sequence.labels[start:stop], ids[labels]):
         yield "trained text is the store's", f"labels {fragment.start} to {fragment.stop}"
     expected = is_text[labels] if dataset.policy.mask_loss else np.ones(stop - start, dtype=bool)
-    if not np.array_equal(row.loss_mask[start:stop] == 1, expected):
+    if not np.array_equal(sequence.loss_mask[start:stop] == 1, expected):
         yield "nothing else is trained", f"{expected.sum()} labels expected"
 
 

@@ -31,15 +31,15 @@ _AHEAD = 3
 
 @dataclass(frozen=True)
 class Extent:
-    """How many windows are wanted: until there are `rows`, or `windows`, whichever comes first."""
+    """How many windows are wanted: until there are `sequences` or `windows` of them."""
 
-    rows: int | None
+    sequences: int | None
     windows: int | None
 
-    def done(self, windows: int, rows: int) -> bool:
+    def done(self, windows: int, sequences: int) -> bool:
         """Whether that is enough."""
-        enough_rows = self.rows is not None and rows >= self.rows
-        return enough_rows or (self.windows is not None and windows >= self.windows)
+        enough_sequences = self.sequences is not None and sequences >= self.sequences
+        return enough_sequences or (self.windows is not None and windows >= self.windows)
 
 
 class Sink(Protocol):
@@ -74,18 +74,18 @@ def build(
     name: str = "",
 ) -> None:
     """Plan windows into `sink` until `extent` is reached; the result is the same with workers."""
-    rows = 0
+    sequences = 0
     with _blocks(planner, workers) as blocks:
         for windows in count():
-            if extent.rows is None:
+            if extent.sequences is None:
                 progress(f"index {name}", windows, extent.windows)
             else:
-                progress(f"index {name}", min(rows, extent.rows), extent.rows)
-            if extent.done(windows, rows):
+                progress(f"index {name}", min(sequences, extent.sequences), extent.sequences)
+            if extent.done(windows, sequences):
                 return
             block = next(blocks)
             sink.add(block)
-            rows += block.counts.rows
+            sequences += block.counts.sequences
 
 
 @contextmanager

@@ -1,10 +1,10 @@
-"""The packing index: the fragments of every row of a stage, planned once and memory-mapped.
+"""The packing index: the fragments of every sequence of a stage, planned once and memory-mapped.
 
-    <folder>/fragments.bin  array of `fragment_dtype`, ordered by row
-    <folder>/rows.bin       int64 [rows + 1]: row r holds fragments rows[r] to rows[r + 1]
+    <folder>/fragments.bin  array of `fragment_dtype`, ordered by sequence
+    <folder>/rows.bin       int64 [sequences + 1]: sequence s is rows[s] to rows[s + 1]
     <folder>/windows.bin    array of `WINDOW`: what each packing window added
-    <folder>/ledger.bin     int64 [windows + 1, groups, 4]: `LEDGER` of all rows before a window,
-                            where groups are many before every so many (`ledger_stride`)
+    <folder>/ledger.bin     int64 [windows + 1, groups, 4]: `LEDGER` of all sequences before a
+                            window, where groups are many before every so many (`ledger_stride`)
     <folder>/shown.bin      int64 [windows + 1, 3, 4]: the same by how documents are shown
                             (`dropout.SHOWN`); indices of before there was more than one way lack it
     <folder>/index.json     written last: what it was made from, counts, sizes and hashes
@@ -33,8 +33,8 @@ FORMAT = 2
 NAME = "index.json"
 FILES = ("fragments.bin", "rows.bin", "windows.bin", "ledger.bin", "shown.bin")
 _LATER = ("shown.bin",)
-# The first row and fragment of a window, and the hash of its rows and fragments.
-WINDOW = np.dtype([("row", "<i8"), ("fragment", "<i8"), ("hash", "<u8")])
+# The first sequence and fragment of a window, and the hash of its sequences and fragments.
+WINDOW = np.dtype([("sequence", "<i8"), ("fragment", "<i8"), ("hash", "<u8")])
 # Documents begun, filled positions, and what their labels are: title and body tokens, metadata.
 LEDGER = ("documents", "positions", "text_tokens", "metadata_tokens")
 _CHUNK_BYTES = 1 << 24
@@ -71,17 +71,17 @@ class Parts:
     """The arrays of an index, as in the files."""
 
     fragments: np.ndarray
-    rows: np.ndarray
+    sequences: np.ndarray
     windows: np.ndarray
     ledger: np.ndarray
     shown: np.ndarray | None = None
 
 
 class Index:
-    """Rows of fragments.
+    """Sequences of fragments.
 
-    counts: of all windows; the last may hold more rows than are used. documents: distinct ones that
-    the stage draws from.
+    counts: of all windows; the last may hold more sequences than are used. documents: distinct ones
+    that the stage draws from.
     """
 
     def __init__(self, parts: Parts, counts: Counts, documents: int, folder: Path | None = None):
@@ -94,36 +94,39 @@ class Index:
         self._current = range(0)
 
     def __len__(self) -> int:
-        return len(self._parts.rows) - 1
+        return len(self._parts.sequences) - 1
 
     @property
     def num_windows(self) -> int:
-        """Packing windows that the rows come from."""
+        """Packing windows that the sequences come from."""
         return len(self._parts.windows)
 
-    def row(self, number: int) -> list[Fragment]:
-        """The fragments of row `number`; `UserError` where the file was changed."""
+    def sequence(self, number: int) -> list[Fragment]:
+        """The fragments of sequence `number`; `UserError` where the file was changed."""
         if number not in self._current:
             self._enter(number)
-        rows = self._parts.rows
-        return fragments_of(self._parts.fragments[int(rows[number]) : int(rows[number + 1])])
+        sequences = self._parts.sequences
+        return fragments_of(
+            self._parts.fragments[int(sequences[number]) : int(sequences[number + 1])]
+        )
 
-    def window_rows(self, window: int) -> range:
-        """The numbers of a window's rows."""
-        starts = self._parts.windows["row"]
+    def window_sequences(self, window: int) -> range:
+        """The numbers of a window's sequences."""
+        starts = self._parts.windows["sequence"]
         last = window + 1 == len(starts)
         return range(int(starts[window]), len(self) if last else int(starts[window + 1]))
 
-    def ledger(self, rows: int, group_of: GroupOf = _country) -> np.ndarray:
-        """`LEDGER` of the first `rows` rows by group, int64 [groups, 4].
+    def ledger(self, sequences: int, group_of: GroupOf = _country) -> np.ndarray:
+        """`LEDGER` of the first `sequences` sequences by group, int64 [groups, 4].
 
         group_of: of some fragments, as when the index was made.
         """
         num_groups = self._parts.ledger.shape[1]
-        return self._sums(self._parts.ledger, ledger_stride(num_groups), rows, group_of)
+        return self._sums(self._parts.ledger, ledger_stride(num_groups), sequences, group_of)
 
-    def shown(self, rows: int, policy: MetadataPolicy) -> np.ndarray:
-        """`LEDGER` of the first `rows` rows by `dropout.SHOWN`, int64 [3, 4]. policy: of the stage.
+    def shown(self, sequences: int, policy: MetadataPolicy) -> np.ndarray:
+        """`LEDGER` of the first `sequences` sequences by `dropout.SHOWN`, int64 [3, 4]. policy: of
+        the stage.
 
         An index that does not keep it is read through.
         """
@@ -132,20 +135,22 @@ class Index:
             return shown(policy, fragments["kept"])
 
         if self._parts.shown is not None:
-            return self._sums(self._parts.shown, 1, rows, shown_of)
+            return self._sums(self._parts.shown, 1, sequences, shown_of)
         total = np.zeros((len(SHOWN), len(LEDGER)), np.int64)
-        last = int(self._parts.rows[rows])
+        last = int(self._parts.sequences[sequences])
         for first in range(0, last, _COUNTED_AT_ONCE):
             part = self._parts.fragments[first : min(first + _COUNTED_AT_ONCE, last)]
             total += tally(part, shown_of(part), len(SHOWN))
         return total
 
-    def rows_with(self, documents: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """Of the first `rows` rows: which of `documents` stand in which, int64 [m] and int64 [m].
+    def sequences_with(
+        self, documents: np.ndarray, sequences: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Of the first `sequences`: which of `documents` stand in which, int64 [m] and int64 [m].
 
-        A document that is cut, or drawn again, comes once a row.
+        A document that is cut, or drawn again, comes once a sequence.
         """
-        borders = self._parts.rows[: rows + 1]
+        borders = self._parts.sequences[: sequences + 1]
         wanted = np.sort(documents)
         found: list[np.ndarray] = [np.empty(0, np.int64)]
         places: list[np.ndarray] = [np.empty(0, np.int64)]
@@ -159,38 +164,41 @@ class Index:
         both = np.unique(both, axis=0)
         return both[:, 1], both[:, 0]
 
-    def _sums(self, kept: np.ndarray, stride: int, rows: int, of: GroupOf) -> np.ndarray:
-        """Of the first `rows` rows, from sums that are kept every `stride` windows."""
-        if rows == 0 or not len(self):
+    def _sums(self, kept: np.ndarray, stride: int, sequences: int, of: GroupOf) -> np.ndarray:
+        """Of the first `sequences` sequences, from sums that are kept every `stride` windows."""
+        if sequences == 0 or not len(self):
             return np.zeros(kept.shape[1:], dtype=np.int64)
-        place = self._window_of(rows - 1) // stride
-        first = self._parts.rows[self.window_rows(place * stride).start]
-        part = self._parts.fragments[int(first) : int(self._parts.rows[rows])]
+        place = self._window_of(sequences - 1) // stride
+        first = self._parts.sequences[self.window_sequences(place * stride).start]
+        part = self._parts.fragments[int(first) : int(self._parts.sequences[sequences])]
         return kept[place] + tally(part, of(part), kept.shape[1])
 
-    def _window_of(self, row: int) -> int:
-        return int(np.searchsorted(self._parts.windows["row"], row, side="right")) - 1
+    def _window_of(self, sequence: int) -> int:
+        return int(np.searchsorted(self._parts.windows["sequence"], sequence, side="right")) - 1
 
-    def _enter(self, row: int) -> None:
-        window = self._window_of(row)
-        rows = self.window_rows(window)
+    def _enter(self, sequence: int) -> None:
+        window = self._window_of(sequence)
+        sequences = self.window_sequences(window)
         if not self._checked[window]:
-            first, last = self._parts.rows[rows.start], self._parts.rows[rows.stop]
+            first, last = (
+                self._parts.sequences[sequences.start],
+                self._parts.sequences[sequences.stop],
+            )
             fragments = self._parts.fragments[int(first) : int(last)]
-            sizes = np.diff(self._parts.rows[rows.start : rows.stop + 1])
+            sizes = np.diff(self._parts.sequences[sequences.start : sequences.stop + 1])
             if block_hash(fragments, sizes) != int(self._parts.windows["hash"][window]):
                 raise UserError(
                     f"{self._folder} was changed after it was made: remove the folder and start "
                     f"again; the index is then made anew"
                 )
             self._checked[window] = True
-        self._current = rows
+        self._current = sequences
 
 
-def block_hash(fragments: np.ndarray, row_sizes: np.ndarray) -> int:
-    """64-bit hash of a window's rows."""
+def block_hash(fragments: np.ndarray, sequence_sizes: np.ndarray) -> int:
+    """64-bit hash of a window's sequences."""
     digest = xxhash.xxh3_64(np.ascontiguousarray(fragments).view(np.uint8))
-    digest.update(np.ascontiguousarray(row_sizes, dtype="<i8"))
+    digest.update(np.ascontiguousarray(sequence_sizes, dtype="<i8"))
     return digest.intdigest()
 
 
@@ -219,25 +227,25 @@ def open_index(
             raise DamagedIndex("it was made from something else")
         if record.pop("check") != record_check(record):
             raise DamagedIndex(f"{NAME} was changed")
-        counts, documents = Counts(**record["counts"]), int(record["documents"])
+        counts, documents = Counts.of_file(record["counts"]), int(record["documents"])
         names = [name for name in FILES if name not in _LATER or name in record["files"]]
         for name in names:
             entry = record["files"][name]
             _check_file(folder / name, entry["bytes"], entry["xxh3_128"], check_content)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DamagedIndex(f"{NAME} is no index: {error}") from None
-    fragments, rows, windows, ledger = (
+    fragments, sequences, windows, ledger = (
         mapped(folder / name, kind)
         for name, kind in zip(FILES, (dtype, "<i8", WINDOW, "<i8"), strict=False)
     )
     ways = None
     if "shown.bin" in names:
         ways = mapped(folder / "shown.bin", "<i8").reshape(-1, len(SHOWN), len(LEDGER))
-    if len(rows) != counts.rows + 1 or len(fragments) != counts.fragments:
+    if len(sequences) != counts.sequences + 1 or len(fragments) != counts.fragments:
         raise DamagedIndex("its files do not agree")
     kept = len(windows) // ledger_stride(num_groups) + 1
     ledger = ledger.reshape(kept, num_groups, len(LEDGER))
-    return Index(Parts(fragments, rows, windows, ledger, ways), counts, documents, folder)
+    return Index(Parts(fragments, sequences, windows, ledger, ways), counts, documents, folder)
 
 
 def record_check(record: dict[str, Any]) -> str:

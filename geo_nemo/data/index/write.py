@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,11 @@ from geo_nemo.data.window import Counts, Planner, Window
 
 @dataclass(frozen=True)
 class Block:
-    """What one window adds. row_sizes: fragments of each row, [rows]; ledger: [groups, 4]; shown:
-    [3, 4]."""
+    """What one window adds. sequence_sizes: fragments of each sequence, [sequences]; ledger:
+    [groups, 4]; shown: [3, 4]."""
 
     fragments: np.ndarray
-    row_sizes: np.ndarray
+    sequence_sizes: np.ndarray
     ledger: np.ndarray
     shown: np.ndarray
     counts: Counts
@@ -46,7 +46,7 @@ class Block:
         groups = planner.group_of(window.fragments)
         ledger = tally(window.fragments, groups, planner.num_groups)
         shown = tally(window.fragments, planner.shown_of(window.fragments), len(SHOWN))
-        return cls(window.fragments, np.diff(window.row_starts), ledger, shown, window.counts)
+        return cls(window.fragments, np.diff(window.sequence_starts), ledger, shown, window.counts)
 
 
 class MemorySink:
@@ -65,7 +65,7 @@ class MemorySink:
         blocks = self._blocks
         none = [np.empty(0, self._dtype)]
         fragments = np.concatenate([block.fragments for block in blocks] or none)
-        sizes = np.concatenate([np.zeros(1, np.int64), *(block.row_sizes for block in blocks)])
+        sizes = np.concatenate([np.zeros(1, np.int64), *(block.sequence_sizes for block in blocks)])
         stride = ledger_stride(self._num_groups)
         kept = len(blocks) // stride + 1
         ledger = np.zeros((kept, self._num_groups, len(LEDGER)), dtype=np.int64)
@@ -74,7 +74,7 @@ class MemorySink:
         windows = np.zeros(len(blocks), dtype=WINDOW)
         counts = Counts()
         for number, block in enumerate(blocks):
-            windows[number] = counts.rows, counts.fragments, 0
+            windows[number] = counts.sequences, counts.fragments, 0
             total += block.ledger
             shown[number + 1] = shown[number] + block.shown
             if (number + 1) % stride == 0:
@@ -107,12 +107,12 @@ class FileSink:
 
     def add(self, block: Block) -> None:
         counts = self.counts
-        ends = counts.fragments + np.cumsum(block.row_sizes, dtype="<i8")
-        check = block_hash(block.fragments, block.row_sizes)
+        ends = counts.fragments + np.cumsum(block.sequence_sizes, dtype="<i8")
+        check = block_hash(block.fragments, block.sequence_sizes)
         self._ledger += block.ledger
         self._write(0, block.fragments)
         self._write(1, ends)
-        self._write(2, np.array([(counts.rows, counts.fragments, check)], dtype=WINDOW))
+        self._write(2, np.array([(counts.sequences, counts.fragments, check)], dtype=WINDOW))
         self._shown += block.shown
         self._write(4, self._shown)
         self._windows += 1
@@ -134,7 +134,7 @@ class FileSink:
             "format": FORMAT,
             "made_from": description,
             "documents": documents,
-            "counts": asdict(self.counts),
+            "counts": self.counts.for_file(),
             "files": files,
         }
         content = {**record, "check": record_check(record)}

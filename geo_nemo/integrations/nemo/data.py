@@ -1,4 +1,4 @@
-"""The rows of a run as a NeMo 2 data module, which refuses a model with another loss rule."""
+"""The sequences of a run as a NeMo 2 data module, which refuses a model with another loss rule."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,14 +12,16 @@ from torch.utils.data import DataLoader
 
 from geo_nemo.config import UserError
 from geo_nemo.integrations.job import load_job, refuse_inexact, refuse_unserved
-from geo_nemo.integrations.rows import RunRows
+from geo_nemo.integrations.run_sequences import RunSequences
 
 
 class PackedDataModule(pl.LightningDataModule, io.IOMixin):
-    """Rows of every stage in turn; the switch to the cooldown is where the stage's rows begin.
+    """Sequences of every stage in turn; the switch to the cooldown is where the stage's sequences
+    begin.
 
-    settings: those of `geo-nemo train`. num_workers: processes that build rows, of each rank.
-    Raises UserError in `setup` where the model's loss is a mean of means, or reads no packed rows.
+    settings: those of `geo-nemo train`. num_workers: processes that build sequences, of each rank.
+    Raises UserError in `setup` where the model's loss is a mean of means, or reads no packed
+    sequences.
     """
 
     def __init__(self, settings: Sequence[str], num_workers: int = 0):
@@ -46,25 +48,25 @@ class PackedDataModule(pl.LightningDataModule, io.IOMixin):
             getattr(getattr(model, "config", None), "calculate_per_token_loss", None),
             getattr(ddp, "average_in_collective", False),
         )
-        if not getattr(model, "reads_packed_rows", False):
+        if not getattr(model, "reads_packed_sequences", False):
             raise UserError(
-                f"{type(model).__name__} does not read packed rows: use "
+                f"{type(model).__name__} does not read packed sequences: use "
                 "geo_nemo.integrations.nemo.ExactGPTModel, or put ExactSteps before llm.GPTModel "
                 "in its bases"
             )
-        self.rows = RunRows(self.job)
+        self.sequences = RunSequences(self.job)
 
     def train_dataloader(self) -> DataLoader:
         return WrappedDataLoader(
             mode="train",
-            dataset=self.rows,
+            dataset=self.sequences,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            collate_fn=RunRows.collate_fn,
+            collate_fn=RunSequences.collate_fn,
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """What a NeMo checkpoint keeps: samples consumed, and what decided the rows."""
+        """What a NeMo checkpoint keeps: samples consumed, and what decided the sequences."""
         steps = self.trainer.global_step - self.data_sampler.init_global_step
         return {
             "consumed_samples": self.data_sampler.compute_consumed_samples(steps),

@@ -1,4 +1,4 @@
-"""NeMo's GPTModel in the shape of a run, with packed rows, the exact loss and our learning rate."""
+"""NeMo's GPTModel in the shape of a run, with packed sequences, the exact loss and our schedule."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from nemo.lightning.pytorch.optim import LRSchedulerModule, MegatronOptimizerMod
 from geo_nemo.config import Run
 from geo_nemo.config.rates import learning_rate
 from geo_nemo.integrations.job import load_job, load_run
-from geo_nemo.integrations.rows import as_batch
+from geo_nemo.integrations.run_sequences import as_batch
 from geo_nemo.model.build import build_model, transformer_settings
 from geo_nemo.model.context import ContextRank
 from geo_nemo.runtime.device import resolve_device
@@ -94,15 +94,15 @@ class ExactLoss(MegatronLossReduction):
 
 
 class ExactSteps:
-    """How a NeMo GPTModel reads packed rows and what its loss is; put it before the model's class.
+    """How a NeMo GPTModel reads packed sequences and what its loss is; put it before the class.
 
     Its trainer's data module is a PackedDataModule.
     """
 
-    reads_packed_rows = True
+    reads_packed_sequences = True
 
     def data_step(self, dataloader_iter: Iterator) -> dict[str, Any]:
-        """The next micro-batch as one packed row, [1, t], on the model's device."""
+        """The next micro-batch as one packed sequence, [1, t], on the model's device."""
         batch = next(dataloader_iter)
         if isinstance(batch, tuple):
             batch = batch[0]

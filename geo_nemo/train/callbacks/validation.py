@@ -16,11 +16,11 @@ from megatron.core import parallel_state
 from geo_nemo.common.files import writing
 from geo_nemo.common.lines import keep_lines
 from geo_nemo.config import MetadataPolicy, UserError
-from geo_nemo.data.batches import Batch, stack_rows
+from geo_nemo.data.batches import Batch, stack_sequences
 from geo_nemo.data.conditions import WITH, WITHOUT, WRONG
 from geo_nemo.data.groups import as_keys, mean_by_group
-from geo_nemo.data.rows import Row
-from geo_nemo.data.validation import choose_documents, validation_rows
+from geo_nemo.data.sequences import PackedSequence
+from geo_nemo.data.validation import choose_documents, validation_sequences
 from geo_nemo.train.callback import StepEvent
 from geo_nemo.train.callbacks.loggers import Loggers, of_validation
 from geo_nemo.train.engine import Engine
@@ -112,7 +112,7 @@ def _batches(prepared: Prepared) -> dict[str, list[Batch]]:
         raise UserError(f"validation.every_steps needs held-out documents: {error}") from None
     documents = choose_documents(split, run.validation.documents, run.seed)
     policy = _told(prepared)
-    rows = validation_rows(
+    sequences = validation_sequences(
         split,
         documents,
         policy,
@@ -123,7 +123,9 @@ def _batches(prepared: Prepared) -> dict[str, list[Batch]]:
     )
     rank = parallel_state.get_data_parallel_rank()
     size = parallel_state.get_data_parallel_world_size()
-    return {condition: _share(of_condition, rank, size) for condition, of_condition in rows.items()}
+    return {
+        condition: _share(of_condition, rank, size) for condition, of_condition in sequences.items()
+    }
 
 
 def _told(prepared: Prepared) -> MetadataPolicy:
@@ -132,11 +134,11 @@ def _told(prepared: Prepared) -> MetadataPolicy:
     return next((policy for policy in policies if policy.fields), policies[0])
 
 
-def _share(rows: list[Row], rank: int, size: int) -> list[Batch]:
-    """Rows `rank`, `rank + size`, ...; ranks that have one less take one that trains nothing."""
-    mine = rows[rank::size]
-    if len(mine) < -(-len(rows) // size):
-        idle = rows[0]
-        silent = Row(**{**vars(idle), "loss_mask": idle.loss_mask * 0})
+def _share(sequences: list[PackedSequence], rank: int, size: int) -> list[Batch]:
+    """Those of `rank`, `rank + size`, ...; ranks that have one less add one that trains nothing."""
+    mine = sequences[rank::size]
+    if len(mine) < -(-len(sequences) // size):
+        idle = sequences[0]
+        silent = PackedSequence(**{**vars(idle), "loss_mask": idle.loss_mask * 0})
         mine = [*mine, silent]
-    return [stack_rows([row], [0]) for row in mine]
+    return [stack_sequences([sequence], [0]) for sequence in mine]

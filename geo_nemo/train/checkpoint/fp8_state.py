@@ -33,7 +33,7 @@ _EXTRA = "_extra_state"
 _LAYER = re.compile(r"decoder\.layers\.(\d+)\.(.*)")
 _WAYS = ("scaling_fwd", "scaling_bwd")
 _KINDS = ("scale", "amax_history")
-# Its scales are of use in FP8 attention alone, which packed rows do not have.
+# Its scales are of use in FP8 attention alone, which packed sequences do not have.
 _NOT_SAVED = "core_attention"
 
 

@@ -9,7 +9,7 @@ import pytest
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.cli import main as cli
 from geo_nemo.data import dataset as dataset_module
-from geo_nemo.data.rows import build_rows
+from geo_nemo.data.sequences import build_sequences
 from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.store.worlds import write_tokenizer
 
@@ -51,10 +51,10 @@ def run(monkeypatch, capsys, store):
     return call
 
 
-def test_it_shows_rows_statistics_and_the_verdict(run, store):
+def test_it_shows_sequences_statistics_and_the_verdict(run, store):
     status, out, _ = run("--rows", "1")
     assert status == 0
-    assert out.count("row 0") == 2  # one a stage
+    assert out.count("sequence 0") == 2  # one a stage
     assert "stage condition" in out
     assert "stage cooldown" in out
     assert "COUNTRY: " in out
@@ -91,11 +91,11 @@ def test_it_writes_an_escaped_page(run, tmp_path):
 
 def test_a_broken_rule_exits_with_1_and_is_named(run, monkeypatch):
     def trains_the_prefix(*arguments):
-        rows = build_rows(*arguments)
-        rows.loss_mask[rows.position_ids == 1] = 1
-        return rows
+        sequences = build_sequences(*arguments)
+        sequences.loss_mask[sequences.position_ids == 1] = 1
+        return sequences
 
-    monkeypatch.setattr(dataset_module, "build_rows", trains_the_prefix)
+    monkeypatch.setattr(dataset_module, "build_sequences", trains_the_prefix)
     status, out, _ = run("--rows", "0")
     assert status == 1
     assert "no metadata, label, BOS or padding is trained" in " ".join(out.split())
@@ -118,20 +118,20 @@ def test_mistakes_are_one_line_and_exit_2(run, arguments, words):
     assert words in last
 
 
-def test_rows_of_a_real_store_hold_its_tokens(store):
+def test_sequences_of_a_real_store_hold_its_tokens(store):
     from geo_nemo.config import Data, MetadataPolicy
     from geo_nemo.store import TokenStore
 
     opened = TokenStore.open(store)
     split = opened.split("train")
     data = Data(store=str(store), seq_length=96, packing_window=16)
-    rows = dataset_module.StageDataset(
+    sequences = dataset_module.StageDataset(
         split, data, MetadataPolicy(), opened.tokenizer(), np.arange(60), seed=1
     )
-    trained = np.concatenate([row.labels[row.loss_mask == 1] for row in rows])
+    trained = np.concatenate([sequence.labels[sequence.loss_mask == 1] for sequence in sequences])
     expected = np.concatenate(
         [
-            np.concatenate([split.title(i), split.body(i), [rows.tokenizer.eos_id]])
+            np.concatenate([split.title(i), split.body(i), [sequences.tokenizer.eos_id]])
             for i in range(60)
         ]
     )

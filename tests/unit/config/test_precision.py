@@ -114,7 +114,7 @@ def test_a_config_as_it_was_saved_is_read_again():
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["precision.fp8.attention=fp8"], "packed rows have no attention in FP8"),
+        (["precision.fp8.attention=fp8"], "packed sequences have no attention in FP8"),
         (["model.ffn_hidden_size=5640"], "ffn_hidden_size = 5640 is not a multiple of 16"),
         (["data.seq_length=2040"], "2040 tokens are not a multiple of 16; .*=2048"),
         (

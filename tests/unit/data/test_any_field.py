@@ -96,7 +96,7 @@ def test_each_document_shows_its_own_values(found, columns, dropped, append, pac
         mask_loss=not append,
     )
     with declared(columns):
-        rows = StageDataset(
+        sequences = StageDataset(
             MemorySplit(found),
             Data(
                 store="unused", seq_length=64, packing_window=9, packing=packing,
@@ -108,17 +108,17 @@ def test_each_document_shows_its_own_values(found, columns, dropped, append, pac
             seed=3,
         )  # fmt: skip
         shown, planned = {}, {}
-        for number in range(len(rows)):
-            row = rows[number]
-            for place, fragment in enumerate(rows.fragments(number)):
-                span = slice(row.cu_seqlens[place], row.cu_seqlens[place + 1])
-                ids, kinds = row.labels[span], row.label_kinds[span]
+        for number in range(len(sequences)):
+            sequence = sequences[number]
+            for place, fragment in enumerate(sequences.fragments(number)):
+                span = slice(sequence.cu_seqlens[place], sequence.cu_seqlens[place + 1])
+                ids, kinds = sequence.labels[span], sequence.label_kinds[span]
                 metadata = ids[kinds == Kind.METADATA].tolist()
                 who = {fragment.document} if fragment.bare else set(ids[kinds == Kind.BODY] - 1000)
                 assert who == {fragment.document} and len(metadata) == fragment.metadata
                 shown.setdefault(fragment.document, []).extend([(fragment.start, metadata)])
                 planned[fragment.document] = fragment.kept
-        assert audit_stage(rows).broken == {}
+        assert audit_stage(sequences).broken == {}
     assert shown.keys() == set(range(len(found)))
     for number, document in enumerate(found):
         lines = []
@@ -131,7 +131,7 @@ def test_each_document_shows_its_own_values(found, columns, dropped, append, pac
         text = "" if not lines else f"\n\n{block}" if append else f"{block}\n\n"
         pieces = [ids for _, ids in sorted(shown[number])]
         ids = [token for piece in pieces for token in piece]
-        assert rows.tokenizer.decode(ids) == text
+        assert sequences.tokenizer.decode(ids) == text
 
 
 def test_fields_above_the_eighth_are_dropped_and_shown_like_the_first():
@@ -141,12 +141,12 @@ def test_fields_above_the_eighth_are_dropped_and_shown_like_the_first():
         policy = MetadataPolicy(
             fields=tuple(columns), field_dropout=dict.fromkeys(("f03", "f11", "f39"), 0.5)
         )
-        rows = StageDataset(
+        sequences = StageDataset(
             MemorySplit(found), Data(store="unused", seq_length=400), policy, WordTokenizer(),
             np.arange(60), 3,
         )  # fmt: skip
-        kept = [fragment.kept for i in range(len(rows)) for fragment in rows.fragments(i)]
-        assert audit_stage(rows).broken == {}
+        kept = [fragment.kept for i in range(len(sequences)) for fragment in sequences.fragments(i)]
+        assert audit_stage(sequences).broken == {}
     for place in range(40):
         share = sum(mask >> place & 1 for mask in kept) / 60
         assert 0.25 < share < 0.75 if place in (3, 11, 39) else share == 1

@@ -81,20 +81,20 @@ def test_each_document_of_an_old_store_shows_its_own_value(store, columns, name)
     split, tokenizer = store.split("train"), store.tokenizer()
     check_fields(policy, split, "metadata")
     data = Data(store="unused", seq_length=96, packing_window=16)
-    rows = StageDataset(split, data, policy, tokenizer, np.arange(len(split)), 3)
+    sequences = StageDataset(split, data, policy, tokenizer, np.arange(len(split)), 3)
     seen = set()
-    for number in range(len(rows)):
-        row = rows[number]
-        for place, fragment in enumerate(rows.fragments(number)):
-            span = slice(row.cu_seqlens[place], row.cu_seqlens[place + 1])
-            shown = row.labels[span][row.label_kinds[span] == Kind.METADATA].tolist()
+    for number in range(len(sequences)):
+        sequence = sequences[number]
+        for place, fragment in enumerate(sequences.fragments(number)):
+            span = slice(sequence.cu_seqlens[place], sequence.cu_seqlens[place + 1])
+            shown = sequence.labels[span][sequence.label_kinds[span] == Kind.METADATA].tolist()
             values = [(label, value(columns[fragment.document])) for label, value in lines]
             texts = [f"{label}: {value}" for label, value in values if value is not None]
             parts = [texts[0], *(f"\n{text}" for text in texts[1:]), "\n\n"] if texts else []
             assert shown == [token for part in parts for token in tokenizer.encode(part)]
             seen.add(fragment.document)
     assert seen == set(range(len(split)))
-    assert audit_stage(rows).broken == {}
+    assert audit_stage(sequences).broken == {}
 
 
 @pytest.mark.parametrize(

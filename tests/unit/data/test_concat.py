@@ -23,68 +23,68 @@ def documents(draw):
     return seq_length, [(h, label, t if label else 0, b, e) for h, label, t, b, e in found]
 
 
-def lengths_of(rows) -> DocumentLengths:
-    return DocumentLengths(*(np.array(column) for column in zip(*rows, strict=True)))
+def lengths_of(sequences) -> DocumentLengths:
+    return DocumentLengths(*(np.array(column) for column in zip(*sequences, strict=True)))
 
 
-def joined_with_heads(rows, seq_length):
-    """(document, start, stop, title, final, positions, row), one position of a row at a time."""
-    found, row, room = [], 0, seq_length
-    for document, (head, label, title, body, tail) in enumerate(rows):
+def joined_with_heads(sequences, seq_length):
+    """(document, start, stop, title, final, positions, sequence), one position at a time."""
+    found, sequence, room = [], 0, seq_length
+    for document, (head, label, title, body, tail) in enumerate(sequences):
         if head + label + title + body + tail - 1 > room:
             needs = head + label + title  # and one body token, less the last token's position
             if room < seq_length and (needs > room or body < 2):
-                row, room = row + 1, seq_length
+                sequence, room = sequence + 1, seq_length
             if room == seq_length < head + label + title + body + tail - 1:
                 title = min(title, seq_length + 1 - head - label - tail - 1)
         start, shown, front = 0, title, head + label + title
         while True:
             if front + (body - start) + tail - 1 <= room:
                 positions = front + (body - start) + tail - 1
-                found.append((document, start, body, shown, True, positions, row))
+                found.append((document, start, body, shown, True, positions, sequence))
                 room -= positions
                 break
             stop = start
             while front + (stop + 1 - start) - 1 <= room and stop + 1 < body:
                 stop += 1
-            found.append((document, start, stop, shown, False, front + stop - start - 1, row))
-            row, room, start, shown, front = row + 1, seq_length, stop, 0, head
+            found.append((document, start, stop, shown, False, front + stop - start - 1, sequence))
+            sequence, room, start, shown, front = sequence + 1, seq_length, stop, 0, head
     return found
 
 
 @settings(max_examples=400)
 @given(documents())
-@example((16, [(2, 0, 0, 0, 1), (2, 2, 9, 0, 4)]))  # a title alone that fills a row
+@example((16, [(2, 0, 0, 0, 1), (2, 2, 9, 0, 4)]))  # a title alone that fills a sequence
 def test_concat_equals_a_plain_loop(case):
-    seq_length, rows = case
-    lengths = lengths_of(rows)
+    seq_length, sequences = case
+    lengths = lengths_of(sequences)
     assert len(too_long_heads(lengths, seq_length)) == 0
-    cut, row_of, num_rows = concat(lengths, seq_length)
-    columns = (cut.document, cut.start, cut.stop, cut.title, cut.final, cut.positions, row_of)
+    cut, sequence_of, num_sequences = concat(lengths, seq_length)
+    columns = (cut.document, cut.start, cut.stop, cut.title, cut.final, cut.positions, sequence_of)
     found = list(zip(*(column.tolist() for column in columns), strict=True))
-    assert found == joined_with_heads(rows, seq_length)
+    assert found == joined_with_heads(sequences, seq_length)
     assert not cut.bare.any()
-    assert num_rows == found[-1][-1] + 1
-    assert np.bincount(row_of, cut.positions).max() <= seq_length
+    assert num_sequences == found[-1][-1] + 1
+    assert np.bincount(sequence_of, cut.positions).max() <= seq_length
 
 
 @given(documents(), st.booleans())
-def test_spans_cut_every_position_once_and_fill_rows(case, joined):
-    seq_length, rows = case
-    lengths = lengths_of(rows)
-    cut, row_of = cut_spans(lengths, seq_length, joined)
-    # One position at a time: where it stands, by document and by row.
+def test_spans_cut_every_position_once_and_fill_sequences(case, joined):
+    seq_length, sequences = case
+    lengths = lengths_of(sequences)
+    cut, sequence_of = cut_spans(lengths, seq_length, joined)
+    # One position at a time: where it stands, by document and by sequence.
     expected, place = [], 0
-    for document, row in enumerate(rows):
+    for document, sequence in enumerate(sequences):
         place = place if joined else 0
-        for position in range(sum(row) - 1):
+        for position in range(sum(sequence) - 1):
             expected.append((document, position, place // seq_length))
             place += 1
     found = []
     for i, document in enumerate(cut.document.tolist()):
         start = int(cut.start[i])
-        row = int(row_of[i]) if joined else start // seq_length
-        found += [(document, p, row) for p in range(start, start + int(cut.positions[i]))]
+        sequence = int(sequence_of[i]) if joined else start // seq_length
+        found += [(document, p, sequence) for p in range(start, start + int(cut.positions[i]))]
     assert found == expected
     several = np.bincount(cut.document)[cut.document] > 1
     assert np.array_equal(cut.bare, several)
@@ -93,15 +93,15 @@ def test_spans_cut_every_position_once_and_fill_rows(case, joined):
 
 
 def test_concatenate_and_chunk_golden():
-    # 9 and 14 positions in rows of 16: the second is cut after 7 of them.
-    cut, row_of = cut_spans(lengths_of([(2, 0, 0, 7, 1), (2, 0, 0, 12, 1)]), 16, joined=True)
-    assert row_of.tolist() == [0, 0, 1]
+    # 9 and 14 positions in sequences of 16: the second is cut after 7 of them.
+    cut, sequence_of = cut_spans(lengths_of([(2, 0, 0, 7, 1), (2, 0, 0, 12, 1)]), 16, joined=True)
+    assert sequence_of.tolist() == [0, 0, 1]
     assert cut.start.tolist() == [0, 0, 7]
     assert cut.stop.tolist() == [7, 7, 14]
     assert cut.bare.tolist() == [False, True, True]
 
 
-def test_no_documents_take_no_rows():
+def test_no_documents_take_no_sequences():
     none = DocumentLengths(*(np.empty(0, np.int64) for _ in range(5)))
     assert concat(none, 16)[2] == 0
     assert len(cut_spans(none, 16, True)[0].document) == 0

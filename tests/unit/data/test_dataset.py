@@ -1,4 +1,4 @@
-"""A stage's rows: nothing lost, nothing twice, the same however they are asked for."""
+"""A stage's sequences: nothing lost, nothing twice, the same however they are asked for."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from geo_nemo.config import Data, MetadataPolicy, UserError
 from geo_nemo.data.dataset import StageDataset
-from geo_nemo.data.rows import Row
+from geo_nemo.data.sequences import PackedSequence
 from geo_nemo.metadata.record import Kind
 from tests.unit.data.fakes import Document, MemorySplit, WordTokenizer, random_documents
 
@@ -54,28 +54,28 @@ def dataset(
     )
 
 
-def same(a: Row, b: Row) -> bool:
+def same(a: PackedSequence, b: PackedSequence) -> bool:
     return all(
         np.array_equal(x, y) for x, y in zip(vars(a).values(), vars(b).values(), strict=True)
     )
 
 
-def labels_of(rows, *kinds: Kind) -> Counter:
+def labels_of(sequences, *kinds: Kind) -> Counter:
     """How often each token is a trained label of these kinds."""
     found: Counter = Counter()
-    for row in rows:
-        chosen = np.isin(row.label_kinds, kinds) & (row.loss_mask == 1)
-        found.update(row.labels[chosen].tolist())
+    for sequence in sequences:
+        chosen = np.isin(sequence.label_kinds, kinds) & (sequence.loss_mask == 1)
+        found.update(sequence.labels[chosen].tolist())
     return found
 
 
-def segments_of(row: Row) -> list[list[int]]:
-    """The whole token ids of each document or fragment of a row."""
-    spans = zip(row.cu_seqlens[:-1], row.cu_seqlens[1:], strict=True)
+def segments_of(sequence: PackedSequence) -> list[list[int]]:
+    """The whole token ids of each document or fragment of a sequence."""
+    spans = zip(sequence.cu_seqlens[:-1], sequence.cu_seqlens[1:], strict=True)
     return [
-        [*row.tokens[a:b].tolist(), int(row.labels[b - 1])]
+        [*sequence.tokens[a:b].tolist(), int(sequence.labels[b - 1])]
         for a, b in spans
-        if row.segment_ids[a] >= 0
+        if sequence.segment_ids[a] >= 0
     ]
 
 
@@ -85,37 +85,39 @@ def segments_of(row: Row) -> list[list[int]]:
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 25), window=st.integers(1, 30))
 def test_an_epoch_trains_every_token_of_the_store_exactly_once(name, packing, seed, count, window):
     documents = random_documents(seed, count)
-    rows = list(dataset(documents, POLICIES[name], window=window, packing=packing))
-    assert labels_of(rows, Kind.BODY) == Counter(t for d in documents for t in d.body)
-    assert labels_of(rows, Kind.TITLE) == Counter(t for d in documents for t in d.title)
-    assert labels_of(rows, Kind.EOS) == {WordTokenizer.eos_id: len(documents)}
+    sequences = list(dataset(documents, POLICIES[name], window=window, packing=packing))
+    assert labels_of(sequences, Kind.BODY) == Counter(t for d in documents for t in d.body)
+    assert labels_of(sequences, Kind.TITLE) == Counter(t for d in documents for t in d.title)
+    assert labels_of(sequences, Kind.EOS) == {WordTokenizer.eos_id: len(documents)}
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize("name", POLICIES)
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10**6), window=st.integers(1, 30))
-def test_planned_lengths_are_those_of_the_composed_rows(name, packing, seed, window):
+def test_planned_lengths_are_those_of_the_composed_sequences(name, packing, seed, window):
     data = dataset(random_documents(seed, 20), POLICIES[name], window=window, packing=packing)
-    rows = list(data)
-    kinds = [(row, row.label_kinds, row.loss_mask == 1) for row in rows]
+    sequences = list(data)
+    kinds = [(sequence, sequence.label_kinds, sequence.loss_mask == 1) for sequence in sequences]
     text = sum(int((np.isin(k, [Kind.TITLE, Kind.BODY]) & m).sum()) for _, k, m in kinds)
     assert data.index.counts.text_tokens == text
     later = 0
-    for i, (row, label_kinds, trained) in enumerate(kinds):
+    for i, (sequence, label_kinds, trained) in enumerate(kinds):
         is_text = np.isin(label_kinds, [Kind.TITLE, Kind.BODY]) & trained
         for place, fragment in enumerate(data.fragments(i)):
-            inside = is_text[row.cu_seqlens[place] : row.cu_seqlens[place + 1]]
+            inside = is_text[sequence.cu_seqlens[place] : sequence.cu_seqlens[place + 1]]
             assert (len(inside), int(inside.sum())) == (fragment.positions, fragment.text)
             later += int(inside.sum()) if fragment.start else 0
     assert data.index.counts.later_text_tokens == later
     statistics = data.statistics()
-    filled = sum(int((row.segment_ids >= 0).sum()) for row in rows)
-    metadata = sum(int((row.label_kinds == Kind.METADATA).sum()) for row in rows)
-    assert statistics.rows == len(rows)
-    assert statistics.fill == filled / (len(rows) * 48)
+    filled = sum(int((sequence.segment_ids >= 0).sum()) for sequence in sequences)
+    metadata = sum(int((sequence.label_kinds == Kind.METADATA).sum()) for sequence in sequences)
+    assert statistics.sequences == len(sequences)
+    assert statistics.fill == filled / (len(sequences) * 48)
     assert statistics.metadata_share == metadata / filled
-    assert statistics.documents_per_row == sum(len(segments_of(row)) for row in rows) / len(rows)
+    assert statistics.documents_per_sequence == sum(
+        len(segments_of(sequence)) for sequence in sequences
+    ) / len(sequences)
     assert statistics.epochs == 1
 
 
@@ -124,7 +126,7 @@ def test_a_cut_document_shows_its_metadata_in_every_fragment_and_its_body_in_ord
     body = list(range(1000, 1100))
     data = dataset([Document(title=[], body=body)], MetadataPolicy(fields=("country",)))
     data.tokenizer.encode("COUNTRY: gb\n\nTITLE: CONTENT:")
-    segments = [segment for row in data for segment in segments_of(row)]
+    segments = [segment for sequence in data for segment in segments_of(sequence)]
     head = [1, *data.tokenizer.encode("COUNTRY: gb\n\nCONTENT:")]
     assert [segment[: len(head)] for segment in segments] == [head] * len(segments)
     pieces = sorted(segment[len(head) :] for segment in segments)
@@ -135,7 +137,7 @@ def test_a_cut_document_shows_its_metadata_in_every_fragment_and_its_body_in_ord
 
 def shown(data) -> dict[int, str]:
     """The metadata that each document shows, as text, by the document's one body token."""
-    segments = [segment for row in data for segment in segments_of(row)]
+    segments = [segment for sequence in data for segment in segments_of(sequence)]
     return {segment[-2]: data.tokenizer.decode(segment[1:-3]) for segment in segments}
 
 
@@ -156,26 +158,26 @@ def test_a_bare_piece_goes_on_where_the_one_before_it_ended():
     whole = [1, *data.tokenizer.encode("COUNTRY: gb\n\n"), *data.tokenizer.encode("CONTENT:")]
     whole += [*body, WordTokenizer.eos_id]
     fragments = [data.fragments(i)[0] for i in range(len(data))]
-    rows = [data[i] for i in np.argsort([fragment.start for fragment in fragments])]
-    assert [len(segments_of(row)) for row in rows] == [1, 1, 1]
-    assert rows[0].tokens.tolist() == whole[:48]
-    assert rows[1].tokens.tolist() == whole[48:96]
-    assert rows[1].labels.tolist() == whole[49:97]
-    assert rows[1].loss_mask.all()
-    assert rows[2].tokens[: len(whole) - 97].tolist() == whole[96:-1]
+    sequences = [data[i] for i in np.argsort([fragment.start for fragment in fragments])]
+    assert [len(segments_of(sequence)) for sequence in sequences] == [1, 1, 1]
+    assert sequences[0].tokens.tolist() == whole[:48]
+    assert sequences[1].tokens.tolist() == whole[48:96]
+    assert sequences[1].labels.tolist() == whole[49:97]
+    assert sequences[1].loss_mask.all()
+    assert sequences[2].tokens[: len(whole) - 97].tolist() == whole[96:-1]
     assert data.statistics().fill == (len(whole) - 1) / (3 * 48)
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
-def test_a_row_is_never_longer_than_it_may_be_and_concat_pads_least(packing):
+def test_a_sequence_is_never_longer_than_it_may_be_and_concat_pads_least(packing):
     documents = random_documents(8, 300)
     data = dataset(documents, POLICIES["none"], window=300, packing=packing)
     assert data.statistics().fill > {"best fit": 0.9, "concat, bare": 0.99}.get(packing, 0.9)
     if packing == "concat, bare":
-        assert data.statistics().rows == -(-data.index.counts.positions // 48)
+        assert data.statistics().sequences == -(-data.index.counts.positions // 48)
 
 
-def test_one_document_that_fills_the_row_exactly():
+def test_one_document_that_fills_the_sequence_exactly():
     # BOS, URL: host, COUNTRY: gb, ... CONTENT: are 12 tokens; with 36 of body and EOS, 48 places.
     head = 12
     body = list(range(1000, 1000 + 48 - head))
@@ -189,10 +191,10 @@ def test_one_document_that_fills_the_row_exactly():
 
 def test_empty_body_and_empty_title_train_eos_alone():
     data = dataset([Document(title=[], body=[])], MetadataPolicy(fields=()))
-    row = data[0]
-    assert row.tokens[:2].tolist() == [1, data.tokenizer.encode("CONTENT:")[0]]
-    assert row.labels[:2].tolist() == [data.tokenizer.encode("CONTENT:")[0], 2]
-    assert row.loss_mask.tolist() == [0, 1] + [0] * 46
+    sequence = data[0]
+    assert sequence.tokens[:2].tolist() == [1, data.tokenizer.encode("CONTENT:")[0]]
+    assert sequence.labels[:2].tolist() == [data.tokenizer.encode("CONTENT:")[0], 2]
+    assert sequence.loss_mask.tolist() == [0, 1] + [0] * 46
 
 
 def test_group_ids_are_indices_of_the_splits_countries():
@@ -200,8 +202,8 @@ def test_group_ids_are_indices_of_the_splits_countries():
         Document(title=[], body=[1000], country="us"),
         Document(title=[], body=[1001], country="gb"),
     ]
-    row = dataset(documents, MetadataPolicy(fields=()))[0]
-    source = {int(t): int(s) for t, s in zip(row.labels, row.group_ids, strict=True)}
+    sequence = dataset(documents, MetadataPolicy(fields=()))[0]
+    source = {int(t): int(s) for t, s in zip(sequence.labels, sequence.group_ids, strict=True)}
     assert (source[1000], source[1001]) == (1, 0)  # countries are gb, us
 
 
@@ -245,7 +247,7 @@ def test_epochs_follow_each_other_reshuffled():
         data[2 * per_epoch + 1]
 
 
-def test_rows_do_not_depend_on_the_order_in_which_they_are_read():
+def test_sequences_do_not_depend_on_the_order_in_which_they_are_read():
     documents = random_documents(6, 60)
     forward = list(dataset(documents, POLICIES["dropout"], samples=80))
     data = dataset(documents, POLICIES["dropout"], samples=80)
@@ -267,8 +269,8 @@ def test_dropout_leaves_out_about_its_share_and_differs_by_epoch():
     names = {data.tokenizer.encode(text)[0]: text for text in ("URL:", "COUNTRY:")}
     shown = {
         segment[-2]: tuple(names[token] for token in segment if token in names)
-        for row in data
-        for segment in segments_of(row)
+        for sequence in data
+        for segment in segments_of(sequence)
     }
     assert len(shown) == 2000
     shares = {fields: count / 2000 for fields, count in Counter(shown.values()).items()}
@@ -301,7 +303,7 @@ def test_a_token_id_that_the_tokenizer_has_not_names_the_document_and_the_store(
         vocab_size = 100
 
     documents = [Document(title=(), body=(50,)), Document(title=(), body=(65_535,))]
-    rows = dataset(documents)
-    rows.tokenizer = Small()
+    sequences = dataset(documents)
+    sequences.tokenizer = Small()
     with pytest.raises(UserError, match=r"documents \[0, 1\] of split train hold token ids above"):
-        list(rows)
+        list(sequences)

@@ -1,6 +1,6 @@
 """Every built-in field, fields of the user's own and up to 64 of them, under every template.
 
-Random stores of real text; what each row should show is written down from the documents alone.
+Random stores of real text; what each sequence should show is written down from the documents alone.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from geo_nemo.config import Data, MetadataPolicy
 from geo_nemo.config.template import Template
 from geo_nemo.data.audit.check import audit_stage
 from geo_nemo.data.dataset import StageDataset
-from geo_nemo.data.validation import validation_rows
+from geo_nemo.data.validation import validation_sequences
 from geo_nemo.metadata.fields import FIELDS
 from geo_nemo.store import TokenStore
 from tests.unit.data_prep.store_tools import worlds
@@ -140,7 +140,7 @@ forms = st.fixed_dictionaries(
     template=st.sampled_from(list(TEMPLATES)), chosen=forms,
     dropped=st.lists(st.sampled_from(ALL), max_size=8), probability=st.sampled_from([0.0, 0.4]),
 )  # fmt: skip
-def test_each_row_shows_its_documents_own_values_and_no_others(
+def test_each_sequence_shows_its_documents_own_values_and_no_others(
     world, kind, fields, template, chosen, dropped, probability
 ):
     made, texts = world
@@ -151,18 +151,18 @@ def test_each_row_shows_its_documents_own_values_and_no_others(
     )  # fmt: skip
     split, tokenizer = made[kind].split("train"), made[kind].tokenizer()
     data = Data(store="unused", seq_length=8192, packing_window=16)
-    rows = StageDataset(split, data, policy, tokenizer, np.arange(len(split)), 3)
-    assert rows.planner.dtype["kept"].itemsize == (
+    sequences = StageDataset(split, data, policy, tokenizer, np.arange(len(split)), 3)
+    assert sequences.planner.dtype["kept"].itemsize == (
         1 if len(fields) <= 8 else 4 if len(fields) <= 32 else 8
     )
     everything = (1 << len(fields)) - 1
     always = sum(1 << i for i, name in enumerate(fields) if not policy.field_dropout.get(name))
     seen = 0
-    for number in range(len(rows)):
-        row = rows[number]
-        for place, fragment in enumerate(rows.fragments(number)):
-            span = slice(row.cu_seqlens[place], row.cu_seqlens[place + 1])
-            ids = [*row.tokens[span].tolist(), int(row.labels[span][-1])]
+    for number in range(len(sequences)):
+        sequence = sequences[number]
+        for place, fragment in enumerate(sequences.fragments(number)):
+            span = slice(sequence.cu_seqlens[place], sequence.cu_seqlens[place + 1])
+            ids = [*sequence.tokens[span].tolist(), int(sequence.labels[span][-1])]
             text = whole_text(texts["train"][fragment.document], policy, fragment.kept)
             assert ids == [tokenizer.bos_id, *tokenizer.encode(text), tokenizer.eos_id]
             # Dropout drops what it says: nothing, fields that it names, or all of a document.
@@ -180,10 +180,10 @@ def test_a_field_is_dropped_as_often_as_it_says(world):
     )
     split = store.split("train")
     data = Data(store="unused", seq_length=4096, packing_window=64)
-    rows = StageDataset(
+    sequences = StageDataset(
         split, data, policy, store.tokenizer(), np.arange(len(split)), 3, num_samples=400
     )
-    kept = np.array([f.kept for n in range(400) for f in rows.fragments(n)], np.uint64)
+    kept = np.array([f.kept for n in range(400) for f in sequences.fragments(n)], np.uint64)
     assert len(kept) > 1500
     for place, name in enumerate(ALL):
         share = float((kept >> np.uint64(place) & np.uint64(1)).mean())
@@ -199,8 +199,8 @@ def test_the_audit_holds_for_so_many_fields(world, number):
     )  # fmt: skip
     split = store.split("train")
     data = Data(store="unused", seq_length=2048, packing_window=16)
-    rows = StageDataset(split, data, policy, store.tokenizer(), np.arange(len(split)), 3)
-    assert audit_stage(rows).broken == {}
+    sequences = StageDataset(split, data, policy, store.tokenizer(), np.arange(len(split)), 3)
+    assert audit_stage(sequences).broken == {}
 
 
 def test_values_that_no_training_document_has_are_shown_in_a_validation(world):
@@ -209,12 +209,14 @@ def test_values_that_no_training_document_has_are_shown_in_a_validation(world):
     policy = MetadataPolicy(fields=("author", "topic", "url"), url_form="path", cut="whole")
     split, tokenizer = store.split("test"), store.tokenizer()
     trained = {text.fields.get("author") for text in texts["train"]}
-    rows = validation_rows(split, np.arange(30), policy, tokenizer, 4096, 1)
+    sequences = validation_sequences(split, np.arange(30), policy, tokenizer, 4096, 1)
     composed = [
-        [*row.tokens[a:b].tolist(), int(row.labels[b - 1])]
-        for row in rows["with"]
-        for a, b in zip(row.cu_seqlens[:-1].tolist(), row.cu_seqlens[1:].tolist(), strict=True)
-        if row.group_ids[a] >= 0
+        [*sequence.tokens[a:b].tolist(), int(sequence.labels[b - 1])]
+        for sequence in sequences["with"]
+        for a, b in zip(
+            sequence.cu_seqlens[:-1].tolist(), sequence.cu_seqlens[1:].tolist(), strict=True
+        )
+        if sequence.group_ids[a] >= 0
     ]
     unseen = 0
     for ids, text in zip(composed, texts["test"], strict=True):

@@ -76,7 +76,7 @@ def world(count: int = 300) -> MemorySplit:
     rng = np.random.default_rng(11)
     documents = []
     for number in range(count):
-        # Some titles and bodies are empty, some longer than a row.
+        # Some titles and bodies are empty, some longer than a sequence.
         title, body = int(rng.integers(0, 7)), int(rng.integers(0, 40)) * int(rng.integers(1, 4))
         host, country = PLACES[int(rng.integers(4)) if number % 9 else 0]
         documents.append(
@@ -93,7 +93,7 @@ def world(count: int = 300) -> MemorySplit:
 
 
 def digest(policy: str, packing: str, sampling: str) -> str:
-    """Of the fragments and rows of three epochs; of tokens, those of titles and bodies."""
+    """Of the fragments and sequences of three epochs; of tokens, those of titles and bodies."""
     split = world()
     key = derive_key(5, "s")
     draws = draws_of(
@@ -105,13 +105,13 @@ def digest(policy: str, packing: str, sampling: str) -> str:
     )
     found = hashlib.sha256()
     for number in range(400):
-        row = dataset[number]
+        sequence = dataset[number]
         found.update(repr([tuple(each) for each in dataset.fragments(number)]).encode())
-        text = np.isin(row.label_kinds, [Kind.TITLE, Kind.BODY])
-        groups = row.group_ids if hasattr(row, "group_ids") else row.source_ids
+        text = np.isin(sequence.label_kinds, [Kind.TITLE, Kind.BODY])
+        groups = sequence.group_ids if hasattr(sequence, "group_ids") else sequence.source_ids
         for array in (
-            row.label_kinds, row.loss_mask, row.position_ids, row.cu_seqlens, groups,
-            row.labels[text],
+            sequence.label_kinds, sequence.loss_mask, sequence.position_ids, sequence.cu_seqlens,
+            groups, sequence.labels[text],
         ):  # fmt: skip
             found.update(f"{array.dtype}{array.tolist()}".encode())
     for number in range(6):
@@ -121,7 +121,7 @@ def digest(policy: str, packing: str, sampling: str) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids="/".join)
-def test_rows_are_those_of_3ff4b84(case):
+def test_sequences_are_those_of_3ff4b84(case):
     assert digest(*case) == EXPECTED[case]
 
 

@@ -1,4 +1,4 @@
-"""Groups by any field: ids in rows, ledger, means and errors, against the documents."""
+"""Groups by any field: ids in sequences, ledger, means and errors, against the documents."""
 
 from collections import Counter
 
@@ -7,7 +7,7 @@ import pytest
 
 from geo_nemo.config import UserError
 from geo_nemo.data.groups import Axis, Grouping, grouping_of, mean_by_group
-from geo_nemo.data.rows import NO_GROUP
+from geo_nemo.data.sequences import NO_GROUP
 from geo_nemo.data.stage import build_stage_index, index_place, indexed_dataset
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
@@ -77,7 +77,7 @@ def name_of(fields, record) -> str:
 
 
 @pytest.mark.parametrize("groups", GROUPS, ids=", ".join)
-def test_rows_ledger_and_documents_agree_on_the_groups(store, tmp_path, groups):
+def test_sequences_ledger_and_documents_agree_on_the_groups(store, tmp_path, groups):
     prepared = prepare(run_of(store, tmp_path, groups), world_size=1)
     split, made = store.split("train"), prepared.groups
     for document in range(len(split)):
@@ -87,17 +87,17 @@ def test_rows_ledger_and_documents_agree_on_the_groups(store, tmp_path, groups):
     stage = prepared.stages[0]
     dataset = prepared.dataset(stage)
     for number in range(len(dataset)):
-        row = dataset[number]
+        sequence = dataset[number]
         for place, fragment in enumerate(dataset.fragments(number)):
-            span = slice(row.cu_seqlens[place], row.cu_seqlens[place + 1])
-            (group,) = set(row.group_ids[span].tolist())
+            span = slice(sequence.cu_seqlens[place], sequence.cu_seqlens[place + 1])
+            (group,) = set(sequence.group_ids[span].tolist())
             name = name_of(groups, split.record(fragment.document))
             assert made.names[group] == name
-            text = np.isin(row.label_kinds[span], [Kind.TITLE, Kind.BODY])
+            text = np.isin(sequence.label_kinds[span], [Kind.TITLE, Kind.BODY])
             cells = tuple(FIELDS[field](split.record(fragment.document)) for field in groups)
             for key in {cells} | {(place, cell) for place, cell in enumerate(cells)}:
                 counted[key] += int(text.sum())
-        assert set(row.group_ids[row.label_kinds == Kind.PAD].tolist()) <= {NO_GROUP}
+        assert set(sequence.group_ids[sequence.label_kinds == Kind.PAD].tolist()) <= {NO_GROUP}
     entry = Ledger(prepared).at(stage.last_step)["stages"][stage.name]["trained"]
     for place, field in enumerate(groups):
         assert {name: sums["text_tokens"] for name, sums in entry[f"by_{field}"].items()} == {
@@ -106,8 +106,8 @@ def test_rows_ledger_and_documents_agree_on_the_groups(store, tmp_path, groups):
     if len(groups) == 2:
         crossed = entry[f"by_{groups[0]}_and_{groups[1]}"]
         assert {
-            (row, cell): sums["text_tokens"]
-            for row, cells in crossed.items()
+            (sequence, cell): sums["text_tokens"]
+            for sequence, cells in crossed.items()
             for cell, sums in cells.items()
         } == {key: tokens for key, tokens in counted.items() if isinstance(key[0], str)
               and len(key) == 2}  # fmt: skip
@@ -125,10 +125,10 @@ def test_groups_are_the_same_in_every_split(store):
         assert [made.names[group] for group in found.tolist()] == years
 
 
-def test_other_groups_make_another_index_of_the_same_rows(store, tmp_path):
+def test_other_groups_make_another_index_of_the_same_sequences(store, tmp_path):
     split, tokenizer = store.split("train"), store.tokenizer()
     usual, other = (run_of(store, tmp_path, groups) for groups in (("country",), ("year",)))
-    rows = []
+    sequences = []
     for run, workers in ((usual, 0), (other, 0), (other, 2)):
         data = run.data.model_copy(update={"index_workers": workers, "index_dir": str(
             tmp_path / f"index-{workers}")})  # fmt: skip
@@ -136,13 +136,13 @@ def test_other_groups_make_another_index_of_the_same_rows(store, tmp_path):
         made = grouping_of(store, run.groups)
         index, _ = build_stage_index(run, store.hash, split, tokenizer, "condition", groups=made)
         dataset = indexed_dataset(run, split, tokenizer, "condition", index, made)
-        rows.append([dataset.fragments(number) for number in range(len(dataset))])
+        sequences.append([dataset.fragments(number) for number in range(len(dataset))])
         sums = dataset.ledger(len(dataset))
-        rows.append(sorted(map(tuple, (of.values() for of in sums.values()))))
+        sequences.append(sorted(map(tuple, (of.values() for of in sums.values()))))
         folder = index_place(run, store.hash, split, "condition").path
         assert folder.is_dir()
-    assert rows[0] == rows[2] == rows[4]
-    assert rows[1] != rows[3] == rows[5]
+    assert sequences[0] == sequences[2] == sequences[4]
+    assert sequences[1] != sequences[3] == sequences[5]
 
 
 def test_the_usual_groups_change_neither_fingerprint_nor_key(store, tmp_path):

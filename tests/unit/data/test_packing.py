@@ -9,19 +9,19 @@ from geo_nemo.data.packing import DocumentLengths, best_fit, cut_documents, too_
 
 
 def best_fit_oracle(positions: list[int], capacity: int) -> list[int]:
-    """Best-fit decreasing, one item at a time; how full the rows get, sorted.
+    """Best-fit decreasing, one item at a time; how full the sequences get, sorted.
 
-    Which of two equally full rows takes an item is free, and does not change this.
+    Which of two equally full sequences takes an item is free, and does not change this.
     """
-    rows: list[list[int]] = []
+    sequences: list[list[int]] = []
     for length in sorted(positions, reverse=True):
-        rooms = [(capacity - sum(row), place) for place, row in enumerate(rows)]
+        rooms = [(capacity - sum(sequence), place) for place, sequence in enumerate(sequences)]
         fitting = [room for room in rooms if room[0] >= length]
         if fitting:
-            rows[min(fitting)[1]].append(length)
+            sequences[min(fitting)[1]].append(length)
         else:
-            rows.append([length])
-    return sorted(map(sum, rows))
+            sequences.append([length])
+    return sorted(map(sum, sequences))
 
 
 @given(st.integers(1, 40).flatmap(
@@ -29,22 +29,22 @@ def best_fit_oracle(positions: list[int], capacity: int) -> list[int]:
         st.just(capacity), st.lists(st.integers(1, capacity), max_size=60)
     )
 ))  # fmt: skip
-def test_best_fit_fills_rows_as_one_at_a_time_does(case):
+def test_best_fit_fills_sequences_as_one_at_a_time_does(case):
     capacity, positions = case
-    row_of, num_rows = best_fit(np.array(positions, dtype=np.int64), capacity)
-    rows: list[list[int]] = [[] for _ in range(num_rows)]
-    for row, length in zip(row_of.tolist(), positions, strict=True):
-        rows[row].append(length)
-    assert sorted(map(sum, rows)) == best_fit_oracle(positions, capacity)
+    sequence_of, num_sequences = best_fit(np.array(positions, dtype=np.int64), capacity)
+    sequences: list[list[int]] = [[] for _ in range(num_sequences)]
+    for sequence, length in zip(sequence_of.tolist(), positions, strict=True):
+        sequences[sequence].append(length)
+    assert sorted(map(sum, sequences)) == best_fit_oracle(positions, capacity)
 
 
 def test_best_fit_golden():
-    row_of, num_rows = best_fit(np.array([3, 7, 5, 10, 2, 3]), 10)
-    assert num_rows == 3
+    sequence_of, num_sequences = best_fit(np.array([3, 7, 5, 10, 2, 3]), 10)
+    assert num_sequences == 3
     # 10 alone; 7 with the first 3; 5 with the other 3 and the 2.
-    assert row_of[3] not in row_of[[0, 1, 2, 4, 5]]
-    assert row_of[1] == row_of[0]
-    assert row_of[2] == row_of[5] == row_of[4]
+    assert sequence_of[3] not in sequence_of[[0, 1, 2, 4, 5]]
+    assert sequence_of[1] == sequence_of[0]
+    assert sequence_of[2] == sequence_of[5] == sequence_of[4]
 
 
 @pytest.mark.parametrize("positions", [[0, 3], [11]])
@@ -86,21 +86,21 @@ def documents(draw):
         min_size=count,
         max_size=count,
     )
-    rows = [(h, lab, t if lab else 0, b, e) for h, lab, t, b, e in draw(each)]
-    return seq_length, rows
+    sequences = [(h, lab, t if lab else 0, b, e) for h, lab, t, b, e in draw(each)]
+    return seq_length, sequences
 
 
 @settings(max_examples=400)
 @given(documents())
 def test_cutting_equals_a_plain_loop(case):
-    seq_length, rows = case
-    lengths = DocumentLengths(*(np.array(column) for column in zip(*rows, strict=True)))
+    seq_length, sequences = case
+    lengths = DocumentLengths(*(np.array(column) for column in zip(*sequences, strict=True)))
     assert len(too_long_heads(lengths, seq_length)) == 0
     cut = cut_documents(lengths, seq_length)
     expected = [
         (document, *fragment)
-        for document, row in enumerate(rows)
-        for fragment in cut_oracle(*row, seq_length)
+        for document, sequence in enumerate(sequences)
+        for fragment in cut_oracle(*sequence, seq_length)
     ]
     columns = (cut.document, cut.start, cut.stop, cut.title, cut.final, cut.positions)
     assert list(zip(*(c.tolist() for c in columns), strict=True)) == expected
@@ -116,7 +116,7 @@ def lengths_of(head=3, label=0, title=0, body=0, tail=1) -> DocumentLengths:
         (0, [(0, 0)]),
         (1, [(0, 1)]),
         (13, [(0, 13)]),  # 3 + 13 + EOS = 17 tokens: exactly 16 positions
-        (14, [(0, 13), (13, 14)]),  # text alone would fill the row: EOS takes one along
+        (14, [(0, 13), (13, 14)]),  # text alone would fill the sequence: EOS takes one along
         (15, [(0, 14), (14, 15)]),
         (27, [(0, 14), (14, 27)]),
         (28, [(0, 14), (14, 27), (27, 28)]),
@@ -129,7 +129,7 @@ def test_where_a_long_body_is_cut(body, spans):
     assert cut.positions.max() <= 16
 
 
-def test_a_title_longer_than_the_row_leaves_one_body_token_and_room_for_eos():
+def test_a_title_longer_than_the_sequence_leaves_one_body_token_and_room_for_eos():
     cut = cut_documents(lengths_of(label=1, title=50, body=2), 16)
     assert cut.title.tolist() == [11, 0]
     assert cut.stop.tolist() == [1, 2]

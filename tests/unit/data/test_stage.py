@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geo_nemo.config import Data, MetadataPolicy, Run, Sampling, Select, Stage, Train, UserError
-from geo_nemo.data.batches import BatchStream, rows_of
+from geo_nemo.data.batches import BatchStream, sequences_of
 from geo_nemo.data.outline import outline_stages
 from geo_nemo.data.stage import build_stage_index, index_place
 from geo_nemo.metadata.record import Kind
@@ -73,7 +73,7 @@ def test_a_mistake_that_a_worker_finds_is_the_users(tiny_store, tmp_path):
     assert [path.suffix for path in (tmp_path / "index").iterdir()] == [".lock"]
 
 
-def test_everything_that_decides_the_rows_is_in_the_key(tiny_store, tmp_path):
+def test_everything_that_decides_the_sequences_is_in_the_key(tiny_store, tmp_path):
     store = TokenStore.open(tiny_store)
     split = store.split("train")
 
@@ -149,17 +149,17 @@ def trained(prepared, step):
 
 def count(counted, batch, countries):
     """Add a batch: documents by their title, positions by country, text and metadata by kind."""
-    for row in rows_of(batch):
-        for position in np.flatnonzero(row.group_ids >= 0):
-            sums = counted[countries[row.group_ids[position]]]
+    for sequence in sequences_of(batch):
+        for position in np.flatnonzero(sequence.group_ids >= 0):
+            sums = counted[countries[sequence.group_ids[position]]]
             sums[1] += 1
-            sums[2] += row.label_kinds[position] in (Kind.TITLE, Kind.BODY)
-            sums[3] += row.label_kinds[position] == Kind.METADATA
-        titles = row.label_kinds == Kind.TITLE
-        for segment in set(row.segment_ids[titles].tolist()):
-            place = int(np.flatnonzero(row.segment_ids == segment)[0])
+            sums[2] += sequence.label_kinds[position] in (Kind.TITLE, Kind.BODY)
+            sums[3] += sequence.label_kinds[position] == Kind.METADATA
+        titles = sequence.label_kinds == Kind.TITLE
+        for segment in set(sequence.segment_ids[titles].tolist()):
+            place = int(np.flatnonzero(sequence.segment_ids == segment)[0])
             # Every document of this store has a title, on its first fragment and no other.
-            counted[countries[row.group_ids[place]]][0] += 1
+            counted[countries[sequence.group_ids[place]]][0] += 1
 
 
 def test_the_ledger_starts_empty_and_ends_with_the_run(tiny_store, tmp_path):
@@ -188,8 +188,8 @@ def digests(run, dp_sizes, borders):
             ]
             for _ in range(first, last):
                 batches = [batch for stream in streams for batch in next(stream)]
-                rows = sorted((int(b.sample_ids[0]), b.tokens.tobytes()) for b in batches)
-                steps.append(rows)
+                sequences = sorted((int(b.sample_ids[0]), b.tokens.tobytes()) for b in batches)
+                steps.append(sequences)
             for stream in streams:
                 stream.close()
     return steps
@@ -232,12 +232,12 @@ def test_a_stage_of_one_region_reads_no_other(tiny_store, tmp_path):
 
 
 def test_a_loader_holds_no_column_of_the_store(tiny_store, tmp_path):
-    """What a process keeps must not grow with the corpus: rows come from the index alone."""
+    """What a process keeps must not grow with the corpus: sequences come from the index alone."""
     run = run_of(tiny_store, tmp_path, steps=40)
     prepare(run, world_size=1).dataset(prepare(run, world_size=1).stages[0])
     prepared = prepare(run, world_size=1)
     dataset = prepared.dataset(prepared.stages[0])
-    assert all(row.tokens.shape == (128,) for row in map(dataset.__getitem__, range(200)))
+    assert all(sequence.tokens.shape == (128,) for sequence in map(dataset.__getitem__, range(200)))
     assert dataset.ledger(200)
     columns = ("title_lengths", "body_lengths", "country", "host", "continent", "source")
     assert [name for name in columns if name in vars(dataset.split)] == []

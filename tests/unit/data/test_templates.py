@@ -1,4 +1,4 @@
-"""Rows under every template: whole texts' ids, planned lengths, no token lost or shown twice."""
+"""Every template: whole texts' ids, planned lengths, no token lost or shown twice."""
 
 import numpy as np
 import pytest
@@ -125,16 +125,16 @@ def whole_text(policy, record, kept, title, body) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_whole_document_has_the_ids_of_its_text(stores, kind, name, packing):
     made, texts = stores
-    rows = dataset(made[kind], POLICIES[name], packing, 2048)
+    sequences = dataset(made[kind], POLICIES[name], packing, 2048)
     tokenizer, split = made[kind].tokenizer(), made[kind].split("train")
     seen = 0
-    for number in range(len(rows)):
-        row = rows[number]
-        for place, fragment in enumerate(rows.fragments(number)):
-            if fragment.bare:  # cut at a row's end
+    for number in range(len(sequences)):
+        sequence = sequences[number]
+        for place, fragment in enumerate(sequences.fragments(number)):
+            if fragment.bare:  # cut at a sequence's end
                 continue
-            span = slice(row.cu_seqlens[place], row.cu_seqlens[place + 1])
-            ids = [*row.tokens[span].tolist(), int(row.labels[span][-1])]
+            span = slice(sequence.cu_seqlens[place], sequence.cu_seqlens[place + 1])
+            ids = [*sequence.tokens[span].tolist(), int(sequence.labels[span][-1])]
             record = split.record(fragment.document)
             text = whole_text(POLICIES[name], record, fragment.kept, *texts[fragment.document])
             assert ids == [tokenizer.bos_id, *tokenizer.encode(text), tokenizer.eos_id]
@@ -154,14 +154,14 @@ def test_a_whole_document_has_the_ids_of_its_text(stores, kind, name, packing):
     ],
 )
 def test_cut_documents_keep_every_rule_and_every_planned_length(stores, kind, name, packing):
-    rows = dataset(stores[0][kind], POLICIES[name], packing, 128)
-    assert audit_stage(rows).broken == {}
-    assert rows.statistics().cut_documents > 0
-    for number in range(len(rows)):
-        row = rows[number]
-        for place, fragment in enumerate(rows.fragments(number)):
-            span = slice(row.cu_seqlens[place], row.cu_seqlens[place + 1])
-            kinds = row.label_kinds[span]
+    sequences = dataset(stores[0][kind], POLICIES[name], packing, 128)
+    assert audit_stage(sequences).broken == {}
+    assert sequences.statistics().cut_documents > 0
+    for number in range(len(sequences)):
+        sequence = sequences[number]
+        for place, fragment in enumerate(sequences.fragments(number)):
+            span = slice(sequence.cu_seqlens[place], sequence.cu_seqlens[place + 1])
+            kinds = sequence.label_kinds[span]
             assert len(kinds) == fragment.positions
             assert (kinds == Kind.METADATA).sum() == fragment.metadata
             assert np.isin(kinds, [Kind.TITLE, Kind.BODY]).sum() == fragment.text

@@ -10,7 +10,7 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.config import Data, MetadataPolicy, Model, Run, Stage, Train
-from geo_nemo.data.rows import Row
+from geo_nemo.data.sequences import PackedSequence
 from geo_nemo.store import TokenStore
 from geo_nemo.tokenizers.base import Tokenizer
 from geo_nemo.tokenizers.load import load_tokenizer
@@ -153,25 +153,25 @@ class BigramScorer:
         self.seq_length = seq_length
         self.conditioned = conditioned
         self.tables = {c: log_table(c) for c in (None, *COUNTRIES)}
-        self.rows = 0
+        self.sequences = 0
 
-    def nll(self, row: Row) -> np.ndarray:
-        self.rows += 1
-        assert row.max_seqlen <= self.seq_length or row.segment_ids[-1] < 0
-        out = np.zeros(len(row.tokens), dtype=np.float32)
-        for start, end in zip(row.cu_seqlens, row.cu_seqlens[1:], strict=False):
-            tokens, labels = row.tokens[start:end], row.labels[start:end]
+    def nll(self, sequence: PackedSequence) -> np.ndarray:
+        self.sequences += 1
+        assert sequence.max_seqlen <= self.seq_length or sequence.segment_ids[-1] < 0
+        out = np.zeros(len(sequence.tokens), dtype=np.float32)
+        for start, end in zip(sequence.cu_seqlens, sequence.cu_seqlens[1:], strict=False):
+            tokens, labels = sequence.tokens[start:end], sequence.labels[start:end]
             out[start:end] = -self.tables[self.country(tokens.tolist())][tokens, labels]
         return out
 
-    def guided(self, told: Row, untold: Row, strength: float) -> np.ndarray:
+    def guided(self, told: PackedSequence, untold: PackedSequence, strength: float) -> np.ndarray:
         mixed = []
-        for row in (told, untold):
-            rows = np.zeros((len(row.tokens), VOCAB))
-            for start, end in zip(row.cu_seqlens, row.cu_seqlens[1:], strict=False):
-                tokens = row.tokens[start:end]
-                rows[start:end] = self.tables[self.country(tokens.tolist())][tokens]
-            mixed.append(rows[row.loss_mask > 0])
+        for sequence in (told, untold):
+            table = np.zeros((len(sequence.tokens), VOCAB))
+            for start, end in zip(sequence.cu_seqlens, sequence.cu_seqlens[1:], strict=False):
+                tokens = sequence.tokens[start:end]
+                table[start:end] = self.tables[self.country(tokens.tolist())][tokens]
+            mixed.append(table[sequence.loss_mask > 0])
         logits = mixed[1] + strength * (mixed[0] - mixed[1])
         log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
         out, wanted = np.zeros(len(told.tokens), np.float32), told.loss_mask > 0

@@ -63,7 +63,7 @@ def test_its_tokens_are_those_of_the_whole_bare_text(tokenizers, kind, template)
     composer = Composer(MetadataPolicy(template=template, cut="whole"), tokenizer)
     documents, scorer = documents_of(split, composer, None), Uniform()
     plain = view("plain", composer)
-    scores = score_documents(scorer, split, documents, plain, lambda _: None, row_length=512,
+    scores = score_documents(scorer, split, documents, plain, lambda _: None, packed_length=512,
                              run="a", condition="plain")  # fmt: skip
     found = {}
     for row in scorer.rows:

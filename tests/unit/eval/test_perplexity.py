@@ -26,7 +26,7 @@ def score(config, scorer, condition, change=lambda documents: documents):
         documents,
         composer,
         record_of,
-        row_length=512,
+        packed_length=512,
         run="with",
         condition=condition,
     )
@@ -50,7 +50,7 @@ def test_title_and_body_equal_a_plain_loop_over_the_whole_text(config, world, co
         country, host = told(plan, condition, place, world.documents)
         expected = nats_of_text(country, host, title, body)
         assert (found.title[place], found.body[place]) == pytest.approx(expected, rel=1e-5)
-    assert scorer.rows < 60  # several documents a row
+    assert scorer.sequences < 60  # several documents a row
 
 
 def test_eos_is_kept_apart(config):

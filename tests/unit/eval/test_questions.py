@@ -91,7 +91,7 @@ def answer(config, tmp_path, items, scorer, condition, **changes):
     record_of = plan.questions_shown.record_of(condition, composer)
     found = answer_questions(
         scorer, plan.questions, composer, record_of, plan.form,
-        row_length=256, run="with", condition=condition,
+        packed_length=256, run="with", condition=condition,
     )  # fmt: skip
     return plan, found
 

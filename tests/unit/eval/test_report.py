@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from eval.config import ReportConfig
-from eval.report.about import sample_rows
+from eval.report.about import sample_sequences
 from eval.report.inputs import read_inputs, read_run
 from eval.report.page import write_report
 from eval.report.plots import stage_borders
@@ -186,7 +186,7 @@ def test_an_unfinished_run_and_another_store_are_warned_of(world, loader, tmp_pa
     assert "evaluated at step 60 of 100" in page
     assert "trained on another token store" in page
     inputs = read_inputs(ReportConfig(eval=str(tmp_path / "eval"), output="x"))
-    assert len(sample_rows(inputs)[0]) == 2  # from the store it was trained on
+    assert len(sample_sequences(inputs)[0]) == 2  # from the store it was trained on
     shutil.rmtree(tmp_path / "other")
     assert "No row is shown" in page_of(tmp_path / "eval", tmp_path / "again.html")
 

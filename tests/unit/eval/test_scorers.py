@@ -17,7 +17,7 @@ from eval.runner import evaluate
 from eval.scorers.load import load
 from geo_nemo.cli.eval import command
 from geo_nemo.config import UserError
-from geo_nemo.data.rows import build_row
+from geo_nemo.data.sequences import build_sequence
 from geo_nemo.metadata.compose import Composed
 from tests.unit.eval import hub
 from tests.unit.eval.fakes import VOCAB, log_table, make_run, nats_of_text
@@ -124,7 +124,7 @@ def test_a_row_s_losses_are_those_of_plain_transformers_one_text_at_a_time(folde
     none = np.zeros(0, np.int32)
     fragments = [Composed(int(texts[p][0]), (none, none, none, none, texts[p][1:], none, none))
                  for p in places]  # fmt: skip
-    row = build_row(fragments, [0] * 5, int(positions.sum()) + 9, 0, True)
+    row = build_sequence(fragments, [0] * 5, int(positions.sum()) + 9, 0, True)
     found = scorer.nll(row)
     for segment, place in enumerate(places):
         ids = torch.from_numpy(texts[place])[None]

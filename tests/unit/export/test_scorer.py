@@ -9,7 +9,7 @@ import torch
 
 from geo_nemo.config import Data, MetadataPolicy, UserError
 from geo_nemo.data.dataset import StageDataset
-from geo_nemo.data.rows import build_row
+from geo_nemo.data.sequences import build_sequence
 from geo_nemo.export.scorer import load_scorer
 from geo_nemo.metadata.compose import NO_TOKENS, Composer
 from geo_nemo.store import TokenStore
@@ -74,7 +74,7 @@ def test_guided_losses_are_those_of_mixed_logits_in_double_precision(run_dir, ti
             for block, body in zip(blocks, bodies, strict=True)
         ]
         size = sum(len(each.ids) - 1 for each in found)
-        return build_row(found, [0] * 6, size + 5, tokenizer.pad_id, True)
+        return build_sequence(found, [0] * 6, size + 5, tokenizer.pad_id, True)
 
     told, untold = row(True), row(False)
     scorer = load_scorer(run_dir, device="cpu")

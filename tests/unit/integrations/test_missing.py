@@ -37,7 +37,7 @@ def test_it_is_both_a_user_s_mistake_and_an_import_error():
 
 def test_what_the_adapters_share_needs_no_nemo():
     code = (
-        "import sys, geo_nemo.integrations.rows, geo_nemo.integrations.job\n"
+        "import sys, geo_nemo.integrations.run_sequences, geo_nemo.integrations.job\n"
         "assert not {'nemo', 'nemo_run', 'lightning'} & sys.modules.keys()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

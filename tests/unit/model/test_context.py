@@ -1,11 +1,11 @@
-"""How packed rows are divided among context-parallel ranks."""
+"""How packed sequences are divided among context-parallel ranks."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo_nemo.model.context import PADDING, ContextRank, positions, row_order
+from geo_nemo.model.context import PADDING, ContextRank, positions, sequence_order
 
 
 def test_two_ranks_take_the_outer_and_the_inner_chunks_of_each_document():
@@ -41,7 +41,7 @@ def test_every_token_is_on_one_rank_in_order_and_every_rank_has_as_many(lengths,
     assert len(counts) == 1
     assert counts.pop() % multiple == 0
     gathered = np.concatenate([origin for _, origin in parts])
-    whole = gathered[row_order(borders, size)]
+    whole = gathered[sequence_order(borders, size)]
     assert whole[whole != PADDING].tolist() == list(range(cu_seqlens[-1]))
     # Within a document's span there is padding behind its tokens only.
     for start, length in zip(borders, lengths, strict=False):
@@ -50,7 +50,7 @@ def test_every_token_is_on_one_rank_in_order_and_every_rank_has_as_many(lengths,
 
 @pytest.mark.parametrize("size", [2, 4])
 def test_the_division_is_that_of_megatron_s_rotary_positions(size):
-    """A row whose tokens are their positions, rotated by rank, equals the whole row rotated."""
+    """A sequence whose tokens are their positions, rotated by rank, equals the whole one."""
     import torch
     from megatron.core.models.common.embeddings import rope_utils
 

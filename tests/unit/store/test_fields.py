@@ -154,7 +154,7 @@ def test_rows_show_each_document_its_own_values(
     data = Data(store="unused", seq_length=1024, packing_window=4)
     rows = StageDataset(split, data, policy, model, np.arange(len(split)), 3, None)
     shown_of = {}
-    for row, fragments in ((rows[n], rows.index.row(n)) for n in range(len(rows))):
+    for row, fragments in ((rows[n], rows.index.sequence(n)) for n in range(len(rows))):
         begins = np.flatnonzero((row.position_ids == 0) & (row.group_ids >= 0))
         assert len(begins) == len(fragments)
         for start, fragment in zip(begins, fragments, strict=True):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from geo_nemo.config import BadSteps, RunError, Train
-from geo_nemo.data.batches import rows_of, stack_rows
+from geo_nemo.data.batches import sequences_of, stack_sequences
 from geo_nemo.train.bad_steps import check_spike
 from geo_nemo.train.callbacks import Metrics
 from geo_nemo.train.setup import prepare
@@ -60,11 +60,13 @@ def test_of_losses_the_last_ones_of_the_stage_are_the_measure(tiny_store, tmp_pa
     assert not made.bad.losses
 
 
-def test_rows_come_out_of_a_batch_as_they_went_in(tiny_store, tmp_path):
+def test_sequences_come_out_of_a_batch_as_they_went_in(tiny_store, tmp_path):
     prepared = prepare(tiny_run(tiny_store, tmp_path), world_size=1)
     dataset = prepared.dataset(prepared.stages[0])
-    rows = [dataset[i] for i in range(3)]
-    for before, after in zip(rows, rows_of(stack_rows(rows, [0, 1, 2])), strict=True):
+    sequences = [dataset[i] for i in range(3)]
+    for before, after in zip(
+        sequences, sequences_of(stack_sequences(sequences, [0, 1, 2])), strict=True
+    ):
         for name, value in vars(before).items():
             assert np.array_equal(getattr(after, name), value), name
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from geo_nemo.config import BadSteps, Train
-from geo_nemo.data.batches import rows_of
+from geo_nemo.data.batches import sequences_of
 from geo_nemo.data.index.read import LEDGER
 from geo_nemo.metadata.record import Kind
 from geo_nemo.train.ledger import Ledger
@@ -73,16 +73,16 @@ def walked(events, countries):
         for batch in event.batches:
             stage["rows"] += len(batch.tokens)
             stage["padding"] += int(np.sum(batch.group_ids < 0))
-            for row in rows_of(batch):
-                walk_row(stage["by_country"], row, countries)
+            for sequence in sequences_of(batch):
+                walk_sequence(stage["by_country"], sequence, countries)
     return found
 
 
-def walk_row(by_country, row, countries):
-    for segment in range(row.segment_ids.max() + 1):
-        here = row.segment_ids == segment
-        kinds = row.label_kinds[here]
-        country = countries[row.group_ids[here][0]]
+def walk_sequence(by_country, sequence, countries):
+    for segment in range(sequence.segment_ids.max() + 1):
+        here = sequence.segment_ids == segment
+        kinds = sequence.label_kinds[here]
+        country = countries[sequence.group_ids[here][0]]
         sums = by_country.setdefault(country, dict.fromkeys(LEDGER, 0))
         # Every document of this store has a title, on its first fragment and no other.
         sums["documents"] += int(Kind.TITLE in kinds)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from geo_nemo.config import MetadataPolicy, Stage, Train
-from geo_nemo.data.batches import Batch, rows_of
+from geo_nemo.data.batches import Batch, sequences_of
 from geo_nemo.data.dropout import SHOWN, kept_fields, shown
 from geo_nemo.data.index.read import FILES, LEDGER, record_check
 from geo_nemo.metadata.record import Kind
@@ -69,9 +69,9 @@ def walked(events, stage):
     for event in events:
         if event.stage.name != stage:
             continue
-        for row in (row for batch in event.batches for row in rows_of(batch)):
-            for segment in range(row.segment_ids.max() + 1):
-                kinds = row.label_kinds[row.segment_ids == segment]
+        for sequence in (sequence for batch in event.batches for sequence in sequences_of(batch)):
+            for segment in range(sequence.segment_ids.max() + 1):
+                kinds = sequence.label_kinds[sequence.segment_ids == segment]
                 sums = found.setdefault(way_of(kinds), dict.fromkeys(LEDGER, 0))
                 sums["documents"] += int(Kind.TITLE in kinds)
                 sums["positions"] += len(kinds)
@@ -134,9 +134,9 @@ def test_its_loss_and_gradients_are_those_of_the_oracle(whole):
     run = made.run
     engine = Engine(run, vocab_size, made.prepared.groups.size, torch.device("cpu"))
     batches: list[Batch] = events[-1].batches
-    ways = {way_of(row.label_kinds[row.segment_ids == segment])
-            for batch in batches for row in rows_of(batch)
-            for segment in range(row.segment_ids.max() + 1)}  # fmt: skip
+    ways = {way_of(sequence.label_kinds[sequence.segment_ids == segment])
+            for batch in batches for sequence in sequences_of(batch)
+            for segment in range(sequence.segment_ids.max() + 1)}  # fmt: skip
     assert len(ways) == 3
     weights = {name: w.detach().double() for name, w in engine.module.named_parameters()}
     loss, gradients, _ = batch_loss_and_gradients(weights, run.model, batches)

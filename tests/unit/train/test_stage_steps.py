@@ -66,7 +66,7 @@ def test_the_paper_s_stages_at_ten_thousand_steps():
 
 
 def streamed(prepared, stage):
-    """Every row of a stage as the trainer reads it, and the dataset that it comes from."""
+    """Every sequence of a stage as the trainer reads it, and the dataset that it comes from."""
     dataset = prepared.dataset(stage)
     return dataset, [batch for step in BatchStream(dataset, 8, 2, 0, 1) for batch in step]
 
@@ -90,7 +90,7 @@ def test_the_cooldown_draws_documents_that_the_first_stage_never_saw(tiny_store,
     assert seen[0] | seen[1] == everything
 
 
-def test_no_token_of_metadata_is_in_a_row_of_the_cooldown(tiny_store, tmp_path):
+def test_no_token_of_metadata_is_in_a_sequence_of_the_cooldown(tiny_store, tmp_path):
     prepared = prepare(tiny_run(tiny_store, tmp_path), world_size=1)
     tokenizer = prepared.tokenizer
     _, conditioned = streamed(prepared, prepared.stages[0])
@@ -99,8 +99,8 @@ def test_no_token_of_metadata_is_in_a_row_of_the_cooldown(tiny_store, tmp_path):
     assert any((batch.label_kinds == Kind.METADATA).any() for batch in conditioned)
     for batch in cooled:
         assert not (batch.label_kinds == Kind.METADATA).any()
-        for row in batch.tokens:
-            assert not re.search("URL:|COUNTRY:|CONTINENT:", tokenizer.decode(row.tolist()))
+        for sequence in batch.tokens:
+            assert not re.search("URL:|COUNTRY:|CONTINENT:", tokenizer.decode(sequence.tolist()))
     text = tokenizer.decode(conditioned[0].tokens[0].tolist())
     assert re.search("URL:.*\nCOUNTRY:.*\nCONTINENT:", text)
 

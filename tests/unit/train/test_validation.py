@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geo_nemo.config import MetadataPolicy, UserError, Validation
-from geo_nemo.data.validation import choose_documents, validation_rows
+from geo_nemo.data.validation import choose_documents, validation_sequences
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
@@ -26,7 +26,7 @@ def rows(tiny_store, tmp_path_factory):
     prepared = prepare(tiny_run(tiny_store, tmp_path_factory.mktemp("rows")), world_size=1)
     split = prepared.store.split("test")
     documents = choose_documents(split, 24, seed=7)
-    made = validation_rows(split, documents, MetadataPolicy(), prepared.tokenizer, 128, 7)
+    made = validation_sequences(split, documents, MetadataPolicy(), prepared.tokenizer, 128, 7)
     return split, documents, made
 
 
@@ -70,7 +70,7 @@ def test_documents_of_one_country_can_be_told_no_other(rows):
     tokenizer = TokenStore.open(split.root).tokenizer()
     alone = documents[np.asarray(split.country)[documents] == split.country[documents[0]]]
     with pytest.raises(UserError, match=r"validation\.every_steps: .* all are told the same; take"):
-        validation_rows(split, alone, MetadataPolicy(), tokenizer, 128, 7)
+        validation_sequences(split, alone, MetadataPolicy(), tokenizer, 128, 7)
 
 
 def test_validation_and_evaluation_tell_a_document_the_same_wrong_metadata(rows):

@@ -1,4 +1,4 @@
-"""The audit: silent on honest rows, and it names the rule that a falsified row breaks."""
+"""The audit: silent on honest sequences, and it names the rule that a falsified sequence breaks."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geo_nemo.config import Data, MetadataPolicy, Sampling
-from geo_nemo.data.audit.check import audit_stage, check_row, check_window
+from geo_nemo.data.audit.check import audit_stage, check_sequence, check_window
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.metadata.record import Kind
 from tests.unit.data.fakes import Document, MemorySplit, WordTokenizer, draws_of, random_documents
@@ -16,7 +16,7 @@ from tests.unit.data.test_dataset import PACKINGS, POLICIES, dataset
 @pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.parametrize("samples", [None, 3, 200])
-def test_honest_rows_break_no_rule(name, samples, packing):
+def test_honest_sequences_break_no_rule(name, samples, packing):
     data = dataset(random_documents(2, 50), POLICIES[name], samples=samples, packing=packing)
     audit = audit_stage(data)
     assert audit.violations == ()
@@ -47,7 +47,7 @@ def test_mixed_groups_of_several_epochs_break_no_rule(packing):
 def test_statistics_of_one_document():
     # BOS, 10 of metadata with its separator, CONTENT: and 20 of body, EOS: 32 positions of 48.
     audit = audit_stage(dataset([Document(title=[], body=range(1000, 1020))]))
-    assert audit.rows == audit.windows == 1
+    assert audit.sequences == audit.windows == 1
     assert audit.statistics.fill == 32 / 48
     assert audit.statistics.metadata_share == 10 / 32
     assert audit.masked_share == pytest.approx(11 / 32)
@@ -56,15 +56,15 @@ def test_statistics_of_one_document():
     }
 
 
-def test_whole_windows_are_checked_until_there_are_rows_enough():
+def test_whole_windows_are_checked_until_there_are_sequences_enough():
     data = dataset(random_documents(2, 50), window=10)
-    audit = audit_stage(data, at_least_rows=1)
+    audit = audit_stage(data, at_least_sequences=1)
     assert (audit.windows, audit.total_windows) == (1, 5)
-    assert audit.rows == len(data.planner.plan(0))
+    assert audit.sequences == len(data.planner.plan(0))
 
 
 def golden():
-    """A stage of two short documents in one row: 12 + 4 and 12 + 5 tokens, then padding."""
+    """A stage of two short documents in one sequence: 12 + 4 and 12 + 5 tokens, then padding."""
     documents = [
         Document(title=[], body=[1000, 1001, 1002]),
         Document(title=[], body=[1003, 1004, 1005, 1006]),
@@ -73,10 +73,10 @@ def golden():
     return data, data[0], data.fragments(0)
 
 
-def changed(row, name, position, value):
-    array = getattr(row, name).copy()
+def changed(sequence, name, position, value):
+    array = getattr(sequence, name).copy()
     array[position] = value
-    return replace(row, **{name: array})
+    return replace(sequence, **{name: array})
 
 
 FALSIFICATIONS = [
@@ -93,32 +93,32 @@ FALSIFICATIONS = [
     ("position_ids", 3, 0, "positions restart in each segment"),
     ("group_ids", -1, 0, "padding has no group"),
     ("group_ids", 2, 1, "group is that of the document"),
-    ("cu_seqlens", -1, 47, "segments tile the row"),
-    ("cu_seqlens", 1, 0, "segments tile the row"),
+    ("cu_seqlens", -1, 47, "segments tile the sequence"),
+    ("cu_seqlens", 1, 0, "segments tile the sequence"),
 ]
 
 
 @pytest.mark.parametrize(("name", "position", "value", "rule"), FALSIFICATIONS)
-def test_a_falsified_row_breaks_the_rule(name, position, value, rule):
-    data, row, fragments = golden()
-    assert check_row(data, row, fragments, 0) == []
-    found = check_row(data, changed(row, name, position, value), fragments, 5)
+def test_a_falsified_sequence_breaks_the_rule(name, position, value, rule):
+    data, sequence, fragments = golden()
+    assert check_sequence(data, sequence, fragments, 0) == []
+    found = check_sequence(data, changed(sequence, name, position, value), fragments, 5)
     assert rule in {violation.rule for violation in found}
     assert {violation.sample for violation in found} == {5}
 
 
 def test_a_wrong_kind_does_not_hide_a_trained_prefix():
-    data, row, fragments = golden()
-    hidden = changed(changed(row, "loss_mask", 2, 1), "label_kinds", 2, Kind.BODY)
-    found = {violation.rule for violation in check_row(data, hidden, fragments, 0)}
+    data, sequence, fragments = golden()
+    hidden = changed(changed(sequence, "loss_mask", 2, 1), "label_kinds", 2, Kind.BODY)
+    found = {violation.rule for violation in check_sequence(data, hidden, fragments, 0)}
     assert {"trained text is the store's", "nothing else is trained"} <= found
 
 
 def test_metadata_of_another_document_is_noticed():
-    data, row, fragments = golden()
+    data, sequence, fragments = golden()
     other = data.tokenizer.encode(" cnn.com")[0]
-    labels = changed(row, "labels", 1, other)
-    found = check_row(data, changed(labels, "tokens", 2, other), fragments, 0)
+    labels = changed(sequence, "labels", 1, other)
+    found = check_sequence(data, changed(labels, "tokens", 2, other), fragments, 0)
     assert [violation.rule for violation in found] == ["metadata is the document's"]
 
 
@@ -126,7 +126,7 @@ def test_a_lost_piece_is_noticed():
     data = dataset([Document([], list(range(1000, 1100)))])
     window = data.planner.plan(0)
     assert check_window(data, window, np.zeros(1, int)) == []
-    lost = replace(window, row_starts=window.row_starts[:-1])
+    lost = replace(window, sequence_starts=window.sequence_starts[:-1])
     assert [v.rule for v in check_window(data, lost, np.zeros(1, int))] == ["every token once"]
 
 
@@ -137,7 +137,7 @@ def test_a_lost_document_and_a_repeated_one_are_noticed():
     assert check_window(data, window, seen) == []
     again = check_window(data, window, seen)
     assert [v.rule for v in again] == ["every document once an epoch"] * 2
-    lost = replace(window, row_starts=window.row_starts[:-1])
+    lost = replace(window, sequence_starts=window.sequence_starts[:-1])
     found = check_window(data, lost, np.zeros(2, int))
     assert [(v.rule, v.detail) for v in found] == [
         ("every document once an epoch", "1 of 2 documents in the window")
@@ -152,13 +152,13 @@ def test_a_lost_document_and_a_repeated_one_are_noticed():
 def test_a_falsified_bare_piece_breaks_the_rule(name, position, value, rule):
     data = dataset([Document([], list(range(1000, 1100)))], packing="concat, bare")
     sample = next(i for i in range(len(data)) if data.fragments(i)[0].start == 48)
-    row, fragments = data[sample], data.fragments(sample)
-    assert check_row(data, row, fragments, 0) == []
-    found = check_row(data, changed(row, name, position, value), fragments, 0)
+    sequence, fragments = data[sample], data.fragments(sample)
+    assert check_sequence(data, sequence, fragments, 0) == []
+    found = check_sequence(data, changed(sequence, name, position, value), fragments, 0)
     assert rule in {violation.rule for violation in found}
 
 
-def test_an_index_of_other_rows_is_noticed():
+def test_an_index_of_other_sequences_is_noticed():
     data = dataset(random_documents(2, 50))
     data.index = dataset(random_documents(2, 50), seed=4).index
     assert "the index holds the plan" in audit_stage(data).broken

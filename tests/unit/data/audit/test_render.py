@@ -1,4 +1,4 @@
-"""What a person sees of a row: every token once, in the right colour, escaped."""
+"""What a person sees of a sequence: every token once, in the right colour, escaped."""
 
 import re
 from html import unescape
@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo_nemo.config import MetadataPolicy
-from geo_nemo.data.audit.render import row_html, row_text, segments
-from geo_nemo.data.rows import build_row
+from geo_nemo.data.audit.render import segments, sequence_html, sequence_text
+from geo_nemo.data.sequences import build_sequence
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import MetadataRecord
 from tests.unit.data.fakes import WordTokenizer
@@ -17,18 +17,18 @@ RECORD = MetadataRecord("bbc.co.uk", "gb", "Europe")
 COUNTRIES = ("gb", "us")
 
 
-def row_of(body: str, title: str = "", length: int = 32, **policy):
+def sequence_of(body: str, title: str = "", length: int = 32, **policy):
     tokenizer = WordTokenizer()
     policy = MetadataPolicy(fields=("country",), **policy)
     composer = Composer(policy, tokenizer)
     title_ids = tokenizer.encode(f" {title}\n\n") if title else []
     composed = composer.compose(RECORD, title_ids, tokenizer.encode(f" {body}"))
-    return build_row([composed], [0], length, 0, policy.mask_loss), tokenizer
+    return build_sequence([composed], [0], length, 0, policy.mask_loss), tokenizer
 
 
-def test_golden_runs_of_a_row():
-    row, tokenizer = row_of("It rains.", "Big news")
-    document, padding = segments(row, tokenizer, COUNTRIES)
+def test_golden_runs_of_a_sequence():
+    sequence, tokenizer = sequence_of("It rains.", "Big news")
+    document, padding = segments(sequence, tokenizer, COUNTRIES)
     assert (document.group, document.positions) == ("gb", 13)
     assert [(run.look, run.text) for run in document.runs] == [
         ("masked", "<s>"),
@@ -42,15 +42,15 @@ def test_golden_runs_of_a_row():
 
 
 def test_metadata_that_is_trained_looks_so():
-    row, tokenizer = row_of("It rains.", mask_loss=False)
-    document, _ = segments(row, tokenizer, COUNTRIES)
+    sequence, tokenizer = sequence_of("It rains.", mask_loss=False)
+    document, _ = segments(sequence, tokenizer, COUNTRIES)
     looks = [run.look for run in document.runs]
     assert looks == ["masked", "meta trained", "label trained", "trained"]
 
 
 def test_html_is_escaped_and_has_a_div_a_document_and_a_span_a_run():
-    row, tokenizer = row_of("<script>alert('x')</script> & \"q\"")
-    html = row_html(row, tokenizer, COUNTRIES)
+    sequence, tokenizer = sequence_of("<script>alert('x')</script> & \"q\"")
+    html = sequence_html(sequence, tokenizer, COUNTRIES)
     assert "<script" not in html
     assert html.count('<div class="doc">') == 2
     assert re.findall(r'<span class="([a-z ]+)">', html) == [
@@ -62,24 +62,24 @@ def test_html_is_escaped_and_has_a_div_a_document_and_a_span_a_run():
 
 @given(st.text(st.sampled_from("ab[]\\/ red\n"), min_size=1, max_size=30))
 def test_the_terminal_shows_the_text_as_it_is(body):
-    row, tokenizer = row_of(body, length=64)
-    shown = row_text(row, tokenizer, COUNTRIES).plain
+    sequence, tokenizer = sequence_of(body, length=64)
+    shown = sequence_text(sequence, tokenizer, COUNTRIES).plain
     text = tokenizer.decode(tokenizer.encode(f" {body}")).replace("\n", "\u23ce\n")
     assert f"CONTENT:{text}</s>" in shown
 
 
 def test_a_body_cannot_steer_the_terminal():
-    row, tokenizer = row_of("x\x1b[31mred\x07")
-    assert "\x1b" not in row_text(row, tokenizer, COUNTRIES).plain
-    assert "x\u241b" in row_text(row, tokenizer, COUNTRIES).plain
+    sequence, tokenizer = sequence_of("x\x1b[31mred\x07")
+    assert "\x1b" not in sequence_text(sequence, tokenizer, COUNTRIES).plain
+    assert "x\u241b" in sequence_text(sequence, tokenizer, COUNTRIES).plain
 
 
 def test_long_runs_are_shortened_on_the_terminal_only():
-    row, tokenizer = row_of(" ".join(f"word{i}" for i in range(200)), length=256)
-    assert len(row_text(row, tokenizer, COUNTRIES).plain) < 700
-    assert "word100" not in row_text(row, tokenizer, COUNTRIES).plain
-    assert "word100" in row_text(row, tokenizer, COUNTRIES, clip=False).plain
-    assert "word100" in row_html(row, tokenizer, COUNTRIES)
+    sequence, tokenizer = sequence_of(" ".join(f"word{i}" for i in range(200)), length=256)
+    assert len(sequence_text(sequence, tokenizer, COUNTRIES).plain) < 700
+    assert "word100" not in sequence_text(sequence, tokenizer, COUNTRIES).plain
+    assert "word100" in sequence_text(sequence, tokenizer, COUNTRIES, clip=False).plain
+    assert "word100" in sequence_html(sequence, tokenizer, COUNTRIES)
 
 
 def test_a_tokenizer_that_drops_the_first_space_still_shows_it():
@@ -87,7 +87,7 @@ def test_a_tokenizer_that_drops_the_first_space_still_shows_it():
         def decode(self, ids):
             return super().decode(ids).removeprefix(" ")
 
-    row, tokenizer = row_of("It rains.")
+    sequence, tokenizer = sequence_of("It rains.")
     tokenizer.__class__ = Stripping
-    document, _ = segments(row, tokenizer, COUNTRIES)
+    document, _ = segments(sequence, tokenizer, COUNTRIES)
     assert document.runs[-1].text == " It rains.</s>"

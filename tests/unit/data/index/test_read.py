@@ -1,4 +1,4 @@
-"""The index on disk: the rows that were planned, or an error; whoever builds it, and how often."""
+"""The index on disk: what was planned, or an error; whoever builds it, and how often."""
 
 import json
 import multiprocessing
@@ -20,11 +20,11 @@ from geo_nemo.metadata.record import Kind
 from tests.unit.data.fakes import random_documents
 from tests.unit.data.test_dataset import PACKINGS, POLICIES, dataset
 
-ROWS = 90
+SEQUENCES = 90
 
 
 def planned(packing="best fit", policy="default"):
-    return dataset(random_documents(6, 60), POLICIES[policy], samples=ROWS, packing=packing)
+    return dataset(random_documents(6, 60), POLICIES[policy], samples=SEQUENCES, packing=packing)
 
 
 def place_of(folder, data, **changes) -> Place:
@@ -35,7 +35,7 @@ def place_of(folder, data, **changes) -> Place:
 def builder(data, description):
     def into(folder):
         sink = FileSink(folder, data.planner.num_groups)
-        build(data.planner, Extent(ROWS, None), sink)
+        build(data.planner, Extent(SEQUENCES, None), sink)
         sink.finish(description, data.num_documents)
 
     return into
@@ -47,56 +47,56 @@ def cached(folder, data):
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
-def test_an_index_on_disk_holds_the_rows_of_one_in_memory(tmp_path, packing):
+def test_an_index_on_disk_holds_the_sequences_of_one_in_memory(tmp_path, packing):
     data = planned(packing)
     index, built = cached(tmp_path, data)
     assert built
     again, built = cached(tmp_path, data)
     assert not built
     for found in (index, again):
-        assert len(found) == len(data.index) >= ROWS
-        assert all(found.row(i) == data.index.row(i) for i in reversed(range(len(found))))
+        assert len(found) == len(data.index) >= SEQUENCES
+        assert all(found.sequence(i) == data.index.sequence(i) for i in reversed(range(len(found))))
         assert found.counts == data.index.counts
         assert (found.documents, found.num_windows) == (60, data.index.num_windows)
 
 
 @pytest.mark.parametrize("policy", ["default", "none", "dropout", "append"])
 @pytest.mark.parametrize("packing", PACKINGS)
-def test_the_ledger_counts_what_the_rows_hold(tmp_path, packing, policy):
+def test_the_ledger_counts_what_the_sequences_hold(tmp_path, packing, policy):
     data = planned(packing, policy)
     index, _ = cached(tmp_path, data)
     countries = data.split.countries
     expected = {country: [0, 0, 0, 0] for country in countries}
-    for consumed in range(ROWS + 1):
+    for consumed in range(SEQUENCES + 1):
         table = {c: list(sums.values()) for c, sums in data.ledger(consumed).items()}
         assert table == {c: sums for c, sums in expected.items() if any(sums)}
         assert np.array_equal(index.ledger(consumed), data.index.ledger(consumed))
-        if consumed == ROWS:
+        if consumed == SEQUENCES:
             break
-        row = data[consumed]
+        sequence = data[consumed]
         for place, fragment in enumerate(data.fragments(consumed)):
-            span = slice(row.cu_seqlens[place], row.cu_seqlens[place + 1])
-            country = countries[row.group_ids[span.start]]
-            text = np.isin(row.label_kinds[span], [Kind.TITLE, Kind.BODY])
+            span = slice(sequence.cu_seqlens[place], sequence.cu_seqlens[place + 1])
+            country = countries[sequence.group_ids[span.start]]
+            text = np.isin(sequence.label_kinds[span], [Kind.TITLE, Kind.BODY])
             begins = fragment.start == 0
             expected[country][0] += int(begins)
             expected[country][1] += span.stop - span.start
             expected[country][2] += int(text.sum())
-            expected[country][3] += int(np.sum(row.label_kinds[span] == Kind.METADATA))
+            expected[country][3] += int(np.sum(sequence.label_kinds[span] == Kind.METADATA))
 
 
 def test_sums_of_many_groups_are_kept_every_so_many_windows(tmp_path, monkeypatch):
     every = planned()
-    expected = [every.index.ledger(rows) for rows in range(ROWS + 1)]
+    expected = [every.index.ledger(sequences) for sequences in range(SEQUENCES + 1)]
     number = every.planner.num_groups
     monkeypatch.setattr(index_module, "_GROUPS_A_WINDOW", 1)
     stride = index_module.ledger_stride(number)
     assert stride == number == 3
     data = planned()
     index, _ = cached(tmp_path, data)
-    for rows in range(ROWS + 1):
-        assert np.array_equal(index.ledger(rows), expected[rows])
-        assert np.array_equal(data.index.ledger(rows), expected[rows])
+    for sequences in range(SEQUENCES + 1):
+        assert np.array_equal(index.ledger(sequences), expected[sequences])
+        assert np.array_equal(data.index.ledger(sequences), expected[sequences])
     (size,) = [path.stat().st_size for path in tmp_path.rglob("ledger.bin")]
     assert size == (index.num_windows // stride + 1) * number * 4 * 8
 
@@ -132,7 +132,7 @@ def test_what_is_damaged_is_built_anew(tmp_path, name, how):
     index, built = cached(tmp_path, data)
     assert built
     assert {file.name: file.read_bytes() for file in path.iterdir()} == whole
-    assert all(index.row(i) == data.index.row(i) for i in range(ROWS))
+    assert all(index.sequence(i) == data.index.sequence(i) for i in range(SEQUENCES))
     assert {p.name for p in tmp_path.iterdir()} == {path.name, path.name + ".lock"}
 
 
@@ -166,15 +166,15 @@ def test_other_settings_have_another_place(tmp_path):
 def test_a_change_under_a_reader_is_an_error_when_the_window_is_read(tmp_path):
     data = planned()
     index, _ = cached(tmp_path, data)
-    index.row(0)
+    index.sequence(0)
     path = place_of(tmp_path, data).path / "fragments.bin"
     content = bytearray(path.read_bytes())
     content[-30] ^= 1
     with path.open("r+b") as file:  # the mapped file itself
         file.write(content)
-    index.row(0)
+    index.sequence(0)
     with pytest.raises(UserError, match=r"was changed after it was made: remove the folder"):
-        index.row(len(index) - 1)
+        index.sequence(len(index) - 1)
 
 
 def test_a_folder_that_cannot_be_written_is_one_line_that_names_the_setting(tmp_path):
@@ -229,7 +229,7 @@ def test_where_there_are_no_locks_the_second_builder_takes_what_the_first_has_ma
         other.rename(place.path)  # another job was faster
 
     index, _ = find_or_build(place, slow)
-    assert all(index.row(i) == data.index.row(i) for i in range(ROWS))
+    assert all(index.sequence(i) == data.index.sequence(i) for i in range(SEQUENCES))
     assert {p.name for p in tmp_path.iterdir()} == {place.path.name, place.path.name + ".lock"}
 
 
@@ -237,7 +237,7 @@ def _build_in_a_process(folder, start, results):
     data = planned()
     start.wait()
     index, built = cached(folder, data)
-    results.put((built, [index.row(i) for i in range(ROWS)]))
+    results.put((built, [index.sequence(i) for i in range(SEQUENCES)]))
 
 
 def test_processes_that_build_at_once_build_one(tmp_path):
@@ -254,7 +254,9 @@ def test_processes_that_build_at_once_build_one(tmp_path):
         process.join()
     assert sorted(built for built, _ in found) == [False, False, True]
     data = planned()
-    assert all(rows == [data.index.row(i) for i in range(ROWS)] for _, rows in found)
+    assert all(
+        sequences == [data.index.sequence(i) for i in range(SEQUENCES)] for _, sequences in found
+    )
 
 
 def test_a_rank_that_waits_gets_what_another_builds(tmp_path):
@@ -269,7 +271,7 @@ def test_a_rank_that_waits_gets_what_another_builds(tmp_path):
 
     index = wait_for(place, progress)
     assert seen == [("index s", "another process builds it")] * 2
-    assert index.row(3) == data.index.row(3)
+    assert index.sequence(3) == data.index.sequence(3)
 
 
 def test_a_torn_index_is_waited_out(tmp_path):
@@ -282,10 +284,10 @@ def test_a_torn_index_is_waited_out(tmp_path):
         shutil.rmtree(place.path)
         cached(tmp_path, data)
 
-    assert wait_for(place, progress).row(3) == data.index.row(3)
+    assert wait_for(place, progress).sequence(3) == data.index.sequence(3)
 
 
-def test_a_window_of_few_rare_groups_may_add_no_row():
+def test_a_window_of_few_rare_groups_may_add_no_sequence():
     data = planned()
     sink = MemorySink(data.planner.dtype, data.planner.num_groups)
     assert len(sink.finish(0)) == 0

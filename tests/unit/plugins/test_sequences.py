@@ -138,7 +138,7 @@ def at(place, value):
         ),
         (
             lambda: (changed()[0], np.zeros(4, int), 1),
-            "puts 100 positions into row 0, and data",
+            "puts 100 positions into sequence 0, and data",
         ),
         (lambda: (*changed()[:2], 9), "leaves 6 of 9 rows empty"),
         (lambda: (changed()[0], np.full(4, 7), 1), "puts a fragment into row 7 of 1"),

@@ -1,10 +1,11 @@
-"""Packed rows as shards of the package webdataset, for trainers that stream from object storage.
+"""Packed sequences as shards of webdataset, for trainers that stream from object storage.
 
-    OUT/rows-000000.tar   a row each NUMBER.*.npy: tokens, labels, loss_mask, cu_seqlens, group_ids
+    OUT/rows-000000.tar   a sequence each NUMBER.*.npy: tokens, labels, loss_mask, cu_seqlens,
+                          group_ids
     OUT/rows.json         what they are: policy, store, numbers, size and SHA-256 of each shard
 
-The folder is built aside and renamed. Headers hold neither a time nor a machine: the same rows give
-the same bytes.
+The folder is built aside and renamed. Headers hold neither a time nor a machine: the same sequences
+give the same bytes.
 """
 
 import hashlib
@@ -21,10 +22,10 @@ from geo_nemo.common.files import write_whole
 from geo_nemo.common.folders import building
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.data.dataset import StageDataset
-from geo_nemo.data.rows import Row
+from geo_nemo.data.sequences import PackedSequence
 
 INDEX, PATTERN = "rows.json", "rows-%06d.tar"
-# Of a row; the others follow from these: positions begin anew at each of cu_seqlens.
+# Of a sequence; the others follow from these: positions begin anew at each of cu_seqlens.
 STORED = ("tokens", "labels", "loss_mask", "cu_seqlens", "group_ids")
 _TYPES = {"tokens": np.int32, "labels": np.int32, "loss_mask": np.uint8}
 
@@ -33,59 +34,59 @@ _TYPES = {"tokens": np.int32, "labels": np.int32, "loss_mask": np.uint8}
 class Written:
     """What an export holds."""
 
-    rows: int
+    sequences: int
     shards: int
     bytes: int
 
 
-def write_rows(
-    rows: StageDataset,
+def write_sequences(
+    sequences: StageDataset,
     out: Path,
     about: dict[str, Any],
-    rows_per_shard: int = 4096,
+    sequences_per_shard: int = 4096,
     progress: Progress = no_progress,
 ) -> Written:
-    """Write all rows. about: for the index. Raises `UserError` where `out` is there already."""
+    """Write all. about: for the index. Raises `UserError` where `out` is there already."""
     from webdataset import ShardWriter
 
     if out.exists():
         raise UserError(f"{out} is there already: remove it, or give another --out")
     with building(out) as partial:
         with ShardWriter(
-            str(partial / PATTERN), maxcount=rows_per_shard, maxsize=1 << 40, verbose=0,
+            str(partial / PATTERN), maxcount=sequences_per_shard, maxsize=1 << 40, verbose=0,
             user="", group="", mtime=0,
         ) as writer:  # fmt: skip
-            for number in range(len(rows)):
-                writer.write({"__key__": f"{number:012d}", **stored(rows[number])})
+            for number in range(len(sequences)):
+                writer.write({"__key__": f"{number:012d}", **stored(sequences[number])})
                 if number % 256 == 0:
-                    progress("export", number, len(rows))
+                    progress("export", number, len(sequences))
         shards = sorted(partial.glob("rows-*.tar"))
         index = {
             **about,
-            "rows": len(rows),
-            "seq_length": rows.data.seq_length,
-            "groups": list(rows.groups.names),
+            "rows": len(sequences),
+            "seq_length": sequences.data.seq_length,
+            "groups": list(sequences.groups.names),
             "shards": [
                 {"path": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path)}
                 for path in shards
             ],
         }
         write_whole(partial / INDEX, (json.dumps(index, indent=2) + "\n").encode())
-    progress("export", len(rows), len(rows))
-    return Written(len(rows), len(shards), sum(entry["bytes"] for entry in index["shards"]))
+    progress("export", len(sequences), len(sequences))
+    return Written(len(sequences), len(shards), sum(entry["bytes"] for entry in index["shards"]))
 
 
-def stored(row: Row) -> dict[str, np.ndarray]:
-    """The arrays of a row by the names of a sample's files."""
+def stored(sequence: PackedSequence) -> dict[str, np.ndarray]:
+    """The arrays of a sequence by the names of a sample's files."""
     return {
-        f"{name}.npy": np.asarray(getattr(row, name)).astype(
-            _TYPES.get(name, getattr(row, name).dtype)
+        f"{name}.npy": np.asarray(getattr(sequence, name)).astype(
+            _TYPES.get(name, getattr(sequence, name).dtype)
         )
         for name in STORED
     }
 
 
-def read_row(sample: dict[str, Any]) -> dict[str, np.ndarray]:
+def read_sequence(sample: dict[str, Any]) -> dict[str, np.ndarray]:
     """tokens, labels, position_ids, loss_mask, group_ids [s] and cu_seqlens of a sample.
 
     sample: as webdataset decodes it, or its bytes.
@@ -104,8 +105,8 @@ def read_row(sample: dict[str, Any]) -> dict[str, np.ndarray]:
     return found
 
 
-def open_rows(folder: Path, handler: Callable | None = None) -> Any:
-    """A webdataset of the shards; each goes to one node and one worker. Keys are rows' numbers."""
+def open_sequences(folder: Path, handler: Callable | None = None) -> Any:
+    """A webdataset of the shards; each goes to one node and one worker. Keys are numbers."""
     import webdataset
 
     return webdataset.WebDataset(

@@ -1,4 +1,4 @@
-"""Builds rows of `seq_length` positions from the fragments that were packed into them.
+"""Builds sequences of `seq_length` positions from the fragments that were packed into them.
 
 A fragment of n tokens takes n - 1 positions: `tokens = ids[:-1]`, `labels = ids[1:]`. So no label
 crosses from one document to the next and BOS is never a label.
@@ -23,7 +23,7 @@ _RUNS = np.array([*LABEL_KINDS, Kind.PAD], np.uint8)
 
 @dataclass(frozen=True)
 class Arrays:
-    """What rows have for each position; [s] of one row, [n, s] of several.
+    """What sequences have for each position; [s] of one sequence, [n, s] of several.
 
     tokens, labels: int64. labels[t] is the token that follows tokens[t] in its document.
     position_ids: int64, from 0 in each segment.
@@ -40,11 +40,11 @@ class Arrays:
     label_kinds: np.ndarray
 
 
-ROW_ARRAYS = tuple(field.name for field in fields(Arrays))
+SEQUENCE_ARRAYS = tuple(field.name for field in fields(Arrays))
 
 
 @dataclass(frozen=True)
-class Row(Arrays):
+class PackedSequence(Arrays):
     """One training sequence.
 
     cu_seqlens: int32 [k + 1], starts of the segments and s; padding, if any, is the last segment.
@@ -77,10 +77,10 @@ def trained_kinds(mask_loss: bool) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Block(Arrays):
-    """n rows built together.
+    """n sequences built together.
 
-    starts, lengths: of the segments of all rows, in their n * s positions, int64 [k].
-    first_segments: of each row, among them, and k; [n + 1].
+    starts, lengths: of the segments of all sequences, in their n * s positions, int64 [k].
+    first_segments: of each sequence, among them, and k; [n + 1].
     """
 
     starts: np.ndarray
@@ -88,53 +88,54 @@ class Block(Arrays):
     first_segments: list[int]
 
     def borders(self, first: int, stop: int) -> tuple[np.ndarray, int]:
-        """`cu_seqlens` and `max_seqlen` of the rows from `first` to before `stop`."""
+        """`cu_seqlens` and `max_seqlen` of the sequences from `first` to before `stop`."""
         length = self.tokens.shape[1]
         segments = slice(self.first_segments[first], self.first_segments[stop])
         cu_seqlens = np.full(segments.stop - segments.start + 1, (stop - first) * length, np.int32)
         cu_seqlens[:-1] = self.starts[segments] - first * length
         return cu_seqlens, int(self.lengths[segments].max())
 
-    def row(self, number: int) -> Row:
-        """One of the rows; its arrays are views."""
+    def sequence(self, number: int) -> PackedSequence:
+        """One of the sequences; its arrays are views."""
         cu_seqlens, max_seqlen = self.borders(number, number + 1)
-        return Row(
-            **{name: getattr(self, name)[number] for name in ROW_ARRAYS},
+        return PackedSequence(
+            **{name: getattr(self, name)[number] for name in SEQUENCE_ARRAYS},
             cu_seqlens=cu_seqlens,
             max_seqlen=max_seqlen,
         )
 
 
-def build_row(
+def build_sequence(
     fragments: Sequence[Composed],
     groups: Sequence[int],
     length: int,
     pad_id: int,
     mask_loss: bool,
-) -> Row:
-    """The row of `fragments`, in this order, padded with `pad_id` to `length` positions.
+) -> PackedSequence:
+    """The sequence of `fragments`, in this order, padded with `pad_id` to `length` positions.
 
     groups: of each fragment. Raises ValueError when the fragments do not fit.
     """
-    return build_rows([(fragments, groups)], length, pad_id, mask_loss).row(0)
+    return build_sequences([(fragments, groups)], length, pad_id, mask_loss).sequence(0)
 
 
-def build_rows(
-    rows: Sequence[tuple[Sequence[Composed], Sequence[int]]],
+def build_sequences(
+    sequences: Sequence[tuple[Sequence[Composed], Sequence[int]]],
     length: int,
     pad_id: int,
     mask_loss: bool,
 ) -> Block:
-    """Rows as `build_row` makes them, of (fragments, groups) each; quicker than one by one.
+    """Sequences as `build_sequence` makes them, of (fragments, groups) each; quicker than one by
+    one.
 
-    Each row has a fragment, and each fragment a label.
+    Each sequence has a fragment, and each fragment a label.
     """
     # The labels of a fragment are all its tokens but the first; tokens follow from them. Behind its
-    # parts stands the padding that follows it, which is empty but for the last of a row.
+    # parts stands the padding that follows it, which is empty but for the last of a sequence.
     parts: list[np.ndarray] = []
     firsts: list[int] = []
     group_ids: list[int] = []
-    for fragments, groups in rows:
+    for fragments, groups in sequences:
         for fragment in fragments:
             parts += fragment.parts
             parts.append(NO_TOKENS)
@@ -142,7 +143,7 @@ def build_rows(
         group_ids.extend(groups)  # which may be an array
     sizes = np.fromiter(map(len, parts), np.int64, len(parts)).reshape(-1, len(_RUNS))
     taken = sizes.sum(axis=1)
-    counts = np.array([len(fragments) for fragments, _ in rows])
+    counts = np.array([len(fragments) for fragments, _ in sequences])
     last = counts.cumsum() - 1
     free = length - np.add.reduceat(taken, last + 1 - counts)
     if free.min() < 0:
@@ -163,7 +164,7 @@ def build_rows(
         both[:, 0] = values
         return both.ravel()[there]
 
-    size = len(rows) * length
+    size = len(sequences) * length
     runs = sizes.ravel()
     labels = np.empty(size, np.int64)
     np.concatenate(list(compress(parts, runs.tolist())), out=labels)
@@ -181,7 +182,7 @@ def build_rows(
         "label_kinds": kinds.repeat(runs),
     }
     return Block(
-        **{name: array.reshape(len(rows), length) for name, array in arrays.items()},
+        **{name: array.reshape(len(sequences), length) for name, array in arrays.items()},
         starts=starts,
         lengths=lengths,
         first_segments=[0, *(counts + (free > 0)).cumsum().tolist()],
@@ -195,7 +196,7 @@ def _pad(
     free: np.ndarray,
     padding: np.ndarray,
 ) -> None:
-    """Put `free` [n] positions of padding behind the `last` [n] fragments of the rows.
+    """Put `free` [n] positions of padding behind the `last` [n] fragments of the sequences.
 
     parts, sizes: of all fragments, `_RUNS` of each; changed in place.
     """

@@ -1,10 +1,12 @@
-"""A store's packed rows under a policy for other trainers: torch, Hugging Face datasets, a loop.
+"""A store's packed sequences under a policy for other trainers: torch, Hugging Face datasets, a
+loop.
 
-    rows = rows_of_store("runs/news/store", MetadataPolicy(cut="whole"), seq_length=2048, seed=1)
-    loader = StatefulDataLoader(RowStream(rows), batch_size=None, num_workers=2)
+    policy = MetadataPolicy(cut="whole")
+    sequences = sequences_of_store("runs/news/store", policy, seq_length=2048, seed=1)
+    loader = StatefulDataLoader(SequenceStream(sequences), batch_size=None, num_workers=2)
 
-They are the rows of a stage of ours, to the byte (`digest`). Where there are several processes and
-workers each row goes to one of them, and none of them holds more than its place.
+They are those of a stage of ours, to the byte (`digest`). Where there are several processes and
+workers each sequence goes to one of them, and none of them holds more than its place.
 """
 
 import hashlib
@@ -18,28 +20,28 @@ import torch
 from geo_nemo.common.errors import UserError
 from geo_nemo.config import Data, MetadataPolicy
 from geo_nemo.data.dataset import StageDataset
-from geo_nemo.data.rows import ROW_ARRAYS, Row
+from geo_nemo.data.sequences import SEQUENCE_ARRAYS, PackedSequence
 from geo_nemo.store import TokenStore
 from geo_nemo.store.fields import check_fields
 
 IGNORED = -100
 
 
-def rows_of_store(
+def sequences_of_store(
     store: str,
     policy: MetadataPolicy,
     seq_length: int,
     seed: int = 1234,
     *,
     split: str = "train",
-    num_rows: int | None = None,
+    num_sequences: int | None = None,
     documents: np.ndarray | None = None,
     packing: str = "best_fit",
     stage: str = "",
 ) -> StageDataset:
-    """Documents of a split, packed; an epoch of them, or `num_rows` rows of as many as they take.
+    """Documents of a split, packed; an epoch of them, or `num_sequences` of as many as they take.
 
-    Rows follow from the arguments alone. documents: indices into the split, [n]; None: all.
+    Sequences follow from the arguments alone. documents: indices into the split, [n]; None: all.
     stage: a name that draws another order from a seed.
     Raises `UserError` for a split or a field that the store does not have.
     """
@@ -55,22 +57,24 @@ def rows_of_store(
         opened.tokenizer(),
         np.arange(part.num_documents) if documents is None else documents,
         seed,
-        num_rows,
+        num_sequences,
         stage=stage,
     )
 
 
-class RowStream(torch.utils.data.IterableDataset):
-    """Rows as dictionaries of tensors, in order, with the state that torchdata's loader asks for.
+class SequenceStream(torch.utils.data.IterableDataset):
+    """Sequences as dictionaries of tensors, in order, with the state that torchdata's loader wants.
 
-    rank, world_size: of data-parallel processes. as_example: what becomes of a row, `arrays` or
+    rank, world_size: of data-parallel processes. as_example: what becomes of each, `arrays` or
     `example`. A state is of one worker among as many, and is refused elsewhere.
     """
 
-    def __init__(self, rows: StageDataset, rank: int = 0, world_size: int = 1, as_example=None):
+    def __init__(
+        self, sequences: StageDataset, rank: int = 0, world_size: int = 1, as_example=None
+    ):
         if not 0 <= rank < world_size:
             raise UserError(f"rank {rank} is none of {world_size} processes")
-        self._rows = rows
+        self._sequences = sequences
         self._rank, self._world_size = rank, world_size
         self._as_example = as_example or arrays
         self._taken = 0
@@ -79,9 +83,9 @@ class RowStream(torch.utils.data.IterableDataset):
         worker, workers = self._place()
         first = self._rank * workers + worker
         step = self._world_size * workers
-        while (sample := first + self._taken * step) < len(self._rows):
+        while (sample := first + self._taken * step) < len(self._sequences):
             self._taken += 1
-            yield self._as_example(self._rows[sample])
+            yield self._as_example(self._sequences[sample])
         self._taken = 0  # the next epoch begins anew
 
     def state_dict(self) -> dict[str, int]:
@@ -96,7 +100,7 @@ class RowStream(torch.utils.data.IterableDataset):
         }
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on behind the rows that a stream with this state had given."""
+        """Go on behind the sequences that a stream with this state had given."""
         here = self.state_dict()
         wrong = [name for name in here if name != "taken" and state.get(name) != here[name]]
         if wrong:
@@ -112,16 +116,16 @@ class RowStream(torch.utils.data.IterableDataset):
         return (0, 1) if info is None else (info.id, info.num_workers)
 
 
-def arrays(row: Row) -> dict[str, torch.Tensor]:
-    """tokens, labels, position_ids [s] and the others of a `Row`; labels[t] follows tokens[t].
+def arrays(sequence: PackedSequence) -> dict[str, torch.Tensor]:
+    """tokens, labels, position_ids [s] and so on of a sequence; labels[t] follows tokens[t].
 
     cu_seqlens: int32, starts of the documents and s.
     """
-    found = {name: torch.as_tensor(getattr(row, name)) for name in ROW_ARRAYS}
-    return {**found, "cu_seqlens": torch.as_tensor(row.cu_seqlens)}
+    found = {name: torch.as_tensor(getattr(sequence, name)) for name in SEQUENCE_ARRAYS}
+    return {**found, "cu_seqlens": torch.as_tensor(sequence.cu_seqlens)}
 
 
-def example(row: Row) -> dict[str, list[int]]:
+def example(sequence: PackedSequence) -> dict[str, list[int]]:
     """input_ids, labels and seq_lengths, as transformers and TRL take packed examples.
 
     A document has its EOS as an input here, and labels stand under their own token, IGNORED where
@@ -130,39 +134,42 @@ def example(row: Row) -> dict[str, list[int]]:
     ids: list[int] = []
     labels: list[int] = []
     lengths: list[int] = []
-    segments = row.segment_ids
-    for start, stop in zip(row.cu_seqlens[:-1].tolist(), row.cu_seqlens[1:].tolist(), strict=True):
+    segments = sequence.segment_ids
+    for start, stop in zip(
+        sequence.cu_seqlens[:-1].tolist(), sequence.cu_seqlens[1:].tolist(), strict=True
+    ):
         if segments[start] < 0:
             continue
-        targets = row.labels[start:stop]
-        trained = np.where(row.loss_mask[start:stop] > 0, targets, IGNORED)
-        ids += [int(row.tokens[start]), *targets.tolist()]
+        targets = sequence.labels[start:stop]
+        trained = np.where(sequence.loss_mask[start:stop] > 0, targets, IGNORED)
+        ids += [int(sequence.tokens[start]), *targets.tolist()]
         labels += [IGNORED, *trained.tolist()]
         lengths.append(stop - start + 1)
     return {"input_ids": ids, "labels": labels, "seq_lengths": lengths}
 
 
-def as_hugging_face(rows: StageDataset, num_shards: int = 1) -> Any:
-    """The rows as an IterableDataset of Hugging Face's datasets; columns are those of `example`.
+def as_hugging_face(sequences: StageDataset, num_shards: int = 1) -> Any:
+    """The sequences as an IterableDataset of Hugging Face's datasets; columns as in `example`.
 
     num_shards: parts that its own workers and processes divide among themselves.
     """
     import datasets
 
     return datasets.IterableDataset.from_generator(
-        _generate, gen_kwargs={"parts": list(range(num_shards)), "rows": rows, "of": num_shards}
+        _generate,
+        gen_kwargs={"parts": list(range(num_shards)), "sequences": sequences, "of": num_shards},
     )
 
 
-def digest(row: Row) -> str:
-    """Thirty-two hex digits of all that a row holds."""
+def digest(sequence: PackedSequence) -> str:
+    """Thirty-two hex digits of all that a sequence holds."""
     found = hashlib.sha256()
-    for field in fields(Row):
-        found.update(np.ascontiguousarray(getattr(row, field.name)).tobytes())
+    for field in fields(PackedSequence):
+        found.update(np.ascontiguousarray(getattr(sequence, field.name)).tobytes())
     return found.hexdigest()[:32]
 
 
-def _generate(parts: list[int], rows: StageDataset, of: int) -> Iterator[dict[str, list[int]]]:
+def _generate(parts: list[int], sequences: StageDataset, of: int) -> Iterator[dict[str, list[int]]]:
     for part in parts:
-        for sample in range(part, len(rows), of):
-            yield example(rows[sample])
+        for sample in range(part, len(sequences), of):
+            yield example(sequences[sample])

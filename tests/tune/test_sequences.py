@@ -1,4 +1,4 @@
-"""TRL's trainer on a store's packed rows: the loss of a step is that of the rows."""
+"""TRL's trainer on a store's packed sequences: the loss of a step is that of the sequences."""
 
 import pytest
 
@@ -9,17 +9,22 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from geo_nemo.config import MetadataPolicy
-from geo_nemo.integrations.store_rows import IGNORED, as_hugging_face, example, rows_of_store
+from geo_nemo.integrations.store_sequences import (
+    IGNORED,
+    as_hugging_face,
+    example,
+    sequences_of_store,
+)
 
 
-def test_trl_trains_on_the_rows(base, tiny_store, tmp_path):
+def test_trl_trains_on_the_sequences(base, tiny_store, tmp_path):
     from trl import SFTConfig, SFTTrainer
 
-    rows = rows_of_store(str(tiny_store), MetadataPolicy(cut="whole"), 128, seed=1)
+    sequences = sequences_of_store(str(tiny_store), MetadataPolicy(cut="whole"), 128, seed=1)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     total, count = 0.0, 0
-    with torch.no_grad():  # document by document, the first two rows
-        for made in map(example, (rows[0], rows[1])):
+    with torch.no_grad():  # document by document, the first two sequences
+        for made in map(example, (sequences[0], sequences[1])):
             ids = torch.tensor(made["input_ids"]).split(made["seq_lengths"])
             labels = torch.tensor(made["labels"]).split(made["seq_lengths"])
             for tokens, targets in zip(ids, labels, strict=True):
@@ -36,7 +41,7 @@ def test_trl_trains_on_the_rows(base, tiny_store, tmp_path):
             dataset_kwargs={"skip_prepare_dataset": True}, report_to=[], save_strategy="no",
             bf16=False,
         ),
-        train_dataset=as_hugging_face(rows),
+        train_dataset=as_hugging_face(sequences),
         processing_class=AutoTokenizer.from_pretrained(base),
     )  # fmt: skip
     trainer.train()

@@ -1,4 +1,4 @@
-"""Other trainers' loaders get the rows of our own, stage by stage, and hold to its loss rule."""
+"""Other trainers' loaders get the sequences of our own, stage by stage, with its loss rule."""
 
 from dataclasses import fields
 
@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from geo_nemo.config import Train, UserError
 from geo_nemo.data.batches import Batch, BatchStream
 from geo_nemo.integrations.job import load_job, load_run, refuse_inexact, refuse_unserved
-from geo_nemo.integrations.rows import RunRows, as_batch
+from geo_nemo.integrations.run_sequences import RunSequences, as_batch
 from geo_nemo.train.setup import prepare
 from tests.support.tiny import build_store, tiny_run
 
@@ -39,8 +39,10 @@ def test_micro_batches_are_those_of_our_trainer_through_both_stages(prepared):
         )
         for batch in step
     ]
-    rows = RunRows(prepared)
-    loader = DataLoader(rows, batch_size=train.micro_batch_size, collate_fn=rows.collate_fn)
+    sequences = RunSequences(prepared)
+    loader = DataLoader(
+        sequences, batch_size=train.micro_batch_size, collate_fn=sequences.collate_fn
+    )
     seen = [as_batch(tensors) for tensors in loader]
     assert len(seen) == len(expected) == train.steps * 4
     for ours, theirs in zip(expected, seen, strict=True):
@@ -51,20 +53,20 @@ def test_micro_batches_are_those_of_our_trainer_through_both_stages(prepared):
 
 
 def test_the_second_half_has_no_metadata(prepared):
-    rows = RunRows(prepared)
-    border = len(rows) // 2
-    before, after = rows[border - 1], rows[border]
+    sequences = RunSequences(prepared)
+    border = len(sequences) // 2
+    before, after = sequences[border - 1], sequences[border]
     assert before[0] == border - 1
     assert after[0] == 0
     # Under the policy metadata is not trained; without it only the labels before a text are not.
-    masked = [float((row.loss_mask == 0).mean()) for _, row in (before, after)]
+    masked = [float((sequence.loss_mask == 0).mean()) for _, sequence in (before, after)]
     assert masked[0] > masked[1]
 
 
 @pytest.mark.parametrize("sample", [-1, 48])
-def test_there_are_no_rows_but_the_run_s(prepared, sample):
+def test_there_are_no_sequences_but_the_run_s(prepared, sample):
     with pytest.raises(IndexError, match="of 48"):
-        RunRows(prepared)[sample]
+        RunSequences(prepared)[sample]
 
 
 @pytest.mark.parametrize(
@@ -93,8 +95,8 @@ def test_another_loss_rule_is_refused_in_one_line(per_token, average, named):
 def test_what_only_our_trainer_serves_is_refused(store, tmp_path, changes, named):
     with pytest.raises(UserError, match=named):
         refuse_unserved(tiny_run(store, tmp_path, **changes), "NeMo")
-    one_row = Train(steps=6, global_batch_size=8, micro_batch_size=1, warmup_steps=2)
-    refuse_unserved(tiny_run(store, tmp_path, parallel={"pipeline": 2}, train=one_row), "NeMo")
+    one_sequence = Train(steps=6, global_batch_size=8, micro_batch_size=1, warmup_steps=2)
+    refuse_unserved(tiny_run(store, tmp_path, parallel={"pipeline": 2}, train=one_sequence), "NeMo")
 
 
 def test_settings_are_those_of_the_command_line(store, tmp_path):
