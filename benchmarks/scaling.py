@@ -1,7 +1,7 @@
 """`python -m benchmarks.scaling`: what runs of paper scale would take, by `geo-nemo plan`'s model.
 
 Writes docs/scaling.md. Every figure is derived: sizes and memory by geo_nemo.model, operations by
-geo_nemo.model.flops, time from an assumed share of the chip's peak and stated bandwidths.
+geo_nemo.model.flops, time from an assumed fraction of the chip's peak and stated bandwidths.
 
 a step = operations / (peak x MFU assumed) / (1 - pipeline bubble)
          + tensor-parallel messages + what of the data-parallel ones nothing hides

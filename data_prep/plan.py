@@ -31,14 +31,14 @@ TOKENISE_MB_PER_SECOND = {"sentencepiece": 16.0, "huggingface": 100.0, "tiktoken
 OTHER_MB_PER_SECOND = 5.0
 TEXT_BYTES_PER_TOKEN = 4.5
 # Bytes for a byte of text.
-PART_SHARE, CORPUS_SHARE = 1.1, 0.45
+PART_FRACTION, CORPUS_FRACTION = 1.1, 0.45
 
 
 @dataclass(frozen=True)
 class Sample:
     """What the first records told.
 
-    records: how many there were. kept: share of them that is.
+    records: how many there were. kept: fraction of them that is.
     expansion: bytes of records for a byte of the files.
     record_bytes, text_bytes: mean size of a record, and of the text of a kept one.
     mb_per_second: bytes of records through ingest on one core. texts: some MB of kept ones.
@@ -120,7 +120,7 @@ def make_plan(config: Prep) -> Plan:
         del seconds["fingerprint"]
     if config.overlap.evaluations or config.overlap.held_out:
         seconds["overlap"] = text_bytes / 1e6 / MB_PER_SECOND["overlap"]
-    share = PART_SHARE + CORPUS_SHARE * (config.corpus != "none")
+    fraction = PART_FRACTION + CORPUS_FRACTION * (config.corpus != "none")
     return Plan(
         files=sum(len(task.payload["files"]) for task in tasks),
         bytes=size,
@@ -128,7 +128,7 @@ def make_plan(config: Prep) -> Plan:
         documents=documents,
         text_bytes=text_bytes,
         tokens=tokens,
-        disk_bytes=int(tokens * width + text_bytes * share),
+        disk_bytes=int(tokens * width + text_bytes * fraction),
         free_bytes=_free_bytes(Path(config.output)),
         workers=config.execution.workers or len(os.sched_getaffinity(0)),
         tokenizer=tokenizer,

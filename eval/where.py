@@ -82,11 +82,11 @@ def by_host(hosts: np.ndarray, trained: np.ndarray) -> list[Group]:
 
 def by_slug(titles: Sequence[str], paths: Sequence[str]) -> list[Group]:
     """Documents by how many of their title's words the URL's path spells: none, some, most."""
-    share = np.array([overlap(title, path) for title, path in zip(titles, paths, strict=True)])
+    fraction = np.array([overlap(title, path) for title, path in zip(titles, paths, strict=True)])
     parts = {
-        "none": np.flatnonzero(share == 0),
-        "some": np.flatnonzero((share > 0) & (share < 0.5)),
-        "half or more": np.flatnonzero(share >= 0.5),
+        "none": np.flatnonzero(fraction == 0),
+        "some": np.flatnonzero((fraction > 0) & (fraction < 0.5)),
+        "half or more": np.flatnonzero(fraction >= 0.5),
     }
     there = {name: places for name, places in parts.items() if len(places)}
     return [Group(SLUG, name, places) for name, places in there.items()] if len(there) > 1 else []

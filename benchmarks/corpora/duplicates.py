@@ -16,11 +16,11 @@ import numpy as np
 from benchmarks.corpora.news import word_model
 from benchmarks.corpora.words import WordModel
 
-COPY_SHARE = 0.2
+COPY_FRACTION = 0.2
 NGRAM = 5
 # Words of a document of about 3 KB.
 MEDIAN_WORDS, SPREAD = 480, 0.25
-# Shares of words that an edit changes: as single words, or as one block.
+# Fractions of words that an edit changes: as single words, or as one block.
 SCATTERED = (0.0, 0.003, 0.006, 0.01, 0.015, 0.02, 0.03, 0.05)
 BLOCKS = (0.02, 0.05, 0.08, 0.12, 0.16, 0.2, 0.3, 0.4)
 _WORD = re.compile(r"\w+")
@@ -48,7 +48,7 @@ def duplicated_records(count: int, seed: int = 0) -> tuple[list[dict[str, Any]],
     forms: list[np.ndarray] = []
     roots: list[int] = []
     for number in range(count):
-        if number > 10 and rng.random() < COPY_SHARE:
+        if number > 10 and rng.random() < COPY_FRACTION:
             root = roots[int(rng.integers(number))]
             ids, form = _edit(rng, model, words[root], forms[root])
             families.setdefault(root, [root]).append(number)
@@ -91,8 +91,8 @@ def _edit(
     ids, forms = ids.astype(np.int64), forms.astype(np.int64)
     kind = rng.integers(3)
     if kind == 0:
-        share = SCATTERED[int(rng.integers(len(SCATTERED)))]
-        chosen = np.flatnonzero(rng.random(len(ids)) < share)
+        fraction = SCATTERED[int(rng.integers(len(SCATTERED)))]
+        chosen = np.flatnonzero(rng.random(len(ids)) < fraction)
         ids[chosen] = model.draw(rng, len(chosen))
         return ids, forms
     size = max(1, int(len(ids) * BLOCKS[int(rng.integers(len(BLOCKS)))]))

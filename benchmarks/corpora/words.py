@@ -18,7 +18,7 @@ FUNCTION_WORDS = (
 CONTENT_WORDS, NAMES = 40_000, 60_000
 # Exponent and offset of Zipf's law with Mandelbrot's term, about those of English news.
 EXPONENT, OFFSET = 1.07, 2.7
-NAME_SHARE, NUMBER_SHARE = 0.03, 0.015
+NAME_FRACTION, NUMBER_FRACTION = 0.03, 0.015
 SENTENCE_WORDS, CLAUSE_WORDS, PARAGRAPH_SENTENCES = 18, 11, 4
 _ONSETS = ("b", "br", "c", "ch", "cl", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "l",
            "m", "n", "p", "pr", "qu", "r", "s", "sh", "st", "str", "t", "th", "tr", "v", "w",
@@ -55,8 +55,8 @@ class WordModel:
         """`count` words as int64 indices into `words`."""
         ids = np.searchsorted(self._cumulative, rng.random(count)).clip(0, self.common - 1)
         kind = rng.random(count)
-        names = np.flatnonzero(kind < NAME_SHARE)
-        numbers = np.flatnonzero(kind > 1 - NUMBER_SHARE)
+        names = np.flatnonzero(kind < NAME_FRACTION)
+        numbers = np.flatnonzero(kind > 1 - NUMBER_FRACTION)
         ids[names] = rng.integers(*self._names, len(names))
         ids[numbers] = rng.integers(self._names[1], len(self.words), len(numbers))
         return ids

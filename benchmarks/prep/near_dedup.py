@@ -65,9 +65,9 @@ def measure(setting: Setting) -> list[Row]:
 
 
 def quality(clusters: np.ndarray, pairs: list[Pair]) -> dict[str, float]:
-    """recall: share of the similar pairs that are in one cluster.
+    """recall: fraction of the similar pairs that are in one cluster.
 
-    unlike: share of the pairs of a family below 0.5 that are in one, by a chain of others or by
+    unlike: fraction of the pairs of a family below 0.5 that are in one, by a chain of others or by
     mistake. pairs: similar ones.
     clusters: int64 [documents], equal for documents of one cluster.
     """

@@ -48,7 +48,7 @@ def run_of(shape: Shape, output: str = "none") -> Run:
             num_query_groups=shape.groups, ffn_hidden_size=shape.ffn,
         ),
         data=Data(store="none", seq_length=shape.seq_length),
-        stages={"all": Stage(share=1, metadata=MetadataPolicy())},
+        stages={"all": Stage(fraction=1, metadata=MetadataPolicy())},
         train=Train(
             steps=10_000, global_batch_size=1, warmup_steps=0, lr=LEARNING_RATE,
             min_lr=LEARNING_RATE,

@@ -185,8 +185,8 @@ class _Ends(_Joined):
         return found
 
     def lines(self) -> tuple[np.ndarray, np.ndarray]:
-        """Shares of the characters of lines, float64 [n] each: in those that end as sentences do,
-        and in those that were there before."""
+        """Fractions of the characters of lines, float64 [n] each: in those that end as sentences
+        do, and in those that were there before."""
         stops = np.flatnonzero(self._classes == np.uint8(_LINE_END))
         starts, lengths = _runs(stops)
         characters = lengths

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from data_prep.card.data import LENGTH_BINS, CardData
 from data_prep.card.profile import length_edge
-from data_prep.card.sentences import count, share, short, total, visible
+from data_prep.card.sentences import count, fraction, short, total, visible
 from geo_nemo.store.manifest import SPLITS
 
 MOST_COLUMNS = 60
@@ -73,7 +73,7 @@ def funnel(data: CardData) -> list[Bar]:
                 Bar(
                     step.name,
                     count(left),
-                    f"\u2212{count(dropped)} ({share(dropped, left + dropped)})",
+                    f"\u2212{count(dropped)} ({fraction(dropped, left + dropped)})",
                     (_percent(left, data.found), _percent(dropped, data.found)),
                 )
             )
@@ -165,12 +165,12 @@ def _every(ticks: Sequence[str]) -> list[str]:
 
 
 def split_bar(parts: Sequence[int], longest: int) -> tuple[float, ...]:
-    """Widths of a country's splits; together they are its share of the longest."""
+    """Widths of a country's splits; together they are its fraction of the longest."""
     return tuple(_percent(part, longest) for part in parts)
 
 
 def _bar(name: str, number: int, whole: int, longest: int) -> Bar:
-    return Bar(name, count(number), share(number, whole), (_percent(number, longest),))
+    return Bar(name, count(number), fraction(number, whole), (_percent(number, longest),))
 
 
 def _percent(part: int, whole: int) -> float:

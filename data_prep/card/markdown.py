@@ -12,11 +12,11 @@ from data_prep.card.sentences import (
     EVIDENCE,
     MASKED,
     count,
+    fraction,
     limits,
     lost_files,
     lost_how,
     plural,
-    share,
     size,
     split_rule,
     summary,
@@ -37,7 +37,7 @@ def to_markdown(data: CardData) -> str:
         "## From records to documents",
         _table(
             ("step", "reason", "records", "of all", "meaning"),
-            [(r.step, f"`{r.name}`", r.records, r.share, r.meaning) for r in reasons(data)],
+            [(r.step, f"`{r.name}`", r.records, r.fraction, r.meaning) for r in reasons(data)],
         )
         if reasons(data)
         else "Nothing was dropped.",
@@ -69,14 +69,14 @@ def to_markdown(data: CardData) -> str:
         _table(
             ("evidence", "documents", "share", "meaning"),
             [
-                (text(name), count(number), share(number, data.documents), EVIDENCE.get(name, ""))
-                for name, number in total(data, "evidence").items()
+                (text(name), count(number), fraction(number, data.documents), EVIDENCE.get(name,
+                "")) for name, number in total(data, "evidence").items()
             ],
         ),
         "## Hosts with most documents",
         _table(
             ("host", "documents", "share"),
-            [(text(h.host), count(h.documents), share(h.documents, data.documents))
+            [(text(h.host), count(h.documents), fraction(h.documents, data.documents))
              for h in data.hosts],
         ),
         f"Of {plural(data.distinct_hosts, 'host')}.",
@@ -138,7 +138,7 @@ def _places(name: str, found) -> str:
         head,
         [
             (f"{text(p.name)} ({text(p.code)})" if p.code else text(p.name), *p.splits,
-             p.tokens or "\u2013", p.rate or "\u2013", p.share)
+             p.tokens or "\u2013", p.rate or "\u2013", p.fraction)
             for p in found
         ],
     )  # fmt: skip
@@ -154,7 +154,7 @@ def _counts(
     for value, number in counts.items():
         shown = (named or {}).get(value) or text(value)
         row = [shown, count(number)]
-        rows.append(row if data is None else [*row, share(number, data.documents)])
+        rows.append(row if data is None else [*row, fraction(number, data.documents)])
     return _table([*head] if data is None else [*head, "share"], rows)
 
 
@@ -162,7 +162,7 @@ def _fields(data: CardData) -> list[str]:
     if not data.fields:
         return []
     rows = [
-        (text(name), field.kind, count(field.documents), share(field.documents, data.documents),
+        (text(name), field.kind, count(field.documents), fraction(field.documents, data.documents),
          value_words(field), ", ".join(map(text, shown_values(field, SHOWN_VALUES))))
         for name, field in data.fields.items()
     ]  # fmt: skip

@@ -16,11 +16,11 @@ from data_prep.card.sentences import (
     count,
     drops_file,
     few_tests,
+    fraction,
     known_countries,
     limits,
     lost_files,
     lost_how,
-    share,
     short,
     size,
     split_rule,
@@ -43,7 +43,7 @@ class Reason:
     name: str
     step: str
     records: str
-    share: str
+    fraction: str
     meaning: str
     file: str
 
@@ -57,7 +57,7 @@ class Place:
     splits: tuple[str, ...]
     tokens: str
     rate: str
-    share: str
+    fraction: str
     widths: tuple[float, ...]
 
 
@@ -103,7 +103,7 @@ def to_html(data: CardData) -> str:
         field_notes=field_notes(data),
         extractors=figures.bars(data.extractors),
         hosts=_hosts(data),
-        host_share=share(sum(h.documents for h in data.hosts), data.documents),
+        host_fraction=fraction(sum(h.documents for h in data.hosts), data.documents),
         evidence=figures.bars(total(data, "evidence")),
         evidence_meaning=EVIDENCE,
         masked=figures.bars({MASKED.get(kind, kind): n for kind, n in data.masked.items()}),
@@ -113,7 +113,7 @@ def to_html(data: CardData) -> str:
         more_inputs=max(len(data.inputs) - SHOWN_INPUTS, 0),
         input_size=size(sum(entry.bytes for entry in data.inputs)),
         size=size,
-        share=share,
+        fraction=fraction,
         command=COMMAND,
         settings=json.dumps(data.settings, indent=1, ensure_ascii=False, sort_keys=True),
     )
@@ -122,7 +122,7 @@ def to_html(data: CardData) -> str:
 def reasons(data: CardData) -> list[Reason]:
     """Every reason that dropped a record, by step."""
     return [
-        Reason(name, step.name, count(number), share(number, data.found), meaning(name),
+        Reason(name, step.name, count(number), fraction(number, data.found), meaning(name),
                drops_file(name))
         for step in data.steps
         for name, number in step.dropped.items()
@@ -185,7 +185,7 @@ def _place(
         tuple(map(count, parts)),
         "" if tokens is None else short(tokens),
         "" if tokens is None or not text_bytes else f"{tokens / text_bytes:.3f}",
-        share(sum(parts), data.documents),
+        fraction(sum(parts), data.documents),
         figures.split_bar(parts, longest),
     )
 
@@ -222,13 +222,13 @@ def _tiles(data: CardData) -> list[tuple[str, str, str]]:
 
 def _undated(data: CardData) -> str:
     number = total(data, "years").get("0", 0)
-    return f"{count(number)} documents ({share(number, data.documents)})" if number else ""
+    return f"{count(number)} documents ({fraction(number, data.documents)})" if number else ""
 
 
 def _hosts(data: CardData) -> list[figures.Bar]:
     longest = data.hosts[0].documents if data.hosts else 0
     return [
-        figures.Bar(visible(h.host), count(h.documents), share(h.documents, data.documents),
+        figures.Bar(visible(h.host), count(h.documents), fraction(h.documents, data.documents),
                     figures.split_bar((h.documents,), longest))
         for h in data.hosts
     ]  # fmt: skip

@@ -59,7 +59,7 @@ def size(number: int) -> str:
     return f"{number} bytes"
 
 
-def share(part: int, whole: int) -> str:
+def fraction(part: int, whole: int) -> str:
     """A percentage that never shows some as none, nor most as all."""
     if not whole or not part:
         return "0%"
@@ -95,7 +95,7 @@ def summary(data: CardData) -> str:
     return (
         f"{plural(data.documents, 'document')}{tokens} from "
         f"{plural(len(known_countries(data)), 'country', 'countries')} and "
-        f"{plural(data.distinct_hosts, 'host')}: {share(data.documents, data.found)} of "
+        f"{plural(data.distinct_hosts, 'host')}: {fraction(data.documents, data.found)} of "
         f"{plural(data.found, 'record')}."
     )
 
@@ -140,14 +140,14 @@ def limits(data: CardData) -> list[str]:
     inferred = sum(number for name, number in evidence.items() if name in ("domain", "likely"))
     if inferred:
         found.append(
-            f"The country of {share(inferred, data.documents)} of the documents is inferred from "
-            "the host's domain. It is where the outlet is, not what the text is about."
+            f"The country of {fraction(inferred, data.documents)} of the documents is inferred "
+            "from the host's domain. It is where the outlet is, not what the text is about."
         )
     unknown = evidence.get(UNKNOWN, 0)
     if unknown:
         found.append(
-            f"Nothing tells the country of {share(unknown, data.documents)} of the documents: they "
-            "are trained without one. geo-nemo outlets has a table to fill in."
+            f"Nothing tells the country of {fraction(unknown, data.documents)} of the documents: "
+            "they are trained without one. geo-nemo outlets has a table to fill in."
         )
     if data.continents_replaced:
         named = ", ".join(f"{c} {count(n)}" for c, n in sorted(data.continents_replaced.items()))
@@ -157,7 +157,7 @@ def limits(data: CardData) -> list[str]:
         )
     undated = total(data, "years").get("0", 0)
     if undated:
-        found.append(f"{share(undated, data.documents)} of the documents have no date.")
+        found.append(f"{fraction(undated, data.documents)} of the documents have no date.")
     if not settings["annotate"]["languages"]:
         found.append("Languages were not restricted: documents may be in any.")
     if settings["dedup"]["near"]["action"] == "none":

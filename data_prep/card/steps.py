@@ -55,7 +55,7 @@ def meaning(reason: str) -> str:
 
 
 def steps(dropped: Mapping[str, int]) -> tuple[Step, ...]:
-    """Every step, with its share of `dropped`: records by reason, the most frequent first."""
+    """Every step, with its fraction of `dropped`: records by reason, the most frequent first."""
     by_step: dict[str, Counter[str]] = {key: Counter() for key in STEPS}
     for reason, count in dropped.items():
         by_step[step_of(reason)][reason] += count

@@ -17,20 +17,21 @@ TERMINAL = tuple(SENTENCE_ENDS)
 
 
 def _punctuated_lines(text: TextStatistics) -> str | None:
-    share = sum(line.rstrip().endswith(TERMINAL) for line in text.lines) / len(text.lines)
-    return None if share > MIN_PUNCTUATED_LINES else f"{share:.3f} of lines end with punctuation"
+    fraction = sum(line.rstrip().endswith(TERMINAL) for line in text.lines) / len(text.lines)
+    kept = fraction > MIN_PUNCTUATED_LINES
+    return None if kept else f"{fraction:.3f} of lines end with punctuation"
 
 
 def _duplicate_line_characters(text: TextStatistics) -> str | None:
-    share = text.repeated_lines[1] / sum(map(len, text.lines))
-    kept = share < MAX_DUPLICATE_LINE_CHARACTERS
-    return None if kept else f"{share:.3f} of characters are in duplicate lines"
+    fraction = text.repeated_lines[1] / sum(map(len, text.lines))
+    kept = fraction < MAX_DUPLICATE_LINE_CHARACTERS
+    return None if kept else f"{fraction:.3f} of characters are in duplicate lines"
 
 
 def _short_lines(text: TextStatistics) -> str | None:
     short = sum(len(line) <= SHORT_LINE_CHARACTERS for line in text.lines)
-    share = short / len(text.lines)
-    return None if share < MAX_SHORT_LINES else f"{share:.3f} of lines are short"
+    fraction = short / len(text.lines)
+    return None if fraction < MAX_SHORT_LINES else f"{fraction:.3f} of lines are short"
 
 
 FINEWEB: dict[str, Rule] = {

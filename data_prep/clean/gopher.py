@@ -59,8 +59,8 @@ def _ellipsis_lines(text: TextStatistics) -> str | None:
 
 def _alphabetic_words(text: TextStatistics) -> str | None:
     count = sum(word.isalpha() or any(map(str.isalpha, word)) for word in text.words)
-    share = count / len(text.words)
-    return None if share >= MIN_ALPHABETIC_WORDS else f"{share:.3f} of words have a letter"
+    fraction = count / len(text.words)
+    return None if fraction >= MIN_ALPHABETIC_WORDS else f"{fraction:.3f} of words have a letter"
 
 
 def _stop_words(text: TextStatistics) -> str | None:
@@ -69,24 +69,24 @@ def _stop_words(text: TextStatistics) -> str | None:
 
 
 def _duplicate_lines(text: TextStatistics) -> str | None:
-    share = text.repeated_lines[0] / len(text.lines)
-    return _above(share, MAX_DUPLICATE_LINES, "of lines are duplicates")
+    fraction = text.repeated_lines[0] / len(text.lines)
+    return _above(fraction, MAX_DUPLICATE_LINES, "of lines are duplicates")
 
 
 def _duplicate_line_characters(text: TextStatistics) -> str | None:
-    share = text.repeated_lines[1] / len(text.text)
-    return _above(share, MAX_DUPLICATE_LINE_CHARACTERS, "of characters are in duplicate lines")
+    fraction = text.repeated_lines[1] / len(text.text)
+    return _above(fraction, MAX_DUPLICATE_LINE_CHARACTERS, "of characters are in duplicate lines")
 
 
 def _duplicate_paragraphs(text: TextStatistics) -> str | None:
-    share = text.repeated_paragraphs[0] / len(text.paragraphs)
-    return _above(share, MAX_DUPLICATE_PARAGRAPHS, "of paragraphs are duplicates")
+    fraction = text.repeated_paragraphs[0] / len(text.paragraphs)
+    return _above(fraction, MAX_DUPLICATE_PARAGRAPHS, "of paragraphs are duplicates")
 
 
 def _duplicate_paragraph_characters(text: TextStatistics) -> str | None:
-    share = text.repeated_paragraphs[1] / len(text.text)
+    fraction = text.repeated_paragraphs[1] / len(text.text)
     what = "of characters are in duplicate paragraphs"
-    return _above(share, MAX_DUPLICATE_PARAGRAPH_CHARACTERS, what)
+    return _above(fraction, MAX_DUPLICATE_PARAGRAPH_CHARACTERS, what)
 
 
 def _top_ngram(n: int) -> Rule:

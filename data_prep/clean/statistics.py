@@ -51,7 +51,8 @@ class TextStatistics:
         return _repeated(self.paragraphs)
 
     def top_ngram(self, n: int) -> float:
-        """Share of characters in the n-gram of words that occurs most often (of equals, the first).
+        """Fraction of characters in the n-gram of words that occurs most often (of equals, the
+        first).
 
         Spaces between its words count, as do overlaps. 0 where every n-gram occurs once.
         """
@@ -64,7 +65,7 @@ class TextStatistics:
         return characters * int(most) / len(self.text)
 
     def repeated_ngrams(self, n: int) -> float:
-        """Share of characters in n-grams of words that stood further up; none is counted twice."""
+        """Fraction of characters in n-grams of words that stood further up; none counts twice."""
         if (n > 1 and self._repeats.get(n - 1) is False) or not self._repeat(n):
             self._repeats[n] = False
             return 0.0

@@ -1,4 +1,4 @@
-"""Shares of the splits, and how much of each country is kept."""
+"""Fractions of the splits, and how much of each country is kept."""
 
 from typing import Annotated, Literal
 
@@ -8,11 +8,11 @@ from geo_nemo.config.schema import NonNegative, Positive, Probability, Section
 from geo_nemo.config.section import Spelled
 from geo_nemo.metadata.geography import UNKNOWN, country_code
 
-Share = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Splits(Section):
-    """Shares of the documents, drawn by the hash of what must stay together.
+    """Fractions of the documents, drawn by the hash of what must stay together.
 
     by: what must stay together: a `cluster` of near-duplicates (a document, where there are none),
         a `host` (registrable domain), or a `year`.
@@ -34,8 +34,8 @@ class Splits(Section):
     by: Literal["cluster", "host", "year"] = "cluster"
     stay: bool = True
     train: Annotated[float, Field(gt=0, le=1)] = 0.94
-    validation: Share = 0.02
-    test: Share = 0.04
+    validation: Fraction = 0.02
+    test: Fraction = 0.04
     test_years: tuple[Positive, ...] = ()
     validation_years: tuple[Positive, ...] = ()
     test_per_continent: Positive | None = None

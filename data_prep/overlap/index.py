@@ -93,9 +93,9 @@ class Matches:
     texts: np.ndarray
     shared: np.ndarray
 
-    def of_share(self, share: float, totals: np.ndarray) -> "Matches":
-        """Those with at least so great a share of the text's n-grams."""
-        enough = self.shared >= share * totals[self.texts] - 1e-9
+    def of_fraction(self, fraction: float, totals: np.ndarray) -> "Matches":
+        """Those with at least so great a fraction of the text's n-grams."""
+        enough = self.shared >= fraction * totals[self.texts] - 1e-9
         return Matches(self.documents[enough], self.texts[enough], self.shared[enough])
 
 

@@ -121,7 +121,7 @@ class OverlapStage(Stage):
         for batch in read_part(part.path, columns) if part.documents else ():
             rows = np.flatnonzero(train[done : done + len(batch)])
             for first, words in block_words(_title_and_text(batch, rows)):
-                found = find_matches(words, index).of_share(share, index.totals)
+                found = find_matches(words, index).of_fraction(share, index.totals)
                 row = rows[found.documents + first]
                 hit[row + done] = True
                 contaminated.append(np.unique(found.texts))

@@ -19,14 +19,14 @@ def uniform_bits(hashes: np.ndarray, seed: int, draw: int) -> np.ndarray:
     return _mix(hashes ^ key)
 
 
-def share_limit(share: float) -> int:
+def fraction_limit(fraction: float) -> int:
     """The bits below which `share` of uniform bits are."""
-    return min(int(share * 2.0**64), ALL)
+    return min(int(fraction * 2.0**64), ALL)
 
 
-def below(share: float, bits: np.ndarray) -> np.ndarray:
+def below(fraction: float, bits: np.ndarray) -> np.ndarray:
     """bool [n]: true for `share` of uniform `bits`."""
-    return bits < np.uint64(share_limit(share))
+    return bits < np.uint64(fraction_limit(fraction))
 
 
 def contained(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:

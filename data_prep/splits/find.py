@@ -25,13 +25,13 @@ from data_prep.splits.draws import (
     TEST_DRAW,
     Lowest,
     contained,
-    share_limit,
+    fraction_limit,
     uniform_bits,
 )
 from data_prep.splits.earlier import NOTHING, Settled
 from data_prep.splits.hosts import HostTally, draw_hosts
 from data_prep.splits.outcomes import TRAIN
-from data_prep.splits.quotas import first_fit, quota_by_share, quotas_by_continent
+from data_prep.splits.quotas import first_fit, quota_by_fraction, quotas_by_continent
 from data_prep.splits.rules import CODES, INDEX, Rows, Rules, keep_limits
 from geo_nemo.common.errors import UserError
 
@@ -89,12 +89,12 @@ def _by_cluster(
     if splits.test_per_continent is not None:
         quotas = quotas_by_continent(splits, totals, held=held)
     else:
-        share = np.uint64(share_limit(splits.test))
+        fraction = np.uint64(fraction_limit(splits.test))
         quotas = {
-            c: quota_by_share(
+            c: quota_by_fraction(
                 splits,
                 totals[c],
-                held[c] + int(np.searchsorted(fresh[c], share)),
+                held[c] + int(np.searchsorted(fresh[c], fraction)),
                 earlier.totals.get(c, 0),
                 earlier.given.get(c, 0),
             )
@@ -109,7 +109,7 @@ def _by_cluster(
     test = sum(count for _, count in chosen.values()) + sum(held.values())
     part = splits.test if splits.test_per_continent is None else test / max(sum(totals.values()), 1)
     # Validation's share is one of all documents; it is drawn from those not in test.
-    validation = share_limit(min(splits.validation / (1 - part), 1.0)) if part < 1 else 0
+    validation = fraction_limit(min(splits.validation / (1 - part), 1.0)) if part < 1 else 0
     if earlier.validation_limit is not None:
         validation = earlier.validation_limit
     new = _joined(units for units, _ in chosen.values())

@@ -2,8 +2,8 @@
 
 A host counts for its home, the country that most of its documents are of. Hosts are taken in the
 order of their draw, each if its documents still fit the home's quota: so a quota is never exceeded,
-and a host that holds more than it is always in train. Validation has its share of each country in
-the same way.
+and a host that holds more than it is always in train. Validation has its fraction of each country
+in the same way.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ import numpy as np
 from data_prep.config import Splits
 from data_prep.splits.draws import TEST_DRAW, VALIDATION_DRAW, contained, uniform_bits
 from data_prep.splits.earlier import NOTHING, Settled
-from data_prep.splits.quotas import first_fit, quota_by_share, quotas_by_continent
+from data_prep.splits.quotas import first_fit, quota_by_fraction, quotas_by_continent
 from data_prep.splits.rules import CODES, INDEX
 from geo_nemo.common.errors import UserError
 from geo_nemo.metadata.geography import UNKNOWN, continent_of
@@ -79,7 +79,7 @@ def draw_hosts(
     if splits.test_per_continent is not None:
         quotas = quotas_by_continent(splits, named, held=held["test"])
     else:
-        quotas = {c: quota_by_share(splits, n, round(splits.test * n)) for c, n in named.items()}
+        quotas = {c: quota_by_fraction(splits, n, round(splits.test * n)) for c, n in named.items()}
     test, validation = [earlier.test], [earlier.validation]
     new = ~contained(earlier.seen_in(""), hosts.unit)
     for country, total in named.items():

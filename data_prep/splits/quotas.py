@@ -10,10 +10,10 @@ from geo_nemo.common.errors import UserError
 from geo_nemo.metadata.geography import UNKNOWN, continent_of
 
 
-def quota_by_share(
-    splits: Splits, total: int, in_share: int, before: int = 0, given: int = 0
+def quota_by_fraction(
+    splits: Splits, total: int, in_fraction: int, before: int = 0, given: int = 0
 ) -> int:
-    """Test documents of a country with `total`, `in_share` of which were drawn for test.
+    """Test documents of a country with `total`, `in_fraction` of which were drawn for test.
 
     before, given: documents and test documents of it in other runs, which count for its least.
     Between the country's least and most, and never more than half: the rest is to train on.
@@ -21,7 +21,7 @@ def quota_by_share(
     if splits.test == 0:
         return 0
     least = max(min(splits.test_min_per_country, (total + before) // 5) - given, 0)
-    return min(max(in_share, least), splits.test_max_per_country, total // 2)
+    return min(max(in_fraction, least), splits.test_max_per_country, total // 2)
 
 
 def quotas_by_continent(

@@ -11,7 +11,7 @@ from data_prep.splits.draws import (
     TEST_DRAW,
     VALIDATION_DRAW,
     contained,
-    share_limit,
+    fraction_limit,
     uniform_bits,
 )
 from data_prep.splits.outcomes import NOT_KEPT, OVER_CAP, TEST, TRAIN, VALIDATION
@@ -132,8 +132,8 @@ class Rules:
 
 
 def keep_limits(keep: dict[str, float]) -> dict[str, int]:
-    """The limits of shares by country; a share of 1 needs none."""
-    return {country: share_limit(share) for country, share in keep.items() if share < 1}
+    """The limits of shares by country; a fraction of 1 needs none."""
+    return {country: fraction_limit(fraction) for country, fraction in keep.items() if fraction < 1}
 
 
 def _by_country(values: dict[str, int], default: int) -> tuple[np.ndarray, np.ndarray]:

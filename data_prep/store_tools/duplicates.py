@@ -69,8 +69,8 @@ class Outcomes:
                 records = records[np.argsort(records["key"], kind="stable")]
                 if len(records):
                     settle(records["key"], records["at"].astype(np.int64))
-                share = (2 * number + 1) * self.total + self.total * done // len(paths)
-                self._progress("compare", share, 4 * self.total, name)
+                fraction = (2 * number + 1) * self.total + self.total * done // len(paths)
+                self._progress("compare", fraction, 4 * self.total, name)
 
     def _spread(
         self, stores: Sequence[TokenStore], name: str, column: Callable[[Shard], np.ndarray],

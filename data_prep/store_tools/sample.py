@@ -64,7 +64,7 @@ def sample_store(
     if not matching:
         conditions = f" has {where}" if where.conditions else ""
         raise UserError(f"no document in {', '.join(names)} of {root}{conditions}")
-    wanted = shares(documents, counts.sum(axis=1))
+    wanted = fractions(documents, counts.sum(axis=1))
     with workplace(out) as folder:
         made = folder / "store"
         made.mkdir()
@@ -94,7 +94,7 @@ def sample_store(
     )
 
 
-def shares(total: int, sizes: np.ndarray) -> np.ndarray:
+def fractions(total: int, sizes: np.ndarray) -> np.ndarray:
     """int64: `total`, or the sum of `sizes` if that is less, divided in proportion to `sizes`.
 
     Largest remainders; a part that would get nothing gets one of the largest part's, if it has any.

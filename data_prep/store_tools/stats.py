@@ -185,7 +185,7 @@ class _Tally:
         )
 
     def _quantiles(self) -> dict[str, int]:
-        """The smallest length that at least this share of documents does not exceed."""
+        """The smallest length that at least this fraction of documents does not exceed."""
         below = np.cumsum(self._length)
         wanted = [int(np.ceil(q * below[-1])) for q in QUANTILES]
         found = np.searchsorted(below, wanted)

@@ -23,23 +23,23 @@ def sample_train_texts(config: Prep, progress: TaskProgress) -> Iterator[str]:
     """
     parts = all_parts(config)
     by = config.tokenizer.balance
-    shares: dict[str, float] = {}
+    fractions: dict[str, float] = {}
     if by:
         held: Counter[str] = Counter()
         for part in parts:
             held.update(_group_bytes(config, part, by))
-        shares = equal_shares(held, config.tokenizer.sample_bytes)
+        fractions = equal_fractions(held, config.tokenizer.sample_bytes)
     train = sum(_train_bytes(config, part) for part in parts)
-    share = min(1.0, config.tokenizer.sample_bytes / max(train, 1))
+    fraction = min(1.0, config.tokenizer.sample_bytes / max(train, 1))
     done = 0
     for part in parts:
-        yield from _drawn(config, part, share, by, shares)
+        yield from _drawn(config, part, fraction, by, fractions)
         done += part.text_bytes
         progress(done, part.start + part.documents)
 
 
-def equal_shares(held: Mapping[str, int], wanted: int) -> dict[str, float]:
-    """Share of each group's text, so that groups give equally much, or all that they hold.
+def equal_fractions(held: Mapping[str, int], wanted: int) -> dict[str, float]:
+    """Fraction of each group's text, so that groups give equally much, or all that they hold.
 
     held: bytes of each. wanted: of all together.
     """
@@ -76,21 +76,21 @@ def _train_bytes(config: Prep, part: PartRef) -> float:
 
 
 def _drawn(
-    config: Prep, part: PartRef, share: float, by: str | None, shares: Mapping[str, float]
+    config: Prep, part: PartRef, fraction: float, by: str | None, fractions: Mapping[str, float]
 ) -> Iterator[str]:
     rows = np.flatnonzero(final_outcomes(config, part) == TRAIN)
     if by:
         limits = np.concatenate(
             [
-                [shares.get(name, 0.0) for name in batch[by].to_pylist()]
+                [fractions.get(name, 0.0) for name in batch[by].to_pylist()]
                 for batch in read_part(part.path, [by])
             ]
         )[rows]
         draws = content_draws(config, part, rows)
         rows = rows[(draws * 2.0**-64 < limits) | (limits >= 1)]
-    elif share < 1:
+    elif fraction < 1:
         # Draws are uniform over 64 bits.
-        rows = rows[content_draws(config, part, rows) < np.uint64(share * 2.0**64)]
+        rows = rows[content_draws(config, part, rows) < np.uint64(fraction * 2.0**64)]
     if not len(rows):
         return
     chosen = np.zeros(part.documents, bool)

@@ -19,7 +19,7 @@ from eval.report.sentences import NO_INTERVAL, interval, percent
 from eval.report.svg import MUTED, WIDTHS, bare, colour, inline
 from geo_nemo.common.files import make_folder, write_whole
 
-SHARE = "share of tokens saved"
+FRACTION = "share of tokens saved"
 VERDICTS = {-1: "better", 0: "no clear difference", 1: "worse"}
 
 
@@ -41,14 +41,14 @@ def verdict(line: Line) -> str:
     estimate = line.estimate
     if estimate.low is None:
         return NO_INTERVAL
-    return VERDICTS[-estimate.sign if line.unit == SHARE else estimate.sign]
+    return VERDICTS[-estimate.sign if line.unit == FRACTION else estimate.sign]
 
 
 def shown(line: Line, value: float | None) -> str:
     """A figure of the line for people: a change of perplexity, or a share."""
     if value is None:
         return ""
-    if line.unit == SHARE:
+    if line.unit == FRACTION:
         return "never reached" if value == NEVER else f"{value:.1%}"
     return percent(ratio(value))
 
@@ -129,10 +129,10 @@ def forest(answer: Answer) -> str | None:
     lines = [line for line in answer.lines if line.estimate.value != NEVER]
     if not lines:
         return None
-    share = lines[0].unit == SHARE
+    fraction = lines[0].unit == FRACTION
 
     def scaled(value: float | None) -> float | None:
-        return None if value is None else 100 * (value if share else (ratio(value) or 0) - 1)
+        return None if value is None else 100 * (value if fraction else (ratio(value) or 0) - 1)
 
     def draw(width: str) -> Figure:
         figure, axes = plt.subplots(
@@ -148,7 +148,7 @@ def forest(answer: Answer) -> str | None:
         names = [_label(line, width) for line in lines]
         axes.set_yticks(range(len(lines)), names, fontsize=7.5)
         axes.set_ylim(len(lines) - 0.5, -0.5)
-        axes.set_xlabel("tokens saved, %" if share else "change of perplexity, %")
+        axes.set_xlabel("tokens saved, %" if fraction else "change of perplexity, %")
         bare(axes, grid="x")
         return figure
 

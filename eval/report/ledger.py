@@ -31,13 +31,13 @@ def by_stage(inputs: Inputs) -> Table | None:
         for stage, entry in _all_stages(run.ledger or {}):
             trained, left_out = entry["trained"], entry["left_out"]["rows"]
             places = trained["positions"] + trained["padding"]
-            shares = (trained["metadata_tokens"], trained["padding"])
+            fractions = (trained["metadata_tokens"], trained["padding"])
             rows.append([
                 Cell(name, stage),
                 Cell(f"{entry['steps']:,}", f"{left_out:,} rows left out" if left_out else ""),
                 Cell(f"{trained['documents']:,}"),
                 Cell(f"{trained['text_tokens']:,}"),
-                *(Cell(f"{n:,}", f"{n / places:.1%}" if places else "") for n in shares),
+                *(Cell(f"{n:,}", f"{n / places:.1%}" if places else "") for n in fractions),
             ])  # fmt: skip
     head = ("run and stage", "steps", "documents", "text tokens", "metadata tokens", "padding")
     return Table(head, rows) if rows else None

@@ -26,7 +26,7 @@ MOST_COUNTRIES = 40
 MOST_POINTS = 400
 # Times the median, above which a value is shown at the edge, with an arrow.
 OUTLIER = 3
-# The loss falls from the logarithm of the vocabulary: this share of the run is above the frame.
+# The loss falls from the logarithm of the vocabulary: this fraction of the run is above the frame.
 OPENING = 0.1
 
 

@@ -96,11 +96,11 @@ def _statistics(audit: "StageAudit") -> Table:
         ("sequences", f"{found.sequences:,}"),
         ("documents and fragments a sequence", f"{found.documents_per_sequence:.2f}"),
         ("padding, of all positions", f"{1 - found.fill:.2%}"),
-        ("documents cut", f"{found.cut_documents:,} ({found.cut_share:.2%})"),
+        ("documents cut", f"{found.cut_documents:,} ({found.cut_fraction:.2%})"),
         ("titles cut", f"{found.cut_titles:,}"),
-        ("text without its document's start", f"{found.later_share:.2%}"),
-        ("metadata, of filled positions", f"{found.metadata_share:.2%}"),
-        ("not trained, of filled positions", f"{audit.masked_share:.2%}"),
+        ("text without its document's start", f"{found.later_fraction:.2%}"),
+        ("metadata, of filled positions", f"{found.metadata_fraction:.2%}"),
+        ("not trained, of filled positions", f"{audit.masked_fraction:.2%}"),
         ("sequences checked", f"{audit.sequences:,}"),
     ):
         table.add_row(name, value)

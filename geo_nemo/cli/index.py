@@ -50,9 +50,9 @@ def command(overrides: tuple[str, ...]) -> int:
             f"{found.sequences:,}",
             f"{found.epochs:.2f}",
             f"{1 - found.fill:.2%}",
-            f"{found.cut_share:.2%}",
-            f"{found.later_share:.2%}",
-            f"{found.metadata_share:.2%}",
+            f"{found.cut_fraction:.2%}",
+            f"{found.later_fraction:.2%}",
+            f"{found.metadata_fraction:.2%}",
         )
     Console(highlight=False).print(table)
     return 0

@@ -47,7 +47,7 @@ VOCAB_SIZE = 128_256
     type=click.FloatRange(0, 1, min_open=True),
     default=0.4,
     show_default=True,
-    help="Share of the peak that is reached: an assumption, measure it.",
+    help="Fraction of the peak that is reached: an assumption, measure it.",
 )
 @click.option("--no-store", is_flag=True, help="Sizes alone: no documents, no epochs.")
 @click.option(
@@ -95,12 +95,20 @@ def command(
     else:
         plan = make_plan(run, vocab_size or VOCAB_SIZE, processes, assumed)
     if json_path:
-        content = json.dumps(asdict(plan), indent=1, default=_plain)
+        content = json.dumps(asdict(plan, dict_factory=_named), indent=1, default=_plain)
         write_whole(Path(json_path), content.encode())
     if other := different_texts(run):
         LOG.warning(other)
     print_plan(plan)
     check_fit(plan, run)
+
+
+# What the JSON once called it, it still does.
+_NAMES = {"documents_per_sequence": "documents_per_row", "sequences": "rows", "fraction": "share"}
+
+
+def _named(items: list[tuple[str, object]]) -> dict[str, object]:
+    return {_NAMES.get(name, name.replace("_fraction", "_share")): value for name, value in items}
 
 
 def _run(overrides: tuple[str, ...], no_store: bool) -> tuple["Run", bool]:

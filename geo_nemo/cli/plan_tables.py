@@ -60,9 +60,9 @@ def _sequences(stage: StageLine) -> Table:
     values = {
         "documents a sequence": f"{found.documents_per_sequence:.2f}",
         "padding": f"{1 - found.fill:.2%}",
-        "documents cut": f"{found.cut_share:.2%}",
-        "text without its document's start": f"{found.later_share:.2%}",
-        "metadata": f"{found.metadata_share:.2%}",
+        "documents cut": f"{found.cut_fraction:.2%}",
+        "text without its document's start": f"{found.later_fraction:.2%}",
+        "metadata": f"{found.metadata_fraction:.2%}",
     }
     for name in values:
         table.add_column(name, justify="right")
@@ -75,13 +75,13 @@ def _groups(stage: StageLine, by: str, groups: tuple[GroupOutline, ...]) -> Tabl
     table.add_column(by)
     for name in ("documents", "text tokens", "tokens drawn", "share drawn", "epochs, about"):
         table.add_column(name, justify="right")
-    for group in sorted(groups, key=lambda group: (-round(group.share, 9), group.name)):
+    for group in sorted(groups, key=lambda group: (-round(group.fraction, 9), group.name)):
         table.add_row(
             group.name,
             f"{group.documents:,}",
             f"{group.tokens:,}",
             f"{group.drawn_tokens:,}",
-            f"{group.share:.2%}",
+            f"{group.fraction:.2%}",
             f"{group.epochs:.2f}",
         )
     return table
@@ -127,8 +127,8 @@ def _memory(plan: Plan) -> list[tuple[str, str]]:
     rows = [(label, size_text(size)) for label, size in sizes if size]
     rows.append(("total", size_text(plan.memory_total)))
     if plan.chip_bytes is not None:
-        share = plan.memory_total / plan.chip_bytes
-        rows.append((f"of {plan.chip_bytes / GIB:.0f} GiB of the {plan.chip}", f"{share:.1%}"))
+        fraction = plan.memory_total / plan.chip_bytes
+        rows.append((f"of {plan.chip_bytes / GIB:.0f} GiB of the {plan.chip}", f"{fraction:.1%}"))
     return rows
 
 

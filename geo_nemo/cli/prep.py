@@ -146,7 +146,7 @@ def _lost_lines(card: "CardData") -> list[str]:
 def _fields(card: "CardData") -> Table:
     """Metadata fields of the user's own: who has them, and their values."""
     from data_prep.card.fields import shown_values, value_words
-    from data_prep.card.sentences import share, visible
+    from data_prep.card.sentences import fraction, visible
 
     table = Table(title="Metadata of the input", title_justify="left")
     table.add_column("field")
@@ -155,7 +155,7 @@ def _fields(card: "CardData") -> Table:
     table.add_column("those with most tokens", overflow="fold")
     for name, field in card.fields.items():
         most = escape(visible(", ".join(shown_values(field, SHOWN_VALUES))))
-        part = share(field.documents, card.documents)
+        part = fraction(field.documents, card.documents)
         table.add_row(name, f"{field.documents:,}", part, value_words(field), most)
     return table
 

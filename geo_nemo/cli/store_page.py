@@ -48,8 +48,8 @@ def stats_page(stats: StoreStats) -> str:
                for c in stats.years],
         lengths_plot=_lengths_plot(stats),
         lengths_caption="Documents by their tokens, four bins a doubling.",
-        quantiles=[[PERCENT[share], _tokens(n, stats)]
-                   for share, n in stats.length_quantiles.items()]
+        quantiles=[[PERCENT[fraction], _tokens(n, stats)]
+                   for fraction, n in stats.length_quantiles.items()]
         + [["all", f"{stats.longest:,}"]],
         quality_plot=_quality_plot(stats.quality) if len(stats.quality) > 1 else None,
         hosts_sentence=_hosts_sentence(stats),
@@ -100,8 +100,8 @@ def _sections(years: bool, quality: bool) -> list[tuple[str, str]]:
 
 def _split(split: Any, stats: StoreStats) -> list[str]:
     titled = f"{split.titled / split.documents:.1%}" if split.documents else ""
-    share = f"{split.documents / stats.documents:.1%}"
-    return [split.name, f"{split.documents:,}", share, f"{split.tokens:,}",
+    fraction = f"{split.documents / stats.documents:.1%}"
+    return [split.name, f"{split.documents:,}", fraction, f"{split.tokens:,}",
             f"{split.title_tokens:,}", titled]  # fmt: skip
 
 
@@ -169,8 +169,8 @@ def _years_caption(stats: StoreStats) -> str:
     unknown = next((c for c in stats.years if c.name == "0"), None)
     text = "Tokens by year."
     if unknown is not None:
-        share = unknown.documents / stats.documents
-        text += f" {unknown.documents:,} documents ({share:.1%}) have no year."
+        fraction = unknown.documents / stats.documents
+        text += f" {unknown.documents:,} documents ({fraction:.1%}) have no year."
     return text
 
 
@@ -229,8 +229,8 @@ def _hosts_sentence(stats: StoreStats) -> str:
 
 
 def _cells(count: Count, total: int) -> list[str]:
-    share = count.tokens / total if total else 0
-    return [f"{count.documents:,}", f"{count.tokens:,}", f"{share:.1%}"]
+    fraction = count.tokens / total if total else 0
+    return [f"{count.documents:,}", f"{count.tokens:,}", f"{fraction:.1%}"]
 
 
 def _tokens(value: int, stats: StoreStats) -> str:

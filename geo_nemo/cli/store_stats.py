@@ -140,11 +140,11 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _cells(count: Count | ValueCount, total: int) -> tuple[str, str, str]:
-    share = count.tokens / total if total else 0
-    return f"{count.documents:,}", f"{count.tokens:,}", f"{share:.1%}"
+    fraction = count.tokens / total if total else 0
+    return f"{count.documents:,}", f"{count.tokens:,}", f"{fraction:.1%}"
 
 
-def _bar(share: float) -> str:
-    eighths = round(share * BAR * 8)
-    eighths = max(eighths, 1) if share else 0
+def _bar(fraction: float) -> str:
+    eighths = round(fraction * BAR * 8)
+    eighths = max(eighths, 1) if fraction else 0
     return "█" * (eighths // 8) + (BLOCKS[eighths % 8] if eighths % 8 else "")

@@ -16,7 +16,7 @@ class Checkpoint(Section):
     keep_best: how many of those with the lowest validation loss stay besides: the mean of the
         losses with and without metadata, measured at the very step of the checkpoint.
     async_save: write from a copy in host memory while training goes on; the copy, as large as this
-        rank's share of the checkpoint, is kept from save to save. Else training waits.
+        rank's part of the checkpoint, is kept from save to save. Else training waits.
     remote: `s3://bucket/folder` of this run alone, which receives a copy of each checkpoint beside
         training. A run whose own folder has no checkpoint as new as those there goes on from them.
     remote_keep_last: how many of the newest stay there.

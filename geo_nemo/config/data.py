@@ -115,11 +115,11 @@ class Sampling(Section):
     """How often documents are drawn, by group; without weights, temperature or UniMax, as they are.
 
     by: the field whose values are the groups. At most one of the following is given:
-    weights: each group's share of the text tokens, up to a common factor; every group of the
+    weights: each group's fraction of the text tokens, up to a common factor; every group of the
         stage must have one.
     temperature: shares go as tokens to the power 1 / temperature; 1 is as they are, larger is
         nearer to equal (Conneau et al., arXiv 1911.02116, whose alpha is 1 / temperature).
-    unimax_epochs: equal shares, but no group more often than so many epochs (Chung et al., 2023,
+    unimax_epochs: equal fractions, but no group more often than so many epochs (Chung et al., 2023,
         arXiv 2304.09151).
     sampler: another rule, one of entry points of the group `geo_nemo.samplers`, or
         `module:attribute`. options: its keyword arguments.

@@ -1,11 +1,11 @@
-"""Lengths of stages in steps or tokens, told as shares of the run."""
+"""Lengths of stages in steps or tokens, told as fractions of the run."""
 
 import math
 from typing import Any
 
 
-def with_shares(run: Any) -> Any:
-    """The raw values of a run, where stages that have `steps` or `tokens` get their share.
+def with_fractions(run: Any) -> Any:
+    """The raw values of a run, where stages that have `steps` or `tokens` get their fraction.
 
     train.steps becomes the sum. Tokens are whole global batches, rounded up. ValueError where
     stages are told in different ways. Whatever is not as expected is left to the schema.
@@ -20,7 +20,7 @@ def with_shares(run: Any) -> Any:
         return run
     (key, *more) = sorted(told)
     if more or len(lengths) < len(stages) or not all(s.get(key) for s in lengths.values()):
-        raise ValueError("stages: tell every length in the same way: share, steps or tokens")
+        raise ValueError("stages: tell every length in the same way: fraction, steps or tokens")
     try:
         unit = 1 if key == "steps" else int(train["global_batch_size"]) * int(data["seq_length"])
         steps = {name: math.ceil(int(stage[key]) / unit) for name, stage in lengths.items()}
@@ -29,5 +29,5 @@ def with_shares(run: Any) -> Any:
     total = sum(steps.values())
     if min(steps.values()) <= 0:
         raise ValueError(f"stages: {key} must be above 0")
-    shared = {name: {**stage, "share": steps[name] / total} for name, stage in lengths.items()}
-    return {**run, "stages": shared, "train": {**train, "steps": total}}
+    told_so = {name: {**stage, "fraction": steps[name] / total} for name, stage in lengths.items()}
+    return {**run, "stages": told_so, "train": {**train, "steps": total}}

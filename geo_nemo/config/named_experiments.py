@@ -3,9 +3,9 @@
     family/SIZE_REGION_CONDITION
 
 SIZE is a recipe of the group `model`. REGION is one of the group `select`, or `global`: all
-continents, in equal shares. CONDITION is `with` (the family's metadata), `without`, or a recipe of
-the group `metadata`. A model, a region or metadata of a user's own folder of recipes makes names,
-too. Hydra finds these experiments as it finds files (`geo_nemo.config.named_source`):
+continents, in equal fractions. CONDITION is `with` (the family's metadata), `without`, or a recipe
+of the group `metadata`. A model, a region or metadata of a user's own folder of recipes makes
+names, too. Hydra finds these experiments as it finds files (`geo_nemo.config.named_source`):
 `experiment=NAME`, and in a list of defaults.
 """
 

@@ -18,12 +18,21 @@ from geo_nemo.config.data import Data, Sampling, Select
 from geo_nemo.config.groups import FieldName, Groups
 from geo_nemo.config.health import Health
 from geo_nemo.config.init import Init
-from geo_nemo.config.lengths import with_shares
+from geo_nemo.config.lengths import with_fractions
 from geo_nemo.config.logging import Logging
 from geo_nemo.config.notify import Notify
 from geo_nemo.config.parallel import Parallel
 from geo_nemo.config.precision import Precision
-from geo_nemo.config.section import FREE, LATER, NonNegative, Positive, Probability, Section, Seed
+from geo_nemo.config.section import (
+    FREE,
+    LATER,
+    NonNegative,
+    Positive,
+    Probability,
+    Section,
+    Seed,
+    renamed,
+)
 from geo_nemo.config.sharing import Sharing
 from geo_nemo.config.stage_rate import StageRate
 from geo_nemo.config.template import LOCALIZATION, TEMPLATES, AnyTemplate, Template
@@ -193,22 +202,28 @@ class Stage(Section):
     """One part of the run: its length, its metadata policy, its documents and its learning rate.
 
     Weights, optimizer state and LR clock always carry over; the documents are its own: no document
-    of another stage is drawn. A document that several stages select goes to one of them, by share.
+    of another stage is drawn. A document that several stages select goes to one of them, by
+    fraction.
 
-    share: of the run's steps. steps, tokens: instead of it, for every stage; they decide
-        train.steps, and the share follows.
+    fraction: of the run's steps. steps, tokens: instead of it, for every stage; they decide
+        train.steps, and the fraction follows.
     lr: its piece of the learning rate, for every stage or for none: then one cosine is over all.
     select: which documents of the store it may draw. sampling: how often those of each country,
         continent or source.
     """
 
-    share: Annotated[float, Field(gt=0, le=1)]
+    fraction: Annotated[float, Field(gt=0, le=1)]
     steps: Positive | None = None
     tokens: Positive | None = None
     lr: StageRate | None = None
     metadata: MetadataPolicy
     select: Select = Select()
     sampling: Sampling = Sampling()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names(cls, values: Any) -> Any:
+        return renamed(values, share="fraction")
 
 
 class Train(Section):
@@ -260,15 +275,15 @@ class Run(Section):
     @model_validator(mode="before")
     @classmethod
     def _lengths_of_stages(cls, values: Any) -> Any:
-        return with_shares(values)
+        return with_fractions(values)
 
     @model_validator(mode="after")
     def _stages_and_layout(self):
         if not self.stages:
             raise ValueError("stages is empty: name at least one stage")
-        total = sum(stage.share for stage in self.stages.values())
+        total = sum(stage.fraction for stage in self.stages.values())
         if abs(total - 1) > 1e-9:
-            what = "stages overlap: their shares" if total > 1 else "the shares of stages"
+            what = "stages overlap: their fractions" if total > 1 else "the fractions of stages"
             raise ValueError(f"{what} add up to {total:g}, not 1")
         if self.train.steps < len(self.stages):
             raise ValueError(

@@ -50,9 +50,11 @@ CACHED_BLOCKS = 65_536
 class Statistics:
     """How a stage's documents lie in its sequences.
 
-    fill: share of positions that hold a token. cut_share: share of documents cut into fragments.
-    later_share: share of text tokens whose sequence lacks the start of their document.
-    metadata_share: share of filled positions that hold metadata. epochs: of the stage's documents.
+    fill: fraction of positions that hold a token. cut_fraction: fraction of documents cut into
+    fragments.
+    later_fraction: fraction of text tokens whose sequence lacks the start of their document.
+    metadata_fraction: fraction of filled positions that hold metadata. epochs: of the stage's
+    documents.
     """
 
     sequences: int
@@ -61,9 +63,9 @@ class Statistics:
     cut_documents: int
     cut_titles: int
     fill: float
-    cut_share: float
-    later_share: float
-    metadata_share: float
+    cut_fraction: float
+    later_fraction: float
+    metadata_fraction: float
     documents_per_sequence: float
     epochs: float
 
@@ -77,9 +79,9 @@ class Statistics:
             cut_documents=counts.cut_documents,
             cut_titles=counts.cut_titles,
             fill=counts.positions / (counts.sequences * seq_length),
-            cut_share=counts.cut_documents / counts.documents,
-            later_share=counts.later_text_tokens / max(counts.text_tokens, 1),
-            metadata_share=counts.metadata_tokens / counts.positions,
+            cut_fraction=counts.cut_documents / counts.documents,
+            later_fraction=counts.later_text_tokens / max(counts.text_tokens, 1),
+            metadata_fraction=counts.metadata_tokens / counts.positions,
             documents_per_sequence=counts.fragments / counts.sequences,
             epochs=counts.documents / num_documents,
         )
@@ -243,7 +245,7 @@ class StageDataset:
         )
 
     def statistics(self) -> Statistics:
-        """Fill, cuts and share of metadata over all windows that the sequences come from."""
+        """Fill, cuts and fraction of metadata over all windows that the sequences come from."""
         return Statistics.of(self.index.counts, self.num_documents, self.data.seq_length)
 
     def fingerprint(self) -> dict[str, int | str]:
@@ -265,7 +267,7 @@ class StageDataset:
         if documents == 0:
             name = f"stage {self.stage}" if self.stage else "the stage"
             raise UserError(
-                f"{name} has no documents in split {self.split.name}: raise its share or use a "
+                f"{name} has no documents in split {self.split.name}: raise its fraction or use a "
                 f"larger store"
             )
         if extent is None:

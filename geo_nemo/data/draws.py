@@ -95,7 +95,7 @@ class MixedDraws:
     """Groups at given rates; each goes through its documents once, then again in a new order.
 
     documents: group after group. starts: int64 [g + 1], where each group begins. rates: float64
-    [g], share of the drawn documents; they add up to 1.
+    [g], fraction of the drawn documents; they add up to 1.
     """
 
     documents: np.ndarray

@@ -35,7 +35,7 @@ def kept_fields(policy: MetadataPolicy, key: int, epoch: int, documents: np.ndar
             kept[draw < probability] &= everything ^ (1 << place)
     if policy.dropout or policy.plain_dropout:
         draw = uniform(derive_key(key, "dropout", epoch, "document"), documents)
-        # One draw for both: a share of plain text leaves the documents of `dropout` as they are.
+        # One draw for both: a fraction of plain text leaves the documents of `dropout` as they are.
         kept[draw < policy.dropout + policy.plain_dropout] = _plain_mask(policy)
         kept[draw < policy.dropout] = 0
     return kept

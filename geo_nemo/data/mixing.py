@@ -84,14 +84,14 @@ def by_unimax(pool: Pool) -> Draws:
 
 
 def _mixed(pool: Pool, rule: Callable[[Groups, Pool], np.ndarray]) -> Draws:
-    """rule: share of the drawn text tokens of each group, up to a common factor, float64 [g]."""
+    """rule: fraction of the drawn text tokens of each group, up to a common factor, float64 [g]."""
     split, documents = pool.split, pool.documents
     axis = sampling_axis(split, pool.sampling, pool.stage)
     groups = Groups.count(split, documents, axis)
-    shares = rule(groups, pool)
+    fractions = rule(groups, pool)
     lengths = groups.tokens / np.maximum(groups.documents, 1)
-    shares /= shares.sum()
-    per_token = np.divide(shares, lengths, out=np.zeros_like(shares), where=groups.tokens > 0)
+    fractions /= fractions.sum()
+    per_token = np.divide(fractions, lengths, out=np.zeros_like(fractions), where=groups.tokens > 0)
     order = np.argsort(axis.of(split, documents), kind="stable")
     rates = per_token / per_token.sum()
     return MixedDraws(
@@ -148,13 +148,13 @@ def unimax(groups: Groups, pool: Pool) -> np.ndarray:
             f"stages.{stage}.sampling.unimax_epochs={epochs:g} allows {most:,.0f} tokens of text, "
             f"and the stage takes {budget:,}: raise it, or train fewer steps"
         )
-    shares, left = np.zeros(len(groups.tokens)), float(budget)
+    fractions, left = np.zeros(len(groups.tokens)), float(budget)
     present = [g for g in np.argsort(groups.tokens, kind="stable") if groups.tokens[g]]
     for place, group in enumerate(present):
         equal = left / (len(present) - place)
-        shares[group] = min(equal, float(groups.tokens[group]) * epochs)
-        left -= shares[group]
-    return shares
+        fractions[group] = min(equal, float(groups.tokens[group]) * epochs)
+        left -= fractions[group]
+    return fractions
 
 
 def check_epochs(stage: str, sampling: Sampling, groups: Groups, epochs: np.ndarray) -> None:

@@ -31,21 +31,22 @@ class GroupOutline:
     """One country of a stage, or one group of another field.
 
     tokens: of its titles and bodies in the stage. drawn_tokens: of those that the stage takes.
-    share: of all that it takes. epochs: how often its documents are seen.
+    fraction: of all that it takes. epochs: how often its documents are seen.
     """
 
     name: str
     documents: int
     tokens: int
     drawn_tokens: int
-    share: float
+    fraction: float
     epochs: float
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
     """What a stage draws. statistics, lengths: of its first packing window, from which epochs and
-    shares are estimated too; lengths are those of the segments of its sequences, padding included.
+    fractions are estimated too; lengths are those of the segments of its sequences, padding
+    included.
 
     by: the field of `groups`, by which the stage is sampled. others: by the run's groups, where
     they are not countries.

@@ -1,4 +1,4 @@
-"""Which documents each stage draws from: its selection, and its share of what others select too.
+"""Which documents each stage draws from: its selection, and its fraction of what others select too.
 
 No document is in two stages. Documents that the same stages select are shared out country by
 country, so that a small country is in each of them in its proportion.
@@ -38,7 +38,7 @@ def stage_documents(split: Split, stages: Mapping[str, Stage], seed: int) -> dic
     filters = [_Filter(split, f"stages.{name}.select", stages[name].select) for name in names]
     sizes = _strata_sizes(split, filters)
     borders = {
-        stratum: _borders(stratum, size, [stages[name].share for name in names], seed)
+        stratum: _borders(stratum, size, [stages[name].fraction for name in names], seed)
         for stratum, size in sizes.items()
     }
     dtype = np.uint32 if split.num_documents <= 1 << 32 else np.int64
@@ -165,11 +165,13 @@ def _strata_sizes(split: Split, filters: Sequence[_Filter]) -> dict[tuple[int, i
     return sizes
 
 
-def _borders(stratum: tuple[int, int], size: int, shares: Sequence[float], seed: int) -> np.ndarray:
+def _borders(
+    stratum: tuple[int, int], size: int, fractions: Sequence[float], seed: int
+) -> np.ndarray:
     """Where each stage's ranks end, int64 [stages]; a stage that does not select gets none."""
     mask, _ = stratum
-    wanted = np.array([share * (mask >> bit & 1) for bit, share in enumerate(shares)])
-    # A random offset rounds small strata up for a stage as often as its share says.
+    wanted = np.array([fraction * (mask >> bit & 1) for bit, fraction in enumerate(fractions)])
+    # A random offset rounds small strata up for a stage as often as its fraction says.
     offset = uniform(derive_key(seed, "borders", *stratum), np.arange(1))[0]
     borders = np.floor(np.cumsum(wanted) / wanted.sum() * size + offset).astype(np.int64)
     last = int(np.flatnonzero(wanted)[-1])
@@ -180,7 +182,7 @@ def _borders(stratum: tuple[int, int], size: int, shares: Sequence[float], seed:
 def _check_countries(split: Split, name: str, select: Select, documents: np.ndarray) -> None:
     if len(documents) == 0:
         raise UserError(
-            f"stage {name} has no documents in split {split.name}: raise its share, widen "
+            f"stage {name} has no documents in split {split.name}: raise its fraction, widen "
             f"stages.{name}.select, or use a larger store"
         )
     if select.countries:
@@ -189,5 +191,5 @@ def _check_countries(split: Split, name: str, select: Select, documents: np.ndar
         if absent:
             raise UserError(
                 f"stages.{name}.select.countries lists {', '.join(absent)}, of which the stage has "
-                f"no document: widen its selection or raise its share"
+                f"no document: widen its selection or raise its fraction"
             )

@@ -170,7 +170,7 @@ def _description(run: Run, store_hash: str, split: str, stage: str) -> dict[str,
         "sampling": sampling_identity(settings.sampling, stage),
         # Which documents the stage has depends on what the others may draw.
         "stages": [
-            {"name": name, "share": each.share, "select": each.select.canonical()}
+            {"name": name, "share": each.fraction, "select": each.select.canonical()}
             for name, each in run.stages.items()
         ],
     }

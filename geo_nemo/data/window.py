@@ -151,7 +151,7 @@ class Planner:
         # first.
         by_sequence = np.argsort(sequence_of, kind="stable")
 
-        text, told = self._shares(lengths, metadata, plain, cut)
+        text, told = self._label_counts(lengths, metadata, plain, cut)
         fragments = np.empty(len(by_sequence), dtype=self.dtype)
         for name, column in (
             ("document", chosen[cut.document]),
@@ -236,7 +236,7 @@ class Planner:
                 f"fewer metadata fields"
             )
 
-    def _shares(
+    def _label_counts(
         self, lengths: DocumentLengths, metadata: np.ndarray, plain: np.ndarray, cut: Fragments
     ) -> tuple[np.ndarray, np.ndarray]:
         """Text tokens and metadata tokens among the labels of each fragment, int64 [m]."""

@@ -27,7 +27,7 @@ class Layout:
 
     @property
     def bubble(self) -> float:
-        """Share of a step that a pipeline rank waits (Narayanan et al., arXiv 2104.04473, 2.2)."""
+        """Fraction of a step that a pipeline rank waits (Narayanan et al., arXiv 2104.04473)."""
         waits = (self.parallel.pipeline - 1) / self.parallel.virtual_pipeline
         return waits / (self.micro_batches + waits)
 

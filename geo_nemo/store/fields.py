@@ -82,7 +82,7 @@ def _quarters(store: TokenStore | Split) -> str:
     split = store if isinstance(store, Split) else store.split(store.splits[0])
     counts = np.bincount(split.codes("quality"), minlength=101)
     below = np.cumsum(counts) / counts.sum()
-    borders = [0, *(int(np.searchsorted(below, share)) + 1 for share in (0.25, 0.5, 0.75))]
+    borders = [0, *(int(np.searchsorted(below, fraction)) + 1 for fraction in (0.25, 0.5, 0.75))]
     rising = {min(border, 100): name for name, border in zip(_QUARTERS, borders, strict=True)}
     return "{" + ", ".join(f"{name}: {border}" for border, name in rising.items()) + "}"
 

@@ -104,11 +104,11 @@ def _set(engine: Engine, values: list[torch.Tensor]) -> None:
 
 
 def _check_content(checkpoint: Path) -> None:
-    """Raise `UserError` where a file is not as it was; each rank reads its share of them."""
+    """Raise `UserError` where a file is not as it was; each rank reads its part of them."""
     files = listed_files(read_record(checkpoint))
     by_size = sorted(files, key=lambda name: (-files[name].size, name))
-    share = by_size[dist.get_rank() :: dist.get_world_size()]
-    damage = next(filter(None, everywhere(content_problem(checkpoint, share))), "")
+    part = by_size[dist.get_rank() :: dist.get_world_size()]
+    damage = next(filter(None, everywhere(content_problem(checkpoint, part))), "")
     if damage:
         raise UserError(f"init.checkpoint={checkpoint} is not whole: {damage}")
 

@@ -32,7 +32,7 @@ _LAYOUTS = ((1, 1), (2, 1), (4, 1), (8, 1), (8, 2), (8, 4), (8, 8))
 class Assumptions:
     """chip: whose peak and memory are taken, a key of MEMORY_GIB; None where only tflops is known.
 
-    tflops: dense peak of one chip, instead of the chip's own. mfu: share of it that is reached.
+    tflops: dense peak of one chip, instead of the chip's own. mfu: fraction of it that is reached.
     """
 
     chip: str | None = "H100"

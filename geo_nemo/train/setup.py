@@ -139,7 +139,7 @@ def fingerprint(
     flat = {key: str(value) for key, value in flatten(values).items()}
     flat["data.packing"] = packing_identity(run.data)
     for name, stage in run.stages.items():
-        flat[f"stages.{name}.share"] = f"{stage.share:g}"
+        flat[f"stages.{name}.share"] = f"{stage.fraction:g}"
         flat[f"stages.{name}.lr"] = stage.lr.model_dump_json() if stage.lr else "null"
         flat[f"stages.{name}.metadata"] = stage.metadata.hash()
         flat[f"stages.{name}.select"] = stage.select.canonical()

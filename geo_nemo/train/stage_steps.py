@@ -1,4 +1,4 @@
-"""When each stage runs: steps and samples of every stage, from the shares of the config."""
+"""When each stage runs: steps and samples of every stage, from the fractions of the config."""
 
 from dataclasses import dataclass
 

@@ -57,7 +57,7 @@ def lost_disk(store, output, remote) -> dict:
 
 
 def one_rank_fails(store, output, remote) -> dict:
-    """Rank 1's share of a copy, then of a fetch, fails."""
+    """Rank 1's fraction of a copy, then of a fetch, fails."""
     from geo_nemo.storage.folder import RemoteError
     from geo_nemo.train.checkpoint import bucket as checkpoint_bucket
 

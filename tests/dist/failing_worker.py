@@ -54,7 +54,7 @@ def bad_batch(parallel, trained, data_parallel):
     """Micro-batch 1 of rank 1 is bad; under TP and PP, micro-batch 1 of both."""
     engine = engine_of(parallel)
     number = rank() if data_parallel else 0
-    batches = ragged_batches(seed=number, vocab_size=VOCAB_SIZE, shares=(0.5, 0.5, 0.5))
+    batches = ragged_batches(seed=number, vocab_size=VOCAB_SIZE, fractions=(0.5, 0.5, 0.5))
     for batch in batches:
         batch.tokens[batch.tokens == 77] = 78
         batch.sample_ids[:] += 100 * number

@@ -138,7 +138,7 @@ def test_a_checkpoint_of_any_layout_loads_in_one_process(
     assert loaded.step == 6
     expected = dict(whole.engine.module.named_parameters())
     # AdamW divides by the root of a second moment near 0, so that a rounding of a gradient can
-    # move a weight by a share of the learning rate (1e-3); 2% of one step bounds it here.
+    # move a weight by a fraction of the learning rate (1e-3); 2% of one step bounds it here.
     for name, weight in loaded.engine.module.named_parameters():
         assert (weight - expected[name]).abs().max() < 2e-5, name
     average = averaged(whole)

@@ -129,7 +129,7 @@ def twice(store, output, parallel):
 def said_of_a_bad_batch(parallel, trained):
     """The error of a step whose micro-batch 1 has a document of a token without a finite weight.
 
-    trained: share of that document's labels; with 0, the loss is finite and a gradient is not.
+    trained: fraction of that document's labels; with 0, the loss is finite and a gradient is not.
     """
     from geo_nemo.train.step import BadStepError
     from geo_nemo.train.engine import Engine
@@ -137,7 +137,7 @@ def said_of_a_bad_batch(parallel, trained):
     run = layout_run("store", "out", parallel)
     with model_parallel(parallel, run.seed):
         engine = Engine(run, VOCAB_SIZE, NUM_GROUPS, CPU)
-        batches = ragged_batches(seed=0, vocab_size=VOCAB_SIZE, shares=(0.5,) * 4)
+        batches = ragged_batches(seed=0, vocab_size=VOCAB_SIZE, fractions=(0.5,) * 4)
         for batch in batches:
             batch.tokens[batch.tokens == 77] = 78
         document = slice(0, batches[1].cu_seqlens[1])

@@ -63,8 +63,8 @@ def gradients_of(made) -> dict[str, torch.Tensor]:
     return {local_name(name): w.main_grad.cpu().double() for name, w in named}
 
 
-def batches(seed=1, shares=(0.02, 0.9, 0.0, 0.4)) -> list[Batch]:
-    return ragged_batches(seed=seed, vocab_size=VOCAB_SIZE, shares=shares, length=128)
+def batches(seed=1, fractions=(0.02, 0.9, 0.0, 0.4)) -> list[Batch]:
+    return ragged_batches(seed=seed, vocab_size=VOCAB_SIZE, fractions=fractions, length=128)
 
 
 @torch.no_grad()

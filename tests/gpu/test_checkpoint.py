@@ -86,5 +86,5 @@ def test_a_stopped_run_on_the_gpu_goes_on_where_it_stood(gpu, tiny_store, tmp_pa
     reference = dict(whole.engine.module.named_parameters())
     for name, weight in again.engine.module.named_parameters():
         # Atomic sums in a backward pass may differ in their order: AdamW then moves a weight by a
-        # share of the learning rate, 1e-3.
+        # fraction of the learning rate, 1e-3.
         assert (weight - reference[name]).abs().max() < 1e-4, name

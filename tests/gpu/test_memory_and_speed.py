@@ -33,7 +33,7 @@ def gradients(engine, batches) -> dict[str, torch.Tensor]:
     ids=["full", "mlp", "attention and mlp", "fused accumulation"],
 )
 def test_gradients_are_those_without_the_option(gpu, options):
-    batches = models.batches(shares=(0.9, 0.4))
+    batches = models.batches(fractions=(0.9, 0.4))
     plain = gradients(models.engine(gpu, "bf16"), batches)
     ours = gradients(models.engine(gpu, "bf16", Parallel(**options)), batches)
     assert plain.keys() == ours.keys()
@@ -69,7 +69,7 @@ def test_1b_fits_steps_and_takes_what_the_plan_foresees(gpu, length):
     torch.cuda.reset_peak_memory_stats(gpu)
     before = torch.cuda.memory_allocated(gpu)
     engine = Engine(run, VOCABULARY, 3, gpu)
-    batches = ragged_batches(seed=1, vocab_size=VOCABULARY, shares=(0.9,), rows=1, length=length)
+    batches = ragged_batches(seed=1, vocab_size=VOCABULARY, fractions=(0.9,), rows=1, length=length)
     losses = [engine.train_step(batches, step).loss for step in range(3)]
     peak = torch.cuda.max_memory_allocated(gpu) - before
     print(f"{length}: {peak / 2**30:.1f} GiB, {foreseen / 2**30:.1f} foreseen")

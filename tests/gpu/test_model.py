@@ -72,7 +72,7 @@ def test_bf16_losses_equal_the_oracle_of_the_rounded_weights(bf16):
 @pytest.mark.parametrize(("dtype", "mean"), [("fp32", FP32), ("bf16", BF16_MEAN)])
 def test_a_packed_row_gives_each_document_the_loss_it_has_alone(request, dtype, mean):
     engine = request.getfixturevalue(dtype)
-    (batch,) = models.batches(seed=3, shares=(1.0,))
+    (batch,) = models.batches(seed=3, fractions=(1.0,))
     packed = models.packed_nll(engine, batch)
     alone = torch.cat([models.packed_nll(engine, part) for part in models.documents(batch)])
     leaked = models.packed_nll(engine, models.without_borders(batch))
@@ -86,8 +86,8 @@ def test_a_packed_row_gives_each_document_the_loss_it_has_alone(request, dtype, 
     [(0.02, 0.9, 0.4, 0.25), (0.0, 0.5, 0.0, 0.01), (0.0, 1.0)],
     ids=["ragged", "two micro-batches wholly masked", "first one wholly masked"],
 )
-def test_fp32_loss_and_gradients_equal_the_oracle(fp32, shares):
-    batches = models.batches(seed=1, shares=shares)
+def test_fp32_loss_and_gradients_equal_the_oracle(fp32, fractions):
+    batches = models.batches(seed=1, fractions=fractions)
     weights = models.weights_of(fp32)
     loss, gradients, _ = batch_loss_and_gradients(weights, models.MODEL, batches)
 
@@ -108,7 +108,7 @@ def test_fp32_loss_and_gradients_equal_the_oracle(fp32, shares):
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_steps_lower_the_loss_of_a_batch_and_keep_every_number_finite(gpu, dtype):
     engine = models.engine(gpu, dtype)
-    batches = models.batches(seed=4, shares=(0.9, 0.5))
+    batches = models.batches(seed=4, fractions=(0.9, 0.5))
     losses = [engine.train_step(batches, step).loss for step in range(6)]
     assert losses[-1] < losses[0] - 0.5
     assert all(torch.isfinite(weight).all() for weight in engine.module.parameters())

@@ -61,6 +61,6 @@ def scaled(inverse, settings):
     low, high = settings["low_freq_factor"], settings["high_freq_factor"]
     for speed in inverse.tolist():
         turns = settings["original_max_position_embeddings"] * speed / (2 * math.pi)
-        share = min(max((turns - low) / (high - low), 0.0), 1.0)
-        found.append(share * speed + (1 - share) * speed / settings["factor"])
+        fraction = min(max((turns - low) / (high - low), 0.0), 1.0)
+        found.append(fraction * speed + (1 - fraction) * speed / settings["factor"])
     return torch.tensor(found, dtype=inverse.dtype)

@@ -61,8 +61,8 @@ def tiny_run(store: Path, output: Path, **changes) -> Run:
         ),
         "data": Data(store=str(store), seq_length=128, packing_window=64),
         "stages": {
-            "condition": Stage(share=0.5, metadata=MetadataPolicy()),
-            "cooldown": Stage(share=0.5, metadata=NO_METADATA),
+            "condition": Stage(fraction=0.5, metadata=MetadataPolicy()),
+            "cooldown": Stage(fraction=0.5, metadata=NO_METADATA),
         },
         "train": Train(
             steps=6, global_batch_size=8, micro_batch_size=2, lr=1e-3, min_lr=1e-4, warmup_steps=2

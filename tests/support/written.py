@@ -54,8 +54,8 @@ def tiny_settings(store: str, output: str) -> Run:
         ),
         data=Data(store=store, seq_length=SEQ_LENGTH, packing_window=16),
         stages={
-            "condition": Stage(share=0.75, metadata=POLICIES["dropout"]),
-            "cooldown": Stage(share=0.25, metadata=POLICIES["none"]),
+            "condition": Stage(fraction=0.75, metadata=POLICIES["dropout"]),
+            "cooldown": Stage(fraction=0.25, metadata=POLICIES["none"]),
         },
         train=Train(
             steps=STEPS, global_batch_size=4, micro_batch_size=2, lr=1e-2, min_lr=1e-3,

@@ -16,6 +16,6 @@ def run_of(store: str, output: str, tokens: int) -> Run:
             ffn_hidden_size=8,
         ),
         data=Data(store=store, seq_length=SEQ_LENGTH, packing="best_fit", prefix_fragments=True),
-        stages={STAGE: Stage(share=1, metadata=MetadataPolicy())},
+        stages={STAGE: Stage(fraction=1, metadata=MetadataPolicy())},
         train=Train(steps=steps, global_batch_size=BATCH_SEQUENCES, warmup_steps=0),
     )  # fmt: skip

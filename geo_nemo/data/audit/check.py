@@ -42,7 +42,7 @@ class StageAudit:
 
     statistics: of the windows in the dataset's index. sequences, windows: checked here, of
     `total_windows` in an epoch; None where groups have epochs of their own.
-    masked_share: share of filled positions that are not trained, in the checked sequences.
+    masked_fraction: fraction of filled positions that are not trained, in the checked sequences.
     by: fields of the groups. broken: how often each rule was broken. violations: the first of them.
     """
 
@@ -52,7 +52,7 @@ class StageAudit:
     sequences: int
     windows: int
     total_windows: int | None
-    masked_share: float
+    masked_fraction: float
     by: tuple[str, ...]
     by_group: dict[str, GroupCount]
     broken: dict[str, int]
@@ -97,7 +97,7 @@ def audit_stage(
         sequences=sequences,
         windows=windows,
         total_windows=per_epoch,
-        masked_share=1 - sum(trained_of) / sum(positions_of),
+        masked_fraction=1 - sum(trained_of) / sum(positions_of),
         by=dataset.groups.fields,
         by_group={
             group: GroupCount(fragments_of[i], positions_of[i], trained_of[i])

@@ -34,7 +34,7 @@ class Metrics:
     Each line: step (counts from 0), steps_done (step + 1, as checkpoints and loggers count), stage,
     loss (mean nats over the step's trained tokens), lr, grad_norm, param_norm (of all weights),
     seconds (a step, mean since the last line), tokens_per_second (positions, padding included,
-    since the last line), mfu (share of the chip's peak; absent where that is unknown), memory_gb
+    since the last line), mfu (fraction of the chip's peak; absent where that is unknown), memory_gb
     (most of rank 0's device so far; on a CPU what it holds now), consumed_samples (of the stage),
     trained_tokens (of the step), loss_by_country, or by the fields of `groups` (of those that the
     step saw), what `accounting` adds up (`Accounting.totals`), timing (`Times.exchanged` and

@@ -124,7 +124,8 @@ def _batches(prepared: Prepared) -> dict[str, list[Batch]]:
     rank = parallel_state.get_data_parallel_rank()
     size = parallel_state.get_data_parallel_world_size()
     return {
-        condition: _share(of_condition, rank, size) for condition, of_condition in sequences.items()
+        condition: _batches_of(of_condition, rank, size)
+        for condition, of_condition in sequences.items()
     }
 
 
@@ -134,7 +135,7 @@ def _told(prepared: Prepared) -> MetadataPolicy:
     return next((policy for policy in policies if policy.fields), policies[0])
 
 
-def _share(sequences: list[PackedSequence], rank: int, size: int) -> list[Batch]:
+def _batches_of(sequences: list[PackedSequence], rank: int, size: int) -> list[Batch]:
     """Those of `rank`, `rank + size`, ...; ranks that have one less add one that trains nothing."""
     mine = sequences[rank::size]
     if len(mine) < -(-len(sequences) // size):

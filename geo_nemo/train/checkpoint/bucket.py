@@ -75,13 +75,13 @@ class Bucket:
         progress: Progress = no_progress,
         stop: threading.Event | None = None,
     ) -> None:
-        """Copy this process's share of a checkpoint's files; part: its number, of how many."""
+        """Copy this process's part of a checkpoint's files; part: its number, of how many."""
         target = self.folder.sub(checkpoint.name)
         files = self._files_of(checkpoint)
         if part[0] == 0:
             # One of this name from before, which is being replaced, is no longer whole.
             retried(lambda: target.delete(RECORD), stop)
-        upload(checkpoint, target, _share(files, part), progress, "copy", stop)
+        upload(checkpoint, target, _part_of(files, part), progress, "copy", stop)
 
     def copy_record(self, checkpoint: Path, keep_last: int) -> None:
         """Copy the record, once every file is there, and remove all but the last `keep_last`."""
@@ -106,12 +106,12 @@ class Bucket:
         progress: Progress = no_progress,
         stop: threading.Event | None = None,
     ) -> None:
-        """Fetch this process's share of a checkpoint's files into `folder`."""
-        download(self.folder.sub(name), folder, _share(files, part), progress, "fetch", stop)
+        """Fetch this process's part of a checkpoint's files into `folder`."""
+        download(self.folder.sub(name), folder, _part_of(files, part), progress, "fetch", stop)
 
     def check_room(self, name: str, files: Files, folder: Path) -> None:
         """Raise `UserError` where the disk of `folder` has no room for what is still to come."""
-        check_room(f"{self.address}/{name}", folder, _share(files, (0, 1)))
+        check_room(f"{self.address}/{name}", folder, _part_of(files, (0, 1)))
 
     def _thin(self, newest: str, keep_last: int) -> None:
         sizes = retried(self.folder.sizes)
@@ -144,7 +144,7 @@ def checked_files(record: dict[str, Any]) -> Files:
     return files
 
 
-def _share(files: Files, part: tuple[int, int]) -> list[Item]:
+def _part_of(files: Files, part: tuple[int, int]) -> list[Item]:
     """Every n-th file, by size, so that all processes have about as much to move."""
     number, of = part
     by_size = sorted(files, key=lambda name: (-files[name].size, name))

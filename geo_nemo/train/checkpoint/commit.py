@@ -17,14 +17,14 @@ from geo_nemo.train.checkpoint.files import (
     to_drop,
     write_record,
 )
-from geo_nemo.train.checkpoint.write import Share, Written
+from geo_nemo.train.checkpoint.write import RankPart, Written
 
 
 def commit(
     final: Path,
     partial: Path,
     position: checkpoint.Position,
-    share: Share,
+    mine: RankPart,
     written: Sequence[Written],
     settings: Checkpoint,
     damaged: Collection[str] = (),
@@ -35,7 +35,7 @@ def commit(
     written: of each rank. damaged: names of checkpoints that count as none. in_use: names
     of those that are being copied, and stay until the next commit.
     """
-    share.writer.finish(share.metadata, [part.results for part in written])
+    mine.writer.finish(mine.metadata, [part.results for part in written])
     save_config(CheckpointingConfig("torch_dist", 1), str(partial))
     files = {name: record for part in written for name, record in part.files.items()}
     for name in os.listdir(partial):

@@ -1,6 +1,6 @@
 """Copies of a run's checkpoints in object storage, made beside training and fetched where needed.
 
-A copy goes through two phases, like a save: every rank copies a share of the files; when all have,
+A copy goes through two phases, like a save: every rank copies a part of the files; when all have,
 rank 0 copies the record and removes old copies. The loop asks after each step, in the exchange that
 it makes anyway, whether a phase is done. A copy that fails is a warning, for the checkpoint on disk
 stands; that of a finished run's last checkpoint is an error.
@@ -192,7 +192,7 @@ class Copies:
         self._tell(f"{self.problem}; the one on disk stands", logging.WARNING)
 
     def fetch(self, name: str, directory: Path, progress: Progress) -> str:
-        """Fetch a checkpoint, each rank a share; what is damaged of it, on every rank alike."""
+        """Fetch a checkpoint, each rank a part; what is damaged of it, on every rank alike."""
         content, partial = b"", partial_of(directory / f"{name}.fetched")
         with rank_zero_does(f"cannot write {directory}") as mine:
             if mine:

@@ -2,7 +2,7 @@
 
 A save goes through three phases:
 
-1. `save`, every rank: its share is planned, and copied where training goes on meanwhile.
+1. `save`, every rank: its part is planned, and copied where training goes on meanwhile.
 2. writing: threads of every rank write its files. The loop asks after each step, in the exchange
    that it makes anyway, whether every rank is done.
 3. committing: rank 0 writes index and record, gives the folder its name, and removes old ones.
@@ -46,7 +46,7 @@ from geo_nemo.train.checkpoint.files import (
 from geo_nemo.train.checkpoint.fp8_state import delayed_scales
 from geo_nemo.train.checkpoint.random_states import file_name, random_states, restore_random_states
 from geo_nemo.train.checkpoint.state import sharded_state
-from geo_nemo.train.checkpoint.write import Staging, WriteJob, Written, plan_share
+from geo_nemo.train.checkpoint.write import Staging, WriteJob, Written, plan_part
 from geo_nemo.train.engine import Engine
 
 LOG = logger(__name__)
@@ -101,18 +101,18 @@ class Checkpoints:
         problem = None
         try:
             state = sharded_state(self.engine, is_loading=False, average=self.average)
-            share = plan_share(state, partial, self._staging, not self._validated)
+            part = plan_part(state, partial, self._staging, not self._validated)
         except FAILURES as error:
             problem = error
         raise_first(problem, final, partial)
         self._validated = True
-        small = {**share.common, file_name(dist.get_rank()): random_states()}
+        small = {**part.common, file_name(dist.get_rank()): random_states()}
         small |= delayed_scales(self.engine.modules)
-        job = WriteJob(partial, share.writer, small)
+        job = WriteJob(partial, part.writer, small)
 
         def committed(written: list[Written]) -> None:
             in_use = self.copies.in_use() if self.copies else ()
-            commit(final, partial, position, share, written, self.settings, self._damaged, in_use)
+            commit(final, partial, position, part, written, self.settings, self._damaged, in_use)
 
         return _Save(final, partial, job, committed)
 
@@ -195,8 +195,8 @@ class Checkpoints:
             return shape
         files = listed_files(read_record(path))
         by_size = sorted(files, key=lambda name: (-files[name].size, name))
-        share = by_size[dist.get_rank() :: dist.get_world_size()]
-        return next(filter(None, everywhere(content_problem(path, share))), "")
+        part = by_size[dist.get_rank() :: dist.get_world_size()]
+        return next(filter(None, everywhere(content_problem(path, part))), "")
 
 
 class _Save:

@@ -1,4 +1,4 @@
-"""A rank's share of a checkpoint, from tensors to files on disk.
+"""A rank's part of a checkpoint, from tensors to files on disk.
 
 1. plan: Megatron-Core tells which tensors this rank writes, into which file.
 2. stage: for a save that overlaps training they are copied into host memory; else they are used
@@ -137,7 +137,7 @@ class _Planning(TorchDistSaveShardedStrategy):
 
 
 @dataclass(frozen=True)
-class Share:
+class RankPart:
     """What a rank writes. metadata: the index of the whole, on rank 0. common: small files."""
 
     writer: ShareWriter
@@ -145,12 +145,12 @@ class Share:
     common: dict[str, bytes]
 
 
-def plan_share(
+def plan_part(
     state: dict[str, Any], folder: Path, staging: Staging | None, validate: bool
-) -> Share:
-    """This rank's share of `state`; every rank calls it, and none writes.
+) -> RankPart:
+    """This rank's part of `state`; every rank calls it, and none writes.
 
-    validate: check that the ranks' shares make a whole, which takes an exchange among all of them.
+    validate: check that the ranks' parts make a whole, which takes an exchange among all of them.
     """
     sharded, common = save_preprocess(state, validate)
     strategy = _Planning(staging)
@@ -161,7 +161,7 @@ def plan_share(
         torch.save(common, content)
         files[COMMON_STATE_FNAME] = content.getvalue()
     assert strategy.writer is not None  # made by async_save
-    return Share(strategy.writer, strategy.metadata, files)
+    return RankPart(strategy.writer, strategy.metadata, files)
 
 
 @dataclass
@@ -182,7 +182,7 @@ Item = TypeVar("Item")
 
 
 class WriteJob:
-    """Writes a share in threads of its own. written and error are valid once it is done.
+    """Writes a part in threads of its own. written and error are valid once it is done.
 
     extra: small files besides, by name.
     """

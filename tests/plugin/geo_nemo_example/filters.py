@@ -13,7 +13,7 @@ class Shouting:
 
     def __call__(self, text, document):
         letters = [c for c in text.text if c.isalpha()]
-        share = sum(map(str.isupper, letters)) / max(len(letters), 1)
-        if "capitals" in self.rules and share > self.most:
-            return Drop("capitals", f"{share:.2f} of letters")
+        fraction = sum(map(str.isupper, letters)) / max(len(letters), 1)
+        if "capitals" in self.rules and fraction > self.most:
+            return Drop("capitals", f"{fraction:.2f} of letters")
         return text.text.removesuffix("\n-- sent from my phone")

@@ -28,7 +28,7 @@ SETTINGS = [
     "experiment=demo", "device=cpu", "deterministic=true", "model.num_layers=1",
     "model.hidden_size=32", "model.ffn_hidden_size=48", "data.seq_length=128", "train.steps=6",
     "train.global_batch_size=4", "train.micro_batch_size=4", "train.warmup_steps=1",
-    "stages.condition.share=0.5", "stages.cooldown.share=0.5", "logging.every_steps=1",
+    "stages.condition.fraction=0.5", "stages.cooldown.fraction=0.5", "logging.every_steps=1",
 ]  # fmt: skip
 RUNS = {
     "ordinary": ["metadata@stages.condition.metadata=none"],
@@ -82,7 +82,7 @@ def test_a_mistake_in_the_file_is_one_line(tmp_path, changes, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"settings": [*SETTINGS, "stages.cooldown.share=0.7"]},
+        ({"settings": [*SETTINGS, "stages.cooldown.fraction=0.7"]},
          r"run ordinary: .*stages overlap: their shares add up to 1.2, not 1"),
         ({"settings": [*SETTINGS, "train.steps=4000"]},
          r"run ordinary, stage condition: the store is too small, it has \d+ documents for the "
@@ -142,8 +142,8 @@ def test_runs_whose_first_stages_are_the_same_share_them(tiny_store, tmp_path):
     assert len({run.key for run in planned}) == 6
 
 
-def test_other_shares_another_rate_or_model_are_not_the_same_beginning(tiny_store, tmp_path):
-    other = ["stages.condition.share=0.75", "stages.cooldown.share=0.25"]
+def test_other_fractions_another_rate_or_model_are_not_the_same_beginning(tiny_store, tmp_path):
+    other = ["stages.condition.fraction=0.75", "stages.cooldown.fraction=0.25"]
     runs = {"a": [], "b": other, "c": ["train.lr=1e-3"], "d": ["model.num_layers=2"]}
     claims = [CLAIM | {"of": ["b", "without"], "against": ["a", "without"]}]
     planned = planned_of(tiny_store, tmp_path, runs=runs, baseline=["a", "without"], claims=claims)
@@ -221,7 +221,7 @@ def test_verdicts_are_of_differences_by_seed():
     assert list(found_of({"at_most": 0.9}, (1.01, 1.2)).values) == [0, 1]
 
 
-def test_a_share_of_the_gain_is_kept_or_not():
+def test_a_fraction_of_the_gain_is_kept_or_not():
     keeps = {"at_most": None, "keeps": 0.9, "than": ["mixed", "with"], "of": ["told", "with"]}
     gains = {"mixed": (0.9, 1.0, 1.1)}  # a tenth of a nat better than the ordinary one
     assert found_of(keeps, (0.905, 1.005, 1.105), **gains).verdict == "holds"

@@ -13,8 +13,10 @@ OWN = {"title": "# {title}\n\n", "body": "{body}"}
 
 def run_of(*policies: MetadataPolicy) -> Run:
     base = load_config("train", Run, ["model=demo", "output_dir=/r", "data.store=/s"])
-    share = 1 / len(policies)
-    stages = {f"s{n}": Stage(share=share, metadata=policy) for n, policy in enumerate(policies)}
+    fraction = 1 / len(policies)
+    stages = {
+        f"s{n}": Stage(fraction=fraction, metadata=policy) for n, policy in enumerate(policies)
+    }
     return base.model_copy(update={"stages": stages})
 
 

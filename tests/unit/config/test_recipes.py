@@ -95,7 +95,7 @@ def test_the_same_run_with_our_defaults_cools_down_on_the_same_documents(name):
     for stage in (condition, cooldown):
         assert json.loads(stage.select.canonical()) == select
         assert stage.sampling.by == ("continent" if "_global_" in name else "country")
-    assert (condition.share, cooldown.share) == (0.9, 0.1)
+    assert (condition.fraction, cooldown.fraction) == (0.9, 0.1)
     assert made.data.packing == "best_fit" and made.data.prefix_fragments
 
 
@@ -103,7 +103,7 @@ def test_the_same_run_with_our_defaults_cools_down_on_the_same_documents(name):
 @pytest.mark.parametrize("condition", ["with", "without"])
 def test_a_run_of_meco_conditions_for_36_000_steps_of_40_000(size, condition):
     made = run(f"meco/{size}_{condition}")
-    assert made.train.steps * made.stages["condition"].share == 36_000
+    assert made.train.steps * made.stages["condition"].fraction == 36_000
     first, cooldown = (made.stages[name].metadata for name in ("condition", "cooldown"))
     assert first.fields == (("url",) if condition == "with" else ()) and cooldown.fields == ()
     # MeCo's text has no labels, with and without its URL.
@@ -226,7 +226,7 @@ def test_where_metrics_go_is_a_group_of_its_own(group, told):
 def test_dropout_and_a_mixed_last_stage_are_a_choice_of_stages():
     settings = ["experiment=demo", "stages=dropout_mixed", "output_dir=/r", "data.store=/s"]
     stages = load_config("train", Run, settings).stages
-    shares = {name: (stage.share, stage.metadata.dropout, stage.metadata.plain_dropout)
+    fractions = {name: (stage.fraction, stage.metadata.dropout, stage.metadata.plain_dropout)
               for name, stage in stages.items()}  # fmt: skip
-    assert shares == {"condition": (0.8, 0.1, 0.1), "cooldown": (0.2, 0.25, 0.25)}
+    assert fractions == {"condition": (0.8, 0.1, 0.1), "cooldown": (0.2, 0.25, 0.25)}
     assert all(stage.metadata.fields == FULL for stage in stages.values())

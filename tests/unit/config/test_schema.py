@@ -180,7 +180,7 @@ def test_the_hash_of_a_policy_does_not_depend_on_the_order_of_a_mapping():
     assert forward.hash() == backward.hash()
 
 
-def test_a_stage_has_a_share_above_zero():
+def test_a_stage_has_a_fraction_above_zero():
     refuses(Stage, {"share": 0, "metadata": {}}, "greater than 0")
 
 

@@ -148,8 +148,8 @@ def test_fields_above_the_eighth_are_dropped_and_shown_like_the_first():
         kept = [fragment.kept for i in range(len(sequences)) for fragment in sequences.fragments(i)]
         assert audit_stage(sequences).broken == {}
     for place in range(40):
-        share = sum(mask >> place & 1 for mask in kept) / 60
-        assert 0.25 < share < 0.75 if place in (3, 11, 39) else share == 1
+        fraction = sum(mask >> place & 1 for mask in kept) / 60
+        assert 0.25 < fraction < 0.75 if place in (3, 11, 39) else fraction == 1
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_planned_lengths_are_those_of_the_composed_sequences(name, packing, seed
     metadata = sum(int((sequence.label_kinds == Kind.METADATA).sum()) for sequence in sequences)
     assert statistics.sequences == len(sequences)
     assert statistics.fill == filled / (len(sequences) * 48)
-    assert statistics.metadata_share == metadata / filled
+    assert statistics.metadata_fraction == metadata / filled
     assert statistics.documents_per_sequence == sum(
         len(segments_of(sequence)) for sequence in sequences
     ) / len(sequences)
@@ -132,7 +132,7 @@ def test_a_cut_document_shows_its_metadata_in_every_fragment_and_its_body_in_ord
     pieces = sorted(segment[len(head) :] for segment in segments)
     assert [token for piece in pieces for token in piece] == [*body, tokenizer.eos_id]
     assert len(pieces) == 3
-    assert data.statistics().cut_share == 1
+    assert data.statistics().cut_fraction == 1
 
 
 def shown(data) -> dict[int, str]:
@@ -262,7 +262,7 @@ def test_seed_and_stage_name_change_the_order(change):
     assert not all(same(x, y) for x, y in zip(a, b, strict=False))
 
 
-def test_dropout_leaves_out_about_its_share_and_differs_by_epoch():
+def test_dropout_leaves_out_about_its_fraction_and_differs_by_epoch():
     documents = [Document([], [1000 + i]) for i in range(2000)]
     policy = MetadataPolicy(fields=("url", "country"), dropout=0.25, field_dropout={"country": 0.5})
     data = dataset(documents, policy, window=2000)
@@ -273,10 +273,10 @@ def test_dropout_leaves_out_about_its_share_and_differs_by_epoch():
         for segment in segments_of(sequence)
     }
     assert len(shown) == 2000
-    shares = {fields: count / 2000 for fields, count in Counter(shown.values()).items()}
-    assert shares.keys() == {(), ("URL:",), ("URL:", "COUNTRY:")}
-    assert shares[()] == pytest.approx(0.25, abs=0.04)
-    assert shares[("URL:",)] == pytest.approx(0.375, abs=0.04)
+    fractions = {fields: count / 2000 for fields, count in Counter(shown.values()).items()}
+    assert fractions.keys() == {(), ("URL:",), ("URL:", "COUNTRY:")}
+    assert fractions[()] == pytest.approx(0.25, abs=0.04)
+    assert fractions[("URL:",)] == pytest.approx(0.375, abs=0.04)
 
     again = dataset(documents, policy, window=2000, samples=2 * len(data))
     later = {

@@ -186,8 +186,8 @@ def test_a_field_is_dropped_as_often_as_it_says(world):
     kept = np.array([f.kept for n in range(400) for f in sequences.fragments(n)], np.uint64)
     assert len(kept) > 1500
     for place, name in enumerate(ALL):
-        share = float((kept >> np.uint64(place) & np.uint64(1)).mean())
-        assert share == pytest.approx(1 - policy.field_dropout.get(name, 0.0), abs=0.05)
+        fraction = float((kept >> np.uint64(place) & np.uint64(1)).mean())
+        assert fraction == pytest.approx(1 - policy.field_dropout.get(name, 0.0), abs=0.05)
 
 
 @pytest.mark.parametrize("number", [8, 9, 33, 64])

@@ -19,7 +19,7 @@ def groups(**tokens) -> Groups:
     return Groups(tuple(tokens), (counts > 0).astype(int) * 10, counts)
 
 
-def shares(found: Groups, budget=1, **sampling) -> dict[str, float]:
+def fractions(found: Groups, budget=1, **sampling) -> dict[str, float]:
     rules = {"weights": weighted, "temperature": tempered, "unimax_epochs": unimax}
     settings = Sampling(**sampling)
     rule = rules.get(settings.rule, tempered)
@@ -27,8 +27,8 @@ def shares(found: Groups, budget=1, **sampling) -> dict[str, float]:
     return dict(zip(found.names, (values / values.sum()).tolist(), strict=True))
 
 
-def test_weights_are_shares_of_tokens():
-    assert shares(groups(gb=900, no=100), weights={"gb": 1, "no": 3}) == {"gb": 0.25, "no": 0.75}
+def test_weights_are_fractions_of_tokens():
+    assert fractions(groups(gb=900, no=100), weights={"gb": 1, "no": 3}) == {"gb": 0.25, "no": 0.75}
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,14 @@ def test_weights_are_shares_of_tokens():
     [(1, 0.8), (2, 2 / 3), (1e9, 0.5)],  # 400 : 100, then their roots 20 : 10, then equal
 )
 def test_temperature(temperature, expected):
-    found = shares(groups(gb=400, no=100, us=0), temperature=temperature)
+    found = fractions(groups(gb=400, no=100, us=0), temperature=temperature)
     assert found["gb"] == pytest.approx(expected)
     assert found["us"] == 0
 
 
-def test_unimax_gives_equal_shares_under_the_cap():
+def test_unimax_gives_equal_fractions_under_the_cap():
     # 600 tokens: 100 each were 200; ke stops at 2 x 30, and 540 is left for two.
-    found = shares(groups(gb=1000, no=500, ke=30), budget=600, unimax_epochs=2)
+    found = fractions(groups(gb=1000, no=500, ke=30), budget=600, unimax_epochs=2)
     assert found == pytest.approx({"gb": 0.45, "no": 0.45, "ke": 0.1})
 
 
@@ -64,7 +64,9 @@ def test_unimax_is_water_filling(tokens, cap, part):
     budget = max(1, int(sum(tokens) * cap * part))
     if budget > sum(tokens) * cap:
         return
-    found = shares(groups(**{f"c{i}": t for i, t in enumerate(tokens)}), budget, unimax_epochs=cap)
+    found = fractions(
+        groups(**{f"c{i}": t for i, t in enumerate(tokens)}), budget, unimax_epochs=cap
+    )
     assert list(found.values()) == pytest.approx(unimax_oracle(tokens, budget, cap), abs=1e-9)
 
 
@@ -79,7 +81,7 @@ def test_unimax_is_water_filling(tokens, cap, part):
 )
 def test_mistakes_are_one_line(sampling, message):
     with pytest.raises(UserError) as caught:
-        shares(groups(gb=400, no=200, us=0), budget=1201, **sampling)
+        fractions(groups(gb=400, no=200, us=0), budget=1201, **sampling)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -273,16 +275,16 @@ def test_the_budget_is_what_unimax_shares_out():
 def test_a_message_names_some_groups_and_counts_the_others(number):
     tokens = {f"c{i:02d}": 10 for i in range(number)} | {"gb": 10, "us": 0, "ve": 0}
     with pytest.raises(UserError) as caught:
-        shares(groups(**tokens), weights={"gb": 1})
+        fractions(groups(**tokens), weights={"gb": 1})
     few = ", ".join(f"c{i:02d}" for i in range(8)) + (f" and {number - 8} more" * (number > 8))
     assert f"has no weight for {few}: give one" in str(caught.value)
     weights = dict.fromkeys(tokens, 1.0)
     with pytest.raises(UserError, match="lists us, ve, of which the stage has no text"):
-        shares(groups(**tokens), weights=weights)
+        fractions(groups(**tokens), weights=weights)
 
 
 def test_unimax_takes_all_that_it_may():
-    assert shares(groups(gb=100, no=50), budget=300, unimax_epochs=2) == pytest.approx(
+    assert fractions(groups(gb=100, no=50), budget=300, unimax_epochs=2) == pytest.approx(
         {"gb": 2 / 3, "no": 1 / 3}
     )
 
@@ -295,19 +297,19 @@ def test_a_window_may_be_empty_and_still_has_its_types():
     assert full.documents.dtype == full.epochs.dtype == np.int64
 
 
-def test_a_token_is_enough_for_a_share():
-    assert shares(groups(gb=1, no=0, us=3), temperature=1) == {"gb": 0.25, "no": 0, "us": 0.75}
+def test_a_token_is_enough_for_a_fraction():
+    assert fractions(groups(gb=1, no=0, us=3), temperature=1) == {"gb": 0.25, "no": 0, "us": 0.75}
 
 
 def test_a_country_goes_by_any_of_its_names_but_once():
-    assert shares(groups(gb=10, no=30, us=0), weights={"uk": 3, "no": 1}) == {
+    assert fractions(groups(gb=10, no=30, us=0), weights={"uk": 3, "no": 1}) == {
         "gb": 0.75, "no": 0.25, "us": 0,
     }  # fmt: skip
     with pytest.raises(UserError) as caught:
-        shares(groups(gb=10, no=30), weights={"uk": 3, "gb": 1, "no": 1})
+        fractions(groups(gb=10, no=30), weights={"uk": 3, "gb": 1, "no": 1})
     assert str(caught.value) == "stages.s.sampling.weights names gb twice: uk, gb, no"
     # A source of that name is another than gb.
-    assert shares(groups(gb=10, uk=10), by="source", weights={"uk": 3, "gb": 1}) == {
+    assert fractions(groups(gb=10, uk=10), by="source", weights={"uk": 3, "gb": 1}) == {
         "gb": 0.25, "uk": 0.75,
     }  # fmt: skip
 

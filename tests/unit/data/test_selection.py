@@ -14,8 +14,8 @@ from tests.unit.data.fakes import CONTINENT_OF, Document, MemorySplit
 COUNTRIES = tuple(CONTINENT_OF)
 
 
-def stage(share, **select) -> Stage:
-    return Stage(share=share, metadata=MetadataPolicy(), select=Select(**select))
+def stage(fraction, **select) -> Stage:
+    return Stage(fraction=fraction, metadata=MetadataPolicy(), select=Select(**select))
 
 
 def world(seed, count) -> list[Document]:
@@ -86,7 +86,7 @@ def selections(draw):
 )
 def test_stages_get_what_they_select_and_no_document_is_in_two(seed, drawn):
     documents = world(seed, 300)
-    stages = {f"s{i}": stage(share, **select) for i, (share, select) in enumerate(drawn)}
+    stages = {f"s{i}": stage(fraction, **select) for i, (fraction, select) in enumerate(drawn)}
     try:
         found = stage_documents(MemorySplit(documents), stages, seed)
     except UserError:
@@ -104,19 +104,19 @@ def test_stages_get_what_they_select_and_no_document_is_in_two(seed, drawn):
 
 @given(
     count=st.integers(10, 500),
-    shares=st.lists(st.floats(0.1, 1), min_size=1, max_size=4),
+    fractions=st.lists(st.floats(0.1, 1), min_size=1, max_size=4),
     seed=st.integers(0, 99),
 )
-def test_one_country_is_shared_out_to_the_document(count, shares, seed):
+def test_one_country_is_shared_out_to_the_document(count, fractions, seed):
     split = MemorySplit([Document([], [1000])] * count)
-    stages = {f"s{i}": stage(share) for i, share in enumerate(shares)}
+    stages = {f"s{i}": stage(fraction) for i, fraction in enumerate(fractions)}
     try:
         found = stage_documents(split, stages, seed)
     except UserError as error:
         assert "has no documents" in str(error)
         return
     for name, chosen in found.items():
-        assert abs(len(chosen) - stages[name].share / sum(shares) * count) <= 1
+        assert abs(len(chosen) - stages[name].fraction / sum(fractions) * count) <= 1
 
 
 def test_a_small_country_is_in_every_stage_in_its_proportion():
@@ -139,7 +139,7 @@ def test_what_only_one_stage_selects_is_its_own():
     assert [len(chosen) for chosen in found.values()] == [50, 50]
 
 
-def test_single_documents_go_to_stages_about_as_often_as_shares_say():
+def test_single_documents_go_to_stages_about_as_often_as_fractions_say():
     documents = [Document([], [1000], host=f"h{i}", country="gb") for i in range(1)]
     taken = []
     for seed in range(400):

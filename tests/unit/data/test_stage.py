@@ -32,8 +32,8 @@ def run_of(store, output, sampling=None, *, steps=240, select=None, **data) -> R
         output,
         data=Data(store=str(store), **settings),
         stages={
-            "condition": Stage(share=0.75, metadata=MetadataPolicy(dropout=0.2), **drawn),
-            "cooldown": Stage(share=0.25, metadata=NO_METADATA, **drawn),
+            "condition": Stage(fraction=0.75, metadata=MetadataPolicy(dropout=0.2), **drawn),
+            "cooldown": Stage(fraction=0.25, metadata=NO_METADATA, **drawn),
         },
         train=Train(steps=steps, global_batch_size=8, micro_batch_size=1, warmup_steps=2),
     )
@@ -205,7 +205,7 @@ def test_the_order_of_samples_is_the_same_when_the_number_of_ranks_changes(
     assert digests(run, [2, 8, 4], [0, 5, 20]) == whole
 
 
-def test_the_plan_foresees_epochs_and_shares(tiny_store, tmp_path):
+def test_the_plan_foresees_epochs_and_fractions(tiny_store, tmp_path):
     run = run_of(tiny_store, tmp_path, Sampling(temperature=3))
     prepared = prepare(run, world_size=1)
     outlines = outline_stages(run, prepared.store.split("train"), prepared.tokenizer)
@@ -214,11 +214,11 @@ def test_the_plan_foresees_epochs_and_shares(tiny_store, tmp_path):
         dataset = prepared.dataset(stage)
         ledger = dataset.ledger(len(dataset))
         text = sum(sums["text_tokens"] for sums in ledger.values())
-        assert sum(group.share for group in outline.groups) == pytest.approx(1)
+        assert sum(group.fraction for group in outline.groups) == pytest.approx(1)
         for group in outline.groups:
             drawn = ledger[group.name]
             assert group.epochs == pytest.approx(drawn["documents"] / group.documents, rel=0.12)
-            assert group.share == pytest.approx(drawn["text_tokens"] / text, rel=0.12)
+            assert group.fraction == pytest.approx(drawn["text_tokens"] / text, rel=0.12)
 
 
 def test_a_stage_of_one_region_reads_no_other(tiny_store, tmp_path):

@@ -91,8 +91,8 @@ def make_run(
         ),
         data=Data(store=str(store.root), seq_length=seq_length),
         stages={
-            name: Stage(share=share, metadata=MetadataPolicy(fields=told, template=template))
-            for name, share, told in (("condition", 0.9, fields), ("cooldown", 0.1, ()))
+            name: Stage(fraction=fraction, metadata=MetadataPolicy(fields=told, template=template))
+            for name, fraction, told in (("condition", 0.9, fields), ("cooldown", 0.1, ()))
         },
         train=Train(steps=100, global_batch_size=4, warmup_steps=10),
     )  # fmt: skip

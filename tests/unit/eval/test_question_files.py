@@ -135,7 +135,7 @@ def test_a_question_that_stands_again_is_kept_and_goes_with_the_first(tmp_path):
     assert found.repeats.tolist() == [0, 0, 2]
 
 
-def test_questions_for_choices_are_a_fraction_and_follow_from_id_and_seed(tmp_path):
+def test_questions_for_choices_are_a_part_and_follow_from_id_and_seed(tmp_path):
     path = lines(tmp_path / "q.jsonl", *({**ROW, "id": str(n)} for n in range(1000)))
     questions = read_questions(path, 0).questions
     chosen = np.array([for_choices(q, 0.2, 1) for q in questions])

@@ -75,7 +75,7 @@ ALL = ("url", "country", "continent")
 )
 def test_what_a_model_was_never_trained_on_is_off_its_distribution(stages, off):
     model = SimpleNamespace(
-        stages={str(n): Stage(share=1, metadata=policy) for n, policy in enumerate(stages)}
+        stages={str(n): Stage(fraction=1, metadata=policy) for n, policy in enumerate(stages)}
     )
     conditions = ("with", "without", "plain", "wrong_country", "only_url", "no_url")
     told = next((policy for policy in stages if policy.fields), MetadataPolicy())
@@ -86,7 +86,7 @@ def test_what_a_model_was_never_trained_on_is_off_its_distribution(stages, off):
 
 def test_under_a_template_without_labels_the_bare_text_is_what_it_knows():
     policy = MetadataPolicy(template="meco")
-    model = SimpleNamespace(stages={"a": Stage(share=1, metadata=policy)})
+    model = SimpleNamespace(stages={"a": Stage(fraction=1, metadata=policy)})
     assert not off_distribution("plain", model, policy)
     # And so is a document told nothing where a stage tells nothing.
     assert off_distribution("without", model, policy)

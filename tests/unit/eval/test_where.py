@@ -65,8 +65,8 @@ def test_hosts_are_told_apart_by_training():
         ("", "/news/rail", 0),
     ],
 )
-def test_a_slug_spells_a_part_of_the_title(title, path, share):
-    assert overlap(title, path) == pytest.approx(share)
+def test_a_slug_spells_a_part_of_the_title(title, path, fraction):
+    assert overlap(title, path) == pytest.approx(fraction)
 
 
 def test_documents_by_their_slug():

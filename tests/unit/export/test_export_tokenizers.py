@@ -146,8 +146,8 @@ def test_of_a_vocabulary_that_adds_a_space_the_parts_are_given(tmp_path):
 )  # fmt: skip
 def test_the_card_tells_of_each_form(tiny_store, tmp_path, first, told, untold):
     stages = {
-        "condition": Stage(share=0.5, metadata=first),
-        "cooldown": Stage(share=0.5, metadata=NO_METADATA),
+        "condition": Stage(fraction=0.5, metadata=first),
+        "cooldown": Stage(fraction=0.5, metadata=NO_METADATA),
     }
     _, folder = exported(tiny_store, tmp_path, stages=stages)
     text = (folder / "README.md").read_text()

@@ -119,7 +119,7 @@ def test_bf16_is_what_the_run_computed_with_and_fp32_what_its_optimizer_stepped(
             {"bf16": "torch.bfloat16", "fp32": "torch.float32"}[dtype]
         }
         init = {"checkpoint": str(folder)}
-        changes = {"stages": {"cooldown": Stage(share=1.0, metadata=NO_METADATA)}, "init": init}
+        changes = {"stages": {"cooldown": Stage(fraction=1.0, metadata=NO_METADATA)}, "init": init}
         other = trainer(
             tiny_run(
                 tiny_store, tmp_path / f"of_{dtype}", precision=Precision(dtype="bf16"), **changes

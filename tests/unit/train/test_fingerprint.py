@@ -53,32 +53,32 @@ MUST_STAY = {
     "model.num_layers": {"model": changed(BASE.model, num_layers=4)},
     "stages.condition.metadata": {
         "stages": {
-            "condition": Stage(share=0.5, metadata=MetadataPolicy(fields=("country",))),
+            "condition": Stage(fraction=0.5, metadata=MetadataPolicy(fields=("country",))),
             "cooldown": BASE.stages["cooldown"],
         }
     },
     "stages.cooldown.metadata": {
         "stages": {
             "condition": BASE.stages["condition"],
-            "cooldown": Stage(share=0.5, metadata=MetadataPolicy()),
+            "cooldown": Stage(fraction=0.5, metadata=MetadataPolicy()),
         }
     },
     "stages.condition.share, stages.cooldown.share": {
         "stages": {
-            "condition": Stage(share=0.6, metadata=MetadataPolicy()),
-            "cooldown": Stage(share=0.4, metadata=NO_METADATA),
+            "condition": Stage(fraction=0.6, metadata=MetadataPolicy()),
+            "cooldown": Stage(fraction=0.4, metadata=NO_METADATA),
         }
     },
     "stages.condition.select": {
         "stages": {
-            "condition": Stage(share=0.5, metadata=MetadataPolicy(), select={"min_quality": 1}),
+            "condition": Stage(fraction=0.5, metadata=MetadataPolicy(), select={"min_quality": 1}),
             "cooldown": BASE.stages["cooldown"],
         }
     },
     "stages.cooldown.sampling": {
         "stages": {
             "condition": BASE.stages["condition"],
-            "cooldown": Stage(share=0.5, metadata=NO_METADATA, sampling={"temperature": 2}),
+            "cooldown": Stage(fraction=0.5, metadata=NO_METADATA, sampling={"temperature": 2}),
         }
     },
     "stages.later.share, stages.later.lr, stages.later.metadata, stages.later.select, "

@@ -49,7 +49,7 @@ def base(stores, tmp_path_factory, single_process):
 
 
 def stage(**sampling):
-    return {"more": Stage(share=1.0, metadata=NO_METADATA, sampling=Sampling(**sampling))}
+    return {"more": Stage(fraction=1.0, metadata=NO_METADATA, sampling=Sampling(**sampling))}
 
 
 def stepped(made):

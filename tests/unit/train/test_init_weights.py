@@ -27,7 +27,7 @@ from tests.support.tiny import NO_METADATA, VOCAB_SIZE, tiny_run
 pytestmark = pytest.mark.usefixtures("single_process")
 MODEL = tiny_run("store", "out").model
 SCALED = MODEL.model_copy(update={"rotary_scaling": 32.0})
-COOLDOWN = {"cooldown": Stage(share=1.0, metadata=NO_METADATA)}
+COOLDOWN = {"cooldown": Stage(fraction=1.0, metadata=NO_METADATA)}
 RELATIVE = 5e-5
 
 

@@ -41,8 +41,8 @@ def forward_backward(engine, batches):
     [(0.02, 0.9, 0.4, 0.25), (0.0, 0.5, 0.0, 0.01), (1.0,), (0.0, 1.0)],
     ids=["ragged", "two micro-batches wholly masked", "no mask", "first one wholly masked"],
 )
-def test_loss_and_gradients_equal_the_oracle(engine, shares):
-    batches = ragged_batches(seed=1, vocab_size=VOCAB_SIZE, shares=shares)
+def test_loss_and_gradients_equal_the_oracle(engine, fractions):
+    batches = ragged_batches(seed=1, vocab_size=VOCAB_SIZE, fractions=fractions)
     assert_as_the_oracle(engine, batches)
 
 
@@ -52,7 +52,7 @@ def test_the_z_loss_is_in_the_gradients_of_trained_tokens_alone_and_not_in_the_l
     run = tiny_run("store", "out")
     run = run.model_copy(update={"train": run.train.model_copy(update={"z_loss": 0.01})})
     engine = Engine(run, VOCAB_SIZE, 3, torch.device("cpu"))
-    batches = ragged_batches(seed=1, vocab_size=VOCAB_SIZE, shares=(0.02, 0.9, 0.0))
+    batches = ragged_batches(seed=1, vocab_size=VOCAB_SIZE, fractions=(0.02, 0.9, 0.0))
     assert_as_the_oracle(engine, batches, z_loss=0.01)
     with pytest.raises(AssertionError):  # the tolerance can tell with from without
         assert_as_the_oracle(engine, batches)
@@ -76,10 +76,10 @@ def assert_as_the_oracle(engine, batches, z_loss=0.0):
 
 
 def test_gradients_do_not_depend_on_how_the_batch_is_cut(engine):
-    rows = ragged_batches(seed=2, vocab_size=VOCAB_SIZE, shares=(0.7, 0.1, 0.0, 0.3), rows=1)
+    rows = ragged_batches(seed=2, vocab_size=VOCAB_SIZE, fractions=(0.7, 0.1, 0.0, 0.3), rows=1)
     forward_backward(engine, rows)
     apart = gradients_of(engine)
-    joined = ragged_batches(seed=2, vocab_size=VOCAB_SIZE, shares=(0.7, 0.1, 0.0, 0.3), rows=1)
+    joined = ragged_batches(seed=2, vocab_size=VOCAB_SIZE, fractions=(0.7, 0.1, 0.0, 0.3), rows=1)
     from geo_nemo.data.batches import Batch
 
     def pair(a, b):
@@ -97,7 +97,7 @@ def test_gradients_do_not_depend_on_how_the_batch_is_cut(engine):
 
 
 def test_a_packed_row_gives_each_document_the_loss_it_has_alone(engine):
-    batches = ragged_batches(seed=3, vocab_size=VOCAB_SIZE, shares=(1.0,), rows=1, length=128)
+    batches = ragged_batches(seed=3, vocab_size=VOCAB_SIZE, fractions=(1.0,), rows=1, length=128)
     model = tiny_run("store", "out").model
     _, _, alone = batch_loss_and_gradients(weights_of(engine), model, batches)
     from geo_nemo.train.micro_batch import to_device
@@ -116,7 +116,7 @@ def test_a_packed_row_gives_each_document_the_loss_it_has_alone(engine):
 
 
 def test_loss_by_group_adds_up_and_a_group_without_tokens_counts_zero(engine):
-    batches = ragged_batches(seed=4, vocab_size=VOCAB_SIZE, shares=(0.5, 0.0), rows=2)
+    batches = ragged_batches(seed=4, vocab_size=VOCAB_SIZE, fractions=(0.5, 0.0), rows=2)
     for batch in batches:
         batch.group_ids[batch.group_ids == 1] = 0
     model = tiny_run("store", "out").model

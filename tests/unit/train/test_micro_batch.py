@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def batches():
-    return ragged_batches(seed=5, vocab_size=640, shares=(0.3, 0.9, 0.0), length=128)
+    return ragged_batches(seed=5, vocab_size=640, fractions=(0.3, 0.9, 0.0), length=128)
 
 
 def same(first: dict, second: dict) -> bool:

@@ -27,8 +27,8 @@ STEPS, STOP = 8, 6
 TRAIN = Train(steps=STEPS, global_batch_size=8, micro_batch_size=2, lr=1e-3, min_lr=1e-4,
               warmup_steps=2)  # fmt: skip
 STAGES = {
-    "condition": Stage(share=0.5, metadata=MetadataPolicy(cut="whole")),
-    "cooldown": Stage(share=0.5, metadata=MIXED),
+    "condition": Stage(fraction=0.5, metadata=MetadataPolicy(cut="whole")),
+    "cooldown": Stage(fraction=0.5, metadata=MIXED),
 }
 
 
@@ -150,7 +150,7 @@ def test_its_loss_and_gradients_are_those_of_the_oracle(whole):
         assert (weight.main_grad.double() - gradients[name]).abs().max() <= 1e-6, name
 
 
-def test_shares_are_those_asked_for_and_plain_text_takes_none_of_the_others():
+def test_fractions_are_those_asked_for_and_plain_text_takes_none_of_the_others():
     documents = np.arange(20_000)
     without = MetadataPolicy(dropout=0.2)
     mixed = MetadataPolicy(dropout=0.2, plain_dropout=0.3)
@@ -169,7 +169,7 @@ def test_plain_text_has_a_bit_of_its_own_beside_any_number_of_fields(fields):
     assert set(ways.tolist()) == ({0, 2} if fields else {1, 2})
 
 
-def test_shares_above_one_and_a_field_too_many_are_one_line():
+def test_fractions_above_one_and_a_field_too_many_are_one_line():
     with pytest.raises(ValueError, match=r"0.6 and plain_dropout 0.5 add up to more than 1"):
         MetadataPolicy(dropout=0.6, plain_dropout=0.5)
     with pytest.raises(ValueError, match="plain_dropout goes with at most 63 fields"):

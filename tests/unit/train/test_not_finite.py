@@ -20,8 +20,8 @@ def engine(single_process):
     return Engine(tiny_run("store", "out"), VOCAB_SIZE, 3, CPU)
 
 
-def batches(shares=(0.5, 0.5, 0.5)):
-    return ragged_batches(seed=5, vocab_size=VOCAB_SIZE, shares=shares)
+def batches(fractions=(0.5, 0.5, 0.5)):
+    return ragged_batches(seed=5, vocab_size=VOCAB_SIZE, fractions=fractions)
 
 
 def snapshot(engine):
@@ -116,7 +116,7 @@ def test_a_batch_without_a_trained_token_has_loss_zero_and_only_decay_moves_weig
     )
     engine = Engine(tiny_run("store", "out", train=train), VOCAB_SIZE, 3, CPU)
     before = {name: w.detach().clone() for name, w in engine.module.named_parameters()}
-    report = engine.train_step(batches(shares=(0.0, 0.0, 0.0)), step=0)
+    report = engine.train_step(batches(fractions=(0.0, 0.0, 0.0)), step=0)
     assert (report.loss, report.trained_tokens, report.grad_norm) == (0.0, 0, 0.0)
     assert report.lr == 0.1
     for name, weight in engine.module.named_parameters():

@@ -24,10 +24,10 @@ class Groups:
         self.param_groups = [{"lr_mult": 1.0, "wd_mult": 1.0}, {"lr_mult": 0.5, "wd_mult": 0.0}]
 
 
-def staged(*pieces, shares=(0.75, 0.25)):
+def staged(*pieces, fractions=(0.75, 0.25)):
     stages = {
-        f"stage{i}": Stage(share=share, lr=piece, metadata=MetadataPolicy())
-        for i, (piece, share) in enumerate(zip(pieces, shares, strict=True))
+        f"stage{i}": Stage(fraction=fraction, lr=piece, metadata=MetadataPolicy())
+        for i, (piece, fraction) in enumerate(zip(pieces, fractions, strict=True))
     }
     return tiny_run("store", "out", train=TRAIN, stages=stages)
 
@@ -68,7 +68,7 @@ def test_pieces_follow_each_other_without_a_jump():
         StageRate(shape="linear", end=4e-3),
         StageRate(shape="constant"),
         StageRate(shape="linear", end=0.0),
-        shares=(0.5, 0.25, 0.25),
+        fractions=(0.5, 0.25, 0.25),
     )
     assert stage_borders(run) == [0, 20, 30, 40]
     assert learning_rate(run, 5) == 1e-2
@@ -78,7 +78,7 @@ def test_pieces_follow_each_other_without_a_jump():
 
 
 def test_a_warm_up_longer_than_the_first_stage_goes_on_in_the_second():
-    run = staged(StageRate(shape="constant"), StageRate(shape="linear"), shares=(0.1, 0.9))
+    run = staged(StageRate(shape="constant"), StageRate(shape="linear"), fractions=(0.1, 0.9))
     assert [learning_rate(run, s) for s in (0, 4, 5)] == pytest.approx([0, 8e-3, 1e-2])
     assert learning_rate(run, 22) == pytest.approx(1e-3 + 9e-3 * 18 / 35)
 
@@ -124,7 +124,7 @@ def test_stages_may_be_told_in_steps_or_tokens(key, lengths):
     first, second = (int(length) for length in lengths)
     run = load(
         f"stages.condition.{key}={first}", f"stages.cooldown.{key}={second}",
-        "stages.condition.share=null", "stages.cooldown.share=null",
+        "stages.condition.fraction=null", "stages.cooldown.fraction=null",
     )  # fmt: skip
     steps = 600 if key == "steps" else -(-second // 4_194_304)
     assert run.train.steps == 3000 + steps

@@ -25,36 +25,36 @@ MODEL = Model(
 )
 
 
-def run_of(shares, steps) -> Run:
+def run_of(fractions, steps) -> Run:
     return Run(
         name="r",
         output_dir="out",
         model=MODEL,
         data={"store": "s"},
-        stages={f"s{i}": Stage(share=s, metadata=NO_METADATA) for i, s in enumerate(shares)},
+        stages={f"s{i}": Stage(fraction=s, metadata=NO_METADATA) for i, s in enumerate(fractions)},
         train=Train(steps=steps, global_batch_size=1, warmup_steps=0),
     )
 
 
 @st.composite
-def shares_and_steps(draw):
+def fractions_and_steps(draw):
     parts = draw(st.lists(st.integers(1, 1000), min_size=1, max_size=6))
     return [part / sum(parts) for part in parts], draw(st.integers(len(parts), 3000))
 
 
-@given(shares_and_steps())
+@given(fractions_and_steps())
 def test_steps_of_all_stages_add_up_and_none_is_empty(drawn):
-    shares, steps = drawn
-    plans = plan_stages(run_of(shares, steps))
+    fractions, steps = drawn
+    plans = plan_stages(run_of(fractions, steps))
     assert plans[0].first_step == 0
     assert plans[-1].last_step == steps
     assert all(a.last_step == b.first_step for a, b in pairwise(plans))
     assert all(plan.steps >= 1 for plan in plans)
-    exact = np.cumsum(shares) * steps
+    exact = np.cumsum(fractions) * steps
     for plan, border in zip(plans, exact, strict=True):
-        # Half a step of rounding, and the steps that stages without a share of one take.
-        assert abs(plan.last_step - border) <= 0.5 + len(shares)
-    if min(shares) * steps >= 1:
+        # Half a step of rounding, and the steps that stages without a fraction of one take.
+        assert abs(plan.last_step - border) <= 0.5 + len(fractions)
+    if min(fractions) * steps >= 1:
         assert all(abs(p.last_step - b) <= 0.5 + 1e-9 for p, b in zip(plans, exact, strict=True))
     for step in {0, steps // 2, steps - 1}:
         assert stage_of(plans, step).first_step <= step < stage_of(plans, step).last_step

@@ -11,7 +11,7 @@ from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
 from geo_nemo.train.callbacks import Validate
-from geo_nemo.train.callbacks.validation import _share
+from geo_nemo.train.callbacks.validation import _fraction
 from geo_nemo.train.setup import prepare
 from tests.oracle.llama import batch_loss_and_gradients
 from tests.support.runs import trainer
@@ -130,11 +130,11 @@ def test_a_resumed_run_has_each_validation_once(tiny_store, tmp_path, single_pro
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_ranks_share_the_rows_and_the_one_that_has_fewer_trains_nothing(rows, size):
+def test_ranks_share_the_sequences_and_the_one_that_has_fewer_trains_nothing(rows, size):
     _, _, made = rows
-    shares = [_share(made["with"], rank, size) for rank in range(size)]
-    assert len({len(share) for share in shares}) == 1
-    trained = sum(float(b.loss_mask.sum()) for share in shares for b in share)
+    fractions = [_fraction(made["with"], rank, size) for rank in range(size)]
+    assert len({len(fraction) for fraction in fractions}) == 1
+    trained = sum(float(b.loss_mask.sum()) for fraction in fractions for b in fraction)
     assert trained == sum(float(row.loss_mask.sum()) for row in made["with"])
 
 

@@ -49,8 +49,8 @@ def test_statistics_of_one_document():
     audit = audit_stage(dataset([Document(title=[], body=range(1000, 1020))]))
     assert audit.sequences == audit.windows == 1
     assert audit.statistics.fill == 32 / 48
-    assert audit.statistics.metadata_share == 10 / 32
-    assert audit.masked_share == pytest.approx(11 / 32)
+    assert audit.statistics.metadata_fraction == 10 / 32
+    assert audit.masked_fraction == pytest.approx(11 / 32)
     assert {c: vars(n) for c, n in audit.by_group.items()} == {
         "gb": {"fragments": 1, "positions": 32, "trained": 21}
     }

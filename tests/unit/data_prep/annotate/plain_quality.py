@@ -102,7 +102,7 @@ def measure(text: str, language: str = "") -> Signals:
 
 
 def _lines(text: str) -> tuple[float, float]:
-    """Share of characters in lines that end as sentences do, and in lines that repeat another."""
+    """Fraction of characters in lines that end as sentences do, and that repeat another."""
     lines = text.split("\n")
     ended = 0
     for line in lines:

@@ -18,7 +18,7 @@ DOCUMENTS = {
     "ph": 1200, "pk": 640, "my": 310, "gh": 205, "tz": 61, "bd": 420, "lk": 333, "hk": 90,
     "jm": 44, "sg": 510, "au": 700, "nz": 120,
 }  # fmt: skip
-SHARES = {"train": 0.94, "validation": 0.02, "test": 0.04}
+FRACTIONS = {"train": 0.94, "validation": 0.02, "test": 0.04}
 
 
 def split(name: str, **changes: Any) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def bell(number: int, at: int, middle: float, width: float) -> int:
 
 def card(**changes: Any) -> CardData:
     """The card; `changes` replace its fields."""
-    splits = {name: split(name) for name in SHARES}
+    splits = {name: split(name) for name in FRACTIONS}
     config = Prep(
         input=(
             {"path": "now.jsonl.gz", "name": "now"},

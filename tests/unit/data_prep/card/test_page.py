@@ -10,7 +10,7 @@ from data_prep.card.figures import funnel, length_columns, median_length, qualit
 from data_prep.card.figures import year_columns as columns_of_years
 from data_prep.card.markdown import text, to_markdown
 from data_prep.card.page import to_html
-from data_prep.card.sentences import limits, share, short, size, split_rule, visible
+from data_prep.card.sentences import fraction, limits, short, size, split_rule, visible
 from tests.unit.data_prep.card.cards import DROPPED, card, split
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>\u202ecba</style>|`*_[x](y)'
@@ -263,9 +263,9 @@ def test_the_rule_of_the_split_in_words():
     settings = card().settings
     by_year = settings["splits"] | {"by": "year", "test_years": [2024, 2023]}
     assert "Test is 2023, 2024;" in split_rule(settings | {"splits": by_year})
-    shares = settings["splits"] | {"test_per_continent": None}
+    fractions = settings["splits"] | {"test_per_continent": None}
     assert "Test is 4.0% of each country, with 2 to 5,000" in split_rule(
-        settings | {"splits": shares}
+        settings | {"splits": fractions}
     )
 
 
@@ -274,8 +274,8 @@ def test_the_rule_of_the_split_in_words():
     [(0, 9, "0%"), (9, 9, "100%"), (1, 100_000, "<0.1%"), (99_999, 100_000, ">99.9%"),
      (1, 3, "33.3%"), (0, 0, "0%")],
 )  # fmt: skip
-def test_shares_never_round_some_to_none_or_most_to_all(part, whole, expected):
-    assert share(part, whole) == expected
+def test_fractions_never_round_some_to_none_or_most_to_all(part, whole, expected):
+    assert fraction(part, whole) == expected
 
 
 def test_numbers_with_units():

@@ -45,11 +45,11 @@ def text_of(seed: int, words: int = 200) -> str:
     return " ".join(draw.choice(WORDS) for _ in range(words))
 
 
-def edited(text: str, share: float, seed: int) -> str:
-    """`text` with a share of its words replaced."""
+def edited(text: str, fraction: float, seed: int) -> str:
+    """`text` with a fraction of its words replaced."""
     draw = random.Random(seed)
     words = text.split()
-    for i in draw.sample(range(len(words)), round(share * len(words))):
+    for i in draw.sample(range(len(words)), round(fraction * len(words))):
         words[i] = f"edit{draw.randrange(10**9)}"
     return " ".join(words)
 

@@ -85,12 +85,12 @@ def test_words_of_two_documents_in_a_row_make_no_match():
     assert found(["one two three four five six"], ["one two three", "four five six"], 13) == {}
 
 
-def test_the_share_is_inclusive_and_counted_in_distinct_n_grams():
+def test_the_fraction_is_inclusive_and_counted_in_distinct_n_grams():
     item = " ".join(f"w{i}" for i in range(8))  # six 3-grams
     index = index_of([item], 3)
     for last, enough in ((4, False), (5, True), (8, True)):
         document = " ".join(f"w{i}" for i in range(last)) + " other " + "w0 w1 w2 " * 5
-        matches = find_matches(words([document]), index).of_share(0.5, index.totals)
+        matches = find_matches(words([document]), index).of_fraction(0.5, index.totals)
         assert (len(matches.texts) == 1) == enough
 
 

@@ -25,7 +25,7 @@ def outcomes(balance, all_rows=ROWS, splits=Splits(), listed=(), chunk=900):  # 
 plain_outcomes = outcomes(Balance())
 
 
-def test_a_share_is_kept_of_train_alone():
+def test_a_fraction_is_kept_of_train_alone():
     found = outcomes(Balance(keep={"gb": 0.25}))
     for split in (TEST, VALIDATION):
         assert ((found == split) == (plain_outcomes == split)).all()
@@ -51,21 +51,21 @@ def test_cap_all_holds_for_countries_without_a_cap_of_their_own():
     assert counts == {"gb": 2000, "ke": 700, "us": 700}
 
 
-def test_a_cap_counts_what_the_share_kept():
+def test_a_cap_counts_what_the_fraction_kept():
     found = outcomes(Balance(keep={"gb": 0.5}, cap={"gb": 100}))
     mine = found[PLACES == "gb"]
     assert (mine == TRAIN).sum() == 100
-    only_share = outcomes(Balance(keep={"gb": 0.5}))
-    assert ((found == NOT_KEPT) == (only_share == NOT_KEPT)).all()
+    only_fraction = outcomes(Balance(keep={"gb": 0.5}))
+    assert ((found == NOT_KEPT) == (only_fraction == NOT_KEPT)).all()
 
 
-def test_a_smaller_share_keeps_a_part_of_what_a_larger_one_keeps():
+def test_a_smaller_fraction_keeps_a_part_of_what_a_larger_one_keeps():
     some = outcomes(Balance(keep={"gb": 0.2})) == TRAIN
     more = outcomes(Balance(keep={"gb": 0.6})) == TRAIN
     assert (some <= more).all()
 
 
-def test_a_share_of_one_changes_nothing_and_of_zero_takes_all():
+def test_a_fraction_of_one_changes_nothing_and_of_zero_takes_all():
     assert (outcomes(Balance(keep={"gb": 1.0})) == plain_outcomes).all()
     found = outcomes(Balance(keep={"gb": 0.0}), listed=("gb", "ke"))
     assert ((found == NOT_KEPT) == ((plain_outcomes == TRAIN) & (PLACES == "gb"))).all()

@@ -17,7 +17,7 @@ def split(found_rows, splits=DEFAULT, seed=0, chunk=700, **settings):
     return rules.outcomes(found_rows)
 
 
-def test_shares_of_a_large_country():
+def test_fractions_of_a_large_country():
     found = split(rows(["gb"] * 20_000))
     # Three standard deviations of a binomial: 20,000 x .04 +- 83, 20,000 x .02 +- 59.
     assert abs((found == TEST).sum() - 800) < 84
@@ -59,7 +59,7 @@ def test_a_large_country_has_its_maximum_for_test():
     assert (found == TEST).sum() == 100
 
 
-def test_the_maximum_takes_the_same_documents_as_the_share_would_first():
+def test_the_maximum_takes_the_same_documents_as_the_fraction_would_first():
     few = split(rows(["gb"] * 20_000), Splits(test_max_per_country=100)) == TEST
     many = split(rows(["gb"] * 20_000)) == TEST
     assert (few <= many).all()
@@ -89,7 +89,7 @@ def test_test_documents_by_continent_are_exactly_as_many_as_asked():
     found = split(rows(countries), Splits(test_per_continent=250))
     counts = {c: int((found[countries == c] == TEST).sum()) for c in ("gb", "ie", "ke", "us")}
     assert counts == {"gb": 188, "ie": 62, "ke": 250, "us": 250}
-    # Validation keeps its share of all documents: 6,520 x .02 = 130, +- three deviations.
+    # Validation keeps its fraction of all documents: 6,520 x .02 = 130, +- three deviations.
     assert abs((found == VALIDATION).sum() - 130) < 35
 
 

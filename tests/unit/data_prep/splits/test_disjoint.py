@@ -45,8 +45,8 @@ def corpora(draw):
     st.sampled_from([Balance(), Balance(keep={"gb": 0.5}, cap_all=7)]),
     st.sampled_from([(0.94, 0.02, 0.04), (0.4, 0.3, 0.3), (0.7, 0.0, 0.3)]),
 )
-def test_no_unit_is_in_two_splits(all_rows, by, seed, chunk, balance, shares):
-    train, validation, test = shares
+def test_no_unit_is_in_two_splits(all_rows, by, seed, chunk, balance, fractions):
+    train, validation, test = fractions
     more = {"test_years": (2024,), "validation_years": (2020,)} if by == "year" else {}
     splits = Splits(by=by, train=train, validation=validation, test=test, **more)
     found = outcomes(all_rows, splits, balance, seed, chunk)
@@ -80,7 +80,7 @@ def many_hosts():
     return rows(countries, unit, random.integers(0, 2**64, len(unit), dtype=np.uint64)), homes
 
 
-def test_by_host_each_country_has_its_shares_as_far_as_whole_hosts_fill_them():
+def test_by_host_each_country_has_its_fractions_as_far_as_whole_hosts_fill_them():
     all_rows, homes = many_hosts()
     found = outcomes(all_rows, Splits(by="host", train=0.7, validation=0.1, test=0.2))
     for home in ("gb", "us"):

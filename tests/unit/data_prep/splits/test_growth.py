@@ -68,7 +68,7 @@ def test_a_document_keeps_its_split_while_months_are_added(way):
     assert counts[TEST] and counts[TRAIN] and (counts[VALIDATION] or way == "year")
 
 
-def test_new_documents_are_drawn_at_the_old_share():
+def test_new_documents_are_drawn_at_the_old_fraction():
     first, more = rows(["gb"] * 5000), rows(["gb"] * 20_000)
     _, settled, _ = find_rules(lambda: chunked(first, 700), Splits(), Balance(), 5)
     later, *_ = find_rules(lambda: chunked(more, 700), Splits(), Balance(), 5, earlier=settled)

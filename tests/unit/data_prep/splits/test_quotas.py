@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.config import Splits
-from data_prep.splits.quotas import first_fit, quota_by_share, quotas_by_continent, shared_out
+from data_prep.splits.quotas import first_fit, quota_by_fraction, quotas_by_continent, shared_out
 from geo_nemo.common.errors import UserError
 
 
@@ -17,7 +17,7 @@ def test_quotas_are_shared_out_as_the_documents_are():
     }  # fmt: skip
 
 
-def test_a_small_country_has_its_least_and_the_others_share_the_rest():
+def test_a_small_country_has_its_least_and_the_others_fraction_the_rest():
     splits = Splits(test_per_continent=100, test_min_per_country=8)
     quotas = quotas_by_continent(splits, {"gb": 6000, "ie": 2900, "mt": 40, "sm": 10})
     # 40 documents give 8, a fifth; 10 give 2, a fifth; 90 are shared 6000 to 2900.
@@ -52,7 +52,7 @@ def test_test_years_alone_must_give_the_goal():
 
 
 @given(st.data())
-def test_shares_add_up_inside_their_bounds_and_follow_the_weights(data):
+def test_fractions_add_up_inside_their_bounds_and_follow_the_weights(data):
     weights = data.draw(st.lists(st.integers(0, 1000), min_size=1, max_size=12))
     most = [data.draw(st.integers(0, 1000)) for _ in weights]
     least = [data.draw(st.integers(0, m)) for m in most]
@@ -74,11 +74,11 @@ def test_shares_add_up_inside_their_bounds_and_follow_the_weights(data):
 
 
 @pytest.mark.parametrize(
-    ("total", "in_share", "expected"),
+    ("total", "in_fraction", "expected"),
     [(1000, 40, 40), (10, 0, 2), (5, 0, 1), (4, 0, 0), (1, 1, 0), (10**6, 40_000, 5000)],
 )
-def test_quota_by_share_between_least_most_and_half(total, in_share, expected):
-    assert quota_by_share(Splits(), total, in_share) == expected
+def test_quota_by_fraction_between_least_most_and_half(total, in_fraction, expected):
+    assert quota_by_fraction(Splits(), total, in_fraction) == expected
 
 
 def test_first_fit_takes_each_that_still_fits():

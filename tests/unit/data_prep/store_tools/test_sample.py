@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.store_tools import sample as sample_module
-from data_prep.store_tools.sample import draws, even, sample_store, shares
+from data_prep.store_tools.sample import draws, even, fractions, sample_store
 from data_prep.store_tools.where import parse_where
 from geo_nemo.common.errors import UserError
 from geo_nemo.store import TokenStore
@@ -119,8 +119,8 @@ def test_mistakes_are_one_line(root, tmp_path):
 
 
 @given(total=st.integers(0, 200), sizes=SIZES)
-def test_shares_are_proportional_within_one(total, sizes):
-    given_ = shares(total, sizes)
+def test_fractions_are_proportional_within_one(total, sizes):
+    given_ = fractions(total, sizes)
     expected = min(total, int(sizes.sum()))
     assert given_.sum() == expected
     assert (given_ <= sizes).all()

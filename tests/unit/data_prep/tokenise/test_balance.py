@@ -8,7 +8,7 @@ from data_prep.config import Prep
 from data_prep.graph import run_prep
 from data_prep.ingest import all_parts
 from data_prep.parts import read_part
-from data_prep.tokenise.sample import equal_shares, sample_train_texts
+from data_prep.tokenise.sample import equal_fractions, sample_train_texts
 from tests.unit.data_prep.worlds import record, write_jsonl
 
 
@@ -23,8 +23,10 @@ from tests.unit.data_prep.worlds import record, write_jsonl
     ],
 )
 def test_groups_give_equally_much_or_all(held, wanted, given):
-    shares = equal_shares(held, wanted)
-    assert {name: pytest.approx(share * held[name]) for name, share in shares.items()} == given
+    fractions = equal_fractions(held, wanted)
+    assert {
+        name: pytest.approx(fraction * held[name]) for name, fraction in fractions.items()
+    } == given
 
 
 def test_the_sample_holds_equally_much_of_each_country(tmp_path):

@@ -217,7 +217,7 @@ def test_a_tokenizer_is_trained_on_train_texts_alone(tmp_path, monkeypatch):
     assert (tmp_path / "tokenizer/tokenizer.model").is_file()
 
 
-def test_a_sample_is_a_share_of_the_train_texts_in_their_order(tmp_path, monkeypatch):
+def test_a_sample_is_a_fraction_of_the_train_texts_in_their_order(tmp_path, monkeypatch):
     corpus = corpus_of(tmp_path, monkeypatch, 400, tokenizer={"sample_bytes": 8000})
     split_all(corpus)
     seen = list(sample_train_texts(corpus.config, lambda done, documents: None))[1::2]

@@ -322,7 +322,7 @@ def test_a_record_may_name_no_file_elsewhere(name):
 def test_files_are_shared_out_so_that_each_goes_once():
     record = {"files": {f"f{i}": [size, "ab"] for i, size in enumerate((5, 9, 1, 9, 3))}}
     files = checkpoint_bucket.checked_files(record)
-    shares = [[i.name for i in checkpoint_bucket._share(files, (n, 2))] for n in range(2)]
+    shares = [[i.name for i in checkpoint_bucket._part_of(files, (n, 2))] for n in range(2)]
     assert shares == [["f1", "f0", "f2"], ["f3", "f4"]]
 
 
