@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from geo_nemo.config import UserError
+from geo_nemo.reporting import tables
 
 SAME = ("store_hash", "split", "scored", "title_tokens", "body_tokens")
 
@@ -104,15 +105,15 @@ def markdown(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
     """The pooled differences as a table."""
     from eval.report.sentences import key_name, percent
 
-    head = "| part | of | against | change | low | high | least | most |"
+    head = ("part", "of", "against", "change", "low", "high", "least", "most")
+    figures = ("nats", "low", "high", "least", "most")
     rows = [
-        f"| {line['part']} | {key_name(line['of'])} | {key_name(line['against'])} | "
-        + " | ".join(percent(math.exp(line[k])) for k in ("nats", "low", "high", "least", "most"))
-        + " |"
+        [line["part"], key_name(line["of"]), key_name(line["against"]),
+         *(percent(math.exp(line[figure])) for figure in figures)]
         for line in lines
-    ]
+    ]  # fmt: skip
     return "\n".join([
         f"# {len(names)} seeds: {', '.join(names)}", "",
         "Changes of perplexity; below 0, the first predicts better. Intervals are over seeds.", "",
-        head, "| --- " * 8 + "|", *rows,
+        tables.markdown(head, rows),
     ])  # fmt: skip

@@ -10,6 +10,7 @@ from benchmarks.experiment.schema import Cell, Experiment
 from benchmarks.experiment.timing import words
 from benchmarks.experiment.verdict import Figures, Found, interval
 from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.reporting.tables import markdown
 
 HEAD = """# Experiments
 
@@ -38,11 +39,12 @@ def section(
     text = [
         f"## {name}", "", f"**{experiment.question.strip()}**", "",
         f"Expected: {experiment.expected.strip()}", "",
-        "| claim | measured | allowed | verdict |", "| --- | --- | --- | --- |",
-        *(_claim_row(each) for each in found), "",
+        markdown(("claim", "measured", "allowed", "verdict"), map(_claim_row, found)), "",
         f"Change of {part} perplexity against {_cell_name(experiment.baseline)} ({base}):", "",
-        "| run | " + " | ".join(conditions) + " |", "| --- " * (1 + len(conditions)) + "|",
-        *(_run_row(run, conditions, experiment, figures) for run in experiment.runs), "",
+        markdown(
+            ("run", *conditions),
+            (_run_row(run, conditions, experiment, figures) for run in experiment.runs),
+        ), "",
         f"![Change of perplexity by run and condition, a dot a seed, bars intervals]({plot})", "",
         _sizes(experiment, planned, lines, seeds), "",
     ]  # fmt: skip
@@ -54,7 +56,7 @@ def section(
     return "\n".join([*text, "```", "", "</details>", ""])
 
 
-def _claim_row(found: Found) -> str:
+def _claim_row(found: Found) -> tuple[str, ...]:
     claim = found.claim
     if claim.keeps is None:
         measured = _told(found.mean, found.low, found.high)
@@ -63,16 +65,18 @@ def _claim_row(found: Found) -> str:
         measured = f"{_told(found.mean, found.low, found.high)} beside that share"
         allowed = f"{claim.keeps:.0%} of the gain of {_cell_name(claim.than)}"
     compared = f"{_cell_name(claim.of)} against {_cell_name(claim.against)}"
-    return f"| {claim.says} ({compared}) | {measured} | {allowed} | **{found.verdict}** |"
+    return f"{claim.says} ({compared})", measured, allowed, f"**{found.verdict}**"
 
 
-def _run_row(run: str, conditions: Sequence[str], experiment: Experiment, figures: Figures) -> str:
+def _run_row(
+    run: str, conditions: Sequence[str], experiment: Experiment, figures: Figures
+) -> tuple[str, ...]:
     cells = []
     for condition in conditions:
         changes = figures.change((run, condition), experiment.baseline)
         is_itself = (run, condition) == tuple(experiment.baseline)
         cells.append("0" if is_itself else _told(*interval(list(changes.values()))))
-    return f"| `{run}` | " + " | ".join(cells) + " |"
+    return (f"`{run}`", *cells)
 
 
 def _sizes(

@@ -2,10 +2,8 @@
 
 import json
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from data_prep.card import figures
 from data_prep.card.data import CardData
@@ -30,6 +28,7 @@ from data_prep.card.sentences import (
     years,
 )
 from data_prep.card.steps import meaning
+from geo_nemo.reporting.html import page
 from geo_nemo.store.manifest import SPLITS
 
 SHOWN_COUNTRIES, SHOWN_INPUTS, SHOWN_HOSTS = 15, 20, 20
@@ -63,16 +62,12 @@ class Place:
 
 def to_html(data: CardData) -> str:
     """The page; the same card gives the same page. Whatever came from the data is escaped."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"visible": visible, "count": count, "meaning": meaning}
-    folder = files("data_prep.card")
-    template = environment.from_string((folder / "template.html.j2").read_text(encoding="utf-8"))
     countries = places(data)
-    return template.render(
+    return page(
+        Path(__file__).parent,
+        "template.html.j2",
+        {"visible": visible, "count": count, "meaning": meaning},
         data=data,
-        style=(folder / "style.css").read_text(encoding="utf-8"),
         summary=summary(data),
         tiles=_tiles(data),
         splits=[name for name in SPLITS if name in data.splits],

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-import jinja2
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
@@ -16,8 +15,10 @@ from eval.analyses.efficiency import NEVER
 from eval.analyses.questions import QUESTIONS, Line, Question
 from eval.analyses.study import Study, ratio
 from eval.report.sentences import NO_INTERVAL, interval, percent
-from eval.report.svg import MUTED, WIDTHS, bare, colour, inline
 from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.reporting import tables
+from geo_nemo.reporting.html import page as render
+from geo_nemo.reporting.svg import MUTED, WIDTHS, bare, colour, inline
 
 FRACTION = "share of tokens saved"
 VERDICTS = {-1: "better", 0: "no clear difference", 1: "worse"}
@@ -100,18 +101,16 @@ def markdown(study: Study, found: Sequence[Answer]) -> str:
         if not answer.lines:
             parts.append(f"No runs for it: it takes {answer.question.needs}.")
             continue
-        table = [list(HEAD), ["---"] * len(HEAD), *rows(answer)]
-        parts.append("\n".join(f"| {' | '.join(row)} |" for row in table))
+        parts.append(tables.markdown(HEAD, rows(answer)))
     return "\n\n".join(parts) + "\n"
 
 
 def page(study: Study, found: Sequence[Answer]) -> str:
     """One HTML page that loads nothing from anywhere."""
-    folder = Path(__file__).parent
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string((folder / "page.html.j2").read_text(encoding="utf-8"))
-    return template.render(
-        style=(folder.parent / "report" / "style.css").read_text(encoding="utf-8"),
+    return render(
+        Path(__file__).parent,
+        "page.html.j2",
+        title="Analyses",
         about=about(study),
         head=HEAD,
         sections=[

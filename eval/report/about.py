@@ -8,10 +8,10 @@ import numpy as np
 
 from eval.report.inputs import Inputs, RunInput
 from eval.report.sentences import place_name
-from eval.report.tables import Cell, Table
 from geo_nemo.config import Run, UserError
 from geo_nemo.data.sequences import PackedSequence
 from geo_nemo.metadata.record import Kind
+from geo_nemo.reporting.tables import Cell, Table
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import SplitEntry
 

@@ -13,6 +13,7 @@ from eval.report import headline
 from eval.report.sentences import key_name, p_value, percent, perplexity, pick
 from geo_nemo.common.files import write_whole
 from geo_nemo.config import UserError
+from geo_nemo.reporting import tables
 
 # Columns that name a line, in order; the others follow.
 FIRST = (
@@ -75,7 +76,9 @@ def markdown(evaluation: Mapping[str, Any], said: list[str]) -> str:
         for cell in evaluation["perplexity"]["cells"] if cell["group"] == "all"
     ]  # fmt: skip
     parts.append(
-        _grid(["part", "run", "condition", "perplexity", "low", "high", "bits/byte"], rows)
+        tables.markdown(
+            ["part", "run", "condition", "perplexity", "low", "high", "bits/byte"], rows
+        )
     )
     rows = [
         [effect["part"], key_name(effect["of"]), key_name(effect["against"]),
@@ -84,7 +87,10 @@ def markdown(evaluation: Mapping[str, Any], said: list[str]) -> str:
         for effect in evaluation["perplexity"]["effects"] if effect["group"] == "all"
     ]  # fmt: skip
     head = ["part", "of", "against", "change", "low", "high", "p, corrected"]
-    parts += ["## Changes of perplexity; below 0, the first predicts better", _grid(head, rows)]
+    parts += [
+        "## Changes of perplexity; below 0, the first predicts better",
+        tables.markdown(head, rows),
+    ]
     if evaluation["questions"]:
         rows = [
             [cell["kind"], cell["run"], cell["condition"], cell["rule"], str(cell["questions"]),
@@ -92,7 +98,7 @@ def markdown(evaluation: Mapping[str, Any], said: list[str]) -> str:
             for cell in evaluation["questions"]["cells"] if cell["group"] == "all"
         ]  # fmt: skip
         head = ["kind", "run", "condition", "rule", "questions", "right", "low", "high"]
-        parts += ["## Questions", _grid(head, rows)]
+        parts += ["## Questions", tables.markdown(head, rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -126,7 +132,10 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[st
             perplexity(other["perplexity"]), percent(other["perplexity"] / cell["perplexity"]),
         ])  # fmt: skip
     head = ["part", "run and condition", *names, "change"]
-    parts += ["## Perplexity", _grid(head, rows) if rows else "No run and condition is in both."]
+    parts += [
+        "## Perplexity",
+        tables.markdown(head, rows) if rows else "No run and condition is in both.",
+    ]
     rows = []
     for cell in (first["questions"] or {}).get("cells", []):
         if cell["group"] != "all":
@@ -141,7 +150,7 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[st
             ])  # fmt: skip
     if rows:
         head = ["kind", "run and condition", "rule", *names, "change"]
-        parts += ["## Questions right", _grid(head, rows)]
+        parts += ["## Questions right", tables.markdown(head, rows)]
     for name, evaluation in zip(names, (first, second), strict=True):
         parts += [f"## What {name} says", *headline.lead(evaluation)]
     return "\n\n".join(parts) + "\n"
@@ -157,8 +166,3 @@ def _csv(lines: Iterable[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(lines)
     return content.getvalue()
-
-
-def _grid(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in lines)

@@ -8,8 +8,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from eval.groups import AND, COMMA
 from eval.report.inputs import Inputs
-from eval.report.svg import WIDTHS, bare, colour, inline
-from eval.report.tables import Cell, Table
+from geo_nemo.reporting.svg import WIDTHS, bare, colour, inline
+from geo_nemo.reporting.tables import Cell, Table
 
 MOST_COUNTRIES = 40
 BY, TEMPLATES = "by_", "templates"

@@ -1,10 +1,7 @@
 """Puts the report's parts into one HTML page and writes it."""
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from eval.config import ReportConfig
 from eval.groups import ALL, AND
@@ -15,8 +12,8 @@ from eval.report.sentences import PART_NAMES, RULE_NAMES, key_name, kind_name, p
 from eval.report.threats import ceilings, threats
 from geo_nemo.common.files import make_folder, write_whole
 from geo_nemo.common.progress import Progress, no_progress
-from geo_nemo.data.audit.render import STYLE as ROW_STYLE
 from geo_nemo.data.audit.render import legend_html
+from geo_nemo.reporting.html import page
 
 
 def write_report(config: ReportConfig, progress: Progress = no_progress) -> Inputs:
@@ -24,11 +21,11 @@ def write_report(config: ReportConfig, progress: Progress = no_progress) -> Inpu
     progress("report", 0, 3)
     inputs = read_inputs(config)
     progress("report", 1, 3, "figures and tables")
-    page = render(inputs)
+    content = render(inputs)
     progress("report", 2, 3)
     output = Path(config.output)
     make_folder(output.parent)
-    write_whole(output, page.encode())
+    write_whole(output, content.encode())
     write_beside(output, inputs.evaluation, headline.lead(inputs.evaluation))
     progress("report", 3, 3)
     return inputs
@@ -36,18 +33,13 @@ def write_report(config: ReportConfig, progress: Progress = no_progress) -> Inpu
 
 def render(inputs: Inputs) -> str:
     """The page as HTML; the same inputs give the same page."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    folder = files("eval.report")
-    template = environment.from_string((folder / "template.html.j2").read_text(encoding="utf-8"))
     evaluation = inputs.evaluation
     samples, sample_of = about.sample_sequences(inputs)
     corpus, corpus_by_country = about.corpus(inputs)
-    return template.render(
+    return page(
+        Path(__file__).parent,
+        "template.html.j2",
         title=inputs.config.title,
-        style=(folder / "style.css").read_text(encoding="utf-8"),
-        row_style=ROW_STYLE,
         legend=legend_html(),
         sure=sure(evaluation),
         lead=headline.lead(evaluation),

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from eval.groups import ALL, AND
 from eval.report.sentences import PART_NAMES, condition_name, key_name, perplexity, pick, place_name
-from eval.report.svg import (
+from geo_nemo.reporting.svg import (
     AXIS,
     DASHES,
     MUTED,

@@ -1,7 +1,6 @@
 """The report's tables of results: rows of cells that the template lays out."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from eval.groups import COMMA
@@ -20,30 +19,10 @@ from eval.report.sentences import (
     place_name,
     signed,
 )
+from geo_nemo.reporting.tables import Cell, Table
 
 # Behind a figure of what a model reads and was never trained on.
 OFF = "\u2020"
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """text, with a smaller line below it, in the colour of a tone."""
-
-    text: str
-    small: str = ""
-    tone: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """head: names of columns. text: how many columns from the left are text; the rest numbers.
-    name: class in the style sheet; `compare` is laid out in lines on a phone.
-    """
-
-    head: tuple[str, ...]
-    rows: list[list[Cell]]
-    text: int = 1
-    name: str = ""
 
 
 def trained_words(about: dict[str, Any]) -> str:

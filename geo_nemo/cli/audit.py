@@ -37,10 +37,11 @@ def command(
     Takes the settings of geo-nemo train. Exits with 1 when a rule is broken.
     """
     from geo_nemo.cli.progress import fetch_bar, progress_bar
+    from geo_nemo.common.files import write_whole
     from geo_nemo.config import Run
     from geo_nemo.config.load import load_config
     from geo_nemo.data.audit.check import audit_stage
-    from geo_nemo.data.audit.render import sequence_html, sequence_text
+    from geo_nemo.data.audit.render import sequence_html, sequence_text, sequences_page
     from geo_nemo.data.dataset import stage_dataset
     from geo_nemo.data.groups import grouping_of
     from geo_nemo.store import TokenStore
@@ -53,7 +54,7 @@ def command(
     split, tokenizer = store.split(SPLIT), store.tokenizer()
     groups = grouping_of(store, run.groups)
     console = Console(highlight=False)
-    audits, fragments = [], []
+    audits, shown = [], []
     for stage in run.stages:
         with progress_bar() as progress:
             wanted = max(1, sequences, check_sequences)
@@ -74,12 +75,12 @@ def command(
             console.print(f"[bold]sequence {sample}[/bold]")
             console.print(sequence_text(sequence, tokenizer, groups.names))
             if html_path:
-                title = f"<h2>Stage {stage}, sequence {sample}</h2>"
-                fragments.append(title + sequence_html(sequence, tokenizer, groups.names))
+                html = sequence_html(sequence, tokenizer, groups.names)
+                shown.append((f"Stage {stage}, sequence {sample}", html))
         console.print(_statistics(audit))
         console.print(_groups(audit))
     if html_path:
-        _write_page(Path(html_path), fragments)
+        write_whole(Path(html_path), sequences_page("Packed sequences", shown).encode())
         click.echo(html_path)
     return _verdict(console, audits)
 
@@ -134,14 +135,3 @@ def _verdict(console: Console, audits: list["StageAudit"]) -> int:
     if clean:
         console.print("[green]every rule holds[/green] in the checked sequences")
     return 0 if clean else EXIT_RULE_BROKEN
-
-
-def _write_page(path: Path, fragments: list[str]) -> None:
-    from geo_nemo.common.files import write_whole
-    from geo_nemo.data.audit.render import STYLE, legend_html
-
-    page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Packed sequences</title>'
-        f"<style>{STYLE}</style><body>{legend_html()}{''.join(fragments)}</body></html>\n"
-    )
-    write_whole(path, page.encode())

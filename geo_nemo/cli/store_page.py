@@ -1,18 +1,18 @@
 """The counts of a store as one HTML page with plots, which loads nothing from anywhere."""
 
 from collections.abc import Sequence
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from data_prep.store_tools.stats import Bin, Count, StoreStats
-from eval.report.svg import DASHES, MUTED, WIDTHS, bare, colour, inline
 from geo_nemo.cli.store_stats import field_words
+from geo_nemo.reporting.html import page
+from geo_nemo.reporting.svg import DASHES, MUTED, WIDTHS, bare, colour, inline
 
 SHOWN_COUNTRIES = 30
 PERCENT = {"0.01": "1%", "0.05": "5%", "0.25": "25%", "0.5": "50%", "0.75": "75%", "0.95": "95%",
@@ -21,16 +21,11 @@ PERCENT = {"0.01": "1%", "0.05": "5%", "0.25": "25%", "0.5": "50%", "0.75": "75%
 
 def stats_page(stats: StoreStats) -> str:
     """The page; the same counts give the same page."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(
-        (files("geo_nemo.cli") / "store_page.html.j2").read_text(encoding="utf-8")
-    )
     years = [count for count in stats.years if count.name != "0"]
-    return template.render(
+    return page(
+        Path(__file__).parent,
+        "store_page.html.j2",
         title=f"Token store {stats.store}",
-        style=(files("eval.report") / "style.css").read_text(encoding="utf-8"),
         sentence=_sentence(stats),
         sections=_sections(bool(years), len(stats.quality) > 1),
         shown_countries=SHOWN_COUNTRIES,

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -15,7 +14,6 @@ from geo_nemo.config.schema import MetadataPolicy
 from geo_nemo.data.audit.render import (
     LEGEND,
     ROLES,
-    STYLE,
     TERMINAL,
     VISIBLE,
     legend_html,
@@ -25,6 +23,7 @@ from geo_nemo.data.sequences import PackedSequence, build_sequence
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.metadata.record import Kind
+from geo_nemo.reporting.html import page
 from geo_nemo.store import TokenStore
 from geo_nemo.tokenizers.base import Tokenizer
 
@@ -32,13 +31,6 @@ PART = "\u22ef"
 REPLACEMENT = "\ufffd"  # what decoders give for bytes that are no character
 # A character has no more bytes.
 MOST_PARTS = 4
-PAGE_STYLE = """\
-.legend{margin:22px 0 10px}
-.tokens span{border-radius:2px}
-.tokens .odd{filter:brightness(.93)}
-.columns{min-width:0}
-.columns td{white-space:normal;overflow-wrap:anywhere;text-align:left}
-"""
 
 
 @dataclass(frozen=True)
@@ -161,28 +153,14 @@ def print_document(shown: ShownDocument, console: Console, tokens: bool, ids: bo
 
 def document_page(shown: ShownDocument) -> str:
     """The document as one HTML page; a token's id and kind show where the pointer rests."""
-    base = (files("eval.report") / "style.css").read_text(encoding="utf-8")
-    spans = "".join(
-        f'<span class="{token.look}{" odd" if token.position % 2 else ""}" '
-        f'title="{token.position}: id {token.id}, {token.kind}, '
-        f'{"trained" if token.trained else "not trained"}">'
-        f"{escape(token.text.translate(VISIBLE))}</span>"
-        for token in tokens_of(shown)
-    )
-    rows = "".join(
-        f'<tr><th scope="row" class="text">{name}</th><td>{escape(value)}</td></tr>'
-        for name, value in shown.columns
-    )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(shown.title)}</title>\n<style>\n{base}{STYLE}{PAGE_STYLE}</style></head>\n"
-        f"<body><header><h1>{escape(shown.title)}</h1></header><main>\n"
-        f'<table class="columns"><tbody>{rows}</tbody></table>\n'
-        f'<div class="legend">{legend_html()}</div>\n'
-        f'<div class="sequence tokens"><div class="doc">{spans}</div></div>\n'
-        '<p class="note">Each span is a token; rest the pointer on one for its id, kind and '
-        "mask.</p></main></body></html>\n"
+    return page(
+        Path(__file__).parent,
+        "store_document.html.j2",
+        title=shown.title,
+        columns=shown.columns,
+        legend=legend_html(),
+        tokens=list(tokens_of(shown)),
+        visible=VISIBLE,
     )
 
 

@@ -20,7 +20,7 @@ from megatron.core import parallel_state
 from geo_nemo.common.files import make_folder, write_whole, writing
 from geo_nemo.common.lines import keep_lines
 from geo_nemo.config import BadSteps, RunError, UserError
-from geo_nemo.data.audit.render import STYLE, legend_html, sequence_html
+from geo_nemo.data.audit.render import sequence_html, sequences_page
 from geo_nemo.data.batches import Batch, sequences_of
 from geo_nemo.data.sequences import SEQUENCE_ARRAYS
 from geo_nemo.tokenizers.base import Tokenizer
@@ -190,16 +190,12 @@ def keep_batches(
             for array in (*SEQUENCE_ARRAYS, "cu_seqlens", "sample_ids")
         }
         np.savez_compressed(folder / f"{name}.npz", **arrays)
-    sequences = "".join(
-        f"<h2>micro-batch {index}, sample {sample}</h2>{sequence_html(sequence, tokenizer, groups)}"
+    shown = [
+        (f"micro-batch {index}, sample {sample}", sequence_html(sequence, tokenizer, groups))
         for index, batch in enumerate(batches)
         for sample, sequence in zip(batch.sample_ids.tolist(), sequences_of(batch), strict=True)
-    )
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{folder.name}</title>'
-        f"<style>{STYLE}</style><body>{legend_html()}{sequences}</body></html>\n"
-    )
-    write_whole(folder / f"{name}.html", page.encode())
+    ]
+    write_whole(folder / f"{name}.html", sequences_page(folder.name, shown).encode())
 
 
 def note(path: Path, step: int, stage: str, reason: str, action: str) -> None:

@@ -18,7 +18,7 @@ MAX_LINES = 500
 BASE = {"geo_nemo.common", "geo_nemo.config"}
 TEXT = BASE | {"geo_nemo.metadata", "geo_nemo.tokenizers"}
 STORE = TEXT | {"geo_nemo.storage", "geo_nemo.store"}
-DATA = STORE | {"geo_nemo.data"}
+DATA = STORE | {"geo_nemo.data", "geo_nemo.reporting"}
 TRAIN = DATA | {"geo_nemo.model", "geo_nemo.runtime", "geo_nemo.train"}
 MAY_IMPORT = {
     "geo_nemo": set(),
@@ -29,8 +29,9 @@ MAY_IMPORT = {
     "geo_nemo.storage": BASE,
     "geo_nemo.store": TEXT | {"geo_nemo.storage"},
     "geo_nemo.tokenizers": BASE,
-    "geo_nemo.data": STORE,
+    "geo_nemo.data": STORE | {"geo_nemo.reporting"},
     "geo_nemo.model": BASE,
+    "geo_nemo.reporting": set(),
     "geo_nemo.runtime": BASE,
     "geo_nemo.train": TRAIN,
     "geo_nemo.diagnostics": STORE | {"geo_nemo.data", "geo_nemo.runtime", "geo_nemo.train"},
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "geo_nemo.integrations": TRAIN | {"geo_nemo.export"},
     "geo_nemo.launch": TRAIN | {"data_prep", "eval"},
     "geo_nemo.cli": None,
-    "data_prep": STORE,
+    "data_prep": STORE | {"geo_nemo.reporting"},
     "eval": DATA | {"geo_nemo.export", "eval.scorers"},
     "eval.scorers": DATA | {"geo_nemo.export", "geo_nemo.runtime", "eval"},
     "benchmarks": None,
@@ -72,6 +73,7 @@ NO_TORCH = (
     "geo_nemo.model.flops",
     "geo_nemo.model.memory",
     "geo_nemo.model.shape",
+    "geo_nemo.reporting",
     "geo_nemo.runtime.caches",
     "geo_nemo.diagnostics.fabric",
     "geo_nemo.runtime.notify",

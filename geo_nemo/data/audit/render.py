@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from geo_nemo.data.sequences import PackedSequence
 from geo_nemo.metadata.record import Kind
+from geo_nemo.reporting.html import FOLDER, fragment, page
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -26,18 +26,6 @@ if TYPE_CHECKING:
 VISIBLE = {code: chr(0x2400 + code) for code in range(32)} | {127: "\u2421"}
 VISIBLE |= {ord("\n"): "\u23ce\n", ord("\t"): "\t"}
 ROLES = {Kind.METADATA: "meta", Kind.LABEL: "label"}
-# Colours that differ in lightness too, so that they are told apart without colour vision.
-STYLE = """\
-.sequence{font:13px/1.6 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
-.sequence .doc{border-left:3px solid #64748b;margin:6px 0;padding-left:8px}
-.sequence .where{color:var(--soft,#5b6470);font-style:italic}
-.sequence .meta{background:#bfdbfe;color:#1e3a5f}
-.sequence .label{background:#e9d5ff;color:#4c1d75}
-.sequence .trained:not(.meta):not(.label){background:#dcfce7;color:#14532d}
-.sequence .masked:not(.meta):not(.label){background:#e5e7eb;color:#4b5563}
-.sequence .meta.trained,.sequence .label.trained{outline:2px solid #15803d}
-.sequence .pad{color:var(--soft,#5b6470)}
-"""
 LEGEND = (
     ("meta masked", "metadata, not trained"),
     ("label masked", "label, not trained"),
@@ -113,19 +101,20 @@ def sequence_text(
 
 
 def sequence_html(sequence: PackedSequence, tokenizer: Tokenizer, groups: Sequence[str]) -> str:
-    """The sequence as an HTML fragment: a div a document, a span a run; styled by `STYLE`."""
-    parts = ['<div class="sequence">']
-    for shown in segments(sequence, tokenizer, groups):
-        spans = "".join(f'<span class="{run.look}">{escape(run.text)}</span>' for run in shown.runs)
-        where = f"{shown.group}, {shown.positions} positions" if shown.group else "end of sequence"
-        parts.append(f'<div class="doc"><span class="where">{escape(where)}</span>\n{spans}</div>')
-    return "".join(parts) + "</div>"
+    """The sequence as an HTML fragment: a div a document, a span a run; of `sequences.css`."""
+    return fragment("sequences.html.j2", "sequence", list(segments(sequence, tokenizer, groups)))
 
 
 def legend_html() -> str:
     """What the colours of `sequence_html` mean, as an HTML fragment."""
-    spans = " ".join(f'<span class="{look}">{escape(text)}</span>' for look, text in LEGEND)
-    return f'<div class="sequence">{spans}</div>'
+    return fragment("sequences.html.j2", "legend", LEGEND)
+
+
+def sequences_page(title: str, sequences: Sequence[tuple[str, str]]) -> str:
+    """A page of nothing else. sequences: a heading and the `sequence_html` of each."""
+    return page(
+        FOLDER, "sequences_page.html.j2", title=title, legend=legend_html(), sequences=sequences
+    )
 
 
 def _look(kind: Kind, trained: bool) -> str:

@@ -1,0 +1,1 @@
+"""One look for what people read: data card, store page, report, analyses, pages of tokens."""

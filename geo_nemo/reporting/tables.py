@@ -1,0 +1,31 @@
+"""Tables of results: cells that a page lays out, or lines of Markdown."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """text, with a smaller line below it, in the colour of a tone."""
+
+    text: str
+    small: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """head: names of columns. text: how many columns from the left are text; the rest numbers.
+    name: class in the style sheet; `compare` is laid out in lines on a phone.
+    """
+
+    head: tuple[str, ...]
+    rows: list[list[Cell]]
+    text: int = 1
+    name: str = ""
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; a bar inside a cell becomes a slash, which ends no cell."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in lines)
