@@ -1,10 +1,8 @@
 """Text to ids in arrays, on one core, as fast as it goes; always the reference tokenizer's ids.
 
-What makes them, by the kind of tokenizer:
-- Hugging Face and tiktoken: fastokens.
-- sentencepiece BPE: sentencepiece itself, but each word once. No piece of such a vocabulary goes
-  on behind a space, so that words can be encoded apart and kept.
-Where these cannot be had, or differ on texts that are known to be hard, the reference does it.
+A tokenizer may say what has its ids sooner (`flat_encoder`): fastokens for Hugging Face's and
+tiktoken's, each word once for sentencepiece's BPE. Where that cannot be had, or differs on texts
+that are known to be hard, the tokenizer itself does it.
 """
 
 import os
@@ -14,11 +12,11 @@ from typing import Protocol
 
 import numpy as np
 
-from data_prep.tokenise.by_word import WordEncoder, why_not_by_words
 from data_prep.tokenise.shard_writer import Tokens
 from data_prep.tokenise.store_writer import flat_tokens
+from geo_nemo.common.errors import RunError
 from geo_nemo.store.manifest import token_dtype
-from geo_nemo.tokenizers.base import Tokenizer, scrub
+from geo_nemo.tokenizers.base import FlatEncoder, Tokenizer
 from geo_nemo.tokenizers.hard_texts import HARD_TEXTS
 
 
@@ -45,61 +43,30 @@ class ReferenceEncoder:
     """The tokenizer's own library."""
 
     def __init__(self, tokenizer: Tokenizer):
-        self.name = {"huggingface": "tokenizers"}.get(tokenizer.kind, tokenizer.kind)
+        self.name = tokenizer.library
         self._tokenizer = tokenizer
         self._dtype = token_dtype(tokenizer.vocab_size)
 
     def encode(self, texts: list[str]) -> Tokens:
-        # Of our libraries, only this one's batches can be kept to one thread from outside.
-        if self._tokenizer.kind == "huggingface":
-            ids = self._tokenizer.encode_batch(texts)
-        else:
-            ids = [self._tokenizer.encode(text) for text in texts]
-        return flat_tokens(ids, self._dtype)
+        return flat_tokens(self._tokenizer.encode_here(texts), self._dtype)
 
 
-class BatchEncoder:
-    """The batches of a tokenizer from outside, where it has some."""
+class QuickEncoder:
+    """What a tokenizer has beside its library; `reference` does what it refuses."""
 
-    def __init__(self, tokenizer: Tokenizer):
-        self.name = f"{tokenizer.kind} by batches"
-        self._tokenizer = tokenizer
-        self._dtype = token_dtype(tokenizer.vocab_size)
-
-    def encode(self, texts: list[str]) -> Tokens:
-        return flat_tokens(self._tokenizer.encode_batch(texts), self._dtype)
-
-
-class FastokensEncoder:
-    """The crate fastokens; `reference` does what it refuses."""
-
-    name = "fastokens"
-
-    def __init__(self, path: Path, tokenizer: Tokenizer, reference: Encoder):
-        from fastokens import Tokenizer as Backend
-
-        if tokenizer.kind == "tiktoken":
-            settings = tokenizer.settings
-            self._backend = Backend.from_tiktoken(
-                str(path), pattern=settings.pattern, special_tokens=settings.special_tokens
-            )
-        else:
-            self._backend = Backend.from_file(str(path))
-        self._backend.no_truncation()
-        self._backend.no_padding()
-        self._reference = reference
+    def __init__(self, encoder: FlatEncoder, tokenizer: Tokenizer, reference: Encoder):
+        self.name = encoder.name
+        self._encoder, self._reference = encoder, reference
         self._dtype = token_dtype(tokenizer.vocab_size)
 
     def encode(self, texts: list[str]) -> Tokens:
         try:
-            # The last argument keeps names of control tokens ordinary text.
-            ids, ends = self._backend.encode_batch_flat(texts, False, True)
-        except UnicodeEncodeError:
-            return self.encode([scrub(text) for text in texts])
+            ids, lengths = self._encoder.encode(texts)
+        except RunError:  # of a tokenizer from outside, which is named in it
+            raise
         except Exception:  # a limit of its regular expressions, which the reference has not
             return self._reference.encode(texts)
-        lengths = np.diff(np.frombuffer(ends, np.uint64)).astype(np.int64)
-        return Tokens(np.frombuffer(ids, np.uint32).astype(self._dtype, copy=False), lengths)
+        return Tokens(ids.astype(self._dtype, copy=False), lengths)
 
 
 def choose_encoder(path: Path, tokenizer: Tokenizer, reference_only: bool = False) -> Choice:
@@ -108,36 +75,15 @@ def choose_encoder(path: Path, tokenizer: Tokenizer, reference_only: bool = Fals
     reference = ReferenceEncoder(tokenizer)
     if reference_only:
         return Choice(reference, reference, "the ids of a faster one differed on a document")
-    encoder, reason = _FASTER.get(tokenizer.kind, _by_batches)(path, tokenizer, reference)
-    if encoder is not reference:
-        at = first_difference(encoder, reference, list(HARD_TEXTS))
-        if at is not None:
-            reason = f"{encoder.name} has other ids for {HARD_TEXTS[at]!r}"
-            encoder = reference
-    return Choice(encoder, reference, reason)
-
-
-def _by_words(path: Path, tokenizer: Tokenizer, reference: Encoder) -> tuple[Encoder, str]:
-    reason = why_not_by_words(path)
-    return (reference, reason) if reason else (WordEncoder(path, tokenizer.vocab_size), "")
-
-
-def _by_batches(path: Path, tokenizer: Tokenizer, reference: Encoder) -> tuple[Encoder, str]:
-    return BatchEncoder(tokenizer), ""
-
-
-def _fastokens(path: Path, tokenizer: Tokenizer, reference: Encoder) -> tuple[Encoder, str]:
-    try:
-        encoder = FastokensEncoder(path, tokenizer, reference)
-        encoder.encode(list(HARD_TEXTS))
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic of fastokens is no Exception
-        return reference, f"fastokens cannot be used: {' '.join(str(error).split())[:200]}"
-    return encoder, ""
-
-
-_FASTER = {"sentencepiece": _by_words, "huggingface": _fastokens, "tiktoken": _fastokens}
+    quick = tokenizer.flat_encoder(path)
+    if isinstance(quick, str):
+        return Choice(reference, reference, quick)
+    encoder = QuickEncoder(quick, tokenizer, reference)
+    at = first_difference(encoder, reference, list(HARD_TEXTS))
+    if at is not None:
+        reason = f"{encoder.name} has other ids for {HARD_TEXTS[at]!r}"
+        return Choice(reference, reference, reason)
+    return Choice(encoder, reference)
 
 
 def first_difference(encoder: Encoder, reference: Encoder, texts: list[str]) -> int | None:

@@ -13,6 +13,8 @@ from geo_nemo.export.tokenizer_json import converted, starts_with_bos
 from geo_nemo.tokenizers.base import control_tokens
 from geo_nemo.tokenizers.load import copy_tokenizer
 
+JSON = "tokenizer.json"
+
 
 def write_tokenizer(folder: Path, source: Source) -> Backend | None:
     """Write tokenizer.json and the tokenizer's own file; None where only the latter can be had.
@@ -21,18 +23,18 @@ def write_tokenizer(folder: Path, source: Source) -> Backend | None:
     """
     tokenizer, path = source.tokenizer, source.tokenizer_file
     backend = converted(path, tokenizer)
-    if tokenizer.kind == "sentencepiece":
+    if tokenizer.own_file == JSON and backend is not None and _is_fit(path, source):
+        shutil.copyfile(path, folder / JSON)
+    elif tokenizer.own_file not in ("", JSON):
         copy_tokenizer(path, folder, tokenizer.kind)
-    elif backend is not None and _is_fit(path, source):
-        shutil.copyfile(path, folder / "tokenizer.json")
     else:
         (folder / "original").mkdir(exist_ok=True)
         copy_tokenizer(path, folder / "original", tokenizer.kind)
     if backend is None:
         return None
-    if not (folder / "tokenizer.json").exists():
+    if not (folder / JSON).exists():
         # Not by its own method, which raises a bare Exception for a full disk.
-        (folder / "tokenizer.json").write_text(backend.to_str(pretty=True), "utf-8")
+        (folder / JSON).write_text(backend.to_str(pretty=True), "utf-8")
     names = {
         f"{role}_token": backend.id_to_token(number)
         for role, number in control_tokens(tokenizer).items()
@@ -58,8 +60,6 @@ def write_tokenizer(folder: Path, source: Source) -> Backend | None:
 
 def _is_fit(path: Path, source: Source) -> bool:
     """Whether a file is a tokenizer.json that puts BOS in front, and cuts nothing off."""
-    if source.tokenizer.kind != "huggingface":
-        return False
     backend = Backend.from_str(path.read_text("utf-8"))
     plain = backend.truncation is None and backend.padding is None
     return plain and starts_with_bos(backend, source.tokenizer)

@@ -6,9 +6,12 @@ characters. Lone surrogates, which no tokenizer accepts, become U+FFFD.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from geo_nemo.common.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Names under which vocabularies in use keep their control tokens, most specific first.
 BOS_NAMES = ("<|begin_of_text|>", "<s>", "<bos>", "<|startoftext|>", "[BOS]", "[CLS]")
@@ -16,12 +19,27 @@ EOS_NAMES = ("<|end_of_text|>", "</s>", "<eos>", "<|endoftext|>", "[EOS]", "[SEP
 PAD_NAMES = ("<|finetune_right_pad_id|>", "<pad>", "<|pad|>", "[PAD]")
 
 
+class FlatEncoder(Protocol):
+    """Has a tokenizer's ids sooner. name: says what does it."""
+
+    name: str
+
+    def encode(self, texts: list[str]) -> "tuple[np.ndarray, np.ndarray]":
+        """Ids of n texts one after another, and their lengths, int64 [n].
+
+        Where its library refuses a text it raises, and the tokenizer itself is asked.
+        """
+        ...
+
+
 class Tokenizer(Protocol):
     """What the project asks of a tokenizer.
 
     pad_id equals eos_id where the vocabulary has no padding token; bos_id equals eos_id where it
-    has one token that ends a document and starts the next. A class of them is called with the
-    file's path and content, and the names of BOS, EOS and padding, None where none is given.
+    has one token that ends a document and starts the next. library: what encodes, for people.
+    own_file: the name by which transformers knows a file of this kind; empty: it knows none.
+    A class of them is called with the file's path and content, and the names of BOS, EOS and
+    padding, None where none is given.
     """
 
     vocab_size: int
@@ -30,6 +48,8 @@ class Tokenizer(Protocol):
     pad_id: int
     sha256: str
     kind: str
+    library: str
+    own_file: str
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`, never a control token."""
@@ -47,9 +67,23 @@ class Tokenizer(Protocol):
         """One readable piece per id, control tokens by their name."""
         ...
 
+    def encode_here(self, texts: list[str]) -> list[list[int]]:
+        """`encode` of each text, on this core alone."""
+        ...
+
+    def flat_encoder(self, path: Path) -> FlatEncoder | str:
+        """What has the same ids sooner, of the tokenizer in `path`; or why nothing has."""
+        ...
+
+    def as_tokenizer_json(self, path: Path) -> Any:
+        """The tokenizer in `path` as one of Hugging Face's `tokenizers`; None: it cannot be."""
+        ...
+
 
 class OneFile:
     """Of our own tokenizers: one whose file says everything. Kinds with another file override."""
+
+    own_file = ""
 
     @classmethod
     def settings_file(cls, path: Path, named: bool) -> Path | None:
@@ -59,6 +93,10 @@ class OneFile:
     @classmethod
     def copy_settings(cls, path: Path, copy: Path) -> None:
         """Write beside `copy` what stands beside `path` and is not in it."""
+
+    def encode_here(self, texts: list[str]) -> list[list[int]]:
+        """`encode` of each text, on this core alone."""
+        return [self.encode(text) for text in texts]  # type: ignore[attr-defined]
 
 
 def control_tokens(tokenizer: Tokenizer) -> dict[str, int]:

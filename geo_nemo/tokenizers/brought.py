@@ -2,17 +2,33 @@
 
 import hashlib
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.config.plugins import blaming
-from geo_nemo.tokenizers.base import refuse_leaks, scrub
+from geo_nemo.tokenizers.base import FlatEncoder, refuse_leaks, scrub
 from geo_nemo.tokenizers.hard_texts import HARD_TEXTS
 from geo_nemo.tokenizers.kinds import TOKENIZERS
 
 _IDS = ("bos_id", "eos_id", "pad_id")
 _MEND = "mend its package, then run the same command again"
+
+
+class _Batches:
+    """Batches of a tokenizer, as one array."""
+
+    def __init__(self, tokenizer: "Brought"):
+        self.name = f"{tokenizer.kind} by batches"
+        self._tokenizer = tokenizer
+
+    def encode(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        parts = self._tokenizer.encode_batch(texts)
+        lengths = np.fromiter(map(len, parts), np.int64, count=len(parts))
+        return np.fromiter(chain.from_iterable(parts), np.int64, int(lengths.sum())), lengths
 
 
 class Brought:
@@ -21,6 +37,8 @@ class Brought:
     sha256: of the file and of the class's version, so that all that names a tokenizer by it sees a
     change of either. Raises UserError where the class, its ids or its batches are not sound.
     """
+
+    own_file = ""
 
     def __init__(
         self,
@@ -32,7 +50,7 @@ class Brought:
         eos: str | None,
         pad: str | None,
     ):
-        self.kind = kind
+        self.kind = self.library = kind
         who = TOKENIZERS.brought(kind, setting)
         self._held = TOKENIZERS.make(kind, setting, path, content, bos, eos, pad)
         self.sha256 = hashlib.sha256(content + b"\0" + who.encode()).hexdigest()
@@ -69,6 +87,22 @@ class Brought:
                 f"texts: {_MEND}"
             )
         return [self._checked(ids, text) for ids, text in zip(batch, texts, strict=True)]
+
+    def encode_here(self, texts: list[str]) -> list[list[int]]:
+        return [self.encode(text) for text in texts]
+
+    def flat_encoder(self, path: Path) -> FlatEncoder | str:
+        """Its batches."""
+        return _Batches(self)
+
+    def as_tokenizer_json(self, path: Path) -> Any:
+        """What the class's `tokenizer_json` gives, where it has one: the file's content."""
+        if not hasattr(self._held, "tokenizer_json"):
+            return None
+        from tokenizers import Tokenizer as Backend
+
+        with blaming(f"the tokenizer {self.kind}, at its tokenizer_json,", _MEND):
+            return Backend.from_str(self._held.tokenizer_json())
 
     def decode(self, ids: Sequence[int]) -> str:
         with blaming(f"the tokenizer {self.kind}, as it decodes,", _MEND):

@@ -4,9 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.tokenizers.base import OneFile, control_ids, refuse_leaks, scrub
+from geo_nemo.tokenizers.base import FlatEncoder, OneFile, control_ids, refuse_leaks, scrub
+from geo_nemo.tokenizers.by_fastokens import by_fastokens
 
 _NAMES = "tokenizer_config.json"
 
@@ -19,6 +21,8 @@ class HuggingFaceTokenizer(OneFile):
     """
 
     kind = "huggingface"
+    library = "tokenizers"
+    own_file = "tokenizer.json"
 
     def __init__(
         self,
@@ -70,6 +74,21 @@ class HuggingFaceTokenizer(OneFile):
         scrubbed = [scrub(text) for text in texts]
         batch = self._backend.encode_batch_fast(scrubbed, add_special_tokens=False)
         return [encoding.ids for encoding in batch]
+
+    def encode_here(self, texts: list[str]) -> list[list[int]]:
+        """Batches of this library can be kept to one core from outside, by its variable."""
+        return self.encode_batch(texts)
+
+    def flat_encoder(self, path: Path) -> FlatEncoder | str:
+        return by_fastokens(lambda backend: backend.from_file(str(path)))
+
+    def as_tokenizer_json(self, path: Path) -> Any:
+        from tokenizers import Tokenizer as Backend
+
+        backend = Backend.from_str(path.read_text("utf-8"))
+        backend.no_truncation()
+        backend.no_padding()
+        return backend
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._backend.decode([int(i) for i in ids], skip_special_tokens=True)

@@ -3,15 +3,19 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.tokenizers.base import OneFile, refuse_leaks, scrub
+from geo_nemo.tokenizers.base import FlatEncoder, OneFile, refuse_leaks, scrub
+from geo_nemo.tokenizers.by_word import WordEncoder, why_not_by_words
 
 
 class SentencePieceTokenizer(OneFile):
     """A sentencepiece model; BOS and EOS must be control symbols of its vocabulary."""
 
     kind = "sentencepiece"
+    library = "sentencepiece"
+    own_file = "tokenizer.model"
 
     def __init__(self, path: Path, content: bytes, *names: str | None):
         """names: of control tokens; the model itself says which these are."""
@@ -45,6 +49,14 @@ class SentencePieceTokenizer(OneFile):
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         return self._model.encode([scrub(text) for text in texts])
+
+    def flat_encoder(self, path: Path) -> FlatEncoder | str:
+        return why_not_by_words(path) or WordEncoder(path, self.vocab_size)
+
+    def as_tokenizer_json(self, path: Path) -> Any:
+        from geo_nemo.tokenizers.sentencepiece_json import sentencepiece_json
+
+        return sentencepiece_json(path.read_bytes())
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._model.decode([int(i) for i in ids])

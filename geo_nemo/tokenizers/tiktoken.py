@@ -5,9 +5,11 @@ import binascii
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.tokenizers.base import OneFile, control_ids, refuse_leaks, scrub
+from geo_nemo.tokenizers.base import FlatEncoder, OneFile, control_ids, refuse_leaks, scrub
+from geo_nemo.tokenizers.by_fastokens import by_fastokens
 from geo_nemo.tokenizers.tiktoken_settings import copy_settings, read_settings, settings_path
 
 
@@ -18,6 +20,7 @@ class TiktokenTokenizer(OneFile):
     """
 
     kind = "tiktoken"
+    library = "tiktoken"
 
     def __init__(
         self,
@@ -68,6 +71,20 @@ class TiktokenTokenizer(OneFile):
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         return self._backend.encode_ordinary_batch([scrub(text) for text in texts])
+
+    def flat_encoder(self, path: Path) -> FlatEncoder | str:
+        settings = self.settings
+        return by_fastokens(
+            lambda backend: backend.from_tiktoken(
+                str(path), pattern=settings.pattern, special_tokens=settings.special_tokens
+            )
+        )
+
+    def as_tokenizer_json(self, path: Path) -> Any:
+        from geo_nemo.tokenizers.tiktoken_json import tiktoken_json
+
+        ranks = read_ranks(path, path.read_bytes())
+        return tiktoken_json(ranks, self.settings.pattern, self.settings.special_tokens)
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._backend.decode([int(i) for i in ids if int(i) not in self._controls])

@@ -117,9 +117,10 @@ def test_what_would_have_other_ids_is_not_converted(tmp_path, options):
 
 def test_a_conversion_that_differs_is_not_given(tmp_path, monkeypatch):
     """Merges in another order: what the comparison on hard texts is for."""
-    from geo_nemo.export import tokenizer_json
+    from geo_nemo.tokenizers import sentencepiece_json
 
     path = write_model(tmp_path / "tokenizer.model", **MODELS["bpe"])
-    merges = tokenizer_json._merges_of
-    monkeypatch.setattr(tokenizer_json, "_merges_of", lambda ranks: reversed(list(merges(ranks))))
+    merges = sentencepiece_json._merges_of
+    turned = lambda ranks: reversed(list(merges(ranks)))  # noqa: E731
+    monkeypatch.setattr(sentencepiece_json, "_merges_of", turned)
     assert converted(path, load_tokenizer(path)) is None

@@ -9,6 +9,7 @@ from data_prep.tokenise import loaded
 from data_prep.tokenise.encoders import choose_encoder
 from data_prep.tokenise.tokenizer_stage import TokenizerStage
 from geo_nemo.config import RunError, UserError, plugins
+from geo_nemo.export.tokenizer_json import converted
 from geo_nemo.tokenizers.load import load_tokenizer
 
 SOUND = """
@@ -86,6 +87,34 @@ def test_batches_are_compared_with_single_texts_as_a_store_is_made(load, tmp_pat
     assert choice.encoder.name == "own by batches"
     assert len(choice.reference.encode(["odd"]).ids) == 3
     assert len(choice.encoder.encode(["odd"]).ids) == 1
+
+
+JSON = """
+    def tokenizer_json(self):
+        from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+        signs = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+        others = iter(range(256, 512))
+        shown = [chr(b if b in signs else next(others)) for b in range(256)]
+        found = Tokenizer(models.BPE({c: n + SHIFT * (n in (97, 98)) * (195 - 2 * n)
+                                      for n, c in enumerate(shown)}, []))
+        found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        found.decoder = decoders.ByteLevel()
+        found.add_special_tokens([AddedToken("<s>", normalized=False),
+                                  AddedToken("</s>", normalized=False)])
+        return found.to_str()
+"""
+NAMED = SOUND.replace('"<c>"', '"<s>" if i == 256 else "</s>"')
+
+
+def test_its_own_tokenizer_json_is_exported_where_its_ids_are_the_same(load, tmp_path):
+    path = tmp_path / "names.txt"
+    assert converted(path, load(NAMED)) is None
+    found = converted(path, load(NAMED + JSON.replace("SHIFT", "0")))
+    assert found.encode("abc é").ids == [256, *"abc é".encode()]
+    # With the ids of a and b the other way round.
+    assert converted(path, load(NAMED + JSON.replace("SHIFT", "1"))) is None
+    with pytest.raises(RunError, match=r"the tokenizer own, at its tokenizer_json, fails \(Zero"):
+        converted(path, load(NAMED + "    def tokenizer_json(self): 1 / 0"))
 
 
 def test_a_kind_is_a_name_that_is_there_and_has_a_file(tmp_path):

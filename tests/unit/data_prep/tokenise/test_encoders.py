@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from data_prep.tokenise import by_word as words
-from data_prep.tokenise import encoders
-from data_prep.tokenise.by_word import WordEncoder, why_not_by_words
 from data_prep.tokenise.encoders import (
     HARD_TEXTS,
+    QuickEncoder,
     ReferenceEncoder,
     choose_encoder,
     first_difference,
     first_unequal,
 )
 from data_prep.tokenise.shard_writer import Tokens
+from geo_nemo.tokenizers import by_word as words
+from geo_nemo.tokenizers.by_word import WordEncoder, why_not_by_words
 from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.data_prep.tokenise.worlds import BOS, EOS, LINES, WRITERS, write_sentencepiece
 
@@ -89,11 +89,12 @@ def test_ids_are_in_the_narrowest_type(loaded):
 def test_the_cache_of_words_is_bounded_and_changes_no_id(tmp_path, monkeypatch):
     path, tokenizer, _ = load(tmp_path, "tokenizer.model")
     monkeypatch.setattr(words, "CACHED_WORDS", 8)
-    encoder = WordEncoder(path, tokenizer.vocab_size)
+    words_alone = WordEncoder(path, tokenizer.vocab_size)
+    encoder = QuickEncoder(words_alone, tokenizer, ReferenceEncoder(tokenizer))
     texts = [f" w{n} w{n % 5} {'x' * 100}" for n in range(50)]
     assert lists(encoder.encode(texts)) == [tokenizer.encode(text) for text in texts]
-    assert len(encoder._words) <= 8
-    assert max(map(len, encoder._words)) <= 48
+    assert len(words_alone._words) <= 8
+    assert max(map(len, words_alone._words)) <= 48
 
 
 @pytest.mark.parametrize(
@@ -140,24 +141,25 @@ class Shifted:
 
     name = "shifted"
 
-    def __init__(self, path, tokenizer, reference):
-        self._reference = reference
+    def __init__(self, tokenizer):
+        self._tokenizer = tokenizer
 
     def encode(self, texts):
-        found = [self._reference.encode([text]) for text in texts]
-        wrong = [t.ids[::-1] if "Łódź" in text else t.ids
-                 for t, text in zip(found, texts, strict=True)]  # fmt: skip
-        return Tokens(np.concatenate(wrong), np.array([len(w) for w in wrong]))
+        found = map(self._tokenizer.encode, texts)
+        wrong = [ids[::-1] if "Łódź" in text else ids
+                 for ids, text in zip(found, texts, strict=True)]  # fmt: skip
+        return np.concatenate(wrong).astype(int), np.array([len(w) for w in wrong])
 
 
 def test_an_encoder_that_differs_on_a_hard_text_is_not_taken(of_fastokens, monkeypatch):
     path, tokenizer, _ = of_fastokens
-    monkeypatch.setattr(encoders, "FastokensEncoder", Shifted)
+    monkeypatch.setattr(tokenizer, "flat_encoder", lambda path: Shifted(tokenizer))
     choice = choose_encoder(path, tokenizer)
     assert choice.encoder is choice.reference
     assert choice.reason.startswith("shifted has other ids for ' naïve Łódź")
     reference = ReferenceEncoder(tokenizer)
-    assert first_difference(Shifted(path, tokenizer, reference), reference, ["a", " Łódź ab"]) == 1
+    quick = QuickEncoder(Shifted(tokenizer), tokenizer, reference)
+    assert first_difference(quick, reference, ["a", " Łódź ab"]) == 1
 
 
 def test_the_reference_can_be_asked_for(loaded):
@@ -167,15 +169,15 @@ def test_the_reference_can_be_asked_for(loaded):
     assert "differed" in choice.reason
 
 
-def test_what_fastokens_refuses_the_reference_does(of_fastokens):
-    path, tokenizer, choice = of_fastokens
+def test_what_fastokens_refuses_the_reference_does(of_fastokens, monkeypatch):
+    _, tokenizer, choice = of_fastokens
 
     class Refuses:
         def encode_batch_flat(self, *arguments):
             raise ValueError("match limit exceeded")
 
-    encoder = encoders.FastokensEncoder(path, tokenizer, choice.reference)
-    encoder._backend = Refuses()
+    encoder = choice.encoder
+    monkeypatch.setattr(encoder._encoder, "_backend", Refuses())
     assert lists(encoder.encode(LINES[:2])) == [tokenizer.encode(line) for line in LINES[:2]]
 
 

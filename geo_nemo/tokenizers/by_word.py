@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.tokenise.shard_writer import Tokens
-from geo_nemo.store.manifest import token_dtype
 from geo_nemo.tokenizers.base import scrub
 
 CACHED_WORDS = 1 << 19
@@ -26,10 +24,10 @@ class WordEncoder:
     name = "sentencepiece by words"
 
     def __init__(self, path: Path, vocab_size: int):
-        self._dtype = np.dtype(token_dtype(vocab_size))
+        self._dtype = np.min_scalar_type(vocab_size - 1)
         self._words = _Words(_open(path), self._dtype)
 
-    def encode(self, texts: list[str]) -> Tokens:
+    def encode(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         ids_of = self._words.__getitem__
         parts = []
         for text in texts:
@@ -38,7 +36,7 @@ class WordEncoder:
             head = self._words.encode(first) if first else b""
             parts.append(head + b"".join(map(ids_of, words)))
         lengths = np.fromiter(map(len, parts), np.int64, count=len(parts)) // self._dtype.itemsize
-        return Tokens(np.frombuffer(b"".join(parts), self._dtype), lengths)
+        return np.frombuffer(b"".join(parts), self._dtype), lengths
 
 
 class _Words(dict[str, bytes]):
