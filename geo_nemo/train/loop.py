@@ -8,37 +8,20 @@ asked to stop, is looked at while the next one is computed. The host waits befor
 where a callback, or the rule for bad steps, must see a step's numbers.
 """
 
-import time
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Literal, NamedTuple
-
-import torch
+from typing import Literal
 
 from geo_nemo.common.log import logger
-from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.data.batches import Batch
-from geo_nemo.runtime.signals import StopRequest
-from geo_nemo.train.agreement import Agreement
 from geo_nemo.train.bad_steps import BadStep
-from geo_nemo.train.callback import Callback
 from geo_nemo.train.checkpoint.errors import everywhere
 from geo_nemo.train.everyone import strongest
 from geo_nemo.train.run_state import RunState
-from geo_nemo.train.setup import Prepared
 from geo_nemo.train.stage_steps import StagePlan, stage_of
 from geo_nemo.train.step import BadStepError, StepEvent, StepReport
 
 LOG = logger(__name__)
-
-
-class Taken(NamedTuple):
-    """A step that was taken, and that nobody has looked at."""
-
-    step: int
-    stage: str
-    batches: Sequence[Batch]
-    report: StepReport
 
 
 class Trainer(RunState):
@@ -47,22 +30,8 @@ class Trainer(RunState):
     outcome: how `fit` ended; failed until it did. reason: of a callback that stopped the run.
     """
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        device: torch.device,
-        callbacks: Sequence[Callback] = (),
-        progress: Progress = no_progress,
-        stop: StopRequest | None = None,
-    ):
-        super().__init__(prepared, device, callbacks, progress)
-        self.outcome: Literal["finished", "stopped", "failed"] = "failed"
-        self.reason = ""
-        self.stop = stop
-        self.agreement = Agreement(device, self.checkpoints, self.copies, lambda: bool(self.stop))
-        self._unseen: Taken | None = None
-        self._latest_loss: float | None = None
-        self._checkpoint_seconds = 0.0
+    outcome: Literal["finished", "stopped", "failed"] = "failed"
+    reason = ""
 
     def fit(self) -> bool:
         """Train to the end, or to a stop. True when the run is finished."""
@@ -89,52 +58,37 @@ class Trainer(RunState):
             self.everyone.on_stage(stage)
         with closing(self.batches(stage)) as stream:
             while self.step < stage.last_step:
-                begin = time.perf_counter()
-                with self.engine.span("data"):
+                with self.times.of_data(), self.engine.span("data"):
                     batches = next(stream)
-                data_seconds = time.perf_counter() - begin
                 report, verdict = None, None
                 try:
                     report = self._take(batches)
                 except BadStepError as error:
                     if self._rewound(BadStep(self.step, stage.name, batches, error)):
                         return True
-                self._look()  # at the step before
+                self.unseen.look()  # at the step before
                 self.step += 1
                 waits = self._waits()
                 if report is not None:
-                    self._unseen = Taken(self.step - 1, stage.name, batches, report)
+                    self.unseen.hold(self.step - 1, stage.name, batches, report)
                     if waits:
-                        self._look()
-                    event = StepEvent(
-                        self.step - 1,
-                        stage,
-                        report,
-                        batches,
-                        seconds=time.perf_counter() - begin,
-                        consumed_samples=stream.consumed_samples,
-                        positions=self.run.train.global_batch_size * self.run.data.seq_length,
-                        data_seconds=data_seconds,
-                        checkpoint_seconds=self._checkpoint_seconds,
-                        latest_loss=self._latest_loss,
-                    )
-                    self._checkpoint_seconds = 0.0
+                        self.unseen.look()
+                    event = self._event(stage, report, batches, stream.consumed_samples)
                     verdict = self.everyone.on_step(event)
-                begin = time.perf_counter()
-                rewinding = self.agreement.exchange(verdict, waits)
-                stopping = self.agreement.stopping
-                # Which rank's, and why: every rank must end alike.
-                asked = strongest(everywhere(verdict)) if stopping or rewinding else None
-                if rewinding and asked is not None:
-                    refused = BadStepError(asked.reason, asked)
-                    self._rewound(BadStep(self.step - 1, stage.name, batches, refused))
-                    return True
-                last = self.step == self.run.train.steps
-                if last or stopping or self._is_saved:
-                    self.save()
-                if last or stopping:
-                    self.checkpoints.finish()
-                self._checkpoint_seconds += time.perf_counter() - begin
+                with self.times.of_saves():
+                    rewinding = self.agreement.exchange(verdict, waits)
+                    stopping = self.agreement.stopping
+                    # Which rank's, and why: every rank must end alike.
+                    asked = strongest(everywhere(verdict)) if stopping or rewinding else None
+                    if rewinding and asked is not None:
+                        refused = BadStepError(asked.reason, asked)
+                        self._rewound(BadStep(self.step - 1, stage.name, batches, refused))
+                        return True
+                    last = self.step == self.run.train.steps
+                    if last or stopping or self._is_saved:
+                        self.save()
+                    if last or stopping:
+                        self.checkpoints.finish()
                 if stopping and not last:
                     self.reason = asked.reason if asked else ""
                     return False
@@ -142,7 +96,7 @@ class Trainer(RunState):
 
     def save(self) -> None:
         """Write a checkpoint of where the run stands; with `async_save`, begin to."""
-        self._look()
+        self.unseen.look()
         self.checkpoints.save(self.position())
 
     def _take(self, batches: Sequence[Batch]) -> StepReport | None:
@@ -154,17 +108,22 @@ class Trainer(RunState):
         check = everyone.on_loss if everyone.judges_loss else None
         return self.engine.train_step(batches, self.step, check)
 
-    def _look(self) -> None:
-        """Wait for the numbers of the newest step; the run ends where they are not finite."""
-        taken, self._unseen = self._unseen, None
-        if taken is None:
-            return
-        try:
-            taken.report.settle()
-        except BadStepError as error:
-            self.bad.judge(BadStep(taken.step, taken.stage, taken.batches, error))
-            raise
-        self._latest_loss = taken.report.loss
+    def _event(
+        self, stage: StagePlan, report: StepReport, batches: Sequence[Batch], samples: int
+    ) -> StepEvent:
+        """The step that was just taken, as callbacks see it."""
+        return StepEvent(
+            self.step - 1,
+            stage,
+            report,
+            batches,
+            seconds=self.times.so_far(),
+            consumed_samples=samples,
+            positions=self.run.train.global_batch_size * self.run.data.seq_length,
+            data_seconds=self.times.data,
+            checkpoint_seconds=self.times.take_saves(),
+            latest_loss=self.unseen.latest_loss,
+        )
 
     @property
     def _is_saved(self) -> bool:
@@ -183,7 +142,7 @@ class Trainer(RunState):
         if back_to is None:
             self.engine.skip_step()
             return False
-        self._unseen = None
+        self.unseen.drop()
         self.restore(back_to)
         self.everyone.on_start(self.step)
         return True

@@ -10,6 +10,8 @@ from megatron.core import parallel_state
 from geo_nemo.common.log import logger
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.data.batches import BatchStream
+from geo_nemo.runtime.signals import StopRequest
+from geo_nemo.train.agreement import Agreement
 from geo_nemo.train.average import WeightAverage
 from geo_nemo.train.bad_steps import BadStepRule
 from geo_nemo.train.callback import Callback
@@ -22,6 +24,8 @@ from geo_nemo.train.init_weights import load_initial
 from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import Prepared, check_fingerprint
 from geo_nemo.train.stage_steps import StagePlan
+from geo_nemo.train.step_times import StepTimes
+from geo_nemo.train.unseen import Unseen
 
 LOG = logger(__name__)
 
@@ -30,7 +34,7 @@ class RunState:
     """What a process has of a run.
 
     step: optimizer steps done. left_out: steps that were not taken, or will not be. callbacks:
-    stand behind those that belong to every run.
+    stand behind those that belong to every run. stop: of this process, by a signal.
     """
 
     def __init__(
@@ -39,12 +43,14 @@ class RunState:
         device: torch.device,
         callbacks: Sequence[Callback] = (),
         progress: Progress = no_progress,
+        stop: StopRequest | None = None,
     ):
         self.prepared = prepared
         self.run = run = prepared.run
         self.device = device
         self.callbacks = callbacks
         self.progress = progress
+        self.stop = stop
         self.step = 0
         self.left_out: set[int] = set()
         self.engine = Engine(run, prepared.tokenizer.vocab_size, prepared.groups.size, device)
@@ -57,6 +63,9 @@ class RunState:
         self.copies = self.checkpoints.copies = Copies(run.checkpoint, device)
         self.ledger = Ledger(prepared, lambda: (self.step, self.left_out))
         self.bad = BadStepRule(prepared, self.left_out, self.checkpoints, self.ledger)
+        self.agreement = Agreement(device, self.checkpoints, self.copies, lambda: bool(self.stop))
+        self.unseen = Unseen(self.bad)
+        self.times = StepTimes()
 
     @property
     def everyone(self) -> Everyone:
