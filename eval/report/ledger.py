@@ -34,7 +34,7 @@ def by_stage(inputs: Inputs) -> Table | None:
             fractions = (trained["metadata_tokens"], trained["padding"])
             rows.append([
                 Cell(name, stage),
-                Cell(f"{entry['steps']:,}", f"{left_out:,} rows left out" if left_out else ""),
+                Cell(f"{entry['steps']:,}", f"{left_out:,} sequences left out" if left_out else ""),
                 Cell(f"{trained['documents']:,}"),
                 Cell(f"{trained['text_tokens']:,}"),
                 *(Cell(f"{n:,}", f"{n / places:.1%}" if places else "") for n in fractions),

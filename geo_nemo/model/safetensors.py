@@ -1,10 +1,11 @@
-"""Reads safetensors: a header in JSON, then plain numbers. Nothing in a file can run.
+"""What safetensors hold, by their headers: plain numbers. Nothing in a file can run.
 
     8 bytes     length of the header, little-endian
     header      {"name": {"dtype": "BF16", "shape": [..], "data_offsets": [begin, end]}, ...}
     numbers     row by row, at those offsets
 
-Format: github.com/huggingface/safetensors. Needs no torch.
+Format: github.com/huggingface/safetensors, whose library reads the numbers. It tells no offsets,
+and reads no bf16 without torch: what a folder is must be known before either.
 """
 
 import hashlib
@@ -17,8 +18,7 @@ import numpy as np
 
 from geo_nemo.config import UserError
 
-# bf16 is the upper half of fp32, which NumPy has no type for.
-_TYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _LONGEST_HEADER = 100_000_000
 _SAMPLE = 1 << 12
 
@@ -28,6 +28,7 @@ class Entry:
     """A tensor of a file: its type by safetensors' name, its shape, and where its bytes begin."""
 
     path: Path
+    name: str
     dtype: str
     shape: tuple[int, ...]
     begin: int
@@ -35,26 +36,14 @@ class Entry:
     @property
     def size(self) -> int:
         """In bytes."""
-        return math.prod(self.shape) * np.dtype(_TYPES[self.dtype]).itemsize
-
-    def rows(self, first: int, last: int) -> np.ndarray:
-        """Rows `first` to `last` of the tensor in fp32, [last - first, ...]; the others stay."""
-        stored = _TYPES[self.dtype]
-        inner = math.prod(self.shape[1:])
-        values = np.fromfile(
-            self.path,
-            dtype=np.dtype(stored).newbyteorder("<"),
-            count=(last - first) * inner,
-            offset=self.begin + first * inner * np.dtype(stored).itemsize,
-        )
-        values = values.reshape(last - first, *self.shape[1:])
-        if self.dtype == "BF16":
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        return values.astype(np.float32)
+        return math.prod(self.shape) * _BYTES[self.dtype]
 
     def whole(self) -> np.ndarray:
-        """All of it."""
-        return self.rows(0, self.shape[0])
+        """The tensor in fp32."""
+        from safetensors import safe_open
+
+        with safe_open(self.path, framework="pt") as file:
+            return file.get_tensor(self.name).float().numpy()
 
     def sample(self) -> bytes:
         """Its first and its last bytes: enough to tell two trainings apart."""
@@ -108,12 +97,12 @@ def identity(entries: dict[str, Entry]) -> str:
 
 def _entry(path: Path, name: str, told: dict, data: int, size: int) -> Entry:
     begin, end = told["data_offsets"]
-    if told["dtype"] not in _TYPES:
+    if told["dtype"] not in _BYTES:
         raise ValueError(f"{name} is of type {told['dtype']}")
     shape = tuple(told["shape"])
     if any(type(length) is not int or length < 0 for length in shape):
         raise ValueError(f"{name} has the shape {list(shape)}")
-    entry = Entry(path, told["dtype"], shape, data + begin)
+    entry = Entry(path, name, told["dtype"], shape, data + begin)
     if begin < 0 or end - begin != entry.size or data + end > size:
         raise ValueError(f"{name} does not lie within it")
     return entry

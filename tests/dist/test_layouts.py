@@ -70,7 +70,7 @@ def test_a_prefix_is_on_one_context_parallel_rank(two_ranks):
 
 
 # Under PP the last stage, rank 1, knows the loss; the embedding's gradient is on the first. Of two
-# ranks that share a row, the first is named.
+# ranks that share a sequence, the first is named.
 BAD_BATCHES = {"pp2_vpp2": (1, 0), "cp2": (0, 0)}
 
 
@@ -179,8 +179,8 @@ def averaged(made):
 def next_batches(finished):
     from geo_nemo.data.batches import stack_sequences
 
-    rows = finished.prepared.dataset(finished.prepared.stages[-1])
-    return [stack_sequences([rows[0], rows[1]], [0, 1])]
+    sequences = finished.prepared.dataset(finished.prepared.stages[-1])
+    return [stack_sequences([sequences[0], sequences[1]], [0, 1])]
 
 
 def optimizer_moments(engine):
@@ -207,8 +207,8 @@ def test_the_scorer_of_a_run_under_tensor_parallelism_scores_as_one_process_does
     write_record(prepare(layout_run(tiny_store, run_dir, Parallel()), world_size=1), 2)
     scorer = load_scorer(run_dir, device="cpu")
     reference = type(scorer)(whole.engine.module, whole.run, scorer.vocab_size, CPU)
-    rows = whole.prepared.dataset(whole.prepared.stages[0])
+    sequences = whole.prepared.dataset(whole.prepared.stages[0])
     for index in range(3):
-        measured, expected = scorer.nll(rows[index]), reference.nll(rows[index])
+        measured, expected = scorer.nll(sequences[index]), reference.nll(sequences[index])
         assert abs(measured / expected - 1).max() < TOLERANCE
         assert len(measured) == 128

@@ -1,4 +1,4 @@
-"""Runs under torchrun with two GPUs: rows divided between them, against the oracle.
+"""Runs under torchrun with two GPUs: sequences divided between them, against the oracle.
 
 torchrun --nproc-per-node 2 -m tests.gpu.context_worker OUTPUT
 """

@@ -1,4 +1,4 @@
-"""Engines on a GPU, the names of Transformer Engine's weights, and losses of rows and documents."""
+"""Engines on a GPU, Transformer Engine's names of weights, losses of sequences and documents."""
 
 from itertools import pairwise
 
@@ -102,7 +102,7 @@ def documents(batch: Batch) -> list[Batch]:
 
 
 def without_borders(batch: Batch) -> Batch:
-    """The same row as one document: what a leak between documents would compute."""
+    """The same sequence as one document: what a leak between documents would compute."""
     length = batch.tokens.size
     values = {name: getattr(batch, name) for name in Batch.__dataclass_fields__}
     return Batch(**values | {"cu_seqlens": np.array([0, length], np.int32), "max_seqlen": length})

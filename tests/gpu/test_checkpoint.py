@@ -51,9 +51,9 @@ def test_the_cpu_gives_a_checkpoint_of_the_gpu_the_same_losses(trained, tmp_path
     from tests.gpu.models import packed_nll
 
     folder, trainer = trained
-    rows = trainer.prepared.dataset(trainer.prepared.stages[0])
+    sequences = trainer.prepared.dataset(trainer.prepared.stages[0])
     expected = torch.stack(
-        [packed_nll(trainer.engine, stack_sequences([rows[i]], [i])) for i in range(4)]
+        [packed_nll(trainer.engine, stack_sequences([sequences[i]], [i])) for i in range(4)]
     )
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

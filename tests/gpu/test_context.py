@@ -1,4 +1,4 @@
-"""Two GPUs that share rows, by Transformer Engine's attention in bf16 and by ours in fp32."""
+"""Two GPUs that share sequences, by Transformer Engine's attention in bf16 and by ours in fp32."""
 
 import json
 

@@ -69,7 +69,9 @@ def test_1b_fits_steps_and_takes_what_the_plan_foresees(gpu, length):
     torch.cuda.reset_peak_memory_stats(gpu)
     before = torch.cuda.memory_allocated(gpu)
     engine = Engine(run, VOCABULARY, 3, gpu)
-    batches = ragged_batches(seed=1, vocab_size=VOCABULARY, fractions=(0.9,), rows=1, length=length)
+    batches = ragged_batches(
+        seed=1, vocab_size=VOCABULARY, fractions=(0.9,), sequences=1, length=length
+    )
     losses = [engine.train_step(batches, step).loss for step in range(3)]
     peak = torch.cuda.max_memory_allocated(gpu) - before
     print(f"{length}: {peak / 2**30:.1f} GiB, {foreseen / 2**30:.1f} foreseen")

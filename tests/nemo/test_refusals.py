@@ -1,4 +1,4 @@
-"""The data module refuses NeMo models whose loss is another, or that cannot read its rows."""
+"""The data module refuses NeMo models whose loss is another, or that cannot read its sequences."""
 
 from importlib.util import find_spec
 from types import SimpleNamespace

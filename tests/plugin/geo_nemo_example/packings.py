@@ -1,4 +1,4 @@
-"""A packing: documents in their order, a new row where one does not fit."""
+"""A packing: documents in their order, a new sequence where one does not fit."""
 
 import numpy as np
 
@@ -15,10 +15,10 @@ class NextFit:
 
     def pack(self, lengths):
         cut = cut_documents(lengths, self.seq_length)
-        row, room, row_of = -1, 0, []
+        sequence, room, sequence_of = -1, 0, []
         for taken in cut.positions.tolist():
             if taken > room:
-                row, room = row + 1, self.seq_length
+                sequence, room = sequence + 1, self.seq_length
             room -= taken
-            row_of.append(row)
-        return cut, np.array(row_of), row + 1
+            sequence_of.append(sequence)
+        return cut, np.array(sequence_of), sequence + 1

@@ -105,7 +105,12 @@ def test_1b_on_512_gpus_is_what_a_calculation_by_hand_gives(plan):
     assert found["time"]["gpu_hours"] == pytest.approx(seconds * 512 / 3600)
     assert 20 < seconds / 60 < 22
     assert f"{seconds / 60:.0f} min" in printed
-    for text in ("1,347,487,744", "no store", "a row as one document", "MFU 45% of 989.4 TFLOPS"):
+    for text in (
+        "1,347,487,744",
+        "no store",
+        "a sequence as one document",
+        "MFU 45% of 989.4 TFLOPS",
+    ):
         assert text in printed
     memory = found["memory"]
     assert memory["optimizer"] == -(-1_347_487_744 * 12 // 512)

@@ -188,7 +188,7 @@ def test_an_unfinished_run_and_another_store_are_warned_of(world, loader, tmp_pa
     inputs = read_inputs(ReportConfig(eval=str(tmp_path / "eval"), output="x"))
     assert len(sample_sequences(inputs)[0]) == 2  # from the store it was trained on
     shutil.rmtree(tmp_path / "other")
-    assert "No row is shown" in page_of(tmp_path / "eval", tmp_path / "again.html")
+    assert "No sequence is shown" in page_of(tmp_path / "eval", tmp_path / "again.html")
 
 
 def test_the_same_inputs_give_the_same_page(evaluated, tmp_path):
@@ -239,7 +239,8 @@ def test_what_a_run_was_trained_on_is_told_by_stage_and_country(evaluated, world
     structure = Structure(page)
     assert structure.tags.count("svg") == 12
     assert "b" not in structure.tags
-    for text in ("3,311", "1,100<small>23.4%", "2,711", "rewind to step 3", "4, 5", "4 rows left",
+    for text in ("3,311", "1,100<small>23.4%", "2,711", "rewind to step 3", "4, 5",
+                 "4 sequences left",
                  "Text tokens that run with was trained on, by country and stage"):  # fmt: skip
         assert text in page, text
     cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", page)

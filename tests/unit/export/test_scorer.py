@@ -27,7 +27,7 @@ def run_dir(tiny_store, tmp_path_factory, single_process):
 
 
 @pytest.fixture(scope="module")
-def rows(tiny_store):
+def sequences(tiny_store):
     store = TokenStore.open(tiny_store)
     split = store.split("test")
     data = Data(store=str(tiny_store), seq_length=128, packing_window=64)
@@ -35,25 +35,25 @@ def rows(tiny_store):
     return StageDataset(split, data, MetadataPolicy(), store.tokenizer(), documents, 1, 12)
 
 
-def test_losses_equal_plain_pytorch_in_double_precision(run_dir, rows):
+def test_losses_equal_plain_pytorch_in_double_precision(run_dir, sequences):
     """Of about 6 nats each, in fp32: spacing 4.8e-7, some roundings on the way."""
     scorer = load_scorer(run_dir, device="cpu")
     exact = {name: w.detach().double() for name, w in scorer.model.named_parameters()}
     model = scorer_model(run_dir)
-    assert max(len(row.cu_seqlens) for row in rows) > 2
-    for index in range(len(rows)):
-        row = rows[index]
-        measured = scorer.nll(row)
+    assert max(len(sequence.cu_seqlens) for sequence in sequences) > 2
+    for index in range(len(sequences)):
+        sequence = sequences[index]
+        measured = scorer.nll(sequence)
         assert measured.dtype == np.float32 and measured.shape == (128,)
         expected = torch.cat(
             [
                 document_nll(
                     exact,
                     model,
-                    torch.from_numpy(row.tokens[start:end]),
-                    torch.from_numpy(row.labels[start:end]),
+                    torch.from_numpy(sequence.tokens[start:end]),
+                    torch.from_numpy(sequence.labels[start:end]),
                 )
-                for start, end in zip(row.cu_seqlens, row.cu_seqlens[1:], strict=False)
+                for start, end in zip(sequence.cu_seqlens, sequence.cu_seqlens[1:], strict=False)
             ]
         )
         assert np.abs(measured / expected.numpy() - 1).max() < 2e-6
@@ -117,17 +117,17 @@ def test_its_weights_are_those_of_the_last_step(run_dir, tiny_store, tmp_path):
     assert (scorer.seq_length, scorer.vocab_size) == (128, trained.prepared.tokenizer.vocab_size)
 
 
-def test_two_scorers_in_one_process_do_not_disturb_each_other(run_dir, rows, tmp_path):
+def test_two_scorers_in_one_process_do_not_disturb_each_other(run_dir, sequences, tmp_path):
     """The second one is of an earlier checkpoint of the same run."""
     first = load_scorer(run_dir)
-    before = first.nll(rows[0])
+    before = first.nll(sequences[0])
     shutil.copytree(run_dir, tmp_path / "earlier")
     shutil.rmtree(tmp_path / "earlier" / "checkpoints" / "step_00000006")
     second = load_scorer(tmp_path / "earlier")
-    other = second.nll(rows[0])
+    other = second.nll(sequences[0])
     assert not np.allclose(before, other)
-    assert np.array_equal(first.nll(rows[0]), before)
-    assert np.array_equal(second.nll(rows[0]), other)
+    assert np.array_equal(first.nll(sequences[0]), before)
+    assert np.array_equal(second.nll(sequences[0]), other)
 
 
 def damage_no_folder(run):
@@ -200,12 +200,12 @@ def test_what_is_missing_or_broken_is_one_line_that_names_it(run_dir, tmp_path, 
 
 
 def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_scores(
-    run_dir, rows, tmp_path, capsys
+    run_dir, sequences, tmp_path, capsys
 ):
     broken = tmp_path / "broken"
     shutil.copytree(run_dir, broken)
     damage_shard(broken)
-    scored = load_scorer(broken).nll(rows[0])
+    scored = load_scorer(broken).nll(sequences[0])
     (line,) = capsys.readouterr().err.splitlines()
     path = broken / "checkpoints" / "step_00000006"
     assert line.startswith(
@@ -213,4 +213,4 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_scores(
     )
     assert line.endswith("step_00000003 is used")
     shutil.rmtree(path)
-    assert np.array_equal(load_scorer(broken).nll(rows[0]), scored)
+    assert np.array_equal(load_scorer(broken).nll(sequences[0]), scored)

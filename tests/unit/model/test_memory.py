@@ -136,7 +136,7 @@ def engine_of(store, output, layers, **parallel):
 def test_activations_are_what_autograd_keeps(tiny_store, tmp_path, single_process):
     """A layer's, from the difference of two depths; then the rest, which is the ends."""
     tokens = 256
-    batches = ragged_batches(0, VOCAB_SIZE, fractions=(0.5,), rows=2, length=128)
+    batches = ragged_batches(0, VOCAB_SIZE, fractions=(0.5,), sequences=2, length=128)
     kept = {
         layers: kept_for_backward(engine_of(tiny_store, tmp_path, layers), batches)
         for layers in (2, 4)
@@ -157,7 +157,7 @@ def test_activations_are_what_autograd_keeps(tiny_store, tmp_path, single_proces
 def test_recomputation_keeps_the_inputs_of_layers_and_changes_no_gradient(
     tiny_store, tmp_path, single_process
 ):
-    batches = ragged_batches(0, VOCAB_SIZE, fractions=(0.5,), rows=2, length=128)
+    batches = ragged_batches(0, VOCAB_SIZE, fractions=(0.5,), sequences=2, length=128)
     kept, gradients = {}, {}
     for layers in (2, 4):
         engine = engine_of(tiny_store, tmp_path, layers, recompute="full")
@@ -181,7 +181,7 @@ def test_recomputation_keeps_the_inputs_of_layers_and_changes_no_gradient(
 def test_selective_recomputation_keeps_all_but_its_modules_and_changes_no_gradient(
     tiny_store, tmp_path, single_process, modules
 ):
-    batches = ragged_batches(0, VOCAB_SIZE, fractions=(0.5,), rows=2, length=128)
+    batches = ragged_batches(0, VOCAB_SIZE, fractions=(0.5,), sequences=2, length=128)
     chosen = {"recompute": "selective", "recompute_modules": modules}
     kept, gradients = {}, {}
     for layers in (2, 4):

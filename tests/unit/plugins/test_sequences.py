@@ -1,4 +1,4 @@
-"""Packings and samplers from outside: the rows they make, and what goes wrong in them."""
+"""Packings and samplers from outside: the sequences they make, and what goes wrong in them."""
 
 import dataclasses
 
@@ -34,7 +34,7 @@ def dataset(documents, draws=None, **data):
     return StageDataset(split, settings, MetadataPolicy(), WordTokenizer(), draws, 1)
 
 
-def test_a_packing_makes_the_rows(package):
+def test_a_packing_makes_the_sequences(package):
     made = dataset(random_documents(1, 60), packing="next_fit")
     usual = dataset(random_documents(1, 60))
     assert made.statistics().documents == usual.statistics().documents == 60
@@ -92,23 +92,23 @@ def test_nothing_is_wrong_with_ours(packing, prefix_fragments):
 
 def changed(**columns):
     """What `BestFit` makes, with some columns changed by functions."""
-    cut, row_of, rows = BestFit(SEQ_LENGTH, True).pack(LENGTHS)
+    cut, sequence_of, sequences = BestFit(SEQ_LENGTH, True).pack(LENGTHS)
     columns = {name: change(getattr(cut, name)) for name, change in columns.items()}
-    return dataclasses.replace(cut, **columns), row_of, rows
+    return dataclasses.replace(cut, **columns), sequence_of, sequences
 
 
 def shorter(number):
-    cut, row_of, _ = BestFit(SEQ_LENGTH, True).pack(LENGTHS)
-    kept = np.delete(np.arange(len(row_of)), number)
+    cut, sequence_of, _ = BestFit(SEQ_LENGTH, True).pack(LENGTHS)
+    kept = np.delete(np.arange(len(sequence_of)), number)
     columns = {name: column[kept] for name, column in vars(cut).items()}
-    _, row_of = np.unique(row_of[kept], return_inverse=True)
-    return type(cut)(**columns), row_of, int(row_of.max()) + 1
+    _, sequence_of = np.unique(sequence_of[kept], return_inverse=True)
+    return type(cut)(**columns), sequence_of, int(sequence_of.max()) + 1
 
 
 def doubled():
-    cut, row_of, rows = BestFit(SEQ_LENGTH, True).pack(LENGTHS)
+    cut, sequence_of, sequences = BestFit(SEQ_LENGTH, True).pack(LENGTHS)
     columns = {name: np.append(column, column[0]) for name, column in vars(cut).items()}
-    return type(cut)(**columns), np.append(row_of, rows), rows + 1
+    return type(cut)(**columns), np.append(sequence_of, sequences), sequences + 1
 
 
 def at(place, value):
@@ -140,8 +140,8 @@ def at(place, value):
             lambda: (changed()[0], np.zeros(4, int), 1),
             "puts 100 positions into sequence 0, and data",
         ),
-        (lambda: (*changed()[:2], 9), "leaves 6 of 9 rows empty"),
-        (lambda: (changed()[0], np.full(4, 7), 1), "puts a fragment into row 7 of 1"),
+        (lambda: (*changed()[:2], 9), "leaves 6 of 9 sequences empty"),
+        (lambda: (changed()[0], np.full(4, 7), 1), "puts a fragment into sequence 7 of 1"),
         (lambda: (changed()[0], np.zeros(3, int), 1), "gives columns of [3, 4] elements"),
         (lambda: (changed()[0], np.zeros(4), 1), "fails (TypeError: Cannot cast array data"),
         (lambda: None, "fails (TypeError: cannot unpack non-iterable NoneType object)"),

@@ -76,10 +76,14 @@ def assert_as_the_oracle(engine, batches, z_loss=0.0):
 
 
 def test_gradients_do_not_depend_on_how_the_batch_is_cut(engine):
-    rows = ragged_batches(seed=2, vocab_size=VOCAB_SIZE, fractions=(0.7, 0.1, 0.0, 0.3), rows=1)
-    forward_backward(engine, rows)
+    sequences = ragged_batches(
+        seed=2, vocab_size=VOCAB_SIZE, fractions=(0.7, 0.1, 0.0, 0.3), sequences=1
+    )
+    forward_backward(engine, sequences)
     apart = gradients_of(engine)
-    joined = ragged_batches(seed=2, vocab_size=VOCAB_SIZE, fractions=(0.7, 0.1, 0.0, 0.3), rows=1)
+    joined = ragged_batches(
+        seed=2, vocab_size=VOCAB_SIZE, fractions=(0.7, 0.1, 0.0, 0.3), sequences=1
+    )
     from geo_nemo.data.batches import Batch
 
     def pair(a, b):
@@ -96,8 +100,10 @@ def test_gradients_do_not_depend_on_how_the_batch_is_cut(engine):
         assert (gradient - apart[name]).abs().max() <= TOLERANCE, name
 
 
-def test_a_packed_row_gives_each_document_the_loss_it_has_alone(engine):
-    batches = ragged_batches(seed=3, vocab_size=VOCAB_SIZE, fractions=(1.0,), rows=1, length=128)
+def test_a_packed_sequence_gives_each_document_the_loss_it_has_alone(engine):
+    batches = ragged_batches(
+        seed=3, vocab_size=VOCAB_SIZE, fractions=(1.0,), sequences=1, length=128
+    )
     model = tiny_run("store", "out").model
     _, _, alone = batch_loss_and_gradients(weights_of(engine), model, batches)
     from geo_nemo.train.micro_batch import to_device
@@ -116,7 +122,7 @@ def test_a_packed_row_gives_each_document_the_loss_it_has_alone(engine):
 
 
 def test_loss_by_group_adds_up_and_a_group_without_tokens_counts_zero(engine):
-    batches = ragged_batches(seed=4, vocab_size=VOCAB_SIZE, fractions=(0.5, 0.0), rows=2)
+    batches = ragged_batches(seed=4, vocab_size=VOCAB_SIZE, fractions=(0.5, 0.0), sequences=2)
     for batch in batches:
         batch.group_ids[batch.group_ids == 1] = 0
     model = tiny_run("store", "out").model

@@ -1,4 +1,4 @@
-"""Megatron-Core's own builder makes our rows, and its cache key knows the policy."""
+"""Megatron-Core's own builder makes our sequences, and its cache key knows the policy."""
 
 import json
 
@@ -33,7 +33,7 @@ def build(made, sizes=(50, 0, 0)):
     return BlendedMegatronDatasetBuilder(PackedDataset, list(sizes), lambda: True, made).build()
 
 
-def expected_rows(store, split, documents, samples, policy):
+def expected_sequences(store, split, documents, samples, policy):
     opened = TokenStore.open(store)
     return StageDataset(
         opened.split(split),
@@ -46,28 +46,30 @@ def expected_rows(store, split, documents, samples, policy):
     )
 
 
-def assert_same_rows(built, rows):
-    assert len(built) == len(rows)
-    for index in range(len(rows)):
-        row, item = rows[index], built[index]
-        assert set(item) == set(row.__dataclass_fields__)
+def assert_same_sequences(built, sequences):
+    assert len(built) == len(sequences)
+    for index in range(len(sequences)):
+        sequence, item = sequences[index], built[index]
+        assert set(item) == set(sequence.__dataclass_fields__)
         for name, value in item.items():
-            assert np.array_equal(value, getattr(row, name)), (index, name)
+            assert np.array_equal(value, getattr(sequence, name)), (index, name)
 
 
 @pytest.mark.parametrize("policy", [MetadataPolicy(), NO_METADATA], ids=["metadata", "none"])
-def test_rows_equal_those_of_a_stage(tiny_store, single_process, policy):
+def test_sequences_equal_those_of_a_stage(tiny_store, single_process, policy):
     train, valid, test = build(config(tiny_store, policy=policy))
     assert valid is None and test is None
     documents = np.arange(TokenStore.open(tiny_store).split("train").num_documents)
-    assert_same_rows(train, expected_rows(tiny_store, "train", documents, 50, policy))
+    assert_same_sequences(train, expected_sequences(tiny_store, "train", documents, 50, policy))
 
 
 def test_each_split_reads_its_own_documents(tiny_store, single_process):
     blend = [([str(tiny_store)], None), None, ([str(tiny_store)], None)]
     _, _, test = build(config(tiny_store, blend_per_split=blend), (50, 0, 20))
     documents = np.arange(TokenStore.open(tiny_store).split("test").num_documents)
-    assert_same_rows(test, expected_rows(tiny_store, "test", documents, 20, MetadataPolicy()))
+    assert_same_sequences(
+        test, expected_sequences(tiny_store, "test", documents, 20, MetadataPolicy())
+    )
 
 
 def test_a_blend_of_two_stores_draws_from_both_by_weight(tiny_store, single_process, tmp_path):
@@ -88,7 +90,7 @@ def key_of(store, **changes):
     return train.unique_description_hash, description
 
 
-def test_the_key_of_the_cache_differs_by_everything_that_the_rows_depend_on(
+def test_the_key_of_the_cache_differs_by_everything_that_the_sequences_depend_on(
     tiny_store, single_process
 ):
     same, description = key_of(tiny_store)

@@ -22,7 +22,7 @@ CONTENT = (Kind.TITLE, Kind.BODY, Kind.EOS)
 
 
 @pytest.fixture(scope="module")
-def rows(tiny_store, tmp_path_factory):
+def sequences(tiny_store, tmp_path_factory):
     prepared = prepare(tiny_run(tiny_store, tmp_path_factory.mktemp("rows")), world_size=1)
     split = prepared.store.split("test")
     documents = choose_documents(split, 24, seed=7)
@@ -30,53 +30,57 @@ def rows(tiny_store, tmp_path_factory):
     return split, documents, made
 
 
-def content(rows):
+def content(sequences):
     """Trained labels of every document, in order."""
     return [
-        row.labels[(row.segment_ids == s) & np.isin(row.label_kinds, CONTENT)].tolist()
-        for row in rows
-        for s in range(row.segment_ids.max() + 1)
+        sequence.labels[
+            (sequence.segment_ids == s) & np.isin(sequence.label_kinds, CONTENT)
+        ].tolist()
+        for sequence in sequences
+        for s in range(sequence.segment_ids.max() + 1)
     ]
 
 
-def metadata(rows):
+def metadata(sequences):
     return [
-        row.labels[(row.segment_ids == s) & (row.label_kinds == Kind.METADATA)].tolist()
-        for row in rows
-        for s in range(row.segment_ids.max() + 1)
+        sequence.labels[
+            (sequence.segment_ids == s) & (sequence.label_kinds == Kind.METADATA)
+        ].tolist()
+        for sequence in sequences
+        for s in range(sequence.segment_ids.max() + 1)
     ]
 
 
-def test_every_arm_is_scored_on_the_same_tokens(rows):
-    _, documents, made = rows
+def test_every_condition_is_scored_on_the_same_tokens(sequences):
+    _, documents, made = sequences
     assert set(made) == {"with", "without", "wrong"}
     scored = {condition: content(of_condition) for condition, of_condition in made.items()}
     assert len(scored["with"]) == len(documents)
     assert scored["with"] == scored["without"] == scored["wrong"]
     for of_condition in made.values():
-        for row in of_condition:
-            assert np.array_equal(row.loss_mask > 0, np.isin(row.label_kinds, CONTENT))
+        for sequence in of_condition:
+            assert np.array_equal(sequence.loss_mask > 0, np.isin(sequence.label_kinds, CONTENT))
 
 
-def test_wrong_metadata_are_those_of_another_country(rows):
-    _, _, made = rows
+def test_wrong_metadata_are_those_of_another_country(sequences):
+    _, _, made = sequences
     assert not any(metadata(made["without"]))
     for right, wrong in zip(metadata(made["with"]), metadata(made["wrong"]), strict=True):
         assert right and wrong and right != wrong
 
 
-def test_documents_of_one_country_can_be_told_no_other(rows):
-    split, documents, _ = rows
+def test_documents_of_one_country_can_be_told_no_other(sequences):
+    split, documents, _ = sequences
     tokenizer = TokenStore.open(split.root).tokenizer()
     alone = documents[np.asarray(split.country)[documents] == split.country[documents[0]]]
     with pytest.raises(UserError, match=r"validation\.every_steps: .* all are told the same; take"):
         validation_sequences(split, alone, MetadataPolicy(), tokenizer, 128, 7)
 
 
-def test_validation_and_evaluation_tell_a_document_the_same_wrong_metadata(rows):
+def test_validation_and_evaluation_tell_a_document_the_same_wrong_metadata(sequences):
     from eval.conditions import donors
 
-    split, documents, made = rows
+    split, documents, made = sequences
     tokenizer = TokenStore.open(split.root).tokenizer()
     composer = Composer(MetadataPolicy(), tokenizer)
     other = donors("wrong_country", np.asarray(split.country)[documents], 7, "documents")
@@ -130,12 +134,12 @@ def test_a_resumed_run_has_each_validation_once(tiny_store, tmp_path, single_pro
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_ranks_share_the_sequences_and_the_one_that_has_fewer_trains_nothing(rows, size):
-    _, _, made = rows
+def test_ranks_share_the_sequences_and_the_one_that_has_fewer_trains_nothing(sequences, size):
+    _, _, made = sequences
     fractions = [_fraction(made["with"], rank, size) for rank in range(size)]
     assert len({len(fraction) for fraction in fractions}) == 1
     trained = sum(float(b.loss_mask.sum()) for fraction in fractions for b in fraction)
-    assert trained == sum(float(row.loss_mask.sum()) for row in made["with"])
+    assert trained == sum(float(sequence.loss_mask.sum()) for sequence in made["with"])
 
 
 def test_a_store_without_held_out_documents_is_one_line(tiny_store, tmp_path, single_process):
