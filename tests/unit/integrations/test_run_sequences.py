@@ -88,6 +88,7 @@ def test_another_loss_rule_is_refused_in_one_line(per_token, average, named):
     ("changes", "named"),
     [
         ({"average": {"kind": "ema"}}, "average.kind"),
+        ({"callbacks": {"use": ("mine",)}}, "callbacks.use"),
         ({"validation": {"every_steps": 2}}, "validation.every_steps"),
         ({"parallel": {"pipeline": 2}}, "micro_batch_size"),
     ],
