@@ -4,7 +4,6 @@ A stage's key is a hash of all it depends on. The folder of a finished stage hol
 `stage.json`; a later run with the same key takes the folder as it is.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,11 +14,6 @@ from geo_nemo.common.files import write_synced
 from geo_nemo.common.folders import building
 
 STAGE_NAME = "stage.json"
-
-
-def stage_key(*parts: str) -> str:
-    """Sixteen hex digits that change with any of `parts`."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def stage_is_whole(folder: Path, key: str) -> bool:

@@ -31,7 +31,7 @@ from data_prep.card.steps import meaning
 from geo_nemo.reporting.html import page
 from geo_nemo.store.manifest import SPLITS
 
-SHOWN_COUNTRIES, SHOWN_INPUTS, SHOWN_HOSTS = 15, 20, 20
+SHOWN_COUNTRIES, SHOWN_INPUTS = 15, 20
 COMMAND = "geo-nemo prep run prep.yaml"
 
 

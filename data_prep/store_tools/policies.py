@@ -8,7 +8,6 @@ from geo_nemo.config.template import LOCALIZATION
 from geo_nemo.metadata.fields import FIELDS, lines_of
 
 URL_FORMS = ("host", "path", "full")
-POSITIONS = ("prepend", "append")
 
 
 def parse_policy(

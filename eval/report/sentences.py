@@ -37,7 +37,6 @@ RULE_NAMES = {
     "by_null": "by log p less that of the option alone",
 }
 MINUS = "\u2212"
-TO = "\u2013"
 NO_INTERVAL = "too few documents"
 
 

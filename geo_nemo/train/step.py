@@ -48,11 +48,6 @@ class StepReport:
         self._work = work
         self._check: Check | None = check
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether its numbers were looked at, and are finite."""
-        return self._check is None
-
     def settle(self) -> None:
         """Raise BadStepError where the numbers are not finite; every rank calls it, and waits."""
         if self._check is not None:
