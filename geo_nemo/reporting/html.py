@@ -12,7 +12,7 @@ def page(
 ) -> str:
     """The page of a template in `folder`; the same values give the same page.
 
-    A template extends `page.html.j2`, takes macros of `parts.html.j2`, and may include one of this
+    A template extends `base.html.j2`, takes macros of `parts.html.j2`, and may include one of this
     package's styles. Values are escaped; one that a template asks for and that is not given is an
     error. filters: further ones, by name.
     """

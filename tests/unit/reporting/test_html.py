@@ -8,7 +8,7 @@ import pytest
 from geo_nemo.reporting.html import page
 from geo_nemo.reporting.tables import Cell, Table, markdown
 
-TEMPLATE = """{% extends "page.html.j2" %}
+TEMPLATE = """{% extends "base.html.j2" %}
 {% from "parts.html.j2" import grid, table %}
 {% block body %}{{ grid(("a", "b"), rows) }}{{ table(found) }}{% endblock %}"""
 
