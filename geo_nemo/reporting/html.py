@@ -35,4 +35,5 @@ def _environment(folder: Path) -> Any:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )

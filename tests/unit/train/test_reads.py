@@ -1,4 +1,4 @@
-"""Which documents a run has read, and in which step: beside its rows, looked at one by one."""
+"""Which documents a run has read, and in which step: beside its sequences, looked at one by one."""
 
 import json
 
@@ -28,8 +28,8 @@ def run(tiny_store, tmp_path_factory):
     return run, folder, store
 
 
-def by_rows(run, store, done):
-    """(stage, document, step) of every row that was taken, from the rows themselves."""
+def by_sequences(run, store, done):
+    """(stage, document, step) of all that was taken, from the sequences themselves."""
     split, tokenizer = store.split("train"), store.tokenizer()
     groups = grouping_of(store, run.groups)
     found = set()
@@ -50,7 +50,7 @@ def by_rows(run, store, done):
 def test_each_reading_is_found_with_its_stage_and_step(run, monkeypatch, done):
     run, folder, store = run
     monkeypatch.setattr(reads, "_checkpoints", lambda _: ({"step_x": done}, LEFT_OUT))
-    expected = by_rows(run, store, done)
+    expected = by_sequences(run, store, done)
     documents = np.arange(0, store.split("train").num_documents, 3)
     found = read_by(folder, store, documents)
     told = {

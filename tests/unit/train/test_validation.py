@@ -11,7 +11,7 @@ from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
 from geo_nemo.train.callbacks import Validate
-from geo_nemo.train.callbacks.validation import _fraction
+from geo_nemo.train.callbacks.validation import _batches_of
 from geo_nemo.train.setup import prepare
 from tests.oracle.llama import batch_loss_and_gradients
 from tests.support.runs import trainer
@@ -136,7 +136,7 @@ def test_a_resumed_run_has_each_validation_once(tiny_store, tmp_path, single_pro
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_ranks_share_the_sequences_and_the_one_that_has_fewer_trains_nothing(sequences, size):
     _, _, made = sequences
-    fractions = [_fraction(made["with"], rank, size) for rank in range(size)]
+    fractions = [_batches_of(made["with"], rank, size) for rank in range(size)]
     assert len({len(fraction) for fraction in fractions}) == 1
     trained = sum(float(b.loss_mask.sum()) for fraction in fractions for b in fraction)
     assert trained == sum(float(sequence.loss_mask.sum()) for sequence in made["with"])
