@@ -181,7 +181,20 @@ def test_the_hash_of_a_policy_does_not_depend_on_the_order_of_a_mapping():
 
 
 def test_a_stage_has_a_fraction_above_zero():
-    refuses(Stage, {"share": 0, "metadata": {}}, "greater than 0")
+    refuses(Stage, {"fraction": 0, "metadata": {}}, "greater than 0")
+
+
+def test_settings_under_their_old_names_are_read_and_go_before_a_recipe_s():
+    from eval.config import EvalConfig, ReportConfig
+
+    assert Stage.model_validate({"share": 0.25, "metadata": {}}).fraction == 0.25
+    assert Stage.model_validate({"share": 0.25, "fraction": 1, "metadata": {}}).fraction == 0.25
+    found = EvalConfig.model_validate(
+        {"runs": {"a": "x"}, "output": "y", "store": "s", "arms": ["with"], "row_length": 64}
+    )
+    assert (found.conditions, found.packed_length) == (("with",), 64)
+    found = ReportConfig.model_validate({"eval": "x", "output": "y", "sample_row": 3})
+    assert found.sample_sequence == 3
 
 
 def test_one_bound_for_every_seed():
