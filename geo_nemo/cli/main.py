@@ -22,6 +22,7 @@ COMMANDS = {
     "synth": "generate a synthetic geo-news corpus with known truth",
     "prep": "turn raw records into an annotated corpus and a token store",
     "store": "verify, merge, sample, inspect, count, export and move token stores",
+    "trace": "find the documents that hold what a model wrote, and who has read them",
     "outlets": "check a table of outlets, see what it changes, ask about a host",
     "audit": "show packed sequences of a stage and check the label contract",
     "plan": "sizes, memory, epochs by country, FLOPs and time of a run, without it",
