@@ -20,8 +20,8 @@ from tests.oracle.llama import batch_loss_and_gradients
 
 CONTEXT = Parallel(context=2, distributed_optimizer=False)
 BATCHES = {
-    "ragged": {"seed": 1, "shares": (0.02, 0.9, 0.4, 0.25)},
-    "a micro-batch wholly masked": {"seed": 2, "shares": (0.0, 0.9, 0.3)},
+    "ragged": {"seed": 1, "fractions": (0.02, 0.9, 0.4, 0.25)},
+    "a micro-batch wholly masked": {"seed": 2, "fractions": (0.0, 0.9, 0.3)},
 }
 
 

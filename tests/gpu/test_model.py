@@ -82,7 +82,7 @@ def test_a_packed_row_gives_each_document_the_loss_it_has_alone(request, dtype, 
 
 
 @pytest.mark.parametrize(
-    "shares",
+    "fractions",
     [(0.02, 0.9, 0.4, 0.25), (0.0, 0.5, 0.0, 0.01), (0.0, 1.0)],
     ids=["ragged", "two micro-batches wholly masked", "first one wholly masked"],
 )
