@@ -5,9 +5,20 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
+# Those of make test-lm-eval and test-tune, whose packages no other target installs, are skipped as
+# files.
+ELSEWHERE = {
+    "lm_eval/test_harness.py",
+    *(f"tune/{name}" for name in ("test_command.py", "test_rows.py", "test_training.py")),
+}
 
 
-def test_every_file_of_tests_is_found():
+def collected(request):
+    """Files of this session's tests, where it is of all; otherwise of a session of its own."""
+    config = request.config
+    given = [Path(arg).resolve() for arg in config.args]
+    if given == [TESTS] and not (config.option.keyword or config.option.markexpr):
+        return {item.path for item in request.session.items}
     listed = subprocess.run(
         [sys.executable, "-m", "pytest", "tests", "--collect-only", "-q", "-p", "no:cacheprovider"],
         cwd=TESTS.parent,
@@ -15,11 +26,12 @@ def test_every_file_of_tests_is_found():
         text=True,
     )
     assert listed.returncode == 0, listed.stdout[-2000:]
-    found = {line.rpartition(":")[0].partition("::")[0] for line in listed.stdout.splitlines()}
-    # Those of make test-lm-eval and test-tune, whose packages no other target installs, are skipped
-    # as files.
-    tuned = ("test_command.py", "test_rows.py", "test_training.py")
-    found |= {"tests/lm_eval/test_harness.py", *(f"tests/tune/{name}" for name in tuned)}
-    files = {str(path.relative_to(TESTS.parent)) for path in TESTS.rglob("test_*.py")}
+    names = {line.rpartition(":")[0].partition("::")[0] for line in listed.stdout.splitlines()}
+    return {TESTS.parent / name for name in names}
+
+
+def test_every_file_of_tests_is_found(request):
+    found = {str(path.relative_to(TESTS)) for path in collected(request) if path.suffix == ".py"}
+    files = {str(path.relative_to(TESTS)) for path in TESTS.rglob("test_*.py")}
     assert len(files) > 150
-    assert files - found == set()
+    assert files - found - ELSEWHERE == set()

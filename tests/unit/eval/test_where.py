@@ -57,7 +57,7 @@ def test_hosts_are_told_apart_by_training():
 
 
 @pytest.mark.parametrize(
-    ("title", "path", "share"),
+    ("title", "path", "fraction"),
     [
         ("Rail fares to rise", "/news/rail-fares-to-rise-2024", 1),
         ("Rail fares to rise", "/news/rail_strike", 1 / 3),

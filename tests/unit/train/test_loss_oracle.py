@@ -37,7 +37,7 @@ def forward_backward(engine, batches):
 
 
 @pytest.mark.parametrize(
-    "shares",
+    "fractions",
     [(0.02, 0.9, 0.4, 0.25), (0.0, 0.5, 0.0, 0.01), (1.0,), (0.0, 1.0)],
     ids=["ragged", "two micro-batches wholly masked", "no mask", "first one wholly masked"],
 )
