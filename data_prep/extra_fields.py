@@ -1,18 +1,40 @@
 """Metadata fields of the user's own over a whole run: constants, counts, and those nobody has."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from data_prep.config import Prep, Source
 from data_prep.config.extra import CONSTANTS
-from data_prep.read.fields import EXTRA, nearest
+from data_prep.read.fields import EXTRA, Fields, nearest
 from geo_nemo.common.errors import UserError
+
+# What Hive calls the folder of records without a value.
+NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 def constant_fields(source: Source) -> dict[str, Any]:
     """What a source sets, by the names of a record's fields."""
     return {n if n in CONSTANTS else f"{EXTRA}{n}": value for n, value in source.set.items()}
+
+
+def partition_fields(path: str, source: Source) -> dict[str, str]:
+    """Fields that stand in the folders below a source, `country=ke/part-0.parquet`, as Spark and
+    Hive write them; a record's own go before them.
+    """
+    names: dict[str, str] = {}
+    fixed = re.split(r"[*?[]", source.path)[0].rpartition("/")[0]
+    for folder in path[len(fixed) :].split("/")[:-1]:
+        name, equals, value = folder.partition("=")
+        if equals and name and value not in ("", NO_PARTITION):
+            names[name.casefold()] = unquote(value)
+    found = {}
+    for ours, theirs in Fields(source.fields).names.items():
+        if (value := names.get(theirs.casefold())) is not None:
+            found[ours] = value
+    return found
 
 
 def own_counts(counts: Mapping[str, Counter[str]], seen: Sequence[str]) -> dict[str, Any]:

@@ -20,7 +20,12 @@ from data_prep.config import Prep
 from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from data_prep.engine.stage import WORK
-from data_prep.extra_fields import check_own_fields, constant_fields, own_counts
+from data_prep.extra_fields import (
+    check_own_fields,
+    constant_fields,
+    own_counts,
+    partition_fields,
+)
 from data_prep.parts import PartWriter
 from data_prep.quarantine import FILE_REASONS, REASONS, Rejected
 from data_prep.read.record import shown
@@ -111,7 +116,7 @@ class Ingest(Stage):
         try:
             for index, path, size, version, *piece in task.payload["files"]:
                 source = self.config.input[index]
-                constants = constant_fields(source)
+                constants = partition_fields(path, source) | constant_fields(source)
                 file = InputFile(path, size, version, source, tuple(piece) or None)
                 reader = open_reader(file, self.config.limits)
                 path += f" from byte {piece[1]}" if piece else ""

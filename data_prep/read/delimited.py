@@ -5,6 +5,7 @@ empty value is an absent one.
 """
 
 import csv
+import re
 from collections.abc import Iterator
 
 from data_prep.config import Limits
@@ -15,6 +16,7 @@ from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
 
 DELIMITERS = ",\t;|"
+_SEPARATOR = re.compile(r"sep=([,\t;|])\s*")
 
 
 class _TooLongError(Exception):
@@ -74,9 +76,20 @@ def _header(lines: "_Lines", fields: Fields) -> tuple[list[str], str]:
         text = next(lines, "")
     except _TooLongError:
         raise DamagedError("broken_header", "the header is longer than a record may be") from None
+    if told := _SEPARATOR.fullmatch(text):
+        # Spreadsheets write it above the header.
+        return _header_in(next(lines, ""), told[1], fields)
+    if "\r" in text.rstrip("\r\n"):
+        raise DamagedError(
+            "broken_header", "its lines end with CR alone: tr '\\r' '\\n' < FILE > FILE.csv"
+        )
+    return _header_in(text, DELIMITERS, fields)
+
+
+def _header_in(text: str, delimiters: str, fields: Fields) -> tuple[list[str], str]:
     wanted = fields.names["text"]
     most: list[str] = []
-    for delimiter in DELIMITERS:
+    for delimiter in delimiters:
         try:
             names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter), [])]
         except csv.Error:

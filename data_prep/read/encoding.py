@@ -1,6 +1,6 @@
 """Text files that are no UTF-8: which encoding their bytes are in, and the same bytes as UTF-8.
 
-1. A mark at the start of the file tells UTF-16 and UTF-32.
+1. A mark at the start of the file tells UTF-16 and UTF-32; UTF-16 without one is known by its NULs.
 2. A first MiB that is UTF-8, but for damage here and there, is UTF-8: damaged lines are set aside
    one by one.
 3. Otherwise two detectors look at the lines with other bytes: uchardet (in resiliparse) knows the
@@ -52,6 +52,8 @@ def find_encoding(head: bytes) -> tuple[str, float]:
     """Encoding and confidence, 0 to 1, of a file that begins with `head`; UTF-8 is ``."""
     if name := marked_encoding(head):
         return name, 1.0
+    if name := _unmarked(head):
+        return name, _ALONE
     if head.isascii() or _is_utf8(head):
         return "", 1.0
     sample = b"\n".join(_lines_with_others(head))[:SAMPLE_BYTES]
@@ -72,6 +74,14 @@ def find_encoding(head: bytes) -> tuple[str, float]:
     # Of several that give equally sound text, the frequencies of letters tell better.
     agreed = matches[told].chaos <= most.chaos + 0.05
     return told, round((1 - matches[told].chaos) * (1 if agreed else _ALONE), 2)
+
+
+def _unmarked(head: bytes) -> str:
+    """UTF-16 without a mark, where every other byte is NUL as a rule: text of mostly ASCII."""
+    zeros = [head[start::2].count(0) / max(len(head) // 2, 1) for start in (0, 1)]
+    if max(zeros) > 0.5 and min(zeros) < 0.05:
+        return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
+    return ""
 
 
 def _decoded(sample: bytes, encoding: str) -> str:

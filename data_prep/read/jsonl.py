@@ -17,6 +17,10 @@ from geo_nemo.tokenizers.base import scrub
 
 # A list of objects over the whole file, as JSON's writers indent it or not.
 _ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*\{")
+# An object over several lines.
+_SPREAD = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{[ \t]*\r?\n\s*\"")
+# What stands around objects in files put together: RFC 7464's separator, marks of UTF-8, commas.
+_BEFORE, _BEHIND = "\x1e\ufeff \t\r\n\0", " \t\r\n,\0\x1e"
 
 
 def read_jsonl(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
@@ -26,6 +30,10 @@ def read_jsonl(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> It
     if _ARRAY.match(stream.peek(EXCERPT_BYTES)):
         raise DamagedError(
             "unknown_format", "a JSON array, not JSON Lines: jq -c '.[]' FILE > FILE.jsonl"
+        )
+    if _SPREAD.match(stream.peek(EXCERPT_BYTES)):
+        raise DamagedError(
+            "unknown_format", "JSON over several lines, not JSON Lines: jq -c . FILE > FILE.jsonl"
         )
     try:
         for number, line, too_long in split_lines(stream.blocks(), limits.record_bytes):
@@ -41,7 +49,10 @@ def read_jsonl(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> It
                 try:
                     record = loads_leniently(line)
                 except DamagedError as bad:
-                    yield Bad(number, bad.reason, bad.detail, head)
+                    several = objects_of(line)
+                    yield from (Raw(number, pick(record), head) for record in several)
+                    if not several:
+                        yield Bad(number, bad.reason, bad.detail, head)
                     continue
             if type(record) is dict:
                 yield Raw(number, pick(record), head)
@@ -69,6 +80,23 @@ def loads_leniently(data: bytes) -> Any:
         return scrubbed(json.loads(decoded, parse_constant=_missing))
     except (ValueError, RecursionError):
         raise DamagedError("broken_json", reason) from None
+
+
+def objects_of(line: bytes) -> list[dict[str, Any]]:
+    """The objects of a line that holds nothing else: one after the other, or in separators."""
+    try:
+        text = line.decode().strip(_BEHIND).lstrip(_BEFORE)
+    except UnicodeDecodeError:
+        return []
+    decoder, found = json.JSONDecoder(parse_constant=_missing), []
+    while text.startswith("{"):
+        try:
+            record, end = decoder.raw_decode(text)
+        except (ValueError, RecursionError):
+            return []
+        found.append(scrubbed(record))
+        text = text[end:].lstrip(_BEFORE + ",")
+    return [] if text else found
 
 
 def kind_of(value: Any) -> str:

@@ -26,7 +26,7 @@ from importlib.resources import files
 UNKNOWN = "unknown"
 CONTINENTS = ("Africa", "America", "Asia", "Europe", "Oceania")
 
-_LETTERS = re.compile(r"[a-z]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _CODE_ALIASES = {"uk": "gb", "el": "gr"}
 _CONTINENT_ALIASES = {
     "americas": "America",

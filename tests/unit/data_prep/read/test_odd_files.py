@@ -1,0 +1,55 @@
+"""Files as other tools put them together: each is read, or refused with what mends it."""
+
+import json
+
+import pytest
+
+from data_prep.read.record import Bad, Raw
+from tests.unit.data_prep.read.samples import read_bytes
+
+URL, TEXT = "https://www.nation.co.ke/1", "The council of the town met on Tuesday."
+ONE, TWO = (json.dumps({"url": URL, "text": f"{TEXT} {n}"}) for n in (1, 2))
+TABLE = f"url;text;country\r\n{URL};{TEXT} 1;ke\r\n"
+
+
+def read(tmp_path, name: str, data: bytes | str) -> tuple[list[str], list[tuple[str, str]]]:
+    """Texts that were read, and reasons with details of what was not."""
+    found = list(read_bytes(tmp_path, name, data.encode() if isinstance(data, str) else data))
+    texts = [record.fields["text"] for record in found if isinstance(record, Raw)]
+    return texts, [(bad.reason, bad.detail) for bad in found if isinstance(bad, Bad)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ONE + TWO, f"{ONE} {TWO}\n", f"{ONE},\n{TWO},\n", f"\x1e{ONE}\n\x1e{TWO}\n",
+        f"\ufeff{ONE}\n\ufeff{TWO}\n", f"{ONE},{TWO}\n",
+    ],
+)  # fmt: skip
+def test_objects_that_stand_in_a_line_in_other_ways_are_all_read(tmp_path, data):
+    assert read(tmp_path, "a.jsonl", data) == ([f"{TEXT} 1", f"{TEXT} 2"], [])
+
+
+@pytest.mark.parametrize("line", [f"{ONE}x", f"{ONE}{TWO[:-3]}", f"x{ONE}", f"{ONE}[1]"])
+def test_a_line_that_holds_something_else_too_is_set_aside_whole(tmp_path, line):
+    texts, bads = read(tmp_path, "a.jsonl", f"{line}\n{TWO}\n")
+    assert texts == [f"{TEXT} 2"] and [reason for reason, _ in bads] == ["broken_json"]
+
+
+def test_an_object_over_several_lines_is_refused_with_what_mends_it(tmp_path):
+    texts, ((reason, detail),) = read(tmp_path, "a.json", json.dumps(json.loads(ONE), indent=2))
+    assert (texts, reason) == ([], "unknown_format") and "jq -c . FILE" in detail
+
+
+def test_the_line_of_a_spreadsheet_that_names_the_separator_is_no_header(tmp_path):
+    assert read(tmp_path, "a.csv", f"sep=;\r\n{TABLE}") == ([f"{TEXT} 1"], [])
+
+
+def test_lines_that_end_with_cr_alone_are_named(tmp_path):
+    texts, ((reason, detail),) = read(tmp_path, "a.csv", TABLE.replace("\n", ""))
+    assert (texts, reason) == ([], "broken_header") and "CR alone: tr" in detail
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_known_by_its_nuls(tmp_path, encoding):
+    assert read(tmp_path, "a.csv", TABLE.encode(encoding)) == ([f"{TEXT} 1"], [])
