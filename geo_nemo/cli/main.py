@@ -13,9 +13,9 @@ import click
 
 from geo_nemo import __version__
 from geo_nemo.common import log
+from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.secrets import masked
 from geo_nemo.common.stuck import end_process
-from geo_nemo.config import RunError, UserError
 from geo_nemo.runtime.sharing import use_umask
 
 COMMANDS = {

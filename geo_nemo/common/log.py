@@ -11,7 +11,6 @@ What a command prints as its result, and the line that it fails with, are no log
 
 import contextlib
 import logging
-import multiprocessing
 import os
 import sys
 
@@ -50,8 +49,8 @@ class Formatter(logging.Formatter):
         said = ["geo-nemo"]
         if _rank():
             said.append(f"rank {_rank()}")
-        if (process := multiprocessing.current_process().name) != "MainProcess":
-            said.append(process)
+        if record.processName not in (None, "MainProcess"):
+            said.append(str(record.processName))
         if record.levelno != logging.INFO:
             said.append(record.levelname.lower())
         said.append(masked(record.getMessage()))

@@ -1,9 +1,7 @@
 """Passwords in addresses: never in a message, a record or a config that is kept."""
 
 import re
-from typing import Annotated, Any
-
-from pydantic import PlainSerializer
+from typing import Any
 
 MASK = "***"
 # `user:password@` or `token@` in front of a host.
@@ -26,9 +24,3 @@ def all_masked(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [all_masked(item) for item in value]
     return masked(value) if isinstance(value, str) else value
-
-
-# A setting that may hold a password: itself where it is used, masked wherever it is written down.
-Address = Annotated[str, PlainSerializer(masked, return_type=str)]
-Arguments = Annotated[dict[str, Any], PlainSerializer(all_masked)]
-Options = Annotated[dict[str, dict[str, Any]], PlainSerializer(all_masked)]

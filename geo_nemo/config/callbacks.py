@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from geo_nemo.common.secrets import Options
+from geo_nemo.config.secret import Options
 from geo_nemo.config.section import PluginName, Section
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from geo_nemo.common.addresses import check_address, is_remote
-from geo_nemo.common.secrets import Arguments
 from geo_nemo.config.groups import FieldName
 from geo_nemo.config.kinds import PACKINGS, SAMPLERS, PackingName, SamplerName
+from geo_nemo.config.secret import Arguments
 from geo_nemo.config.section import FREE, LATER, NonNegative, Positive, Section, Spelled
 
 Weight = Annotated[float, Field(gt=0)]

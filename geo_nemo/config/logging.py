@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from geo_nemo.common.secrets import Address, Options
+from geo_nemo.config.secret import Address, Options
 from geo_nemo.config.section import NonNegative, PluginName, Positive, Section
 
 

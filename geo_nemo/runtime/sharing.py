@@ -7,10 +7,13 @@ import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import make_folder, writing
-from geo_nemo.config.sharing import Sharing
+
+if TYPE_CHECKING:
+    from geo_nemo.config.sharing import Sharing
 
 UMASK = "GEO_NEMO_UMASK"
 UMASKS = {"group": 0o027, "group-write": 0o007, "all": 0o022}
@@ -26,7 +29,7 @@ def use_umask(environment: Mapping[str, str] = os.environ) -> None:
     os.umask(int(given, 8))
 
 
-def share(settings: Sharing, folder: Path, is_first: bool) -> None:
+def share(settings: "Sharing", folder: Path, is_first: bool) -> None:
     """Take the umask of `access`; on rank 0 make `folder`, and give it to `group`.
 
     What is made in it later belongs to that group, too (the setgid bit). Raises `UserError`.
