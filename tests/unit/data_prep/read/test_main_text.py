@@ -1,6 +1,7 @@
 """Which way finds the text of a page."""
 
 import orjson
+import pytest
 from resiliparse.parse.html import HTMLTree
 
 from data_prep.clean import Cleaner
@@ -8,6 +9,7 @@ from data_prep.config import Clean
 from data_prep.read.main_text import ARTICLE, LINKED, SECOND, main_text
 from tests.unit.data_prep.read.samples import raws, read_bytes, response, warc_record
 
+CC = "https://creativecommons.org/licenses/by/4.0/"
 SENTENCE = "The council of the town met on Tuesday to talk about the new bridge over the river. "
 
 
@@ -73,3 +75,19 @@ def test_files_of_one_s_own_are_cut_where_it_is_asked_for():
     cut = Cleaner(Clean(repeated_title="cut")).clean(annotate(title="Story of the day", text=text))
     assert (kept.text, cut.text) == (text.strip(), SENTENCE.strip())
     assert cut.hash != kept.hash
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        f'<link rel="license" href="{CC}">', f'<p><a rel="nofollow license" href="{CC}">CC</a></p>',
+        f'<p>See <a href="{CC}">the licence</a>.</p>',
+    ],
+)  # fmt: skip
+def test_the_licence_that_a_page_names_is_a_field_where_it_is_asked_for(tmp_path, html):
+    data = warc_record(response(page(f"<article><p>{SENTENCE * 6}</p>{html}</article>").encode()))
+    (bare,) = raws(read_bytes(tmp_path, "a.warc", data))
+    assert "license" not in bare and "extra.license" not in bare
+    fields = {"extra": {"license": "license"}}
+    (found,) = raws(read_bytes(tmp_path, "a.warc", data, fields=fields))
+    assert found["extra.license"] == CC
