@@ -111,15 +111,15 @@ test-loggers-%: setup
 	@PYTHONPATH="$(CURDIR)" GEO_NEMO_SLOW_TESTS=1 OMP_NUM_THREADS=1 .venv/loggers-$*/bin/python -m pytest \
 	  tests/unit/train/loggers -rs
 
-# Newest of both, behind what is installed already.
+# Those of constraints.txt, behind what is installed already.
 test-lm-eval: setup
 	@test -x .venv/lm-eval/bin/python || "$(PYTHON)" -m venv .venv/lm-eval
 	@ls -d "$(CURDIR)"/.venv/lib/python*/site-packages > \
 	  "$$(echo .venv/lm-eval/lib/python*/site-packages)/after.pth"
-	@.venv/lm-eval/bin/python -m pip --disable-pip-version-check --quiet install --upgrade \
-	  --constraint constraints.txt lm-eval peft
+	@.venv/lm-eval/bin/python -m pip --disable-pip-version-check --quiet install \
+	  --constraint constraints.txt lm-eval peft statsmodels
 	@PYTHONPATH="$(CURDIR)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/lm-eval/bin/python -m pytest \
-	  tests/lm_eval tests/unit/eval/test_scorers.py -rs
+	  tests/lm_eval tests/unit/eval/test_scorers.py tests/unit/eval/test_mixed.py -rs
 
 # Newest that constraints.txt has, behind what is installed already.
 test-tune: setup

@@ -40,9 +40,8 @@ def ask(config: EvalConfig, composers: list[Composer], seq_length: int) -> Asked
     asked = drop_long(asked, composers, form, seq_length)
     if not asked.questions:
         raise UserError(f"no question of {path} fits in {seq_length} tokens with its metadata")
-    choices = np.array(
-        [for_choices(q, config.questions_dev, config.seed) for q in asked.questions], bool
-    )
+    asked = _drawn(asked, config)
+    choices = _choices(asked, config)
     if choices.all():
         raise UserError(
             f"questions_dev={config.questions_dev} keeps all {len(choices)} questions of {path} "
@@ -56,6 +55,27 @@ def ask(config: EvalConfig, composers: list[Composer], seq_length: int) -> Asked
         )
     lines = [line for composer in composers for line in composer.lines]
     return Asked(asked, to_questions(asked, config, lines), form, choices)
+
+
+def _choices(asked: QuestionSet, config: EvalConfig) -> np.ndarray:
+    kept = [for_choices(q, config.questions_dev, config.seed) for q in asked.questions]
+    return np.array(kept, bool)
+
+
+def _drawn(asked: QuestionSet, config: EvalConfig) -> QuestionSet:
+    """With as many of those that are reported as are asked for; their ids and the seed decide."""
+    reported = np.flatnonzero(~_choices(asked, config))
+    if config.num_questions is None or len(reported) <= config.num_questions:
+        return asked
+
+    def rank(place: int) -> int:
+        return zlib.crc32(f"{config.seed} drawn {asked.questions[place].id}".encode())
+
+    left_out = set(sorted(reported.tolist(), key=rank)[config.num_questions :])
+    kept = [place for place in range(len(asked.questions)) if place not in left_out]
+    return QuestionSet(
+        [asked.questions[p] for p in kept], [asked.orders[p] for p in kept], asked.skipped
+    )
 
 
 def _with_shots(form: Form, asked: QuestionSet, config: EvalConfig) -> Form:

@@ -7,6 +7,7 @@ wrong_country         the record of a document of another country
 only_FIELD, no_FIELD  the truth, in one field alone; in all fields but one
 other_FIELD           the truth, but in one field what a document of another country has there
 invented_host         the truth, but for a host that nobody has
+as_gb                 told to be from a country, and of the rest nothing that tells another
 guidance_1.5          the truth and nothing, and how they differ 1.5 times: logits are untold +
                       1.5 * (told - untold) (classifier-free guidance, arXiv 2306.17806)
 """
@@ -18,13 +19,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from eval.config import GUIDANCE, Condition
+from eval.config import AS, GUIDANCE, Condition
 from eval.model import Model
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.data import conditions as shown_as
 from geo_nemo.data.conditions import generator
 from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
 from geo_nemo.metadata.fields import lines_of
+from geo_nemo.metadata.geography import continent_of, countries
 from geo_nemo.metadata.record import MetadataRecord
 
 __all__ = ["donors", "generator"]
@@ -39,6 +41,8 @@ SHOWN_AS: dict[str, str] = {
 }
 # Of bare text.
 BARE = MetadataPolicy(fields=(), template="plain")
+# What a condition tells that tells a country alone.
+OF_A_COUNTRY = {"country", "continent"}
 # The kinds whose names end in a field's.
 OF_A_FIELD = ("only", "no", "other")
 
@@ -47,6 +51,11 @@ def kind_of(condition: Condition) -> tuple[str, str]:
     """(`only`, `country`) of `only_country`; of a condition that names no field, it and nothing."""
     kind, _, field = condition.partition("_")
     return (kind, field) if kind in OF_A_FIELD and field else (condition, "")
+
+
+def country_told(condition: Condition) -> str:
+    """The country that a condition tells of every document; empty for all others."""
+    return condition.partition("_")[2] if re.fullmatch(AS, condition) else ""
 
 
 def guidance(condition: Condition) -> float | None:
@@ -71,6 +80,8 @@ def shown_record(
 ) -> MetadataRecord:
     """The record that a condition shows of an item, whose donor is `donor`."""
     kind, field = kind_of(condition)
+    if country := country_told(condition):
+        return MetadataRecord("", country, continent_of(country))
     if kind == "invented_host":
         return replace(own, host=invented_host(own.host))
     if kind != "other":
@@ -152,6 +163,14 @@ def check_fields_of(condition: Condition, policy: MetadataPolicy, run: str) -> N
             f"condition {condition}: runs.{run} is shown {', '.join(policy.fields)} and no "
             f"{field}: leave the condition out, or give metadata= with the field"
         )
+    told = country_told(condition)
+    if told and told not in countries():
+        raise UserError(f"condition {condition}: no country {told}; give a code, as as_gb")
+    if told and not (OF_A_COUNTRY & set(policy.fields)):
+        raise UserError(
+            f"condition {condition}: runs.{run} is shown neither country nor continent: leave it "
+            "out of conditions="
+        )
     if kind == "invented_host" and not any(
         column == "host" for line in lines_of(policy) for column in line.columns
     ):
@@ -178,12 +197,18 @@ def off_distribution(condition: Condition, model: Model, policy: MetadataPolicy)
         )
     fields = set(policy.fields)
     told = {"only": {field}, "no": fields - {field}}.get(kind, fields)
+    if country_told(condition):
+        told = fields & OF_A_COUNTRY
 
     def trained(p: MetadataPolicy) -> bool:
         missing = set(p.fields) - told
         dropped = all(p.field_dropout.get(name, 0) > 0 for name in missing)
         return (
-            bool(p.fields) and told <= set(p.fields) and dropped and p.template == policy.template
+            bool(p.fields)
+            and told <= set(p.fields)
+            and dropped
+            and p.template == policy.template
+            and ("url" not in told or p.url_form == policy.url_form)
         )
 
     return not any(map(trained, stages))

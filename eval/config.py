@@ -16,9 +16,10 @@ from geo_nemo.config.section import NonNegative, Positive, Section, Seed, rename
 # Named in eval/conditions.py; each but the first four is asked for.
 CONDITIONS = ("with", "without", "shuffled", "wrong_country")
 OTHER_CONDITIONS = ("plain", "invented_host", "contrast")
+AS = r"as_[a-z]{2}"
 GUIDANCE = r"guidance_\d+(\.\d+)?"
 CONDITION = (
-    rf"^({'|'.join(CONDITIONS + OTHER_CONDITIONS)}|(only|no|other)_[A-Za-z0-9_]+|{GUIDANCE})$"
+    rf"^({'|'.join(CONDITIONS + OTHER_CONDITIONS)}|(only|no|other)_[A-Za-z0-9_]+|{GUIDANCE}|{AS})$"
 )
 # A question's wrong country is its control; a shuffle of questions would add nothing to it.
 NO_QUESTION_CONDITION = "shuffled"
@@ -26,6 +27,8 @@ NO_QUESTION_CONDITION = "shuffled"
 CONTRAST = "contrast"
 QUESTION_FIELDS = ("id", "kind", "country", "continent", "host", "title", "prompt", "options",
                    "answer", "contrast", "contrast_country")  # fmt: skip
+# What arXiv 2601.15236 evaluated on, beside the full URL.
+PAPER = {"num_documents": 1000, "max_tokens": 1024}
 RULES = ("by_sum", "by_mean", "by_byte", "by_null")
 
 
@@ -33,8 +36,8 @@ def _condition(name: str) -> str:
     if not re.fullmatch(CONDITION, name):
         raise ValueError(
             f"no condition {name}: there is {', '.join(CONDITIONS + OTHER_CONDITIONS)}, with "
-            "the name of a field only_FIELD, no_FIELD and other_FIELD, and with a strength "
-            "guidance_1.5"
+            "the name of a field only_FIELD, no_FIELD and other_FIELD, with a "
+            "country as_gb, and with a strength guidance_1.5"
         )
     return name
 
@@ -71,6 +74,7 @@ class EvalConfig(Section):
     questions_dev: fraction of the questions that is never reported: the scoring rule is chosen on
         it, and solved questions are taken from it. questions_rules: the scoring rules; without
         such questions the first one counts.
+    num_questions: that are reported, drawn by their ids; null for all.
     floors: per-document entropy of a synthetic corpus, `floors.jsonl.gz`; null for none.
     conditions: what a model is told about a document; `with` is the truth, `plain` the bare text,
         without the labels of title and body.
@@ -84,6 +88,8 @@ class EvalConfig(Section):
     max_tokens: title and body tokens scored of a document; null for what fits the sequence.
     allow_overlap: score documents that a run was trained on, too, and report their number; without
         it they are an error.
+    protocol: `paper` scores as arXiv 2601.15236 did: 1,000 documents, 1,024 tokens of each, and the
+        full URL wherever a model is told one.
     device, dtype: where models run, and how precisely; training runs always in fp32.
     """
 
@@ -102,6 +108,7 @@ class EvalConfig(Section):
     questions_template: str = "{question}"
     questions_answers: Literal["full", "letters"] = "full"
     questions_shots: NonNegative = 0
+    num_questions: Positive | None = None
     questions_dev: Annotated[float, Field(ge=0, lt=1)] = 0.0
     questions_rules: Annotated[tuple[Literal[RULES], ...], Field(min_length=1)] = RULES[:2]
     floors: Path | None = None
@@ -112,6 +119,7 @@ class EvalConfig(Section):
     max_tokens: Positive | None = 1024
     packed_length: Positive | None = None
     allow_overlap: bool = False
+    protocol: Literal["own", "paper"] = "own"
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     seed: Seed = 1234
@@ -150,6 +158,17 @@ class EvalConfig(Section):
     def _line_ends(cls, value: object) -> object:
         r"""`\n` of a command line, which Hydra leaves as two characters."""
         return value.replace("\\n", "\n") if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_paper(cls, values: object) -> object:
+        """What `protocol: paper` stands for; ValueError where a setting says something else."""
+        if not isinstance(values, dict) or values.get("protocol") != "paper":
+            return values
+        for key, value in PAPER.items():
+            if values.get(key) not in (None, value):
+                raise ValueError(f"protocol=paper is {key}={value}: leave out {key}={values[key]}")
+        return {**values, **PAPER}
 
     @model_validator(mode="after")
     def _conditions_once(self):

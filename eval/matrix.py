@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 
 from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums
-from eval.conditions import generator, guidance, kind_of
+from eval.conditions import country_told, generator, guidance, kind_of
 from eval.config import Condition
 from eval.documents import Documents
 from eval.groups import ALL, Group
@@ -21,6 +21,13 @@ from eval.significance import cluster_sums, holm, resampled_p
 PARTS = ("text", "title", "body")
 BITS = ("bits_per_byte", "bits_low", "bits_high")
 Key = tuple[str, Condition]
+# Comparisons that are told by places in the text and over countries.
+PLACED = (
+    "conditioned model, told, against plain model",
+    "conditioned model, not told, against plain model",
+    "conditioned model against placebo, told",
+    "told against not told",
+)
 # What a condition of one field is compared with, and why.
 OF_A_FIELD = {
     "only": ("without", "one field alone against not told"),
@@ -46,15 +53,17 @@ def effects(
     conditioned: Mapping[str, bool],
     foreign: Sequence[str] = (),
     bare: Sequence[str] = (),
+    placebo: Sequence[str] = (),
 ) -> list[Effect]:
     """The comparisons that these conditions and runs allow.
 
     conditioned: run -> whether any stage of it showed metadata. foreign: runs of which nobody here
     knows what they were trained on; they are compared with the others as they read bare text.
     bare: runs without metadata that were trained on bare text, and are compared as they read that;
-    labels are what they have never met.
+    labels are what they have never met. placebo: runs that were trained with other documents'
+    metadata, a baseline of their own.
     """
-    plus = [run for run, yes in conditioned.items() if yes]
+    plus = [run for run, yes in conditioned.items() if yes and run not in placebo]
     minus = [run for run, yes in conditioned.items() if not yes and run not in foreign]
     found = []
     for of, against in product(plus, minus):
@@ -66,12 +75,21 @@ def effects(
             Effect("conditioned model against plain model, bare text", (of, "plain"),
                    (against, "plain")),
         ]  # fmt: skip
+    for of, against in product(plus, placebo):
+        found += [
+            Effect("conditioned model against placebo, told", (of, "with"), (against, "with")),
+            Effect("conditioned model against placebo, not told", (of, "without"),
+                   (against, "without")),
+        ]  # fmt: skip
+    for of, against in product(placebo, minus):
+        own = "plain" if against in bare else "without"
+        found.append(Effect("placebo, told, against plain model", (of, "with"), (against, own)))
     for place, run in enumerate(foreign):
-        others = [*plus, *minus, *foreign[:place]]
+        others = [*plus, *placebo, *minus, *foreign[:place]]
         found += [
             Effect("another model, bare text", (run, "plain"), (other, "plain")) for other in others
         ]
-    for run in [*plus, *minus, *foreign]:
+    for run in [*plus, *placebo, *minus, *foreign]:
         found += [
             Effect("told against not told", (run, "with"), (run, "without")),
             Effect("shuffled against not told", (run, "shuffled"), (run, "without")),
@@ -81,6 +99,9 @@ def effects(
             Effect("invented host against told", (run, "invented_host"), (run, "with")),
         ]
         for condition in conditions:
+            if country_told(condition):
+                found.append(Effect("told one country against not told", (run, condition),
+                                    (run, "without")))  # fmt: skip
             if guidance(condition) is not None:
                 found.append(Effect("guided against told", (run, condition), (run, "with")))
             against, purpose = OF_A_FIELD.get(kind_of(condition)[0], ("", ""))

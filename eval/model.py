@@ -49,6 +49,11 @@ class Model:
         return self.policy is not None
 
     @property
+    def placebo(self) -> bool:
+        """Whether its metadata were those of other documents."""
+        return self.policy is not None and self.policy.placebo
+
+    @property
     def policy(self) -> MetadataPolicy | None:
         """Policy of the first stage that showed metadata."""
         policies = (stage.metadata for stage in self.stages.values())
@@ -66,3 +71,8 @@ def policies(
         return dict.fromkeys(models, given)
     first = next((model.policy for model in models.values() if model.policy), MetadataPolicy())
     return {name: model.policy or first for name, model in models.items()}
+
+
+def with_full_url(policy: MetadataPolicy) -> MetadataPolicy:
+    """The policy, but with the whole URL where it has one."""
+    return policy.model_copy(update={"url_form": "full"}) if "url" in policy.fields else policy

@@ -16,7 +16,7 @@ from eval.conditions import check_fields_of
 from eval.config import EvalConfig
 from eval.corpus import open_corpus
 from eval.documents import Documents, choose
-from eval.model import Model, policies
+from eval.model import Model, policies, with_full_url
 from eval.models import read_models
 from eval.overlap import trained_on
 from eval.question_files import QuestionSet
@@ -84,6 +84,8 @@ def make_plan(config: EvalConfig) -> Plan:
             )
     texts, tokenizers = _texts(config, models)
     shown_policies = policies(models, config.metadata)
+    if config.protocol == "paper":
+        shown_policies = {name: with_full_url(p) for name, p in shown_policies.items()}
     _check_templates(shown_policies)
     for name, policy in shown_policies.items():
         texts.check(policy, f"runs.{name}" if config.metadata is None else "metadata")

@@ -51,7 +51,7 @@ class QuestionFile:
         self._path = path
 
     def rows(self) -> Iterator[Any]:
-        return _rows(self._path)
+        return rows_of(self._path)
 
 
 def read_questions(path: Path, seed: int, names: Mapping[str, Any] | None = None) -> QuestionSet:
@@ -113,7 +113,7 @@ def _reason(error: ValidationError) -> str:
     return f"{where}: {reason}" if where else reason
 
 
-def _rows(path: Path) -> Iterator[Any]:
+def rows_of(path: Path) -> Iterator[Any]:
     """Rows of a file by its ending; of JSON Lines a text where a line is not JSON."""
     try:
         with path.open("rb") as file:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from eval import accuracy, floors, matrix, where
+from eval import accuracy, floors, matrix, spread, where
 from eval.cache import Cache, key_of
 from eval.conditions import guidance, off_distribution, view
 from eval.config import CONTRAST, Condition, EvalConfig
@@ -31,11 +31,9 @@ from geo_nemo.common.files import make_folder, write_whole
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import UserError
 from geo_nemo.metadata.record import MetadataRecord
+from geo_nemo.tokenizers.base import Tokenizer
 
 FORMAT = 1
-# Comparisons that are told by places in the text.
-PLACED = ("conditioned model, told, against plain model",
-          "conditioned model, not told, against plain model", "told against not told")  # fmt: skip
 Loader = Callable[[Model], Scorer]
 
 
@@ -68,7 +66,9 @@ def evaluate(
     conditioned = {name: model.conditioned for name, model in plan.models.items()}
     foreign = [name for name, model in plan.models.items() if not model.stages]
     bare = _bare(plan)
-    wanted = matrix.effects(config.document_conditions, conditioned, foreign, bare)
+    placebo = [name for name, model in plan.models.items() if model.placebo]
+    kinds = (conditioned, foreign, bare, placebo)
+    wanted = matrix.effects(config.document_conditions, *kinds)
     settings = {
         "samples": config.bootstrap_samples, "confidence": config.confidence, "seed": config.seed,
     }  # fmt: skip
@@ -90,17 +90,19 @@ def evaluate(
             plan.documents_of, scores, found_groups, wanted, hosts=hosts, **settings
         ),
         "places": where.by_place(
-            plan.documents_of, scores, [e for e in wanted if e.purpose in PLACED], **settings
+            plan.documents_of, scores, [e for e in wanted if e.purpose in matrix.PLACED], **settings
+        ),
+        "constant_and_slope": spread.constant_and_slope(
+            plan.documents_of, scores, [e for e in wanted if e.purpose in matrix.PLACED], **settings
         ),
         "floor": None
         if floor_nats is None
         else floors.table(floor_nats, plan.documents, scores, list(plan.models)),
         "questions": None
         if asked is None
-        else _questions(
-            plan, answers, matrix.effects(asked_conditions, conditioned, foreign, bare), settings
-        ),
+        else _questions(plan, answers, matrix.effects(asked_conditions, *kinds), settings),
     }
+    result["countries"] = spread.over_countries(result["perplexity"]["effects"])
     write_whole(output / "documents.npz", _per_document(plan, scores))
     write_whole(output / "eval.json", json.dumps(result, allow_nan=False).encode())
     progress("tables", 1, 1)
@@ -119,12 +121,15 @@ def _bare(plan: Plan) -> list[str]:
 
 
 def _groups(plan: Plan, records: Sequence[MetadataRecord]) -> list[Group]:
-    """Documents by whether their host stands in training, and by their titles' words in the URL."""
+    """Documents by host and country in training, and by their titles' words in the URL."""
     found: list[Group] = []
     documents, store = plan.documents, getattr(plan.texts, "store", None)
     if store is not None and TRAIN in store.manifest.splits:
         hosts = np.asarray(plan.items.host)[documents.index]
-        found += where.by_host(hosts, np.unique(store.split(TRAIN).host))
+        trained = store.split(TRAIN)
+        found += where.by_host(hosts, np.unique(trained.host))
+        counts = np.bincount(np.asarray(trained.country), minlength=len(store.countries))
+        found += where.by_frequency(documents.country, counts)
     if any(record.path for record in records):
         name, tokens = next(iter(plan.tokens.items()))
         decode = plan.tokenizers[name].decode
@@ -170,7 +175,9 @@ def score(
                 if arrays is None:
                     if scorer is None:
                         progress(f"load {run}", 0, 1)
-                        scorer = _load(plan, run, load)
+                        scorer = load_model(
+                            plan.models[run], plan.tokenizers[run], plan.seq_length, load
+                        )
                         progress(f"load {run}", 1, 1)
                     arrays = _score(plan, run, condition, kind, scorer, progress)
                     cache.save(name, key, arrays)
@@ -223,17 +230,18 @@ def _score(
     return {name: value for name, value in vars(found).items() if value is not None}
 
 
-def _load(plan: Plan, run: str, load: Loader) -> Scorer:
-    scorer = load(plan.models[run])
-    vocab_size = plan.tokenizers[run].vocab_size
-    if scorer.vocab_size < vocab_size:
+def load_model(model: Model, tokenizer: Tokenizer, seq_length: int, load: Loader) -> Scorer:
+    """The scorer of a model, checked: it knows every token, and takes `seq_length` of them."""
+    scorer = load(model)
+    if scorer.vocab_size < tokenizer.vocab_size:
         raise UserError(
-            f"runs.{run} has {scorer.vocab_size} tokens and its tokenizer {vocab_size}: give the "
-            "tokenizer that it was trained with, or a store made with that"
+            f"runs.{model.name} has {scorer.vocab_size} tokens and its tokenizer "
+            f"{tokenizer.vocab_size}: give the tokenizer that it was trained with, or a store made "
+            "with that"
         )
-    if scorer.seq_length < plan.seq_length:
+    if scorer.seq_length < seq_length:
         raise UserError(
-            f"runs.{run} takes {scorer.seq_length} positions, its run.json says {plan.seq_length}"
+            f"runs.{model.name} takes {scorer.seq_length} positions, its run.json says {seq_length}"
         )
     return scorer
 

@@ -55,6 +55,7 @@ def describe_runs(plan: Plan) -> dict[str, dict[str, Any]]:
             "steps": model.steps,
             "seq_length": model.seq_length,
             "conditioned": model.conditioned,
+            "placebo": model.placebo,
             "tokenizer_sha256": plan.tokenizers[name].sha256,
             # None: what it was trained on is not known, or stands in no store that is compared.
             "same_store": model.store_hash == plan.texts.hash

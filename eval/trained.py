@@ -15,6 +15,7 @@ class Trained:
     continents: those that it was trained on alone; empty: all but `left_out`.
     narrowed: its documents were chosen by something besides continents.
     parameters: of the model; 0 where the run's record has none. seed: of weights and order.
+    placebo: its metadata were those of other documents.
     tokens: positions trained so far; final_tokens: at the end of the run.
     """
 
@@ -26,11 +27,17 @@ class Trained:
     seed: int
     tokens: int
     final_tokens: int
+    placebo: bool = False
 
     @property
     def told(self) -> bool:
-        """Whether it was trained with metadata."""
-        return bool(self.fields)
+        """Whether it was trained with metadata that were the documents' own."""
+        return bool(self.fields) and not self.placebo
+
+    @property
+    def plain(self) -> bool:
+        """Whether it was trained without metadata."""
+        return not self.fields
 
     @property
     def is_global(self) -> bool:
@@ -59,6 +66,7 @@ def trained(run: Run, record: Mapping[str, Any], step: int) -> Trained:
         seed=run.seed,
         tokens=step * positions,
         final_tokens=run.train.steps * positions,
+        placebo=shown.metadata.placebo,
     )
 
 

@@ -1,6 +1,5 @@
 """Where a gain sits: by place in the text, by host seen in training or not, by words of the URL."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +11,10 @@ from eval.documents import Documents
 from eval.groups import Group
 from eval.matrix import Effect, Key
 from eval.perplexity import BANDS, Scores
+from geo_nemo.metadata.slug import overlap
 
 SEEN, SLUG = "host in training", "title words in the URL"
+FREQUENCY = "training documents of the country"
 
 
 def by_place(
@@ -80,6 +81,20 @@ def by_host(hosts: np.ndarray, trained: np.ndarray) -> list[Group]:
     ]  # fmt: skip
 
 
+def by_frequency(country: np.ndarray, trained: np.ndarray) -> list[Group]:
+    """Documents by how many of their country are trained on, by powers of ten; none if alike.
+
+    country: of each document, int [n]. trained: documents of each country in training, int [c].
+    """
+    number = trained[country]
+    decade = np.where(number > 0, np.floor(np.log10(np.maximum(number, 1) + 0.5)), -1)
+    found = []
+    for value in np.unique(decade).astype(int):
+        name = "none" if value < 0 else f"{10**value:,} to {10 ** (value + 1) - 1:,}"
+        found.append(Group(FREQUENCY, name, np.flatnonzero(decade == value)))
+    return found if len(found) > 1 else []
+
+
 def by_slug(titles: Sequence[str], paths: Sequence[str]) -> list[Group]:
     """Documents by how many of their title's words the URL's path spells: none, some, most."""
     fraction = np.array([overlap(title, path) for title, path in zip(titles, paths, strict=True)])
@@ -90,10 +105,3 @@ def by_slug(titles: Sequence[str], paths: Sequence[str]) -> list[Group]:
     }
     there = {name: places for name, places in parts.items() if len(places)}
     return [Group(SLUG, name, places) for name, places in there.items()] if len(there) > 1 else []
-
-
-def overlap(title: str, path: str) -> float:
-    """Fraction of the title's words, of three letters or more, that stand in the path."""
-    words = set(re.findall(r"\w{3,}", title.casefold()))
-    spelled = set(re.findall(r"[^\W_]{3,}", path.casefold()))
-    return len(words & spelled) / len(words) if words else 0.0

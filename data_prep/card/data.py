@@ -149,6 +149,39 @@ class UnplacedHost(Section):
     bytes: NonNegative
 
 
+class HostFacts(Section):
+    """How much of a country its host tells (geo_nemo.metadata.host_signal), of distinct hosts.
+
+    whole, stem: accuracy of a linear probe of the host's characters on `tested` hosts that it was
+    not fitted on, with and without the domain's ending; majority: of who always names the most
+    frequent country. None where there are too few hosts.
+    """
+
+    hosts: NonNegative
+    countries: NonNegative
+    national: float
+    agreeing: float
+    tested: NonNegative
+    majority: float | None
+    whole: float | None
+    stem: float | None
+
+
+class Signals(Section):
+    """What metadata tell, of `documents` of the training split.
+
+    titled: documents with a title and a path; spelled: those whose path spells half of the title's
+    words or more. synthetic: made up by `geo-nemo synth`. axes: along which documents differ.
+    """
+
+    documents: NonNegative
+    titled: NonNegative
+    spelled: NonNegative
+    synthetic: bool
+    axes: tuple[str, ...]
+    hosts: HostFacts | None
+
+
 class CardData(Section):
     """All counts of one preparation.
 
@@ -160,7 +193,8 @@ class CardData(Section):
     was found. continents_replaced: records whose continent gave way to the table's, by country.
     lost: files that are no input, or in part. unplaced: hosts of no country with most documents, of
     `unplaced_hosts`. notes: of how files were read. fields: metadata fields of the user's own, by
-    name. hashes: that identify what was made, by what they are of.
+    name. signals: what metadata tell of the texts. hashes: that identify what was made, by
+    what they are of.
     """
 
     format_version: Literal[1] = 1
@@ -186,6 +220,7 @@ class CardData(Section):
     lost: tuple[LostFile, ...] = ()
     notes: tuple[FileNote, ...] = ()
     fields: dict[str, FieldFacts] = Field(default_factory=dict)
+    signals: Signals | None = None
     settings: dict[str, Any]
     hashes: dict[str, str]
 

@@ -32,6 +32,7 @@ from data_prep.card.data import (
 )
 from data_prep.card.fields import field_facts
 from data_prep.card.profile import COUNTED, HOSTS_NAME, Profile
+from data_prep.card.signals import is_synthetic, signals
 from data_prep.card.steps import steps
 from data_prep.config import Prep
 from data_prep.corpus_out.stage import FOLDER as CORPUS_FOLDER
@@ -92,6 +93,7 @@ def gather(config: Prep) -> CardData:
         **_unplaced(config),
         lost=_lost(ingested),
         notes=tuple(FileNote(**entry) for counts in ingested for entry in counts.get("notes", ())),
+        signals=signals(config),
         fields=field_facts(config, Path(config.output) / STORE_FOLDER, ingested),
         settings=settings,
         hashes=_hashes(config, inputs, settings),
@@ -106,6 +108,7 @@ def upstream_key(config: Prep) -> str:
     for path in (output / STORE_FOLDER / MANIFEST_NAME, output / CORPUS_FOLDER / SUMMARY_NAME):
         keys.append(hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "")
     keys += [repr(row) for row in _overlap(config)]
+    keys.append(f"synthetic {is_synthetic(config)}")
     settings = config.model_dump(mode="json", exclude=_NOT_SETTINGS)
     return " ".join([*keys, _digest(settings)])
 

@@ -24,6 +24,7 @@ from data_prep.card.sentences import (
     visible,
     years,
 )
+from data_prep.card.told import looked_for, told
 
 SHOWN_VALUES = 8
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~])")
@@ -96,8 +97,10 @@ def to_markdown(data: CardData) -> str:
         else "None was checked.",
         "## Masked in texts",
         _counts(("kind", "times"), data.masked, None, MASKED) if data.masked else "Nothing.",
+        "## What metadata tell" if told(data) else "",
+        "\n".join(f"- {text(line)}" for line in told(data)),
         "## Limits",
-        "\n".join(f"- {line}" for line in limits(data)),
+        "\n".join(f"- {line}" for line in (*looked_for(data), *limits(data))),
         "## Licence",
         "*To be filled in by whoever publishes these data: the licence of each source, the terms "
         "under which the texts may be passed on, and whom to write to about removal.*",

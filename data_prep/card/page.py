@@ -28,6 +28,7 @@ from data_prep.card.sentences import (
     years,
 )
 from data_prep.card.steps import meaning
+from data_prep.card.told import looked_for, told
 from geo_nemo.reporting.html import page
 from geo_nemo.store.manifest import SPLITS
 
@@ -103,7 +104,8 @@ def to_html(data: CardData) -> str:
         evidence_meaning=EVIDENCE,
         masked=figures.bars({MASKED.get(kind, kind): n for kind, n in data.masked.items()}),
         clusters=_clusters(data),
-        limits=limits(data),
+        limits=[*looked_for(data), *limits(data)],
+        told=told(data),
         inputs=data.inputs[:SHOWN_INPUTS],
         more_inputs=max(len(data.inputs) - SHOWN_INPUTS, 0),
         input_size=size(sum(entry.bytes for entry in data.inputs)),

@@ -86,6 +86,23 @@ def _compared(
         )  # fmt: skip
 
 
+def placebo(study: Study) -> Iterator[Line]:
+    """Models told other documents' metadata as the baseline of those told their own."""
+    told, plain, placebos = study.everywhere(True), study.everywhere(False), study.placebos()
+    for of, name, against, other in (
+        (told, "told", placebos, "placebo, told"),
+        (placebos, "placebo, told", plain, "plain"),
+    ):
+        for size, matched in by_size(pairs(of, against)):
+            yield Line(f"{name}{size}", other, GLOBAL, study.change(matched))
+    both = pairs(told, placebos, ("without", "without"))
+    scored = [pair for pair in both if has(pair[0], "without") and has(pair[2], "without")]
+    for size, matched in by_size(scored):
+        yield Line(
+            f"told nothing now{size}", "placebo, told nothing", GLOBAL, study.change(matched)
+        )
+
+
 def field_ablations(study: Study) -> Iterator[Line]:
     """Models told some fields alone, each in its own template, against the plain one."""
     plain = study.everywhere(told=False)
@@ -179,6 +196,10 @@ QUESTIONS = {
             "field_ablations", "Which fields carry the gain?",
             "runs of all continents: one without metadata, others with some fields",
             field_ablations,
+        ),
+        Question(
+            "placebo", "Is it what metadata say, or that there are any?",
+            "runs of all continents, one with metadata and one with metadata=placebo", placebo,
         ),
         Question(
             "scaling", "How does the gain move with the size of the model?",

@@ -11,6 +11,7 @@ import numpy as np
 
 from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums
 from eval.conditions import generator
+from eval.mixed import crossed
 from eval.pooled import t_interval
 from eval.report.inputs import read_evaluation
 from eval.trained import Trained, read_trained
@@ -50,7 +51,7 @@ class Member:
     @property
     def condition(self) -> str:
         """What it is asked under: what it was trained with."""
-        return "with" if self.trained.told else "without"
+        return "without" if self.trained.plain else "with"
 
     def nats(self, condition: str, part: str) -> np.ndarray:
         """Loss of each document's part, float64 [n]. KeyError where it was not scored so."""
@@ -70,7 +71,7 @@ class Estimate:
     """A figure with its interval; None where there are too few documents.
 
     seeds: training seeds. With several the interval is Student's over them, else it resamples
-    documents.
+    documents. mixed: with several, the interval of a mixed model of seeds and documents.
     """
 
     value: float
@@ -78,6 +79,8 @@ class Estimate:
     high: float | None
     seeds: int
     documents: int
+    mixed_low: float | None = None
+    mixed_high: float | None = None
 
     @property
     def sign(self) -> int:
@@ -127,11 +130,22 @@ class Study:
         """Members of all continents but one, at the end of their training."""
         return self._finished(told, lambda trained: trained.left_out == (continent,))
 
+    def placebos(self) -> list[Member]:
+        """Members of all continents that were told other documents' metadata, at their end."""
+        return [
+            member
+            for member in self.members
+            if member.trained.finished and member.trained.is_global and member.trained.placebo
+        ]
+
     def _finished(self, told: bool, keep: Callable[[Trained], bool]) -> list[Member]:
         return [
             member
             for member in self.members
-            if member.trained.finished and member.trained.told == told and keep(member.trained)
+            if member.trained.finished
+            and not member.trained.placebo
+            and member.trained.told == told
+            and keep(member.trained)
         ]
 
     def places(self, continent: str | None = None) -> np.ndarray:
@@ -155,7 +169,7 @@ class Study:
         def rate(sums: np.ndarray) -> np.ndarray:
             return (sums[:, 0] - sums[:, 1]) / sums[:, 2]
 
-        found = []
+        found, by_document = [], []
         for of, condition, against, other in pairs:
             tokens = of.tokens(self.part)
             columns = np.stack(
@@ -164,8 +178,13 @@ class Study:
             if len(pairs) == 1:
                 return self._over_documents(columns, rate)
             found.append(float(rate(columns.sum(0)[None])[0]))
+            by_document.append((columns[:, 0] - columns[:, 1]) / columns[:, 2].mean())
         mean, half = t_interval(found, self.confidence)
-        return Estimate(mean, mean - half, mean + half, len(found), len(places))
+        ends = ()
+        if len(places) >= MIN_DOCUMENTS:
+            mixed = crossed(np.array(by_document), self.confidence)
+            ends = (mixed.low, mixed.high)
+        return Estimate(mean, mean - half, mean + half, len(found), len(places), *ends)
 
     def resampled(self, columns: np.ndarray) -> np.ndarray:
         """Column sums over resamples of documents, [samples, k]; the same ones at every call."""
@@ -205,7 +224,7 @@ def pairs(
 
 def _alike(one: Member, other: Member) -> bool:
     a, b = one.trained, other.trained
-    if a.told and b.told and a.fields != b.fields:
+    if a.fields and b.fields and a.fields != b.fields:
         return False
     return (a.seed, a.parameters, a.final_tokens) == (b.seed, b.parameters, b.final_tokens)
 

@@ -73,13 +73,20 @@ def rows(answer: Answer) -> list[list[str]]:
     """A line of text a comparison."""
     return [
         [line.of, line.against, line.tested_on, shown(line, line.estimate.value),
-         interval(line.estimate.low, line.estimate.high, partial(shown, line)), verdict(line),
+         interval(line.estimate.low, line.estimate.high, partial(shown, line)), _mixed(line),
+         verdict(line),
          str(line.estimate.seeds), f"{line.estimate.documents:,}"]
         for line in answer.lines
     ]  # fmt: skip
 
 
-HEAD = ("of", "against", "on", "change", "interval", "verdict", "seeds", "documents")
+def _mixed(line: Line) -> str:
+    """The interval of the mixed model, where there are several seeds."""
+    low, high = line.estimate.mixed_low, line.estimate.mixed_high
+    return "" if low is None else interval(low, high, partial(shown, line))
+
+
+HEAD = ("of", "against", "on", "change", "interval", "mixed model", "verdict", "seeds", "documents")
 
 
 def about(study: Study) -> str:
@@ -90,7 +97,8 @@ def about(study: Study) -> str:
         f"{documents['scored']:,} documents of split {documents['split']}{tokens}. Perplexity of "
         f"{'bodies' if study.part == 'body' else 'titles'}. A change below 0: the first predicts "
         f"better. Intervals ({study.confidence:.0%}) are over training seeds where there are "
-        "several, else over documents; they are not corrected for their number."
+        "several, else over documents; those of the mixed model are over seeds and documents at "
+        "once. They are not corrected for their number."
     )
 
 
@@ -170,8 +178,8 @@ def _records(found: Iterable[Answer]) -> Iterable[dict[str, object]]:
 
 def _csv(found: Sequence[Answer]) -> str:
     out = io.StringIO()
-    names = ["analysis", "of", "against", "tested_on", "value", "low", "high", "seeds",
-             "documents", "unit", "verdict"]  # fmt: skip
+    names = ["analysis", "of", "against", "tested_on", "value", "low", "high", "mixed_low",
+             "mixed_high", "seeds", "documents", "unit", "verdict"]  # fmt: skip
     writer = csv.DictWriter(out, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(_records(found))

@@ -8,6 +8,7 @@ import numpy as np
 
 from eval.report.inputs import Inputs, RunInput
 from eval.report.sentences import place_name
+from eval.report.tables import trained_words
 from geo_nemo.config import Run, UserError
 from geo_nemo.data.sequences import PackedSequence
 from geo_nemo.metadata.record import Kind
@@ -70,8 +71,7 @@ def training(inputs: Inputs) -> Table | None:
         last = [line["loss"] for line in _last_tenth(run)]
         early = about["step"] < about["steps"]
         rows.append([
-            Cell(name, "trained with metadata" if about["conditioned"] else
-                 "trained without metadata"),
+            Cell(name, trained_words(about)),
             Cell(f"{run.record['parameters']:,}" if "parameters" in run.record else "unknown"),
             Cell(f"{about['step']:,}", f"of {about['steps']:,}: stopped early" if early else "",
                  "bad" if early else ""),

@@ -53,6 +53,8 @@ def lines_of(evaluation: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
         "perplexity": evaluation["perplexity"]["cells"],
         "perplexity differences": evaluation["perplexity"]["effects"],
         "places in the text": evaluation.get("places", []),
+        "constant and slope": evaluation.get("constant_and_slope", []),
+        "over countries": evaluation.get("countries", []),
         "questions": asked.get("cells", []),
         "question differences": asked.get("effects", []),
         "locale switch": asked.get("switch", []),

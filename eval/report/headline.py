@@ -12,6 +12,8 @@ from eval.report.sentences import (
     percent,
     perplexity,
     pick,
+    place_name,
+    ratio_of,
     signed,
     sure,
     told_fields,
@@ -72,7 +74,7 @@ def lead(evaluation: dict[str, Any]) -> list[str]:
             "good": f"Told nothing it is better than the model trained without, too {change}.",
             "flat": f"Told nothing it is as good as the model trained without {change}.",
         }[loss_verdict(cost).tone])  # fmt: skip
-    said += _bare(evaluation)
+    said += _worst(evaluation, main) + _bare(evaluation)
     own = _effect(effects, evaluation, "told against not told")
     if own is not None and own["low"] is not None and own is not main:
         verdict = loss_verdict(own)
@@ -81,6 +83,22 @@ def lead(evaluation: dict[str, Any]) -> list[str]:
             said.append(f"Telling that same model the origin {does} ({percent(own['ratio'])}).")
     said += _floor(evaluation) + _answers(evaluation)
     return said
+
+
+def _worst(evaluation: dict[str, Any], main: dict[str, Any] | None) -> list[str]:
+    """What the mean over documents hides: the country that has least of the main effect."""
+    same = ("part", "purpose", "of", "against")
+    lines = evaluation.get("countries", []) if main is not None else []
+    line = pick(lines, **{key: main[key] for key in same}) if main is not None else None
+    if line is None:
+        return []
+    is_ = "clearly worse" if line["worst_low"] > 0 else "not clearly worse"
+    return [
+        f"Of {line['countries']} countries with enough documents {line['better']} gain clearly and "
+        f"{line['worse']} lose clearly; least served is {place_name('country', line['worst'])} "
+        f"({percent(ratio_of(line['worst_nats']))}, {is_}), the mean over countries is "
+        f"{percent(ratio_of(line['mean']))}."
+    ]
 
 
 def _bare(evaluation: dict[str, Any]) -> list[str]:
@@ -104,12 +122,18 @@ def _bare(evaluation: dict[str, Any]) -> list[str]:
     return said
 
 
+def _told(evaluation: dict[str, Any]) -> list[str]:
+    """Runs that were trained with metadata of the documents' own."""
+    runs = evaluation["runs"].items()
+    return [name for name, run in runs if run["conditioned"] and not run.get("placebo")]
+
+
 def _floor(evaluation: dict[str, Any]) -> list[str]:
     """What an ideal model would gain from being told, beside what the conditioned one does."""
     floor = evaluation.get("floor") or {}
     lines = floor.get("lines", [])
     totals = {(line["run"], line["condition"]): line["title"] + line["body"] for line in lines}
-    run = next((name for name, about in evaluation["runs"].items() if about["conditioned"]), None)
+    run = next(iter(_told(evaluation)), None)
     wanted = [(None, "without"), (None, "with"), (run, "without"), (run, "with")]
     if run is None or any(key not in totals for key in wanted):
         return []
@@ -208,7 +232,7 @@ def _effect(
 ) -> dict[str, Any] | None:
     """Over all documents, of the first conditioned run where there is one, at its latest step."""
     about = evaluation["runs"]
-    conditioned = _latest_first([name for name, run in about.items() if run["conditioned"]], about)
+    conditioned = _latest_first(_told(evaluation), about)
     lines = [e for e in effects if e["group"] == "all" and e["purpose"] == purpose]
     lines.sort(key=lambda e: -(about[e["against"][0]].get("step") or 0))
     for part in (PART, "text"):
@@ -270,7 +294,7 @@ def _question_findings(evaluation: dict[str, Any]) -> list[Finding]:
          "And on questions whose answer is the same in every country?"),
     ):  # fmt: skip
         lines = [e for e in questions["effects"] if e["kind"] == kind]
-        conditioned = [name for name, run in evaluation["runs"].items() if run["conditioned"]]
+        conditioned = _told(evaluation)
         effect = next(
             (e for e in lines if e["purpose"] == purpose and e["of"][0] in conditioned), None
         )

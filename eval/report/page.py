@@ -5,7 +5,7 @@ from typing import Any
 
 from eval.config import ReportConfig
 from eval.groups import ALL, AND
-from eval.report import about, headline, ledger, plots, tables
+from eval.report import about, headline, heat, ledger, plots, tables
 from eval.report.beside import write_beside
 from eval.report.inputs import Inputs, read_inputs
 from eval.report.sentences import PART_NAMES, RULE_NAMES, key_name, kind_name, place_name, sure
@@ -126,12 +126,16 @@ def _places(evaluation: dict[str, Any]) -> dict[str, Any]:
     if effect is None:
         return dict.fromkeys(
             ("by_groups", "group_names", "gain_plot", "gain_caption", "absent", "places_pair",
-             "places_part", "in_text", "cost_plot", "cost_pair")
+             "places_part", "in_text", "cost_plot", "cost_pair", "over_countries", "fitted",
+             "heat_maps")
         )  # fmt: skip
     cost = headline.cost_effect(evaluation)
     return {
         "by_groups": _by_groups(evaluation, effect),
         "in_text": tables.by_place(evaluation, effect),
+        "over_countries": heat.over_countries(evaluation),
+        "fitted": heat.fitted(evaluation),
+        "heat_maps": heat.maps(evaluation, effect["part"]),
         "group_names": _listed(_fields(evaluation)),
         "gain_plot": plots.gain_plot(evaluation, effect),
         "cost_plot": None if cost is None else plots.gain_plot(evaluation, cost, "cost"),

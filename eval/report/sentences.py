@@ -1,9 +1,10 @@
 """Figures as text, and what they show in plain sentences, also when they show nothing."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from eval.conditions import guidance, kind_of
+from eval.conditions import country_told, guidance, kind_of
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.metadata.fields import field_words
 from geo_nemo.metadata.geography import countries
@@ -79,6 +80,11 @@ def interval(low: float | None, high: float | None, form) -> str:
     return f"{form(low)} to {form(high)}"
 
 
+def ratio_of(nats: float) -> float:
+    """A difference of losses as a ratio of perplexities."""
+    return math.exp(min(nats, 700.0))
+
+
 def percent(ratio: float | None) -> str:
     """A ratio of perplexities as a change; small ones with one digit more, large ones as such."""
     if ratio is None:
@@ -134,6 +140,8 @@ def condition_name(condition: str) -> str:
     kind, field = kind_of(condition)
     if field:
         return OF_A_FIELD[kind].format(field)
+    if told := country_told(condition):
+        return f"told {countries()[told].name}"
     if guidance(condition) is not None:
         return f"guided, strength {guidance(condition):g}"
     return (CONDITION_NAMES | OTHER_NAMES)[condition]

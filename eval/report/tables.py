@@ -27,6 +27,8 @@ OFF = "\u2020"
 
 def trained_words(about: dict[str, Any]) -> str:
     """How a model was trained, as far as that is known."""
+    if about.get("placebo"):
+        return "trained with other documents' metadata (placebo)"
     if about["conditioned"]:
         return "trained with metadata"
     if about["policy_hashes"]:

@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.data.sequences import PackedSequence
 
 
@@ -50,5 +51,29 @@ class SharedPrefixes(Protocol):
         """-log p of each token of each ending behind its prefix, nats, float64.
 
         prefixes: ids [n] of each. endings: of each prefix, the ids of its endings.
+        """
+        ...
+
+
+@runtime_checkable
+class HiddenStates(Protocol):
+    """A scorer whose layers can be looked into."""
+
+    def hidden_means(
+        self,
+        texts: Sequence[np.ndarray],
+        places: Sequence[np.ndarray],
+        progress: Progress = no_progress,
+    ) -> np.ndarray:
+        """Mean hidden state over some places of each text, float32 [layers + 1, n, size].
+
+        texts: ids [t] of each. Layer 0 is the embeddings.
+        """
+        ...
+
+    def greedy(self, texts: Sequence[np.ndarray], asked: Sequence[np.ndarray]) -> np.ndarray:
+        """Whether each text goes on with its own token at all of its places `asked`, bool [n].
+
+        At place p that is: the likeliest token behind it is the one at p + 1.
         """
         ...

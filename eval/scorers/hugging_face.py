@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.data.sequences import PackedSequence
 
 # Positions of a batch on a CPU: more leaves its caches. On a GPU many fill it.
@@ -79,10 +80,56 @@ class HuggingFaceScorer:
         found: list[list[np.ndarray]] = [[] for _ in prefixes]
         for places in self.batches(cost):
             mine = [prefixes[p] for p in places], [endings[p] for p in places]
-            answers = self._shared(*mine) if self._can_share() else self._apart(*mine)
+            if not self._can_share():
+                answers = self._apart(*mine)
+            elif _common(mine[0]):
+                answers = self._shared(*mine)
+            else:
+                answers = self._together(*mine)
             for place, answer in zip(places, answers, strict=True):
                 found[place] = answer
         return found
+
+    @torch.inference_mode()
+    def hidden_means(
+        self,
+        texts: Sequence[np.ndarray],
+        places: Sequence[np.ndarray],
+        progress: Progress = no_progress,
+    ) -> np.ndarray:
+        """As `HiddenStates.hidden_means`."""
+        out, done = None, 0
+        for batch in self.batches(np.array([len(text) for text in texts])):
+            tokens, _ = self._padded([texts[p] for p in batch])
+            states = self.model.base_model(tokens, output_hidden_states=True, use_cache=False)
+            weights = torch.zeros(tokens.shape, device=self.device)
+            for row, place in enumerate(batch.tolist()):
+                weights[row, torch.from_numpy(places[place]).to(self.device)] = 1 / len(
+                    places[place]
+                )
+            means = torch.stack([
+                torch.einsum("nt,ntd->nd", weights, layer.float()) for layer in states.hidden_states
+            ]).cpu().numpy()  # fmt: skip
+            if out is None:
+                out = np.zeros((len(means), len(texts), means.shape[-1]), np.float32)
+            out[:, batch] = means
+            done += len(batch)
+            progress("hidden states", done, len(texts))
+        return out
+
+    @torch.inference_mode()
+    def greedy(self, texts: Sequence[np.ndarray], asked: Sequence[np.ndarray]) -> np.ndarray:
+        """As `HiddenStates.greedy`."""
+        right = np.ones(len(texts), dtype=bool)
+        for batch in self.batches(np.array([len(text) for text in texts])):
+            mine = [texts[p] for p in batch], [asked[p] for p in batch]
+            hidden = self._hidden(*mine)
+            best = [self._head(hidden[at]).argmax(-1) for at in self._pieces(len(hidden))]
+            wanted = np.concatenate([text[at + 1] for text, at in zip(*mine, strict=True)])
+            same = torch.cat(best).cpu().numpy() == wanted
+            ends = np.cumsum([len(at) for at in mine[1]])[:-1]
+            right[batch] = [part.all() for part in np.split(same, ends)]
+        return right
 
     def _shared(self, prefixes, endings) -> list[list[np.ndarray]]:
         """Keys and values of a prefix are kept; behind it stand all its endings in one sequence.
@@ -131,6 +178,54 @@ class HuggingFaceScorer:
         numbers = iter([np.concatenate(mine) for mine in values])
         return [[next(numbers) for _ in of] for of in endings]
 
+    def _together(self, prefixes, endings) -> list[list[np.ndarray]]:
+        """Prefix and all its endings in one row and one run, without a cache.
+
+        Each ending sees the prefix and itself, and begins at the place behind the prefix.
+        """
+        tokens, _ = self._padded([
+            np.concatenate([prefix, *(ending[:-1] for ending in of)])
+            for prefix, of in zip(prefixes, endings, strict=True)
+        ])  # fmt: skip
+        part = np.full(tokens.shape, -1)
+        place = np.zeros(tokens.shape, np.int64)
+        owner, last, fed = [], [], np.zeros(tokens.shape, bool)
+        for row, (prefix, of) in enumerate(zip(prefixes, endings, strict=True)):
+            sizes = [len(ending) - 1 for ending in of]
+            stop, end = len(prefix), len(prefix) + sum(sizes)
+            part[row, :end] = np.repeat(np.arange(len(of) + 1), [stop, *sizes])
+            place[row, :end] = np.concatenate([
+                np.arange(stop), *(stop + np.arange(size) for size in sizes)
+            ])  # fmt: skip
+            fed[row, stop:end] = True
+            owner += [row] * len(of)
+            last += [stop - 1] * len(of)
+        parts = torch.from_numpy(part).to(self.device)
+        size = tokens.shape[1]
+        earlier = torch.ones(size, size, dtype=torch.bool, device=self.device).tril()
+        seen = ((parts[:, :, None] == parts[:, None, :]) | (parts[:, None, :] == 0)) & earlier
+        dtype = next(self.model.parameters()).dtype
+        mask = torch.zeros(seen.shape, dtype=dtype, device=self.device)
+        hidden, _ = self._run(
+            tokens, use_cache=False, position_ids=torch.from_numpy(place).to(self.device),
+            attention_mask=mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None],
+        )  # fmt: skip
+        flat = [ending for of in endings for ending in of]
+        # An ending's first token is told by the prefix's last one, the others by its own.
+        behind = torch.cat([
+            hidden[owner, last], hidden[torch.from_numpy(fed).to(self.device)]
+        ])  # fmt: skip
+        labels = np.concatenate([[e[0] for e in flat], *(e[1:] for e in flat)])
+        losses = torch.cat([
+            self._losses(self._head(behind[at]), labels[at]) for at in self._pieces(len(labels))
+        ]).double().cpu().numpy()  # fmt: skip
+        ends = np.cumsum([len(ending) - 1 for ending in flat])[:-1]
+        rest = np.split(losses[len(flat) :], ends)
+        numbers = iter(
+            np.concatenate([[first], more]) for first, more in zip(losses, rest, strict=False)
+        )
+        return [[next(numbers) for _ in of] for of in endings]
+
     def _behind(self, lengths: torch.Tensor, longest: int, part: torch.Tensor) -> torch.Tensor:
         """What each token of the endings sees, as numbers that are added to attention's scores.
 
@@ -169,11 +264,12 @@ class HuggingFaceScorer:
             ids[:2] = (np.concatenate([start, text]) for text in ids[:2])
             try:
                 mine = self._shared(ids[:2], [ids[2:4], ids[3:]])
+                mine += self._together(ids[:2], [ids[2:4], ids[3:]])
             except Exception:  # whatever a model of somebody else's makes of a cache
                 self._shares = False
             else:
                 apart = self._apart(ids[:2], [ids[2:4], ids[3:]])
-                pairs = zip(chain(*mine), chain(*apart), strict=True)
+                pairs = zip(chain(*mine), chain(*apart, *apart), strict=True)
                 near = 1e-4 if next(self.model.parameters()).dtype == torch.float32 else 5e-2
                 self._shares = all(np.allclose(a, b, rtol=near, atol=near) for a, b in pairs)
         return self._shares

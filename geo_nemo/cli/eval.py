@@ -1,6 +1,5 @@
 """`geo-nemo eval`: the perplexity matrix of trained runs, and their answers to questions."""
 
-import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -33,7 +32,7 @@ def command(overrides: tuple[str, ...], dry_run: bool, config: str | None) -> No
     runs.NAME=DIR, any number of them: a training run (RUN@200 at a step, RUN@all at each), an
     export, any causal language model's folder, an adapter. Settings: weights, store or corpus,
     output, split, questions, questions_title, floors, conditions, metadata, num_documents,
-    max_tokens,     bootstrap_samples, confidence, seed, device, dtype.
+    max_tokens, num_questions, bootstrap_samples, confidence, seed, device, dtype.
     Stopped and started again, it goes on with the conditions that are not finished.
     """
     from eval.config import EvalConfig
@@ -61,23 +60,15 @@ def evaluate(config: "EvalConfig") -> None:
     from eval.report import console as shown
     from eval.runner import evaluate as run
     from eval.scorers.load import load
+    from geo_nemo.cli.outputs import output_folder
     from geo_nemo.cli.progress import progress_bar
-    from geo_nemo.common.lock import LOCK_NAME, folder_lock
-    from geo_nemo.config import UserError
 
     # A mistake in the settings is found before there is a folder.
     plan = make_plan(config)
     output = Path(config.output)
-    was_there = output.exists()
-    try:
-        with folder_lock(output), progress_bar() as progress:
-            loader = partial(load, config=config)
-            result = run(config, loader, progress, ["geo-nemo", *sys.argv[1:]], plan)
-    except UserError:
-        # A model that does not load leaves no empty folder behind.
-        if not was_there and {path.name for path in output.iterdir()} <= {LOCK_NAME}:
-            shutil.rmtree(output)
-        raise
+    with output_folder(output), progress_bar() as progress:
+        loader = partial(load, config=config)
+        result = run(config, loader, progress, ["geo-nemo", *sys.argv[1:]], plan)
     console = Console(highlight=False)
     console.print(shown.matrix(result))
     missing = result["documents"]["countries_without_documents"]

@@ -30,6 +30,8 @@ COMMANDS = {
     "train": "pre-train: conditioning stage, then cooldown",
     "launch": "submit a training to SLURM; it is requeued until it is finished",
     "eval": "perplexity with, without and with wrong metadata; country questions",
+    "atlas": "models on the geographic benchmarks that are here",
+    "probe": "what hidden states and losses tell of places, hosts and training texts",
     "export": "a trained model as a Hugging Face folder",
     "tune": "tune an export on instructions, with metadata in the turn",
     "generate": "have a model write: told a country or another, side by side",

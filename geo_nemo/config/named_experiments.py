@@ -47,6 +47,7 @@ _TOLD = {
     "country": "with the country alone",
     "continent": "with the continent alone",
 }
+PLACEBO = "placebo"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Experiment:
             f"{LEFT_OUT}{region}": f"all continents but {region.capitalize()}",
         }.get(self.region, f"{region.capitalize()} alone")
         told = _TOLD.get(self.condition, f"with metadata {self.condition}")
+        if self.condition == PLACEBO:
+            told = "told the metadata of other documents"
         family = FAMILIES[self.family]
         end = family.untold if self.condition == WITHOUT else family.told
         return f"{self.size.upper()} on news from {place}, {told}{end}"

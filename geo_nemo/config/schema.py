@@ -41,7 +41,7 @@ from geo_nemo.config.validation import Validation
 MAX_FIELDS = 64
 # Settings of a policy that came after its hash stood in checkpoints: where one is not set, the hash
 # is what it was without it.
-_LATER = ("forms", "quality_bands", "template", "cut", "plain_dropout")
+_LATER = ("forms", "quality_bands", "template", "cut", "plain_dropout", "placebo")
 # The form of a field that is not named among `forms`; that of any other field is PLAIN.
 USUAL_FORMS = {"date": "day", "quality": "fine"}
 PLAIN = "plain"
@@ -105,6 +105,8 @@ class MetadataPolicy(Section):
     cut: `whole`: ids are those of the whole text, as under all other templates. `parts`: those of
         `localization` as runs had them before there was a choice, whose parts are tokenised apart;
         what recipes and commands give is `whole`, unless the run in its folder began with `parts`.
+    placebo: tell each document the metadata of another, by a permutation of all of them that is
+        always the same: a run that metadata can teach nothing, as a baseline.
     """
 
     fields: Annotated[tuple[FieldName, ...], Field(max_length=MAX_FIELDS)] = (
@@ -122,6 +124,7 @@ class MetadataPolicy(Section):
     template: AnyTemplate = LOCALIZATION
     cut: Literal["parts", "whole"] = "parts"
     plain_dropout: Probability = 0.0
+    placebo: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -152,6 +155,8 @@ class MetadataPolicy(Section):
         borders = list(self.quality_bands.values())
         if borders and (borders[0] != 0 or sorted(set(borders)) != borders):
             raise ValueError(f"quality_bands {self.quality_bands} must rise from 0")
+        if self.placebo and not self.fields:
+            raise ValueError("placebo permutes metadata, and fields is empty: give fields")
         if self.position == "append" and self.mask_loss and self.fields:
             raise ValueError("position 'append' needs mask_loss=false: it is a target, not context")
         return self

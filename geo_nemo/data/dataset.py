@@ -30,6 +30,7 @@ from geo_nemo.data.index.build import Extent, build
 from geo_nemo.data.index.read import Index, as_entry
 from geo_nemo.data.index.write import MemorySink
 from geo_nemo.data.mixing import Pool
+from geo_nemo.data.placebo import OwnMetadata, PlaceboMetadata, told
 from geo_nemo.data.sampling import stage_draws
 from geo_nemo.data.selection import stage_documents
 from geo_nemo.data.sequences import Block, PackedSequence, build_sequences
@@ -135,7 +136,8 @@ class StageDataset:
         self._key = key
         self.index = self._plan(num_samples, extent, progress) if index is None else index
         self._length = len(self.index) if num_samples is None else num_samples
-        self._block_key = block_key(self.composer, split)
+        self._told = told(split, policy)
+        self._block_key = block_key(self.composer, self._told)
         self._blocks: dict[Hashable, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -290,25 +292,28 @@ class StageDataset:
         return block
 
     def _encoded_block(self, fragment: Fragment) -> np.ndarray:
-        record = self.split.record(fragment.document)
+        record = self._told.record(fragment.document)
         return self.composer.prefix_ids(record, fields_of(self.policy, fragment.kept))
 
 
-def block_key(composer: Composer, split: Split) -> Callable[[Fragment], Hashable] | None:
+def block_key(
+    composer: Composer, metadata: OwnMetadata | PlaceboMetadata
+) -> Callable[[Fragment], Hashable] | None:
     """What decides which metadata block a fragment shows; None: nothing but its document.
 
     The key holds the columns that the policy's fields declare. Those that stand in the index are
-    taken from there, others are read in the store.
+    taken from there, where they are the document's own; others are read in the store.
     """
     columns = key_columns(composer.lines)
     if columns is None:
         return None
-    indexed = [column for column in columns if column in Fragment._fields]
-    others = tuple(column for column in columns if column not in Fragment._fields)
+    own = [] if composer.policy.placebo else Fragment._fields
+    indexed = [column for column in columns if column in own]
+    others = tuple(column for column in columns if column not in own)
     in_index = attrgetter(*indexed, "kept")
     if not others:
         return in_index
-    in_store = split.code_reader(others)
+    in_store = metadata.code_reader(others)
     return lambda fragment: (in_index(fragment), in_store(fragment.document))
 
 

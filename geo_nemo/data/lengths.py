@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo_nemo.data.dropout import fields_of
+from geo_nemo.data.placebo import told
 from geo_nemo.metadata.blocks import OPEN
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.fields import Line, key_columns
@@ -35,7 +36,7 @@ class MetadataLengths:
 
     def __init__(self, composer: Composer, split: Split):
         self._composer = composer
-        self._split = split
+        self._told = told(split, composer.policy)
         self._tables: dict[tuple[str, bool], np.ndarray] = {}
         self._counted: dict[tuple[str, bool], dict[tuple[int, ...], int]] = {}
         self._meets_open = False
@@ -77,7 +78,7 @@ class MetadataLengths:
         def count(places: np.ndarray) -> np.ndarray:
             blocks = [
                 self._composer.prefix_ids(
-                    self._split.record(document), fields_of(self._composer.policy, mask)
+                    self._told.record(document), fields_of(self._composer.policy, mask)
                 )
                 for document, mask in zip(
                     chosen[places].tolist(), masks[places].tolist(), strict=True
@@ -88,7 +89,7 @@ class MetadataLengths:
         if keys is None:
             lengths[shown] = count(np.arange(len(shown)))
         else:
-            columns = [_unsigned(self._split.codes(key))[chosen] for key in keys]
+            columns = [_unsigned(self._told.codes_of(key, chosen)) for key in keys]
             lengths[shown] = self._by_values(("", True), [*columns, masks], count)
         return lengths
 
@@ -97,7 +98,7 @@ class MetadataLengths:
         keys = key_columns([line])
         if keys is None:
             return self._count(line, first, documents)
-        columns = [_unsigned(self._split.codes(key))[documents] for key in keys]
+        columns = [_unsigned(self._told.codes_of(key, documents)) for key in keys]
         if len(columns) == 1:
             return self._by_table(line, first, documents, columns[0])
         return self._by_values(
@@ -146,7 +147,7 @@ class MetadataLengths:
 
     def _count(self, line: Line, first: bool, documents: np.ndarray) -> np.ndarray:
         texts = [
-            self._composer.line_text(line, self._split.record(document), first)
+            self._composer.line_text(line, self._told.record(document), first)
             for document in documents.tolist()
         ]
         there = {place: text for place, text in enumerate(texts) if text is not None}

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """text, with a smaller line below it, in the colour of a tone."""
+    """text, with a smaller line below it, in the colour of a tone.
+
+    heat: of a heat map, how much of the tone lies behind the text, 0 to 100; None: no heat map.
+    """
 
     text: str
     small: str = ""
     tone: str = ""
+    heat: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import numpy as np
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.dropout import fields_of
 from geo_nemo.data.fragments import Fragment
+from geo_nemo.data.placebo import told
 from geo_nemo.data.sequences import NO_GROUP, PackedSequence
-from geo_nemo.metadata.record import Kind
+from geo_nemo.metadata.record import Kind, MetadataRecord
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ def _content_rules(
     if fragment.bare:
         yield from _bare_rules(dataset, sequence, fragment, start, stop)
         return
-    block = composer.prefix_ids(split.record(document), fields_of(composer.policy, fragment.kept))
+    block = composer.prefix_ids(
+        _record(dataset, document), fields_of(composer.policy, fragment.kept)
+    )
     title, body = composer.texts(split.title(document), split.body(document), len(block) > 0)
     title, body = title[: fragment.title], body[fragment.start : fragment.stop]
     labels = sequence.labels[start:stop]
@@ -127,6 +130,11 @@ def _content_rules(
     expected = len(text) if policy.mask_loss else len(labels)
     if trained.sum() != expected:
         yield "nothing else is trained", f"{trained.sum()} labels, {expected} expected"
+
+
+def _record(dataset: StageDataset, document: int) -> MetadataRecord:
+    """What the document is told, from the store: its own metadata, or those of its donor."""
+    return told(dataset.split, dataset.policy).record(document)
 
 
 def _group_rule(
@@ -159,7 +167,9 @@ def whole_document(dataset: StageDataset, fragment: Fragment) -> tuple[np.ndarra
     split, tokenizer = dataset.split, dataset.tokenizer
     composer = dataset.composer_of(fragment)
     document = fragment.document
-    block = composer.prefix_ids(split.record(document), fields_of(composer.policy, fragment.kept))
+    block = composer.prefix_ids(
+        _record(dataset, document), fields_of(composer.policy, fragment.kept)
+    )
     append = dataset.policy.position == "append"
     opened = len(block) > 0
     title, body = composer.texts(split.title(document), split.body(document), opened)

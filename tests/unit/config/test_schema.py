@@ -144,6 +144,7 @@ def test_every_field_of_a_policy_changes_its_hash():
         "template": "plain",
         "cut": "whole",
         "plain_dropout": 0.1,
+        "placebo": True,
     }
     assert changes.keys() == MetadataPolicy.model_fields.keys()
     hashes = [

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get i
 WATCH = "<script>window.faults = []; onerror = (text) => faults.push(text);</script>"
 MEASURE = """<script>
 const luminance = (colour) => {
-  const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255)
+  const whole = colour.startsWith("color(") ? 1 : 255;  // a mix of colours is told from 0 to 1
+  const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map((v) => v / whole)
     .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
@@ -70,7 +71,8 @@ def page(world, tmp_path_factory):
     config = EvalConfig(
         runs={name: str(run) for name, run in world.runs.items()}, store=str(world.store.root),
         output=str(folder / "eval"), bootstrap_samples=100, questions=str(items),
-        conditions=("with", "without", "plain", "shuffled", "wrong_country", "only_country"),
+        conditions=("with", "without", "plain", "shuffled", "wrong_country", "only_country",
+                    "guidance_1.5", "as_gb", "as_ke", "as_ng"),
     )  # fmt: skip
     evaluate(config, load)
     path = folder / "report.html"

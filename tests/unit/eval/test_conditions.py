@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.conditions import donors, generator
+from eval.conditions import donors, generator, off_distribution
 from eval.config import EvalConfig
+from eval.plan import make_plan
 from eval.report.inputs import read_evaluation
 from eval.runner import FORMAT
 from geo_nemo.config import MetadataPolicy, UserError
@@ -112,3 +113,17 @@ def test_conditions_under_their_old_name_are_read(tmp_path):
         "conditions": ["with"],
         "floor": {"lines": [{"condition": "with", "run": None}]},
     }
+
+
+def test_as_the_paper_did_is_one_word(world):
+    same = {"runs": {"a": str(world.runs["with"])}, "store": str(world.store.root), "output": "o"}
+    config = EvalConfig(**same, protocol="paper", num_documents=None)
+    assert (config.num_documents, config.max_tokens) == (1000, 1024)
+    plan = make_plan(config)
+    assert plan.policies["a"].url_form == "full"
+    # It was trained on hosts: what it is told now it has never met; told nothing it has.
+    assert off_distribution("with", plan.models["a"], plan.policies["a"])
+    assert not off_distribution("without", plan.models["a"], plan.policies["a"])
+    assert not off_distribution("with", plan.models["a"], plan.models["a"].policy)
+    with pytest.raises(ValueError, match="protocol=paper is max_tokens=1024: leave out"):
+        EvalConfig(**same, protocol="paper", max_tokens=512)

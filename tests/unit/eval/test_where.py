@@ -14,8 +14,9 @@ from eval.report import beside
 from eval.report.headline import lead
 from eval.report.threats import ceilings, threats
 from eval.runner import evaluate
-from eval.where import by_host, by_place, by_slug, overlap, tokens_by_band
+from eval.where import by_host, by_place, by_slug, tokens_by_band
 from geo_nemo.config import UserError
+from geo_nemo.metadata.slug import overlap
 from tests.unit.eval.fakes import make_run, make_store, texts
 from tests.unit.eval.test_questions import question, write
 

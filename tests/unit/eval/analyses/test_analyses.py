@@ -103,6 +103,46 @@ def test_local_models_are_compared_on_their_own_continent(study):
     assert africa.low == pytest.approx(-0.1) == africa.high
 
 
+def test_a_placebo_is_a_baseline_of_its_own_and_stands_for_no_told_model(tmp_path):
+    placebo = asdict(run()) | {"placebo": True}
+    runs = {
+        "told": (run(), {"with": flat(1.5), "without": flat(1.9)}),
+        "placebo": (Trained(**placebo), {"with": flat(1.7), "without": flat(1.95)}),
+        "bare": (run(()), {"with": flat(1.9), "without": flat(1.8)}),
+    }
+    study = Study([evaluation(tmp_path / "eval", runs)])
+    found = {key[:2]: round(e.value, 6) for key, e in lines(study, "placebo").items()}
+    assert found == {
+        ("told", "placebo, told"): -0.2, ("placebo, told", "plain"): -0.1,
+        ("told nothing now", "placebo, told nothing"): -0.05,
+    }  # fmt: skip
+    # One told model of everything, not two that are alike.
+    assert len(lines(study, "field_ablations")) == 1
+
+
+def test_several_seeds_have_a_mixed_model_s_interval_beside_student_s(tmp_path):
+    from eval.mixed import crossed
+
+    folders = []
+    for seed, gain in ((1, 0.3), (2, 0.2), (3, 0.4)):
+        runs = {
+            "told": (run(seed=seed), {"with": {"gb": 2 - gain, "ke": 2 - gain / 2}}),
+            "bare": (run((), seed=seed), {"without": flat(2.0)}),
+        }
+        folders.append(evaluation(tmp_path / f"eval{seed}", runs))
+    study = Study(folders)
+    (estimate,) = (e for key, e in lines(study, "field_ablations").items() if key[1] == "plain")
+    tokens = 5 + np.arange(N) % 20
+    by_document = [
+        -tokens * np.where(np.arange(N) % 2 == 0, gain, gain / 2) / tokens.mean()
+        for gain in (0.3, 0.2, 0.4)
+    ]
+    expected = crossed(np.array(by_document), 0.95)
+    assert estimate.value == pytest.approx(expected.mean)
+    assert (estimate.mixed_low, estimate.mixed_high) == pytest.approx((expected.low, expected.high))
+    assert estimate.low != pytest.approx(estimate.mixed_low)
+
+
 def test_across_regions_each_is_held_against_the_local_one(study):
     found = lines(study, "cross_region")
     assert {key[0]: round(e.value, 6) for key, e in found.items()} == {
