@@ -12,7 +12,8 @@
 #   make test-lm-eval              the evaluation beside lm-evaluation-harness, and adapters of PEFT
 #   make test-tune                 instruction tuning with the real TRL and PEFT
 #   make test-megatron             make test with MEGATRON=0.19.2; 0.17 and later need Python 3.12
-#   make test-mutants              faults planted in the code that decides what is trained: hours
+#   make test-mutants              faults planted in the code that decides what is trained: hours;
+#                                  MUTANTS='--sample 200 --budget 12' is a piece of it
 #   make test-kills                100 SIGKILLs over one run, 15 minutes; KILLS=10 is a taste of it
 #
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the small CPU build of torch from PyTorch's
@@ -26,7 +27,7 @@ TEST_WORKERS ?= 2
 SEED ?=
 # SIGKILLs of test-kills.
 KILLS ?= 100
-# Planted faults of test-mutants, by name; mutants/ keeps what was found, and a part goes on from it.
+# Of test-mutants: names of faults and other options; mutants/ keeps what was found, and goes on.
 MUTANTS ?=
 # Megatron-Core of test-megatron, instead of the one of constraints.txt.
 MEGATRON ?= 0.19.2
@@ -81,8 +82,7 @@ test-megatron: setup
 # Those that no test notices are explained in tests/mutants.md.
 test-mutants: setup
 	@$(PIP) install 'mutmut==3.8.1'
-	@OMP_NUM_THREADS=1 .venv/bin/mutmut run --max-children $(TEST_WORKERS) $(MUTANTS)
-	@.venv/bin/mutmut results
+	@OMP_NUM_THREADS=1 .venv/bin/python tests/support/mutants.py $(MUTANTS)
 
 test-kills: setup
 	@GEO_NEMO_SLOW_TESTS=1 GEO_NEMO_KILLS=$(KILLS) OMP_NUM_THREADS=1 \

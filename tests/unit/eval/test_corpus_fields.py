@@ -7,6 +7,7 @@ import numpy as np
 from data_prep.config import Prep
 from data_prep.graph import run_prep
 from eval.corpus import open_corpus
+from eval.groups import ALL, groups
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.store import TokenStore
@@ -48,3 +49,8 @@ def test_the_prefix_is_that_of_the_store(tmp_path):
         assert not any("unknown" in line for line in blocks[0])
     place = items.countries.index("unknown")
     assert np.sum(items.country == place) == 2
+    # Documents of two values are in the groups of both, whichever of the two is evaluated.
+    for records_of in (items, split):
+        rows = [records_of.record(i) for i in range(11)]
+        found = {g.name: len(g.places) for g in groups(("topics",), rows) if g.kind != ALL}
+        assert found == {"a": 6, "b": 3, "unknown": 5}

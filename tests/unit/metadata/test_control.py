@@ -91,6 +91,18 @@ def test_a_mark_inside_a_value_or_a_text_is_no_control_token(tokenizers):
     assert composed.ids.tolist().count(tokenizer.eos_id) == 4  # line, after, body, the end
 
 
+def test_the_whole_text_shows_a_control_token_by_its_name(tokenizers):
+    tokenizer = tokenizers["llama_3"]
+    name = tokenizer.pieces([tokenizer.eos_id])[0]
+    template = Template(
+        line="{label}={value}" + name, title=name + "{title}\n\n", body=name + "{body}",
+        control=(name,),
+    )  # fmt: skip
+    composer = Composer(MetadataPolicy(fields=("year",), template=template), tokenizer)
+    text = composer.whole_text(MetadataRecord(year=1999), "", "so it is")
+    assert text == f"YEAR=1999{name}\n\n{name}so it is"
+
+
 def test_a_token_that_the_vocabulary_has_not_is_named(tokenizers):
     for name in ("<|meta|>", "the"):
         policy = MetadataPolicy(template=template_of("before each part", name))

@@ -1,5 +1,7 @@
 """Under every template, composed ids are those of the whole text, before it and behind it."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -195,3 +197,22 @@ def test_the_first_template_leaves_the_hash_and_others_change_it():
     assert MetadataPolicy(template="localization").hash() == MetadataPolicy().hash()
     hashes = {MetadataPolicy(template=each).hash() for each in ("meco", "plain", OWN)}
     assert len(hashes) == 3 and MetadataPolicy().hash() not in hashes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_label_that_is_a_line_of_its_own_stands_before_any_text(tokenizers, kind):
+    tokenizer = tokenizers[kind]
+    template = Template(title="Title:\n\n{title}\n\n", body="Text:\n\n{body}")
+    record = MetadataRecord("bbc.co.uk", year=1999)
+    for fields in ((), ("year",)):
+        composer = Composer(MetadataPolicy(fields=fields, template=template), tokenizer)
+        for title, body in product(("", "The day", "7"), ("It's so.", "25% of it", "(so) it is")):
+            text = "YEAR: 1999\n\n" if fields else ""
+            text += (f"Title:\n\n{title}\n\n" if title else "") + f"Text:\n\n{body}"
+            title_ids = tokenizer.encode(f" {title}\n\n") if title else []
+            found = composer.compose(record, title_ids, tokenizer.encode(f" {body}"))
+            assert found.ids.tolist() == [
+                tokenizer.bos_id,
+                *tokenizer.encode(text),
+                tokenizer.eos_id,
+            ]
