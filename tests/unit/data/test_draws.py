@@ -64,3 +64,12 @@ def test_a_group_that_is_drawn_again_comes_in_a_new_order():
     # epoch are compared through the group's own order.
     orders = {tuple(draws._order(0, epoch, 0).tolist()) for epoch in whole}
     assert len(orders) == len(whole)
+
+
+def test_draws_over_other_documents_are_the_same_in_all_else():
+    starts, rates = np.array([0, 2, 5]), np.array([0.5, 0.5])
+    for draws in (EpochDraws(np.arange(5), 3, 2), MixedDraws(np.arange(5), starts, rates, 3, 2)):
+        over = draws.over(np.arange(10, 15))
+        assert over.documents.tolist() == [10, 11, 12, 13, 14]
+        for number in range(4):
+            assert (over.window(number).documents == draws.window(number).documents + 10).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geo_nemo.config import MetadataPolicy
-from geo_nemo.data.dropout import fields_of, kept_fields
+from geo_nemo.data.dropout import fields_of, kept_fields, mask_dtype
 from geo_nemo.data.lengths import MetadataLengths
 from geo_nemo.metadata.compose import Composer
 from tests.unit.data.fakes import MemorySplit, WordTokenizer, random_documents
@@ -86,3 +86,13 @@ def test_the_draws_of_dropout_are_those_of_3ff4b84():
     # There was no plain text then: what it takes is drawn with `dropout`.
     policy = MetadataPolicy(dropout=0.2, plain_dropout=0.3, field_dropout={"country": 0.5})
     assert draws(policy, 0) == [8, 8, 0, 5, 8, 7, 7, 7, 0, 5, 0, 8, 8, 5, 8, 5]
+
+
+@pytest.mark.parametrize(("fields", "bytes_"), [(0, 1), (8, 1), (9, 4), (32, 4), (33, 8), (64, 8)])
+def test_a_mask_has_a_bit_a_field_and_is_no_wider_than_needed(fields, bytes_):
+    names = tuple(f"field_{number}" for number in range(fields))
+    assert mask_dtype(MetadataPolicy(fields=names)).itemsize == bytes_
+    plain = {8: 4, 32: 8}
+    if fields in plain:
+        policy = MetadataPolicy(fields=names, plain_dropout=0.5)
+        assert mask_dtype(policy).itemsize == plain[fields]
