@@ -5,6 +5,8 @@ gradient is, whether it is too long. Here the numbers stay on the device, and wh
 is the same, by the same kernels in the same order.
 """
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
@@ -46,7 +48,7 @@ def squared_norm(optimizer: MegatronOptimizer, device: torch.device) -> torch.Te
     Every rank calls it, after `prepare_grads`.
     """
     parts = getattr(optimizer, "chained_optimizers", [optimizer])
-    gradients = [each for part in parts for each in part.get_main_grads_for_grad_norm()]
+    gradients = [each for part in parts for each in _of_norm(part)]
     norm = torch.zeros(1, dtype=torch.float, device=device)
     if gradients:
         overflow = torch.zeros(1, dtype=torch.int, device=device)
@@ -56,6 +58,13 @@ def squared_norm(optimizer: MegatronOptimizer, device: torch.device) -> torch.Te
     squared = norm**2.0
     dist.all_reduce(squared, group=parts[0].get_grad_stats_parallel_group())
     return squared.view(())
+
+
+def _of_norm(part: Any) -> list[torch.Tensor]:
+    """This rank's gradients that count for the norm: Megatron-Core 0.19 has another name for it."""
+    if hasattr(part, "get_main_grads_for_grad_norm"):
+        return list(part.get_main_grads_for_grad_norm())
+    return list(part.get_grads_for_grad_norm())
 
 
 def clip(optimizer: MegatronOptimizer, squared: torch.Tensor, limit: float) -> None:

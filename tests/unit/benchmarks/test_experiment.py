@@ -83,7 +83,7 @@ def test_a_mistake_in_the_file_is_one_line(tmp_path, changes, words):
     ("changes", "words"),
     [
         ({"settings": [*SETTINGS, "stages.cooldown.fraction=0.7"]},
-         r"run ordinary: .*stages overlap: their shares add up to 1.2, not 1"),
+         r"run ordinary: .*stages overlap: their fractions add up to 1.2, not 1"),
         ({"settings": [*SETTINGS, "train.steps=4000"]},
          r"run ordinary, stage condition: the store is too small, it has \d+ documents for the "
          r"stage and would show each [\d.]+ times: give fewer train.steps"),
