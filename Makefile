@@ -12,6 +12,7 @@
 #   make test-lm-eval              the evaluation beside lm-evaluation-harness, and adapters of PEFT
 #   make test-tune                 instruction tuning with the real TRL and PEFT
 #   make test-megatron             make test with MEGATRON=0.19.2; 0.17 and later need Python 3.12
+#   make test-gpu-emulated         tests/gpu without a GPU: Transformer Engine on plain PyTorch; slow
 #   make test-mutants              faults planted in the code that decides what is trained: hours;
 #                                  MUTANTS='--sample 200 --budget 12' is a piece of it
 #   make test-kills                100 SIGKILLs over one run, 15 minutes; KILLS=10 is a taste of it
@@ -39,7 +40,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-random test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-image test-nemo test-gpu lint clean
+.PHONY: help setup demo test test-random test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-image test-nemo test-gpu test-gpu-emulated lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -156,6 +157,18 @@ test-nemo: .venv-nemo/installed
 
 test-gpu: setup
 	@.venv/bin/python -m pytest tests/gpu
+
+# What it shows and what it cannot: tests/gpu_emulated/README.md. The device is brought up in every
+# process by the path, also in those that tests start.
+.venv/gpu-emulated/installed: tests/gpu_emulated/build.sh tests/gpu_emulated/device.cpp | setup
+	@echo "== building the emulated GPU (once, a minute or two)"
+	@bash tests/gpu_emulated/build.sh .venv/bin/python .venv/gpu-emulated
+
+test-gpu-emulated: .venv/gpu-emulated/installed
+	@export PYTHONPATH="$(CURDIR)/tests/gpu_emulated/path:$(CURDIR)/.venv/gpu-emulated"; \
+	  export OMP_NUM_THREADS=1 GEO_NEMO_GPU_STEPS=30; \
+	  .venv/bin/python -c 'import torch; assert torch.cuda.is_available()' && \
+	  .venv/bin/python -m pytest tests/gpu_emulated tests/gpu -rs
 
 lint: setup
 	@.venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check .
