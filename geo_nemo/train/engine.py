@@ -20,6 +20,7 @@ from geo_nemo.model.build import transformer_config
 from geo_nemo.model.context import ContextRank
 from geo_nemo.model.fp8 import token_multiple
 from geo_nemo.train.blame import Bad, Blame
+from geo_nemo.train.fp8_scales import scales_kept
 from geo_nemo.train.gradients import clip, finalize, squared_norm
 from geo_nemo.train.loss import LossOutput, masked_loss
 from geo_nemo.train.micro_batch import MicroBatch, forward, in_groups, on_device
@@ -176,7 +177,7 @@ class Engine:
 
         Every rank calls it with as many batches as the others of its model-parallel group.
         """
-        with self.whole_parameters(), torch.no_grad():
+        with self.whole_parameters(), scales_kept(self.modules), torch.no_grad():
             sums, counts = self._reduce(self.forward_backward(batches, forward_only=True)).cpu()
         return sums, counts
 
@@ -243,7 +244,7 @@ class Engine:
         try:
             for index, batch in enumerate(batches):
                 self.zero_gradients()
-                with self._no_sync():
+                with self._no_sync(), scales_kept(self.modules):
                     self.forward_backward([batch])
                 gradients = (weight.main_grad for weight in self.parameters())
                 if not all(torch.isfinite(gradient).all() for gradient in gradients):

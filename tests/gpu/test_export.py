@@ -1,9 +1,11 @@
 """Exports of runs on a GPU: logits of Hugging Face's Llama there, beside those of the run itself.
 
 A logit ends a path of 8 rounded sums a layer and 3 outside (tests/unit/train/test_init_weights.py).
-In fp32, of at most 96 products each, it is off by at most 5e-5 of the largest. In bf16 each of the
-19 rounds by at most 2^-9 of its size: by 0.04 of the largest together. Another order of heads moves
-logits by more than a third of it.
+In fp32, of at most 96 products each, logits are off by at most 5e-5 of their norm. In bf16 each of
+the 19 rounds by at most 2^-9 of its size: by 0.04 of the norm together. It is not held of the
+largest error among 82,000 logits: sharp attention makes some larger. Hugging Face's own model on a
+CPU is off by up to 0.042 of the largest logit over three seeds, and by 0.024 of the norm. Another
+order of heads moves logits by more than their norm.
 """
 
 import json
@@ -43,20 +45,21 @@ def test_logits_are_those_of_the_oracle_and_of_transformers(gpu, tiny_store, tmp
     del config["rope_scaling"]
     tokens = torch.randint(0, VOCAB_SIZE, (128,), generator=torch.Generator().manual_seed(3))
     expected = hugging_face_llama.logits(read, config, tokens)
-    largest = expected.abs().max()
+    allowed = RELATIVE[dtype] * expected.norm()
     measured = own_logits(trainer.engine.module, tokens)[:, :VOCAB_SIZE].cpu()
-    assert (measured - expected).abs().max() < RELATIVE[dtype] * largest
+    print(f"{dtype}: off by {(measured - expected).norm() / expected.norm():.2g} of the norm")
+    assert (measured - expected).norm() < allowed
     model = transformers.LlamaForCausalLM.from_pretrained(
         tmp_path / "out", dtype={"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
     ).to(gpu)
     with torch.no_grad():
         theirs = model(tokens[None].to(gpu)).logits[0].cpu().double()
-    assert (theirs - expected).abs().max() < RELATIVE[dtype] * largest
+    assert (theirs - expected).norm() < allowed
     # The tolerance can tell another order of heads.
     name = "model.layers.0.self_attn.q_proj.weight"
     read[name] = read[name].roll(16, 0)
     turned = hugging_face_llama.logits(read, config, tokens)
-    assert (turned - expected).abs().max() > 3 * RELATIVE[dtype] * largest
+    assert (turned - expected).norm() > 3 * allowed
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

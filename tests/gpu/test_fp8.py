@@ -8,6 +8,7 @@ import torch
 
 from geo_nemo.config import Precision
 from tests.gpu.runs import RECIPES, losses_of, news_run, precision_of, skip_unless_able
+from tests.support.batches import ragged_batches
 
 # make test-gpu-emulated takes fewer, for its kernels are slow.
 STEPS = int(os.environ.get("GEO_NEMO_GPU_STEPS", "300"))
@@ -65,7 +66,7 @@ def sorted_by_content(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
 def test_one_goes_on_from_the_others_checkpoint(
     gpu, tiny_store, tmp_path, capsys, recipe, first, second
 ):
-    from geo_nemo.train.checkpoint.fp8_state import scales_of
+    from geo_nemo.train.fp8_scales import scales_of
     from geo_nemo.train.loop import Trainer
     from geo_nemo.train.masters import masters
     from geo_nemo.train.setup import prepare
@@ -88,6 +89,39 @@ def test_one_goes_on_from_the_others_checkpoint(
         assert old
         assert old.keys() == new.keys()
         assert all((old[name] == new[name]).all() for name in old)
+
+
+@pytest.mark.parametrize("trained_before", [True, False], ids=["trained", "new"])
+def test_what_is_not_trained_on_moves_no_scale(gpu, tiny_store, tmp_path, trained_before):
+    """Validation, and the search for bad gradients, over embeddings a thousand times as large."""
+    from geo_nemo.train.engine import Engine
+    from geo_nemo.train.fp8_scales import scales_of
+
+    run = news_run(tiny_store, tmp_path, precision="fp8_delayed")
+    skip_unless_able(run, gpu)
+    batches = ragged_batches(seed=1, vocab_size=640, fractions=(0.9,), sequences=1, length=128)
+    seen = []
+    for looks in (False, True):
+        engine = Engine(run, 640, 3, gpu)
+        if trained_before:
+            engine.train_step(batches, 0)
+        if looks:
+            before = scales_of(engine.modules)
+            gain = engine.module.decoder.layers[0].self_attention.linear_qkv.layer_norm_weight
+            with torch.no_grad():
+                gain.mul_(1000)
+            engine.evaluate(batches)
+            assert not engine._bad_gradients(batches)
+            with torch.no_grad():
+                gain.div_(1000)
+            after = scales_of(engine.modules)
+            assert all((after[name] == value).all() for name, value in before.items())
+            assert after
+        losses = [engine.train_step(batches, step).loss for step in range(1, 4)]
+        seen.append((losses, scales_of(engine.modules)))
+    (losses, scales), (same_losses, same_scales) = seen
+    assert losses == same_losses
+    assert all((same_scales[name] == value).all() for name, value in scales.items())
 
 
 def test_moments_in_bf16_learn_as_those_in_fp32(gpu, control, tiny_store, tmp_path):

@@ -15,8 +15,6 @@ are exact, and the FP8 ones are made from those after the next step.
 """
 
 import io
-import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -28,13 +26,9 @@ from megatron.core.dist_checkpointing.mapping import ShardedObject
 from megatron.core.fp8_utils import is_float8tensor
 
 from geo_nemo.config import UserError
+from geo_nemo.train.fp8_scales import KINDS, WAYS, fp8_layers, scales_of
 
 _EXTRA = "_extra_state"
-_LAYER = re.compile(r"decoder\.layers\.(\d+)\.(.*)")
-_WAYS = ("scaling_fwd", "scaling_bwd")
-_KINDS = ("scale", "amax_history")
-# Its scales are of use in FP8 attention alone, which packed sequences do not have.
-_NOT_SAVED = "core_attention"
 
 
 def sharded_weights(module: torch.nn.Module, is_loading: bool) -> dict[str, Any]:
@@ -93,17 +87,6 @@ def delayed_scales(modules: list[torch.nn.Module]) -> dict[str, bytes]:
     return {f"fp8_{parallel_state.get_pipeline_model_parallel_rank():04d}.npz": content.getvalue()}
 
 
-def scales_of(modules: list[torch.nn.Module]) -> dict[str, np.ndarray]:
-    """Scales [n] and histories [length, n] of the delayed recipe's layers, fp32, by name."""
-    return {
-        f"{name}.{way}.{kind}": getattr(layer.fp8_meta[way], kind).detach().cpu().float().numpy()
-        for name, layer in _fp8_layers(modules)
-        for way in _WAYS
-        for kind in _KINDS
-        if hasattr(layer.fp8_meta.get(way), kind)
-    }
-
-
 def restore_scales(modules: list[torch.nn.Module], folder: Path, recipe: Any) -> int:
     """Give the layers the scales of the checkpoint in `folder`; how many layers it had them for.
 
@@ -111,13 +94,13 @@ def restore_scales(modules: list[torch.nn.Module], folder: Path, recipe: Any) ->
     """
     saved = _read(folder)
     restored = 0
-    for name, layer in _fp8_layers(modules):
-        if f"{name}.{_WAYS[0]}.{_KINDS[0]}" not in saved:
+    for name, layer in fp8_layers(modules):
+        if f"{name}.{WAYS[0]}.{KINDS[0]}" not in saved:
             continue
         layer.fp8_meta["recipe"] = recipe
         layer.fp8_meta.setdefault("num_gemms", 1)
         layer.init_fp8_meta_tensors(recipe)
-        for way in _WAYS:
+        for way in WAYS:
             state = layer.fp8_meta[way]
             state.scale.copy_(torch.from_numpy(saved[f"{name}.{way}.scale"]))
             history = torch.from_numpy(saved[f"{name}.{way}.amax_history"])
@@ -137,14 +120,3 @@ def _read(folder: Path) -> dict[str, np.ndarray]:
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"cannot read the FP8 scales in {path}: {error}") from None
     return saved
-
-
-def _fp8_layers(modules: list[torch.nn.Module]) -> Iterator[tuple[str, torch.nn.Module]]:
-    """Transformer Engine's linear layers, by their names in the whole model."""
-    for module in modules:
-        for name, layer in module.named_modules():
-            place = _LAYER.fullmatch(name)
-            if place is None or not hasattr(layer, "fp8_meta") or name.endswith(_NOT_SAVED):
-                continue
-            number = module.decoder.layers[int(place[1])].layer_number - 1
-            yield f"decoder.layers.{number}.{place[2]}", layer

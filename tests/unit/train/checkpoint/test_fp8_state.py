@@ -24,10 +24,10 @@ from geo_nemo.train.checkpoint.fp8_state import (
     in_bf16,
     load_weights,
     restore_scales,
-    scales_of,
     sharded_weights,
 )
 from geo_nemo.train.checkpoint.load import precision_note
+from geo_nemo.train.fp8_scales import WAYS, scales_kept, scales_of
 from tests.support.runs import finished, trainer
 from tests.support.tiny import VOCAB_SIZE, tiny_run
 
@@ -116,6 +116,24 @@ def test_scales_come_back_bit_for_bit_also_under_another_pipeline(tmp_path):
             assert torch.equal(found[way].scale, expected.scale)
             assert torch.equal(found[way].amax_history, expected.amax_history)
     assert other.decoder.layers[0].core_attention.initialized == 0
+
+
+def test_what_a_look_writes_into_scales_is_taken_back():
+    trained, new = stage(0, Recipe()), stage(2)
+    before = scales_of([trained])
+    with pytest.raises(KeyboardInterrupt), scales_kept([trained, new]):
+        for layer in (*trained.decoder.layers, *new.decoder.layers):
+            if not layer.linear_qkv.initialized:
+                layer.linear_qkv.init_fp8_meta_tensors(Recipe())
+            for state in (layer.linear_qkv.fp8_meta[way] for way in WAYS):
+                state.scale.fill_(5)
+                state.amax_history[0] = 900
+        raise KeyboardInterrupt
+    after = scales_of([trained, new])
+    assert all((after[name] == value).all() for name, value in before.items())
+    made = {name: value for name, value in after.items() if name not in before}
+    assert len(made) == len(before) == 8
+    assert all((value == name.endswith("scale")).all() for name, value in made.items())
 
 
 @pytest.mark.parametrize("length", [2, 7])
