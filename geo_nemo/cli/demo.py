@@ -44,25 +44,34 @@ VOCAB_SIZE = 4096
     type=click.IntRange(min=10),
     help="Optimizer steps of each training.",
 )
-def command(corpus: str | None, out: str, steps: int) -> int:
+@click.option(
+    "--documents",
+    metavar="N",
+    type=click.IntRange(min=1000),
+    help="Of synthetic news: fewer for a quick look.",
+)
+def command(corpus: str | None, out: str, steps: int, documents: int | None) -> int:
     """Corpus, store, training with and without metadata, evaluation, report.
 
     Stopped at any point, the same command goes on from there. On two CPU cores the default takes
     about five minutes.
     """
     folder = Path(out)
+    if corpus is not None and documents is not None:
+        raise UserError("--documents is of synthetic news: leave it or --corpus out")
     if corpus is not None and not Path(corpus).is_file():
         what = "is a folder" if Path(corpus).is_dir() else "there is no such file"
         raise UserError(f"--corpus {corpus}: {what}; give a JSONL file")
     with folder_lock(folder):
-        return _demo(corpus, folder, steps)
+        return _demo(corpus, folder, steps, documents)
 
 
-def _demo(corpus: str | None, folder: Path, steps: int) -> int:
+def _demo(corpus: str | None, folder: Path, steps: int, documents: int | None) -> int:
     begin = time.monotonic()
     if corpus is None:
         input_file = folder / "corpus" / "news.jsonl.gz"
-        _step("1/5 synthetic corpus", "synth", f"output={quote(folder / 'corpus')}")
+        synth = ["synth", f"output={quote(folder / 'corpus')}"]
+        _step("1/5 synthetic corpus", *synth, *([f"documents={documents}"] if documents else []))
     else:
         input_file = Path(corpus)
     prep = ["run", f"input={quote(input_file)}", f"output={quote(folder / 'prep')}"]

@@ -31,10 +31,10 @@ def demo(tmp_path_factory):
 def test_in_a_few_steps_it_goes_the_whole_way(tmp_path):
     """What the model learns, the demo at its own length tells: make test-slow."""
     folder = tmp_path / "my news"
-    assert str(folder / "report.html") in run_demo(folder, "--steps", "20")
+    assert str(folder / "report.html") in run_demo(folder, "--steps", "20", "--documents", "3000")
     found = json.loads((folder / "eval" / "eval.json").read_text())
     assert set(found["runs"]) == {"with", "without"} and "plain" in found["conditions"]
-    assert found["documents"]["scored"] > 100 and found["floor"] and found["questions"]
+    assert found["documents"]["scored"] > 50 and found["floor"] and found["questions"]
     page = (folder / "report.html").read_text()
     assert page.startswith("<!doctype html>") and "told another" in page
 
