@@ -15,7 +15,7 @@ def batch(case: Case, step: int) -> Batch:
     """The packed sequences of a step, all of their tokens trained."""
     sequences = [_sequence(drawn, sizes) for drawn, sizes in zip(tokens(case, step), lengths(case,
                                                        step), strict=True)]  # fmt: skip
-    return stack_sequences(sequences, list(range(case.sequences)))
+    return stack_sequences(sequences, list(range(case.rows)))
 
 
 def _sequence(drawn: np.ndarray, sizes: np.ndarray) -> PackedSequence:

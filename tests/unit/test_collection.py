@@ -8,8 +8,8 @@ TESTS = Path(__file__).parents[1]
 # Those of make test-lm-eval and test-tune, whose packages no other target installs, are skipped as
 # files.
 ELSEWHERE = {
-    "lm_eval/test_harness.py",
-    *(f"tune/{name}" for name in ("test_command.py", "test_rows.py", "test_training.py")),
+    *(f"lm_eval/test_{name}.py" for name in ("atlas", "harness")),
+    *(f"tune/test_{name}.py" for name in ("command", "sequences", "training")),
 }
 
 

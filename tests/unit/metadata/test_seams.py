@@ -161,7 +161,7 @@ def test_most_of_a_body_is_the_stored_ids(tokenizers):
     body = np.array(tokenizer.encode(" The price of rail fares rises in the town."))
     title, cut = composer.splice(np.empty(0, np.int32), body, opened=True)
     assert len(title) == 0 and cut.stop == len(body) and len(cut.front) <= 3 and cut.start <= 3
-    assert np.fractions_memory(cut.take(body, len(cut.front), len(cut)), body)
+    assert np.shares_memory(cut.take(body, len(cut.front), len(cut)), body)
 
 
 @pytest.mark.parametrize(
