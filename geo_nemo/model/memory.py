@@ -150,14 +150,17 @@ def layer_bytes(run: Run) -> int:
     """Bytes a token that a layer keeps for its backward pass, on one rank, without recomputation.
 
     Each of two norms: its input, its output as the input of the projections, and a factor in fp32.
-    Attention: query, key and value in one, query and key rotated, sine and cosine for each, the
-    output, and log-sum-exp in fp32. MLP: gate and up in one, silu of the gate, up, their product.
+    Attention: query and key rotated, value, the output, and log-sum-exp in fp32. On a CPU query,
+    key and value are kept in one, and sine and cosine for both; Transformer Engine's kernel keeps
+    none of these. MLP: gate and up in one, silu of the gate, up, their product.
     """
     model, tensor = run.model, run.parallel.tensor
     hidden, width = model.hidden_size, WIDTHS[run.precision.dtype]
     heads = model.num_attention_heads
-    rotation = 4 * hidden // heads
-    divided = width * (3 * hidden + 3 * _kv(model) + 5 * model.ffn_hidden_size) + _FP32 * heads
+    attention, rotation = 2 * hidden + 2 * _kv(model), 0
+    if run.device == "cpu":
+        attention, rotation = attention + hidden + _kv(model), 4 * hidden // heads
+    divided = width * (attention + 5 * model.ffn_hidden_size) + _FP32 * heads
     around = _around(run, width * 4 * hidden + 2 * _FP32)
     return around + width * rotation + divided // tensor
 

@@ -16,6 +16,7 @@ from megatron.core.pipeline_parallel import get_forward_backward_func
 
 from geo_nemo.config import Run
 from geo_nemo.data.batches import Batch
+from geo_nemo.model.attention_backend import tell_attention_backend
 from geo_nemo.model.build import transformer_config
 from geo_nemo.model.context import ContextRank
 from geo_nemo.model.fp8 import token_multiple
@@ -145,6 +146,8 @@ class Engine:
         self.zero_gradients()
         self.optimizer.zero_grad()
         reports = self.forward_backward(batches)
+        if self.device.type == "cuda":
+            tell_attention_backend()
         with self.span("optimizer"):
             self.optimizer.prepare_grads()
             squared = squared_norm(self.optimizer, self.device)

@@ -6,8 +6,9 @@ import torch
 from geo_nemo.config import Parallel, Run
 from geo_nemo.config.load import load_config
 from geo_nemo.model.layout import check_layout
-from geo_nemo.model.memory import worst_rank
+from geo_nemo.model.memory import layer_bytes, worst_rank
 from tests.gpu import models
+from tests.gpu.runs import news_run
 from tests.gpu.test_model import BF16_MEAN
 from tests.support.batches import ragged_batches
 
@@ -41,6 +42,41 @@ def test_gradients_are_those_without_the_option(gpu, options):
         error = float((ours[name] - expected).norm() / expected.norm())
         # Attention's backward pass adds up in any order, in bf16.
         assert error < BF16_MEAN, name
+
+
+def kept_for_backward(engine, batch) -> int:
+    """Bytes of the storages that a forward pass keeps, weights apart."""
+    from geo_nemo.train.micro_batch import forward, to_device
+
+    weights = {w.untyped_storage().data_ptr() for w in engine.parameters()}
+    kept = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if tensor.is_cuda and storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes(), tensor  # alive, so that none is reused
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss = forward(engine.model[0], to_device(batch, engine.device))
+    del loss
+    return sum(size for size, _ in kept.values())
+
+
+def test_a_layer_keeps_what_the_plan_foresees(gpu):
+    """From the difference of two depths, in BF16: in fp32 attention is torch's."""
+    from geo_nemo.train.engine import Engine
+
+    length, kept = 512, {}
+    (batch,) = ragged_batches(seed=1, vocab_size=640, fractions=(0.9,), sequences=1, length=length)
+    for layers in (2, 3):
+        run = news_run("store", "out", precision="bf16")
+        shape = run.model.model_copy(update={"num_layers": layers})
+        run = run.model_copy(update={"model": shape})
+        kept[layers] = kept_for_backward(Engine(run, 640, 3, gpu), batch)
+    measured = (kept[3] - kept[2]) / length
+    print(f"a layer keeps {measured:.0f} bytes a token, {layer_bytes(run)} are foreseen")
+    assert measured == pytest.approx(layer_bytes(run), rel=0.01)
 
 
 def test_copies_ahead_are_the_batches(gpu):

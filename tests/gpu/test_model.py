@@ -112,3 +112,20 @@ def test_steps_lower_the_loss_of_a_batch_and_keep_every_number_finite(gpu, dtype
     losses = [engine.train_step(batches, step).loss for step in range(6)]
     assert losses[-1] < losses[0] - 0.5
     assert all(torch.isfinite(weight).all() for weight in engine.module.parameters())
+
+
+def test_attention_of_packed_sequences_is_a_fused_kernels_and_told_once(gpu, capsys, monkeypatch):
+    from geo_nemo.model import attention_backend
+
+    attention_backend._tell.cache_clear()
+    engine = models.engine(gpu, "bf16")
+    batches = models.batches(seed=4, fractions=(0.9,))
+    for step in range(2):
+        engine.train_step(batches, step)
+    assert attention_backend.attention_backend() in ("flash", "fused")
+    assert capsys.readouterr().err.count("geo-nemo: attention: ") == 1
+    monkeypatch.setattr(attention_backend, "attention_backend", lambda: "unfused")
+    engine.train_step(batches, 2)
+    told = capsys.readouterr().err
+    assert "geo-nemo: warning: attention is computed without a fused kernel" in told
+    assert "NVTE_DEBUG=1" in told

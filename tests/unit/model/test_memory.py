@@ -258,6 +258,15 @@ def test_the_first_stage_holds_most_of_a_pipeline():
     assert kept[0] == 4 * 2 * 128 * layer_bytes(run)
 
 
+def test_on_a_gpu_rotation_keeps_neither_sine_nor_what_it_rotates():
+    """8,728 bytes is what Transformer Engine 2.12's layer kept (tests/gpu_emulated)."""
+    shape = {"hidden_size": 256, "ffn_hidden_size": 512}
+    run = run_of(model=shape, precision={"dtype": "bf16"})
+    assert layer_bytes(run) == 10_008
+    for device in ("gpu", "auto"):
+        assert layer_bytes(run.model_copy(update={"device": device})) == 8_728
+
+
 def test_sequence_and_context_parallelism_divide_activations():
     whole = layer_bytes(run_of())
     around = 4 * 4 * 64 + 2 * 4  # the norms' inputs and outputs, and their factors
