@@ -16,7 +16,7 @@ LAST = STEPS // 6
 # Of BF16's loss, between the means of the last 50 of 300 steps. Not measured yet; papers that
 # train in FP8 report curves within 0.25% (DeepSeek-V3, arXiv 2412.19437) on far longer runs, and
 # the means of 50 small batches differ by the seed alone by about one percent.
-# In the first 30 steps the loss still falls by 2% a step, and the last 5 are a noisy mean.
+# In the first 30 steps the loss falls by about 2% a step, and 5 are a noisy mean.
 DISTANCE = 0.02 if STEPS >= 300 else 0.05
 
 
