@@ -2,6 +2,7 @@
 
 import math
 import re
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -113,7 +114,10 @@ def _cell_name(cell: Cell) -> str:
 
 
 def draw(experiment: Experiment, lines: Sequence[dict], path: Path) -> None:
-    """A dot a seed, a bar the interval; a row a run, a colour a condition."""
+    """A dot a seed, a bar the interval; a row a run, a colour a condition.
+
+    What is far off stands as a number at the edge, so that it flattens nothing else.
+    """
     import matplotlib
 
     matplotlib.use("svg")
@@ -124,6 +128,7 @@ def draw(experiment: Experiment, lines: Sequence[dict], path: Path) -> None:
     style = {"svg.hashsalt": "geo_nemo", "svg.fonttype": "none", "font.size": 9}
     with plt.rc_context(style):
         figure, axes = plt.subplots(figsize=(7.6, 1.0 + 0.42 * len(runs)), layout="constrained")
+        edge = _edge(figures, experiment)
         for number, condition in enumerate(conditions):
             offset = (number - (len(conditions) - 1) / 2) * 0.24
             for place, run in enumerate(runs):
@@ -133,8 +138,18 @@ def draw(experiment: Experiment, lines: Sequence[dict], path: Path) -> None:
                     continue
                 colour, label = f"C{number}", condition if place == 0 else None
                 height = place + offset
-                axes.plot(values, [height] * len(values), "o", ms=3, color=colour, label=label)
                 mean, low, high = interval(list(changes.values()))
+                if abs(percent := 100 * math.expm1(mean)) > edge:
+                    axes.plot([], [], "o", ms=3, color=colour, label=label)
+                    right = percent > 0
+                    axes.text(
+                        0.995 if right else 0.005, height,
+                        f"{percent:+.1f}% \u2192" if right else f"\u2190 {percent:+.1f}%",
+                        transform=axes.get_yaxis_transform(), color=colour, fontsize=8,
+                        va="center", ha="right" if right else "left",
+                    )  # fmt: skip
+                    continue
+                axes.plot(values, [height] * len(values), "o", ms=3, color=colour, label=label)
                 if not math.isinf(low):
                     ends = [100 * math.expm1(low), 100 * math.expm1(high)]
                     axes.plot(ends, [height] * 2, "-", lw=1.2, color=colour)
@@ -149,6 +164,14 @@ def draw(experiment: Experiment, lines: Sequence[dict], path: Path) -> None:
         make_folder(path.parent)
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
         plt.close(figure)
+
+
+def _edge(figures: Figures, experiment: Experiment) -> float:
+    """Four times the median change, in per cent: what is beyond it is far off."""
+    cells = [(run, each) for run in experiment.runs for each in experiment.evaluation.conditions]
+    changes = [figures.change(cell, experiment.baseline) for cell in cells]
+    means = [abs(100 * math.expm1(interval(list(c.values()))[0])) for c in changes if c]
+    return 4 * statistics.median([mean for mean in means if mean > 0] or [math.inf])
 
 
 def put(page: Path, name: str, text: str) -> None:
