@@ -16,7 +16,7 @@ from eval.conditions import generator
 from eval.documents import Documents
 from eval.matrix import Effect, Key
 from eval.perplexity import Scores
-from eval.where import tokens_by_band
+from eval.where import changes_by_band
 
 
 def over_countries(effects: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -65,12 +65,8 @@ def constant_and_slope(
     together; null below `MIN_DOCUMENTS`.
     """
     lines = []
-    for number, effect in enumerate(wanted):
-        documents = documents_of[effect.of[0]]
-        of, against = scores[effect.of].places, scores[effect.against].places
-        if documents is not documents_of[effect.against[0]] or of is None or against is None:
-            continue
-        sums = moments(tokens_by_band(documents), of - against)
+    for number, effect, tokens, change in changes_by_band(documents_of, scores, wanted):
+        sums = moments(tokens, change)
         fitted = solved(sums.sum(0)[None])
         if fitted is None:
             continue

@@ -1,6 +1,6 @@
 """Where a gain sits: by place in the text, by host seen in training or not, by words of the URL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,22 @@ from geo_nemo.metadata.slug import overlap
 
 SEEN, SLUG = "host in training", "title words in the URL"
 FREQUENCY = "training documents of the country"
+
+
+def changes_by_band(
+    documents_of: Mapping[str, Documents],
+    scores: Mapping[Key, Scores],
+    wanted: Sequence[Effect],
+) -> Iterator[tuple[int, Effect, np.ndarray, np.ndarray]]:
+    """Number, effect, tokens and change in nats by document and band, [n, bands].
+
+    Effects over runs of two tokenizers, or without places, are passed over.
+    """
+    for number, effect in enumerate(wanted):
+        documents = documents_of[effect.of[0]]
+        of, against = scores[effect.of].places, scores[effect.against].places
+        if documents is documents_of[effect.against[0]] and of is not None and against is not None:
+            yield number, effect, tokens_by_band(documents), of - against
 
 
 def by_place(
@@ -33,15 +49,7 @@ def by_place(
     have the same places.
     """
     lines = []
-    for number, effect in enumerate(wanted):
-        documents = documents_of[effect.of[0]]
-        if documents is not documents_of[effect.against[0]]:
-            continue
-        of, against = scores[effect.of].places, scores[effect.against].places
-        if of is None or against is None:
-            continue
-        change = of - against
-        tokens = tokens_by_band(documents)
+    for number, effect, tokens, change in changes_by_band(documents_of, scores, wanted):
         rng = generator(seed, f"places/{number}")
         drawn = resampled_sums(change, samples, rng) / len(change)
         for band, stop in enumerate(BANDS):

@@ -5,7 +5,7 @@ the others are copied without it, in their order. What was removed is listed, fo
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,9 @@ import numpy as np
 from data_prep.store_tools.columns import documents
 from data_prep.store_tools.listed import Listed
 from data_prep.store_tools.output import check_free, move_store, workplace
-from data_prep.store_tools.rewrite import copy_rows, take_whole
+from data_prep.store_tools.rewrite import assemble_of, copy_rows, take_whole
 from data_prep.store_tools.where import EVERYTHING, Matcher, Where
-from data_prep.tokenise.assemble import FinishedShard, assemble
+from data_prep.tokenise.assemble import FinishedShard
 from data_prep.tokenise.store_writer import shard_place
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.progress import Progress, no_progress
@@ -50,24 +50,39 @@ class Removed:
     hash: str
 
 
-def remove_documents(
+@dataclass(frozen=True)
+class Removal:
+    """What would go from a store, found once; `write` makes the store without it.
+
+    removed: what would go and what would stay, of no new store yet.
+    """
+
+    store: TokenStore
+    removed: Removed
+    goes: Matcher
+
+    def write(self, out: Path, progress: Progress = no_progress) -> Removed:
+        """Make the store `out`, whole or not at all. Raises UserError where it exists."""
+        check_free(out)
+        _write(self.store, self.goes, out, len(self.removed.documents), progress)
+        return replace(self.removed, hash=TokenStore.open(out).hash)
+
+
+def find_removal(
     root: Path,
-    out: Path | None,
     listed: Listed | None = None,
     where: Where = EVERYTHING,
     with_copies: bool = False,
     progress: Progress = no_progress,
-) -> Removed:
-    """Make the store `out` of `root` without the documents that are listed and hold `where`.
+) -> Removal:
+    """The documents of `root` that are listed and hold `where`.
 
-    out: None makes no store, and says what would go. with_copies: whatever is in one cluster of
-    near-duplicates with such a document goes, too. In memory: 8 bytes a document that goes, and its
-    line. Raises UserError where nothing is named, nothing matches, all would go, or `out` exists.
+    with_copies: whatever is in one cluster of near-duplicates with such a document goes, too. In
+    memory: 8 bytes a document that goes, and its line. Raises UserError where nothing is named,
+    nothing matches, or all would go.
     """
     if listed is None and not where.conditions:
         raise UserError("say which documents go: give --list or --where")
-    if out is not None:
-        check_free(out)
     store = TokenStore.open(root)
     named = _matcher(store, listed, where)
     clusters = _clusters(store, named, progress)
@@ -87,11 +102,7 @@ def remove_documents(
         copied += 0 < stay < shard.num_documents
     if not sum(kept.values()):
         raise UserError(f"these are all documents of {root}: nothing was removed")
-    made = ""
-    if out is not None:
-        _write(store, goes, out, len(gone), progress)
-        made = TokenStore.open(out).hash
-    return Removed(tuple(gone), kept, copies, taken, copied, made)
+    return Removal(store, Removed(tuple(gone), kept, copies, taken, copied, ""), goes)
 
 
 def _shards(store: TokenStore) -> Iterator[tuple[str, int, Shard]]:
@@ -158,19 +169,9 @@ def _write(store: TokenStore, goes: Matcher, out: Path, gone: int, progress: Pro
                 numbers[split] += 1
             done += shard.num_documents
             progress("write", done, total, split)
-        present = {country for shard in shards for country in shard.entry.countries}
         quarantine = dict(store.manifest.quarantine)
         quarantine[REASON] = quarantine.get(REASON, 0) + gone
-        assemble(
-            made,
-            shards,
-            store.tokenizer(),
-            store.root / store.manifest.tokenizer.file,
-            {country: store.continent_of[country] for country in present},
-            quarantine,
-            store.manifest.sources,
-            {name: field.kind for name, field in store.manifest.fields.items()},
-        )
+        assemble_of(store, made, shards, quarantine)
         move_store(made, out)
 
 

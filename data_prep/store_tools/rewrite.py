@@ -1,12 +1,12 @@
 """New stores made of shards of others: taken whole by a second name, or copied in part."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.store_tools.columns import borders, lengths, stored_paths
-from data_prep.tokenise.assemble import FinishedShard, place_shard
+from data_prep.tokenise.assemble import FinishedShard, assemble, place_shard
 from data_prep.tokenise.shard_writer import Columns, ShardWriter, Tokens
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import CountryEntry, is_own_to_a_store
@@ -50,6 +50,26 @@ def copy_rows(
         raise
     return FinishedShard(
         split, written.entry, written.by_country, lambda: written.hosts, root / place
+    )
+
+
+def assemble_of(
+    store: TokenStore,
+    root: Path,
+    shards: Sequence[FinishedShard],
+    quarantine: dict[str, int] | None = None,
+) -> None:
+    """Make the folder `root` a store of shards that hold documents of `store` alone."""
+    present = {country for shard in shards for country in shard.entry.countries}
+    assemble(
+        root,
+        shards,
+        store.tokenizer(),
+        store.root / store.manifest.tokenizer.file,
+        {country: store.continent_of[country] for country in present},
+        quarantine or {},
+        store.manifest.sources,
+        {name: field.kind for name, field in store.manifest.fields.items()},
     )
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.store_tools.output import check_free, move_store, workplace
-from data_prep.store_tools.rewrite import copy_rows
+from data_prep.store_tools.rewrite import assemble_of, copy_rows
 from data_prep.store_tools.where import EVERYTHING, Where
-from data_prep.tokenise.assemble import FinishedShard, assemble
+from data_prep.tokenise.assemble import FinishedShard
 from data_prep.tokenise.store_writer import shard_place
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.progress import Progress, no_progress
@@ -73,24 +73,15 @@ def sample_store(
             quotas = even(int(wanted[number]), counts[number]) if per_country else None
             rows = draw.rows(number, int(wanted[number]), quotas)
             shards += _write(store, name, rows, made)
-        present = {country for shard in shards for country in shard.entry.countries}
-        assemble(
-            made,
-            shards,
-            store.tokenizer(),
-            store.root / store.manifest.tokenizer.file,
-            {country: store.continent_of[country] for country in present},
-            {},
-            store.manifest.sources,
-            {name: field.kind for name, field in store.manifest.fields.items()},
-        )
+        assemble_of(store, made, shards)
         move_store(made, out)
+    drawn = TokenStore.open(out)
     return Sampled(
         matching=matching,
         documents=int(wanted.sum()),
-        countries=len(present),
+        countries=len(drawn.countries),
         by_split={name: int(n) for name, n in zip(names, wanted, strict=True)},
-        hash=TokenStore.open(out).hash,
+        hash=drawn.hash,
     )
 
 

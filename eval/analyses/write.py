@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from eval.analyses.efficiency import NEVER
 from eval.analyses.questions import QUESTIONS, Line, Question
 from eval.analyses.study import Study, ratio
+from eval.forms import write_forms
 from eval.report.sentences import NO_INTERVAL, interval, percent
-from geo_nemo.common.files import make_folder, write_whole
 from geo_nemo.reporting import tables
 from geo_nemo.reporting.html import page as render
 from geo_nemo.reporting.svg import MUTED, WIDTHS, bare, colour, inline
@@ -56,17 +56,13 @@ def shown(line: Line, value: float | None) -> str:
 
 def write(study: Study, found: Sequence[Answer], folder: Path) -> list[Path]:
     """`analyses.html`, `.md`, `.csv` and `.json` in `folder`; the files."""
-    make_folder(folder)
     contents = {
         "html": page(study, found),
         "md": markdown(study, found),
         "csv": _csv(found),
         "json": json.dumps([*_records(found)], indent=1, allow_nan=False) + "\n",
     }
-    paths = [folder / f"analyses.{ending}" for ending in contents]
-    for path, content in zip(paths, contents.values(), strict=True):
-        write_whole(path, content.encode())
-    return paths
+    return write_forms(folder, "analyses", contents)
 
 
 def rows(answer: Answer) -> list[list[str]]:

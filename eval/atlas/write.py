@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from eval.bootstrap import MIN_DOCUMENTS
+from eval.forms import write_forms
 from eval.report.sentences import condition_name, key_name, p_value, place_name, signed
-from geo_nemo.common.files import make_folder, write_whole
 from geo_nemo.reporting.tables import markdown as grid
 
 OFF = "\u2020"
@@ -19,15 +19,12 @@ COLUMNS = ("benchmark", "kind", "group", "name", "run", "condition", "rule", "qu
 
 def write_atlas(result: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write all three; returns where they are, the one to read first."""
-    make_folder(folder)
     contents = {
-        "atlas.md": markdown(result),
-        "atlas.csv": _csv(result),
-        "atlas.json": json.dumps(result, allow_nan=False),
+        "md": markdown(result),
+        "csv": _csv(result),
+        "json": json.dumps(result, allow_nan=False),
     }
-    for name, content in contents.items():
-        write_whole(folder / name, content.encode())
-    return [folder / name for name in contents]
+    return write_forms(folder, "atlas", contents)
 
 
 def markdown(result: Mapping[str, Any]) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from eval.forms import write_forms
 from eval.report.sentences import interval
-from geo_nemo.common.files import make_folder, write_whole
 from geo_nemo.reporting.tables import markdown as grid
 
 COLUMNS = ("run", "part", "of", "layer", "condition", "value", "low", "high", "majority", "chance",
@@ -17,15 +17,12 @@ COLUMNS = ("run", "part", "of", "layer", "condition", "value", "low", "high", "m
 
 def write_probe(result: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write all three; returns where they are, the one to read first."""
-    make_folder(folder)
     contents = {
-        "probe.md": markdown(result),
-        "probe.csv": _csv(result),
-        "probe.json": json.dumps(result, allow_nan=False),
+        "md": markdown(result),
+        "csv": _csv(result),
+        "json": json.dumps(result, allow_nan=False),
     }
-    for name, content in contents.items():
-        write_whole(folder / name, content.encode())
-    return [folder / name for name in contents]
+    return write_forms(folder, "probe", contents)
 
 
 def markdown(result: Mapping[str, Any]) -> str:

@@ -63,12 +63,12 @@ def remove(
 
     from data_prep.corpus_out.without import corpus_without
     from data_prep.store_tools.listed import read_listed
-    from data_prep.store_tools.remove import remove_documents
+    from data_prep.store_tools.output import check_free
+    from data_prep.store_tools.remove import find_removal
     from data_prep.store_tools.where import parse_where
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.common.errors import UserError
     from geo_nemo.common.files import write_whole
-    from geo_nemo.store import TokenStore
     from geo_nemo.train.reads import SPLIT, read_by
 
     if (out is None) != dry_run:
@@ -79,14 +79,16 @@ def remove(
         raise UserError(f"{corpus_out} exists: remove it, or give another --corpus-out")
     listed = read_listed(list_path) if list_path else None
     conditions, folder = parse_where(where), here(store)
-    opened = TokenStore.open(folder)
+    if out is not None:
+        check_free(out)
     with progress_bar() as progress:
+        found = find_removal(folder, listed, conditions, copies, progress)
+        opened, done = found.store, found.removed
         # Before anything is made: a run may be of another store.
-        done = remove_documents(folder, None, listed, conditions, copies)
         numbers = np.array([g.number for g in done.documents if g.split == SPLIT], np.int64)
         read = [read_by(run, opened, numbers, progress) for run in runs]
-        if not dry_run:
-            done = remove_documents(folder, out, listed, conditions, copies, progress)
+        if out is not None:
+            done = found.write(out, progress)
             if corpus is not None and corpus_out is not None:
                 hashes = np.array([int(g.hash, 16) for g in done.documents], np.uint64)
                 gone = corpus_without(corpus, corpus_out, hashes, progress)

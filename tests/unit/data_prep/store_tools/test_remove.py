@@ -5,8 +5,8 @@ import pytest
 
 from data_prep.store_tools import remove as remove_module
 from data_prep.store_tools.listed import read_listed
-from data_prep.store_tools.remove import remove_documents
-from data_prep.store_tools.where import parse_where
+from data_prep.store_tools.remove import find_removal
+from data_prep.store_tools.where import EVERYTHING, parse_where
 from geo_nemo.common.errors import UserError
 from geo_nemo.store import TokenStore
 from geo_nemo.store.verify import find_damage
@@ -26,6 +26,12 @@ SPLITS = {
     "test": [Text("eight", "T8", "gb", "a.uk", "/8"), Text("nine", "T9", "us", "z.com", "/9")],
 }
 EVERY = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+
+
+def remove_documents(root, out, listed=None, where=EVERYTHING, with_copies=False):
+    """Find and write; out: None writes nothing."""
+    found = find_removal(root, listed, where, with_copies)
+    return found.removed if out is None else found.write(out)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +140,7 @@ def test_it_is_whole_or_absent(root, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(remove_module, "assemble", full)
+    monkeypatch.setattr(remove_module, "assemble_of", full)
     with pytest.raises(UserError, match="No space left"):
         remove_documents(root, tmp_path / "new", written(tmp_path, "a.uk"))
     assert [path.name for path in tmp_path.iterdir()] == ["gone.txt"]
