@@ -24,7 +24,8 @@ def command(overrides: tuple[str, ...]) -> int:
     from geo_nemo.config.load import load_config
     from geo_nemo.data.dataset import Statistics
     from geo_nemo.data.groups import grouping_of
-    from geo_nemo.data.stage import build_stage_index, index_place, open_store
+    from geo_nemo.data.parts import index_places
+    from geo_nemo.data.stage import build_stage_index, open_store
 
     run = load_config("train", Run, overrides)
     with fetch_bar(run.data.store) as fetching:
@@ -42,10 +43,11 @@ def command(overrides: tuple[str, ...]) -> int:
                 run, store.hash, split, tokenizer, stage, progress, groups
             )
         found = Statistics.of(index.counts, index.documents, run.data.seq_length)
-        place = index_place(run, store.hash, split, stage).path
+        places = index_places(run, store.hash, split, stage)
+        where = ", ".join(str(place.path) for place in places)
         table.add_row(
             stage,
-            f"{place} ({'built' if built else 'was there'})",
+            f"{where} ({'built' if built else 'was there'})",
             f"{index.documents:,}",
             f"{found.sequences:,}",
             f"{found.epochs:.2f}",

@@ -23,6 +23,7 @@ from geo_nemo.config.logging import Logging
 from geo_nemo.config.notify import Notify
 from geo_nemo.config.parallel import Parallel
 from geo_nemo.config.precision import Precision
+from geo_nemo.config.replay import Replay, check_replay
 from geo_nemo.config.section import (
     FREE,
     LATER,
@@ -207,14 +208,15 @@ class Stage(Section):
     """One part of the run: its length, its metadata policy, its documents and its learning rate.
 
     Weights, optimizer state and LR clock always carry over; the documents are its own: no document
-    of another stage is drawn. A document that several stages select goes to one of them, by
-    fraction.
+    of another stage is drawn, but for `replay`. A document that several stages select goes to one
+    of them, by fraction.
 
     fraction: of the run's steps. steps, tokens: instead of it, for every stage; they decide
         train.steps, and the fraction follows.
     lr: its piece of the learning rate, for every stage or for none: then one cosine is over all.
     select: which documents of the store it may draw. sampling: how often those of each country,
         continent or source.
+    replay: a share of the sequences that holds what earlier stages have read.
     """
 
     fraction: Annotated[float, Field(gt=0, le=1)]
@@ -224,6 +226,7 @@ class Stage(Section):
     metadata: MetadataPolicy
     select: Select = Select()
     sampling: Sampling = Sampling()
+    replay: Replay | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -299,6 +302,7 @@ class Run(Section):
                 f"train.warmup_steps {self.train.warmup_steps} must be below "
                 f"train.steps {self.train.steps}"
             )
+        check_replay({name: stage.replay for name, stage in self.stages.items()})
         if len({stage.lr is None for stage in self.stages.values()}) > 1:
             raise ValueError("stages: give every stage an lr, or none")
         if self.train.min_lr > self.train.lr:

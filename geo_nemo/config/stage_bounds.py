@@ -1,5 +1,6 @@
 """Where the stages of a run begin and end, from their fractions; how their texts differ."""
 
+from geo_nemo.config.replay import Replay
 from geo_nemo.config.schema import MetadataPolicy, Run
 
 
@@ -22,6 +23,17 @@ def stage_samples(run: Run, stage: str) -> int:
     place = list(run.stages).index(stage)
     first, last = stage_borders(run)[place : place + 2]
     return (last - first) * run.train.global_batch_size
+
+
+def own_samples(run: Run, stage: str) -> int:
+    """Sequences of a stage that hold its own documents: all but what it replays."""
+    samples, replay = stage_samples(run, stage), run.stages[stage].replay
+    return samples - replayed_of(samples, replay) if replay else samples
+
+
+def replayed_of(sequences: int, replay: Replay) -> int:
+    """How many of a stage's first `sequences` sequences are replayed."""
+    return sequences * replay.exact.numerator // replay.exact.denominator
 
 
 def different_texts(run: Run) -> str:

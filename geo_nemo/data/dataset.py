@@ -19,7 +19,7 @@ import numpy as np
 
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Data, MetadataPolicy, Run, UserError
-from geo_nemo.config.stage_bounds import stage_samples
+from geo_nemo.config.stage_bounds import own_samples
 from geo_nemo.data.brought_packing import packing_identity
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.draws import Draws, EpochDraws
@@ -31,6 +31,7 @@ from geo_nemo.data.index.read import Index, as_entry
 from geo_nemo.data.index.write import MemorySink
 from geo_nemo.data.mixing import Pool
 from geo_nemo.data.placebo import OwnMetadata, PlaceboMetadata, told
+from geo_nemo.data.replay import AnyIndex
 from geo_nemo.data.sampling import stage_draws
 from geo_nemo.data.selection import stage_documents
 from geo_nemo.data.sequences import Block, PackedSequence, build_sequences
@@ -112,7 +113,7 @@ class StageDataset:
         num_samples: int | None = None,
         *,
         stage: str = "",
-        index: Index | None = None,
+        index: AnyIndex | None = None,
         extent: Extent | None = None,
         groups: Grouping | None = None,
         progress: Progress = no_progress,
@@ -334,7 +335,7 @@ def all_draws(run: Run, split: Split, stages: Collection[str] | None = None) -> 
                 sampling=settings.sampling,
                 key=derive_key(run.seed, stage),
                 window=run.data.packing_window,
-                budget=stage_samples(run, stage) * run.data.seq_length,
+                budget=own_samples(run, stage) * run.data.seq_length,
                 stage=stage,
             )
         )
@@ -354,7 +355,7 @@ def stage_dataset(
     at_least_sequences: int | None = None,
     groups: Grouping | None = None,
 ) -> StageDataset:
-    """Sequences of one stage of a run, planned in memory.
+    """Sequences of one stage of a run, planned in memory, without those that it replays.
 
     num_samples: how many; None for an epoch, or for what the run takes where groups are mixed.
     at_least_sequences: then only so many, rounded up to whole windows.
@@ -362,7 +363,7 @@ def stage_dataset(
     draws = all_draws(run, split, [stage])[stage]
     if num_samples is None and draws.windows_per_epoch is None:
         at_least_sequences = min(
-            at_least_sequences or stage_samples(run, stage), stage_samples(run, stage)
+            at_least_sequences or own_samples(run, stage), own_samples(run, stage)
         )
     return StageDataset(
         split,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo_nemo.config import Run
-from geo_nemo.config.stage_bounds import stage_samples
+from geo_nemo.config.stage_bounds import own_samples
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.dataset import Statistics, all_draws
 from geo_nemo.data.draws import Draws
@@ -44,9 +44,10 @@ class GroupOutline:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What a stage draws. statistics, lengths: of its first packing window, from which epochs and
-    fractions are estimated too; lengths are those of the segments of its sequences, padding
-    included.
+    """What a stage draws itself, without what it replays.
+
+    statistics, lengths: of its first packing window, from which epochs and fractions are estimated
+    too; lengths are those of the segments of its sequences, padding included.
 
     by: the field of `groups`, by which the stage is sampled. others: by the run's groups, where
     they are not countries.
@@ -72,7 +73,7 @@ def outline_stages(run: Run, split: Split, tokenizer: Tokenizer) -> dict[str, Ou
 
 
 def _outline(run: Run, split: Split, tokenizer: Tokenizer, stage: str, draws: Draws) -> Outline:
-    settings, samples = run.stages[stage], stage_samples(run, stage)
+    settings, samples = run.stages[stage], own_samples(run, stage)
     composer = Composer(settings.metadata, tokenizer)
     planner = Planner(split, composer, draws, derive_key(run.seed, stage), run.data)
     counts = Counts()

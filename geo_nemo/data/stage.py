@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Run
 from geo_nemo.config.stage_bounds import stage_samples
-from geo_nemo.data.brought_packing import packing_identity
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.dataset import StageDataset, all_draws
-from geo_nemo.data.fragments import fragment_dtype
-from geo_nemo.data.groups import DEFAULT, Grouping, by_country
+from geo_nemo.data.draws import Draws, EpochDraws
+from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.index.build import Extent, WorkerInput, build
 from geo_nemo.data.index.cache import Place, find_or_build
-from geo_nemo.data.index.read import Index
 from geo_nemo.data.index.write import FileSink
 from geo_nemo.data.mixing import Groups, check_epochs, sampling_axis
-from geo_nemo.data.sampling import sampling_identity
+from geo_nemo.data.parts import Part, index_places, of_parts, replayed_stages, stage_parts
+from geo_nemo.data.replay import AnyIndex, check_replayed, read_documents
 from geo_nemo.data.window import Planner
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.store import TokenStore
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from geo_nemo.store import Split
     from geo_nemo.tokenizers.base import Tokenizer
 
-# Changes when the same settings plan other sequences.
-PLAN_VERSION = 1
 _DOCUMENTS = "documents.tmp"
 
 
@@ -61,25 +58,6 @@ def open_store(run: Run, progress: Progress = no_progress, tokens: bool = True) 
     return opened(True) if reads else store
 
 
-def index_folder(run: Run) -> Path:
-    """Where the run's packing indices lie."""
-    return Path(run.data.index_dir or Path(run.output_dir) / "index")
-
-
-def index_place(run: Run, store_hash: str, split: Split, stage: str, num_groups: int = 0) -> Place:
-    """The place of a stage's index, keyed by all that decides which sequences it takes.
-
-    num_groups: of the run's grouping, to open the index.
-    """
-    return Place(
-        folder=index_folder(run),
-        stage=stage,
-        description=_description(run, store_hash, split.name, stage),
-        dtype=fragment_dtype(split.num_documents, run.data.seq_length, run.stages[stage].metadata),
-        num_groups=num_groups,
-    )
-
-
 def build_stage_index(
     run: Run,
     store_hash: str,
@@ -88,43 +66,89 @@ def build_stage_index(
     stage: str,
     progress: Progress = no_progress,
     groups: Grouping | None = None,
-) -> tuple[Index, bool]:
-    """The index of a stage's sequences, and whether it was built now; its content is checked.
+) -> tuple[AnyIndex, bool]:
+    """The index of a stage's sequences, and whether any of it was built now; it is checked.
 
-    groups: those of the run; by country where it is None.
+    groups: those of the run; by country where it is None. Raises UserError where a stage replays
+    more than there is.
     """
     grouping = groups or by_country(split)
+    found, any_built = [], False
+    places = index_places(run, store_hash, split, stage, grouping.size)
+    for part, place in zip(stage_parts(run, stage), places, strict=True):
 
-    def into(folder: Path) -> None:
-        draws = all_draws(run, split, [stage])[stage]
-        policy, sampling = run.stages[stage].metadata, run.stages[stage].sampling
-        key = derive_key(run.seed, stage)
-        planner = Planner(split, Composer(policy, tokenizer), draws, key, run.data, grouping)
-        sink = FileSink(folder, planner.num_groups)
-        workers = None
-        if run.data.index_workers:
-            path = folder / _DOCUMENTS
-            draws.documents.tofile(path)
-            empty = draws.over(draws.documents[:0])
-            dtype = draws.documents.dtype
-            # This very copy: a store on s3:// may have changed since.
-            here = run.data.model_copy(update={"store": str(split.root)})
-            workers = WorkerInput(
-                split.name, policy, here, key, empty, path, dtype, grouping.fields
-            )
-        extent = Extent(stage_samples(run, stage), None)
-        try:
-            build(planner, extent, sink, workers, progress, stage)
-            axis = sampling_axis(split, sampling, stage)
+        def into(folder: Path, part: Part = part, place: Place = place) -> None:
+            draws: Draws
+            if part.replay is None:
+                draws = all_draws(run, split, [stage])[stage]
+            else:
+                read = _read_before(run, store_hash, split, tokenizer, stage, progress, grouping)
+                key = derive_key(run.seed, part.name)
+                draws = EpochDraws(read, key, run.data.packing_window)
+            _build_part(run, split, tokenizer, part, draws, grouping, place, folder, progress)
+
+        index, built = find_or_build(place, into)
+        found.append(index)
+        any_built |= built
+    return of_parts(run, stage, found), any_built
+
+
+def _build_part(
+    run: Run,
+    split: Split,
+    tokenizer: Tokenizer,
+    part: Part,
+    draws: Draws,
+    grouping: Grouping,
+    place: Place,
+    folder: Path,
+    progress: Progress,
+) -> None:
+    settings = run.stages[part.stage]
+    key = derive_key(run.seed, part.name)
+    planner = Planner(split, Composer(settings.metadata, tokenizer), draws, key, run.data, grouping)
+    sink = FileSink(folder, planner.num_groups)
+    workers = None
+    if run.data.index_workers:
+        path = folder / _DOCUMENTS
+        draws.documents.tofile(path)
+        empty = draws.over(draws.documents[:0])
+        dtype = draws.documents.dtype
+        # This very copy: a store on s3:// may have changed since.
+        here = run.data.model_copy(update={"store": str(split.root)})
+        workers = WorkerInput(
+            split.name, settings.metadata, here, key, empty, path, dtype, grouping.fields
+        )
+    try:
+        build(planner, Extent(part.samples, None), sink, workers, progress, part.name)
+        if part.replay is None:
+            axis = sampling_axis(split, settings.sampling, part.stage)
             groups = Groups.count(split, draws.documents, axis)
             epochs = draws.epochs(groups.documents, sink.counts.documents)
-            check_epochs(stage, sampling, groups, epochs)
-            sink.finish(_description(run, store_hash, split.name, stage), len(draws.documents))
-        finally:
-            sink.close()
-        (folder / _DOCUMENTS).unlink(missing_ok=True)
+            check_epochs(part.stage, settings.sampling, groups, epochs)
+        else:
+            check_replayed(part.stage, part.replay, draws, sink, part.samples)
+        sink.finish(place.description, len(draws.documents))
+    finally:
+        sink.close()
+    (folder / _DOCUMENTS).unlink(missing_ok=True)
 
-    return find_or_build(index_place(run, store_hash, split, stage, grouping.size), into)
+
+def _read_before(
+    run: Run,
+    store_hash: str,
+    split: Split,
+    tokenizer: Tokenizer,
+    stage: str,
+    progress: Progress,
+    groups: Grouping,
+) -> np.ndarray:
+    """What the stages that a stage replays have read, sorted; their indices are built for it."""
+    parts = []
+    for name in replayed_stages(run, stage):
+        index, _ = build_stage_index(run, store_hash, split, tokenizer, name, progress, groups)
+        parts.append((index, stage_samples(run, name)))
+    return read_documents(parts, split.num_documents)
 
 
 def indexed_dataset(
@@ -132,7 +156,7 @@ def indexed_dataset(
     split: Split,
     tokenizer: Tokenizer,
     stage: str,
-    index: Index,
+    index: AnyIndex,
     groups: Grouping | None = None,
 ) -> StageDataset:
     """The sequences that a stage takes, over their index."""
@@ -148,29 +172,3 @@ def indexed_dataset(
         index=index,
         groups=groups,
     )
-
-
-def _description(run: Run, store_hash: str, split: str, stage: str) -> dict[str, Any]:
-    data, settings = run.data, run.stages[stage]
-    # Indices by country are as they were before there were other groups.
-    groups = {} if run.groups == DEFAULT else {"groups": list(run.groups)}
-    return {
-        **groups,
-        "plan_version": PLAN_VERSION,
-        "store": store_hash,
-        "split": split,
-        "stage": stage,
-        "seed": run.seed,
-        "policy": settings.metadata.hash(),
-        "seq_length": data.seq_length,
-        "packing": packing_identity(data),
-        "prefix_fragments": data.prefix_fragments,
-        "packing_window": data.packing_window,
-        "samples": stage_samples(run, stage),
-        "sampling": sampling_identity(settings.sampling, stage),
-        # Which documents the stage has depends on what the others may draw.
-        "stages": [
-            {"name": name, "share": each.fraction, "select": each.select.canonical()}
-            for name, each in run.stages.items()
-        ],
-    }

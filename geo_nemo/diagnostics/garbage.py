@@ -21,7 +21,7 @@ from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import PARTIAL, sync_folder
 from geo_nemo.common.lock import folder_lock, is_alive, trying_lock
 from geo_nemo.config import Run
-from geo_nemo.data.stage import index_folder, index_place
+from geo_nemo.data.parts import index_folder, index_places
 from geo_nemo.diagnostics.files import json_object_or_none
 from geo_nemo.diagnostics.status import is_run
 from geo_nemo.store.manifest import read_manifest
@@ -160,7 +160,11 @@ def _old_indices(folder: Path, run: Run, store_hash: str) -> Iterator[tuple[Path
     # Its name goes by the settings and the store's hash alone, not by the store itself.
     split = SimpleNamespace(name=SPLIT, num_documents=0)
     own = run.model_copy(update={"output_dir": str(folder.parent)})
-    names = {index_place(own, store_hash, split, stage).path.name for stage in run.stages}
+    names = {
+        place.path.name
+        for stage in run.stages
+        for place in index_places(own, store_hash, split, stage)
+    }
     assert index_folder(own) == folder
     for path in sorted(folder.iterdir()):
         name = path.name.removesuffix(".damaged")

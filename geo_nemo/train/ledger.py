@@ -7,7 +7,8 @@
 `trained` and `left_out` each hold sequences, padding, documents, positions, text_tokens and
 metadata_tokens, and the last four `by_country`, or by the fields of the run's `groups`; by two of
 them `by_country_and_topic`, too. `templates` tells the same by the template of a text and whether
-metadata stood in it: `localization with metadata`, `localization without`, `plain without`.
+metadata stood in it: `localization with metadata`, `localization without`, `plain without`. A
+stage that replays has `replayed` too, the documents that earlier stages have read.
 Padding belongs to sequences, not to a group. Steps that a rewind undoes count once, as they were
 taken in the end. All of it follows from the packing index, the step and the steps that were left
 out, so it is the same for any number of ranks. `before` is what the weights that a run began from
@@ -28,11 +29,15 @@ from geo_nemo.config import MetadataPolicy
 from geo_nemo.config.stage_bounds import template_name
 from geo_nemo.data.groups import Grouping, as_keys
 from geo_nemo.data.index.read import LEDGER, as_entry
+from geo_nemo.data.replay import replayed_sums
 from geo_nemo.runtime.launcher import rank
 from geo_nemo.train.setup import SPLIT, Prepared
 from geo_nemo.train.stage_steps import StagePlan
 
 NAME = "ledger.json"
+REPLAYED = ("rows", *LEDGER)
+# Sums over the first sequences of a stage, from their number.
+Count = Callable[[int], np.ndarray]
 
 
 class Ledger:
@@ -114,20 +119,24 @@ class Ledger:
         def shown(sequences: int) -> np.ndarray:
             return index.shown(sequences, stage.policy)
 
-        def entry(sequences: int, tally: np.ndarray, ways: np.ndarray) -> dict[str, Any]:
-            return _entry(tally, sequences, length, groups) | {
-                "templates": _templates(ways, stage.policy)
-            }
+        def replayed(sequences: int) -> np.ndarray:
+            return replayed_sums(index, stage.policy, sequences)
 
-        everything = (last - first) * size
-        away, away_ways = (_of_steps(count, gone, size) for count in (ledger, shown))
-        sequences = len(gone) * size
+        def entry(counted: Callable[[Count], np.ndarray], sequences: int) -> dict[str, Any]:
+            found = _entry(counted(ledger), sequences, length, groups)
+            found["templates"] = _templates(counted(shown), stage.policy)
+            if run.stages[stage.name].replay is not None:
+                found["replayed"] = dict(zip(REPLAYED, counted(replayed).tolist(), strict=True))
+            return found
+
+        everything, sequences = (last - first) * size, len(gone) * size
         return {
             "steps": last - first,
             "trained": entry(
-                everything - sequences, ledger(everything) - away, shown(everything) - away_ways
+                lambda count: count(everything) - _of_steps(count, gone, size),
+                everything - sequences,
             ),
-            "left_out": entry(sequences, away, away_ways),
+            "left_out": entry(lambda count: _of_steps(count, gone, size), sequences),
         }
 
 
@@ -151,7 +160,7 @@ def write_ledger(folder: Path, ledger: Mapping[str, Any]) -> None:
     write_whole(folder / NAME, json.dumps(ledger, indent=1).encode())
 
 
-def _of_steps(ledger: Callable[[int], np.ndarray], steps: Sequence[int], size: int) -> np.ndarray:
+def _of_steps(ledger: Count, steps: Sequence[int], size: int) -> np.ndarray:
     """`LEDGER` of the sequences of some steps of a stage, sorted, as `ledger` tells it; int64 [n,
     4].
 

@@ -14,9 +14,10 @@ from geo_nemo.data.brought_packing import packing_identity
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.groups import Grouping, grouping_of
 from geo_nemo.data.index.cache import wait_for
-from geo_nemo.data.index.read import Index
+from geo_nemo.data.parts import index_places, of_parts
+from geo_nemo.data.replay import AnyIndex
 from geo_nemo.data.sampling import sampling_identity
-from geo_nemo.data.stage import build_stage_index, index_place, indexed_dataset, open_store
+from geo_nemo.data.stage import build_stage_index, indexed_dataset, open_store
 from geo_nemo.model.fp8 import check_fp8
 from geo_nemo.model.layout import check_layout
 from geo_nemo.model.shape import parameter_count
@@ -44,14 +45,14 @@ class Prepared:
     stages: list[StagePlan]
     fingerprint: dict[str, str]
     origin: Origin | None = None
-    indices: dict[str, Index] = field(default_factory=dict, repr=False, compare=False)
+    indices: dict[str, AnyIndex] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def parameters(self) -> int:
         """Parameters of the model, without the padding of the vocabulary."""
         return parameter_count(self.run.model, self.tokenizer.vocab_size)
 
-    def index(self, stage: StagePlan, progress: Progress = no_progress) -> Index:
+    def index(self, stage: StagePlan, progress: Progress = no_progress) -> AnyIndex:
         """The packing index of a stage: found or built by rank 0, waited for by the others."""
         if stage.name not in self.indices:
             split = self.store.split(SPLIT)
@@ -66,8 +67,11 @@ class Prepared:
                     self.groups,
                 )
             else:
-                place = index_place(self.run, self.store.hash, split, stage.name, self.groups.size)
-                self.indices[stage.name] = wait_for(place, progress)
+                places = index_places(
+                    self.run, self.store.hash, split, stage.name, self.groups.size
+                )
+                found = [wait_for(place, progress) for place in places]
+                self.indices[stage.name] = of_parts(self.run, stage.name, found)
         return self.indices[stage.name]
 
     def dataset(self, stage: StagePlan, progress: Progress = no_progress) -> StageDataset:
@@ -144,6 +148,8 @@ def fingerprint(
         flat[f"stages.{name}.metadata"] = stage.metadata.hash()
         flat[f"stages.{name}.select"] = stage.select.canonical()
         flat[f"stages.{name}.sampling"] = sampling_identity(stage.sampling, name)
+        if stage.replay is not None:  # at first there was none
+            flat[f"stages.{name}.replay"] = stage.replay.model_dump_json()
     # Its state is laid out in another way, which the checkpoint of the other does not fill.
     flat["parallel.distributed_optimizer"] = str(run.parallel.distributed_optimizer)
     if run.average.is_kept:  # without one, nothing depends on its settings

@@ -44,7 +44,8 @@ _COUNTED_AT_ONCE = 1 << 20
 GroupOf = Callable[[np.ndarray], np.ndarray]
 
 
-def _country(fragments: np.ndarray) -> np.ndarray:
+def by_country(fragments: np.ndarray) -> np.ndarray:
+    """The country of each."""
     return fragments["country"]
 
 
@@ -116,7 +117,7 @@ class Index:
         last = window + 1 == len(starts)
         return range(int(starts[window]), len(self) if last else int(starts[window + 1]))
 
-    def ledger(self, sequences: int, group_of: GroupOf = _country) -> np.ndarray:
+    def ledger(self, sequences: int, group_of: GroupOf = by_country) -> np.ndarray:
         """`LEDGER` of the first `sequences` sequences by group, int64 [groups, 4].
 
         group_of: of some fragments, as when the index was made.
@@ -163,6 +164,13 @@ class Index:
         both = np.stack([np.concatenate(places), np.concatenate(found)], axis=1)
         both = np.unique(both, axis=0)
         return both[:, 1], both[:, 0]
+
+    def mark_documents(self, sequences: int, marks: np.ndarray) -> None:
+        """Set `marks`, bool [documents of the split], of those in the first `sequences`."""
+        last = int(self._parts.sequences[sequences])
+        for first in range(0, last, _COUNTED_AT_ONCE):
+            part = self._parts.fragments["document"][first : min(first + _COUNTED_AT_ONCE, last)]
+            marks[part] = True
 
     def _sums(self, kept: np.ndarray, stride: int, sequences: int, of: GroupOf) -> np.ndarray:
         """Of the first `sequences` sequences, from sums that are kept every `stride` windows."""

@@ -100,7 +100,7 @@ class FileSink:
         self._ledger = np.zeros((num_groups, len(LEDGER)), dtype="<i8")
         self._shown = np.zeros((len(SHOWN), len(LEDGER)), dtype="<i8")
         self._stride = ledger_stride(num_groups)
-        self._windows = 0
+        self.windows = 0
         self._write(1, np.zeros(1, dtype="<i8"))
         self._write(3, self._ledger)
         self._write(4, self._shown)
@@ -115,8 +115,8 @@ class FileSink:
         self._write(2, np.array([(counts.sequences, counts.fragments, check)], dtype=WINDOW))
         self._shown += block.shown
         self._write(4, self._shown)
-        self._windows += 1
-        if self._windows % self._stride == 0:
+        self.windows += 1
+        if self.windows % self._stride == 0:
             self._write(3, self._ledger)
         self.counts = counts + block.counts
 

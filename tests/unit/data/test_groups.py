@@ -7,8 +7,9 @@ import pytest
 
 from geo_nemo.config import UserError
 from geo_nemo.data.groups import Axis, Grouping, grouping_of, mean_by_group
+from geo_nemo.data.parts import index_places
 from geo_nemo.data.sequences import NO_GROUP
-from geo_nemo.data.stage import build_stage_index, index_place, indexed_dataset
+from geo_nemo.data.stage import build_stage_index, indexed_dataset
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
 from geo_nemo.store.field_column import UNKNOWN
@@ -139,7 +140,7 @@ def test_other_groups_make_another_index_of_the_same_sequences(store, tmp_path):
         sequences.append([dataset.fragments(number) for number in range(len(dataset))])
         sums = dataset.ledger(len(dataset))
         sequences.append(sorted(map(tuple, (of.values() for of in sums.values()))))
-        folder = index_place(run, store.hash, split, "condition").path
+        folder = index_places(run, store.hash, split, "condition")[0].path
         assert folder.is_dir()
     assert sequences[0] == sequences[2] == sequences[4]
     assert sequences[1] != sequences[3] == sequences[5]
@@ -152,7 +153,7 @@ def test_the_usual_groups_change_neither_fingerprint_nor_key(store, tmp_path):
     assert by_year.groups == ("year",)
     assert prepare(by_year, 1).fingerprint == prepare(without, 1).fingerprint
     assert "groups" not in prepare(without, 1).fingerprint
-    keys = [index_place(run, store.hash, split, "condition").path for run in (without, by_year)]
+    keys = [index_places(run, store.hash, split, "condition")[0].path for run in (without, by_year)]
     assert keys[0] != keys[1]
 
 

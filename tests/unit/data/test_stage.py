@@ -8,7 +8,8 @@ import pytest
 from geo_nemo.config import Data, MetadataPolicy, Run, Sampling, Select, Stage, Train, UserError
 from geo_nemo.data.batches import BatchStream, sequences_of
 from geo_nemo.data.outline import outline_stages
-from geo_nemo.data.stage import build_stage_index, index_place
+from geo_nemo.data.parts import index_places
+from geo_nemo.data.stage import build_stage_index
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
 from geo_nemo.train.ledger import Ledger
@@ -40,7 +41,7 @@ def run_of(store, output, sampling=None, *, steps=240, select=None, **data) -> R
 
 
 def files_of(run, store):
-    place = index_place(run, store.hash, store.split("train"), "condition").path
+    place = index_places(run, store.hash, store.split("train"), "condition")[0].path
     return {path.name: path.read_bytes() for path in place.iterdir()}
 
 
@@ -78,7 +79,7 @@ def test_everything_that_decides_the_sequences_is_in_the_key(tiny_store, tmp_pat
     split = store.split("train")
 
     def key(run, store_hash=store.hash):
-        return index_place(run, store_hash, split, "cooldown").path.name
+        return index_places(run, store_hash, split, "cooldown")[0].path.name
 
     base = run_of(tiny_store, tmp_path)
     others = [
@@ -91,7 +92,7 @@ def test_everything_that_decides_the_sequences_is_in_the_key(tiny_store, tmp_pat
         key(run_of(tiny_store, tmp_path, packing="concat")),
         key(run_of(tiny_store, tmp_path, prefix_fragments=False)),
         key(base.model_copy(update={"seed": 8})),
-        index_place(base, store.hash, split, "condition").path.name,
+        index_places(base, store.hash, split, "condition")[0].path.name,
     ]
     assert len({key(base), *others}) == len(others) + 1
     elsewhere = run_of(tiny_store, tmp_path / "b", index_workers=3, index_dir=str(tmp_path))

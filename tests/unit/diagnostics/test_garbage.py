@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from geo_nemo.config import UserError
-from geo_nemo.data.stage import index_place
+from geo_nemo.data.parts import index_places
 from geo_nemo.diagnostics import garbage
 from geo_nemo.diagnostics.garbage import LEAVING, find_garbage, remove_garbage
 from geo_nemo.store import TokenStore
@@ -106,7 +106,7 @@ def test_indices_of_other_settings_go(tmp_path, tiny_store):
     run.record()
     record = run.path / "run.json"
     record.write_text(record.read_text().replace("{", f'{{"store_hash": "{store.hash}", ', 1))
-    own = [index_place(settings, store.hash, store.split("train"), name).path
+    own = [index_places(settings, store.hash, store.split("train"), name)[0].path
            for name in settings.stages]  # fmt: skip
     for path in (*own, run.path / "index" / "condition-0123456789abcdef"):
         path.mkdir(parents=True)
