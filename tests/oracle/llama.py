@@ -18,8 +18,17 @@ def document_nll(weights, model, tokens, labels):
 def document_nll_and_log_z(weights, model, tokens, labels):
     """-log p(label) and log of the sum of exp(logit) of each position of one document, [n] each.
 
-    weights: name -> tensor, names of GPTModel. model: geo_nemo.config.Model.
-    tokens, labels: int64 [n].
+    labels: int64 [n]; the others as for document_logits.
+    """
+    logits = document_logits(weights, model, tokens)
+    log_z = torch.logsumexp(logits, dim=-1)
+    return log_z - logits.gather(-1, labels[:, None])[:, 0], log_z
+
+
+def document_logits(weights, model, tokens):
+    """Logits of each position of one document, [n, vocabulary].
+
+    weights: name -> tensor, names of GPTModel. model: geo_nemo.config.Model. tokens: int64 [n].
     """
     x = weights["embedding.word_embeddings.weight"][tokens]
     for layer in range(model.num_layers):
@@ -35,9 +44,7 @@ def document_nll_and_log_z(weights, model, tokens, labels):
         gate, up = (normed @ weights[prefix + "mlp.linear_fc1.weight"].T).chunk(2, dim=-1)
         x = x + (gate * torch.sigmoid(gate) * up) @ weights[prefix + "mlp.linear_fc2.weight"].T
     x = rms_norm(x, weights["decoder.final_layernorm.weight"], model.norm_epsilon)
-    logits = x @ weights["output_layer.weight"].T
-    log_z = torch.logsumexp(logits, dim=-1)
-    return log_z - logits.gather(-1, labels[:, None])[:, 0], log_z
+    return x @ weights["output_layer.weight"].T
 
 
 def rms_norm(x, weight, epsilon):

@@ -14,7 +14,7 @@ from geo_nemo.export.scorer import load_scorer
 from geo_nemo.metadata.compose import NO_TOKENS, Composer
 from geo_nemo.store import TokenStore
 from geo_nemo.train.run_record import write_record
-from tests.oracle.llama import document_nll
+from tests.oracle.llama import document_logits, document_nll
 from tests.support.runs import finished
 
 
@@ -85,13 +85,8 @@ def test_guided_losses_are_those_of_mixed_logits_in_double_precision(run_dir, ti
         for each in (told, untold):
             mine = slice(*each.cu_seqlens[segment : segment + 2])
             asked = np.flatnonzero(each.loss_mask[mine])
-            # The oracle tells losses: those of every label are the logits, but for a constant.
             tokens = torch.from_numpy(each.tokens[mine])
-            every = [
-                document_nll(exact, model, tokens, torch.full_like(tokens, label))[asked]
-                for label in range(scorer.vocab_size)
-            ]
-            logits.append(-torch.stack(every, -1))
+            logits.append(document_logits(exact, model, tokens)[asked])
         labels = torch.from_numpy(told.labels[slice(*told.cu_seqlens[segment : segment + 2])])
         labels = labels[-len(bodies[segment]) :]
         mixed = logits[1] + strength * (logits[0] - logits[1])
