@@ -81,7 +81,7 @@ class EvalConfig(Section):
     metadata: how metadata is shown; null shows each run what it was trained on, and a run that
         was trained without metadata what the first run with metadata was.
     groups: fields by whose values figures are told apart, one or two and the table of both; null
-        for those of the runs.
+        for those of the runs, and a table by each field that a run is told and that has few values.
     num_documents: documents scored, stratified by country; null for all.
     packed_length: positions of a packed sequence, several documents each; null for four times the
         length that the runs were trained at. It changes speed and memory only.

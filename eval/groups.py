@@ -11,6 +11,7 @@ from itertools import chain, product
 import numpy as np
 
 from eval.model import Model
+from geo_nemo.common.log import logger
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.fields import Line, lines_of
 from geo_nemo.metadata.record import MetadataRecord
@@ -20,6 +21,10 @@ ALL = "all"
 # What stands between two fields, and between their values.
 AND, COMMA = " and ", ", "
 MOST_GROUPS = 10_000
+# Values of a field that has a table without being asked for.
+MOST_UNASKED = 200
+_ADDRESS_AND_PLACE = ("url", "host", "country", "continent")
+LOG = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +46,37 @@ def fields_of(given: Sequence[str] | None, models: Iterable[Model]) -> tuple[str
     return tuple(dict.fromkeys(field for model in models for field in model.groups)) or ("country",)
 
 
-def groups(fields: Sequence[str], records: Sequence[MetadataRecord]) -> list[Group]:
+def told_fields(
+    policies: Iterable[MetadataPolicy], records: Sequence[MetadataRecord], asked: Sequence[str]
+) -> tuple[str, ...]:
+    """Fields that models are told and nobody asked a table of, but which have few values.
+
+    An address is a document's own, and places have tables anyhow. A field with more than
+    MOST_UNASKED values is named in a warning.
+    """
+    told = dict.fromkeys(field for policy in policies for field in policy.fields)
+    found = []
+    for field in told:
+        if field in asked or field in _ADDRESS_AND_PLACE:
+            continue
+        number = len(set(chain.from_iterable(_values(field, records))))
+        if number > MOST_UNASKED:
+            LOG.warning(
+                "%s has %s values among the documents: there is no table by it, unless groups=%s "
+                "asks for one", field, f"{number:,}", field,
+            )  # fmt: skip
+        elif number > 1:
+            found.append(field)
+    return tuple(found)
+
+
+def groups(
+    fields: Sequence[str], records: Sequence[MetadataRecord], others: Sequence[str] = ()
+) -> list[Group]:
     """All documents, then each group that has one, field by field; of two fields each pair, too.
 
-    A country's continent comes before it. records: of the documents, in order. Raises UserError
-    where a field tells documents apart rather than groups.
+    A country's continent comes before it. others: fields that make no pairs. records: of the
+    documents, in order. Raises UserError where a field tells documents apart rather than groups.
     """
     found = [Group(ALL, ALL, np.arange(len(records)))]
     names = {}
@@ -53,6 +84,7 @@ def groups(fields: Sequence[str], records: Sequence[MetadataRecord]) -> list[Gro
         if field == "country" and "continent" not in fields:
             names["continent"] = _values("continent", records)
         names[field] = _values(field, records)
+    names |= {field: _values(field, records) for field in others}
     for field, values in names.items():
         found += _of_values(field, values)
     if len(fields) == 2:

@@ -18,7 +18,7 @@ from eval import accuracy, floors, matrix, spread, where
 from eval.cache import Cache, key_of
 from eval.conditions import guidance, off_distribution, view
 from eval.config import CONTRAST, Condition, EvalConfig
-from eval.groups import Group, fields_of, groups
+from eval.groups import Group, fields_of, groups, told_fields
 from eval.matrix import Key
 from eval.model import Model
 from eval.overlap import TRAIN
@@ -58,7 +58,9 @@ def evaluate(
     # Before anything is scored: a field may not fit.
     fields = fields_of(config.groups, plan.models.values())
     records = [plan.items.record(index) for index in plan.documents.index.tolist()]
-    found_groups = groups(fields, records) + _groups(plan, records)
+    given = config.groups is not None
+    others = () if given else told_fields(plan.policies.values(), records, fields)
+    found_groups = groups(fields, records, others) + _groups(plan, records)
     hosts = np.asarray(plan.items.host)[plan.documents.index]
     make_folder(output)
     scores, answers = score(plan, load, Cache(output / "cache"), progress)

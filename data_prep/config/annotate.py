@@ -1,6 +1,6 @@
 """What is found out about a document: its origin, language, date and quality."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import field_validator
 
@@ -45,11 +45,6 @@ class Annotate(Section):
         if self.on_unknown_country is None:
             return not self.countries
         return self.on_unknown_country == "keep"
-
-    @field_validator("block_hosts", "opt_out", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
 
     @field_validator("countries")
     @classmethod

@@ -53,6 +53,21 @@ class ExtraField(Section):
         return written
 
 
+def named_columns(value: Any) -> Any:
+    """`topic` and `[topic, rights]`, columns that are called as their fields, as a dict of them."""
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return value
+    for column in value:
+        if not isinstance(column, str) or not _NAME.match(column):
+            raise ValueError(
+                f"fields.extra names {column!r}, which is no name of a field: write "
+                f"fields.extra.topic={column} for a field topic of this column"
+            )
+    return {column: column for column in value}
+
+
 def check_name(name: str, key: str) -> None:
     """Raise ValueError where a field of the user's own cannot be called so."""
     if not _NAME.match(name):

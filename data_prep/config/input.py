@@ -5,7 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from data_prep.config.extra import Constant, ExtraField, check_constant, check_name
+from data_prep.config.extra import (
+    Constant,
+    ExtraField,
+    check_constant,
+    check_name,
+    named_columns,
+)
 from data_prep.config.kinds import READERS
 from geo_nemo.config.schema import Positive, Section
 from geo_nemo.config.section import PluginName, spelled
@@ -23,7 +29,8 @@ Format = Annotated[PluginName, AfterValidator(_format)]
 class FieldMap(Section):
     """What the fields of a record are called; dots reach into objects, as in `meta.url`.
 
-    None: the source has no such field. extra: columns that are kept as metadata fields of your own.
+    None: the source has no such field. extra: columns that are kept as metadata fields of your own,
+        by the fields' names; a word, or a list, names columns that are called as their fields.
     """
 
     id: str | None = "id"
@@ -36,6 +43,11 @@ class FieldMap(Section):
     language: str | None = None
     quality: str | None = None
     extra: dict[str, ExtraField] = Field(default_factory=dict)
+
+    @field_validator("extra", mode="before")
+    @classmethod
+    def _columns(cls, value: Any) -> Any:
+        return named_columns(value)
 
     @field_validator("extra")
     @classmethod
@@ -145,7 +157,7 @@ def with_fields(sources: list[Any], fields: Any) -> list[Any]:
 def _joined(fields: dict[str, Any], own: Any) -> Any:
     if not isinstance(own, dict):
         return own
-    extra = (fields.get("extra") or {}, own.get("extra") or {})
+    extra = tuple(named_columns(each.get("extra") or {}) for each in (fields, own))
     if not all(isinstance(each, dict) for each in extra):
         return {**fields, **own}
     joined = {**extra[0], **extra[1]}

@@ -1,16 +1,11 @@
 """The names of metadata fields, and those by which losses and tokens are told apart."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 # A field of geo_nemo.metadata.fields, or a column of the user's own that a store keeps.
 FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-
-
-def _listed(value: Any) -> Any:
-    """`topic` is `[topic]`."""
-    return (value,) if isinstance(value, str) else value
 
 
 def _different(fields: tuple[str, ...]) -> tuple[str, ...]:
@@ -23,6 +18,5 @@ def _different(fields: tuple[str, ...]) -> tuple[str, ...]:
 Groups = Annotated[
     tuple[FieldName, ...],
     Field(min_length=1, max_length=2),
-    BeforeValidator(_listed),
     AfterValidator(_different),
 ]

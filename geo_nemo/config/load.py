@@ -85,6 +85,11 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         return with_newest(_without_open(OmegaConf.to_container(composed, resolve=True)))
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{name} is not YAML: {' '.join(str(error).split())[:200]}") from None
+    except RecursionError:
+        raise UserError(
+            f"{name} has the name of the recipe {primary}, which its defaults name, and so they "
+            f"name this file: call it otherwise, as my_{primary}.yaml"
+        ) from None
     # Hydra raises ValueError for the choice of a group that is not a name.
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(f"{name}: {_without_addresses(_hydra_line(error))}") from error

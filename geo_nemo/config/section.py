@@ -1,9 +1,17 @@
 """What every config section is made of: the base class and bounded numbers."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 Positive = Annotated[int, Field(gt=0)]
 NonNegative = Annotated[int, Field(ge=0)]
@@ -58,10 +66,29 @@ def renamed(values: object, **names: str) -> object:
     return {name: value for name, value in values.items() if name not in names} | old
 
 
+def listed(value: Any, annotation: Any) -> Any:
+    """One word or number, where the annotation wants a list of them, as a list of one."""
+    is_union = get_origin(annotation) in (Union, UnionType)
+    kinds = [
+        kind.__origin__ if get_origin(kind) is Annotated else kind
+        for kind in (get_args(annotation) if is_union else (annotation,))
+    ]
+    words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    wants_list = any(get_origin(kind) is tuple and get_args(kind)[-1] is ... for kind in kinds)
+    is_one = isinstance(value, str | int | float) and value != "" and value not in words
+    return [value] if wants_list and is_one else value
+
+
 class Section(BaseModel):
-    """Base of every config section: frozen, and an unknown key is an error."""
+    """Base of every config section: frozen; an unknown key is an error; a word is a list of one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any, info: ValidationInfo) -> Any:
+        assert info.field_name is not None  # of a validator of fields
+        return listed(value, cls.model_fields[info.field_name].annotation)
 
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the weights, as plain JSON, in nested dicts."""

@@ -43,6 +43,13 @@ def test_norway_is_a_country_in_yaml_too(tmp_path):
     assert prep.balance.cap == {"no": 5}
 
 
+def test_a_file_that_is_called_as_the_recipe_it_builds_on_is_told_so(tmp_path):
+    path = tmp_path / "prep.yaml"
+    path.write_text("defaults: [prep, _self_]\noutput: o\ninput: a\n")
+    with pytest.raises(UserError, match=r"has the name of the recipe prep.*as my_prep\.yaml"):
+        load_config(str(path), Prep)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

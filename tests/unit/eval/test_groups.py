@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from eval.config import EvalConfig
-from eval.groups import fields_of, groups
+from eval.groups import MOST_UNASKED, fields_of, groups, told_fields
 from eval.plan import make_plan
 from eval.runner import evaluate
-from geo_nemo.config import UserError
+from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.store.field_column import Several
 from tests.support.tiny import tiny_run
@@ -70,6 +70,31 @@ def test_a_run_s_groups_are_those_of_its_evaluation(tmp_path):
     assert fields_of(None, runs) == ("topic", "country")
     assert fields_of(("year",), runs) == ("year",)
     assert fields_of(None, []) == ("country",)
+
+
+def policy(*fields):
+    return MetadataPolicy(fields=fields)
+
+
+def test_what_a_run_is_told_has_a_table_without_being_asked_for():
+    shown = [policy("url", "country", "topic"), policy(), policy("continent", "year", "topic")]
+    assert told_fields(shown, RECORDS, ("country",)) == ("topic", "year")
+    assert told_fields(shown, RECORDS, ("topic",)) == ("year",)
+    assert told_fields(shown, RECORDS[:1], ()) == ()  # one value tells nothing apart
+
+
+def test_a_field_of_many_values_has_none_and_says_so(caplog):
+    records = [record(id=str(number % MOST_UNASKED)) for number in range(300)]
+    assert told_fields([policy("id")], records, ()) == ("id",)
+    records.append(record(id="one more"))
+    assert told_fields([policy("id")], records, ()) == ()
+    assert "id has 201 values among the documents" in caplog.text and "groups=id" in caplog.text
+
+
+def test_such_a_table_makes_no_pairs():
+    found = told(groups(("country",), RECORDS, ("topic",)))
+    assert list(found) == ["all", "continent", "country", "topic"]
+    assert found["topic"] == {"arts": [1], "sport": [0, 3, 4], "unknown": [2]}
 
 
 def test_too_many_groups_are_one_line():
