@@ -124,8 +124,7 @@ def recomputed(run: Run) -> float:
         return 1.0
     layers = 3 * model.hidden_size * model.ffn_hidden_size
     if kind == "full":
-        kv = model.hidden_size // model.num_attention_heads * model.num_query_groups
-        layers += 2 * model.hidden_size * (model.hidden_size + kv)
+        layers += 2 * model.hidden_size * (model.query_size + model.key_size)
     again = 2.0 * model.num_layers * layers * run.train.global_batch_size * run.data.seq_length
     return 1 + again / step_flops(run)
 

@@ -51,6 +51,20 @@ def show(overrides: tuple[str, ...]) -> None:
 
 
 @command.command(
+    "shape", epilog="Example: geo-nemo recipes shape /models/qwen > our_recipes/model/qwen.yaml"
+)
+@click.argument("folder", type=click.Path(path_type=Path))
+def shape(folder: Path) -> None:
+    """The model of a Hugging Face folder as a recipe of the group model, for init.checkpoint.
+
+    FOLDER has config.json and safetensors of a Llama, Mistral, Qwen 2.5 or Qwen 3.
+    """
+    from geo_nemo.model.hugging_face import recipe_of
+
+    click.echo(as_yaml(recipe_of(folder)), nl=False)
+
+
+@command.command(
     "diff", epilog="Example: geo-nemo recipes diff paper/1b_africa_with localization/1b_africa_with"
 )
 @click.argument("first", metavar="A")

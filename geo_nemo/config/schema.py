@@ -20,13 +20,13 @@ from geo_nemo.config.health import Health
 from geo_nemo.config.init import Init
 from geo_nemo.config.lengths import with_fractions
 from geo_nemo.config.logging import Logging
+from geo_nemo.config.model import Model
 from geo_nemo.config.notify import Notify
 from geo_nemo.config.parallel import Parallel
 from geo_nemo.config.precision import Precision
 from geo_nemo.config.replay import Replay, check_replay
 from geo_nemo.config.section import (
     FREE,
-    LATER,
     NonNegative,
     Positive,
     Probability,
@@ -47,42 +47,6 @@ _LATER = ("forms", "quality_bands", "template", "cut", "plain_dropout", "placebo
 USUAL_FORMS = {"date": "day", "quality": "fine"}
 PLAIN = "plain"
 BandName = Annotated[str, Field(pattern=r"^[^\s:]{1,32}$")]
-
-
-class Model(Section):
-    """Shape of a Llama decoder: RMSNorm, SwiGLU, rotary positions, no biases.
-
-    rotary_scaling: factor by which slow rotations are slowed further, as in Llama 3.1 (8) and 3.2
-    (32), which were first trained on rows of 8,192; None: they are not.
-    """
-
-    num_layers: Positive
-    hidden_size: Positive
-    num_attention_heads: Positive
-    num_query_groups: Positive
-    ffn_hidden_size: Positive
-    rotary_base: Positive = 10_000
-    rotary_scaling: Annotated[float | None, Field(ge=1), LATER] = None
-    norm_epsilon: Annotated[float, Field(gt=0)] = 1e-5
-    init_method_std: Annotated[float, Field(gt=0)] = 0.025
-    share_embeddings_and_output_weights: bool = False
-    make_vocab_size_divisible_by: Positive = 128
-
-    @model_validator(mode="after")
-    def _heads_fit(self):
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of "
-                f"num_attention_heads {self.num_attention_heads}"
-            )
-        if (self.hidden_size // self.num_attention_heads) % 2:
-            raise ValueError("hidden_size / num_attention_heads must be even for rotary positions")
-        if self.num_attention_heads % self.num_query_groups:
-            raise ValueError(
-                f"num_attention_heads {self.num_attention_heads} is not a multiple of "
-                f"num_query_groups {self.num_query_groups}"
-            )
-        return self
 
 
 class MetadataPolicy(Section):

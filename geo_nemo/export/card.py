@@ -20,6 +20,7 @@ from geo_nemo.metadata.compose import (
 from geo_nemo.metadata.fields import lines_of
 from geo_nemo.metadata.geography import continent_of, countries
 from geo_nemo.metadata.record import KEY_OF, MetadataRecord
+from geo_nemo.model.hugging_face_config import architecture
 from geo_nemo.model.shape import parameter_count
 
 EXAMPLE = MetadataRecord(
@@ -53,14 +54,14 @@ def card(
     bos, eos = tokenizer.pieces([tokenizer.bos_id, tokenizer.eos_id])
     policy = _policy_of(source)
     prompt = prompt_parts(source)
-    behind = ""
+    parameters, behind = parameter_count(run.model, tokenizer.vocab_size), ""
     if policy.position == "append":
         behind = SEPARATOR + NEWLINE.join(line.strip(NEWLINE) for line in _lines(source, policy))
     parts = [
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags: [geo_nemo]\n"
         f"license: {about.licence or card_parts.NOT_STATED}\n---",
         f"# {run.name}, step {source.step:,}",
-        f"A Llama of {parameter_count(run.model, tokenizer.vocab_size):,} parameters "
+        f"A {architecture(run.model)} of {parameters:,} parameters "
         f"({record['dtype']}), trained by geo_nemo {record['geo_nemo']} on rows of "
         f"{run.data.seq_length:,} tokens.",
         "## Prompts",

@@ -1,4 +1,4 @@
-"""Writes a checkpoint as a Llama in Hugging Face's format.
+"""Writes a checkpoint as a Llama, or Qwen 2.5 or 3, in Hugging Face's format.
 
     config.json, generation_config.json
     model.safetensors, or model-00001-of-00004.safetensors .. and model.safetensors.index.json
@@ -48,11 +48,10 @@ from geo_nemo.export.settings import generation_settings, model_settings, traini
 from geo_nemo.export.source import Source
 from geo_nemo.export.tokenizer_files import write_tokenizer
 from geo_nemo.export.weights import CheckpointWeights
+from geo_nemo.model.hugging_face import INDEX
 from geo_nemo.model.hugging_face_names import EMBEDDING, OUTPUT, Parameter, split, tensor_names
 from geo_nemo.runtime.distributed import ensure_single_process
 from geo_nemo.train.checkpoint.files import content_problem
-
-INDEX = "model.safetensors.index.json"
 
 
 def export(

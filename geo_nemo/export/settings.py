@@ -5,6 +5,7 @@ from typing import Any
 from geo_nemo import __version__
 from geo_nemo.config.average import Weights
 from geo_nemo.export.source import Source
+from geo_nemo.model.hugging_face_config import architecture
 from geo_nemo.model.hugging_face_names import LLAMA_3, SETTINGS
 from geo_nemo.tokenizers.base import Tokenizer, control_tokens
 from geo_nemo.train.checkpoint.files import identity_of
@@ -16,17 +17,17 @@ _TYPES = {"bf16": "bfloat16", "fp32": "float32"}
 def model_settings(source: Source, dtype: str) -> dict[str, Any]:
     """config.json, under the names that transformers 4 and 5 and other programs read."""
     model, tokenizer = source.run.model, source.tokenizer
-    scaling = None
+    kind, scaling = architecture(model), None
     if model.rotary_scaling is not None:
         scaling = {"rope_type": "llama3", "factor": model.rotary_scaling, **LLAMA_3}
     return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
+        "architectures": [f"{kind}ForCausalLM"],
+        "model_type": kind.lower(),
         **{theirs: getattr(model, ours) for theirs, ours in SETTINGS.items()},
-        "head_dim": model.hidden_size // model.num_attention_heads,
+        "head_dim": model.head_size,
         "hidden_act": "silu",
         "attention_bias": False,
-        "mlp_bias": False,
+        **({"mlp_bias": False} if kind == "Llama" else {"use_sliding_window": False}),
         "rope_theta": model.rotary_base,
         "rope_scaling": scaling,
         "max_position_embeddings": source.run.data.seq_length,

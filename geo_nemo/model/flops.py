@@ -9,6 +9,7 @@ sequence of short documents has less of it than its length suggests.
 import numpy as np
 
 from geo_nemo.config import Model
+from geo_nemo.model.shape import layer_matrices
 
 # Dense peak of tensor cores in 10^12 operations a second, from NVIDIA's data sheets (SXM parts;
 # their tables give twice this, for sparse matrices).
@@ -24,16 +25,13 @@ MEMORY_GIB = {"H100": 79, "H200": 140, "B200": 178, "A100": 79}
 
 def matmul_parameters(model: Model, vocab_size: int) -> int:
     """Weights that every token is multiplied with: all but norms and the input embedding."""
-    hidden = model.hidden_size
-    kv = hidden // model.num_attention_heads * model.num_query_groups
-    layer = 2 * hidden * hidden + 2 * hidden * kv + 3 * hidden * model.ffn_hidden_size
-    return model.num_layers * layer + vocab_size * hidden
+    return model.num_layers * layer_matrices(model) + vocab_size * model.hidden_size
 
 
 def train_flops(model: Model, vocab_size: int, positions: int, lengths: np.ndarray) -> float:
     """Operations of forward and backward over `positions` tokens in documents of `lengths`."""
     attention = (
-        6.0 * model.num_layers * model.hidden_size * float((lengths.astype(float) ** 2).sum())
+        6.0 * model.num_layers * model.query_size * float((lengths.astype(float) ** 2).sum())
     )
     return 6.0 * matmul_parameters(model, vocab_size) * positions + attention
 

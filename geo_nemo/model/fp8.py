@@ -118,15 +118,14 @@ def _check_settings(run: Run) -> None:
 
 def _check_sizes(model: Model, tensor: int, recipe: str, vocab_size: int) -> None:
     multiple = ALIGNMENT[recipe]
-    head = model.hidden_size // model.num_attention_heads
     padded = padded_vocab_size(model, vocab_size)
     divisible_by = math.lcm(model.make_vocab_size_divisible_by, 16 * tensor)
     choose = f"choose a multiple of {multiple * tensor}, or precision=bf16"
     sizes = (
         ("model.hidden_size", model.hidden_size, 1, multiple, choose),
         ("model.ffn_hidden_size", model.ffn_hidden_size, tensor, multiple, choose),
-        ("num_attention_heads x kv_channels", model.hidden_size, tensor, multiple, choose),
-        ("num_query_groups x kv_channels", model.num_query_groups * head, tensor, multiple, choose),
+        ("num_attention_heads x kv_channels", model.query_size, tensor, multiple, choose),
+        ("num_query_groups x kv_channels", model.key_size, tensor, multiple, choose),
         # The output layer stays in BF16: for it, what the fast kernels take is enough.
         ("the padded vocabulary", padded, tensor, 16,
          f"set model.make_vocab_size_divisible_by={divisible_by}"),

@@ -1,4 +1,4 @@
-"""A Llama model in Hugging Face's format, by the names and shapes of Megatron-Core's GPTModel.
+"""A model in Hugging Face's format, by the names and shapes of Megatron-Core's GPTModel.
 
 Checks of config.json, names and shapes come before a weight is read, and need no torch.
 """
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from geo_nemo.config import Model, UserError
+from geo_nemo.config.load import validate
+from geo_nemo.model.hugging_face_config import check_shape, read_shape
 from geo_nemo.model.hugging_face_names import (
     EMBEDDING,
-    LLAMA_3,
     OUTPUT,
-    SETTINGS,
     join,
     tensor_names,
     tensor_shapes,
@@ -22,16 +22,9 @@ from geo_nemo.model.hugging_face_names import (
 from geo_nemo.model.safetensors import folder_entries, identity
 from geo_nemo.model.shape import padded_vocab_size
 
-# What the format takes where config.json does not tell.
-_DEFAULTS = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False}
-# What a model of ours does not have, and the values under which a Llama does not have it either.
-_WITHOUT = {
-    "attention_bias": (None, False),
-    "mlp_bias": (None, False),
-    "hidden_act": (None, "silu"),
-}
 # Tables that older versions stored beside the weights.
 _NO_WEIGHT = "rotary_emb.inv_freq"
+INDEX = "model.safetensors.index.json"
 _TOKENIZERS = ("tokenizer.model", "original/tokenizer.model", "tokenizer.json")
 
 
@@ -40,29 +33,47 @@ def is_hugging_face(folder: Path) -> bool:
     return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
 
 
-class HuggingFaceLlama:
+def recipe_of(folder: Path) -> dict[str, Any]:
+    """The settings of `Model` that are not its defaults, of the model in a folder.
+
+    Raises `UserError` where it is a model that ours cannot be, or has no embedding.
+    """
+    shape = read_shape(folder)
+    _check_files(folder)
+    entries = folder_entries(folder)
+    if EMBEDDING not in entries:
+        raise UserError(f"{folder}: {EMBEDDING} is missing: give a folder with all *.safetensors")
+    shape["make_vocab_size_divisible_by"] = entries[EMBEDDING].shape[0]
+    return validate(str(folder), Model, shape).model_dump(exclude_defaults=True)
+
+
+class HuggingFaceModel:
     """The weights of a folder, checked against a model's shape.
 
-    identity: of its weights. tokenizers: files of a tokenizer that it has.
+    identity: of its weights. tokenizers: files of a tokenizer that it has. vocab_size: rows of its
+    embedding. new_rows: rows behind them, up to the tokenizer's tokens, are their mean; else that
+    there are fewer is an error.
 
     Raises `UserError` for another architecture or shape, and for tensors that are missing, too many
     or of another shape.
     """
 
-    def __init__(self, folder: Path, model: Model, vocab_size: int):
+    def __init__(self, folder: Path, model: Model, vocab_size: int, new_rows: bool = False):
         self.folder = folder
+        _check_files(folder)
         self.model = model
         self.entries = {
             name: entry
             for name, entry in folder_entries(folder).items()
             if not name.endswith(_NO_WEIGHT)
         }
-        _check_settings(folder, model)
-        self.vocab_size = self._check_tensors(vocab_size)
+        check_shape(folder, model)
+        self.vocab_size = self._check_tensors(vocab_size, new_rows)
+        self._new_rows = max(vocab_size - self.vocab_size, 0)
         self.identity = identity(self.entries)
         self.tokenizers = [path for name in _TOKENIZERS if (path := folder / name).is_file()]
 
-    def _check_tensors(self, vocab_size: int) -> int:
+    def _check_tensors(self, vocab_size: int, new_rows: bool) -> int:
         """Rows of its embedding, once every tensor has been found as it must be."""
         model, entries = self.model, self.entries
         if model.share_embeddings_and_output_weights:
@@ -83,9 +94,15 @@ class HuggingFaceLlama:
                 f"{list(expected[name])}"
             )
         padded = padded_vocab_size(model, vocab_size)
-        if not problems and not vocab_size <= there <= padded:
+        if not problems and there > padded:
             problems.append(
-                f"its vocabulary has {there:,} tokens, and the store's tokenizer {vocab_size:,}"
+                f"its vocabulary has {there:,} rows, more than the run's {padded:,}; give "
+                f"model.make_vocab_size_divisible_by={there}"
+            )
+        if not problems and there < vocab_size and not new_rows:
+            problems.append(
+                f"its vocabulary has {there:,} tokens, and the store's tokenizer {vocab_size:,}; "
+                "where it is the same with new control tokens behind, give init.new_rows=mean"
             )
         if problems:
             raise UserError(f"init.checkpoint={self.folder}: {'; '.join(problems)}")
@@ -95,50 +112,29 @@ class HuggingFaceLlama:
         """A parameter of GPTModel as a checkpoint has it whole, fp32.
 
         name: without the layer's number, such as `decoder.layers.mlp.linear_fc1.weight`. layer:
-        None outside the layers. Rows of the vocabulary that the folder lacks are not in it.
+        None outside the layers. Rows of padding that the folder lacks are not in it.
         """
-        parts = [self.entries[each].whole() for each in tensor_names(name, layer)]
+        names = tensor_names(name, layer)
+        parts = [self.entries[each].whole() for each in names]
+        if self._new_rows and names[0] in (EMBEDDING, OUTPUT):
+            mean = parts[0].mean(axis=0, dtype=np.float64).astype(np.float32)
+            parts.append(np.tile(mean, (self._new_rows, 1)))
         return join(self.model, name, parts)
 
 
-def _check_settings(folder: Path, model: Model) -> None:
-    """Raise `UserError` that names the settings of ours which config.json contradicts."""
-    path = folder / "config.json"
+def _check_files(folder: Path) -> None:
+    """Raise `UserError` where a file is missing that the folder's own index names."""
     try:
-        told = dict(json.loads(path.read_text()))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, TypeError):
-        raise UserError(f"{path} is not JSON with a model's settings") from None
-    if told.get("model_type") != "llama":
-        raise UserError(f"{path}: model_type is {told.get('model_type')!r}; only llama is read")
-    for key, allowed in _WITHOUT.items():
-        if told.get(key) not in allowed:
-            raise UserError(f"{path}: {key}={told[key]!r}, which this model does not have")
-    rotary = told.get("rope_parameters") or told.get("rope_scaling") or {}
-    told.setdefault("num_key_value_heads", told.get("num_attention_heads"))
-    theta = told.get("rope_theta", rotary.get("rope_theta", 10_000))
-    pairs = [("rotary_base", theta), ("rotary_scaling", _rotary_scaling(path, rotary))]
-    pairs += [(ours, told.get(key, _DEFAULTS.get(key))) for key, ours in SETTINGS.items()]
-    if wrong := [f"model.{ours}={value}" for ours, value in pairs if getattr(model, ours) != value]:
-        raise UserError(f"{path} is of another shape than the run: it has {' '.join(wrong)}")
-    size = told.get("head_dim")
-    if size not in (None, model.hidden_size // model.num_attention_heads):
-        raise UserError(f"{path}: head_dim is {size}, not hidden_size / num_attention_heads")
-
-
-def _rotary_scaling(path: Path, told: dict[str, Any]) -> float | None:
-    """The factor of Llama 3.1's scaled rotary positions; `UserError` for any other scaling."""
-    kind = told.get("rope_type", told.get("type", "default"))
-    if kind == "default":
-        return None
-    if kind != "llama3" or any(told.get(key) != value for key, value in LLAMA_3.items()):
-        expected = " ".join(f"{key}={value}" for key, value in LLAMA_3.items())
+        named = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{folder / INDEX} is no index of files: fetch it again") from None
+    if missing := sorted(name for name in named if not (folder / str(name)).is_file()):
         raise UserError(
-            f"{path}: rotary positions are scaled ({kind}) otherwise than Llama 3.1's, which have "
-            f"{expected}: this model does not have that"
+            f"init.checkpoint={folder}: {missing[0]}{_more(missing)} is missing, which {INDEX} "
+            "names: fetch it again"
         )
-    return told.get("factor")
 
 
 def _more(names: list[str]) -> str:

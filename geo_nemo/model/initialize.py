@@ -20,7 +20,7 @@ _INTO_RESIDUAL = ("linear_proj.weight", "linear_fc2.weight")
 
 @torch.no_grad()
 def initialize(module: torch.nn.Module, model: Model, seed: int) -> None:
-    """Fill every weight of `module` in place: normal matrices, norms of ones."""
+    """Fill every weight of `module` in place: normal matrices, norms of ones, biases of zeros."""
     state = module.sharded_state_dict()
     for key in [key for key, entry in state.items() if _is_fp8(entry)]:
         entry = state.pop(key)
@@ -44,6 +44,9 @@ def _fill(state: dict, model: Model, seed: int) -> None:
         if shard.key.endswith("_extra_state") or "norm" in shard.key:
             if "norm" in shard.key and shard.key.endswith("weight"):
                 shard.data.fill_(1.0)
+            continue
+        if shard.key.endswith(".bias"):
+            shard.data.zero_()
             continue
         std = model.init_method_std
         if shard.key.endswith(_INTO_RESIDUAL):

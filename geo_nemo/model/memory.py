@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from geo_nemo.config import Model, Run
 from geo_nemo.model.fp8 import fp8_layers
 from geo_nemo.model.layout import Layout
-from geo_nemo.model.shape import padded_vocab_size, parameter_count
+from geo_nemo.model.shape import (
+    layer_matrices,
+    layer_norms,
+    padded_vocab_size,
+    parameter_count,
+    qkv_biases,
+)
 
 WIDTHS = {"fp32": 4, "bf16": 2}
 _FP32 = 4
@@ -107,20 +113,15 @@ def _fp8_copies(run: Run, layout: Layout) -> int:
     if not run.precision.fp8.on or run.precision.fp8.parameters:
         return 0
     layers = min(layout.layers * layout.parallel.virtual_pipeline, fp8_layers(run))
-    return 2 * layers * _layer_matrices(run.model) // layout.parallel.tensor
-
-
-def _layer_matrices(model: Model) -> int:
-    """Elements of a layer's weight matrices."""
-    hidden = model.hidden_size
-    return 2 * hidden * hidden + 2 * hidden * _kv(model) + 3 * hidden * model.ffn_hidden_size
+    return 2 * layers * layer_matrices(run.model) // layout.parallel.tensor
 
 
 def rank_parameters(model: Model, vocab_size: int, layout: Layout, pipeline_rank: int) -> int:
     """Parameters that a rank holds, padding of the vocabulary included."""
     parallel, hidden = layout.parallel, model.hidden_size
     layers = layout.layers * parallel.virtual_pipeline
-    count = layers * (_layer_matrices(model) // parallel.tensor + 2 * hidden)
+    divided = layer_matrices(model) + qkv_biases(model)
+    count = layers * (divided // parallel.tensor + layer_norms(model))
     embedding = padded_vocab_size(model, vocab_size) * hidden // parallel.tensor
     first, last = pipeline_rank == 0, pipeline_rank == parallel.pipeline - 1
     if first:
@@ -156,11 +157,15 @@ def layer_bytes(run: Run) -> int:
     """
     model, tensor = run.model, run.parallel.tensor
     hidden, width = model.hidden_size, WIDTHS[run.precision.dtype]
-    heads = model.num_attention_heads
-    attention, rotation = 2 * hidden + 2 * _kv(model), 0
+    heads, query, key = model.num_attention_heads, model.query_size, model.key_size
+    attention, rotation = 2 * query + 2 * key, 0
     if run.device == "cpu":
-        attention, rotation = attention + hidden + _kv(model), 4 * hidden // heads
-    divided = width * (attention + 5 * model.ffn_hidden_size) + _FP32 * heads
+        attention, rotation = attention + query + key, 4 * model.head_size
+    factors = heads
+    if model.qk_layernorm:  # what goes into the norms, on a CPU queries taken out of the one, too
+        attention += query + key + (query if run.device == "cpu" else 0)
+        factors += heads + model.num_query_groups
+    divided = width * (attention + 5 * model.ffn_hidden_size) + _FP32 * factors
     around = _around(run, width * 4 * hidden + 2 * _FP32)
     return around + width * rotation + divided // tensor
 
@@ -214,7 +219,3 @@ def _norm_bytes(run: Run) -> int:
 def _around(run: Run, size: int) -> int:
     """Bytes between the parts that tensor parallelism divides: whole, or divided by tokens."""
     return size // run.parallel.tensor if run.parallel.sequence_parallel else size
-
-
-def _kv(model: Model) -> int:
-    return model.hidden_size // model.num_attention_heads * model.num_query_groups

@@ -37,7 +37,7 @@ def block_spec(
                 f"({error}); use NVIDIA's PyTorch container, or in the checkout "
                 "pip install -e '.[gpu]'"
             ) from error
-        layer = get_gpt_layer_with_transformer_engine_spec()
+        layer = get_gpt_layer_with_transformer_engine_spec(qk_layernorm=config.qk_layernorm)
         if config.params_dtype is torch.float32:
             # Transformer Engine's fused attention is for 16-bit types, and not every version of its
             # plain one takes packed sequences.
@@ -46,7 +46,10 @@ def block_spec(
     layer = get_gpt_layer_local_spec(normalization="RMSNorm")
     layer.submodules.input_layernorm = RMSNorm
     layer.submodules.pre_mlp_layernorm = RMSNorm
-    layer.submodules.self_attention.submodules.core_attention = DocumentAttention
+    attention = layer.submodules.self_attention.submodules
+    attention.core_attention = DocumentAttention
+    if config.qk_layernorm:
+        attention.q_layernorm = attention.k_layernorm = RMSNorm
     return TransformerBlockSubmodules(
         layer_specs=[layer] * get_num_layers_to_build(config, chunk), layer_norm=RMSNorm
     )

@@ -21,7 +21,7 @@ from megatron.core.dist_checkpointing.optimizer import make_sharded_optimizer_te
 from geo_nemo.common.addresses import is_remote
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Checkpoint, Run, UserError
-from geo_nemo.model.hugging_face import HuggingFaceLlama
+from geo_nemo.model.hugging_face import HuggingFaceModel
 from geo_nemo.train.checkpoint.copies import Copies
 from geo_nemo.train.checkpoint.errors import everywhere, rank_zero_does
 from geo_nemo.train.checkpoint.files import content_problem, listed_files, read_record
@@ -57,8 +57,11 @@ def load_initial(
             "it, or give another output_dir"
         )
     if origin.kind == HUGGING_FACE:
-        source = HuggingFaceLlama(
-            Path(origin.place), prepared.run.model, prepared.tokenizer.vocab_size
+        source = HuggingFaceModel(
+            Path(origin.place),
+            prepared.run.model,
+            prepared.tokenizer.vocab_size,
+            init_of(prepared.run).new_rows == "mean",
         )
         _set(engine, _of_hugging_face(engine, source))
         return []
@@ -121,7 +124,7 @@ def _of_checkpoint(engine: Engine, checkpoint: Path, origin: Origin) -> list[tor
     return [read[number] for number in range(len(wanted))]
 
 
-def _of_hugging_face(engine: Engine, source: HuggingFaceLlama) -> list[torch.Tensor]:
+def _of_hugging_face(engine: Engine, source: HuggingFaceModel) -> list[torch.Tensor]:
     wanted = _wanted(engine, _READ)
     held: tuple[tuple[str, int | None], np.ndarray] | None = None
     for shard in _leaves(wanted):

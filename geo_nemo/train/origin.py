@@ -16,7 +16,7 @@ from geo_nemo.config import Model, Run, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.config.init import Init
 from geo_nemo.config.load import validate
-from geo_nemo.model.hugging_face import HuggingFaceLlama, is_hugging_face
+from geo_nemo.model.hugging_face import HuggingFaceModel, is_hugging_face
 from geo_nemo.model.shape import padded_vocab_size
 from geo_nemo.runtime.launcher import rank
 from geo_nemo.tokenizers.base import Tokenizer
@@ -215,10 +215,10 @@ def _hugging_face(run: Run, tokenizer: Tokenizer, folder: Path) -> Origin:
         )
     if init.optimizer:
         raise UserError(
-            f"init.checkpoint={folder} is a Hugging Face folder, which has no optimizer: leave out "
-            "init.optimizer"
+            f"init.checkpoint={folder} is a Hugging Face folder, which has no optimizer's state: "
+            "leave out init.optimizer, and the moments begin anew"
         )
-    source = HuggingFaceLlama(folder, run.model, tokenizer.vocab_size)
+    source = HuggingFaceModel(folder, run.model, tokenizer.vocab_size, init.new_rows == "mean")
     hashes = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in source.tokenizers
     }

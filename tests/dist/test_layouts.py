@@ -111,7 +111,7 @@ def test_losses_equal_those_of_one_process(layout, two_ranks, one_rank):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_z_loss_and_tied_embeddings_are_those_of_one_process(
+def test_other_losses_and_shapes_are_those_of_one_process(
     variant, two_ranks, tiny_store, tmp_path, single_process
 ):
     seen = json.loads((two_ranks / f"{variant}.json").read_text())

@@ -77,14 +77,25 @@ def with_z_loss(run):
     return run.model_copy(update={"train": run.train.model_copy(update={"z_loss": Z_LOSS})})
 
 
-def tied(run):
-    """The same run with one matrix for embedding and output layer."""
-    update = {"share_embeddings_and_output_weights": True}
-    return run.model_copy(update={"model": run.model.model_copy(update=update)})
+def shaped(**update):
+    """Gives a run a model of another shape."""
+    return lambda run: run.model_copy(update={"model": run.model.model_copy(update=update)})
+
+
+tied = shaped(share_embeddings_and_output_weights=True)
+qwen2 = shaped(add_qkv_bias=True)
+qwen3 = shaped(qk_layernorm=True, kv_channels=32)
 
 
 # What else a run may have: the layout that it is tried under, and the change.
-VARIANTS = {"z_loss": ("tp2", with_z_loss), "tied": ("pp2", tied), "tied_vpp2": ("pp2_vpp2", tied)}
+VARIANTS = {
+    "z_loss": ("tp2", with_z_loss),
+    "tied": ("pp2", tied),
+    "tied_vpp2": ("pp2_vpp2", tied),
+    "biases": ("tp2_sp", qwen2),
+    "head norms": ("tp2", qwen3),
+    "head norms, sequence parallel": ("tp2_sp", qwen3),
+}
 
 
 def train(store, output, parallel, change=None, deterministic=False):

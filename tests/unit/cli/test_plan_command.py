@@ -84,6 +84,7 @@ def test_a_layout_of_the_docs_needs_what_they_say(plan, experiment, gpus, cell):
 def test_every_size_has_layouts_for_a_gpu_a_node_four_and_64():
     sizes = {name.rpartition("_")[0].split("_")[0] for name, _, _ in layouts_of_the_docs()}
     recipes = {path.stem for path in (ROOT / "recipes" / "model").glob("*.yaml")} - {"demo"}
+    recipes -= {name for name in recipes if "-" in name}  # others' shapes, for init.checkpoint
     assert {name.partition("/")[2] for name in sizes} == recipes
 
 

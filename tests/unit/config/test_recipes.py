@@ -13,7 +13,7 @@ from geo_nemo.config.load import load_config
 from geo_nemo.config.logging import Logging
 from geo_nemo.config.rates import learning_rate
 from geo_nemo.config.whole import flatten
-from geo_nemo.model.shape import parameter_count
+from geo_nemo.model.shape import padded_vocab_size, parameter_count
 
 VOCABULARY = 128_256
 FULL = ("url", "country", "continent")
@@ -124,6 +124,21 @@ def test_a_run_of_meco_conditions_for_36_000_steps_of_40_000(size, condition):
 def test_parameters_are_those_that_were_published(model, parameters):
     made = load_config("train", Run, [f"model={model}", "output_dir=/r", "data.store=/s"])
     assert parameter_count(made.model, VOCABULARY) == parameters
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "parameters"),
+    [
+        ("llama3.2-1b", 128_256, 1_235_814_400),
+        ("qwen2.5-0.5b", 151_936, 494_032_768),
+        ("qwen3-0.6b", 151_936, 596_049_920),
+        ("mistral-7b", 32_768, 7_248_023_552),
+    ],
+)
+def test_shapes_for_others_weights_have_as_many_as_those(model, rows, parameters):
+    made = load_config("train", Run, [f"model={model}", "output_dir=/r", "data.store=/s"]).model
+    assert parameter_count(made, rows) == parameters
+    assert padded_vocab_size(made, rows - 100) == rows
 
 
 def test_the_05b_has_403_million_parameters_without_embeddings():

@@ -25,6 +25,8 @@ from tests.support.runs import trainer
 from tests.support.tiny import tiny_run
 
 VOCAB_SIZE = 640
+# Heads of 32 channels, where 64 / 4 would be usual.
+HEAD_NORMS = {"qk_layernorm": True, "kv_channels": 32}
 LAYOUTS = {
     "one": ({}, 1),
     "tensor": ({"tensor": 2}, 2),
@@ -79,12 +81,16 @@ def test_an_average_takes_four_bytes_a_parameter(tiny_store, tmp_path, single_pr
     assert need.average == sum(tensor.nbytes for tensor in made.average._shadows)
 
 
-@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"share_embeddings_and_output_weights": True}, {"add_qkv_bias": True}, HEAD_NORMS],
+    ids=["plain", "tied", "biases", "head norms"],
+)
 def test_weights_gradients_and_optimizer_are_those_of_a_real_engine(
-    tiny_store, tmp_path, single_process, tied
+    tiny_store, tmp_path, single_process, changes
 ):
     base = tiny_run(tiny_store, tmp_path)
-    shape = base.model.model_copy(update={"share_embeddings_and_output_weights": tied})
+    shape = base.model.model_copy(update=changes)
     made = trainer(base.model_copy(update={"model": shape}))
     engine, run = made.engine, made.run
     vocab_size = made.prepared.tokenizer.vocab_size
@@ -126,9 +132,10 @@ def kept_for_backward(engine, batches) -> int:
     return sum(size for _, size in kept.values())
 
 
-def engine_of(store, output, layers, **parallel):
+def engine_of(store, output, layers, model=(), **parallel):
     run = tiny_run(store, output)
-    shape = run.model.model_copy(update={"num_layers": layers, "ffn_hidden_size": 224})
+    update = {"num_layers": layers, "ffn_hidden_size": 224, **dict(model)}
+    shape = run.model.model_copy(update=update)
     changes = {"model": shape, "parallel": Parallel(**parallel)}
     return trainer(run.model_copy(update=changes)).engine
 
@@ -152,6 +159,16 @@ def test_activations_are_what_autograd_keeps(tiny_store, tmp_path, single_proces
     foreseen = loss_bytes(run, VOCAB_SIZE) + 2 * of_hidden
     print(f"the ends keep {ends:.0f} bytes a token, and {foreseen} are foreseen")
     assert ends == pytest.approx(foreseen + of_hidden, rel=0.01)
+
+
+def test_heads_of_their_own_size_and_their_norms_are_counted(tiny_store, tmp_path, single_process):
+    batches = ragged_batches(0, VOCAB_SIZE, fractions=(0.5,), sequences=2, length=128)
+    shapes = [{"kv_channels": 32}, HEAD_NORMS]
+    engines = [engine_of(tiny_store, tmp_path, 2, shape) for shape in shapes]
+    plain, normed = [kept_for_backward(engine, batches) / 2 / 256 for engine in engines]
+    foreseen = [layer_bytes(run_of(model={"ffn_hidden_size": 224, **s})) for s in shapes]
+    print(f"norms keep {normed - plain:.0f} bytes a token, {foreseen[1] - foreseen[0]} foreseen")
+    assert normed - plain == pytest.approx(foreseen[1] - foreseen[0], rel=0.02)
 
 
 def test_recomputation_keeps_the_inputs_of_layers_and_changes_no_gradient(

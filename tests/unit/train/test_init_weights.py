@@ -293,7 +293,10 @@ LAYER = "model.layers.1.mlp.up_proj.weight"
             r"positions are scaled \(llama3\) otherwise than Llama 3.1's",
         ),
         ({"rope_scaling": {"type": "yarn", "factor": 4}}, r"positions are scaled \(yarn\)"),
-        ({"model_type": "qwen2"}, "model_type is 'qwen2'; only llama is read"),
+        (
+            {"model_type": "gemma"},
+            "is 'gemma'; llama, mistral, qwen2 and qwen3 are read$",
+        ),
         ({"attention_bias": True}, "attention_bias=True, which this model does not have"),
         ({"drop": [LAYER]}, f"llama: {LAYER} is missing$"),
         ({"add": {"a.b": np.zeros(2, np.float32)}}, "llama: a.b has no place in the model$"),
@@ -308,7 +311,7 @@ LAYER = "model.layers.1.mlp.up_proj.weight"
                     "lm_head.weight": np.zeros((512, 64), np.float32),
                 }
             },
-            "its vocabulary has 512 tokens, and the store's tokenizer 640$",
+            "its vocabulary has 512 tokens, and the store's tokenizer 640; ",
         ),
     ],
 )
