@@ -69,10 +69,15 @@ def show_document(
     composed = Composer(policy, tokenizer).compose(record, title, body)
     country = int(split.country[index])
     sequence = build_sequence(
-        [composed], [country], len(composed.ids) - 1, tokenizer.pad_id, policy.mask_loss
+        [composed],
+        [country],
+        len(composed.ids) - 1,
+        tokenizer.pad_id,
+        policy.mask_loss,
+        policy.loss_weights,
     )
     year, content, cluster = split.year[index], split.content_hash[index], split.cluster[index]
-    trained = int(sequence.loss_mask.sum())
+    trained = int((sequence.loss_mask > 0).sum())
     columns = (
         ("document", f"{index:,} of {len(split):,} in {split_name}"),
         ("url", f"{record.scheme}://{record.host}{record.path}"),
@@ -97,7 +102,7 @@ def tokens_of(shown: ShownDocument) -> Iterator[ShownToken]:
     sequence = shown.sequence
     ids = np.concatenate([sequence.tokens[:1], sequence.labels]).tolist()
     kinds = [Kind.BOS, *map(Kind, sequence.label_kinds.tolist())]
-    mask = [False, *(sequence.loss_mask == 1).tolist()]
+    mask = [False, *(sequence.loss_mask > 0).tolist()]
     pieces = shown.tokenizer.pieces(ids)
     texts = _texts(ids, pieces, shown.tokenizer)
     for position, (token, kind, trained, piece, text) in enumerate(

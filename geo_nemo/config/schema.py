@@ -20,6 +20,7 @@ from geo_nemo.config.health import Health
 from geo_nemo.config.init import Init
 from geo_nemo.config.lengths import with_fractions
 from geo_nemo.config.logging import Logging
+from geo_nemo.config.loss_weights import LossWeights, usual_weights
 from geo_nemo.config.model import Model
 from geo_nemo.config.notify import Notify
 from geo_nemo.config.parallel import Parallel
@@ -42,7 +43,15 @@ from geo_nemo.config.validation import Validation
 MAX_FIELDS = 64
 # Settings of a policy that came after its hash stood in checkpoints: where one is not set, the hash
 # is what it was without it.
-_LATER = ("forms", "quality_bands", "template", "cut", "plain_dropout", "placebo")
+_LATER = (
+    "forms",
+    "quality_bands",
+    "template",
+    "cut",
+    "plain_dropout",
+    "placebo",
+    "loss_weights",
+)
 # The form of a field that is not named among `forms`; that of any other field is PLAIN.
 USUAL_FORMS = {"date": "day", "quality": "fine"}
 PLAIN = "plain"
@@ -72,6 +81,8 @@ class MetadataPolicy(Section):
         what recipes and commands give is `whole`, unless the run in its folder began with `parts`.
     placebo: tell each document the metadata of another, by a permutation of all of them that is
         always the same: a run that metadata can teach nothing, as a baseline.
+    loss_weights: of tokens in the loss, sum(w * nll) / sum(w), by kind: metadata, label, title,
+        body, end; a kind that is not named has 1, or 0 where mask_loss keeps it out.
     """
 
     fields: Annotated[tuple[FieldName, ...], Field(max_length=MAX_FIELDS)] = (
@@ -90,6 +101,7 @@ class MetadataPolicy(Section):
     cut: Literal["parts", "whole"] = "parts"
     plain_dropout: Probability = 0.0
     placebo: bool = False
+    loss_weights: LossWeights = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -122,8 +134,14 @@ class MetadataPolicy(Section):
             raise ValueError(f"quality_bands {self.quality_bands} must rise from 0")
         if self.placebo and not self.fields:
             raise ValueError("placebo permutes metadata, and fields is empty: give fields")
-        if self.position == "append" and self.mask_loss and self.fields:
-            raise ValueError("position 'append' needs mask_loss=false: it is a target, not context")
+        if not any(self.weights.values()):
+            raise ValueError("loss_weights are all 0, so nothing is trained: give body one")
+        appends = self.position == "append" and len(self.fields) > 0
+        if appends and not self.weights["metadata"]:
+            raise ValueError(
+                "position 'append' needs mask_loss=false or a weight, as "
+                "loss_weights.metadata=0.5: it is a target, not context"
+            )
         return self
 
     @property
@@ -146,6 +164,16 @@ class MetadataPolicy(Section):
         """That of the documents which `plain_dropout` shows as plain text; None where it is 0."""
         return MetadataPolicy(fields=(), template="plain") if self.plain_dropout else None
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight in the loss of each kind of token: metadata, label, title, body, end."""
+        return usual_weights(self.mask_loss) | self.loss_weights
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether a weight is another than 0 or 1."""
+        return not {0.0, 1.0}.issuperset(self.weights.values())
+
     def hash(self) -> str:
         """Sixteen hex digits that change whenever the policy does; kept in every artefact."""
         canonical = json.dumps(self.canonical(), sort_keys=True)
@@ -157,6 +185,8 @@ class MetadataPolicy(Section):
         values["forms"] = {
             name: form for name, form in self.forms.items() if form != USUAL_FORMS.get(name, PLAIN)
         }
+        usual = usual_weights(self.mask_loss)
+        values["loss_weights"] = {k: w for k, w in self.loss_weights.items() if w != usual[k]}
         if self.has_own_text:  # which is always whole
             values["cut"] = _default("cut")
         if isinstance(self.template, Template) and not self.template.control:
@@ -243,6 +273,11 @@ class Run(Section):
     average: Average = Average()
     callbacks: Annotated[Callbacks, FREE] = Callbacks()
     validation: Annotated[Validation, FREE] = Validation()
+
+    @property
+    def weighs_tokens(self) -> bool:
+        """Whether a token of some stage may weigh another than 0 or 1 in the loss."""
+        return any(stage.metadata.has_weights for stage in self.stages.values())
 
     @model_validator(mode="before")
     @classmethod

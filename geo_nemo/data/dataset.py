@@ -197,6 +197,7 @@ class StageDataset:
             self.data.seq_length,
             self.tokenizer.pad_id,
             self.policy.mask_loss,
+            self.policy.loss_weights,
         )
         known = self.tokenizer.vocab_size
         if block.labels.max() >= known or block.tokens.max() >= known:

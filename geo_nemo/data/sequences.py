@@ -4,13 +4,15 @@ A fragment of n tokens takes n - 1 positions: `tokens = ids[:-1]`, `labels = ids
 crosses from one document to the next and BOS is never a label.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from itertools import compress
+from types import MappingProxyType
 
 import numpy as np
 
+from geo_nemo.config.loss_weights import usual_weights
 from geo_nemo.metadata.blocks import NO_TOKENS
 from geo_nemo.metadata.compose import LABEL_KINDS, Composed
 from geo_nemo.metadata.record import Kind
@@ -27,7 +29,8 @@ class Arrays:
 
     tokens, labels: int64. labels[t] is the token that follows tokens[t] in its document.
     position_ids: int64, from 0 in each segment.
-    loss_mask: float32, 1 where labels[t] is trained.
+    loss_mask: float32, the weight of labels[t] in the loss: 0 where it is not trained, else 1, or
+        what the policy's loss_weights say.
     group_ids: int16, group of the document, by its country where no other is chosen; -1: padding.
     label_kinds: uint8, `Kind` of labels[t].
     """
@@ -63,16 +66,32 @@ class PackedSequence(Arrays):
         return numbers
 
 
+AS_USUAL: Mapping[str, float] = MappingProxyType({})
+# Kinds of label by the names that a policy's weights have for them.
+_KINDS = {
+    "metadata": Kind.METADATA,
+    "label": Kind.LABEL,
+    "title": Kind.TITLE,
+    "body": Kind.BODY,
+    "end": Kind.EOS,
+}
+
+
+def kind_weights(mask_loss: bool, loss_weights: Mapping[str, float] = AS_USUAL) -> np.ndarray:
+    """The weight in the loss of labels of each `Kind`, float32 [number of kinds], read-only.
+
+    mask_loss, loss_weights: as of a policy.
+    """
+    return _kind_weights(tuple((usual_weights(mask_loss) | {**loss_weights}).items()))
+
+
 @cache
-def trained_kinds(mask_loss: bool) -> np.ndarray:
-    """float32 [number of kinds], read-only: 1 for kinds of label that are trained."""
-    kinds = [Kind.TITLE, Kind.BODY, Kind.EOS]
-    if not mask_loss:
-        kinds += [Kind.METADATA, Kind.LABEL]
-    weights = np.zeros(len(Kind), dtype=np.float32)
-    weights[kinds] = 1
-    weights.flags.writeable = False
-    return weights
+def _kind_weights(weights: tuple[tuple[str, float], ...]) -> np.ndarray:
+    by_kind = np.zeros(len(Kind), dtype=np.float32)
+    for name, weight in weights:
+        by_kind[_KINDS[name]] = weight
+    by_kind.flags.writeable = False
+    return by_kind
 
 
 @dataclass(frozen=True)
@@ -111,12 +130,15 @@ def build_sequence(
     length: int,
     pad_id: int,
     mask_loss: bool,
+    loss_weights: Mapping[str, float] = AS_USUAL,
 ) -> PackedSequence:
     """The sequence of `fragments`, in this order, padded with `pad_id` to `length` positions.
 
-    groups: of each fragment. Raises ValueError when the fragments do not fit.
+    groups: of each fragment. mask_loss, loss_weights: as of a policy. Raises ValueError when the
+    fragments do not fit.
     """
-    return build_sequences([(fragments, groups)], length, pad_id, mask_loss).sequence(0)
+    sequences = [(fragments, groups)]
+    return build_sequences(sequences, length, pad_id, mask_loss, loss_weights).sequence(0)
 
 
 def build_sequences(
@@ -124,6 +146,7 @@ def build_sequences(
     length: int,
     pad_id: int,
     mask_loss: bool,
+    loss_weights: Mapping[str, float] = AS_USUAL,
 ) -> Block:
     """Sequences as `build_sequence` makes them, of (fragments, groups) each; quicker than one by
     one.
@@ -177,7 +200,7 @@ def build_sequences(
         "tokens": tokens,
         "labels": labels,
         "position_ids": np.concatenate([counted[:n] for n in lengths.tolist()]),
-        "loss_mask": trained_kinds(mask_loss)[kinds].repeat(runs),
+        "loss_mask": kind_weights(mask_loss, loss_weights)[kinds].repeat(runs),
         "group_ids": of_segments(group_ids, NO_GROUP).astype(np.int16).repeat(lengths),
         "label_kinds": kinds.repeat(runs),
     }

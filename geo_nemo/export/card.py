@@ -154,7 +154,7 @@ def _about_the_prompt(source: Source) -> Iterator[str]:
         yield f"- A document without a title has `{CONTENT_LABEL}` behind its metadata."
     else:
         yield f"- The last stage, {last}, had no metadata: there a document begins with {begins}."
-    if all(each.mask_loss for each in policies.values()):
+    if not any(each.weights["metadata"] + each.weights["label"] for each in policies.values()):
         masked = "Metadata and labels" if policy.fields else "Labels"
         yield (
             f"- {masked} were out of the loss, so the model does not write them: behind a title, "
@@ -167,11 +167,11 @@ def _about_a_template(policy: MetadataPolicy, of_last: MetadataPolicy, last: str
     labels = [label for name in ("title", "body") if (label := policy.text.label(name).strip())]
     if not labels:
         yield "- Titles and texts have no label; a document without a title begins with its text."
-    elif policy.mask_loss:
+    elif not policy.weights["label"]:
         yield f"- {' and '.join(f'`{label}`' for label in labels)} were out of the loss: give them."
     if policy.fields and not of_last.fields:
         yield f"- The last stage, {last}, had no metadata: there a document begins with its text."
-    if policy.fields and policy.mask_loss:
+    if policy.fields and not policy.weights["metadata"]:
         yield "- Metadata were out of the loss, so the model does not write them."
 
 

@@ -53,6 +53,7 @@ def refuse_unserved(run: Run, trainer: str) -> None:
         "average.kind": run.average.is_kept,
         "validation.every_steps": run.validation.every_steps is not None,
         "init": run.init is not None,
+        "stages.*.metadata.loss_weights": run.weighs_tokens,
         "callbacks.use": bool(run.callbacks.use),
         # Whatever it has beside the type: FP8, moments.
         "precision": run.precision != type(run.precision)(dtype=run.precision.dtype),

@@ -129,8 +129,14 @@ def example(sequence: PackedSequence) -> dict[str, list[int]]:
     """input_ids, labels and seq_lengths, as transformers and TRL take packed examples.
 
     A document has its EOS as an input here, and labels stand under their own token, IGNORED where
-    there is no loss: models of transformers shift them. Padding is left out.
+    there is no loss: models of transformers shift them. Padding is left out. Raises UserError where
+    tokens have weights, which labels cannot say.
     """
+    if not np.isin(sequence.loss_mask, (0, 1)).all():
+        raise UserError(
+            "loss_weights other than 0 and 1 have no place in the labels of transformers: leave "
+            "them out of the policy, or train with geo-nemo train"
+        )
     ids: list[int] = []
     labels: list[int] = []
     lengths: list[int] = []

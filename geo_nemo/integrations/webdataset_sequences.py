@@ -57,7 +57,8 @@ def write_sequences(
             user="", group="", mtime=0,
         ) as writer:  # fmt: skip
             for number in range(len(sequences)):
-                writer.write({"__key__": f"{number:012d}", **stored(sequences[number])})
+                sample = stored(sequences[number], sequences.policy.has_weights)
+                writer.write({"__key__": f"{number:012d}", **sample})
                 if number % 256 == 0:
                     progress("export", number, len(sequences))
         shards = sorted(partial.glob("rows-*.tar"))
@@ -76,11 +77,15 @@ def write_sequences(
     return Written(len(sequences), len(shards), sum(entry["bytes"] for entry in index["shards"]))
 
 
-def stored(sequence: PackedSequence) -> dict[str, np.ndarray]:
-    """The arrays of a sequence by the names of a sample's files."""
+def stored(sequence: PackedSequence, weighted: bool = False) -> dict[str, np.ndarray]:
+    """The arrays of a sequence by the names of a sample's files.
+
+    weighted: its loss_mask holds weights other than 0 and 1, and stays float32.
+    """
+    types = _TYPES | {"loss_mask": np.float32} if weighted else _TYPES
     return {
         f"{name}.npy": np.asarray(getattr(sequence, name)).astype(
-            _TYPES.get(name, getattr(sequence, name).dtype)
+            types.get(name, getattr(sequence, name).dtype)
         )
         for name in STORED
     }

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
+from megatron.core.distributed import DistributedDataParallel
 from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 from megatron.core.pipeline_parallel import get_forward_backward_func
 
@@ -59,7 +60,8 @@ class Engine:
         self.optimizer = make_optimizer(run, self.model)
         self.schedule = Schedule(self.optimizer, run)
         self.clock = StepClock(device)
-        self.config.finalize_model_grads_func = self.clock.before(finalize)
+        self._weight = torch.zeros((), dtype=torch.float64, device=device)
+        self.config.finalize_model_grads_func = self.clock.before(self._finalize)
         self.config.grad_scale_func = self.optimizer.scale_loss
         if run.parallel.overlap_grad_reduce:
             self.config.no_sync_func = self._no_sync
@@ -176,13 +178,14 @@ class Engine:
         return span(self.config.timers, name)
 
     def evaluate(self, batches: Sequence[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Nats and trained tokens by group over the batches of all ranks, [num_groups] each.
+        """Nats and weights of tokens by group over the batches of all ranks, [num_groups] each.
 
         Every rank calls it with as many batches as the others of its model-parallel group.
         """
         with self.whole_parameters(), scales_kept(self.modules), torch.no_grad():
-            sums, counts = self._reduce(self.forward_backward(batches, forward_only=True)).cpu()
-        return sums, counts
+            totals = self._reduce(self.forward_backward(batches, forward_only=True)).cpu()
+        sums, weights, _ = totals
+        return sums, weights
 
     def skip_step(self) -> None:
         """Let the clock of the learning rate go on, and nothing else."""
@@ -206,6 +209,7 @@ class Engine:
     ) -> list[dict[str, torch.Tensor]]:
         """Gradients of the summed loss in the buffers; the micro-batches' reports (last stage)."""
         size, seq_length = batches[0].tokens.shape
+        self._weight.zero_()
         if len(self.model) > 1:
             batches = in_groups(batches, self.config.pipeline_model_parallel_size)
         return get_forward_backward_func()(
@@ -225,14 +229,29 @@ class Engine:
         tensors = next(data_iterator)
         per_token_loss = forward(model, tensors)
         loss = masked_loss(tensors["loss_mask"], tensors["group_ids"], self.num_groups, self.z_loss)
-        return per_token_loss, loss
+
+        def weighed(per_token_loss: torch.Tensor) -> LossOutput:
+            output = loss(per_token_loss)
+            self._weight += output[-1]["weights"].sum()
+            return output
+
+        return per_token_loss, weighed
+
+    def _finalize(
+        self, chunks: list[DistributedDataParallel], count: torch.Tensor | None, **options: object
+    ) -> None:
+        """`finalize` by the weight of the tokens: Megatron-Core's own count adds up integers."""
+        finalize(chunks, self._weight, **options)
 
     def _reduce(self, reports: list[dict[str, torch.Tensor]]) -> torch.Tensor:
-        """Nats and counts by group over all micro-batches and ranks, [2, num_groups], on each."""
-        total = torch.zeros(2, self.num_groups, dtype=torch.float64, device=self.device)
+        """Nats, weights and counts by group over all micro-batches and ranks, on each.
+
+        [3, num_groups]; nats are weighted.
+        """
+        total = torch.zeros(3, self.num_groups, dtype=torch.float64, device=self.device)
         if reports and parallel_state.get_tensor_model_parallel_rank() == 0:
             for report in reports:
-                total += torch.stack([report["sums"], report["counts"]])
+                total += torch.stack([report[name] for name in ("sums", "weights", "counts")])
         dist.all_reduce(total)
         return total
 

@@ -19,27 +19,26 @@ _EPSILON = 1e-6
 
 def finalize(
     chunks: list[DistributedDataParallel],
-    num_tokens: torch.Tensor | None = None,
+    weight: torch.Tensor,
     **options: object,
 ) -> None:
-    """`finalize_model_grads`: gradients summed over ranks, and divided by `num_tokens` of all.
+    """`finalize_model_grads`: gradients summed over ranks, and divided by the `weight` of all.
 
-    num_tokens: trained tokens of this rank, int [], on the last pipeline stage; None: no division.
-    Where none was trained, gradients are 0 and stay it.
+    weight: of the tokens that this rank trained, float64 [], on the last pipeline stage; then of
+    all ranks. Where none was trained, gradients are 0 and stay it.
     """
     finalize_model_grads(chunks, None, **options)
-    if num_tokens is None:
-        return
     dist.broadcast(
-        num_tokens,
+        weight,
         src=parallel_state.get_pipeline_model_parallel_last_rank(),
         group=parallel_state.get_pipeline_model_parallel_group(),
     )
     dist.all_reduce(
-        num_tokens, group=parallel_state.get_data_parallel_group(with_context_parallel=True)
+        weight, group=parallel_state.get_data_parallel_group(with_context_parallel=True)
     )
+    scale = 1.0 / torch.where(weight > 0, weight, 1).float()
     for chunk in chunks:
-        chunk.scale_gradients(1.0 / num_tokens.clamp(min=1))
+        chunk.scale_gradients(scale)
 
 
 def squared_norm(optimizer: MegatronOptimizer, device: torch.device) -> torch.Tensor:

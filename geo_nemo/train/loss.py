@@ -1,8 +1,8 @@
 """The loss of a micro-batch: a sum and a count, never a mean.
 
-Gradients of sums add up over micro-batches and ranks; Megatron-Core divides them once by the global
-count of unmasked tokens (`calculate_per_token_loss`). A micro-batch that is wholly masked adds
-nothing to either.
+Gradients of sums add up over micro-batches and ranks, and are divided once by the weight of all
+trained tokens of the global batch, which is their count where each weighs 1. A micro-batch that is
+wholly masked adds nothing to either.
 """
 
 from collections.abc import Callable
@@ -18,16 +18,16 @@ def masked_loss(
     """A Megatron-Core loss function for one micro-batch.
 
     Args:
-        loss_mask: 1 where a label is trained, [b, s].
+        loss_mask: the weight of each label, 0 where it is not trained, [b, s].
         group_ids: index of the group of each position, as its country, -1 on padding, [b, s].
         num_groups: number of groups.
         z_loss: coefficient of the z-loss, for a model that gives it (geo_nemo.model.z_loss).
 
     Returns:
         A function of the per-token losses in nats, [b, s], or with the squares of log Z, [2, b, s],
-        that returns the sum over trained tokens of what is trained, their count (int), and a report
-        with the same keys in every micro-batch: `sums` (of the nats alone) and `counts` by group,
-        each [num_groups], in float64.
+        that returns the weighted sum over trained tokens of what is trained, their count (int), and
+        a report with the same keys in every micro-batch: `sums` (of the weighted nats alone),
+        `weights` and `counts` by group, each [num_groups], in float64.
     """
     mask = loss_mask.flatten()
     groups = group_ids.flatten().clamp(min=0).long()
@@ -38,12 +38,13 @@ def masked_loss(
         zeros = torch.zeros(num_groups, dtype=torch.float64, device=nats.device)
         report = {
             "sums": zeros.index_add(0, groups, nats.detach().double()),
-            "counts": zeros.index_add(0, groups, mask.double()),
+            "weights": zeros.index_add(0, groups, mask.double()),
+            "counts": zeros.index_add(0, groups, (mask > 0).double()),
         }
         trained = nats.sum()
         if squares is not None:
             trained = trained + z_loss * _masked(squares, mask).sum()
-        return trained, mask.sum().to(torch.int), report
+        return trained, (mask > 0).sum().to(torch.int), report
 
     return loss
 

@@ -38,13 +38,14 @@ class StepReport:
         work: Callable[[], float],
         check: Check,
     ):
-        """totals: nats and trained tokens by group, float64 [2, num_groups], on the device.
+        """totals: nats, weighted, the weights and the number of trained tokens by group, float64
+            [3, num_groups], on the device.
 
         squared_norm: of the gradients, [], on the device. work: see `work_seconds`.
         """
         self.lr = lr
         self._totals = totals
-        self._arriving = Arriving(torch.stack([totals[0].sum(), totals[1].sum(), squared_norm]))
+        self._arriving = Arriving(torch.stack([*totals.sum(dim=1), squared_norm]))
         self._work = work
         self._check: Check | None = check
 
@@ -61,19 +62,24 @@ class StepReport:
 
     @property
     def loss(self) -> float:
-        """Mean nats over the trained tokens of the global batch; 0 without any."""
-        nats, tokens, _ = self._numbers
-        return nats / int(tokens) if tokens else 0.0
+        """Mean nats over the trained tokens of the global batch, by weight; 0 without any."""
+        nats, weight, *_ = self._numbers
+        return nats / weight if weight else 0.0
+
+    @property
+    def trained_weight(self) -> float:
+        """Weight of the trained tokens of the global batch; their number where each weighs 1."""
+        return self._numbers[1]
 
     @property
     def trained_tokens(self) -> int:
         """Trained tokens of the global batch."""
-        return int(self._numbers[1])
+        return int(self._numbers[2])
 
     @property
     def grad_norm(self) -> float:
         """L2 norm of the gradients before clipping."""
-        return self._numbers[2] ** 0.5
+        return self._numbers[3] ** 0.5
 
     @cached_property
     def _by_group(self) -> torch.Tensor:
@@ -81,13 +87,18 @@ class StepReport:
 
     @property
     def sums(self) -> torch.Tensor:
-        """Nats by group, float64 [num_groups], on the CPU."""
+        """Nats by group, weighted, float64 [num_groups], on the CPU."""
         return self._by_group[0]
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """Weight of the trained tokens by group, float64 [num_groups], on the CPU."""
+        return self._by_group[1]
 
     @property
     def counts(self) -> torch.Tensor:
         """Trained tokens by group, float64 [num_groups], on the CPU."""
-        return self._by_group[1]
+        return self._by_group[2]
 
     @property
     def work_seconds(self) -> float:

@@ -10,7 +10,7 @@ from geo_nemo.data.sequences import PackedSequence
 from geo_nemo.runtime.distributed import model_parallel
 from geo_nemo.runtime.launcher import world_size
 from tests.oracle.llama import batch_loss_and_gradients
-from tests.support.batches import ragged_batches
+from tests.support.batches import ragged_batches, weighted_batches
 from tests.support.tiny import tiny_run
 
 CPU = torch.device("cpu")
@@ -77,6 +77,7 @@ BATCHES = {
     "a rank wholly masked": lambda: ragged_batches(5, VOCAB_SIZE, (0.0, 0.5, 0.0, 0.01)),
     "a prefix wholly on one rank": prefixes,
     "trained tokens on one rank": trained_on_one_rank,
+    "weights": lambda: weighted_batches(5, VOCAB_SIZE, (0.1, 0.9, 0.0, 0.4)),
 }
 
 
@@ -99,7 +100,7 @@ class Oracle:
             sums = torch.zeros(NUM_GROUPS, dtype=torch.float64)
             sums.index_add_(0, sources, nll * mask)
             counts = torch.zeros(NUM_GROUPS, dtype=torch.float64)
-            counts.index_add_(0, sources, mask.double())
+            counts.index_add_(0, sources, (mask > 0).double())
             self.found[name] = (loss, gradients, sums, counts)
             self.nats[name] = [
                 float(part.sum()) for part in (nll * mask).split(batches[0].tokens.size)
@@ -129,7 +130,7 @@ def errors(parallel, oracle):
             # One micro-batch a rank, which is no group of an interleaved pipeline.
             evaluated, _ = engine.evaluate(mine[:1])
             reports = engine.forward_backward(mine)
-            sums, counts = engine._reduce(reports)
+            sums, weights_by_group, counts = engine._reduce(reports)
             loss, gradients, source_sums, source_counts = oracle.found[name]
             differences, sizes, compared = [], [], 0
             for whole, part in _gradient_slices(engine, gradients):
@@ -137,7 +138,7 @@ def errors(parallel, oracle):
                 sizes.append(float(whole.abs().max()))
                 compared += part.numel()
             told[name] = {
-                "loss": abs(float(sums.sum() / counts.sum()) - loss) / loss,
+                "loss": abs(float(sums.sum() / weights_by_group.sum()) - loss) / loss,
                 "gradient": max(differences),
                 "largest_gradients": sizes,
                 "evaluated": abs(float(evaluated.sum()) - sum(oracle.nats[name][:replicas])),

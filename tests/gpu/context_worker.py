@@ -36,7 +36,7 @@ def main():
                 batches = models.batches(**settings)
                 loss, gradients, _ = batch_loss_and_gradients(weights, models.MODEL, batches)
                 made.zero_gradients()
-                sums, counts = made._reduce(made.forward_backward(batches))
+                sums, counts, _ = made._reduce(made.forward_backward(batches))
                 seen = models.gradients_of(made)
                 told[f"{dtype}, {name}"] = {
                     "count": float(counts.sum()) - sum(float(b.loss_mask.sum()) for b in batches),

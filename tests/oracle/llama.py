@@ -80,14 +80,15 @@ def rotate(x, base):
 
 
 def batch_loss_and_gradients(weights, model, micro_batches, z_loss=0.0):
-    """The exact loss of a global batch and its gradients: sum of nll over trained labels / count.
+    """The exact loss of a global batch and its gradients: sum(w * nll) / sum(w), w the loss_mask.
 
     micro_batches: objects with tokens, labels, loss_mask [b, s] and cu_seqlens over b * s.
-    z_loss: with it, z_loss * log_z^2 of the trained labels is in the gradients, not in the loss.
+    z_loss: with it, z_loss * log_z^2 of the trained labels, by weight, is in the gradients, not in
+    the loss.
     Returns (loss, name -> gradient, nll of every position in order).
     """
     weights = {name: w.detach().clone().requires_grad_() for name, w in weights.items()}
-    total, squares, count, positions = 0.0, 0.0, 0, []
+    total, squares, count, positions = 0.0, 0.0, 0.0, []
     for batch in micro_batches:
         tokens, labels, mask = (
             torch.as_tensor(getattr(batch, name)).flatten()
@@ -98,10 +99,10 @@ def batch_loss_and_gradients(weights, model, micro_batches, z_loss=0.0):
             here = (tokens[start:end], labels[start:end])
             nll, log_z = document_nll_and_log_z(weights, model, *here)
             positions.append(nll.detach())
-            trained = mask[start:end].bool()
-            total = total + nll[trained].sum()
-            squares = squares + (log_z[trained] ** 2).sum()
-            count += int(trained.sum())
+            weight = mask[start:end].double()
+            total = total + (weight * nll).sum()
+            squares = squares + (weight * log_z**2).sum()
+            count += float(weight.sum())
     loss = total / count
     (loss + z_loss * squares / count).backward()
     return loss.item(), {n: w.grad for n, w in weights.items()}, torch.cat(positions)

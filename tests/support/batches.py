@@ -24,6 +24,15 @@ def random_sequence(rng, length, vocab_size, trained_fraction, num_groups=3):
     )
 
 
+def weighted_batches(seed, vocab_size, fractions=(0.02, 0.9, 0.0, 0.4)) -> list[Batch]:
+    """Batches whose trained labels weigh up to 3 each, and in all less than 1 in the first."""
+    rng = np.random.default_rng(seed)
+    batches = ragged_batches(seed, vocab_size, fractions)
+    for batch, most in zip(batches, (0.1, 1.0, 3.0, 3.0), strict=False):
+        batch.loss_mask[...] *= rng.random(batch.loss_mask.shape, np.float32) * most
+    return batches
+
+
 def ragged_batches(
     seed, vocab_size, fractions=(0.02, 0.9, 0.0, 0.4), sequences=2, length=64
 ) -> list[Batch]:

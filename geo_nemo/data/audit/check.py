@@ -3,7 +3,7 @@ alone.
 
 1. The shape of each sequence: segments tile it, positions restart, labels are the next tokens.
 2. What each segment holds: its document's metadata, then exactly its title, body piece and EOS as
-   trained labels; under `mask_loss` nothing else is trained.
+   labels of the weights that the policy gives; under `mask_loss` nothing else is trained.
 3. Over whole windows: every token of every drawn document is in exactly one piece, no document
    is drawn again before its group's epoch is over, and the index holds what was planned.
 """
@@ -179,4 +179,4 @@ def _count(tally: np.ndarray, sequence: PackedSequence) -> None:
     groups = sequence.group_ids[filled]
     tally[0] += np.bincount(groups[sequence.position_ids[filled] == 0], minlength=size)
     tally[1] += np.bincount(groups, minlength=size)
-    tally[2] += np.bincount(groups[sequence.loss_mask[filled] == 1], minlength=size)
+    tally[2] += np.bincount(groups[sequence.loss_mask[filled] > 0], minlength=size)

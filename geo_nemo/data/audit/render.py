@@ -75,7 +75,7 @@ def segments(
             _look(Kind(kind), trained)
             for kind, trained in zip(
                 sequence.label_kinds[start:stop].tolist(),
-                (sequence.loss_mask[start:stop] == 1).tolist(),
+                (sequence.loss_mask[start:stop] > 0).tolist(),
                 strict=True,
             )
         ]

@@ -11,7 +11,7 @@ from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.dropout import fields_of
 from geo_nemo.data.fragments import Fragment
 from geo_nemo.data.placebo import told
-from geo_nemo.data.sequences import NO_GROUP, PackedSequence
+from geo_nemo.data.sequences import NO_GROUP, PackedSequence, kind_weights
 from geo_nemo.metadata.record import Kind, MetadataRecord
 
 
@@ -58,7 +58,8 @@ def _shape_rules(
         return
     segment = np.repeat(np.arange(len(sizes)), sizes)
     padding = segment >= num_fragments
-    trained = sequence.loss_mask == 1
+    trained = sequence.loss_mask > 0
+    weights = kind_weights(dataset.policy.mask_loss, dataset.policy.loss_weights)
     starts = np.zeros(length, dtype=bool)
     starts[borders[:-1]] = True
     first = starts & ~padding
@@ -79,10 +80,12 @@ def _shape_rules(
         "a document starts with BOS",
         np.flatnonzero(first & (sequence.tokens != tokenizer.bos_id)),
     )
-    yield "mask is 0 or 1", np.flatnonzero((sequence.loss_mask != 0) & ~trained)
-    never = [Kind.PAD, Kind.BOS]
-    if dataset.policy.mask_loss:
-        never += [Kind.METADATA, Kind.LABEL]
+    usual = np.where(weights > 0, weights, 1)[sequence.label_kinds]
+    yield (
+        "a weight is 0 or the policy's",
+        np.flatnonzero((sequence.loss_mask != 0) & (sequence.loss_mask != usual)),
+    )
+    never = [kind for kind in (Kind.PAD, Kind.BOS, Kind.METADATA, Kind.LABEL) if not weights[kind]]
     yield (
         "no metadata, label, BOS or padding is trained",
         np.flatnonzero(trained & (np.isin(sequence.label_kinds, never) | padding)),
@@ -108,7 +111,8 @@ def _content_rules(
     title, body = composer.texts(split.title(document), split.body(document), len(block) > 0)
     title, body = title[: fragment.title], body[fragment.start : fragment.stop]
     labels = sequence.labels[start:stop]
-    trained = sequence.loss_mask[start:stop] == 1
+    weights = dataset.policy.weights
+    trained = sequence.loss_mask[start:stop] > 0
     eos = [dataset.tokenizer.eos_id] if fragment.final else []
 
     yield from _group_rule(dataset, sequence, document, start, stop)
@@ -119,15 +123,18 @@ def _content_rules(
     after_text = len(labels) - len(eos)
     if not np.array_equal(labels[after_text - len(behind) : after_text], behind):
         yield "metadata is the document's", f"{len(behind)} tokens expected behind the text"
-    if len(body) and not trained[after_text - len(behind) - len(body)]:
+    if len(body) and weights["body"] and not trained[after_text - len(behind) - len(body)]:
         yield "the first body token is trained", f"body of {len(body)} tokens"
-    text = np.concatenate([title, body, eos])
-    context = np.isin(sequence.label_kinds[start:stop], [Kind.METADATA, Kind.LABEL])
+    parts = {"title": title, "body": body, "end": eos}
+    text = np.concatenate([part for name, part in parts.items() if weights[name]] or [eos[:0]])
+    kinds = sequence.label_kinds[start:stop]
     # Where context is trained too, only the kinds tell it from the text.
-    chosen = trained if policy.mask_loss else trained & ~context
+    chosen = trained & ~np.isin(kinds, [Kind.METADATA, Kind.LABEL])
     if not np.array_equal(labels[chosen], text):
         yield "trained text is the store's", f"{chosen.sum()} labels, {len(text)} expected"
-    expected = len(text) if policy.mask_loss else len(labels)
+    metadata = len(behind) if append else len(block)
+    label = len(labels) - len(title) - len(body) - len(eos) - metadata
+    expected = len(text) + metadata * (weights["metadata"] > 0) + label * (weights["label"] > 0)
     if trained.sum() != expected:
         yield "nothing else is trained", f"{trained.sum()} labels, {expected} expected"
 
@@ -150,20 +157,20 @@ def _bare_rules(
     dataset: StageDataset, sequence: PackedSequence, fragment: Fragment, start: int, stop: int
 ) -> Iterator[tuple[str, str]]:
     """The same for a plain piece, which is compared with the whole document token by token."""
-    ids, is_text = whole_document(dataset, fragment)
+    ids, kinds = whole_document(dataset, fragment)
     labels = slice(fragment.start + 1, fragment.stop + 1)
     yield from _group_rule(dataset, sequence, fragment.document, start, stop)
     if not np.array_equal(sequence.tokens[start:stop], ids[fragment.start : fragment.stop]):
         yield "a bare piece is the document's", f"tokens {fragment.start} to {fragment.stop}"
     if not np.array_equal(sequence.labels[start:stop], ids[labels]):
         yield "trained text is the store's", f"labels {fragment.start} to {fragment.stop}"
-    expected = is_text[labels] if dataset.policy.mask_loss else np.ones(stop - start, dtype=bool)
-    if not np.array_equal(sequence.loss_mask[start:stop] == 1, expected):
-        yield "nothing else is trained", f"{expected.sum()} labels expected"
+    expected = kind_weights(dataset.policy.mask_loss, dataset.policy.loss_weights)[kinds[labels]]
+    if not np.array_equal(sequence.loss_mask[start:stop], expected):
+        yield "nothing else is trained", f"{(expected > 0).sum()} labels expected"
 
 
 def whole_document(dataset: StageDataset, fragment: Fragment) -> tuple[np.ndarray, np.ndarray]:
-    """All tokens of the document of a bare piece, and which are text or EOS, from the store."""
+    """All tokens of the document of a bare piece, and the `Kind` of each, from the store."""
     split, tokenizer = dataset.split, dataset.tokenizer
     composer = dataset.composer_of(fragment)
     document = fragment.document
@@ -175,14 +182,14 @@ def whole_document(dataset: StageDataset, fragment: Fragment) -> tuple[np.ndarra
     title, body = composer.texts(split.title(document), split.body(document), opened)
     titled = len(title) > 0
     parts = [
-        ([tokenizer.bos_id], False),
-        ([] if append else block, False),
-        (composer.title_label(opened) if titled else [], False),
-        (title, True),
-        (composer.content_label(opened, titled), False),
-        (body, True),
-        (block if append else [], False),
-        ([tokenizer.eos_id], True),
+        ([tokenizer.bos_id], Kind.BOS),
+        ([] if append else block, Kind.METADATA),
+        (composer.title_label(opened) if titled else [], Kind.LABEL),
+        (title, Kind.TITLE),
+        (composer.content_label(opened, titled), Kind.LABEL),
+        (body, Kind.BODY),
+        (block if append else [], Kind.METADATA),
+        ([tokenizer.eos_id], Kind.EOS),
     ]
     ids = np.concatenate([np.asarray(part, dtype=np.int64) for part, _ in parts])
-    return ids, np.repeat([text for _, text in parts], [len(part) for part, _ in parts])
+    return ids, np.repeat([kind for _, kind in parts], [len(part) for part, _ in parts])

@@ -32,13 +32,14 @@ class Metrics:
     """Writes `metrics.jsonl` on rank 0. After a resume, lines of steps that are taken again go.
 
     Each line: step (counts from 0), steps_done (step + 1, as checkpoints and loggers count), stage,
-    loss (mean nats over the step's trained tokens), lr, grad_norm, param_norm (of all weights),
-    seconds (a step, mean since the last line), tokens_per_second (positions, padding included,
-    since the last line), mfu (fraction of the chip's peak; absent where that is unknown), memory_gb
-    (most of rank 0's device so far; on a CPU what it holds now), consumed_samples (of the stage),
-    trained_tokens (of the step), loss_by_country, or by the fields of `groups` (of those that the
-    step saw), what `accounting` adds up (`Accounting.totals`), timing (`Times.exchanged` and
-    `Accounting.efficiency`), and, where `logging.batch_digest` is on, crc32 of the tokens and masks
+    loss (mean nats over the step's trained tokens, by weight), lr, grad_norm, param_norm (of all
+    weights), seconds (a step, mean since the last line), tokens_per_second (positions, padding
+    included, since the last line), mfu (fraction of the chip's peak; absent where that is unknown),
+    memory_gb (most of rank 0's device so far; on a CPU what it holds now), consumed_samples (of the
+    stage), trained_tokens (of the step), trained_weight (of these, where a stage weighs them),
+    loss_by_country, or by the fields of `groups` (of those that the step saw), what `accounting`
+    adds up (`Accounting.totals`), timing (`Times.exchanged` and `Accounting.efficiency`), and,
+    where `logging.batch_digest` is on, crc32 of the tokens and masks
     that this rank trained on. Those of `MACHINE_KEYS` tell of the machine; all others are the same
     however often a run was stopped.
     """
@@ -116,7 +117,7 @@ class Metrics:
 
     def _line(self, event: StepEvent, param_norm: float, timing: dict[str, Any]) -> dict[str, Any]:
         report, seconds = event.report, self.times.seconds
-        by_group = mean_by_group(self.groups, report.sums.numpy(), report.counts.numpy())
+        by_group = mean_by_group(self.groups, report.sums.numpy(), report.weights.numpy())
         line = {
             "step": event.step,
             "steps_done": event.step + 1,
@@ -132,6 +133,8 @@ class Metrics:
             "trained_tokens": report.trained_tokens,
             **as_keys(by_group, "loss_by_"),
         }
+        if self.run.weighs_tokens:
+            line["trained_weight"] = report.trained_weight
         if self.accounting is not None:
             line |= self.accounting.totals(event.step + 1)
             timing |= self.accounting.efficiency()

@@ -75,8 +75,7 @@ MISTAKES = {
     "++foo": "++foo is not key=value",
     "model=7b": "train: model=7b is not a recipe; there is 0.5b, 1.6b, 1b, 3b, 600m, 8b, demo, "
     "llama3.2-1b, mistral-7b, qwen2.5-0.5b, qwen3-0.6b",
-    "metadata@stages.condition.metadata=nonee": "there is continent, country, dropout, full, meco, "
-    "mixed, none, placebo, plain, url, url_continent, url_country, year; did you mean none?",
+    "metadata@stages.condition.metadata=nonee": "url_country, year; did you mean none?",
     "model=3": "train: Config group override must be a string or a list. Got int",
     "trian.lr=3": "train: unknown key trian; did you mean train?",
     "train.stepz=3": "train: unknown key train.stepz; did you mean train.steps?",

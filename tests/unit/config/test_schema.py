@@ -104,7 +104,13 @@ def test_an_inconsistent_run_is_refused(change, words):
         ({"cut": "pieces"}, "should be 'parts' or 'whole'"),
         ({"dropout": 1.1}, "less than or equal to 1"),
         ({"fields": ["url"], "field_dropout": {"country": 0.1}}, "which fields does not list"),
-        ({"position": "append"}, "needs mask_loss=false"),
+        ({"position": "append"}, "needs mask_loss=false or a weight"),
+        ({"position": "append", "loss_weights": {"label": 1}}, "needs mask_loss=false or a weight"),
+        ({"loss_weights": {"body": -0.5}}, "greater than or equal to 0"),
+        ({"loss_weights": {"body": float("nan")}}, "finite number"),
+        ({"loss_weights": {"body": float("inf")}}, "finite number"),
+        ({"loss_weights": {"title": 0, "body": 0, "end": 0}}, "loss_weights are all 0"),
+        ({"loss_weights": {"text": 1}}, "should be 'metadata', 'label', 'title', 'body' or 'end'"),
     ],
 )
 def test_a_contradictory_policy_is_refused(policy, words):
@@ -130,6 +136,15 @@ def test_the_hash_of_a_policy_is_what_older_artefacts_hold():
     assert MetadataPolicy(fields=()).hash() == "3c146e1dc95f4dc6"
 
 
+def test_weights_that_change_nothing_are_no_part_of_the_hash():
+    usual = {"metadata": 0, "label": 0, "title": 1, "body": 1, "end": 1}
+    assert MetadataPolicy(loss_weights=usual).hash() == MetadataPolicy().hash()
+    trained = MetadataPolicy(mask_loss=False)
+    everything = dict.fromkeys(usual, 1)
+    assert MetadataPolicy(mask_loss=False, loss_weights=everything).hash() == trained.hash()
+    assert MetadataPolicy(loss_weights={"metadata": 0.5}).hash() != MetadataPolicy().hash()
+
+
 def test_every_field_of_a_policy_changes_its_hash():
     base = MetadataPolicy(mask_loss=False)
     changes = {
@@ -145,6 +160,7 @@ def test_every_field_of_a_policy_changes_its_hash():
         "cut": "whole",
         "plain_dropout": 0.1,
         "placebo": True,
+        "loss_weights": {"metadata": 0.5},
     }
     assert changes.keys() == MetadataPolicy.model_fields.keys()
     hashes = [

@@ -39,6 +39,16 @@ def test_metadata_and_labels_are_trained_where_the_policy_says_so_and_padding_ne
     assert sequence.loss_mask.tolist() == [1] * 12 + [0] * 4
 
 
+def test_a_label_weighs_what_its_kind_does():
+    weights = {"metadata": 0.25, "body": 2, "end": 0}
+    sequence = build_sequence([FIRST], [4], 16, 9, mask_loss=True, loss_weights=weights)
+    expected = {Kind.METADATA: 0.25, Kind.LABEL: 0, TITLE: 1, BODY: 2, EOS: 0, PAD: 0}
+    kinds = sequence.label_kinds.tolist()
+    assert {*expected} - {TITLE} <= {*kinds}
+    assert sequence.loss_mask.tolist() == [expected[kind] for kind in kinds]
+    assert sequence.loss_mask.dtype == np.float32
+
+
 def test_a_fragment_as_long_as_the_sequence_leaves_no_padding_segment():
     sequence = build_sequence([FIRST], [4], length=7, pad_id=9, mask_loss=True)
     assert sequence.tokens.tolist() == [1, 20, 21, 30, 40, 31, 50]

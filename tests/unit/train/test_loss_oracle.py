@@ -11,7 +11,7 @@ import torch
 from geo_nemo.config import Model
 from geo_nemo.train.engine import Engine
 from tests.oracle.llama import batch_loss_and_gradients
-from tests.support.batches import ragged_batches
+from tests.support.batches import ragged_batches, weighted_batches
 from tests.support.tiny import tiny_run
 
 TOLERANCE = 1e-6
@@ -58,6 +58,47 @@ def test_the_z_loss_is_in_the_gradients_of_trained_tokens_alone_and_not_in_the_l
         assert_as_the_oracle(engine, batches)
 
 
+def test_each_token_weighs_what_its_row_says_in_loss_gradients_and_z_loss(engine, single_process):
+    batches = weighted_batches(seed=1, vocab_size=VOCAB_SIZE)
+    assert 0 < batches[0].loss_mask.sum() < 1  # no count of tokens divides it
+    assert_as_the_oracle(engine, batches)
+    assert_as_the_oracle(engine, batches[:1])
+    run = tiny_run("store", "out")
+    run = run.model_copy(update={"train": run.train.model_copy(update={"z_loss": 0.01})})
+    weighted = Engine(run, VOCAB_SIZE, 3, torch.device("cpu"))
+    assert_as_the_oracle(weighted, batches, z_loss=0.01)
+
+
+def test_weights_of_one_are_the_mask_in_every_bit(engine):
+    batches = ragged_batches(seed=1, vocab_size=VOCAB_SIZE)
+    forward_backward(engine, batches)
+    masked = gradients_of(engine)
+    for batch in batches:
+        batch.loss_mask[...] = batch.loss_mask * np.float32(1.0)
+    forward_backward(engine, batches)
+    assert all(torch.equal(masked[name], g) for name, g in gradients_of(engine).items())
+
+
+def test_a_step_tells_its_weighted_loss_and_how_many_tokens_it_trained(engine):
+    batches = weighted_batches(seed=6, vocab_size=VOCAB_SIZE)
+    model = tiny_run("store", "out").model
+    loss, _, nll = batch_loss_and_gradients(weights_of(engine), model, batches)
+    weights = np.concatenate([b.loss_mask.ravel() for b in batches]).astype(float)
+    groups = np.concatenate([b.group_ids.ravel() for b in batches])
+
+    report = engine.train_step(batches, step=0)
+
+    assert abs(report.loss - loss) <= TOLERANCE * loss
+    assert report.trained_tokens == (weights > 0).sum()
+    assert report.trained_weight == pytest.approx(weights.sum(), rel=1e-12)
+    for group in range(3):
+        here = groups == group
+        assert report.weights[group] == pytest.approx(weights[here].sum(), rel=1e-12)
+        assert report.counts[group] == (weights[here] > 0).sum()
+        weighted = (nll.numpy() * weights)[here].sum()
+        assert report.sums[group] == pytest.approx(weighted, rel=TOLERANCE)
+
+
 def assert_as_the_oracle(engine, batches, z_loss=0.0):
     model = tiny_run("store", "out").model
     loss, gradients, _ = batch_loss_and_gradients(weights_of(engine), model, batches, z_loss)
@@ -65,8 +106,10 @@ def assert_as_the_oracle(engine, batches, z_loss=0.0):
     reports = forward_backward(engine, batches)
 
     sums = sum(float(report["sums"].sum()) for report in reports)
-    counts = sum(float(report["counts"].sum()) for report in reports)
-    assert counts == sum(float(batch.loss_mask.sum()) for batch in batches)
+    counts = sum(float(report["weights"].sum()) for report in reports)
+    assert counts == pytest.approx(
+        sum(float(batch.loss_mask.astype(float).sum()) for batch in batches), rel=1e-12
+    )
     assert abs(sums / counts - loss) <= TOLERANCE * loss
     measured = gradients_of(engine)
     assert measured.keys() == gradients.keys()

@@ -69,6 +69,7 @@ def test_a_country_that_a_step_does_not_see_has_no_value(tiny_store, tmp_path, s
     metrics.times.add(event)
     seen = int(event.report.counts.nonzero()[0])
     event.report.counts[:seen] = event.report.counts[seen + 1 :] = 0
+    event.report.weights[:seen] = event.report.weights[seen + 1 :] = 0
     event.report.sums[:seen] = event.report.sums[seen + 1 :] = 0
     line = metrics._line(event, 1.0, {})
     assert list(line["loss_by_country"]) == [made.prepared.store.countries[seen]]

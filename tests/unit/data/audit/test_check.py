@@ -25,6 +25,18 @@ def test_honest_sequences_break_no_rule(name, samples, packing):
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
+def test_weights_of_the_policy_break_no_rule_and_another_weight_does(packing):
+    weights = {"metadata": 0.3, "title": 0, "body": 2}
+    policy = MetadataPolicy(position="append", loss_weights=weights)
+    data = dataset(random_documents(2, 50), policy, samples=20, packing=packing)
+    assert audit_stage(data).violations == ()
+    sequence = data[0]
+    mask = np.where(sequence.loss_mask == 2, np.float32(1), sequence.loss_mask)
+    wrong = check_sequence(data, replace(sequence, loss_mask=mask), data.fragments(0), 0)
+    assert {violation.rule for violation in wrong} == {"a weight is 0 or the policy's"}
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
 def test_mixed_groups_of_several_epochs_break_no_rule(packing):
     split = MemorySplit(random_documents(2, 50))
     sampling = Sampling(weights={country: i + 1 for i, country in enumerate(split.countries)})
@@ -85,7 +97,7 @@ FALSIFICATIONS = [
     ("loss_mask", -1, 1, "no metadata, label, BOS or padding is trained"),
     ("loss_mask", 11, 0, "the first body token is trained"),
     ("loss_mask", 12, 0, "trained text is the store's"),
-    ("loss_mask", 12, 0.5, "mask is 0 or 1"),
+    ("loss_mask", 12, 0.5, "a weight is 0 or the policy's"),
     ("labels", 0, 1, "BOS is never a label"),
     ("labels", 12, 9, "a label is the next token"),
     ("tokens", 0, 9, "a document starts with BOS"),
