@@ -11,6 +11,7 @@
 #   make test-loggers              W&B, MLflow, TensorBoard, Prometheus: newest and oldest, for real
 #   make test-lm-eval              the evaluation beside lm-evaluation-harness, and adapters of PEFT
 #   make test-tune                 instruction tuning with the real TRL and PEFT
+#   make test-try                  the page of geo-nemo try in headless Chromium
 #   make test-megatron             make test with MEGATRON=0.19.2; 0.17 and later need Python 3.12
 #   make test-gpu-emulated         tests/gpu without a GPU: Transformer Engine on plain PyTorch; slow
 #   make test-mutants              faults planted in the code that decides what is trained: hours;
@@ -40,7 +41,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-random test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-image test-nemo test-gpu test-gpu-emulated lint clean
+.PHONY: help setup demo test test-random test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-try test-image test-nemo test-gpu test-gpu-emulated lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -132,6 +133,16 @@ test-tune: setup
 	  --constraint constraints.txt trl peft accelerate datasets torchdata
 	@PYTHONPATH="$(CURDIR)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/tune/bin/python -m pytest \
 	  tests/tune tests/unit/integrations/test_store_rows.py -rs
+
+# The newest gradio of the extra; Chromium is the system's: apt-get install chromium.
+test-try: setup
+	@test -x .venv/try/bin/python || "$(PYTHON)" -m venv .venv/try
+	@ls -d "$(CURDIR)"/.venv/lib/python*/site-packages > \
+	  "$$(echo .venv/try/lib/python*/site-packages)/after.pth"
+	@.venv/try/bin/python -m pip --disable-pip-version-check --quiet install \
+	  'gradio>=6,<7' 'playwright>=1.50,<2'
+	@PYTHONPATH="$(CURDIR)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/try/bin/python -m pytest \
+	  tests/try_page -rs
 
 test-image: setup
 	@GEO_NEMO_IMAGE=1 TORCH_INDEX="$(TORCH_INDEX)" OMP_NUM_THREADS=1 .venv/bin/python -m pytest \

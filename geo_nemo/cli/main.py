@@ -35,6 +35,7 @@ COMMANDS = {
     "export": "a trained model as a Hugging Face folder",
     "tune": "tune an export on instructions, with metadata in the turn",
     "generate": "have a model write: told a country or another, side by side",
+    "try": "a page for this machine: models and countries side by side",
     "report": "one HTML page: corpus, batches, losses, matrix, questions",
     "analyse": "local or global, a region left out, fields, sizes, tokens saved",
     "demo": "the whole way on a synthetic corpus or on your file",
@@ -45,6 +46,8 @@ COMMANDS = {
     "doctor": "compare this machine with what geo_nemo needs",
     "allreduce": "measure the all-reduce of a job's processes",
 }
+# Whose names are no module's in Python.
+_MODULES = {"try": "try_page"}
 EXIT_RUN_ERROR = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -67,7 +70,7 @@ class LazyGroup(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f"geo_nemo.cli.{name}").command
+        return importlib.import_module(f"geo_nemo.cli.{_MODULES.get(name, name)}").command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

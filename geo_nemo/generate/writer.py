@@ -43,18 +43,22 @@ class Writer:
     """A loaded model. max_length: tokens that it was made for."""
 
     def __init__(self, model: Any, tokenizer: Any, folder: Folder, options: Options):
-        from transformers import GenerationConfig
-
         self.tokenizer = tokenizer
-        self.options = options
         self._model = model
         self._max_length = folder.max_length
         if tokenizer.chat_template is None:
             raise UserError(
                 f"{folder.folder} has no chat template: export it anew with geo-nemo export"
             )
+        self.use(options)
+
+    def use(self, options: Options) -> None:
+        """From now on write with these; `UserError` where transformers does not take them."""
+        from transformers import GenerationConfig
+
+        self.options, tokenizer = options, self.tokenizer
         try:
-            self._config = GenerationConfig.from_model_config(model.config)
+            self._config = GenerationConfig.from_model_config(self._model.config)
             ids = {"eos": tokenizer.eos_token_id, "bos": tokenizer.bos_token_id}
             ids["pad"] = (
                 tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ids["eos"]
