@@ -20,8 +20,8 @@ from geo_nemo.common.files import read_json, sync_tree, write_whole
 from geo_nemo.common.folders import replace_folder
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.store import TokenStore
+from geo_nemo.store.manifest import TEXTS_NAME
 
-NAME = "trace.json"
 FORMAT = 1
 BUFFER_BYTES = 256 << 20
 _LONGEST_WORD = 100
@@ -76,18 +76,18 @@ def text_index(store: TokenStore, folder: Path, progress: Progress = no_progress
             made = work / "index"
             made.mkdir()
             _write(store, made, progress)
-            write_whole(made / NAME, json.dumps(made_from).encode())
+            write_whole(made / TEXTS_NAME, json.dumps(made_from).encode())
             sync_tree(made)
             replace_folder(made, folder)
     return TextIndex(folder, splits)
 
 
 def _made_from(folder: Path) -> dict[str, Any] | None:
-    if not (folder / NAME).is_file():
+    if not (folder / TEXTS_NAME).is_file():
         if any(folder.iterdir()):
             raise UserError(f"{folder} exists and is no index of texts: give another --index")
         return None
-    return read_json(folder / NAME, f"remove {folder}; it is then made again")
+    return read_json(folder / TEXTS_NAME, f"remove {folder}; it is then made again")
 
 
 def _write(store: TokenStore, folder: Path, progress: Progress) -> None:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 @click.argument(
     "folders", nargs=-1, metavar="FOLDER...", type=click.Path(path_type=Path, readable=False)
 )
-@click.option("--caches", is_flag=True, help="Whole stores that were fetched from s3://, too.")
+@click.option(
+    "--caches", is_flag=True, help="What is made or fetched again when it is asked for, too."
+)
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @click.option("--dry-run", is_flag=True, help="List alone.")
 def command(folders: tuple[Path, ...], caches: bool, yes: bool, dry_run: bool) -> None:
@@ -33,18 +35,21 @@ def command(folders: tuple[Path, ...], caches: bool, yes: bool, dry_run: bool) -
 
     FOLDER is the output_dir of a training, or a folder of several: saves that were cut short,
     checkpoints beyond what checkpoint.keep_last and keep_best ask for, indices of other settings;
-    or the output of a preparation: work/, where the store is whole. Without one, and with --caches,
-    it is the folder of fetched stores. The newest whole checkpoint stays, and so does everything
-    in a folder that another process writes in, or behind a symbolic link. Exits with 1 where
-    something could not be removed, with 2 where a folder is none of these or is in use.
+    the output of a preparation: work/, where the store is whole; or a folder of stores: indices of
+    geo-nemo trace whose store is gone, or another one by now. With --caches all such indices go,
+    and whole stores that were fetched from s3://: without a FOLDER, those alone. The newest whole
+    checkpoint stays, and so does everything in a folder that another process writes in, or behind a
+    symbolic link. Exits with 1 where something could not be removed, with 2 where a folder is none
+    of these or is in use.
     """
-    from geo_nemo.diagnostics.garbage import find_garbage, remove_garbage
+    from geo_nemo.diagnostics.garbage import find_garbage, has_text_indices, remove_garbage
     from geo_nemo.diagnostics.status import runs_below
     from geo_nemo.store.remote import default_cache_dir
 
     if not folders and not caches:
         raise UserError("name a folder, or give --caches for the stores that were fetched")
     chosen = [below for folder in folders for below in runs_below(folder)]
+    chosen += [folder for folder in folders if has_text_indices(folder)]
     if caches and default_cache_dir().is_dir():
         chosen.append(default_cache_dir())
     found: dict[Path, list[Garbage]] = {}

@@ -62,6 +62,7 @@ def command(
     from geo_nemo.common.errors import UserError
     from geo_nemo.common.files import write_whole
     from geo_nemo.store import TokenStore
+    from geo_nemo.store.manifest import TEXTS_SUFFIX
     from geo_nemo.train.reads import SPLIT, read_by
 
     if (text is None) == (file is None):
@@ -70,7 +71,8 @@ def command(
     folder = here(store)
     opened = TokenStore.open(folder)
     with progress_bar() as progress:
-        searched = text_index(opened, index or folder.with_name(f"{folder.name}.trace"), progress)
+        beside = folder.with_name(f"{folder.name}{TEXTS_SUFFIX}")
+        searched = text_index(opened, index or beside, progress)
         found = trace(opened, searched, wanted, words, top)
         read = None
         if run is not None:

@@ -1,4 +1,4 @@
-"""What of a run, a preparation or a cache of stores may go: found, and removed, nothing else.
+"""What of runs, preparations, fetched stores and indices of texts may go: found, and removed.
 
 What goes can be made again, or was left by a process that is no more. A folder whose lock is held
 is left alone; so is everything behind a symbolic link. A thing is renamed and then deleted, so that
@@ -19,12 +19,12 @@ from pydantic import ValidationError
 
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import PARTIAL, sync_folder
-from geo_nemo.common.lock import folder_lock, is_alive, trying_lock
+from geo_nemo.common.lock import LOCK_NAME, folder_lock, is_alive, trying_lock
 from geo_nemo.config import Run
 from geo_nemo.data.parts import index_folder, index_places
 from geo_nemo.diagnostics.files import json_object_or_none
 from geo_nemo.diagnostics.status import is_run
-from geo_nemo.store.manifest import read_manifest
+from geo_nemo.store.manifest import TEXTS_NAME, TEXTS_SUFFIX, read_manifest
 from geo_nemo.store.verify import check_sizes
 from geo_nemo.train.checkpoint.files import checkpoints, newest_whole, shape_problem, to_drop
 
@@ -48,7 +48,8 @@ def find_garbage(
 ) -> list[Garbage]:
     """What may go of a folder, whose lock is held meanwhile.
 
-    caches: of a folder of stores that were fetched, whole copies too. tell: of what is left alone.
+    caches: what is in use, too, and can be had again: copies of stores, indices of texts. tell: of
+    what is left alone.
     Raises `UserError` where the folder is none of the kinds, or another process writes in it.
     """
     look = _kind(folder)
@@ -102,19 +103,21 @@ def _kind(folder: Path) -> Look:
         return _of_preparation
     if "stores" in names:
         return _of_cache
+    if has_text_indices(folder):
+        return _of_stores
     raise UserError(
-        f"{folder} is no training's output_dir, no preparation's output, and no folder of fetched "
-        "stores: give one of these"
+        f"{folder} is no training's output_dir, no preparation's output, no folder of fetched "
+        "stores, and has no index of geo-nemo trace: give one of these"
     )
 
 
 def _held(folder: Path, look: Look) -> AbstractContextManager[None]:
     # Fetched stores have a lock each, which is asked for where one is to go.
-    return nullcontext() if look is _of_cache else folder_lock(folder.resolve())
+    return nullcontext() if look in (_of_cache, _of_stores) else folder_lock(folder.resolve())
 
 
 def _of_run(folder: Path, caches: bool, tell: Callable[[str], None]) -> Iterator[tuple[Path, str]]:
-    yield from _leftovers(folder)
+    yield from _leftovers(folder, tell)
     record = json_object_or_none(folder / "run.json") or {}
     try:
         run = Run.model_validate(record.get("config"))
@@ -123,7 +126,7 @@ def _of_run(folder: Path, caches: bool, tell: Callable[[str], None]) -> Iterator
         return
     directory = folder / "checkpoints"
     if directory.is_dir() and not directory.is_symlink():
-        yield from _leftovers(directory)
+        yield from _leftovers(directory, tell)
         yield from _old_checkpoints(directory, run, tell)
     if run.data.index_dir is None and isinstance(record.get("store_hash"), str):
         yield from _old_indices(folder / "index", run, record["store_hash"])
@@ -187,7 +190,8 @@ def _is_dead(builder: str) -> bool:
 def _of_preparation(
     folder: Path, caches: bool, tell: Callable[[str], None]
 ) -> Iterator[tuple[Path, str]]:
-    yield from _leftovers(folder)
+    yield from _leftovers(folder, tell)
+    yield from _text_indices(folder, caches, tell)
     work = folder / WORK
     if not work.exists():
         return
@@ -224,18 +228,62 @@ def _of_cache(
             yield path, "a copy of a store on s3://, which is fetched again when it is asked for"
 
 
+def _of_stores(
+    folder: Path, caches: bool, tell: Callable[[str], None]
+) -> Iterator[tuple[Path, str]]:
+    yield from _text_indices(folder, caches, tell)
+
+
+def has_text_indices(folder: Path) -> bool:
+    """Whether indices of texts stand in a folder, beside their stores."""
+    return any(folder.glob(f"*{TEXTS_SUFFIX}/{TEXTS_NAME}"))
+
+
+def _text_indices(
+    folder: Path, caches: bool, tell: Callable[[str], None]
+) -> Iterator[tuple[Path, str]]:
+    """Those of stores that are gone or others by now; with caches, all of them."""
+    for record in sorted(folder.glob(f"*{TEXTS_SUFFIX}/{TEXTS_NAME}")):
+        path = record.parent
+        store = path.with_name(path.name.removesuffix(TEXTS_SUFFIX))
+        try:
+            _, own = read_manifest(store) if store.exists() else (None, "")
+        except UserError as error:
+            tell(f"{path}: stays, its store cannot be read: {error}")
+            continue
+        if (json_object_or_none(record) or {}).get("store") != own:
+            yield path, "an index of texts of a store that is gone, or another one by now"
+        elif caches:
+            yield path, "an index of texts, which geo-nemo trace makes anew when it is asked"
+
+
 def _lock_of(store: Path) -> Path:
     name = store.name.removesuffix(LEAVING).removesuffix(PARTIAL)
     return store.with_name(f"{name}.lock")
 
 
-def _leftovers(folder: Path) -> Iterator[tuple[Path, str]]:
-    """What was being written when its process ended: the lock says that none is at it."""
+def _leftovers(folder: Path, tell: Callable[[str], None]) -> Iterator[tuple[Path, str]]:
+    """What was being written when its process ended: the locks say that none is at it."""
     for path in sorted(folder.iterdir()):
         if path.name.endswith(LEAVING):
             yield path, "what an earlier gc did not come to the end of"
         elif path.name.endswith(PARTIAL):
+            if _is_held(path):
+                tell(f"{path}: is being written")
+                continue
             yield path, "not finished by a process that is no more"
+
+
+def _is_held(partial: Path) -> bool:
+    """Whether another process writes in a folder that has a lock of its own."""
+    lock = partial / LOCK_NAME
+    if not lock.is_file():
+        return False
+    try:
+        with trying_lock(lock):
+            return False
+    except OSError:
+        return True
 
 
 def _is_behind_link(path: Path, folder: Path, tell: Callable[[str], None]) -> bool:

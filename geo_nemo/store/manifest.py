@@ -33,6 +33,9 @@ READ_VERSIONS = (2, 3)
 SPLITS = ("train", "validation", "test")
 MANIFEST_NAME = "manifest.json"
 HOSTS_NAME = "hosts.txt"
+# Of the index of a store's texts, which geo-nemo trace makes beside it: its folder's ending, and
+# the file in it that names the store.
+TEXTS_SUFFIX, TEXTS_NAME = ".trace", "trace.json"
 # Stands in a copy of a store on `s3://`: the address that it was fetched from.
 FETCHED_NAME = "fetched_from"
 Dtype = Literal["uint8", "uint16", "uint32", "uint64", "int16"]

@@ -1,6 +1,7 @@
 """What may go and what stays: links, locks, rights, kills; on folders as runs and stores are."""
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -259,6 +260,49 @@ def test_work_stays_where_it_is_still_needed(preparation, spoil):
     told = []
     assert find_garbage(preparation, tell=told.append) == []
     assert str(preparation / "work") in told[0]
+
+
+def trace_of(store, hash_of=None):
+    folder = store.with_name(f"{store.name}.trace")
+    folder.mkdir()
+    known = hash_of if hash_of is not None else TokenStore.open(store).hash
+    (folder / "trace.json").write_text(json.dumps({"format": 1, "store": known}))
+    (folder / "words").write_bytes(b"w" * 10_000)
+    return folder
+
+
+def test_an_index_of_texts_goes_with_its_store_or_when_that_is_asked_for(preparation):
+    shutil.rmtree(preparation / "work")
+    own = trace_of(preparation / "store")
+    shutil.copytree(preparation / "store", preparation / "old")
+    stale = trace_of(preparation / "old", "of another")
+    gone = trace_of(preparation / "gone", "of one that was removed")
+    assert names(find_garbage(preparation)) == [gone.name, stale.name]
+    assert names(find_garbage(preparation, caches=True)) == [gone.name, stale.name, own.name]
+    remove(preparation)
+    assert own.is_dir() and not stale.exists() and not gone.exists()
+
+
+def test_of_a_folder_of_stores_the_same_and_nothing_else(tmp_path, tiny_store):
+    shutil.copytree(tiny_store, tmp_path / "a" / "store")
+    trace_of(tmp_path / "a" / "store", "of another")
+    (tmp_path / "a" / "mine.partial").mkdir()
+    assert names(find_garbage(tmp_path / "a")) == ["store.trace"]
+    (tmp_path / "a" / "store" / "manifest.json").write_text("{")
+    told = []
+    assert find_garbage(tmp_path / "a", tell=told.append) == []
+    assert "store.trace: stays, its store cannot be read" in told[0]
+
+
+def test_an_index_that_is_being_made_stays(preparation):
+    shutil.rmtree(preparation / "work")
+    partial = preparation / "store.trace.partial"
+    partial.mkdir()
+    with held(partial / ".lock"):
+        told = []
+        assert find_garbage(preparation, tell=told.append) == []
+        assert told == [f"{partial}: is being written"]
+    assert names(find_garbage(preparation)) == [partial.name]
 
 
 def test_of_fetched_stores_whole_ones_go_when_that_is_asked_for(tmp_path):

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from data_prep.store_tools import text_index as text_index_module
-from data_prep.store_tools.text_index import NAME, Place, text_index
+from data_prep.store_tools.text_index import Place, text_index
 from data_prep.store_tools.trace import longest_run, trace
 from geo_nemo.common.errors import UserError
 from geo_nemo.store import TokenStore
+from geo_nemo.store.manifest import TEXTS_NAME
 from tests.unit.data_prep.store_tools.worlds import Text, write_store
 
 WORDS = (
@@ -129,9 +130,9 @@ def test_longest_runs_are_those_of_a_plain_search():
 
 def test_it_is_made_once_and_again_for_another_store(store, tmp_path, tokenizer_paths, monkeypatch):
     text_index(store, tmp_path / "i")
-    times = (tmp_path / "i" / NAME).stat().st_mtime_ns
+    times = (tmp_path / "i" / TEXTS_NAME).stat().st_mtime_ns
     text_index(store, tmp_path / "i")
-    assert (tmp_path / "i" / NAME).stat().st_mtime_ns == times
+    assert (tmp_path / "i" / TEXTS_NAME).stat().st_mtime_ns == times
     other = write_store(
         tmp_path / "s", tokenizer_paths["gpt_2"], {"train": [Text("one two three")]}
     )
@@ -163,4 +164,4 @@ def test_without_the_library_a_line_says_what_to_install(store, tmp_path, monkey
 
 def test_the_index_tells_which_store_it_is_of(store, tmp_path):
     text_index(store, tmp_path / "i")
-    assert json.loads((tmp_path / "i" / NAME).read_text())["store"] == store.hash
+    assert json.loads((tmp_path / "i" / TEXTS_NAME).read_text())["store"] == store.hash
