@@ -34,6 +34,7 @@ def command(models: tuple[str, ...], **given: Any) -> None:
     from geo_nemo.generate.prompts import Tells
     from geo_nemo.metadata.geography import country_code
 
+    names = _names(models)
     folders = [open_folder(model, given["base"]) for model in models]
     if given["countries"]:
         words = [word.strip() for word in given["countries"].split(",") if word.strip()]
@@ -49,7 +50,7 @@ def command(models: tuple[str, ...], **given: Any) -> None:
     from geo_nemo.runtime.device import resolve_device
 
     device, found = resolve_device(given["device"]), {}
-    for name, folder, tokenizer in zip(_names(models), folders, tokenizers, strict=True):
+    for name, folder, tokenizer in zip(names, folders, tokenizers, strict=True):
         chat = folder.is_tuned if given["chat"] is None else given["chat"]
         options = Options({"do_sample": False}, chat=chat, seed=given["seed"])
         dtype = {"fp32": "float32", "bf16": "bfloat16"}.get(given["dtype"], folder.dtype)
