@@ -116,7 +116,8 @@ class Sampling(Section):
 
     by: the field whose values are the groups. At most one of the following is given:
     weights: each group's fraction of the text tokens, up to a common factor; every group of the
-        stage must have one.
+        stage must have one. end_weights: to which they move linearly over the stage, of the same
+        groups.
     temperature: shares go as tokens to the power 1 / temperature; 1 is as they are, larger is
         nearer to equal (Conneau et al., arXiv 1911.02116, whose alpha is 1 / temperature).
     unimax_epochs: equal fractions, but no group more often than so many epochs (Chung et al., 2023,
@@ -128,6 +129,7 @@ class Sampling(Section):
 
     by: FieldName = "country"
     weights: Annotated[dict[str, Weight], Spelled] = Field(default_factory=dict)
+    end_weights: Annotated[dict[str, Weight], Spelled] = Field(default_factory=dict)
     temperature: Annotated[float, Field(gt=0)] | None = None
     unimax_epochs: Annotated[float, Field(gt=0)] | None = None
     sampler: SamplerName | None = None
@@ -139,6 +141,12 @@ class Sampling(Section):
         given = [n for n in (*_RULES, "sampler") if getattr(self, n)]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other: give one of them")
+        if self.end_weights and set(self.end_weights) != set(self.weights):
+            differ = ", ".join(sorted(set(self.end_weights) ^ set(self.weights)))
+            raise ValueError(
+                f"weights and end_weights are to name the same groups, and {differ} stands in one "
+                f"of them: give both"
+            )
         if self.sampler in SAMPLERS.known:
             raise ValueError(f"sampler is for another package's: {self.sampler} is a setting here")
         if self.options and not self.sampler:

@@ -30,6 +30,7 @@ from geo_nemo.data.index.build import Extent, build
 from geo_nemo.data.index.read import Index, as_entry
 from geo_nemo.data.index.write import MemorySink
 from geo_nemo.data.mixing import Pool
+from geo_nemo.data.moving import MovingDraws
 from geo_nemo.data.placebo import OwnMetadata, PlaceboMetadata, told
 from geo_nemo.data.replay import AnyIndex
 from geo_nemo.data.sampling import stage_draws
@@ -319,30 +320,40 @@ def block_key(
     return lambda fragment: (in_index(fragment), in_store(fragment.document))
 
 
-def all_draws(run: Run, split: Split, stages: Collection[str] | None = None) -> dict[str, Draws]:
+def all_draws(
+    run: Run, split: Split, tokenizer: Tokenizer, stages: Collection[str] | None = None
+) -> dict[str, Draws]:
     """How stages of a run draw their documents; `UserError` where settings do not fit them.
 
     stages: names; all where it is None.
     """
-    for stage, settings in run.stages.items():
-        if stages is None or stage in stages:
-            check_fields(settings.metadata, split, f"stages.{stage}.metadata")
+    chosen = [stage for stage in run.stages if stages is None or stage in stages]
+    for stage in chosen:
+        check_fields(run.stages[stage].metadata, split, f"stages.{stage}.metadata")
     documents = stage_documents(split, run.stages, run.seed)
-    return {
-        stage: stage_draws(
-            Pool(
-                split=split,
-                documents=documents[stage],
-                sampling=settings.sampling,
-                key=derive_key(run.seed, stage),
-                window=run.data.packing_window,
-                budget=own_samples(run, stage) * run.data.seq_length,
-                stage=stage,
-            )
+    return {stage: _draws(run, split, tokenizer, stage, documents[stage]) for stage in chosen}
+
+
+def _draws(
+    run: Run, split: Split, tokenizer: Tokenizer, stage: str, documents: np.ndarray
+) -> Draws:
+    settings, samples = run.stages[stage], own_samples(run, stage)
+    key = derive_key(run.seed, stage)
+    draws = stage_draws(
+        Pool(
+            split=split,
+            documents=documents,
+            sampling=settings.sampling,
+            key=key,
+            window=run.data.packing_window,
+            budget=samples * run.data.seq_length,
+            stage=stage,
         )
-        for stage, settings in run.stages.items()
-        if stages is None or stage in stages
-    }
+    )
+    if not isinstance(draws, MovingDraws):
+        return draws
+    composer = Composer(settings.metadata, tokenizer)
+    return draws.over_sequences(samples, lambda each: Planner(split, composer, each, key, run.data))
 
 
 def stage_dataset(
@@ -361,7 +372,7 @@ def stage_dataset(
     num_samples: how many; None for an epoch, or for what the run takes where groups are mixed.
     at_least_sequences: then only so many, rounded up to whole windows.
     """
-    draws = all_draws(run, split, [stage])[stage]
+    draws = all_draws(run, split, tokenizer, [stage])[stage]
     if num_samples is None and draws.windows_per_epoch is None:
         at_least_sequences = min(
             at_least_sequences or own_samples(run, stage), own_samples(run, stage)

@@ -5,10 +5,11 @@ A window's documents follow from its number alone, so that windows can be planne
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 import numpy as np
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 # Documents that a group gives to a window are counted in fixed point, so that no window's border
 # depends on how a machine rounds.
-_FRACTION_BITS = 40
+FRACTION_BITS = 40
 # Places of a group's order that are found at once.
 _BLOCK = 4096
 
@@ -90,54 +91,47 @@ class EpochDraws:
         return np.where(documents > 0, drawn / len(self.documents), 0.0)
 
 
-@dataclass(frozen=True)
-class MixedDraws:
-    """Groups at given rates; each goes through its documents once, then again in a new order.
+class GroupDraws(ABC):
+    """Groups of documents; each goes through its own once, then again in a new order.
 
-    documents: group after group. starts: int64 [g + 1], where each group begins. rates: float64
-    [g], fraction of the drawn documents; they add up to 1.
+    Subclasses are dataclasses and have these fields among theirs. documents: group after group.
+    starts: int64 [g + 1], where each group begins. key: of the stage.
     """
 
     documents: np.ndarray
     starts: np.ndarray
-    rates: np.ndarray
     key: int
-    size: int
 
     windows_per_epoch = None
 
-    @cached_property
-    def _steps(self) -> list[int]:
-        return [round(rate * self.size * (1 << _FRACTION_BITS)) for rate in self.rates.tolist()]
+    @abstractmethod
+    def drawn_before(self, number: int) -> list[int]:
+        """Documents of each group in all windows before `number`."""
+
+    @property
+    def num_groups(self) -> int:
+        """Groups, those without documents among them."""
+        return len(self.starts) - 1
 
     @cached_property
     def _offsets(self) -> list[int]:
         key = derive_key(self.key, "offsets")
         # Without them every rare group would first be drawn in the same late window.
-        return (hash64(key, np.arange(len(self.rates))) >> np.uint64(64 - _FRACTION_BITS)).tolist()
+        return (hash64(key, np.arange(self.num_groups)) >> np.uint64(64 - FRACTION_BITS)).tolist()
 
     @cached_property
     def _order(self) -> Callable[[int, int, int], np.ndarray]:
         """A block of a group's order in an epoch; a window takes little, and the next goes on."""
-        return lru_cache(2 * len(self.rates))(self._permuted)
+        return lru_cache(2 * self.num_groups)(self._permuted)
 
     def _permuted(self, group: int, epoch: int, block: int) -> np.ndarray:
         size = int(self.starts[group + 1] - self.starts[group])
         places = np.arange(block * _BLOCK, min((block + 1) * _BLOCK, size))
         return permute(derive_key(self.key, "order", group, epoch), size, places)
 
-    def epochs(self, documents: np.ndarray, drawn: float) -> np.ndarray:
-        """From the groups' rates."""
-        return self.rates * drawn / np.maximum(documents, 1)
-
-    def drawn_before(self, number: int) -> list[int]:
-        """Documents of each group in all windows before `number`."""
-        steps = zip(self._steps, self._offsets, strict=True)
-        return [(number * step + offset) >> _FRACTION_BITS for step, offset in steps]
-
     def over(self, documents: np.ndarray, split: Split | None = None) -> Self:
         """The same of these documents."""
-        return replace(self, documents=documents)
+        return replace(cast(Any, self), documents=documents)
 
     def window(self, number: int) -> Drawn:
         """The documents of window `number`, groups in random order."""
@@ -160,3 +154,31 @@ class MixedDraws:
             derive_key(self.key, "mix", number), len(together), np.arange(len(together))
         )
         return Drawn(together[mixed], np.concatenate(epochs)[mixed])
+
+
+@dataclass(frozen=True)
+class MixedDraws(GroupDraws):
+    """Groups at given rates.
+
+    documents, starts, key: of `GroupDraws`. rates: float64 [g], fraction of the drawn documents;
+    they add up to 1. size: documents of a window.
+    """
+
+    documents: np.ndarray
+    starts: np.ndarray
+    rates: np.ndarray
+    key: int
+    size: int
+
+    @cached_property
+    def _steps(self) -> list[int]:
+        return [round(rate * self.size * (1 << FRACTION_BITS)) for rate in self.rates.tolist()]
+
+    def epochs(self, documents: np.ndarray, drawn: float) -> np.ndarray:
+        """From the groups' rates."""
+        return self.rates * drawn / np.maximum(documents, 1)
+
+    def drawn_before(self, number: int) -> list[int]:
+        """Documents of each group in all windows before `number`."""
+        steps = zip(self._steps, self._offsets, strict=True)
+        return [(number * step + offset) >> FRACTION_BITS for step, offset in steps]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from geo_nemo.config import Sampling, UserError
 from geo_nemo.data.draws import Draws, EpochDraws, MixedDraws
 from geo_nemo.data.groups import Axis, axis_of
+from geo_nemo.data.moving import LEAST_WINDOWS, MovingDraws
 from geo_nemo.data.selection import check_names, stored_name
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def as_they_are(pool: Pool) -> Draws:
 
 
 def by_weights(pool: Pool) -> Draws:
-    """Groups at given weights."""
-    return _mixed(pool, weighted)
+    """Groups at given weights, or moving from these to others."""
+    return _moving(pool) if pool.sampling.end_weights else _mixed(pool, weighted)
 
 
 def by_temperature(pool: Pool) -> Draws:
@@ -85,22 +86,48 @@ def by_unimax(pool: Pool) -> Draws:
 
 def _mixed(pool: Pool, rule: Callable[[Groups, Pool], np.ndarray]) -> Draws:
     """rule: fraction of the drawn text tokens of each group, up to a common factor, float64 [g]."""
-    split, documents = pool.split, pool.documents
-    axis = sampling_axis(split, pool.sampling, pool.stage)
-    groups = Groups.count(split, documents, axis)
-    fractions = rule(groups, pool)
-    lengths = groups.tokens / np.maximum(groups.documents, 1)
-    fractions /= fractions.sum()
-    per_token = np.divide(fractions, lengths, out=np.zeros_like(fractions), where=groups.tokens > 0)
-    order = np.argsort(axis.of(split, documents), kind="stable")
+    groups, documents, starts = _by_group(pool)
+    per_token = _per_token(groups, rule(groups, pool))
     rates = per_token / per_token.sum()
     return MixedDraws(
-        documents=documents[order],
-        starts=np.concatenate([[0], np.cumsum(groups.documents)]),
+        documents=documents,
+        starts=starts,
         rates=rates,
         key=pool.key,
         size=_window_size(groups.documents, rates, pool.window),
     )
+
+
+def _moving(pool: Pool) -> MovingDraws:
+    groups, documents, starts = _by_group(pool)
+    end = pool.sampling.model_copy(update={"weights": pool.sampling.end_weights})
+    ends = [
+        _per_token(groups, weighted(groups, each)) for each in (pool, replace(pool, sampling=end))
+    ]
+    densest = max(per_token.sum() for per_token in ends)
+    size = min(
+        _window_size(groups.documents, per_token / densest, pool.window) for per_token in ends
+    )
+    # Text of a window; enough windows for the weights to move, if they pack well.
+    tokens = min(size / densest, max(pool.budget / LEAST_WINDOWS, SMALLEST_WINDOW / densest))
+    first, last = (per_token * tokens for per_token in ends)
+    return MovingDraws(documents, starts, first, last, pool.key)
+
+
+def _by_group(pool: Pool) -> tuple[Groups, np.ndarray, np.ndarray]:
+    """The pool's groups, its documents group after group, and where each begins, int64 [g + 1]."""
+    split, documents = pool.split, pool.documents
+    axis = sampling_axis(split, pool.sampling, pool.stage)
+    groups = Groups.count(split, documents, axis)
+    order = np.argsort(axis.of(split, documents), kind="stable")
+    return groups, documents[order], np.concatenate([[0], np.cumsum(groups.documents)])
+
+
+def _per_token(groups: Groups, fractions: np.ndarray) -> np.ndarray:
+    """Documents of each group in a token of the whole, from its fraction of the tokens."""
+    lengths = groups.tokens / np.maximum(groups.documents, 1)
+    fractions = fractions / fractions.sum()
+    return np.divide(fractions, lengths, out=np.zeros_like(fractions), where=groups.tokens > 0)
 
 
 def tempered(groups: Groups, pool: Pool) -> np.ndarray:

@@ -68,7 +68,7 @@ def outline_stages(run: Run, split: Split, tokenizer: Tokenizer) -> dict[str, Ou
 
     Raises `UserError` where settings do not fit the store.
     """
-    draws = all_draws(run, split)
+    draws = all_draws(run, split, tokenizer)
     return {name: _outline(run, split, tokenizer, name, draws[name]) for name in run.stages}
 
 

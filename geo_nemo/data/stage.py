@@ -80,7 +80,7 @@ def build_stage_index(
         def into(folder: Path, part: Part = part, place: Place = place) -> None:
             draws: Draws
             if part.replay is None:
-                draws = all_draws(run, split, [stage])[stage]
+                draws = all_draws(run, split, tokenizer, [stage])[stage]
             else:
                 read = _read_before(run, store_hash, split, tokenizer, stage, progress, grouping)
                 key = derive_key(run.seed, part.name)
