@@ -119,6 +119,7 @@ class Texts:
         if not self.bare:
             block = self.composer.prefix_ids(self.told.record(document))
             label = self.composer.content_label(len(block) > 0)
+            block = np.concatenate([self.composer.meta_ids, block])
         room = self.seq_length + 1 - 1 - len(block) - len(label) - len(ending)
         if room < 0 or not ending:
             raise UserError(

@@ -88,12 +88,12 @@ def command(
         if dtype == "auto":
             dtype = source.run.precision.dtype
         check_folder(folder)
-        plan = Plan(source.run.model, source.tokenizer.vocab_size, dtype)
+        plan = Plan(source.run.model, source.vocab_size, dtype)
         if dry_run:
             check_out(folder, training_record(source, dtype, weights))
             click.echo(f"model: {source.place}, {plan.parameters:,} parameters")
             click.echo(f"weights: {weights}, {dtype}, {plan.bytes:,} bytes")
-            tokens = source.tokenizer.vocab_size
+            tokens = source.vocab_size
             click.echo(f"tokenizer: {source.tokenizer.kind}, {tokens:,} tokens")
             click.echo(f"output: {out}")
             return

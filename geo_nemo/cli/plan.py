@@ -93,7 +93,7 @@ def command(
         if shortage := too_many_shards(prepared.store.manifest):
             LOG.warning(shortage)
     else:
-        plan = make_plan(run, vocab_size or VOCAB_SIZE, processes, assumed)
+        plan = make_plan(run, (vocab_size or VOCAB_SIZE) + run.meta_tokens, processes, assumed)
     if json_path:
         content = json.dumps(asdict(plan, dict_factory=_named), indent=1, default=_plain)
         write_whole(Path(json_path), content.encode())

@@ -22,6 +22,7 @@ from geo_nemo.data.audit.render import (
 from geo_nemo.data.sequences import PackedSequence, build_sequence
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.geography import UNKNOWN
+from geo_nemo.metadata.meta_tokens import pieces_of
 from geo_nemo.metadata.record import Kind
 from geo_nemo.reporting.html import page
 from geo_nemo.store import TokenStore
@@ -103,7 +104,7 @@ def tokens_of(shown: ShownDocument) -> Iterator[ShownToken]:
     ids = np.concatenate([sequence.tokens[:1], sequence.labels]).tolist()
     kinds = [Kind.BOS, *map(Kind, sequence.label_kinds.tolist())]
     mask = [False, *(sequence.loss_mask > 0).tolist()]
-    pieces = shown.tokenizer.pieces(ids)
+    pieces = pieces_of(ids, shown.tokenizer)
     texts = _texts(ids, pieces, shown.tokenizer)
     for position, (token, kind, trained, piece, text) in enumerate(
         zip(ids, kinds, mask, pieces, texts, strict=True)

@@ -51,6 +51,7 @@ _LATER = (
     "plain_dropout",
     "placebo",
     "loss_weights",
+    "meta_tokens",
 )
 # The form of a field that is not named among `forms`; that of any other field is PLAIN.
 USUAL_FORMS = {"date": "day", "quality": "fine"}
@@ -83,6 +84,8 @@ class MetadataPolicy(Section):
         always the same: a run that metadata can teach nothing, as a baseline.
     loss_weights: of tokens in the loss, sum(w * nll) / sum(w), by kind: metadata, label, title,
         body, end; a kind that is not named has 1, or 0 where mask_loss keeps it out.
+    meta_tokens: learnable tokens, rows of the vocabulary behind the tokenizer's, that stand in
+        front of every document, out of the loss; plain text has none.
     """
 
     fields: Annotated[tuple[FieldName, ...], Field(max_length=MAX_FIELDS)] = (
@@ -102,6 +105,7 @@ class MetadataPolicy(Section):
     plain_dropout: Probability = 0.0
     placebo: bool = False
     loss_weights: LossWeights = Field(default_factory=dict)
+    meta_tokens: Annotated[int, Field(ge=0, le=1024)] = 0
 
     @model_validator(mode="before")
     @classmethod
@@ -136,6 +140,11 @@ class MetadataPolicy(Section):
             raise ValueError("placebo permutes metadata, and fields is empty: give fields")
         if not any(self.weights.values()):
             raise ValueError("loss_weights are all 0, so nothing is trained: give body one")
+        if self.meta_tokens and self.weights["metadata"]:
+            raise ValueError(
+                "meta_tokens stand out of the loss, and here metadata are in it: leave out "
+                "meta_tokens, or mask_loss=false and loss_weights.metadata"
+            )
         appends = self.position == "append" and len(self.fields) > 0
         if appends and not self.weights["metadata"]:
             raise ValueError(
@@ -273,6 +282,11 @@ class Run(Section):
     average: Average = Average()
     callbacks: Annotated[Callbacks, FREE] = Callbacks()
     validation: Annotated[Validation, FREE] = Validation()
+
+    @property
+    def meta_tokens(self) -> int:
+        """Rows of the vocabulary that meta-tokens take: the most that a stage has."""
+        return max((stage.metadata.meta_tokens for stage in self.stages.values()), default=0)
 
     @property
     def weighs_tokens(self) -> bool:

@@ -200,7 +200,7 @@ class StageDataset:
             self.policy.mask_loss,
             self.policy.loss_weights,
         )
-        known = self.tokenizer.vocab_size
+        known = self.tokenizer.vocab_size + self.policy.meta_tokens
         if block.labels.max() >= known or block.tokens.max() >= known:
             documents = sorted(
                 {fragment.document for sequence in sequences for fragment in sequence}

@@ -74,7 +74,7 @@ def _document(
     """A document whose title, body and labels take at most `room` tokens, BOS and EOS included."""
     # As if metadata stood in front, also where none does, so that the tokens are the same.
     title, body = composer.texts(split.title(document), split.body(document))
-    content = len(composer.content_label())
+    content = len(composer.content_label()) + len(composer.meta_ids)
     fixed = 2 + content + (len(composer.title_label()) if len(title) else 0)
     if fixed + len(title) >= room:
         title = title[:0]

@@ -208,7 +208,7 @@ class Planner:
         append = composer.policy.position == "append"
         before, after = (nothing, metadata) if append else (metadata, nothing)
         return DocumentLengths(
-            head=1 + before + _content_label(composer, opened, titled),
+            head=1 + len(composer.meta_ids) + before + _content_label(composer, opened, titled),
             title_label=np.where(titled, _either(opened, composer.title_label), 0),
             title=title,
             body=body,
@@ -251,7 +251,8 @@ class Planner:
             content[plain] = 0
             title = (lengths.head + lengths.title_label - content)[of]
             body = (lengths.head + lengths.title_label + lengths.title)[of]
-            block = (lengths.positions - metadata)[of] if append else np.ones_like(first)
+            front = np.full_like(first, 1 + len(self._composer.meta_ids))
+            block = (lengths.positions - metadata)[of] if append else front
             inside = _overlap(first, last, title, lengths.title[of])
             inside += _overlap(first, last, body, lengths.body[of])
             text = np.where(cut.bare, inside, text)

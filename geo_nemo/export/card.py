@@ -19,6 +19,7 @@ from geo_nemo.metadata.compose import (
 )
 from geo_nemo.metadata.fields import lines_of
 from geo_nemo.metadata.geography import continent_of, countries
+from geo_nemo.metadata.meta_tokens import meta_names
 from geo_nemo.metadata.record import KEY_OF, MetadataRecord
 from geo_nemo.model.hugging_face_config import architecture
 from geo_nemo.model.shape import parameter_count
@@ -54,7 +55,8 @@ def card(
     bos, eos = tokenizer.pieces([tokenizer.bos_id, tokenizer.eos_id])
     policy = _policy_of(source)
     prompt = prompt_parts(source)
-    parameters, behind = parameter_count(run.model, tokenizer.vocab_size), ""
+    meta = "".join(meta_names(policy.meta_tokens))
+    parameters, behind = parameter_count(run.model, source.vocab_size), ""
     if policy.position == "append":
         behind = SEPARATOR + NEWLINE.join(line.strip(NEWLINE) for line in _lines(source, policy))
     parts = [
@@ -66,7 +68,7 @@ def card(
         f"{run.data.seq_length:,} tokens.",
         "## Prompts",
         f"A document was trained on in this form, between {bos} and {eos}:",
-        f"```\n{''.join(prompt)}{_body(policy)}{behind}\n```",
+        f"```\n{meta}{''.join(prompt)}{_body(policy)}{behind}\n```",
         "\n".join(_about_the_prompt(source)),
     ]
     if backend is None:
@@ -81,7 +83,8 @@ def card(
                 "Training tokenised the parts of a document one by one; of the whole text at once "
                 "this tokenizer makes other ids."
             )
-        parts.append(f"```python\n{_code(prompt, whole)}\n```")
+        shown = [meta + prompt[0], *prompt[1:]] if whole or not meta else [meta, *prompt]
+        parts.append(f"```python\n{_code(shown, whole)}\n```")
         parts += ["## Conversations", card_parts.chat(policy, _told(policy, record))]
     parts += ["## Data", card_parts.data(source, record)]
     parts += ["## Training", _table(source, record), _weights(source, record)]
@@ -142,6 +145,11 @@ def _ids(source: Source, parts: list[str]) -> list[int]:
 def _about_the_prompt(source: Source) -> Iterator[str]:
     policies = {name: stage.metadata for name, stage in source.run.stages.items()}
     policy, last = _policy_of(source), list(policies)[-1]
+    if policy.meta_tokens:
+        yield (
+            f"- {policy.meta_tokens} learnt tokens, `{meta_names(1)[0]}` and on, stand behind BOS "
+            "and in front of all else: give them, as the conversations' template does."
+        )
     if policy.has_own_text:
         yield from _about_a_template(policy, policies[last], last)
         return

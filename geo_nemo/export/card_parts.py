@@ -37,7 +37,7 @@ def data(source: Source, record: Mapping[str, Any]) -> str:
     fingerprint, ledger = record["fingerprint"], record["ledger"]
     text = (
         f"A token store with the hash `{str(fingerprint.get('store', 'unknown'))[:16]}`, in tokens "
-        f"of a tokenizer of the kind {source.tokenizer.kind} with {source.tokenizer.vocab_size:,} "
+        f"of a tokenizer of the kind {source.tokenizer.kind} with {source.vocab_size:,} "
         f"entries (`{source.tokenizer.sha256[:16]}`)."
     )
     before = [

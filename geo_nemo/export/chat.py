@@ -18,6 +18,7 @@ from geo_nemo.config.load import validate
 from geo_nemo.config.template import LABEL, VALUE
 from geo_nemo.metadata.fields import Line, lines_of
 from geo_nemo.metadata.geography import UNKNOWN, countries
+from geo_nemo.metadata.meta_tokens import meta_names
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.train.origin import EXPORTED
 
@@ -38,6 +39,7 @@ def chat_template(
     settings = {
         "lines": [_line(line, template.line) for line in lines_of(policy)],
         "names": sorted({name for line in lines_of(policy) for name in _names(line)}),
+        "meta_tokens": "".join(meta_names(policy.meta_tokens)),
         "between": template.between,
         "after": template.after,
         "title_label": template.label("title"),

@@ -67,7 +67,7 @@ def export(
     A checkpoint on `s3://` is fetched first, beside `out`.
     """
     record = training_record(source, dtype, weights)
-    plan = Plan(source.run.model, source.tokenizer.vocab_size, dtype)
+    plan = Plan(source.run.model, source.vocab_size, dtype)
     partial = partial_of(out)
     if there := check_out(out, record):
         return there

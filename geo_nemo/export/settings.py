@@ -31,7 +31,7 @@ def model_settings(source: Source, dtype: str) -> dict[str, Any]:
         "rope_theta": model.rotary_base,
         "rope_scaling": scaling,
         "max_position_embeddings": source.run.data.seq_length,
-        "vocab_size": tokenizer.vocab_size,
+        "vocab_size": source.vocab_size,
         **generation_settings(tokenizer),
         "initializer_range": model.init_method_std,
         "torch_dtype": _TYPES[dtype],

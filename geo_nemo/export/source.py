@@ -9,6 +9,7 @@ from geo_nemo.common.addresses import check_address, is_remote
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.config.load import validate
+from geo_nemo.metadata.meta_tokens import vocab_size_of
 from geo_nemo.store.manifest import MANIFEST_NAME, read_manifest
 from geo_nemo.store.remote import fetch_tokenizer
 from geo_nemo.store.tokenizer import open_tokenizer
@@ -35,6 +36,11 @@ class Source:
     run: Run
     tokenizer: Tokenizer
     tokenizer_file: Path
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the vocabulary: of the tokenizer, and of the run's meta-tokens."""
+        return vocab_size_of(self.run, self.tokenizer)
 
     @property
     def step(self) -> int:

@@ -9,7 +9,8 @@ from geo_nemo.export.chat import NAME as TEMPLATE_NAME
 from geo_nemo.export.chat import chat_template, countries_of, policy_with_metadata
 from geo_nemo.export.place import write_json
 from geo_nemo.export.source import Source
-from geo_nemo.export.tokenizer_json import converted, starts_with_bos
+from geo_nemo.export.tokenizer_json import add_rows, converted, starts_with_bos
+from geo_nemo.metadata.meta_tokens import meta_names
 from geo_nemo.tokenizers.base import control_tokens
 from geo_nemo.tokenizers.load import copy_tokenizer
 
@@ -23,7 +24,10 @@ def write_tokenizer(folder: Path, source: Source) -> Backend | None:
     """
     tokenizer, path = source.tokenizer, source.tokenizer_file
     backend = converted(path, tokenizer)
-    if tokenizer.own_file == JSON and backend is not None and _is_fit(path, source):
+    added = meta_names(source.run.meta_tokens)
+    if backend is not None and not add_rows(backend, added, tokenizer.vocab_size):
+        backend = None
+    if tokenizer.own_file == JSON and backend is not None and not added and _is_fit(path, source):
         shutil.copyfile(path, folder / JSON)
     elif tokenizer.own_file not in ("", JSON):
         copy_tokenizer(path, folder, tokenizer.kind)

@@ -34,6 +34,12 @@ def starts_with_bos(backend: Backend, tokenizer: Tokenizer) -> bool:
     return backend.encode("a").ids == [tokenizer.bos_id, *bare]
 
 
+def add_rows(backend: Backend, names: list[str], first: int) -> bool:
+    """Add control tokens by name, from the id `first` on; False where they have other ids."""
+    backend.add_special_tokens(names)
+    return [backend.token_to_id(name) for name in names] == list(range(first, first + len(names)))
+
+
 def _put_bos_first(backend: Backend, tokenizer: Tokenizer) -> None:
     name = backend.id_to_token(tokenizer.bos_id)
     template = processors.TemplateProcessing(

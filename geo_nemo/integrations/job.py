@@ -54,6 +54,7 @@ def refuse_unserved(run: Run, trainer: str) -> None:
         "validation.every_steps": run.validation.every_steps is not None,
         "init": run.init is not None,
         "stages.*.metadata.loss_weights": run.weighs_tokens,
+        "stages.*.metadata.meta_tokens": run.meta_tokens > 0,
         "callbacks.use": bool(run.callbacks.use),
         # Whatever it has beside the type: FP8, moments.
         "precision": run.precision != type(run.precision)(dtype=run.precision.dtype),

@@ -69,10 +69,10 @@ def check_training(
     elif is_remote(run.data.store):
         # Its nodes fetch it; here its manifest tells what the layout must fit.
         manifest, _ = read_remote_manifest(run.data.store)
-        vocab_size = manifest.tokenizer.vocab_size
+        vocab_size = manifest.tokenizer.vocab_size + run.meta_tokens
         check_layout(run, vocab_size, slurm.world_size)
     else:
-        vocab_size = prepare(run, slurm.world_size).tokenizer.vocab_size
+        vocab_size = prepare(run, slurm.world_size).vocab_size
     if slurm.gpus_per_node:
         _check_chips(slurm, run, vocab_size)
     return run

@@ -22,6 +22,7 @@ from geo_nemo.config.schema import MetadataPolicy
 from geo_nemo.metadata.blocks import NO_TOKENS, PartBlocks, WholeBlocks
 from geo_nemo.metadata.control import Controlled, ends_marked, starts_marked
 from geo_nemo.metadata.fields import Line, lines_of
+from geo_nemo.metadata.meta_tokens import meta_ids
 from geo_nemo.metadata.record import Kind, MetadataRecord
 from geo_nemo.metadata.seams import (
     BEGINNING,
@@ -96,7 +97,7 @@ class Composer:
 
     lines: of the metadata block, in order (`geo_nemo.metadata.fields`). exact: the ids of a whole
     document are those of its text. reads_texts: stored ids of titles and bodies do not serve as
-    they are, and must go through `texts`.
+    they are, and must go through `texts`. meta_ids: of the meta-tokens behind BOS, int32 [n].
     """
 
     def __init__(self, policy: MetadataPolicy, tokenizer: Tokenizer):
@@ -136,6 +137,7 @@ class Composer:
         self.line_text = self._blocks.text
         self.line_lengths = self._blocks.lengths
         self._eos = np.array([tokenizer.eos_id], dtype=np.int32)
+        self.meta_ids = meta_ids(policy.meta_tokens, self.tokenizer)
 
     def plain(self) -> Composer | None:
         """Of the documents that the policy shows as plain text; None where it shows none so."""
@@ -260,7 +262,7 @@ class Composer:
             shown if titled is None else titled
         ]
         parts = (
-            NO_TOKENS if self._appends else block,
+            self._front(NO_TOKENS if self._appends else block),
             title_label if shown else NO_TOKENS,
             title_ids,
             content_label,
@@ -269,6 +271,10 @@ class Composer:
             self._eos if final else NO_TOKENS,
         )
         return Composed(self.tokenizer.bos_id, parts)
+
+    def _front(self, block: np.ndarray) -> np.ndarray:
+        """What stands between BOS and the text: meta-tokens, where there are any, and a block."""
+        return np.concatenate([self.meta_ids, block]) if len(self.meta_ids) else block
 
     def _all_splicers(self) -> list[list[tuple[Splicer, Splicer]]]:
         """Of documents without and with metadata, without and with a title."""

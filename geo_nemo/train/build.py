@@ -94,7 +94,7 @@ def build_trainer(
             output / "metrics.jsonl",
             run,
             prepared.groups,
-            prepared.tokenizer.vocab_size,
+            prepared.vocab_size,
             trainer.engine,
             accounting,
             dashboards,

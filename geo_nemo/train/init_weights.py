@@ -60,7 +60,7 @@ def load_initial(
         source = HuggingFaceModel(
             Path(origin.place),
             prepared.run.model,
-            prepared.tokenizer.vocab_size,
+            prepared.vocab_size,
             init_of(prepared.run).new_rows == "mean",
         )
         _set(engine, _of_hugging_face(engine, source))

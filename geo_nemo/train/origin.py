@@ -6,6 +6,7 @@ source has moved on, or is gone. Needs no torch.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from geo_nemo.config import Model, Run, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.config.init import Init
 from geo_nemo.config.load import validate
+from geo_nemo.metadata.meta_tokens import vocab_size_of
 from geo_nemo.model.hugging_face import HuggingFaceModel, is_hugging_face
 from geo_nemo.model.shape import padded_vocab_size
 from geo_nemo.runtime.launcher import rank
@@ -172,7 +174,7 @@ def _ours(run: Run, tokenizer: Tokenizer, place: str, record: dict[str, Any]) ->
         name, step = str(config["name"]), int(record["step"])
     except (KeyError, TypeError):
         raise UserError(f"{where}: its record does not tell which run made it") from None
-    _check_shape(where, run.model, shape, tokenizer.vocab_size)
+    _check_shape(where, run, tokenizer, shape, _meta_tokens(config))
     if sha256 != tokenizer.sha256:
         raise UserError(
             f"{where} was trained with another tokenizer ({sha256[:16]}) than the store's "
@@ -193,13 +195,27 @@ def _ours(run: Run, tokenizer: Tokenizer, place: str, record: dict[str, Any]) ->
     )
 
 
-def _check_shape(where: str, ours: Model, theirs: Model, vocab_size: int) -> None:
+def _meta_tokens(config: Mapping[str, Any]) -> int:
+    """Of the run that a checkpoint's record tells of; none where it is of before there were any."""
+    stages = config.get("stages") or {}
+    return max((stage["metadata"].get("meta_tokens", 0) for stage in stages.values()), default=0)
+
+
+def _check_shape(where: str, run: Run, tokenizer: Tokenizer, theirs: Model, meta: int) -> None:
+    ours, rows = run.model, vocab_size_of(run, tokenizer)
     wrong = [
         f"model.{key}={value}"
         for key, value in theirs.model_dump().items()
         if key not in _NOT_OF_THE_SHAPE and value != getattr(ours, key)
     ]
-    if padded_vocab_size(ours, vocab_size) != padded_vocab_size(theirs, vocab_size):
+    padded = padded_vocab_size(theirs, tokenizer.vocab_size + meta)
+    if padded_vocab_size(ours, rows) != padded:
+        if meta != run.meta_tokens:
+            raise UserError(
+                f"{where} has {padded:,} rows in its vocabulary, with {meta} meta-tokens, and this "
+                f"run {padded_vocab_size(ours, rows):,}: give a stage metadata.meta_tokens={meta}, "
+                f"or model.make_vocab_size_divisible_by={padded}"
+            )
         multiple = theirs.make_vocab_size_divisible_by
         wrong.append(f"model.make_vocab_size_divisible_by={multiple}")
     if wrong:
@@ -218,7 +234,9 @@ def _hugging_face(run: Run, tokenizer: Tokenizer, folder: Path) -> Origin:
             f"init.checkpoint={folder} is a Hugging Face folder, which has no optimizer's state: "
             "leave out init.optimizer, and the moments begin anew"
         )
-    source = HuggingFaceModel(folder, run.model, tokenizer.vocab_size, init.new_rows == "mean")
+    source = HuggingFaceModel(
+        folder, run.model, vocab_size_of(run, tokenizer), init.new_rows == "mean"
+    )
     hashes = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in source.tokenizers
     }

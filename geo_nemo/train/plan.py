@@ -112,7 +112,7 @@ def plan_prepared(prepared: Prepared, world_size: int, assumed: Assumptions) -> 
     """The plan of a run whose store is open."""
     run, tokenizer = prepared.run, prepared.tokenizer
     outlines = outline_stages(run, prepared.store.split(SPLIT), tokenizer)
-    return make_plan(run, tokenizer.vocab_size, world_size, assumed, outlines, run.data.store)
+    return make_plan(run, prepared.vocab_size, world_size, assumed, outlines, run.data.store)
 
 
 def make_plan(

@@ -58,7 +58,7 @@ def write_record(prepared: Prepared, world_size: int) -> None:
         "started": first["started"],
         "config": run.model_dump(mode="json"),
         "parameters": prepared.parameters,
-        "vocab_size": prepared.tokenizer.vocab_size,
+        "vocab_size": prepared.vocab_size,
         "policy_hashes": {stage.name: stage.policy.hash() for stage in prepared.stages},
         "init": as_record(prepared.origin),
         "store_hash": prepared.store.hash,

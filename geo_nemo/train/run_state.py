@@ -53,7 +53,7 @@ class RunState:
         self.stop = stop
         self.step = 0
         self.left_out: set[int] = set()
-        self.engine = Engine(run, prepared.tokenizer.vocab_size, prepared.groups.size, device)
+        self.engine = Engine(run, prepared.vocab_size, prepared.groups.size, device)
         kept = run.average.is_kept
         self.average = WeightAverage(self.engine, run.average) if kept else None
         self.directory = Path(run.output_dir) / "checkpoints"

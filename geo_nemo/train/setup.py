@@ -18,6 +18,7 @@ from geo_nemo.data.parts import index_places, of_parts
 from geo_nemo.data.replay import AnyIndex
 from geo_nemo.data.sampling import sampling_identity
 from geo_nemo.data.stage import build_stage_index, indexed_dataset, open_store
+from geo_nemo.metadata.meta_tokens import vocab_size_of
 from geo_nemo.model.fp8 import check_fp8
 from geo_nemo.model.layout import check_layout
 from geo_nemo.model.shape import parameter_count
@@ -48,9 +49,14 @@ class Prepared:
     indices: dict[str, AnyIndex] = field(default_factory=dict, repr=False, compare=False)
 
     @property
+    def vocab_size(self) -> int:
+        """Rows of the model's vocabulary, without their padding."""
+        return vocab_size_of(self.run, self.tokenizer)
+
+    @property
     def parameters(self) -> int:
         """Parameters of the model, without the padding of the vocabulary."""
-        return parameter_count(self.run.model, self.tokenizer.vocab_size)
+        return parameter_count(self.run.model, self.vocab_size)
 
     def index(self, stage: StagePlan, progress: Progress = no_progress) -> AnyIndex:
         """The packing index of a stage: found or built by rank 0, waited for by the others."""
@@ -112,8 +118,9 @@ def prepare(
     store = open_store(run, progress, tokens)
     tokenizer = store.tokenizer()
     groups = grouping_of(store, run.groups)
-    check_layout(run, tokenizer.vocab_size, world_size)
-    check_fp8(run, tokenizer.vocab_size)
+    vocab_size = vocab_size_of(run, tokenizer)
+    check_layout(run, vocab_size, world_size)
+    check_fp8(run, vocab_size)
     profile = run.logging.profile
     if profile is not None and max(profile.ranks) >= world_size:
         raise UserError(

@@ -93,6 +93,8 @@ VARIANTS = {
     "tied": ("pp2", tied),
     "tied_vpp2": ("pp2_vpp2", tied),
     "biases": ("tp2_sp", qwen2),
+    "meta-tokens": ("tp2", with_meta_tokens),
+    "meta-tokens, pipeline": ("pp2", with_meta_tokens),
     "head norms": ("tp2", qwen3),
     "head norms, sequence parallel": ("tp2_sp", qwen3),
 }
@@ -120,7 +122,7 @@ def train(store, output, parallel, change=None, deterministic=False):
 
 def check_size(trainer):
     """The plan's count of a rank's parameters, against those that Megatron-Core has made."""
-    run, vocab_size = trainer.run, trainer.prepared.tokenizer.vocab_size
+    run, vocab_size = trainer.run, trainer.prepared.vocab_size
     layout = check_layout(run, vocab_size, world_size())
     stage = parallel_state.get_pipeline_model_parallel_rank()
     held = sum(weight.numel() for weight in trainer.engine.parameters())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo_nemo.data.sequences import PackedSequence
+from geo_nemo.metadata.meta_tokens import pieces_of
 from geo_nemo.metadata.record import Kind
 from geo_nemo.reporting.html import FOLDER, fragment, page
 
@@ -133,7 +134,13 @@ def _runs(ids: list[int], looks: list[str], tokenizer: Tokenizer) -> Iterator[Ru
 
 
 def _text(ids: list[int], controls: set[int], tokenizer: Tokenizer) -> str:
-    """Decoded text with control tokens by name and line ends visible."""
+    """Decoded text with control and meta-tokens by name and line ends visible."""
+    meta = [each for each in ids if each >= tokenizer.vocab_size]
+    if meta:  # behind BOS, or in front of other metadata
+        first = [each for each in ids[:1] if each in controls]
+        ids = [each for each in ids[len(first) :] if each < tokenizer.vocab_size]
+        front = "".join(pieces_of([*first, *meta], tokenizer))
+        return front + (_text(ids, controls, tokenizer) if ids else "")
     head, tail = "", ""
     if ids and ids[0] in controls:
         head, ids = tokenizer.pieces(ids[:1])[0], ids[1:]

@@ -118,7 +118,10 @@ def _content_rules(
     yield from _group_rule(dataset, sequence, document, start, stop)
     append = policy.position == "append"
     behind = block if append and fragment.final else block[:0]
-    if not append and not np.array_equal(labels[: len(block)], block):
+    meta = composer.meta_ids
+    if not np.array_equal(labels[: len(meta)], meta):
+        yield "meta-tokens stand in front", f"{len(meta)} tokens expected"
+    if not append and not np.array_equal(labels[len(meta) :][: len(block)], block):
         yield "metadata is the document's", f"{len(block)} tokens expected in front"
     after_text = len(labels) - len(eos)
     if not np.array_equal(labels[after_text - len(behind) : after_text], behind):
@@ -132,7 +135,7 @@ def _content_rules(
     chosen = trained & ~np.isin(kinds, [Kind.METADATA, Kind.LABEL])
     if not np.array_equal(labels[chosen], text):
         yield "trained text is the store's", f"{chosen.sum()} labels, {len(text)} expected"
-    metadata = len(behind) if append else len(block)
+    metadata = len(meta) + (len(behind) if append else len(block))
     label = len(labels) - len(title) - len(body) - len(eos) - metadata
     expected = len(text) + metadata * (weights["metadata"] > 0) + label * (weights["label"] > 0)
     if trained.sum() != expected:
@@ -183,6 +186,7 @@ def whole_document(dataset: StageDataset, fragment: Fragment) -> tuple[np.ndarra
     titled = len(title) > 0
     parts = [
         ([tokenizer.bos_id], Kind.BOS),
+        (composer.meta_ids, Kind.METADATA),
         ([] if append else block, Kind.METADATA),
         (composer.title_label(opened) if titled else [], Kind.LABEL),
         (title, Kind.TITLE),

@@ -162,7 +162,9 @@ def test_every_field_of_a_policy_changes_its_hash():
         "placebo": True,
         "loss_weights": {"metadata": 0.5},
     }
-    assert changes.keys() == MetadataPolicy.model_fields.keys()
+    # Which is refused beside the base's mask_loss.
+    assert MetadataPolicy(meta_tokens=3).hash() != MetadataPolicy().hash()
+    assert {*changes, "meta_tokens"} == MetadataPolicy.model_fields.keys()
     hashes = [
         MetadataPolicy.model_validate(base.model_dump() | {name: value}).hash()
         for name, value in changes.items()
