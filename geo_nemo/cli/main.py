@@ -26,6 +26,7 @@ COMMANDS = {
     "outlets": "check a table of outlets, see what it changes, ask about a host",
     "audit": "show packed sequences of a stage and check the label contract",
     "plan": "sizes, memory, epochs by country, FLOPs and time of a run, without it",
+    "select-tokens": "which tokens are worth training on, by a reference model",
     "index": "plan the rows of every stage ahead of a training",
     "train": "pre-train: conditioning stage, then cooldown",
     "launch": "submit a training to SLURM; it is requeued until it is finished",
@@ -70,7 +71,8 @@ class LazyGroup(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f"geo_nemo.cli.{_MODULES.get(name, name)}").command
+        module = _MODULES.get(name, name.replace("-", "_"))
+        return importlib.import_module(f"geo_nemo.cli.{module}").command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

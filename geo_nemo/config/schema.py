@@ -220,6 +220,8 @@ class Stage(Section):
     select: which documents of the store it may draw. sampling: how often those of each country,
         continent or source.
     replay: a share of the sequences that holds what earlier stages have read.
+    token_selection: folder of geo-nemo select-tokens; other tokens of the texts are read and not
+        trained.
     """
 
     fraction: Annotated[float, Field(gt=0, le=1)]
@@ -230,6 +232,7 @@ class Stage(Section):
     select: Select = Select()
     sampling: Sampling = Sampling()
     replay: Replay | None = None
+    token_selection: str | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -36,10 +36,12 @@ from geo_nemo.data.replay import AnyIndex
 from geo_nemo.data.sampling import stage_draws
 from geo_nemo.data.selection import stage_documents
 from geo_nemo.data.sequences import Block, PackedSequence, build_sequences
+from geo_nemo.data.token_selection import TokenSelection
 from geo_nemo.data.window import Counts, Planner
 from geo_nemo.metadata.blocks import NO_TOKENS
-from geo_nemo.metadata.compose import Composed, Composer
+from geo_nemo.metadata.compose import LABEL_KINDS, Composed, Composer
 from geo_nemo.metadata.fields import key_columns
+from geo_nemo.metadata.record import Kind
 from geo_nemo.store.fields import check_fields
 
 if TYPE_CHECKING:
@@ -99,6 +101,7 @@ class StageDataset:
     None.
     extent: how much is then planned; for `num_samples` sequences, or one epoch, where it is None.
     groups: of `group_ids` and of the ledger; by country where it is None.
+    selection: of the tokens of texts that are trained; all where it is None.
     Raises UserError when there is no document, or when metadata leaves no room for text in a
     sequence.
     """
@@ -118,8 +121,10 @@ class StageDataset:
         extent: Extent | None = None,
         groups: Grouping | None = None,
         progress: Progress = no_progress,
+        selection: TokenSelection | None = None,
     ):
         self.split = split
+        self.selection = selection
         self.groups = groups or by_country(split)
         self._group_of = self.groups.reader(split)
         self.data = data
@@ -129,6 +134,11 @@ class StageDataset:
         self.seed = seed
         self.composer = Composer(policy, tokenizer)
         self._plain = self.composer.plain()
+        if selection is not None and (self.composer.reads_texts or self._plain is not None):
+            raise UserError(
+                f"stages.{stage}.token_selection needs texts whose stored tokens stand as they "
+                "are: give metadata.template=localization and plain_dropout=0"
+            )
         key = derive_key(seed, stage)
         self.draws: Draws = (
             EpochDraws(documents, key, data.packing_window)
@@ -200,6 +210,8 @@ class StageDataset:
             self.policy.mask_loss,
             self.policy.loss_weights,
         )
+        if self.selection is not None:
+            self._select(block, sequences)
         known = self.tokenizer.vocab_size + self.policy.meta_tokens
         if block.labels.max() >= known or block.tokens.max() >= known:
             documents = sorted(
@@ -226,6 +238,32 @@ class StageDataset:
             fragment.document, fragment.title, fragment.start, fragment.stop
         )
         return composer.join(block, title, body, fragment.final)
+
+    def _select(self, block: Block, sequences: Sequence[Sequence[Fragment]]) -> None:
+        """Take tokens that are not selected out of the loss, in place."""
+        weights = block.loss_mask.reshape(-1)
+        for first, sequence in zip(block.first_segments, sequences, strict=False):
+            for place, fragment in enumerate(sequence):
+                start, size = block.starts[first + place], block.lengths[first + place]
+                weights[start : start + size] *= self.selected(fragment)
+
+    def selected(self, fragment: Fragment) -> np.ndarray:
+        """1 for each label of a fragment but those of texts that are not selected, [n]."""
+        assert self.selection is not None
+        title, body = self.selection.texts(fragment.document)
+        block = self._block(fragment) if fragment.kept else NO_TOKENS
+        if fragment.bare:
+            whole = self.composer.join(block, title, body, final=True)
+            piece = whole.cut(fragment.start, fragment.stop + 1)
+        else:
+            body = body[fragment.start : fragment.stop]
+            piece = self.composer.join(block, title[: fragment.title], body, fragment.final)
+        return np.concatenate(
+            [
+                part if kind in (Kind.TITLE, Kind.BODY) else np.ones(len(part), np.uint8)
+                for part, kind in zip(piece.parts, LABEL_KINDS, strict=True)
+            ]
+        )
 
     def composer_of(self, fragment: Fragment) -> Composer:
         """What composes a fragment: that of plain texts where it is shown so."""
@@ -265,6 +303,7 @@ class StageDataset:
             "packing_window": self.data.packing_window,
             "policy": self.policy.hash(),
             "tokenizer": self.tokenizer.sha256,
+            **({"token_selection": self.selection.identity} if self.selection else {}),
         }
 
     def _plan(self, num_samples: int | None, extent: Extent | None, progress: Progress) -> Index:
@@ -356,6 +395,12 @@ def _draws(
     return draws.over_sequences(samples, lambda each: Planner(split, composer, each, key, run.data))
 
 
+def selection_of(run: Run, split: Split, stage: str) -> TokenSelection | None:
+    """The tokens that a stage trains; None: all."""
+    folder = run.stages[stage].token_selection
+    return None if folder is None else TokenSelection(folder, split)
+
+
 def stage_dataset(
     run: Run,
     split: Split,
@@ -389,4 +434,5 @@ def stage_dataset(
         extent=Extent(at_least_sequences, draws.windows_per_epoch) if num_samples is None else None,
         groups=groups,
         progress=progress,
+        selection=selection_of(run, split, stage),
     )

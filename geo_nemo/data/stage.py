@@ -11,7 +11,7 @@ from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Run
 from geo_nemo.config.stage_bounds import stage_samples
 from geo_nemo.data.counter import derive_key
-from geo_nemo.data.dataset import StageDataset, all_draws
+from geo_nemo.data.dataset import StageDataset, all_draws, selection_of
 from geo_nemo.data.draws import Draws, EpochDraws
 from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.index.build import Extent, WorkerInput, build
@@ -171,4 +171,5 @@ def indexed_dataset(
         stage=stage,
         index=index,
         groups=groups,
+        selection=selection_of(run, split, stage),
     )

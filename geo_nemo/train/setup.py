@@ -18,6 +18,7 @@ from geo_nemo.data.parts import index_places, of_parts
 from geo_nemo.data.replay import AnyIndex
 from geo_nemo.data.sampling import sampling_identity
 from geo_nemo.data.stage import build_stage_index, indexed_dataset, open_store
+from geo_nemo.data.token_selection import TokenSelection
 from geo_nemo.metadata.meta_tokens import vocab_size_of
 from geo_nemo.model.fp8 import check_fp8
 from geo_nemo.model.layout import check_layout
@@ -127,6 +128,9 @@ def prepare(
             f"logging.profile.ranks {list(profile.ranks)}: the last rank of this run is "
             f"{world_size - 1}; name some up to it"
         )
+    for stage in run.stages.values():
+        if stage.token_selection is not None:
+            TokenSelection(stage.token_selection, store.split(SPLIT), store.hash)
     origin = find_origin(run, tokenizer)
     return Prepared(
         run=run,
@@ -157,6 +161,9 @@ def fingerprint(
         flat[f"stages.{name}.sampling"] = sampling_identity(stage.sampling, name)
         if stage.replay is not None:  # at first there was none
             flat[f"stages.{name}.replay"] = stage.replay.model_dump_json()
+        if stage.token_selection is not None:
+            selection = TokenSelection(stage.token_selection, store.split(SPLIT))
+            flat[f"stages.{name}.token_selection"] = selection.identity
     # Its state is laid out in another way, which the checkpoint of the other does not fill.
     flat["parallel.distributed_optimizer"] = str(run.parallel.distributed_optimizer)
     if run.average.is_kept:  # without one, nothing depends on its settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,9 +29,13 @@ def check_sequence(
     dataset: StageDataset, sequence: PackedSequence, fragments: Sequence[Fragment], sample: int
 ) -> list[Violation]:
     """The rules of one sequence that holds `fragments`."""
+    left_out = np.zeros(0, np.int64)
+    if dataset.selection is not None:
+        sequence, left_out = _with_all_tokens(dataset, sequence, fragments)
+    rules = [("a token of the selection is trained, another not", left_out)]
     wrong = [
         Violation(rule, sample, int(places[0]), f"{len(places)} positions")
-        for rule, places in _shape_rules(dataset, sequence, fragments)
+        for rule, places in [*rules, *_shape_rules(dataset, sequence, fragments)]
         if len(places)
     ]
     # Without whole segments the content of one cannot be told from the next one's.
@@ -42,6 +46,19 @@ def check_sequence(
                 detail = f"document {fragment.document}: {detail}"
                 wrong.append(Violation(rule, sample, start, detail))
     return wrong
+
+
+def _with_all_tokens(
+    dataset: StageDataset, sequence: PackedSequence, fragments: Sequence[Fragment]
+) -> tuple[PackedSequence, np.ndarray]:
+    """The sequence as if all tokens were selected, and the positions where its own are not."""
+    weights = kind_weights(dataset.policy.mask_loss, dataset.policy.loss_weights)
+    whole = weights[sequence.label_kinds]
+    selected = np.concatenate([dataset.selected(fragment) for fragment in fragments])
+    expected = whole.copy()
+    expected[: len(selected)] *= selected
+    wrong = np.flatnonzero(sequence.loss_mask != expected)
+    return replace(sequence, loss_mask=whole), wrong
 
 
 def _shape_rules(

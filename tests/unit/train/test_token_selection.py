@@ -1,0 +1,140 @@
+"""Selective loss by a reference model: the choice beside NumPy, the loss beside plain PyTorch."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from eval.token_selection import top_share
+from geo_nemo.cli.select_tokens import command
+from geo_nemo.config import MetadataPolicy, Stage, UserError
+from geo_nemo.data.audit.check import audit_stage
+from geo_nemo.data.dataset import stage_dataset
+from geo_nemo.data.sequences import build_sequence
+from geo_nemo.data.token_selection import TokenSelection
+from geo_nemo.export.scorer import load_scorer
+from geo_nemo.metadata.compose import Composer
+from geo_nemo.metadata.record import Kind
+from geo_nemo.store import TokenStore
+from geo_nemo.train.engine import Engine
+from geo_nemo.train.run_record import write_record
+from geo_nemo.train.setup import prepare
+from tests.oracle.llama import batch_loss_and_gradients
+from tests.support.runs import Events, finished, trainer
+from tests.support.tiny import tiny_run
+
+KEEP = 0.4
+
+
+@pytest.fixture(scope="module")
+def chosen(tiny_store, tmp_path_factory, single_process):
+    """A run, and what is selected by its end over its middle."""
+    output = tmp_path_factory.mktemp("selection")
+    made = finished(tiny_store, output / "run")
+    write_record(made.prepared, 1)
+    arguments = [str(tiny_store), "--model", f"{output / 'run'}@3", "--reference",
+                 str(output / "run"), "--keep", str(KEEP), "--out", str(output / "kept"),
+                 "--device", "cpu"]  # fmt: skip
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return output
+
+
+def test_the_top_share_is_that_of_a_sort_and_the_earlier_of_equals():
+    assert top_share(np.array([0.1, 3, -1, 3, 2]), 0.4).tolist() == [0, 1, 0, 1, 0]
+    assert top_share(np.array([1.0, 1, 1]), 0.5).tolist() == [1, 1, 0]
+    assert top_share(np.empty(0), 0.5).tolist() == []
+    assert top_share(np.array([1.0]), 0.01).tolist() == [1]
+
+
+def test_of_each_document_the_tokens_of_most_excess_loss_are_kept(chosen, tiny_store):
+    store = TokenStore.open(tiny_store)
+    split, tokenizer = store.split("train"), store.tokenizer()
+    selection = TokenSelection(chosen / "kept", split, store.hash)
+    composer = Composer(MetadataPolicy(fields=()), tokenizer)
+    before, after = (load_scorer(chosen / "run", "cpu", step=step) for step in (3, 6))
+    compared = 0
+    for number in range(40):
+        title, body = split.texts(number)
+        whole = composer.compose(None, title, body, final=False)
+        size = len(whole.ids) - 1
+        if size > 128:  # in one piece alone
+            continue
+        sequence = build_sequence([whole], [0], size, tokenizer.pad_id, True)
+        text = np.isin(sequence.label_kinds, (Kind.TITLE, Kind.BODY))
+        excess = (before.nll(sequence) - after.nll(sequence))[text]
+        count = int(np.ceil(KEEP * text.sum()))
+        kept = np.concatenate(selection.texts(number)).astype(bool)
+        assert kept.sum() == count
+        # Packed with others, a loss differs by some 1e-6.
+        assert excess[kept].min() >= excess[~kept].max() - 1e-5
+        compared += 1
+    assert compared > 10
+    record = json.loads((chosen / "kept" / "token_selection.json").read_text())
+    assert record["share"] == KEEP and 0.4 <= record["kept"] / record["tokens"] < 0.42
+
+
+def selecting(store, output, folder, **changes):
+    stages = {"condition": Stage(fraction=1, metadata=MetadataPolicy(**changes),
+                                 token_selection=str(folder))}  # fmt: skip
+    return tiny_run(store, output, stages=stages)
+
+
+def test_other_tokens_are_read_and_not_trained_and_the_loss_is_the_oracle_s(
+    chosen, tiny_store, tmp_path, single_process
+):
+    made, events = trainer(selecting(tiny_store, tmp_path, chosen / "kept")), Events()
+    made.callbacks = [*made.callbacks, events]
+    prepared = made.prepared
+    split = prepared.store.split("train")
+    dataset = stage_dataset(prepared.run, split, prepared.tokenizer, "condition")
+    assert audit_stage(dataset).violations == ()
+    whole = tiny_run(tiny_store, tmp_path, stages={"condition": Stage(fraction=1, metadata={})})
+    everything = stage_dataset(whole, split, prepared.tokenizer, "condition")
+    for sample in range(5):
+        one, other = dataset[sample], everything[sample]
+        assert np.array_equal(one.tokens, other.tokens)
+        text = np.isin(one.label_kinds, (Kind.TITLE, Kind.BODY))
+        assert np.array_equal(one.loss_mask[~text], other.loss_mask[~text])
+        assert 0.2 < one.loss_mask[text].mean() < 0.6
+    made.fit()
+    batches = events.seen[0].batches
+    engine = Engine(made.run, prepared.vocab_size, prepared.groups.size, torch.device("cpu"))
+    weights = {name: w.detach().double() for name, w in engine.module.named_parameters()}
+    loss, gradients, _ = batch_loss_and_gradients(weights, made.run.model, batches)
+    assert events.seen[0].report.loss == pytest.approx(loss, rel=1e-6)
+    engine.zero_gradients()
+    engine.forward_backward(batches)
+    for name, weight in engine.module.named_parameters():
+        assert (weight.main_grad.double() - gradients[name]).abs().max() <= 1e-6, name
+    name = "stages.condition.token_selection"
+    assert prepared.fingerprint[name] == dataset.selection.identity
+    assert name not in prepare(whole, world_size=1).fingerprint
+
+
+def test_mistakes_are_one_line(chosen, tiny_store, tmp_path, single_process):
+    with pytest.raises(UserError, match="make it anew with geo-nemo select-tokens"):
+        prepare(selecting(tiny_store, tmp_path, tmp_path / "none"), world_size=1)
+    other = json.loads((chosen / "kept" / "token_selection.json").read_text())
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / "kept.bin").write_bytes((chosen / "kept" / "kept.bin").read_bytes())
+    for change, words in (({"store": "f" * 64}, "this run reads another"),
+                          ({"format": 9}, "is no record of one")):  # fmt: skip
+        path = tmp_path / "moved" / "token_selection.json"
+        path.write_text(json.dumps(other | change))
+        with pytest.raises(UserError, match=words):
+            prepare(selecting(tiny_store, tmp_path, tmp_path / "moved"), world_size=1)
+    record = json.loads((chosen / "run" / "run.json").read_text())
+    record["fingerprint"]["tokenizer"] = "0" * 64
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    (stranger / "run.json").write_text(json.dumps(record))
+    (stranger / "checkpoints").symlink_to(chosen / "run" / "checkpoints")
+    arguments = [str(tiny_store), "--model", str(chosen / "run"), "--reference", str(stranger),
+                 "--out", str(tmp_path / "kept")]  # fmt: skip
+    result = CliRunner().invoke(command, arguments)
+    assert isinstance(result.exception, UserError)
+    assert "--reference" in str(result.exception) and "another tokenizer" in str(result.exception)
+    assert "\n" not in str(result.exception)
