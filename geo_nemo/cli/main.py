@@ -27,6 +27,7 @@ COMMANDS = {
     "audit": "show packed sequences of a stage and check the label contract",
     "plan": "sizes, memory, epochs by country, FLOPs and time of a run, without it",
     "select-tokens": "which tokens are worth training on, by a reference model",
+    "learn-weights": "a proxy run learns how often each country should be drawn",
     "index": "plan the rows of every stage ahead of a training",
     "train": "pre-train: conditioning stage, then cooldown",
     "launch": "submit a training to SLURM; it is requeued until it is finished",
