@@ -15,6 +15,8 @@ class Model(Section):
     kv_channels: size of a head, where it is not hidden_size / num_attention_heads.
     add_qkv_bias: biases of queries, keys and values, and nowhere else, as in Qwen 2.5.
     qk_layernorm: an RMSNorm over each head of queries and keys, as in Qwen 3.
+    group_embedding: while training, a learnt embedding of each document's group, by `groups`, is
+        added before the output layer (LangSAMP); exports and evaluation are without it.
     """
 
     num_layers: Positive
@@ -27,6 +29,7 @@ class Model(Section):
     kv_channels: Annotated[Positive | None, LATER] = None
     add_qkv_bias: Annotated[bool, LATER] = False
     qk_layernorm: Annotated[bool, LATER] = False
+    group_embedding: Annotated[bool, LATER] = False
     norm_epsilon: Annotated[float, Field(gt=0)] = 1e-5
     init_method_std: Annotated[float, Field(gt=0)] = 0.025
     share_embeddings_and_output_weights: bool = False

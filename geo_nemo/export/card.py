@@ -145,6 +145,11 @@ def _ids(source: Source, parts: list[str]) -> list[int]:
 def _about_the_prompt(source: Source) -> Iterator[str]:
     policies = {name: stage.metadata for name, stage in source.run.stages.items()}
     policy, last = _policy_of(source), list(policies)[-1]
+    if source.run.model.group_embedding:
+        yield (
+            f"- In training an embedding of each document's {' and '.join(source.run.groups)} was "
+            "added before the output layer. It is left out here."
+        )
     if policy.meta_tokens:
         yield (
             f"- {policy.meta_tokens} learnt tokens, `{meta_names(1)[0]}` and on, stand behind BOS "

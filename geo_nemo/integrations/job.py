@@ -56,6 +56,7 @@ def refuse_unserved(run: Run, trainer: str) -> None:
         "stages.*.metadata.loss_weights": run.weighs_tokens,
         "stages.*.metadata.meta_tokens": run.meta_tokens > 0,
         "stages.*.token_selection": any(s.token_selection for s in run.stages.values()),
+        "model.group_embedding": run.model.group_embedding,
         "callbacks.use": bool(run.callbacks.use),
         # Whatever it has beside the type: FP8, moments.
         "precision": run.precision != type(run.precision)(dtype=run.precision.dtype),

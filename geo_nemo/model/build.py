@@ -11,6 +11,7 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 
 from geo_nemo.config import Model, Parallel, Precision
 from geo_nemo.model.fp8 import ddp_fp8, transformer_fp8
+from geo_nemo.model.group_embedding import GroupEmbedding
 from geo_nemo.model.initialize import initialize
 from geo_nemo.model.shape import padded_vocab_size
 from geo_nemo.model.spec import block_spec
@@ -128,10 +129,12 @@ def build_model(
     seed: int,
     with_z_loss: bool = False,
     chunk: int | None = None,
+    num_groups: int = 0,
 ) -> GPTModel:
     """This pipeline stage of the model on `device`, with initial weights drawn from `seed`.
 
-    chunk: number of the stage's chunk, where the pipeline is interleaved.
+    chunk: number of the stage's chunk, where the pipeline is interleaved. num_groups: of a group
+    embedding; 0: the model has none.
     """
     place = {"ignore_virtual": False, "vp_stage": chunk}
     stage = (GPTModelWithZLoss if with_z_loss else GPTModel)(
@@ -148,6 +151,8 @@ def build_model(
         rope_scaling_factor=model.rotary_scaling or 1.0,
         vp_stage=chunk,
     )
+    if num_groups and stage.post_process:
+        stage.group_embedding = GroupEmbedding(num_groups, stage)
     stage.to(device=device)
     initialize(stage, model, seed)
     return stage

@@ -20,7 +20,8 @@ _INTO_RESIDUAL = ("linear_proj.weight", "linear_fc2.weight")
 
 @torch.no_grad()
 def initialize(module: torch.nn.Module, model: Model, seed: int) -> None:
-    """Fill every weight of `module` in place: normal matrices, norms of ones, biases of zeros."""
+    """Fill every weight of `module` in place: normal matrices, norms of ones, biases and group
+    embeddings of zeros."""
     state = module.sharded_state_dict()
     for key in [key for key, entry in state.items() if _is_fp8(entry)]:
         entry = state.pop(key)
@@ -45,7 +46,7 @@ def _fill(state: dict, model: Model, seed: int) -> None:
             if "norm" in shard.key and shard.key.endswith("weight"):
                 shard.data.fill_(1.0)
             continue
-        if shard.key.endswith(".bias"):
+        if shard.key.endswith((".bias", "group_embedding.weight")):
             shard.data.zero_()
             continue
         std = model.init_method_std

@@ -21,6 +21,7 @@ from geo_nemo.model.attention_backend import tell_attention_backend
 from geo_nemo.model.build import transformer_config
 from geo_nemo.model.context import ContextRank
 from geo_nemo.model.fp8 import token_multiple
+from geo_nemo.model.group_embedding import tell_groups
 from geo_nemo.train.blame import Bad, Blame
 from geo_nemo.train.fp8_scales import scales_kept
 from geo_nemo.train.gradients import clip, finalize, squared_norm
@@ -51,7 +52,7 @@ class Engine:
         )
         if device.type == "cpu":  # by BLAS (geo_nemo.runtime.cpu_speed), in fp32 alone
             self.config.gradient_accumulation_fusion = run.precision.dtype == "fp32"
-        self.model = model_chunks(run, self.config, vocab_size, device)
+        self.model = model_chunks(run, self.config, vocab_size, device, num_groups)
         self.context = ContextRank(
             parallel_state.get_context_parallel_rank(),
             run.parallel.context,
@@ -227,6 +228,8 @@ class Engine:
         self, data_iterator: Iterator[MicroBatch], model: torch.nn.Module
     ) -> tuple[torch.Tensor, Callable[[torch.Tensor], LossOutput]]:
         tensors = next(data_iterator)
+        # Validation is without it, as whoever uses the model is.
+        tell_groups(model, tensors["group_ids"] if torch.is_grad_enabled() else None)
         per_token_loss = forward(model, tensors)
         loss = masked_loss(tensors["loss_mask"], tensors["group_ids"], self.num_groups, self.z_loss)
 

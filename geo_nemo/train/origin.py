@@ -206,7 +206,9 @@ def _check_shape(where: str, run: Run, tokenizer: Tokenizer, theirs: Model, meta
     wrong = [
         f"model.{key}={value}"
         for key, value in theirs.model_dump().items()
-        if key not in _NOT_OF_THE_SHAPE and value != getattr(ours, key)
+        if key not in _NOT_OF_THE_SHAPE
+        and value != getattr(ours, key)
+        and (key != "group_embedding" or ours.group_embedding)  # else it is left where it is
     ]
     padded = padded_vocab_size(theirs, tokenizer.vocab_size + meta)
     if padded_vocab_size(ours, rows) != padded:
@@ -233,6 +235,11 @@ def _hugging_face(run: Run, tokenizer: Tokenizer, folder: Path) -> Origin:
         raise UserError(
             f"init.checkpoint={folder} is a Hugging Face folder, which has no optimizer's state: "
             "leave out init.optimizer, and the moments begin anew"
+        )
+    if run.model.group_embedding:
+        raise UserError(
+            f"init.checkpoint={folder} is a Hugging Face folder, which has no embedding of groups: "
+            "leave out model.group_embedding"
         )
     source = HuggingFaceModel(
         folder, run.model, vocab_size_of(run, tokenizer), init.new_rows == "mean"

@@ -16,7 +16,11 @@ from geo_nemo.runtime.chip import check_chip, chip_of
 
 
 def model_chunks(
-    run: Run, config: TransformerConfig, vocab_size: int, device: torch.device
+    run: Run,
+    config: TransformerConfig,
+    vocab_size: int,
+    device: torch.device,
+    num_groups: int = 0,
 ) -> list[DistributedDataParallel]:
     """The chunks of an interleaved pipeline's stage, or the whole stage, with gradient buffers."""
     check_chip(run.precision, run.parallel, chip_of(device))
@@ -32,6 +36,7 @@ def model_chunks(
                 run.seed,
                 with_z_loss=run.train.z_loss > 0,
                 chunk=chunk if chunks > 1 else None,
+                num_groups=num_groups if run.model.group_embedding else 0,
             ),
             run,
             config,

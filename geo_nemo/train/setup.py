@@ -171,6 +171,8 @@ def fingerprint(
     if origin is not None:
         # Not its path: the same weights may lie elsewhere.
         flat["init"] = f"{origin.identity} {origin.weights}" + " optimizer" * origin.optimizer
+    if run.model.group_embedding:  # else groups decide nothing that is trained
+        flat["groups"] = ",".join(run.groups)
     flat["store"] = store.hash
     flat["tokenizer"] = tokenizer.sha256
     flat["stages"] = hashlib.sha256("/".join(run.stages).encode()).hexdigest()[:16]

@@ -84,6 +84,7 @@ def shaped(**update):
 
 tied = shaped(share_embeddings_and_output_weights=True)
 qwen2 = shaped(add_qkv_bias=True)
+langsamp = shaped(group_embedding=True)
 qwen3 = shaped(qk_layernorm=True, kv_channels=32)
 
 
@@ -95,6 +96,10 @@ VARIANTS = {
     "biases": ("tp2_sp", qwen2),
     "meta-tokens": ("tp2", with_meta_tokens),
     "meta-tokens, pipeline": ("pp2", with_meta_tokens),
+    "group embedding": ("tp2", langsamp),
+    "group embedding, sequence parallel": ("tp2_sp", langsamp),
+    "group embedding, pipeline": ("pp2", langsamp),
+    "group embedding, context": ("cp2", langsamp),
     "head norms": ("tp2", qwen3),
     "head norms, sequence parallel": ("tp2_sp", qwen3),
 }
@@ -125,7 +130,13 @@ def check_size(trainer):
     run, vocab_size = trainer.run, trainer.prepared.vocab_size
     layout = check_layout(run, vocab_size, world_size())
     stage = parallel_state.get_pipeline_model_parallel_rank()
-    held = sum(weight.numel() for weight in trainer.engine.parameters())
+    # Of which the embedding of groups is no part: an export has none.
+    held = sum(
+        weight.numel()
+        for module in trainer.engine.modules
+        for name, weight in module.named_parameters()
+        if not name.startswith("group_embedding")
+    )
     assert held == rank_parameters(run.model, vocab_size, layout, stage)
 
 
