@@ -8,7 +8,7 @@ from eval.config import EvalConfig, Path, RunName
 from geo_nemo.config.section import Positive, Section, Seed
 
 WAYS = ("without", "plain", "with")
-PARTS = ("hosts", "layers", "regions", "membership", "extraction")
+PARTS = ("hosts", "layers", "regions", "membership", "extraction", "order")
 
 
 class ProbeConfig(Section):
@@ -23,6 +23,8 @@ class ProbeConfig(Section):
     num_documents: of each split, stratified by country. max_tokens: of each that are read.
     test: fraction of the hosts whose documents are tested and not fitted. penalty: of ridge
         regression, by feature.
+    benchmark: JSON Lines whose items' order the model may have read. permutations: it is compared
+        with.
     prompt, extracted: tokens of a body that are shown, and that must then follow.
     """
 
@@ -41,6 +43,8 @@ class ProbeConfig(Section):
     penalty: Annotated[float, Field(gt=0)] = 1.0
     prompt: Positive = 16
     extracted: Positive = 16
+    benchmark: Path | None = None
+    permutations: Annotated[int, Field(ge=19)] = 99
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     seed: Seed = 1234
@@ -49,6 +53,8 @@ class ProbeConfig(Section):
 
     @model_validator(mode="after")
     def _texts(self):
+        if self.only and "order" in self.only and self.benchmark is None:
+            raise ValueError("only=[order] needs benchmark=FILE, whose items' order is tried")
         self.evaluation(self.split, ("without",))
         return self
 

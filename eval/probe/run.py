@@ -1,4 +1,4 @@
-"""Probes models: hosts, layers, regions, membership, extraction; each part that can be done.
+"""Probes models: hosts, layers, regions, membership, extraction, order; each part that can be done.
 
 1. Texts, models and tokenizers are opened as an evaluation opens them.
 2. Each model is loaded once; its hidden states are taken, and its losses on training's documents.
@@ -6,6 +6,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from eval.perplexity import score_documents
 from eval.plan import Plan, make_plan
 from eval.probe import layers
 from eval.probe.config import PARTS, ProbeConfig
+from eval.probe.contamination import body_losses, min_k, order_test, read_benchmark
 from eval.probe.membership import membership
 from eval.runner import Loader, load_model
 from eval.scorers.base import HiddenStates, Scorer
@@ -37,6 +39,8 @@ def plan_probe(config: ProbeConfig) -> tuple[Plan, Plan | None]:
     """The split's documents, and those of training on the same hosts; None without any."""
     wanted = config.only or ("layers", "membership", "extraction")
     conditions = tuple(dict.fromkeys((config.told, *CONDITIONS)))
+    if config.benchmark is not None:
+        read_benchmark(Path(config.benchmark))
     plan = make_plan(config.evaluation(config.split, conditions))
     for field in config.fields:
         _values(plan, field)
@@ -70,7 +74,7 @@ def run_probe(
     }  # fmt: skip
     if "hosts" in parts:
         result["hosts"] = _hosts(records)
-    if {"layers", "regions", "membership", "extraction"} & set(parts):
+    if {"layers", "regions", "membership", "extraction", "order"} & set(parts):
         for run, model in plan.models.items():
             progress(f"load {run}", 0, 1)
             scorer = load_model(model, plan.tokenizers[run], plan.seq_length, load)
@@ -79,6 +83,7 @@ def run_probe(
                 "folder": str(model.folder), "checkpoint": model.checkpoint,
                 **_states(config, plan, run, scorer, records, parts, progress),
                 **_trained(config, plan, trained, run, scorer, parts, progress),
+                **_order(config, plan, run, scorer, parts, progress),
             }  # fmt: skip
     return result
 
@@ -158,8 +163,9 @@ def _trained(
         rates = []
         for each in (trained, plan):
             documents = each.documents_of[run]
-            places = np.isin(np.asarray(each.items.host)[documents.index], both)
-            documents = documents.take(np.flatnonzero(places & (documents.body_tokens > 0)))
+            shared = np.isin(np.asarray(each.items.host)[documents.index], both)
+            places = np.flatnonzero(shared & (documents.body_tokens > 0))
+            documents = documents.take(places)
             rates.append({
                 condition: score_documents(
                     scorer, each.tokens[run], documents, view(condition, each.composers[run]),
@@ -169,6 +175,11 @@ def _trained(
                 ).body / documents.body_tokens
                 for condition in CONDITIONS if len(documents)
             })  # fmt: skip
+            if len(documents):
+                items = [_composed(each, run, "without", place) for place in places.tolist()]
+                pad = each.tokenizers[run].pad_id
+                losses = body_losses(scorer, items, each.packed_length, pad)
+                rates[-1]["min_k"] = np.array([min_k(loss) for loss in losses])
         found["membership"] = membership(
             *rates, samples=config.bootstrap_samples, confidence=config.confidence,
             rng=generator(config.seed, f"membership/{run}"),
@@ -180,6 +191,21 @@ def _trained(
             for condition in CONDITIONS
         ]
     return found
+
+
+def _order(
+    config: ProbeConfig, plan: Plan, run: str, scorer: Scorer, parts: Sequence[str],
+    progress: Progress,
+) -> dict[str, Any]:  # fmt: skip
+    if config.benchmark is None or "order" not in parts:
+        return {}
+    found = order_test(
+        scorer, plan.tokenizers[run], read_benchmark(Path(config.benchmark)),
+        seq_length=plan.seq_length, packed_length=plan.packed_length,
+        permutations=config.permutations, rng=generator(config.seed, f"order/{run}"),
+        progress=progress,
+    )  # fmt: skip
+    return {"order": {"benchmark": str(config.benchmark), **found}}
 
 
 def _extracted(

@@ -90,6 +90,13 @@ def _of_run(of: Mapping[str, Any]) -> Iterator[str]:
               interval(line["low"], line["high"], lambda x: f"{x:.3f}"), f"{line['inside']:,}",
               f"{line['outside']:,}"] for line in of["membership"]],
         )  # fmt: skip
+    if of.get("order"):
+        found = of["order"]
+        yield (
+            f"Whether the order of {found['items']:,} items of {found['benchmark']} was read: of "
+            f"{found['permutations']:,} other orders the model likes {found['p']:.1%} as much or "
+            f"more, itself counted; its own gains {found['gain']:+.4f} nats a token."
+        )
     if of.get("extraction"):
         yield "Bodies that go on word for word when the likeliest token is taken:"
         yield grid(
@@ -101,7 +108,12 @@ def _of_run(of: Mapping[str, Any]) -> Iterator[str]:
         )  # fmt: skip
 
 
-MEASURES = {"with": "loss, told", "without": "loss, told nothing", "gain": "what telling gains"}
+MEASURES = {
+    "with": "loss, told",
+    "without": "loss, told nothing",
+    "min_k": "loss of the least likely fifth, told nothing",
+    "gain": "what telling gains",
+}
 
 
 def _csv(result: Mapping[str, Any]) -> str:
@@ -121,6 +133,10 @@ def _csv(result: Mapping[str, Any]) -> str:
         for line in of.get("membership") or []:
             writer.writerow({**line, "run": run, "part": "membership", "value": line["area"],
                              "of": line["measure"]})  # fmt: skip
+        if of.get("order"):
+            found = of["order"]
+            writer.writerow({"run": run, "part": "order", "of": found["benchmark"],
+                             "value": found["p"], "tested": found["items"]})  # fmt: skip
         for line in of.get("extraction") or []:
             share = line["extracted"] / line["documents"] if line["documents"] else ""
             writer.writerow({**line, "run": run, "part": "extraction", "of": line["split"],

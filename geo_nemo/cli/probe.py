@@ -23,10 +23,11 @@ def command(overrides: tuple[str, ...], config: str | None) -> None:
     hosts: how much of the country a host's characters tell. layers: linear probes of each layer for
     fields=[country,continent]. regions: where a continent's documents lie among the others.
     membership: whether losses tell training documents apart, told the host or nothing. extraction:
-    bodies that go on word for word. only=[layers] does one. Layers and extraction are read of
-    models of transformers: export a run first. Settings: runs, store or corpus, split, output,
-    only, fields, told, num_documents, max_tokens, test, penalty, prompt, extracted,
-    bootstrap_samples, confidence, seed, device, dtype.
+    bodies that go on word for word. order: whether benchmark=FILE was read in its order.
+    only=[layers] does one. Layers and extraction are read of models of transformers: export a run
+    first. Settings: runs, store or corpus, split, output, only, fields, told, num_documents,
+    max_tokens, benchmark, permutations, test, penalty, prompt, extracted, bootstrap_samples,
+    confidence, seed, device, dtype.
     """
     quiet_libraries()
     from eval.probe.config import ProbeConfig

@@ -169,7 +169,7 @@ def test_the_command_does_every_part_and_writes_three_files(world, tmp_path):
     of = result["runs"]["m"]
     assert {line["field"] for line in of["layers"]} <= {"country", "continent"}
     assert {line["layer"] for line in of["regions"]} == {0, 1, 2}
-    assert [line["measure"] for line in of["membership"]] == ["with", "without", "gain"]
+    assert [line["measure"] for line in of["membership"]] == ["with", "without", "min_k", "gain"]
     # The test's documents stand in training, too: nothing can tell them apart.
     assert all(line["area"] == pytest.approx(0.5, abs=0.01) for line in of["membership"])
     assert {(x["split"], x["condition"]) for x in of["extraction"]} == {

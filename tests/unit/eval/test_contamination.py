@@ -1,0 +1,102 @@
+"""A benchmark that a model was trained on, in its order, is found; one that it was not is not."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlamaForCausalLM
+
+from eval.config import EvalConfig
+from eval.models import read_models
+from eval.probe.config import ProbeConfig
+from eval.probe.contamination import body_losses, min_k, order_test, read_benchmark
+from eval.probe.membership import area
+from eval.scorers.load import load
+from geo_nemo.config import UserError
+from geo_nemo.metadata.blocks import NO_TOKENS
+from geo_nemo.metadata.compose import Composed
+from tests.unit.eval import hub
+from tests.unit.eval.fakes import byte_tokenizer
+
+ROOM = 64
+
+
+def items(seed, count=24):
+    rng = np.random.default_rng(seed)
+    return ["".join(rng.choice(list("abcdefgh"), 6)) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Scorers of a Llama before and after it learnt a benchmark by heart, and the tokenizer."""
+    folder = tmp_path_factory.mktemp("contamination")
+    tokenizer, _ = byte_tokenizer(folder)
+    torch.manual_seed(0)
+    found = {}
+    for name in ("clean", "trained"):
+        hub.save_byte_tokenizer(folder / name)
+        hub.save_llama(folder / name, 259)
+    model = LlamaForCausalLM.from_pretrained(folder / "clean")
+    encoded = [tokenizer.encode(f"{text}\n\n") for text in items(1)]
+    rows = [sum(encoded[first : first + 8], [tokenizer.bos_id]) for first in (0, 8, 16)]
+    tokens = torch.tensor(rows)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(60):
+        model(tokens, labels=tokens).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.save_pretrained(folder / "trained")
+    for name in ("clean", "trained"):
+        place = {"m": str(folder / name)}
+        config = EvalConfig(runs=place, store="-", output="-", device="cpu")
+        found[name] = load(read_models(place)["m"], config)
+    return found, tokenizer
+
+
+def tried(models, name, texts):
+    scorers, tokenizer = models
+    return order_test(
+        scorers[name], tokenizer, texts, seq_length=ROOM, packed_length=4 * ROOM, permutations=39,
+        rng=np.random.default_rng(2),
+    )  # fmt: skip
+
+
+def test_an_order_that_was_read_is_found_and_none_where_it_was_not(models):
+    read = tried(models, "trained", items(1))
+    assert read["p"] == 1 / 40 and read["gain"] > 0.05 and read["items"] == 24
+    assert tried(models, "clean", items(1))["p"] > 0.1
+    assert tried(models, "trained", items(3))["p"] > 0.1
+
+
+def test_min_k_tells_what_was_trained_on_and_is_its_formula(models):
+    assert min_k(np.array([1.0, 9, 2, 3, 4, 8, 5, 6, 7, 0]), 0.2) == 8.5
+    assert min_k(np.array([3.0])) == 3.0
+    scorers, tokenizer = models
+
+    def lowest(name, texts):
+        nothing = (NO_TOKENS,) * 4
+        composed = [
+            Composed(tokenizer.bos_id, (*nothing, np.array(tokenizer.encode(text)), *nothing[:2]))
+            for text in ("\n\n".join(texts[n : n + 8]) for n in (0, 8, 16))
+        ]
+        losses = body_losses(scorers[name], composed, 4 * ROOM, tokenizer.pad_id)
+        assert [len(loss) for loss in losses] == [len(c.ids) - 1 for c in composed]
+        return np.array([min_k(loss) for loss in losses])
+
+    assert area(lowest("trained", items(1)), lowest("trained", items(3))) == 1.0
+    assert area(lowest("clean", items(1)), lowest("clean", items(3))) < 1.0
+
+
+def test_mistakes_are_one_line(tmp_path):
+    with pytest.raises(UserError, match="give a file of JSON Lines"):
+        read_benchmark(tmp_path / "none.jsonl")
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"answer": "a"}) + "\n")
+    with pytest.raises(UserError, match="a line has no text, question"):
+        read_benchmark(path)
+    path.write_text(json.dumps({"text": "a"}) + "\n")
+    with pytest.raises(UserError, match="has 1 items, too few"):
+        read_benchmark(path)
+    with pytest.raises(ValueError, match="needs benchmark=FILE"):
+        ProbeConfig(runs={"a": "b"}, store="s", output="o", only=("order",))
