@@ -65,12 +65,22 @@ def policies(
 ) -> dict[str, MetadataPolicy]:
     """How metadata is shown to each model: as given, else as it was trained.
 
-    A model that never saw metadata is shown it as the first that did.
+    A model that never saw metadata is shown it as the first that did. Meta-tokens are a model's
+    own, whoever gives the policy: as many as its last stage had.
     """
-    if given is not None:
-        return dict.fromkeys(models, given)
     first = next((model.policy for model in models.values() if model.policy), MetadataPolicy())
-    return {name: model.policy or first for name, model in models.items()}
+    return {
+        name: _with_meta_tokens(given or model.policy or first, model)
+        for name, model in models.items()
+    }
+
+
+def _with_meta_tokens(policy: MetadataPolicy, model: Model) -> MetadataPolicy:
+    last = next(reversed(model.stages.values()), None)
+    count = last.metadata.meta_tokens if last is not None else 0
+    return (
+        policy if policy.meta_tokens == count else policy.model_copy(update={"meta_tokens": count})
+    )
 
 
 def with_full_url(policy: MetadataPolicy) -> MetadataPolicy:

@@ -82,6 +82,18 @@ def shaped(**update):
     return lambda run: run.model_copy(update={"model": run.model.model_copy(update=update)})
 
 
+def with_meta_tokens(run):
+    """The same run with five rows more in its vocabulary, and in the last stage two of them."""
+    counts = zip(run.stages.items(), (5, 2), strict=True)
+    stages = {
+        name: stage.model_copy(
+            update={"metadata": stage.metadata.model_copy(update={"meta_tokens": count})}
+        )
+        for (name, stage), count in counts
+    }
+    return run.model_copy(update={"stages": stages})
+
+
 tied = shaped(share_embeddings_and_output_weights=True)
 qwen2 = shaped(add_qkv_bias=True)
 langsamp = shaped(group_embedding=True)

@@ -1,12 +1,14 @@
 """Learnable meta-tokens: rows, loss, resume, export; tests/dist has them under TP and PP."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
+from eval.model import Model, policies
 from geo_nemo.config import Init, MetadataPolicy, Parallel, Stage, UserError
 from geo_nemo.data.audit.check import audit_stage
 from geo_nemo.data.dataset import stage_dataset
@@ -142,3 +144,17 @@ def test_first_weights_of_another_number_of_rows_are_refused_by_name(whole, tiny
 def test_they_are_never_targets(settings):
     with pytest.raises(ValueError, match="meta_tokens stand out of the loss"):
         MetadataPolicy(meta_tokens=1, **settings)
+
+
+def test_an_evaluation_shows_each_model_as_many_as_its_last_stage_had():
+    def model(name, stages):
+        return Model(name, Path(), "run", "", 1, 1, "", 128, stages=stages)
+
+    plain = {"only": Stage(fraction=1, metadata=MetadataPolicy())}
+    models = {"meta": model("meta", STAGES), "plain": model("plain", plain)}
+    for given in (None, MetadataPolicy(fields=("url",))):
+        found = policies(models, given)
+        assert {name: policy.meta_tokens for name, policy in found.items()} == {
+            "meta": 2, "plain": 0
+        }  # fmt: skip
+        assert found["plain"] == (given or MetadataPolicy())
