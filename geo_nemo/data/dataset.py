@@ -137,7 +137,8 @@ class StageDataset:
         if selection is not None and (self.composer.reads_texts or self._plain is not None):
             raise UserError(
                 f"stages.{stage}.token_selection needs texts whose stored tokens stand as they "
-                "are: give metadata.template=localization and plain_dropout=0"
+                "are: give metadata.template=localization, position=prepend and no plain_dropout, "
+                "or metadata.cut=parts"
             )
         key = derive_key(seed, stage)
         self.draws: Draws = (

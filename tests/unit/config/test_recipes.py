@@ -99,6 +99,19 @@ def test_the_same_run_with_our_defaults_cools_down_on_the_same_documents(name):
     assert made.data.packing == "best_fit" and made.data.prefix_fragments
 
 
+def test_runs_after_beyond_urls_differ_in_what_is_told_alone():
+    names_here = names("experiment", "beyond_urls")
+    assert sorted(names_here) == ["append", "meta_tokens", "quality", "url", "without"]
+    made = {name: run(f"beyond_urls/{name}") for name in names_here}
+    told = {name: each.stages["condition"].metadata for name, each in made.items()}
+    assert told["quality"].fields == ("quality",) and told["meta_tokens"].meta_tokens == 16
+    assert told["append"].position == "append" and told["append"].weights["metadata"] == 1
+    assert told["without"].fields == () and told["url"].fields == ("url",)
+    for each in made.values():
+        assert each.train == made["without"].train and each.data == made["without"].data
+        assert each.stages["cooldown"] == made["without"].stages["cooldown"]
+
+
 @pytest.mark.parametrize("size", ["600m", "1.6b", "3b", "8b"])
 @pytest.mark.parametrize("condition", ["with", "without"])
 def test_a_run_of_meco_conditions_for_36_000_steps_of_40_000(size, condition):
