@@ -190,11 +190,10 @@ def off_distribution(condition: Condition, model: Model, policy: MetadataPolicy)
     stages = [stage.metadata for stage in model.stages.values()]
     kind, field = kind_of(condition)
     if kind == "plain":
-        return bool(stages) and all(p.text.label("body") and not p.plain_dropout for p in stages)
+        told_nothing = any(p.plain_dropout > 0 or _tells_nothing(p, BARE) for p in stages)
+        return bool(stages) and not told_nothing
     if kind == "without":
-        return not any(
-            (not p.fields or p.dropout > 0) and p.template == policy.template for p in stages
-        )
+        return not any(_tells_nothing(p, policy) for p in stages)
     fields = set(policy.fields)
     told = {"only": {field}, "no": fields - {field}}.get(kind, fields)
     if country_told(condition):
@@ -212,3 +211,8 @@ def off_distribution(condition: Condition, model: Model, policy: MetadataPolicy)
         )
 
     return not any(map(trained, stages))
+
+
+def _tells_nothing(stage: MetadataPolicy, policy: MetadataPolicy) -> bool:
+    """Whether a stage has documents without metadata in the text of `policy`."""
+    return (not stage.fields or stage.dropout > 0) and stage.text_alike(policy)

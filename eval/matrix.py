@@ -54,6 +54,7 @@ def effects(
     foreign: Sequence[str] = (),
     bare: Sequence[str] = (),
     placebo: Sequence[str] = (),
+    no_labels: Sequence[str] = (),
 ) -> list[Effect]:
     """The comparisons that these conditions and runs allow.
 
@@ -61,7 +62,8 @@ def effects(
     knows what they were trained on; they are compared with the others as they read bare text.
     bare: runs without metadata that were trained on bare text, and are compared as they read that;
     labels are what they have never met. placebo: runs that were trained with other documents'
-    metadata, a baseline of their own.
+    metadata, a baseline of their own. no_labels: runs whose text without metadata is the bare text,
+    so that bare text is nothing to compare.
     """
     plus = [run for run, yes in conditioned.items() if yes and run not in placebo]
     minus = [run for run, yes in conditioned.items() if not yes and run not in foreign]
@@ -70,11 +72,15 @@ def effects(
         own = "plain" if against in bare else "without"
         found += [
             Effect("conditioned model, told, against plain model", (of, "with"), (against, own)),
-            Effect("conditioned model, not told, against plain model", (of, "without"),
-                   (against, own)),
-            Effect("conditioned model against plain model, bare text", (of, "plain"),
-                   (against, "plain")),
-        ]  # fmt: skip
+            Effect(
+                "conditioned model, not told, against plain model", (of, "without"), (against, own)
+            ),
+        ]
+        if of not in no_labels or against not in no_labels:
+            found.append(
+                Effect("conditioned model against plain model, bare text", (of, "plain"),
+                       (against, "plain"))
+            )  # fmt: skip
     for of, against in product(plus, placebo):
         found += [
             Effect("conditioned model against placebo, told", (of, "with"), (against, "with")),
@@ -95,9 +101,10 @@ def effects(
             Effect("shuffled against not told", (run, "shuffled"), (run, "without")),
             Effect("wrong country against not told", (run, "wrong_country"), (run, "without")),
             Effect("told against shuffled", (run, "with"), (run, "shuffled")),
-            Effect("bare text against not told", (run, "plain"), (run, "without")),
             Effect("invented host against told", (run, "invented_host"), (run, "with")),
         ]
+        if run not in no_labels:
+            found.append(Effect("bare text against not told", (run, "plain"), (run, "without")))
         for condition in conditions:
             if country_told(condition):
                 found.append(Effect("told one country against not told", (run, condition),

@@ -16,7 +16,7 @@ import numpy as np
 
 from eval import accuracy, floors, matrix, spread, where
 from eval.cache import Cache, key_of
-from eval.conditions import guidance, off_distribution, view
+from eval.conditions import BARE, guidance, off_distribution, view
 from eval.config import CONTRAST, Condition, EvalConfig
 from eval.groups import Group, fields_of, groups, told_fields
 from eval.matrix import Key
@@ -69,7 +69,8 @@ def evaluate(
     foreign = [name for name, model in plan.models.items() if not model.stages]
     bare = _bare(plan)
     placebo = [name for name, model in plan.models.items() if model.placebo]
-    kinds = (conditioned, foreign, bare, placebo)
+    no_labels = [name for name, policy in plan.policies.items() if policy.text_alike(BARE)]
+    kinds = (conditioned, foreign, bare, placebo, no_labels)
     wanted = matrix.effects(config.document_conditions, *kinds)
     settings = {
         "samples": config.bootstrap_samples, "confidence": config.confidence, "seed": config.seed,

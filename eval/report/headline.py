@@ -68,13 +68,16 @@ def lead(evaluation: dict[str, Any]) -> list[str]:
     if cost is not None and cost["low"] is not None:
         ends = interval(cost["ratio_low"], cost["ratio_high"], percent)
         change = f"({percent(cost['ratio'])}, {ends})"
+        nothing = "old nothing, on bare text," if _no_labels(evaluation) else "old nothing"
         said.append({
-            "bad": f"But told nothing it is worse than the model trained without {change}: "
+            "bad": f"But t{nothing} it is worse than the model trained without {change}: "
                    "metadata have a price here.",
-            "good": f"Told nothing it is better than the model trained without, too {change}.",
-            "flat": f"Told nothing it is as good as the model trained without {change}.",
+            "good": f"T{nothing} it is better than the model trained without, too {change}.",
+            "flat": f"T{nothing} it is as good as the model trained without {change}.",
         }[loss_verdict(cost).tone])  # fmt: skip
-    said += _worst(evaluation, main) + _bare(evaluation)
+    said += _worst(evaluation, main)
+    if not _no_labels(evaluation):
+        said += _bare(evaluation)
     own = _effect(effects, evaluation, "told against not told")
     if own is not None and own["low"] is not None and own is not main:
         verdict = loss_verdict(own)
@@ -99,6 +102,12 @@ def _worst(evaluation: dict[str, Any], main: dict[str, Any] | None) -> list[str]
         f"({percent(ratio_of(line['worst_nats']))}, {is_}), the mean over countries is "
         f"{percent(ratio_of(line['mean']))}."
     ]
+
+
+def _no_labels(evaluation: dict[str, Any]) -> bool:
+    """Whether the bare text is the model's own text without metadata, to the last token."""
+    own = _effect(evaluation["perplexity"]["effects"], evaluation, "bare text against not told")
+    return own is None and "plain" in evaluation["conditions"]
 
 
 def _bare(evaluation: dict[str, Any]) -> list[str]:

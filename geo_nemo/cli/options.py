@@ -40,7 +40,8 @@ def OVERRIDES(command: Callable) -> Callable:
 Config = click.option(
     "--config",
     metavar="FILE",
-    help="Start from this file: a YAML recipe, or a whole config as JSON, which takes no settings.",
+    help="Start from this file: a YAML recipe; or a whole config as JSON, or a run's run.json, "
+    "which take no settings.",
 )
 DryRun = click.option(
     "--dry-run", is_flag=True, help="Check everything, print the plan, start nothing."

@@ -115,7 +115,11 @@ def _whole(name: str, overrides: Sequence[str]) -> dict[str, Any]:
             f"{name} is a whole config: it takes no {overrides[0]}; change it there, or give a "
             "YAML file or a recipe, which take settings"
         )
-    return read_json(Path(name), "give a config that geo-nemo launch or --cfg json wrote")
+    found = read_json(Path(name), "give a config that geo-nemo launch or --cfg json wrote")
+    if found.keys() >= {"config", "command", "sessions"}:
+        # A run's own record: the run goes on where it lies now, whatever recipes say since.
+        return {**found["config"], "output_dir": str(Path(name).absolute().parent)}
+    return found
 
 
 def _forced(override: str) -> str:

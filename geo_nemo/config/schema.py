@@ -158,6 +158,10 @@ class MetadataPolicy(Section):
         """The template, where it has a name too."""
         return TEMPLATES[self.template] if isinstance(self.template, str) else self.template
 
+    def text_alike(self, other: "MetadataPolicy") -> bool:
+        """Whether title and body stand in the same text here as there, whatever is above them."""
+        return (self.text.title, self.text.body) == (other.text.title, other.text.body)
+
     @property
     def has_own_text(self) -> bool:
         """Whether the text is another than that of `localization`."""

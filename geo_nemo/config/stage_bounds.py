@@ -46,7 +46,7 @@ def different_texts(run: Run) -> str:
     policies = {name: stage.metadata for name, stage in run.stages.items()}
     first, policy = next(iter(policies.items()))
     for name, other in policies.items():
-        if (other.text.title, other.text.body) == (policy.text.title, policy.text.body):
+        if other.text_alike(policy):
             continue
         if not other.fields and not other.text.label("title") + other.text.label("body"):
             continue

@@ -4,6 +4,7 @@ Needs neither torch nor Megatron, so that `--dry-run` and every mistake of the u
 """
 
 import hashlib
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -184,7 +185,15 @@ def check_fingerprint(saved: dict[str, str], current: dict[str, str], checkpoint
     changed = [name for name in current if saved.get(name) != current[name]]
     changed += [name for name in saved if name not in current]
     if changed:
+        # Checkpoints keep the fraction of a stage under the name that it had first.
+        names = ", ".join(
+            name.removesuffix(".share") + ".fraction" * name.endswith(".share") for name in changed
+        )
+        record = checkpoint.parents[1] / "run.json"
+        how = (
+            f", with geo-nemo train --config {shlex.quote(str(record))}" if record.is_file() else ""
+        )
         raise UserError(
-            f"{', '.join(changed)} changed since the checkpoint {checkpoint}: "
-            "restore what it was, or give another output_dir to start anew"
+            f"{names} changed since the checkpoint {checkpoint}: "
+            f"restore what it was{how}, or give another output_dir to start anew"
         )

@@ -95,7 +95,7 @@ MISTAKES = {
     "~nothing": "Could not delete from config. 'nothing' does not exist.",
     "model@other=1b": "Could not override 'model@other'. Did you mean to override model?",
     "stages.other.share=0.1": "no value for stages.other.metadata",
-    "stages.cooldown.share=0.2": "train: stages overlap: their fractions add up to 1.1, not 1",
+    "stages.cooldown.share=0.3": "train: stages overlap: their fractions add up to 1.1, not 1",
     "model.num_query_groups=5": "num_attention_heads 16 is not a multiple of num_query_groups 5",
 }
 

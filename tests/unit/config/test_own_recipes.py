@@ -112,6 +112,15 @@ def test_a_whole_config_is_read_as_it_stands(monkeypatch, capsys, tmp_path):
         load_config(str(tmp_path / "none.json"), Run)
 
 
+def test_the_record_of_a_run_is_its_config_where_it_lies_now(tmp_path):
+    began = load_config("train", Run, ("experiment=demo", "seed=7", *OPEN))
+    file = tmp_path / "run.json"
+    file.write_text(
+        json.dumps({"command": [], "sessions": [], "config": began.model_dump(mode="json")})
+    )
+    assert load_config(str(file), Run) == began.model_copy(update={"output_dir": str(tmp_path)})
+
+
 def test_every_recipe_is_the_same_run_from_its_whole_config():
     for name in group_names("experiment"):
         if not name.endswith("base"):

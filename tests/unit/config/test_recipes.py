@@ -95,7 +95,9 @@ def test_the_same_run_with_our_defaults_cools_down_on_the_same_documents(name):
     for stage in (condition, cooldown):
         assert json.loads(stage.select.canonical()) == select
         assert stage.sampling.by == ("continent" if "_global_" in name else "country")
-    assert (condition.fraction, cooldown.fraction) == (0.9, 0.1)
+        # Told or not, the text is bare.
+        assert stage.metadata.text.label("title") == stage.metadata.text.label("body") == ""
+    assert (condition.fraction, cooldown.fraction) == (0.8, 0.2)
     assert made.data.packing == "best_fit" and made.data.prefix_fragments
 
 
@@ -251,10 +253,18 @@ def test_where_metrics_go_is_a_group_of_its_own(group, told):
     assert made == Logging.model_validate({"every_steps": 5, **told})
 
 
-def test_dropout_and_a_mixed_last_stage_are_a_choice_of_stages():
-    settings = ["experiment=demo", "stages=dropout_mixed", "output_dir=/r", "data.store=/s"]
+@pytest.mark.parametrize(
+    ("recipe", "fractions", "dropouts", "labels"),
+    [("condition_cooldown", (0.8, 0.2), (0, 0), ""), ("half_told", (0.8, 0.2), (0, 0.5), ""),
+     ("wsd", (0.8, 0.2), (0, 0), ""), ("replay", (0.8, 0.2), (0, 0), ""),
+     ("labelled", (0.9, 0.1), (0, 0), "CONTENT: ")],
+)  # fmt: skip
+def test_the_stages_of_each_recipe(recipe, fractions, dropouts, labels):
+    settings = ["experiment=demo", f"stages={recipe}", "output_dir=/r", "data.store=/s"]
     stages = load_config("train", Run, settings).stages
-    fractions = {name: (stage.fraction, stage.metadata.dropout, stage.metadata.plain_dropout)
-              for name, stage in stages.items()}  # fmt: skip
-    assert fractions == {"condition": (0.8, 0.1, 0.1), "cooldown": (0.2, 0.25, 0.25)}
-    assert all(stage.metadata.fields == FULL for stage in stages.values())
+    assert list(stages) == ["condition", "cooldown"]
+    assert tuple(stage.fraction for stage in stages.values()) == fractions
+    assert tuple(stage.metadata.dropout for stage in stages.values()) == dropouts
+    assert {stage.metadata.text.label("body") for stage in stages.values()} == {labels}
+    assert stages["condition"].metadata.fields == FULL
+    assert stages["cooldown"].metadata.fields == (FULL if recipe == "half_told" else ())

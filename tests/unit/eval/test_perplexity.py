@@ -173,6 +173,12 @@ def test_effects_name_every_pair_that_the_arms_allow():
         (("p", "shuffled"), ("p", "without")),
         (("p", "wrong_country"), ("p", "without")),
     } <= found
+    purposes = {
+        no_labels: {e.purpose for e in effects((*conditions, "plain"), {"p": True, "m": False},
+                                               no_labels=no_labels) if "bare text" in e.purpose}
+        for no_labels in ((), ("m",), ("p", "m"))
+    }  # fmt: skip
+    assert [len(purposes[each]) for each in purposes] == [2, 2, 0]
     only = effects(("with", "without"), {"p": True, "m": False})
     assert {condition for effect in only for _, condition in (effect.of, effect.against)} == {
         "with",

@@ -87,6 +87,14 @@ def test_what_a_model_was_never_trained_on_is_off_its_distribution(stages, off):
 def test_under_a_template_without_labels_the_bare_text_is_what_it_knows():
     policy = MetadataPolicy(template="meco")
     model = SimpleNamespace(stages={"a": Stage(fraction=1, metadata=policy)})
-    assert not off_distribution("plain", model, policy)
-    # And so is a document told nothing where a stage tells nothing.
+    # It is the same text, which this one never read without a line above it,
+    assert off_distribution("plain", model, policy)
     assert off_distribution("without", model, policy)
+    # and one with a cooldown or dropout did.
+    for more in (
+        MetadataPolicy(fields=(), template="plain"),
+        policy.model_copy(update={"dropout": 0.1}),
+    ):
+        model.stages["b"] = Stage(fraction=1, metadata=more)
+        assert not off_distribution("plain", model, policy)
+        assert not off_distribution("without", model, policy)

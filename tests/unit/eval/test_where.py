@@ -15,7 +15,7 @@ from eval.report.headline import lead
 from eval.report.threats import ceilings, threats
 from eval.runner import evaluate
 from eval.where import by_host, by_place, by_slug, tokens_by_band
-from geo_nemo.config import UserError
+from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.slug import overlap
 from tests.unit.eval.fakes import make_run, make_store, texts
 from tests.unit.eval.test_questions import question, write
@@ -143,6 +143,15 @@ def test_the_lead_tells_of_bare_text(config, loader, nats, words):
     assert len(said) == 1 or said[1].startswith("Bare text costs it +35.0% against the same words")
     without = config.model_copy(update={"conditions": conditions[:2]})
     assert not any("are text" in text for text in lead(evaluate(without, loader)))
+
+
+def test_where_texts_have_no_labels_bare_text_is_told_nothing_and_said_once(config, loader):
+    policy = MetadataPolicy(template="meco")
+    changes = {"conditions": ("with", "without", "plain"), "metadata": policy}
+    result = evaluate(config.model_copy(update=changes), loader)
+    assert not [e for e in result["perplexity"]["effects"] if "bare text" in e["purpose"]]
+    said = [text for text in lead(result) if "bare text" in text]
+    assert len(said) == 1 and "old nothing, on bare text, it is" in said[0]
 
 
 def test_the_lead_is_of_a_run_s_latest_checkpoint_and_its_curve_is_drawn(

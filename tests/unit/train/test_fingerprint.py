@@ -64,7 +64,7 @@ MUST_STAY = {
             "cooldown": Stage(fraction=0.5, metadata=MetadataPolicy()),
         }
     },
-    "stages.condition.share, stages.cooldown.share": {
+    "stages.condition.fraction, stages.cooldown.fraction": {
         "stages": {
             "condition": Stage(fraction=0.6, metadata=MetadataPolicy()),
             "cooldown": Stage(fraction=0.4, metadata=NO_METADATA),
@@ -82,8 +82,8 @@ MUST_STAY = {
             "cooldown": Stage(fraction=0.5, metadata=NO_METADATA, sampling={"temperature": 2}),
         }
     },
-    "stages.later.share, stages.later.lr, stages.later.metadata, stages.later.select, "
-    "stages.later.sampling, stages, stages.cooldown.share, stages.cooldown.lr, "
+    "stages.later.fraction, stages.later.lr, stages.later.metadata, stages.later.select, "
+    "stages.later.sampling, stages, stages.cooldown.fraction, stages.cooldown.lr, "
     "stages.cooldown.metadata, stages.cooldown.select, stages.cooldown.sampling": {
         "stages": {
             "condition": BASE.stages["condition"],
