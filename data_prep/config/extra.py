@@ -60,10 +60,12 @@ def named_columns(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return value
     for column in value:
+        if column == "":
+            raise ValueError("it names no column: write fields.extra=topic")
         if not isinstance(column, str) or not _NAME.match(column):
             raise ValueError(
-                f"fields.extra names {column!r}, which is no name of a field: write "
-                f"fields.extra.topic={column} for a field topic of this column"
+                f"{column!r} is no name of a field: write fields.extra.topic={column} for a field "
+                f"topic of this column"
             )
     return {column: column for column in value}
 

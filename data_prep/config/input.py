@@ -157,7 +157,10 @@ def with_fields(sources: list[Any], fields: Any) -> list[Any]:
 def _joined(fields: dict[str, Any], own: Any) -> Any:
     if not isinstance(own, dict):
         return own
-    extra = tuple(named_columns(each.get("extra") or {}) for each in (fields, own))
+    try:
+        extra = [named_columns(each.get("extra") or {}) for each in (fields, own)]
+    except ValueError:  # which is said where it is written
+        return {**fields, **own}
     if not all(isinstance(each, dict) for each in extra):
         return {**fields, **own}
     joined = {**extra[0], **extra[1]}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import compress
 from pathlib import Path
 
 from matplotlib import pyplot as plt
@@ -65,24 +66,25 @@ def write(study: Study, found: Sequence[Answer], folder: Path) -> list[Path]:
     return write_forms(folder, "analyses", contents)
 
 
-def rows(answer: Answer) -> list[list[str]]:
-    """A line of text a comparison."""
-    return [
-        [line.of, line.against, line.tested_on, shown(line, line.estimate.value),
+HEAD = ("of", "against", "on", "change", "verdict", "interval", "mixed model", "seeds", "documents")
+
+
+def table(answer: Answer) -> tuple[list[str], list[list[str]]]:
+    """Names of columns, and a line of text a comparison; without columns that say nothing."""
+    rows = [
+        [line.of, line.against, line.tested_on, shown(line, line.estimate.value), verdict(line),
          interval(line.estimate.low, line.estimate.high, partial(shown, line)), _mixed(line),
-         verdict(line),
          str(line.estimate.seeds), f"{line.estimate.documents:,}"]
         for line in answer.lines
     ]  # fmt: skip
+    said = [any(row[place] for row in rows) for place in range(len(HEAD))]
+    return list(compress(HEAD, said)), [list(compress(row, said)) for row in rows]
 
 
 def _mixed(line: Line) -> str:
     """The interval of the mixed model, where there are several seeds."""
     low, high = line.estimate.mixed_low, line.estimate.mixed_high
     return "" if low is None else interval(low, high, partial(shown, line))
-
-
-HEAD = ("of", "against", "on", "change", "interval", "mixed model", "verdict", "seeds", "documents")
 
 
 def about(study: Study) -> str:
@@ -105,7 +107,7 @@ def markdown(study: Study, found: Sequence[Answer]) -> str:
         if not answer.lines:
             parts.append(f"No runs for it: it takes {answer.question.needs}.")
             continue
-        parts.append(tables.markdown(HEAD, rows(answer)))
+        parts.append(tables.markdown(*table(answer)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -116,10 +118,9 @@ def page(study: Study, found: Sequence[Answer]) -> str:
         "page.html.j2",
         title="Analyses",
         about=about(study),
-        head=HEAD,
         sections=[
             {"name": a.question.name, "asks": a.question.asks, "needs": a.question.needs,
-             "rows": rows(a), "plot": forest(a)}
+             "table": table(a) if a.lines else None, "plot": forest(a)}
             for a in found
         ],
         evaluations=sorted({str(m.evaluated.folder) for m in study.members}),

@@ -51,6 +51,11 @@ class ProbeConfig(Section):
     device: Literal["auto", "cpu", "gpu"] = "auto"
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
 
+    @property
+    def reads_states(self) -> bool:
+        """Whether a part is done that only models of transformers give."""
+        return bool({"layers", "regions", "extraction"} & set(self.only or PARTS))
+
     @model_validator(mode="after")
     def _texts(self):
         if self.only and "order" in self.only and self.benchmark is None:

@@ -1,7 +1,6 @@
 """`geo-nemo probe`: what hidden states and losses tell of places, hosts and training texts."""
 
 import sys
-from functools import partial
 from pathlib import Path
 
 import click
@@ -24,15 +23,18 @@ def command(overrides: tuple[str, ...], config: str | None) -> None:
     fields=[country,continent]. regions: where a continent's documents lie among the others.
     membership: whether losses tell training documents apart, told the host or nothing. extraction:
     bodies that go on word for word. order: whether benchmark=FILE was read in its order.
-    only=[layers] does one. Layers and extraction are read of models of transformers: export a run
-    first. Settings: runs, store or corpus, split, output, only, fields, told, num_documents,
-    max_tokens, benchmark, permutations, test, penalty, prompt, extracted, bootstrap_samples,
-    confidence, seed, device, dtype.
+    only=[layers] does one. Layers and extraction are read of models of transformers: a run is
+    exported for them into output/exports, and stays there. Settings: runs, store or corpus, split,
+    output, only, fields, told, num_documents, max_tokens, benchmark, permutations, test, penalty,
+    prompt, extracted, bootstrap_samples, confidence, seed, device, dtype.
     """
     quiet_libraries()
+    from eval.model import Model
     from eval.probe.config import ProbeConfig
     from eval.probe.run import plan_probe, run_probe
     from eval.probe.write import markdown, write_probe
+    from eval.scorers.base import Scorer
+    from eval.scorers.exported import export_of
     from eval.scorers.load import load
     from geo_nemo.cli.outputs import output_folder
     from geo_nemo.cli.progress import progress_bar
@@ -42,7 +44,13 @@ def command(overrides: tuple[str, ...], config: str | None) -> None:
     plans = plan_probe(settings)
     output = Path(settings.output)
     with output_folder(output), progress_bar() as progress:
-        loader = partial(load, config=settings.evaluation(settings.split, ("without",)))
+
+        def loader(model: Model) -> Scorer:
+            if model.kind == "run" and settings.reads_states:
+                store = None if settings.store is None else str(settings.store)
+                model = export_of(model, output / "exports", store, progress)
+            return load(model, settings.evaluation(settings.split, ("without",)))
+
         result = run_probe(settings, loader, progress, ("geo-nemo", *sys.argv[1:]), plans)
         paths = write_probe(result, output)
     click.echo(markdown(result))

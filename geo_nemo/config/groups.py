@@ -1,11 +1,23 @@
 """The names of metadata fields, and those by which losses and tokens are told apart."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
+
+
+def _name(value: str) -> str:
+    if not _NAME.match(value):
+        raise ValueError(
+            f"{value!r} is no name of a field: take small letters, digits and _, as in topic"
+        )
+    return value
+
+
 # A field of geo_nemo.metadata.fields, or a column of the user's own that a store keeps.
-FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+FieldName = Annotated[str, AfterValidator(_name)]
 
 
 def _different(fields: tuple[str, ...]) -> tuple[str, ...]:

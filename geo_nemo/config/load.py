@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import read_json
 from geo_nemo.config.kinds import WRITTEN
-from geo_nemo.config.mistakes import in_words
+from geo_nemo.config.mistakes import in_words, wanted
 from geo_nemo.config.newest import with_newest
 from geo_nemo.config.recipe_files import (
     check_apart,
@@ -207,6 +207,9 @@ def _hydra_line(error: Exception) -> str:
     cause = error.__cause__
     if cause is not None and str(cause) not in str(error):
         text += " " + " ".join(str(cause).split())
+    unlike = re.match(r"Error merging override \+*([^=]+)=[^\[{]*([\[{]).* Cannot merge ", text)
+    if unlike is not None:
+        return f"{unlike[1]}: {wanted(unlike[2] == '{')}"
     return re.split(r" full_key:| To append to your | See https:", text)[0]
 
 

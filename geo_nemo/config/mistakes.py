@@ -17,6 +17,11 @@ _WORDS = {
 }
 
 
+def wanted(a_list: bool) -> str:
+    """What to write where something else was given: a list, or keys and values."""
+    return _LIST if a_list else _KEYS.format()
+
+
 def in_words(mistake: Mapping[str, Any]) -> str:
     """One of a ValidationError's `errors()`."""
     words, message = _WORDS.get(mistake["type"]), mistake["msg"]

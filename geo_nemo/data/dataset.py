@@ -275,18 +275,19 @@ class StageDataset:
     def _compose_anew(self, composer: Composer, fragment: Fragment, block: np.ndarray) -> Composed:
         """The same where texts are cut anew: spans are those of the new ids."""
         title, body = self.split.texts(fragment.document)
-        new_title, new_body = composer.splice(title, body, len(block) > 0)
-        head = new_title.whole(title)
+        titled = len(title) > 0
+        of_title, of_body = composer.splicers(len(block) > 0, titled)
+        head = of_title.parts(title)
         if fragment.bare:
-            whole = composer.join(block, head, new_body.whole(body), final=True)
+            whole = composer.join_spliced(block, head, of_body.parts(body), True, titled)
             return whole.cut(fragment.start, fragment.stop + 1)
+        if fragment.title < len(head[0]) + len(head[1]):
+            head = NO_TOKENS, np.concatenate(head)[: fragment.title]
         if fragment.start == 0 and fragment.final:
-            text = new_body.whole(body)
+            text = of_body.parts(body)
         else:
-            text = new_body.take(body, fragment.start, fragment.stop)
-        return composer.join(
-            block, head[: fragment.title], text, fragment.final, titled=len(title) > 0
-        )
+            text = NO_TOKENS, of_body(body).take(body, fragment.start, fragment.stop)
+        return composer.join_spliced(block, head, text, fragment.final, titled)
 
     def statistics(self) -> Statistics:
         """Fill, cuts and fraction of metadata over all windows that the sequences come from."""

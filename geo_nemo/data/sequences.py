@@ -14,13 +14,13 @@ import numpy as np
 
 from geo_nemo.config.loss_weights import usual_weights
 from geo_nemo.metadata.blocks import NO_TOKENS
-from geo_nemo.metadata.compose import LABEL_KINDS, Composed
+from geo_nemo.metadata.compose import KINDS_OF, Composed
 from geo_nemo.metadata.record import Kind
 
 NO_GROUP = -1
 NO_SEGMENT = -1
-# Kinds of a fragment's labels and of the padding behind it, in order.
-_RUNS = np.array([*LABEL_KINDS, Kind.PAD], np.uint8)
+# Kinds of a fragment's labels and of the padding behind it, in order, by how many there are.
+_RUNS = {len(kinds) + 1: np.array([*kinds, Kind.PAD], np.uint8) for kinds in KINDS_OF.values()}
 
 
 @dataclass(frozen=True)
@@ -155,16 +155,13 @@ def build_sequences(
     """
     # The labels of a fragment are all its tokens but the first; tokens follow from them. Behind its
     # parts stands the padding that follows it, which is empty but for the last of a sequence.
-    parts: list[np.ndarray] = []
+    parts, width = _all_parts(sequences)
     firsts: list[int] = []
     group_ids: list[int] = []
     for fragments, groups in sequences:
-        for fragment in fragments:
-            parts += fragment.parts
-            parts.append(NO_TOKENS)
-            firsts.append(fragment.first)
+        firsts += [fragment.first for fragment in fragments]
         group_ids.extend(groups)  # which may be an array
-    sizes = np.fromiter(map(len, parts), np.int64, len(parts)).reshape(-1, len(_RUNS))
+    sizes = np.fromiter(map(len, parts), np.int64, len(parts)).reshape(-1, width)
     taken = sizes.sum(axis=1)
     counts = np.array([len(fragments) for fragments, _ in sequences])
     last = counts.cumsum() - 1
@@ -195,7 +192,7 @@ def build_sequences(
     tokens[1:] = labels[:-1]
     tokens[starts] = of_segments(firsts, pad_id)
     counted = _counted(length)
-    kinds = np.tile(_RUNS, len(taken))
+    kinds = np.tile(_RUNS[width], len(taken))
     arrays = {
         "tokens": tokens,
         "labels": labels,
@@ -212,6 +209,22 @@ def build_sequences(
     )
 
 
+def _all_parts(
+    sequences: Sequence[tuple[Sequence[Composed], Sequence[int]]],
+) -> tuple[list[np.ndarray], int]:
+    """The parts of all fragments, each with a place for padding behind it, and how many of one."""
+    parts: list[np.ndarray] = []
+    width = len(sequences[0][0][0].parts) + 1
+    for fragments, _ in sequences:
+        for fragment in fragments:
+            parts += fragment.parts
+            parts.append(NO_TOKENS)
+    if len(parts) == width * sum(len(fragments) for fragments, _ in sequences):
+        return parts, width
+    # Plain texts stand beside others: all have then as many parts as those that have more.
+    return _all_parts([([each.spliced for each in of], groups) for of, groups in sequences])
+
+
 def _pad(
     parts: list[np.ndarray],
     sizes: np.ndarray,
@@ -221,10 +234,10 @@ def _pad(
 ) -> None:
     """Put `free` [n] positions of padding behind the `last` [n] fragments of the sequences.
 
-    parts, sizes: of all fragments, `_RUNS` of each; changed in place.
+    parts, sizes: of all fragments, as many of each; changed in place.
     """
     sizes[last, -1] = free
-    places = ((last + 1) * len(_RUNS) - 1).tolist()
+    places = ((last + 1) * sizes.shape[1] - 1).tolist()
     for place, positions in zip(places, free.tolist(), strict=True):
         parts[place] = padding[:positions]
 

@@ -52,14 +52,26 @@ LABEL_KINDS = (
     Kind.METADATA,
     Kind.EOS,
 )
+# The same where titles and bodies are of two parts, a beginning that is cut anew and the rest.
+SPLICED_KINDS = (
+    Kind.METADATA,
+    Kind.LABEL,
+    *(Kind.TITLE,) * 2,
+    Kind.LABEL,
+    *(Kind.BODY,) * 2,
+    Kind.METADATA,
+    Kind.EOS,
+)
+KINDS_OF = {len(kinds): kinds for kinds in (LABEL_KINDS, SPLICED_KINDS)}
 
 
 class Composed:
     """A document, or a fragment of one, as it is trained on.
 
     first: the first token, which is no label: BOS, or another of a piece that was cut out.
-    parts: ids of the other tokens, an integer array for each of `LABEL_KINDS`, some of them empty.
-    Arrays of all tokens are made when they are asked for: rows are built of the parts.
+    parts: ids of the other tokens, an integer array for each of `LABEL_KINDS`, or of
+    `SPLICED_KINDS`; some of them are empty. Arrays of all tokens are made when they are asked for:
+    sequences are built of the parts.
     """
 
     __slots__ = ("first", "first_kind", "parts")
@@ -78,13 +90,24 @@ class Composed:
     def kinds(self) -> np.ndarray:
         """uint8 [n], the `Kind` of each token."""
         sizes = [1, *map(len, self.parts)]
-        return np.repeat(np.array([self.first_kind, *LABEL_KINDS], np.uint8), sizes)
+        kinds = [self.first_kind, *KINDS_OF[len(self.parts)]]
+        return np.repeat(np.array(kinds, np.uint8), sizes)
+
+    @property
+    def spliced(self) -> Composed:
+        """The same with a part for each of `SPLICED_KINDS`."""
+        if len(self.parts) == len(SPLICED_KINDS):
+            return self
+        parts = list(self.parts)
+        for place in (4, 2):  # of body and title
+            parts.insert(place, NO_TOKENS)
+        return Composed(self.first, parts, self.first_kind)
 
     def cut(self, start: int, stop: int) -> Composed:
         """The tokens from `start` to before `stop`, of which there must be one."""
         first, first_kind = self.first, self.first_kind
         parts, at = [], 1
-        for part, kind in zip(self.parts, LABEL_KINDS, strict=True):
+        for part, kind in zip(self.parts, KINDS_OF[len(self.parts)], strict=True):
             if at <= start < at + len(part):
                 first, first_kind = int(part[start - at]), kind
             parts.append(part[max(start + 1 - at, 0) : max(stop - at, 0)])
@@ -267,6 +290,28 @@ class Composer:
             title_ids,
             content_label,
             body_ids,
+            block if self._appends and final else NO_TOKENS,
+            self._eos if final else NO_TOKENS,
+        )
+        return Composed(self.tokenizer.bos_id, parts)
+
+    def join_spliced(
+        self,
+        block: np.ndarray,
+        title: tuple[np.ndarray, np.ndarray],
+        body: tuple[np.ndarray, np.ndarray],
+        final: bool,
+        titled: bool,
+    ) -> Composed:
+        """`join` of a title and a body of two parts each, as `Splicer.parts` gives them."""
+        shown = len(title[0]) + len(title[1]) > 0
+        title_label, content_label = self._label_pairs[len(block) > 0][titled]
+        parts = (
+            self._front(NO_TOKENS if self._appends else block),
+            title_label if shown else NO_TOKENS,
+            *title,
+            content_label,
+            *body,
             block if self._appends and final else NO_TOKENS,
             self._eos if final else NO_TOKENS,
         )

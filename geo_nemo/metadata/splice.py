@@ -36,6 +36,11 @@ class Spliced:
             return stored[first + shift : last + shift]
         return self.whole(stored)[first:last]
 
+    def parts(self, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """All ids as two arrays, one behind the other."""
+        rest = stored[self.start : self.stop]
+        return self.front, np.concatenate((rest, self.back)) if len(self.back) else rest
+
     def whole(self, stored: np.ndarray) -> np.ndarray:
         """All ids."""
         between = stored[self.start : self.stop]
@@ -72,6 +77,8 @@ class Splicer:
         # Whether a vocabulary tokenises a blank line as what follows asks for.
         closes = self.anew_front and closed and not seams.serves(LABEL, True)
         self.anew_back = closes or before is not None
+        # Of texts by their first ids: their front, and where the rest of them begins.
+        self._fronts: dict[tuple[int, bytes], tuple[np.ndarray, int]] = {}
         self.front = lru_cache(CACHED)(self._front)
         self.back = lru_cache(CACHED)(self._back)
 
@@ -103,6 +110,20 @@ class Splicer:
                 return Spliced(front, start, stop, back)
         whole = self._seams.anew(ids.tolist(), self._left, self._after, self._right)
         return Spliced(whole, number, number, _NOTHING)
+
+    def parts(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`Spliced.parts` of stored ids, [n]; quicker for texts that begin as others did."""
+        key = ids.itemsize, ids[:FEW].tobytes()
+        found = self._fronts.get(key)
+        if found is not None:
+            return found[0], ids[found[1] :]
+        spliced = self(ids)
+        # Where more than the first ids decided, other texts of the same first ones may differ.
+        if not self.anew_back and spliced.start < min(len(ids), FEW):
+            if len(self._fronts) >= CACHED:
+                self._fronts.clear()
+            self._fronts[key] = spliced.front, spliced.start
+        return spliced.parts(ids)
 
     def _second_word(self, ids: list[int]) -> int | None:
         """The first place, behind a visible token, where a word starts."""

@@ -148,9 +148,11 @@ class Split:
     def texts(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Title and body tokens of document `index`; views of the memory map."""
         shard, i = self._locate(index)
+        title_end, body_end = shard.title_end, shard.body_end
+        titles, bodies = (title_end.item(i - 1), body_end.item(i - 1)) if i else (0, 0)
         return (
-            _slice(shard.title_tokens, shard.title_end, i),
-            _slice(shard.body_tokens, shard.body_end, i),
+            shard.title_tokens[titles : title_end.item(i)],
+            shard.body_tokens[bodies : body_end.item(i)],
         )
 
     def pieces(

@@ -88,8 +88,11 @@ NO_TORCH = (
 )
 # Inside those: imported only where a model of transformers is evaluated, or the software is asked.
 WITH_TORCH = (
+    "eval.scorers.endings",
+    "eval.scorers.exported",
     "eval.scorers.hub_model",
     "eval.scorers.hugging_face",
+    "eval.scorers.loaded",
     "geo_nemo.diagnostics.allreduce",
     "geo_nemo.diagnostics.doctor",
 )

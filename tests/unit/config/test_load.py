@@ -90,6 +90,8 @@ MISTAKES = {
     "train={": "cannot read train={: quote the value",
     "name=a=b": "cannot read name=a=b: quote the value, as in \"name='...'\"",
     "name='a b'": "name='a b': string should match pattern",
+    "stages.condition.metadata.fields={a: 1}": "condition.metadata.fields: write a list",
+    "stages.condition=[1]": "train: stages.condition: write keys and values, as {key: value}",
     "device=tpu": "device='tpu': input should be 'auto', 'cpu' or 'gpu'",
     "~train.steps": "no value for train.steps: add train.steps=... to the command",
     "~nothing": "Could not delete from config. 'nothing' does not exist.",

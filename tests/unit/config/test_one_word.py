@@ -85,9 +85,10 @@ def test_columns_that_are_called_as_their_fields(given):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("meta.section", "fields.extra names 'meta.section', which is no name of a field: write "
+        ("meta.section", "'meta.section' is no name of a field: write "
          "fields.extra.topic=meta.section for"),
-        (["topic", 5], "fields.extra names 5"),
+        (["topic", 5], "5 is no name of a field"),
+        ("", "it names no column"),
         ("url", "url is built in: write fields.url=COLUMN"),
     ],
 )  # fmt: skip

@@ -95,7 +95,7 @@ def test_an_inconsistent_run_is_refused(change, words):
     ("policy", "words"),
     [
         ({"fields": ["url", "url"]}, "names a field twice"),
-        ({"fields": ["A city"]}, "should match pattern"),
+        ({"fields": ["A city"]}, "'A city' is no name of a field: take small letters"),
         ({"fields": ["url"], "forms": {"date": "month"}}, r"forms names \['date'\], which fields"),
         ({"url_form": "path", "forms": {"url": "full"}}, "url_form and forms.url differ"),
         ({"quality_bands": {"low": 1}}, "must rise from 0"),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo_nemo.data.sequences import SEQUENCE_ARRAYS, build_sequence, build_sequences
-from geo_nemo.metadata.compose import LABEL_KINDS, Composed
+from geo_nemo.metadata.compose import KINDS_OF, LABEL_KINDS, SPLICED_KINDS, Composed
 from geo_nemo.metadata.record import Kind
 
 PAD, *_, TITLE, BODY, EOS = Kind
@@ -71,6 +71,27 @@ def test_sequences_that_are_built_together_are_those_built_alone():
     assert cu_seqlens.tolist() == [0, 5, 12, 19, 24] and longest == 7
 
 
+def test_a_title_and_a_body_of_two_parts_are_those_of_one():
+    split = composed([20, 21], [30], [40], [], [31], [], [50], [], [2])
+    for attribute in ("ids", "kinds"):
+        assert np.array_equal(getattr(split, attribute), getattr(FIRST, attribute))
+        assert np.array_equal(getattr(split.cut(2, 6), attribute),
+                              getattr(FIRST.cut(2, 6), attribute))  # fmt: skip
+    together = build_sequence([FIRST, SECOND], [4, 0], 16, 9, True)
+    for fragments in ([split, SECOND], [FIRST, SECOND.spliced], [split, SECOND.spliced]):
+        found = build_sequence(fragments, [4, 0], 16, 9, True)
+        assert all((getattr(found, n) == getattr(together, n)).all() for n in SEQUENCE_ARRAYS)
+        assert found.cu_seqlens.tolist() == together.cu_seqlens.tolist()
+
+
+def test_numbers_of_parts_that_add_up_to_as_many_are_told_apart():
+    nine = [composed(*[[]] * 3, [40], *[[]] * 5)] * 4
+    seven = [composed(*[[]] * 2, [40], *[[]] * 4)] * 5
+    for fragments in (nine + seven, seven + nine):
+        found = build_sequence(fragments, [1] * 9, 9, 9, True)
+        assert found.label_kinds.tolist() == [TITLE] * 9
+
+
 def test_types_of_the_arrays():
     sequence = build_sequence([FIRST], [4], length=16, pad_id=9, mask_loss=True)
     types = {name: str(v.dtype) for name, v in vars(sequence).items() if name != "max_seqlen"}
@@ -92,8 +113,9 @@ def test_fragments_that_do_not_fit_are_refused():
 
 
 parts = st.lists(st.integers(3, 99), max_size=3)
+assert {len(LABEL_KINDS), len(SPLICED_KINDS)} == set(KINDS_OF)
 fragments = st.lists(
-    st.lists(parts, min_size=len(LABEL_KINDS), max_size=len(LABEL_KINDS)).filter(any),
+    st.one_of(st.lists(parts, min_size=n, max_size=n) for n in KINDS_OF).filter(any),
     min_size=1,
     max_size=5,
 )

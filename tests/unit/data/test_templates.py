@@ -186,6 +186,26 @@ def test_the_ends_of_many_texts_are_those_of_each(stores, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["meco", "plain", "appended", "meco appended"])
+def test_the_parts_of_a_text_are_its_splice_whether_its_beginning_was_met_or_not(
+    stores, kind, name
+):
+    store, policy = stores[0][kind], POLICIES[name]
+    split = store.split("train")
+    composer = Composer(policy, store.tokenizer())
+    for opened in (False, True):
+        for document in (*range(len(split)), *range(len(split))):
+            for place, text in enumerate(split.texts(document)):
+                splicer = composer.splicers(opened, len(split.title(document)) > 0)[place]
+                # Texts that begin alike and go on otherwise, or end where others go on.
+                for size in {len(text), *range(12), max(len(text) - 1, 0)}:
+                    for ids in (text[:size], text[:size].astype(np.int64)):
+                        front, rest = splicer.parts(ids)
+                        whole = splicer(ids).whole(ids)
+                        assert [*front.tolist(), *rest.tolist()] == whole.tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["meco", "own", "appended", "meco appended"])
 def test_texts_are_counted_together_as_they_are_spliced_alone(stores, kind, name, monkeypatch):
     store, policy = stores[0][kind], POLICIES[name]

@@ -17,6 +17,7 @@ from eval.probe.membership import area, membership
 from eval.scorers.load import load
 from geo_nemo.cli.probe import command
 from geo_nemo.config import UserError
+from tests.support.runs import finished
 from tests.unit.eval import hub
 from tests.unit.eval.fakes import make_run, make_store, texts
 
@@ -155,6 +156,30 @@ def test_a_left_out_continent_lies_nearest_to_what_it_is_planted_beside():
     assert lines["Europe", 0]["explained"] < 0.2
 
 
+def test_a_run_is_exported_for_its_hidden_states_and_probed_as_its_export(
+    tiny_store, single_process, tmp_path
+):
+    finished(tiny_store, tmp_path / "run")
+
+    def probed(place, output):
+        few = ("bootstrap_samples=100", "num_documents=60", "prompt=4", "extracted=2")
+        words = [f"runs.m={place}", f"store={tiny_store}", f"output={output}", "device=cpu", *few]
+        done = CliRunner().invoke(command, words, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return json.loads((output / "probe.json").read_text())["runs"]["m"]
+
+    of_run = probed(tmp_path / "run", tmp_path / "probe")
+    (export,) = (tmp_path / "probe" / "exports").iterdir()
+    written = {path.name: path.stat().st_mtime_ns for path in export.iterdir()}
+    assert of_run["folder"] == str(tmp_path / "run") and export.name == f"m-{of_run['checkpoint']}"
+    of_export = probed(export, tmp_path / "again")
+    assert of_run["layers"] and of_run["extraction"]
+    for part in ("layers", "regions", "membership", "extraction"):
+        assert of_run[part] == of_export[part], part
+    probed(tmp_path / "run", tmp_path / "probe")
+    assert {path.name: path.stat().st_mtime_ns for path in export.iterdir()} == written
+
+
 def arguments(world, output, *more):
     folder, store = world
     return [f"runs.m={folder / 'llama'}", f"store={store.root}", f"output={output}", "device=cpu",
@@ -184,19 +209,12 @@ def test_the_command_does_every_part_and_writes_three_files(world, tmp_path):
     ("more", "words"),
     [
         (["fields=[topic]"], "topic"),
-        (["only=[layers]", "runs.m={folder}/run"], "geo-nemo export it, and give the export"),
         (["only=[membership]", "split=train"], "give store=STORE with a split train"),
         (["only=[luck]"], "only"),
         (["runs.m=nowhere"], "runs.m=nowhere: no such folder"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_no_folder(world, tmp_path, monkeypatch, more, words):
-    class Opaque:
-        seq_length, vocab_size = 256, 259
-
-    if any("/run" in each for each in more):
-        monkeypatch.setattr("eval.scorers.load.load", lambda model, config: Opaque())
-    more = [each.format(folder=world[0]) for each in more]
+def test_a_mistake_is_one_line_and_leaves_no_folder(world, tmp_path, more, words):
     done = CliRunner().invoke(command, [*arguments(world, tmp_path / "out"), *more])
     assert isinstance(done.exception, UserError), done.output
     assert words in str(done.exception) and "\n" not in str(done.exception)
