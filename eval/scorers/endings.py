@@ -17,11 +17,14 @@ LEAST_COMMON = 16
 
 
 class Endings:
-    """Scores endings of prefixes by a loaded model."""
+    """Scores endings of prefixes by a loaded model.
+
+    shares: whether prefixes can run once for all that follows them; None: not tried yet.
+    """
 
     def __init__(self, model: LoadedModel):
         self._of = model
-        self._shares: bool | None = None
+        self.shares: bool | None = None
 
     def losses(
         self, prefixes: Sequence[np.ndarray], endings: Sequence[Sequence[np.ndarray]]
@@ -173,7 +176,7 @@ class Endings:
         """
         if getattr(self._of.model.config, "sliding_window", None):
             return False
-        if self._shares is None:
+        if self.shares is None:
             rng = np.random.default_rng(0)
             ids = [rng.integers(self._of.vocab_size, size=n) for n in (5, 3, 2, 1, 4)]
             start = rng.integers(self._of.vocab_size, size=LEAST_COMMON)
@@ -182,13 +185,13 @@ class Endings:
                 mine = self._shared(ids[:2], [ids[2:4], ids[3:]])
                 mine += self._together(ids[:2], [ids[2:4], ids[3:]])
             except Exception:  # whatever a model of somebody else's makes of a cache
-                self._shares = False
+                self.shares = False
             else:
                 apart = self._apart(ids[:2], [ids[2:4], ids[3:]])
                 pairs = zip(chain(*mine), chain(*apart, *apart), strict=True)
                 near = 1e-4 if next(self._of.model.parameters()).dtype == torch.float32 else 5e-2
-                self._shares = all(np.allclose(a, b, rtol=near, atol=near) for a, b in pairs)
-        return self._shares
+                self.shares = all(np.allclose(a, b, rtol=near, atol=near) for a, b in pairs)
+        return self.shares
 
 
 def _common(texts: Sequence[np.ndarray]) -> int:

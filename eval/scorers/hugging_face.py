@@ -21,7 +21,7 @@ class HuggingFaceScorer(LoadedModel):
 
     def __init__(self, model: torch.nn.Module, seq_length: int, device: torch.device):
         super().__init__(model, seq_length, device)
-        self._endings = Endings(self)
+        self.endings = Endings(self)
 
     @torch.inference_mode()
     def nll(self, sequence: PackedSequence) -> np.ndarray:
@@ -49,7 +49,7 @@ class HuggingFaceScorer(LoadedModel):
         self, prefixes: Sequence[np.ndarray], endings: Sequence[Sequence[np.ndarray]]
     ) -> list[list[np.ndarray]]:
         """-log p of each token of each ending, nats, float64; prefixes run once each."""
-        return self._endings.losses(prefixes, endings)
+        return self.endings.losses(prefixes, endings)
 
     @torch.inference_mode()
     def hidden_means(

@@ -17,6 +17,7 @@ from eval.probe.membership import area, membership
 from eval.scorers.load import load
 from geo_nemo.cli.probe import command
 from geo_nemo.config import UserError
+from geo_nemo.train.run_record import write_record
 from tests.support.runs import finished
 from tests.unit.eval import hub
 from tests.unit.eval.fakes import make_run, make_store, texts
@@ -159,7 +160,7 @@ def test_a_left_out_continent_lies_nearest_to_what_it_is_planted_beside():
 def test_a_run_is_exported_for_its_hidden_states_and_probed_as_its_export(
     tiny_store, single_process, tmp_path
 ):
-    finished(tiny_store, tmp_path / "run")
+    write_record(finished(tiny_store, tmp_path / "run").prepared, 1)
 
     def probed(place, output):
         few = ("bootstrap_samples=100", "num_documents=60", "prompt=4", "extracted=2")

@@ -145,7 +145,7 @@ def test_endings_behind_a_shared_prefix_have_the_losses_of_the_whole_text(folder
     endings = [[rng.integers(VOCAB, size=n) for n in sizes] for sizes in
                ((1, 4, 2), (7, 7), (1, 1, 1, 1), (3, 1, 9))]  # fmt: skip
     found = scorer.continuations(prefixes, endings)
-    assert scorer._shares  # it was tried, and is what gave the answers
+    assert scorer.endings.shares  # it was tried, and is what gave the answers
     for prefix, of, answers in zip(prefixes, endings, found, strict=True):
         for ending, answer in zip(of, answers, strict=True):
             ids = torch.from_numpy(np.concatenate([prefix, ending]))[None]
