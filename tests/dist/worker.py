@@ -82,8 +82,8 @@ def shaped(**update):
     return lambda run: run.model_copy(update={"model": run.model.model_copy(update=update)})
 
 
-def with_meta_tokens(run):
-    """The same run with five rows more in its vocabulary, and in the last stage two of them."""
+def with_more_rows(run):
+    """The same run with an embedding of groups, five meta-tokens, and two in the last stage."""
     counts = zip(run.stages.items(), (5, 2), strict=True)
     stages = {
         name: stage.model_copy(
@@ -91,12 +91,11 @@ def with_meta_tokens(run):
         )
         for (name, stage), count in counts
     }
-    return run.model_copy(update={"stages": stages})
+    return shaped(group_embedding=True)(run.model_copy(update={"stages": stages}))
 
 
 tied = shaped(share_embeddings_and_output_weights=True)
 qwen2 = shaped(add_qkv_bias=True)
-langsamp = shaped(group_embedding=True)
 qwen3 = shaped(qk_layernorm=True, kv_channels=32)
 
 
@@ -106,12 +105,9 @@ VARIANTS = {
     "tied": ("pp2", tied),
     "tied_vpp2": ("pp2_vpp2", tied),
     "biases": ("tp2_sp", qwen2),
-    "meta-tokens": ("tp2", with_meta_tokens),
-    "meta-tokens, pipeline": ("pp2", with_meta_tokens),
-    "group embedding": ("tp2", langsamp),
-    "group embedding, sequence parallel": ("tp2_sp", langsamp),
-    "group embedding, pipeline": ("pp2", langsamp),
-    "group embedding, context": ("cp2", langsamp),
+    "more rows": ("tp2_sp", with_more_rows),
+    "more rows, pipeline": ("pp2", with_more_rows),
+    "more rows, context": ("cp2", with_more_rows),
     "head norms": ("tp2", qwen3),
     "head norms, sequence parallel": ("tp2_sp", qwen3),
 }
