@@ -58,6 +58,11 @@ class TokenSelection:
         return kept[:title], kept[title:]
 
 
+def selection_identity(folder: str | Path) -> str:
+    """The hash of a selection's bits, by its record."""
+    return str(_record(Path(folder))["xxh3_128"])
+
+
 def write_selection(
     folder: Path,
     kept: Iterable[np.ndarray],

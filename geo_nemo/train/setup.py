@@ -19,7 +19,7 @@ from geo_nemo.data.parts import index_places, of_parts
 from geo_nemo.data.replay import AnyIndex
 from geo_nemo.data.sampling import sampling_identity
 from geo_nemo.data.stage import build_stage_index, indexed_dataset, open_store
-from geo_nemo.data.token_selection import TokenSelection
+from geo_nemo.data.token_selection import TokenSelection, selection_identity
 from geo_nemo.metadata.meta_tokens import vocab_size_of
 from geo_nemo.model.fp8 import check_fp8
 from geo_nemo.model.layout import check_layout
@@ -163,8 +163,8 @@ def fingerprint(
         if stage.replay is not None:  # at first there was none
             flat[f"stages.{name}.replay"] = stage.replay.model_dump_json()
         if stage.token_selection is not None:
-            selection = TokenSelection(stage.token_selection, store.split(SPLIT))
-            flat[f"stages.{name}.token_selection"] = selection.identity
+            identity = selection_identity(stage.token_selection)
+            flat[f"stages.{name}.token_selection"] = identity
     # Its state is laid out in another way, which the checkpoint of the other does not fill.
     flat["parallel.distributed_optimizer"] = str(run.parallel.distributed_optimizer)
     if run.average.is_kept:  # without one, nothing depends on its settings
