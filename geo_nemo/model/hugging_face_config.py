@@ -41,7 +41,9 @@ def read_shape(folder: Path) -> dict[str, Any]:
     try:
         told = dict(json.loads(path.read_text("utf-8")))
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
+        raise UserError(
+            f"cannot read {path}: {error.strerror}; give a folder in Hugging Face's format"
+        ) from None
     except (ValueError, TypeError):
         raise UserError(f"{path} is not JSON with a model's settings") from None
     kind = told.get("model_type")

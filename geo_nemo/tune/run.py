@@ -63,7 +63,7 @@ class Tuning:
 
     def run(self, progress: Progress = no_progress) -> dict[str, Any]:
         """Train and write; what `tune.json` then says."""
-        from geo_nemo.tune.train import METRICS, check_batch, train
+        from geo_nemo.tune.train import CHECKPOINTS, METRICS, check_batch, train
         from geo_nemo.tune.write import record_of, write_model
 
         check_batch(self.config)
@@ -71,10 +71,16 @@ class Tuning:
         identity = self._identity()
         with _locked(partial):
             _begin(partial, identity)
-            model, trained = train(
-                self.config, self.folder, self.tokenizer, self.encoded, self.seq_length, partial,
-                progress,
-            )  # fmt: skip
+            try:
+                model, trained = train(
+                    self.config, self.folder, self.tokenizer, self.encoded, self.seq_length,
+                    partial, progress,
+                )  # fmt: skip
+            except UserError:
+                # A mistake that the library found: mended, it is another tuning.
+                if rank() == 0 and not any((partial / CHECKPOINTS).glob("*")):
+                    shutil.rmtree(partial)
+                raise
             record = record_of(self.config, self.folder, self.encoded, trained)
             if rank() == 0:
                 place = partial / MODEL

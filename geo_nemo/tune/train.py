@@ -6,6 +6,7 @@ A checkpoint of the trainer counts once its marker is there, which is written la
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -178,7 +179,16 @@ def _arguments(config: Tune, seq_length: int, work: Path) -> Any:
 
 
 def check_batch(config: Tune) -> None:
-    """Raise `UserError` where the batch does not go into processes and micro-batches."""
+    """Raise `UserError` where the batch does not go into processes and micro-batches.
+
+    Also where accelerate was told to divide the weights among processes: they are written whole.
+    """
+    for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        if os.environ.get(f"ACCELERATE_USE_{name}", "").lower() in ("true", "1"):
+            raise UserError(
+                f"accelerate was told to use {name}, under which the tuned model is not written "
+                "whole here: start it with --multi_gpu in its place, or by torchrun"
+            )
     together = config.micro_batch_size * world_size()
     if config.global_batch_size % together:
         raise UserError(

@@ -9,7 +9,7 @@ from geo_nemo import __version__
 from geo_nemo.common.files import write_whole
 from geo_nemo.config.tune import Tune
 from geo_nemo.export.chat import NAME as TEMPLATE
-from geo_nemo.export.loaded import TUNED, Folder, identity_of
+from geo_nemo.export.loaded import TUNED, Folder, identity_of, tokenizer_place
 from geo_nemo.export.place import sizes_of
 from geo_nemo.train.origin import EXPORTED
 from geo_nemo.tune.encode import Encoded
@@ -43,6 +43,7 @@ def write_model(
         whole.to(dtype).save_pretrained(place, safe_serialization=True)
         _copy_others(folder.base, place)
     tokenizer.save_pretrained(place)
+    _keep_settings(folder, place)
     (place / TEMPLATE).write_text(tokenizer.chat_template, "utf-8")
     _write_json(place / TUNED, record)
     (place / "README.md").write_text(card(place.name, config, folder, record), "utf-8")
@@ -94,6 +95,25 @@ def card(name: str, config: Tune, folder: Folder, record: dict[str, Any]) -> str
         end = old.index("\n---\n", 4) + 5
         head, text = old[:end] + "\n", old[end:].lstrip("\n")
     return head + mine + text
+
+
+def _keep_settings(folder: Folder, place: Path) -> None:
+    """Settings as the base has them: the library writes its newest names for them alone.
+
+    Such as rope_parameters, without which older programs compute with another base of rotation.
+    """
+    for source, names in (
+        (folder.base, ("config.json", "generation_config.json")),
+        (tokenizer_place(folder), ("tokenizer.json", "tokenizer_config.json")),
+    ):
+        for name in names:
+            if not (source / name).is_file():
+                continue
+            if name != "config.json" or (place / name).is_file():  # none beside an adapter alone
+                shutil.copyfile(source / name, place / name)
+    settings = json.loads((place / "tokenizer_config.json").read_bytes())
+    if settings.pop("chat_template", None) is not None:
+        _write_json(place / "tokenizer_config.json", settings)
 
 
 def _copy_others(base: Path, place: Path) -> None:

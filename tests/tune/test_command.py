@@ -61,13 +61,49 @@ def test_what_was_killed_goes_on_to_the_same_weights(base, data, tmp_path):
     assert not out.with_name("out.partial").exists()
 
 
-def test_two_processes_tune_as_one(base, data, tmp_path):
+# accelerate knows processes of one machine as those of GPUs, though these have none.
+LAUNCHERS = {
+    "torchrun": ("torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+    "accelerate": (
+        "accelerate.commands.accelerate_cli", "launch", "--multi_gpu", "--num_processes", "2",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+        "--main_process_port", "0",
+    ),
+}  # fmt: skip
+
+
+def by_srun(words):
+    """Two tasks of a step of SLURM, as srun's environment tells them; rank 0's end."""
+    step = {
+        "SLURM_JOB_ID": f"{os.getpid()}", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_NODEID": "0",
+    }  # fmt: skip
+    own = [{"SLURM_PROCID": f"{n}", "SLURM_LOCALID": f"{n}"} for n in range(2)]
+    second = subprocess.Popen(
+        [sys.executable, *words], env={**ENVIRONMENT, **step, **own[1]},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        first = subprocess.run(
+            [sys.executable, *words], env={**ENVIRONMENT, **step, **own[0]},
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert second.wait(60) == 0
+    finally:
+        second.kill()
+    return first
+
+
+@pytest.mark.parametrize("launcher", [*LAUNCHERS, "srun"])
+def test_two_processes_tune_as_one(launcher, base, data, tmp_path):
     settings = ("steps=3", "method=full")
     one = run(command(base, data, tmp_path / "one", *settings))
     assert one.returncode == 0, one.stderr
     words = command(base, data, tmp_path / "two", *settings)[1:]
-    start = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    two = run([sys.executable, "-m", *start, *words])
+    if launcher == "srun":
+        two = by_srun(words)
+    else:
+        two = run([sys.executable, "-m", *LAUNCHERS[launcher], *words])
     assert two.returncode == 0, two.stderr[-3000:]
     assert two.stdout.count("3 steps over") == 1
     first, second = (load_file(tmp_path / n / "model.safetensors") for n in ("one", "two"))
@@ -97,7 +133,15 @@ def test_a_mistake_is_one_line_and_nothing_is_there(base, data, tmp_path, change
     done = run(command(base, data, tmp_path / "out", *change))
     told = [line for line in done.stderr.splitlines() if not line.startswith(("tokenise", "tune"))]
     assert done.returncode == 2 and len(told) == 1, done.stderr
-    assert says in told[0] and not (tmp_path / "out").exists()
+    assert says in told[0] and not any(tmp_path.iterdir())
+
+
+def test_weights_in_parts_are_refused(base, data, tmp_path):
+    words = command(base, data, tmp_path / "out")
+    told = {**ENVIRONMENT, "ACCELERATE_USE_FSDP": "true"}
+    done = subprocess.run(words, capture_output=True, text=True, env=told)
+    assert done.returncode == 2 and "accelerate was told to use FSDP" in done.stderr
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_no_model_is_one_line(base, data, tmp_path):

@@ -1,6 +1,7 @@
 """Tunings in this process: packing beside conversations apart, LoRA merged, what is written."""
 
 import json
+import shutil
 
 import pytest
 
@@ -18,6 +19,7 @@ from geo_nemo.tune import train as training
 from geo_nemo.tune.encode import IGNORED
 from geo_nemo.tune.run import Tuning
 
+SETTINGS = ("config.json", "tokenizer_config.json")
 SMALL = {"steps": 3, "global_batch_size": 2, "lr": 5e-3, "log_every_steps": 1, "device": "cpu"}
 
 
@@ -115,6 +117,25 @@ def test_an_adapter_merged_is_the_base_with_the_adapter(base, data, tmp_path):
     assert trained["run"] == "tiny" and trained["files"]["model.safetensors"] > 0
     again = Tuning(config_of(base, data, out, lora={"rank": 4}))
     assert again.is_done
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_settings_are_the_base_s_so_that_older_programs_read_them(base, data, tmp_path, method):
+    """Such as rope_theta under its old name, and a tokenizer's class that transformers 4 has."""
+    other = shutil.copytree(base, tmp_path / "base")
+    for name, more in (
+        ("config.json", {"rope_theta": 5e5}),
+        ("tokenizer_config.json", {"chat_template": "another"}),
+    ):
+        settings = json.loads((other / name).read_text())
+        (other / name).write_text(json.dumps({**settings, **more}))
+    Tuning(config_of(other, data, tmp_path / "out", method=method, steps=1)).run()
+    read = {n: json.loads((tmp_path / "out" / n).read_text()) for n in SETTINGS}
+    before = {n: json.loads((other / n).read_text()) for n in SETTINGS}
+    assert read["config.json"] == before["config.json"]
+    assert before["tokenizer_config.json"].pop("chat_template") == "another"
+    assert read["tokenizer_config.json"] == before["tokenizer_config.json"]
+    assert load_tokenizer(open_folder(str(tmp_path / "out"))).chat_template != "another"
 
 
 def test_targets_are_those_that_are_named(base, data, tmp_path):
