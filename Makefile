@@ -14,7 +14,12 @@
 #   make test-try                  the page of geo-nemo try in headless Chromium
 #   make test-vllm                 an export served by vLLM on the CPU
 #   make test-megatron             make test with MEGATRON=0.19.2; 0.17 and later need Python 3.12
+#   make test-signatures           calls into Megatron-Core, Transformer Engine and torch.distributed
+#                                  held against the wheels of every version; fetches 400 MB
 #   make test-gpu-emulated         tests/gpu without a GPU: Transformer Engine on plain PyTorch; slow
+#   make gpu-report                a folder for a GPU that is lent for minutes, .gpu-report, 40 MB;
+#                                  docs/gpu.md has the command there. DRY=1 starts its stages on the
+#                                  emulated device
 #   make test-mutants              faults planted in the code that decides what is trained: hours;
 #                                  MUTANTS='--sample 200 --budget 12' is a piece of it
 #   make test-kills                100 SIGKILLs over one run, 15 minutes; KILLS=10 is a taste of it
@@ -42,7 +47,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-random test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-try test-vllm test-image test-nemo test-gpu test-gpu-emulated lint clean
+.PHONY: help setup demo test test-random test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-try test-vllm test-image test-nemo test-gpu test-gpu-emulated test-signatures gpu-report lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -82,6 +87,23 @@ test-megatron: setup
 	@$(PIP) install --no-deps --upgrade --target ".venv/megatron-$(MEGATRON)" \
 	  megatron-core==$(MEGATRON)
 	@PYTHONPATH="$(CURDIR)/.venv/megatron-$(MEGATRON)" $(MAKE) --no-print-directory test
+
+# Wheels are read as they lie, none is installed. torch's for macOS has the same Python in a sixth of
+# the size. What the index does not have is said, and left out.
+WHEELS = .venv/wheels
+SIGNATURES = $(addprefix transformer_engine==,2.9.0 2.10.0 2.11.0 2.12.0 2.13.0 2.14.1 2.15.0 2.16.1 \
+  2.17.1 2.18.0 2.19.0 2.20.2) $(addprefix megatron-core==,0.15.3 0.16.1 0.17.1 0.18.2 0.19.2) \
+  $(addprefix torch==,2.11.0 2.12.1 2.13.0 2.14.1 2.15.0)
+test-signatures: setup
+	@mkdir -p $(WHEELS); for each in $(SIGNATURES); do \
+	  file=$$(echo "$$each" | sed 's/megatron-core/megatron_core/; s/==/-/'); \
+	  ls $(WHEELS)/$$file-*.whl >/dev/null 2>&1 || { case $$each in \
+	    torch*) for_what="--platform macosx_14_0_arm64 --platform macosx_11_0_arm64";; \
+	    *) for_what="--platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64";; esac; \
+	    $(PIP) download --no-deps --only-binary :all: --python-version 3.12 $$for_what \
+	      --dest $(WHEELS) "$$each" 2>/dev/null || echo "== not to be had here: $$each"; }; done
+	@GEO_NEMO_WHEELS="$(CURDIR)/$(WHEELS)" OMP_NUM_THREADS=1 .venv/bin/python -m pytest \
+	  tests/unit/test_signatures.py
 
 # Those that no test notices are explained in tests/mutants.md.
 test-mutants: setup
@@ -196,6 +218,16 @@ test-gpu-emulated: .venv/gpu-emulated/installed
 	  export OMP_NUM_THREADS=1 GEO_NEMO_GPU_STEPS=30; \
 	  .venv/bin/python -c 'import torch; assert torch.cuda.is_available()' && \
 	  .venv/bin/python -m pytest tests/gpu_emulated tests/gpu -rs
+
+# What travels, for a machine without a network; there: python3 -m benchmarks gpu_report run.
+gpu-report: $(if $(DRY),.venv/gpu-emulated/installed,setup)
+ifdef DRY
+	@export PYTHONPATH="$(CURDIR)/tests/gpu_emulated/path:$(CURDIR)/.venv/gpu-emulated"; \
+	  export OMP_NUM_THREADS=1 GEO_NEMO_GPU_STEPS=30; \
+	  .venv/bin/python -m benchmarks gpu_report run .gpu-report --dry --minutes 60 --out runs/gpu-report
+else
+	@.venv/bin/python -m benchmarks gpu_report prepare .gpu-report
+endif
 
 lint: setup
 	@.venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check .

@@ -19,6 +19,7 @@ class FP8(Section):
     recipe: how a tensor's scale is found. `delayed`: from the largest values of earlier steps.
         `tensorwise`: from the tensor itself. `blockwise`: each block of 128 (weights: 128 x 128)
         has its own. `mxfp8`: each 32 values have their own, which Blackwell alone multiplies.
+        `nvfp4`: 4 bits, and each 16 values have their own; of Blackwell alone, too.
     format: `e4m3` for all, or `hybrid`, with gradients in e5m2: more range, fewer digits.
     first_layers_in_bf16, last_layers_in_bf16: number of layers; not with `delayed`.
     parameters: weights of the layers are kept in FP8, beside the optimizer's fp32 ones.
@@ -27,7 +28,7 @@ class FP8(Section):
         room; it follows the largest (`max`) or the newest value of that many micro-steps.
     """
 
-    recipe: Literal["none", "delayed", "tensorwise", "blockwise", "mxfp8"] = "none"
+    recipe: Literal["none", "delayed", "tensorwise", "blockwise", "mxfp8", "nvfp4"] = "none"
     format: Literal["hybrid", "e4m3"] = "hybrid"
     first_layers_in_bf16: NonNegative = 0
     last_layers_in_bf16: NonNegative = 0
@@ -56,10 +57,12 @@ class FP8(Section):
                 "the recipe delayed takes all layers: its scales are found for all at once; "
                 "give first_layers_in_bf16=0 last_layers_in_bf16=0, or recipe=tensorwise"
             )
-        if self.recipe == "mxfp8" and self.parameters:
+        if self.recipe == "nvfp4" and self.format != "hybrid":
+            raise ValueError("format is of 8 bits, and nvfp4 has one of its own: leave it out")
+        if self.recipe in ("mxfp8", "nvfp4") and self.parameters:
             raise ValueError(
-                "parameters=true with mxfp8 is not supported: Megatron-Core gathers such weights "
-                "through the gradients' buffer; give parameters=false"
+                f"parameters=true with {self.recipe} is not supported: Megatron-Core gathers such "
+                "weights through the gradients' buffer; give parameters=false"
             )
         return self
 

@@ -1,6 +1,7 @@
 """FP8 and low-precision state as Megatron-Core takes them, and the sizes that they ask for.
 
 Needs no torch. Read in megatron-core 0.16.1 and Transformer Engine 2.9 and 2.12; not run on a GPU.
+tests/unit/test_signatures.py holds the fields against every version.
 """
 
 import math
@@ -12,8 +13,8 @@ from geo_nemo.model.shape import padded_vocab_size
 
 # What rows and columns of a matrix must be a multiple of. cuBLAS takes FP8 in runs of 16 values;
 # blocks of one scale are 128 and 32 wide, and where they do not fit Transformer Engine refuses, or
-# leaves a tensor in BF16 without a word.
-ALIGNMENT = {"delayed": 16, "tensorwise": 16, "blockwise": 128, "mxfp8": 32}
+# leaves a tensor in BF16 without a word. To 128 Megatron-Core itself pads for NVFP4.
+ALIGNMENT = {"delayed": 16, "tensorwise": 16, "blockwise": 128, "mxfp8": 32, "nvfp4": 128}
 
 
 def transformer_fp8(precision: Precision) -> dict[str, Any]:
@@ -21,6 +22,13 @@ def transformer_fp8(precision: Precision) -> dict[str, Any]:
     fp8 = precision.fp8
     if not fp8.on:
         return {}
+    in_bf16 = dict(
+        first_last_layers_bf16=fp8.first_layers_in_bf16 + fp8.last_layers_in_bf16 > 0,
+        num_layers_at_start_in_bf16=fp8.first_layers_in_bf16,
+        num_layers_at_end_in_bf16=fp8.last_layers_in_bf16,
+    )
+    if fp8.recipe == "nvfp4":
+        return dict(fp4="e2m1", fp4_recipe="nvfp4", **in_bf16)
     return dict(
         fp8=fp8.format,
         fp8_recipe=fp8.recipe,
@@ -29,9 +37,7 @@ def transformer_fp8(precision: Precision) -> dict[str, Any]:
         fp8_amax_history_len=fp8.amax_history_len,
         fp8_amax_compute_algo=fp8.amax_compute_algo,
         fp8_dot_product_attention=fp8.attention == "fp8",
-        first_last_layers_bf16=fp8.first_layers_in_bf16 + fp8.last_layers_in_bf16 > 0,
-        num_layers_at_start_in_bf16=fp8.first_layers_in_bf16,
-        num_layers_at_end_in_bf16=fp8.last_layers_in_bf16,
+        **in_bf16,
     )
 
 
@@ -42,7 +48,8 @@ def ddp_fp8(precision: Precision) -> dict[str, Any]:
 
 def optimizer_fp8(precision: Precision) -> dict[str, Any]:
     """The fields of OptimizerConfig: how the weights are cast after a step."""
-    return {"fp8_recipe": precision.fp8.recipe} if precision.fp8.on else {}
+    recipe = precision.fp8.recipe
+    return {} if recipe in ("none", "nvfp4") else {"fp8_recipe": recipe}
 
 
 def token_multiple(precision: Precision, parallel: Parallel) -> int:

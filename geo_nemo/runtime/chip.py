@@ -5,17 +5,17 @@ The checks take facts, so that they can be tried on a machine without the device
 
 import re
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
 import torch
 
 from geo_nemo.config import Parallel, Precision, UserError
+from geo_nemo.runtime.engine_versions import (
+    LEAST_TRANSFORMER_ENGINE,
+    transformer_engine_version,
+)
 
-# Megatron-Core 0.16.1 is made for 2.9 and later, and this code was read against 2.9 and 2.12; of
-# 2.16 and 2.19 the calls of geo_nemo.train.parts were looked up.
-LEAST_TRANSFORMER_ENGINE = (2, 9)
-# Transformer Engine's check_fp8_support, check_fp8_block_scaling_support, check_mxfp8_support.
+# Transformer Engine's check_fp8_support, check_fp8_block_scaling_support, check_mxfp8_support,
+# check_nvfp4_support: the same in 2.9 to 2.20.
 ADA, HOPPER, BLACKWELL, AFTER_MXFP8 = (8, 9), (9, 0), (10, 0), (12, 0)
 BLOCKWISE_CUDA = (12, 9)
 
@@ -48,19 +48,6 @@ def chip_of(device: torch.device) -> Chip:
     )
 
 
-def transformer_engine_version() -> str | None:
-    """The installed version of Transformer Engine, by the names of its packages."""
-    if find_spec("transformer_engine") is None:
-        return None
-    names = ("transformer-engine", "transformer-engine-cu13", "transformer-engine-cu12")
-    for name in names:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return None
-
-
 def check_chip(precision: Precision, parallel: Parallel, chip: Chip) -> None:
     """Raise `UserError` where `chip` cannot compute as `precision` and `parallel` say."""
     fp8 = precision.fp8
@@ -83,10 +70,11 @@ def _check_gpu(what: str, why: str, chip: Chip) -> None:
 
 def _check_capability(recipe: str, what: str, chip: Chip) -> None:
     has = f"{chip.name or 'this GPU'} has compute capability {_shown(chip.capability)}"
-    if recipe == "mxfp8":
-        if not BLACKWELL <= chip.capability < AFTER_MXFP8:
+    if recipe in ("mxfp8", "nvfp4"):
+        those = "10.x or 11.x" if recipe == "mxfp8" else "10.0 or later"
+        if chip.capability < BLACKWELL or (recipe == "mxfp8" and chip.capability >= AFTER_MXFP8):
             raise UserError(
-                f"{what} needs Blackwell, compute capability 10.x or 11.x, and {has}; "
+                f"{what} needs Blackwell, compute capability {those}, and {has}; "
                 "give precision.fp8.recipe=tensorwise or precision=bf16"
             )
         return

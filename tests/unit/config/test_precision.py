@@ -17,7 +17,12 @@ from geo_nemo.model.fp8 import (
 )
 
 VOCABULARY = 128_256
-RECIPES = ("delayed", "tensorwise", "blockwise", "mxfp8")
+RECIPES = ("delayed", "tensorwise", "blockwise", "mxfp8", "nvfp4")
+
+
+def named(recipe: str) -> str:
+    """Of the group precision."""
+    return recipe if recipe == "nvfp4" else f"fp8_{recipe}"
 
 
 def run(*overrides: str) -> Run:
@@ -26,7 +31,7 @@ def run(*overrides: str) -> Run:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_recipe_of_each_kind_loads_and_fits_the_model_of_1b(recipe):
-    made = run(f"precision=fp8_{recipe}")
+    made = run(f"precision={named(recipe)}")
     assert made.precision.fp8.recipe == recipe
     assert made.precision.dtype == "bf16"
     check_fp8(made, VOCABULARY)
@@ -35,7 +40,7 @@ def test_the_recipe_of_each_kind_loads_and_fits_the_model_of_1b(recipe):
 @pytest.mark.parametrize("model", ["0.5b", "1b", "3b", "8b"])
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_models_of_the_recipes_fit_under_every_kind(model, recipe):
-    check_fp8(run(f"precision=fp8_{recipe}", f"model={model}"), VOCABULARY)
+    check_fp8(run(f"precision={named(recipe)}", f"model={model}"), VOCABULARY)
 
 
 def test_without_fp8_nothing_of_it_is_passed_on():
@@ -69,14 +74,18 @@ def test_megatrons_config_takes_what_is_passed(recipe):
 
     from geo_nemo.model.build import transformer_settings
 
-    made = run(f"precision=fp8_{recipe}")
+    made = run(f"precision={named(recipe)}")
     settings = transformer_settings(
         made.model, made.parallel, made.precision, torch.device("cuda", 0)
     )
     from megatron.core.transformer.transformer_config import TransformerConfig
 
     config = TransformerConfig(**settings)
-    assert (config.fp8, config.fp8_recipe) == (made.precision.fp8.format, recipe)
+    if recipe == "nvfp4":
+        assert (config.fp8, config.fp4, config.fp4_recipe) == (None, "e2m1", "nvfp4")
+        assert optimizer_fp8(made.precision) == {}
+    else:
+        assert (config.fp8, config.fp8_recipe) == (made.precision.fp8.format, recipe)
     in_bf16 = made.model.num_layers - fp8_layers(made)
     assert in_bf16 == config.first_last_layers_bf16 * 2
 
@@ -89,6 +98,8 @@ def test_megatrons_config_takes_what_is_passed(recipe):
         ({"recipe": "blockwise", "amax_history_len": 4}, "amax_history_len is of the recipe"),
         ({"recipe": "delayed", "first_layers_in_bf16": 1}, "recipe delayed takes all layers"),
         ({"recipe": "mxfp8", "parameters": True}, "mxfp8 is not supported"),
+        ({"recipe": "nvfp4", "parameters": True}, "nvfp4 is not supported"),
+        ({"recipe": "nvfp4", "format": "e4m3"}, "nvfp4 has one of its own"),
     ],
 )
 def test_what_does_not_go_together_is_told(settings, told):
@@ -107,7 +118,7 @@ def test_in_fp32_there_is_none(settings, told):
 
 def test_a_config_as_it_was_saved_is_read_again():
     for recipe in RECIPES:
-        made = run(f"precision=fp8_{recipe}")
+        made = run(f"precision={named(recipe)}")
         assert Run.model_validate(made.model_dump(mode="json")) == made
 
 
