@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from geo_nemo.runtime.caches import keep_caches_writable
 from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
 from geo_nemo.runtime.sharing import share
 from geo_nemo.train.ending import Ending
-from geo_nemo.train.plan import Assumptions, plan_prepared
+from geo_nemo.train.plan import Assumptions, Plan, plan_prepared
 from geo_nemo.train.run_record import earlier_sessions
 from geo_nemo.train.setup import Prepared, prepare
 
@@ -94,9 +95,10 @@ def command(
         from geo_nemo.runtime.device import resolve_device
 
         check_folder(Path(run.output_dir))
-        check_chip(run.precision, run.parallel, chip_of(resolve_device(run.device)))
+        device = resolve_device(run.device)
+        check_chip(run.precision, run.parallel, chip_of(device))
         if first:
-            print_plan(plan_prepared(prepared, world_size(), Assumptions()))
+            print_plan(_plan_here(prepared, on_gpu=device.type == "cuda"))
         return 0
     except (UserError, RunError):
         if not first:
@@ -104,6 +106,13 @@ def command(
             # said it and ended; where rank 0 has nothing to say, this rank speaks.
             time.sleep(RANK_ZERO_SPEAKS_S)
         raise
+
+
+def _plan_here(prepared: Prepared, on_gpu: bool) -> Plan:
+    """The plan for the device that the run takes here; of a CPU no peak and no memory is known."""
+    run = prepared.run.model_copy(update={"device": "gpu" if on_gpu else "cpu"})
+    assumed = Assumptions() if on_gpu else Assumptions(chip=None)
+    return plan_prepared(replace(prepared, run=run), world_size(), assumed)
 
 
 def train(prepared: Prepared, processes: int) -> int:
@@ -118,12 +127,14 @@ def train(prepared: Prepared, processes: int) -> int:
         resolve_device,
     )
     from geo_nemo.runtime.distributed import process_groups
+    from geo_nemo.runtime.gpu import check_gpu
     from geo_nemo.runtime.signals import stop_deadline, stop_on_signal
     from geo_nemo.train.collectives import check_same
 
     run = prepared.run
     keep_launch_order(run.parallel)
     device = resolve_device(run.device)
+    check_gpu(device, processes)
     check_chip(run.precision, run.parallel, chip_of(device))
     if run.deterministic:
         allow_only_deterministic(device)

@@ -12,13 +12,14 @@ from packaging.specifiers import SpecifierSet
 
 from geo_nemo.common.findings import Finding
 from geo_nemo.runtime.apex import check_apex
+from geo_nemo.runtime.engine_versions import LEAST_DRIVER, TRANSFORMER_ENGINES
 
 DISTRIBUTION = "geo-nemo"
 # What is looked at though nothing requires it: name, versions known to fit, what it is for.
 OPTIONAL = (
     (
         "transformer-engine",
-        ">=2.9,<2.20",
+        TRANSFORMER_ENGINES,
         "layers, attention inside documents and FP8 on a GPU; not needed on a CPU",
     ),
     ("nemo-toolkit", "==2.7.3", "only for use from NeMo 2"),
@@ -31,8 +32,6 @@ MEGATRON_OF = {"nemo-toolkit": "==0.15.3", "megatron-bridge": "==0.16.1"}
 # 8.9 is Ada, 9.0 Hopper: the first with FP8 tensor cores. 8.0 is Ampere, the first with bf16.
 FP8_CAPABILITY = (8, 9)
 BF16_CAPABILITY = (8, 0)
-# The first branch of the driver for each CUDA (their release notes), by what torch is built for.
-LEAST_DRIVER = {12: 525, 13: 580}
 
 
 def check_software() -> Iterator[Finding]:
@@ -95,11 +94,15 @@ def check_torch() -> Iterator[Finding]:
     built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "for CPU only"
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0 and os.path.exists("/dev/nvidia0"):
+        from geo_nemo.runtime.gpu import no_gpu, sight
+
+        why = no_gpu(sight())
         yield Finding(
             "torch",
             "problem" if torch.version.cuda else "note",
-            f"{torch.__version__}, built {built}: it sees no GPU, though this machine has one",
-            "install a CUDA build of torch that the driver can run, or give device=cpu",
+            f"{torch.__version__}, built {built}: it sees no GPU, though this machine has one: "
+            f"{why.text}",
+            f"{why.mend}, or give device=cpu",
         )
         return
     yield Finding("torch", "ok", f"{torch.__version__}, built {built}")
@@ -118,7 +121,7 @@ def check_torch() -> Iterator[Finding]:
     if count:
         yield check_driver(cuda=torch.version.cuda)
         yield _nccl()
-        yield _engine_imports()
+        yield from check_gpus(count)
 
 
 def check_engine_cuda(
@@ -274,18 +277,26 @@ def _pairs(version_of: Callable[[str], str]) -> Iterator[Finding]:
             )
 
 
-def _engine_imports() -> Finding:
-    try:
-        import transformer_engine.pytorch  # noqa: F401
-    except Exception as error:
-        return Finding(
-            "transformer-engine",
-            "problem",
-            f"does not import, and training on a GPU needs it: {_line(error)}",
-            "use NVIDIA's PyTorch container, or pip install -e '.[gpu]' in the checkout; or give "
-            "device=cpu",
-        )
-    return Finding("transformer-engine", "ok", "imports")
+def check_gpus(count: int) -> Iterator[Finding]:
+    """Transformer Engine's import, and a first kernel on each GPU."""
+    import torch
+
+    from geo_nemo.runtime.gpu import gpu_troubles, import_engine
+
+    if trouble := import_engine():
+        mend = f"{trouble.mend}; or give device=cpu"
+        yield Finding("transformer-engine", "problem", trouble.text, mend)
+        return
+    yield Finding("transformer-engine", "ok", "imports")
+    for index in range(count):
+        bad, bearable = gpu_troubles(torch.device("cuda", index), 1)
+        for level, troubles in (("problem", bad), ("note", bearable)):
+            for each in troubles:
+                yield Finding(f"gpu {index}", level, each.text, each.mend)
+        if not bad:
+            yield Finding(
+                f"gpu {index}", "ok", "a first kernel of torch and of Transformer Engine ran"
+            )
 
 
 def _python_range() -> str:

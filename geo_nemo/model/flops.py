@@ -37,7 +37,12 @@ def train_flops(model: Model, vocab_size: int, positions: int, lengths: np.ndarr
 
 
 def peak_flops(chip: str, dtype: str) -> float | None:
-    """Operations a second of a chip whose name holds a known one; None for another."""
+    """Operations a second of a chip whose name holds a known one; None for another.
+
+    A slice of a chip (MIG) has the chip's name in its own, and a part of its units.
+    """
+    if "MIG " in chip:
+        return None
     for name, peaks in PEAK_TFLOPS.items():
         if name in chip and dtype in peaks:
             return peaks[dtype] * 1e12

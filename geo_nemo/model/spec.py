@@ -29,6 +29,7 @@ def block_spec(
 ) -> ModuleSpec | TransformerBlockSubmodules:
     """Spec of this pipeline stage's decoder block for `device`, or of one of its chunks."""
     if device.type == "cuda":
+        # By name: `import transformer_engine` passes over the ImportError of its part for torch.
         try:
             import transformer_engine.pytorch  # noqa: F401
         except ImportError as error:

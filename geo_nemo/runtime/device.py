@@ -4,15 +4,25 @@ import os
 
 import torch
 
+from geo_nemo.common.log import logger
 from geo_nemo.config import Parallel, UserError
+from geo_nemo.runtime.gpu import no_gpu, sight
+
+LOG = logger(__name__)
 
 
 def resolve_device(requested: str) -> torch.device:
     """`auto`, `cpu` or `gpu` as a torch device; on a GPU, the one of this local rank."""
-    if requested == "cpu" or (requested == "auto" and not torch.cuda.is_available()):
+    if requested == "cpu":
         return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise UserError("device=gpu: torch sees no GPU here; use device=cpu or mend the driver")
+    if not torch.cuda.is_available() or not torch.cuda.device_count():
+        seen = sight()
+        why = no_gpu(seen)
+        if requested == "gpu":
+            raise UserError(f"device=gpu: torch sees no GPU here: {why}, or give device=cpu")
+        if seen.cuda and seen.has_nodes:  # somebody pays for one
+            LOG.warning(f"device=auto takes the CPU, and this machine has a GPU: {why}")
+        return torch.device("cpu")
     here, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if count == 1:  # a process that SLURM shows its own GPU alone
         return torch.device("cuda", 0)
