@@ -5,7 +5,7 @@ GPU's copy engine reads without the processor, on a stream of its own.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,6 +30,15 @@ class PackedParams(PackedSeqParams):
     """Megatron-Core's, and `cu_seqlens_q` on the host, so that nobody asks the device for it."""
 
     borders: list[int] | None = None
+
+
+# Padding is within documents, where a rank shares them: Transformer Engine need not compare borders
+# on the device, for which the host would wait. Megatron-Core 0.19 and later pass this on.
+_NO_GAPS = (
+    {"pad_between_seqs": False}
+    if "pad_between_seqs" in {each.name for each in fields(PackedSeqParams)}
+    else {}
+)
 
 
 def forward(model: torch.nn.Module, tensors: MicroBatch) -> torch.Tensor:
@@ -78,6 +87,7 @@ def to_device(batch: Batch, device: torch.device, context: ContextRank | None = 
         cu_seqlens_kv_padded=borders if divided else None,
         max_seqlen_q=max_seqlen,
         max_seqlen_kv=max_seqlen,
+        **_NO_GAPS,
     )
     return tensors
 
