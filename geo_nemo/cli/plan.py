@@ -99,9 +99,6 @@ def command(
         write_whole(Path(json_path), content.encode())
     if other := different_texts(run):
         LOG.warning(other)
-    if run.device == "auto" and not Path("/dev/nvidia0").exists():
-        LOG.info(f"device=auto, and no GPU here: planned as on {plan.chip or 'one'}; device=cpu "
-                 "plans for a CPU")  # fmt: skip
     print_plan(plan)
     check_fit(plan, run)
 

@@ -149,7 +149,8 @@ def _work(plan: Plan) -> list[tuple[str, str]]:
     ]
     time = plan.time
     if time is None:
-        return [*rows, ("time", "give --tflops: the chip's peak is not known for this precision")]
+        why = "give --tflops: the chip's peak is not known for this precision"
+        return [*rows, ("time", why if plan.chip else "not foreseen on a CPU: geo-nemo plan")]
     peak = f"{time.peak_tflops:,.4g} TFLOPS" + (f" of the {time.chip}" if time.chip else "")
     return [
         *rows,

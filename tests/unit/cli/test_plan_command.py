@@ -185,13 +185,21 @@ def test_countries_are_told_where_continents_are_sampled(plan, demo):
             assert country["epochs"] == pytest.approx(group["epochs"])
 
 
-def test_a_dry_run_prints_the_same_plan(plan, demo):
-    _, printed, _, _ = plan(*demo, "parallel.tensor=2", "--gpus", "4")
-    code, dry, _, _ = plan(
-        *demo, "parallel.tensor=2", "--dry-run", command="train", WORLD_SIZE="4", RANK="0"
-    )
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_a_dry_run_prints_the_plan_of_the_device_that_is_here(plan, demo, device):
+    """Without a chip's memory and time, which a CPU has none of."""
+    _, printed, _, _ = plan(*demo, "parallel.tensor=2", "device=cpu", "--gpus", "4")
+    settings = (*demo, "parallel.tensor=2", f"device={device}")
+    code, dry, _, _ = plan(*settings, "--dry-run", command="train", WORLD_SIZE="4", RANK="0")
     assert code == 0
-    assert dry == printed
+    sizes, work = dry.split("Work and time")
+    lines = printed.split("Work and time")[0].splitlines()
+    of_the_chip = [line for line in lines if "of the H100" in line]
+    assert len(of_the_chip) == 1
+    assert sizes.splitlines() == [line for line in lines if line not in of_the_chip]
+    assert "not foreseen on a CPU" in work
+    _, on_gpu, _, _ = plan(*demo, "parallel.tensor=2", "device=gpu", "--gpus", "4")
+    assert on_gpu.split("Work and time")[0] != printed.split("Work and time")[0]
 
 
 def test_without_a_store_the_sizes_are_the_same(plan, demo):
