@@ -55,6 +55,7 @@ MAY_IMPORT_ENGINE = (
     "geo_nemo.diagnostics.doctor",
     "geo_nemo.integrations",
     "benchmarks.loader.peers",
+    "benchmarks.gpu_report.probe",
 )
 NO_TORCH = (
     "data_prep",
