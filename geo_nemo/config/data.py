@@ -19,8 +19,9 @@ class Data(Section):
 
     packing: `best_fit` cuts only documents that are longer than a sequence; `concat` joins
         documents and cuts wherever a sequence ends (with prefix_fragments=false, the papers'
-        concatenate-and-chunk); else one of entry points of the group `geo_nemo.packings`, or
-        `module:attribute`.
+        concatenate-and-chunk); `by_length` cuts them into pieces of power-of-two lengths, and a
+        sequence holds pieces of one (Dataset Decomposition, arXiv 2405.13226); else one of entry
+        points of the group `geo_nemo.packings`, or `module:attribute`.
     packing_options: keyword arguments of such a one.
     prefix_fragments: every fragment of a cut document starts with its metadata again; otherwise a
         later fragment is bare text.
@@ -108,7 +109,11 @@ class Select(Section):
 
 
 # Samplers that a setting of the same name asks for.
-_RULES = ("weights", "temperature", "unimax_epochs")
+_RULES = ("weights", "temperature", "unimax_epochs", "related")
+# What documents may be related by, besides fields: a near-duplicate cluster, and a host.
+CLUSTER, HOST = "cluster", "host"
+# Packings that put documents anywhere, so that related ones would not stand together.
+_SCATTERING = ("best_fit", "by_length")
 
 
 class Sampling(Section):
@@ -122,6 +127,9 @@ class Sampling(Section):
         nearer to equal (Conneau et al., arXiv 1911.02116, whose alpha is 1 / temperature).
     unimax_epochs: equal fractions, but no group more often than so many epochs (Chung et al., 2023,
         arXiv 2304.09151).
+    related: documents of one near-duplicate `cluster`, one `host` or one value of a field come
+        behind each other, each once an epoch (In-Context Pretraining, arXiv 2310.10638); with a
+        packing that keeps their order, as data.packing=concat.
     sampler: another rule, one of entry points of the group `geo_nemo.samplers`, or
         `module:attribute`. options: its keyword arguments.
     max_epochs: an error, before the run, where a group would be drawn more often than that.
@@ -132,6 +140,7 @@ class Sampling(Section):
     end_weights: Annotated[dict[str, Weight], Spelled] = Field(default_factory=dict)
     temperature: Annotated[float, Field(gt=0)] | None = None
     unimax_epochs: Annotated[float, Field(gt=0)] | None = None
+    related: FieldName | None = None
     sampler: SamplerName | None = None
     options: Arguments = Field(default_factory=dict)
     max_epochs: Annotated[float, Field(gt=0)] | None = None
@@ -162,6 +171,15 @@ class Sampling(Section):
     def canonical(self) -> str:
         """The rule as one line of JSON without what is not set."""
         return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+
+
+def check_related(stage: str, sampling: Sampling, data: Data) -> None:
+    """Raise `ValueError` where related documents would not stand in one sequence."""
+    if sampling.related and data.packing in _SCATTERING:
+        raise ValueError(
+            f"stages.{stage}.sampling.related puts related documents behind each other, and "
+            f"data.packing={data.packing} would part them again: give data.packing=concat"
+        )
 
 
 def _texts(values: Any) -> Any:

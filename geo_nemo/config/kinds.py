@@ -16,6 +16,7 @@ PACKINGS = Kind(
     "geo_nemo.packings",
     {
         "best_fit": "geo_nemo.data.packing:BestFit",
+        "by_length": "geo_nemo.data.by_length:ByLength",
         "concat": "geo_nemo.data.concat:Concat",
     },
 )
@@ -26,6 +27,7 @@ SAMPLERS = Kind(
         "as_they_are": "geo_nemo.data.mixing:as_they_are",
         "weights": "geo_nemo.data.mixing:by_weights",
         "temperature": "geo_nemo.data.mixing:by_temperature",
+        "related": "geo_nemo.data.related:related",
         "unimax_epochs": "geo_nemo.data.mixing:by_unimax",
     },
 )

@@ -14,7 +14,7 @@ from geo_nemo.config.average import Average
 from geo_nemo.config.bad_steps import BadSteps
 from geo_nemo.config.callbacks import Callbacks
 from geo_nemo.config.checkpoint import Checkpoint
-from geo_nemo.config.data import Data, Sampling, Select
+from geo_nemo.config.data import Data, Sampling, Select, check_related
 from geo_nemo.config.groups import FieldName, Groups
 from geo_nemo.config.health import Health
 from geo_nemo.config.init import Init
@@ -322,6 +322,8 @@ class Run(Section):
                 f"train.warmup_steps {self.train.warmup_steps} must be below "
                 f"train.steps {self.train.steps}"
             )
+        for name, stage in self.stages.items():
+            check_related(name, stage.sampling, self.data)
         check_replay({name: stage.replay for name, stage in self.stages.items()})
         if len({stage.lr is None for stage in self.stages.values()}) > 1:
             raise ValueError("stages: give every stage an lr, or none")
