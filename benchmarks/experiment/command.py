@@ -10,6 +10,7 @@ import click
 from benchmarks.experiment.figures import (
     ROOT,
     add_line,
+    check_among,
     check_lines,
     check_same_documents,
     code_commit,
@@ -83,9 +84,11 @@ def _run(
     from benchmarks.experiment import timing
 
     store = _store(experiment, work, processes)
+    opened = TokenStore.open(store)
+    check_among(experiment, opened)
     planned = plan_runs(experiment, store, work)
     commit, lines = code_commit(), read_lines(results)
-    check_lines(results, lines, planned, commit, TokenStore.open(store).hash)
+    check_lines(results, lines, planned, commit, opened.hash)
     done = {(line["run"], line["seed"]) for line in lines}
     left = [run for run in planned if (run.name, run.seed) not in done]
     shared = sum(run.branch.step for run in left if run.branch)

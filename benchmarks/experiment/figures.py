@@ -11,6 +11,7 @@ from benchmarks.experiment.schema import Experiment
 from benchmarks.machine import machine_facts
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.store import TokenStore
 
 ROOT = Path(__file__).parents[2]
 # What decides figures; a commit to documents or results is no other one.
@@ -76,11 +77,17 @@ def line_of(
     """The line of a finished run. facts: seconds, commit, parameters and the like."""
     cells = [
         cell for cell in evaluation["perplexity"]["cells"]
-        if cell["group"] == "all" and cell["run"] == run.name
+        if cell["run"] == run.name
     ]  # fmt: skip
+    wanted = {claim.among for claim in experiment.claims}
     nats: dict[str, dict[str, float]] = {}
+    among: dict[str, dict[str, dict[str, float]]] = {}
     for cell in cells:
-        nats.setdefault(cell["condition"], {})[cell["part"]] = cell["nats"]
+        group = f"{cell['group']}={cell['name']}"
+        if cell["group"] != "all" and group not in wanted:
+            continue
+        found = nats if cell["group"] == "all" else among.setdefault(group, {})
+        found.setdefault(cell["condition"], {})[cell["part"]] = cell["nats"]
     documents = evaluation["documents"]
     train, data = run.run.train, run.run.data
     return {
@@ -96,7 +103,20 @@ def line_of(
         "machine": machine_facts(),
         "documents": {key: documents[key] for key in SAME_DOCUMENTS},
         "nats": nats,
+        **({"nats_among": among} if among else {}),
     }
+
+
+def check_among(experiment: Experiment, store: TokenStore) -> None:
+    """Raise `UserError` where a claim is about texts that the store has none of."""
+    there = {"continent": store.continents, "country": store.countries}
+    for claim in experiment.claims:
+        field, _, name = (claim.among or "").partition("=")
+        if field and name not in there[field]:
+            raise UserError(
+                f"the claim '{claim.says}' is among {claim.among}, and the store has "
+                f"{', '.join(there[field])}: give one of them"
+            )
 
 
 def add_line(path: Path, line: Line) -> None:

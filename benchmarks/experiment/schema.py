@@ -39,7 +39,7 @@ class Claim(Section):
 
     of, against: a run and what it is told; against is the baseline. at_most: change of perplexity,
     0.003 is 0.3% more. keeps: instead, the least share of the gain that cell `than` has over the
-    same baseline.
+    same baseline. among: of texts of one continent or country alone, as `continent=Africa`.
     """
 
     says: str
@@ -48,6 +48,7 @@ class Claim(Section):
     at_most: float | None = None
     keeps: Annotated[float, Field(gt=0)] | None = None
     than: Cell | None = None
+    among: Annotated[str, Field(pattern=r"^(continent|country)=\S.*$")] | None = None
 
     @model_validator(mode="after")
     def _has_a_threshold(self):

@@ -13,6 +13,7 @@ from benchmarks.experiment.schema import Cell, Claim, Experiment
 from eval.pooled import t_interval
 
 CONFIDENCE = 0.95
+ALL_TEXTS = ""
 Verdict = Literal["holds", "fails", "undecided at this size"]
 
 
@@ -46,25 +47,26 @@ class Figures:
     def __init__(self, experiment: Experiment, lines: Iterable[dict[str, Any]]):
         part = experiment.evaluation.part
         self._nats = {
-            (line["run"], condition, line["seed"]): parts[part]
+            (among, line["run"], condition, line["seed"]): parts[part]
             for line in lines
-            for condition, parts in line["nats"].items()
+            for among, cells in {ALL_TEXTS: line["nats"], **line.get("nats_among", {})}.items()
+            for condition, parts in cells.items()
             if part in parts
         }
         self.seeds = experiment.seeds
 
-    def of(self, cell: Cell) -> dict[int, float]:
-        """By seed, of those that are finished."""
+    def of(self, cell: Cell, among: str = ALL_TEXTS) -> dict[int, float]:
+        """By seed, of those that are finished. among: of texts of a continent or country alone."""
         run, condition = cell
         return {
-            s: self._nats[run, condition, s]
+            s: self._nats[among, run, condition, s]
             for s in self.seeds
-            if (run, condition, s) in self._nats
+            if (among, run, condition, s) in self._nats
         }
 
-    def change(self, of: Cell, against: Cell) -> dict[int, float]:
+    def change(self, of: Cell, against: Cell, among: str = ALL_TEXTS) -> dict[int, float]:
         """Nats of one cell less those of another, by seed that both have."""
-        one, other = self.of(of), self.of(against)
+        one, other = self.of(of, among), self.of(against, among)
         return {seed: one[seed] - other[seed] for seed in one if seed in other}
 
 
@@ -78,12 +80,13 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 def judge(claim: Claim, figures: Figures) -> Found:
     """A claim's verdict. Of `keeps`, the value is what is lost of the share of the gain to keep."""
-    values = figures.change(claim.of, claim.against)
+    among = claim.among or ALL_TEXTS
+    values = figures.change(claim.of, claim.against, among)
     limit, has_gain = 0.0, True
     if claim.keeps is None:
         limit = math.log1p(claim.at_most)
     else:
-        gains = figures.change(claim.than, claim.against)
+        gains = figures.change(claim.than, claim.against, among)
         values = {s: values[s] - claim.keeps * gains[s] for s in values if s in gains}
         has_gain = interval(list(gains.values()))[2] < 0
     return Found(claim, values, *interval(list(values.values())), limit, has_gain)

@@ -14,13 +14,19 @@ from click.testing import CliRunner
 
 from benchmarks.experiment.branch import branch
 from benchmarks.experiment.command import command
-from benchmarks.experiment.figures import check_lines, check_same_documents, read_lines
+from benchmarks.experiment.figures import (
+    check_among,
+    check_lines,
+    check_same_documents,
+    read_lines,
+)
 from benchmarks.experiment.page import put
 from benchmarks.experiment.plan import Branch, load_run, plan_runs
 from benchmarks.experiment.schema import FOLDER, Claim, Experiment, read_experiment
 from benchmarks.experiment.verdict import Figures, judge
 from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.files import read_json
+from geo_nemo.store import TokenStore
 from tests.support.runs import trainer
 
 ROOT = Path(__file__).parents[3]
@@ -219,6 +225,34 @@ def test_verdicts_are_of_differences_by_seed():
     # A seed that only one of the two has is none; one seed alone decides nothing.
     assert found_of({"at_most": 0.9}, (1.01,)).verdict == "undecided at this size"
     assert list(found_of({"at_most": 0.9}, (1.01, 1.2)).values) == [0, 1]
+
+
+def test_a_claim_may_be_about_the_texts_of_one_continent():
+    lines = [
+        line("ordinary", s, {"without": 1.0})
+        | {"nats_among": {"continent=Africa": {"without": {"body": 2.0}}}}
+        for s in range(3)
+    ]
+    lines += [
+        line("told", s, {"with": 1.1})
+        | {"nats_among": {"continent=Africa": {"with": {"body": 1.9 + s / 100}}}}
+        for s in range(3)
+    ]
+    figures = Figures(Experiment.model_validate(content(seeds=[0, 1, 2])), lines)
+    claim = CLAIM | {"of": ["told", "with"], "at_most": 0.0}
+    whole = judge(Claim.model_validate(claim), figures)
+    africa = judge(Claim.model_validate(claim | {"among": "continent=Africa"}), figures)
+    assert (whole.verdict, africa.verdict) == ("fails", "holds")
+    assert africa.mean == pytest.approx(-0.09)
+    with pytest.raises(ValueError, match="among"):
+        Claim.model_validate(claim | {"among": "Africa"})
+
+
+def test_a_continent_that_the_store_lacks_is_one_line(tiny_store):
+    claims = [CLAIM | {"at_most": 0.0, "among": "continent=Atlantis"}]
+    experiment = Experiment.model_validate(content(claims=claims))
+    with pytest.raises(UserError, match="among continent=Atlantis, and the store has Africa"):
+        check_among(experiment, TokenStore.open(tiny_store))
 
 
 def test_a_fraction_of_the_gain_is_kept_or_not():
