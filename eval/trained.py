@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geo_nemo.config import Run
+from geo_nemo.config.stage_sizes import taken_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,6 @@ def trained(run: Run, record: Mapping[str, Any], step: int) -> Trained:
     select = shown.select
     places = {"continents", "exclude_continents"}
     others = select.model_dump(exclude=places) != type(select)().model_dump(exclude=places)
-    positions = run.train.global_batch_size * run.data.seq_length
     return Trained(
         fields=tuple(shown.metadata.fields),
         continents=tuple(sorted(select.continents)),
@@ -64,8 +64,8 @@ def trained(run: Run, record: Mapping[str, Any], step: int) -> Trained:
         narrowed=others,
         parameters=int(record.get("parameters") or 0),
         seed=run.seed,
-        tokens=step * positions,
-        final_tokens=run.train.steps * positions,
+        tokens=taken_tokens(run, step),
+        final_tokens=taken_tokens(run, run.train.steps),
         placebo=shown.metadata.placebo,
     )
 

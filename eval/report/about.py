@@ -10,6 +10,7 @@ from eval.report.inputs import Inputs, RunInput
 from eval.report.sentences import place_name
 from eval.report.tables import trained_words
 from geo_nemo.config import Run, UserError
+from geo_nemo.config.stage_sizes import taken_tokens
 from geo_nemo.data.sequences import PackedSequence
 from geo_nemo.metadata.record import Kind
 from geo_nemo.reporting.tables import Cell, Table
@@ -67,7 +68,7 @@ def training(inputs: Inputs) -> Table | None:
     for name, run in inputs.runs.items():
         about = inputs.evaluation["runs"][name]
         config = Run.model_validate(run.record["config"])
-        tokens = about["step"] * config.train.global_batch_size * config.data.seq_length
+        tokens = taken_tokens(config, about["step"])
         last = [line["loss"] for line in _last_tenth(run)]
         early = about["step"] < about["steps"]
         rows.append([

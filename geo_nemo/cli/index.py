@@ -22,6 +22,7 @@ def command(overrides: tuple[str, ...]) -> int:
     from geo_nemo.cli.progress import fetch_bar, progress_bar
     from geo_nemo.config import Run
     from geo_nemo.config.load import load_config
+    from geo_nemo.config.stage_sizes import stage_run
     from geo_nemo.data.dataset import Statistics
     from geo_nemo.data.groups import grouping_of
     from geo_nemo.data.parts import index_places
@@ -42,7 +43,7 @@ def command(overrides: tuple[str, ...]) -> int:
             index, built = build_stage_index(
                 run, store.hash, split, tokenizer, stage, progress, groups
             )
-        found = Statistics.of(index.counts, index.documents, run.data.seq_length)
+        found = Statistics.of(index.counts, index.documents, stage_run(run, stage).data.seq_length)
         places = index_places(run, store.hash, split, stage)
         where = ", ".join(str(place.path) for place in places)
         table.add_row(

@@ -175,12 +175,15 @@ def train(prepared: Prepared, processes: int) -> int:
             processes=processes,
         )
         finished = trainer.fit()
-        ending.finished, ending.reason, ending.asked = finished, stop.reason, trainer.reason
+        ending.finished, ending.asked = finished, trainer.reason
+        ending.reason = trainer.boundary or stop.reason
     if finished:
         return 0
     if first:
         at = f"at step {trainer.step} of {run.train.steps}"
         line = f"stopped by {stop.reason} {at}; saved. The same command goes on from there"
+        if trainer.boundary:
+            line = f"saved {at}: {trainer.boundary}. The same command goes on in it"
         if trainer.reason:
             line = f"stopped {at}, and saved: {trainer.reason}"
         LOG.info(line)

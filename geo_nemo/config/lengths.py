@@ -22,8 +22,14 @@ def with_fractions(run: Any) -> Any:
     if more or len(lengths) < len(stages) or not all(s.get(key) for s in lengths.values()):
         raise ValueError("stages: tell every length in the same way: fraction, steps or tokens")
     try:
-        unit = 1 if key == "steps" else int(train["global_batch_size"]) * int(data["seq_length"])
-        steps = {name: math.ceil(int(stage[key]) / unit) for name, stage in lengths.items()}
+        unit = {
+            name: 1
+            if key == "steps"
+            else int(stage.get("global_batch_size") or train["global_batch_size"])
+            * int(stage.get("seq_length") or data["seq_length"])
+            for name, stage in lengths.items()
+        }
+        steps = {name: math.ceil(int(stage[key]) / unit[name]) for name, stage in lengths.items()}
     except (TypeError, KeyError, ValueError, ZeroDivisionError):
         return run
     total = sum(steps.values())

@@ -52,3 +52,22 @@ class Parallel(Section):
     def data_parallel_size(self, world_size: int) -> int:
         """Groups of processes that work on micro-batches of their own."""
         return world_size // self.model_parallel_size
+
+
+class StageParallel(Section):
+    """What of `parallel` is another in one stage; the rest is the run's.
+
+    Where the next stage has another layout, `geo-nemo train` saves and ends with code 75, and the
+    same command goes on in the next one, as a job of `geo-nemo launch` does by itself.
+    """
+
+    tensor: Positive | None = None
+    pipeline: Positive | None = None
+    virtual_pipeline: Positive | None = None
+    context: Positive | None = None
+    sequence_parallel: bool | None = None
+    recompute: Literal["none", "full", "selective"] | None = None
+
+    def within(self, parallel: Parallel) -> Parallel:
+        """The stage's layout, from the run's."""
+        return parallel.model_copy(update=self.model_dump(exclude_none=True))

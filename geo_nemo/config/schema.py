@@ -23,7 +23,7 @@ from geo_nemo.config.logging import Logging
 from geo_nemo.config.loss_weights import LossWeights, usual_weights
 from geo_nemo.config.model import Model
 from geo_nemo.config.notify import Notify
-from geo_nemo.config.parallel import Parallel
+from geo_nemo.config.parallel import Parallel, StageParallel
 from geo_nemo.config.precision import Precision
 from geo_nemo.config.replay import Replay, check_replay
 from geo_nemo.config.section import (
@@ -226,6 +226,8 @@ class Stage(Section):
     replay: a share of the sequences that holds what earlier stages have read.
     token_selection: folder of geo-nemo select-tokens; other tokens of the texts are read and not
         trained.
+    seq_length, global_batch_size, micro_batch_size: its own, in the place of those of `data` and
+        `train`; no sequence is longer than data.seq_length. parallel: its own part of the layout.
     """
 
     fraction: Annotated[float, Field(gt=0, le=1)]
@@ -237,6 +239,10 @@ class Stage(Section):
     sampling: Sampling = Sampling()
     replay: Replay | None = None
     token_selection: str | None = None
+    seq_length: Annotated[int, Field(ge=16)] | None = None
+    global_batch_size: Positive | None = None
+    micro_batch_size: Positive | None = None
+    parallel: StageParallel | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -324,6 +330,12 @@ class Run(Section):
             )
         for name, stage in self.stages.items():
             check_related(name, stage.sampling, self.data)
+            if (stage.seq_length or 0) > self.data.seq_length:
+                raise ValueError(
+                    f"stages.{name}.seq_length {stage.seq_length} is above data.seq_length "
+                    f"{self.data.seq_length}: give data.seq_length={stage.seq_length}, and the "
+                    f"shorter stages a seq_length of their own"
+                )
         check_replay({name: stage.replay for name, stage in self.stages.items()})
         if len({stage.lr is None for stage in self.stages.values()}) > 1:
             raise ValueError("stages: give every stage an lr, or none")

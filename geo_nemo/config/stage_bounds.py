@@ -22,7 +22,7 @@ def stage_samples(run: Run, stage: str) -> int:
     """Sequences that a stage takes."""
     place = list(run.stages).index(stage)
     first, last = stage_borders(run)[place : place + 2]
-    return (last - first) * run.train.global_batch_size
+    return (last - first) * (run.stages[stage].global_batch_size or run.train.global_batch_size)
 
 
 def own_samples(run: Run, stage: str) -> int:

@@ -49,8 +49,8 @@ class ByLength:
         front, start, pieces = head + label + title, 0, []
         while True:
             needed = front + body - start + tail - 1
-            last = body - start == 1  # which cannot be cut again
-            length = self._length(needed, needed if last else front)
+            # The last token cannot be cut off; what is left behind a long head is padded instead.
+            length = self._length(needed, needed if body - start == 1 else front)
             if needed <= length:
                 return [*pieces, (document, start, body, title, 1, needed, 0, length)]
             # A token stays for the last piece, because EOS never stands without text before it.
@@ -75,10 +75,10 @@ class ByLength:
             start = stop
 
     def _length(self, needed: int, front: int) -> int:
-        """The longest piece that `needed` positions fill, and in which text follows `front`."""
+        """The longest piece that `needed` positions fill; one of which `front` is half at most."""
         filled = min(1 << (needed.bit_length() - 1), self._seq_length)
-        holding = 1 << max(front, 1).bit_length() - (front & (front - 1) == 0)
-        return min(max(filled, self._least, holding if front else 1), self._seq_length)
+        holding = 1 << (2 * front - 1).bit_length() if front else 1
+        return min(max(filled, self._least, holding), self._seq_length)
 
     def _sequences(self, length: np.ndarray) -> tuple[np.ndarray, int]:
         """The sequence of each piece, int64 [m], and their number."""

@@ -20,6 +20,7 @@ import numpy as np
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Data, MetadataPolicy, Run, UserError
 from geo_nemo.config.stage_bounds import own_samples
+from geo_nemo.config.stage_sizes import document_fractions, stage_run
 from geo_nemo.data.brought_packing import packing_identity
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.draws import Draws, EpochDraws
@@ -371,7 +372,7 @@ def all_draws(
     chosen = [stage for stage in run.stages if stages is None or stage in stages]
     for stage in chosen:
         check_fields(run.stages[stage].metadata, split, f"stages.{stage}.metadata")
-    documents = stage_documents(split, run.stages, run.seed)
+    documents = stage_documents(split, run.stages, run.seed, document_fractions(run))
     return {stage: _draws(run, split, tokenizer, stage, documents[stage]) for stage in chosen}
 
 
@@ -379,6 +380,7 @@ def _draws(
     run: Run, split: Split, tokenizer: Tokenizer, stage: str, documents: np.ndarray
 ) -> Draws:
     settings, samples = run.stages[stage], own_samples(run, stage)
+    data = stage_run(run, stage).data
     key = derive_key(run.seed, stage)
     draws = stage_draws(
         Pool(
@@ -386,15 +388,15 @@ def _draws(
             documents=documents,
             sampling=settings.sampling,
             key=key,
-            window=run.data.packing_window,
-            budget=samples * run.data.seq_length,
+            window=data.packing_window,
+            budget=samples * data.seq_length,
             stage=stage,
         )
     )
     if not isinstance(draws, MovingDraws):
         return draws
     composer = Composer(settings.metadata, tokenizer)
-    return draws.over_sequences(samples, lambda each: Planner(split, composer, each, key, run.data))
+    return draws.over_sequences(samples, lambda each: Planner(split, composer, each, key, data))
 
 
 def selection_of(run: Run, split: Split, stage: str) -> TokenSelection | None:
@@ -426,7 +428,7 @@ def stage_dataset(
         )
     return StageDataset(
         split,
-        run.data,
+        stage_run(run, stage).data,
         run.stages[stage].metadata,
         tokenizer,
         draws,

@@ -9,6 +9,7 @@ import numpy as np
 
 from geo_nemo.config import Run
 from geo_nemo.config.stage_bounds import own_samples
+from geo_nemo.config.stage_sizes import stage_run
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.dataset import Statistics, all_draws
 from geo_nemo.data.draws import Draws
@@ -74,8 +75,9 @@ def outline_stages(run: Run, split: Split, tokenizer: Tokenizer) -> dict[str, Ou
 
 def _outline(run: Run, split: Split, tokenizer: Tokenizer, stage: str, draws: Draws) -> Outline:
     settings, samples = run.stages[stage], own_samples(run, stage)
+    data = stage_run(run, stage).data
     composer = Composer(settings.metadata, tokenizer)
-    planner = Planner(split, composer, draws, derive_key(run.seed, stage), run.data)
+    planner = Planner(split, composer, draws, derive_key(run.seed, stage), data)
     counts = Counts()
     for number in range(SAMPLED_WINDOWS):
         window = planner.plan(number)
@@ -99,8 +101,8 @@ def _outline(run: Run, split: Split, tokenizer: Tokenizer, stage: str, draws: Dr
     return Outline(
         documents=documents,
         epochs=drawn / documents,
-        statistics=Statistics.of(counts, documents, run.data.seq_length),
-        lengths=_lengths(window, run.data.seq_length),
+        statistics=Statistics.of(counts, documents, data.seq_length),
+        lengths=_lengths(window, data.seq_length),
         countries=drawn_of("country"),
         by=by,
         groups=each,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from geo_nemo.config import Run
 from geo_nemo.config.replay import Replay
 from geo_nemo.config.stage_bounds import own_samples, stage_samples
+from geo_nemo.config.stage_sizes import document_fractions, stage_run
 from geo_nemo.data.brought_packing import packing_identity
 from geo_nemo.data.fragments import fragment_dtype
 from geo_nemo.data.groups import DEFAULT
@@ -71,7 +72,8 @@ def index_places(
 
     num_groups: of the run's grouping, to open the index.
     """
-    dtype = fragment_dtype(split.num_documents, run.data.seq_length, run.stages[stage].metadata)
+    length = stage_run(run, stage).data.seq_length
+    dtype = fragment_dtype(split.num_documents, length, run.stages[stage].metadata)
     return [
         Place(
             folder=index_folder(run),
@@ -91,7 +93,7 @@ def of_parts(run: Run, stage: str, indices: Sequence[Index]) -> AnyIndex:
 
 
 def _description(run: Run, store_hash: str, split: Split, part: Part) -> dict[str, Any]:
-    data, settings = run.data, run.stages[part.stage]
+    data, settings = stage_run(run, part.stage).data, run.stages[part.stage]
     # Indices by country are as they were before there were other groups.
     groups = {} if run.groups == DEFAULT else {"groups": list(run.groups)}
     replay = {}
@@ -119,7 +121,9 @@ def _description(run: Run, store_hash: str, split: Split, part: Part) -> dict[st
         "sampling": sampling_identity(settings.sampling, part.stage),
         # Which documents the stage has depends on what the others may draw.
         "stages": [
-            {"name": name, "share": each.fraction, "select": each.select.canonical()}
-            for name, each in run.stages.items()
+            {"name": name, "share": fraction, "select": each.select.canonical()}
+            for (name, each), fraction in zip(
+                run.stages.items(), document_fractions(run), strict=True
+            )
         ],
     }

@@ -26,8 +26,15 @@ MAX_STAGES = 63
 SELECTED = {"country": "countries", "continent": "continents", "source": "sources"}
 
 
-def stage_documents(split: Split, stages: Mapping[str, Stage], seed: int) -> dict[str, np.ndarray]:
+def stage_documents(
+    split: Split,
+    stages: Mapping[str, Stage],
+    seed: int,
+    fractions: Sequence[float] | None = None,
+) -> dict[str, np.ndarray]:
     """The documents of each stage, sorted; uint32 (int64 from 2^32 documents on).
+
+    fractions: of what they share; the stages' own where it is None.
 
     Takes 4 bytes a document and the columns that a selection reads. Raises UserError where a
     selection names what the store does not have, or a stage or a listed country gets no document.
@@ -35,12 +42,10 @@ def stage_documents(split: Split, stages: Mapping[str, Stage], seed: int) -> dic
     if len(stages) > MAX_STAGES:
         raise UserError(f"{len(stages)} stages; at most {MAX_STAGES} share out documents")
     names = list(stages)
+    fractions = fractions or [stage.fraction for stage in stages.values()]
     filters = [_Filter(split, f"stages.{name}.select", stages[name].select) for name in names]
     sizes = _strata_sizes(split, filters)
-    borders = {
-        stratum: _borders(stratum, size, [stages[name].fraction for name in names], seed)
-        for stratum, size in sizes.items()
-    }
+    borders = {stratum: _borders(stratum, size, fractions, seed) for stratum, size in sizes.items()}
     dtype = np.uint32 if split.num_documents <= 1 << 32 else np.int64
     chunks: list[list[np.ndarray]] = [[] for _ in names]
     reached = dict.fromkeys(sizes, 0)

@@ -10,6 +10,7 @@ import numpy as np
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Run
 from geo_nemo.config.stage_bounds import stage_samples
+from geo_nemo.config.stage_sizes import stage_run
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.dataset import StageDataset, all_draws, selection_of
 from geo_nemo.data.draws import Draws, EpochDraws
@@ -104,9 +105,9 @@ def _build_part(
     folder: Path,
     progress: Progress,
 ) -> None:
-    settings = run.stages[part.stage]
+    settings, data = run.stages[part.stage], stage_run(run, part.stage).data
     key = derive_key(run.seed, part.name)
-    planner = Planner(split, Composer(settings.metadata, tokenizer), draws, key, run.data, grouping)
+    planner = Planner(split, Composer(settings.metadata, tokenizer), draws, key, data, grouping)
     sink = FileSink(folder, planner.num_groups)
     workers = None
     if run.data.index_workers:
@@ -115,7 +116,7 @@ def _build_part(
         empty = draws.over(draws.documents[:0])
         dtype = draws.documents.dtype
         # This very copy: a store on s3:// may have changed since.
-        here = run.data.model_copy(update={"store": str(split.root)})
+        here = data.model_copy(update={"store": str(split.root)})
         workers = WorkerInput(
             split.name, settings.metadata, here, key, empty, path, dtype, grouping.fields
         )
@@ -162,7 +163,7 @@ def indexed_dataset(
     """The sequences that a stage takes, over their index."""
     return StageDataset(
         split,
-        run.data,
+        stage_run(run, stage).data,
         run.stages[stage].metadata,
         tokenizer,
         np.empty(0, np.int64),

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.load import load_config
+from geo_nemo.config.stage_sizes import have_own_sizes
 from geo_nemo.runtime.launcher import world_size
 from geo_nemo.train.setup import Prepared, prepare
 
@@ -20,7 +21,13 @@ def load_run(settings: Sequence[str]) -> Run:
 
 @lru_cache(maxsize=4)
 def _prepared(settings: tuple[str, ...], processes: int) -> Prepared:
-    return prepare(load_run(settings), processes)
+    run = load_run(settings)
+    if have_own_sizes(run) or any(stage.parallel for stage in run.stages.values()):
+        raise UserError(
+            "stages with a seq_length, a batch size or a layout of their own are for geo-nemo "
+            "train alone: leave them out"
+        )
+    return prepare(run, processes)
 
 
 def load_job(settings: Sequence[str]) -> Prepared:

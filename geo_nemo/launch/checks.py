@@ -37,7 +37,6 @@ def check_training(
 
     made: the store that a job before it makes. waits: for another job, which may make the store.
     """
-    from geo_nemo.model.layout import check_layout
     from geo_nemo.store.remote import read_remote_manifest
     from geo_nemo.train.setup import prepare
 
@@ -60,7 +59,7 @@ def check_training(
     if os.path.normpath(run.data.store) == made or (waits and absent):
         # Any vocabulary is padded to a multiple of this one.
         vocab_size = run.model.make_vocab_size_divisible_by
-        check_layout(run, vocab_size, slurm.world_size)
+        _check_stages(run, vocab_size, slurm.world_size)
     elif made is not None and absent:
         raise UserError(
             f"data.store={run.data.store} is not there, and --prep makes another: give "
@@ -70,12 +69,19 @@ def check_training(
         # Its nodes fetch it; here its manifest tells what the layout must fit.
         manifest, _ = read_remote_manifest(run.data.store)
         vocab_size = manifest.tokenizer.vocab_size + run.meta_tokens
-        check_layout(run, vocab_size, slurm.world_size)
+        _check_stages(run, vocab_size, slurm.world_size)
     else:
         vocab_size = prepare(run, slurm.world_size).vocab_size
     if slurm.gpus_per_node:
         _check_chips(slurm, run, vocab_size)
     return run
+
+
+def _check_stages(run: Run, vocab_size: int, processes: int) -> None:
+    from geo_nemo.train.setup import check_stage
+
+    for stage in run.stages:
+        check_stage(run, stage, vocab_size, processes)
 
 
 def _check_secrets(run: Run) -> None:

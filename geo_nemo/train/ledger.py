@@ -108,9 +108,9 @@ class Ledger:
 
     def _counted(self, stage: StagePlan, last: int, left_out: Collection[int]) -> dict[str, Any]:
         run, first = self._prepared.run, stage.first_step
-        index, size = self._prepared.index(stage), run.train.global_batch_size
+        index, size = self._prepared.index(stage), stage.global_batch_size
         gone = sorted(step - first for step in left_out if first <= step < last)
-        groups, length = self._prepared.groups, run.data.seq_length
+        groups, length = self._prepared.groups, stage.seq_length
         split = self._prepared.store.split(SPLIT)
 
         def ledger(sequences: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from geo_nemo.train.bad_steps import BadStep
 from geo_nemo.train.checkpoint.errors import everywhere
 from geo_nemo.train.everyone import strongest
 from geo_nemo.train.run_state import RunState
-from geo_nemo.train.stage_steps import StagePlan, stage_of
+from geo_nemo.train.stage_steps import StagePlan, changes_layout, stage_of
 from geo_nemo.train.step import BadStepError, StepEvent, StepReport
 
 LOG = logger(__name__)
@@ -28,10 +28,12 @@ class Trainer(RunState):
     """One process of a run.
 
     outcome: how `fit` ended; failed until it did. reason: of a callback that stopped the run.
+    boundary: why another process must go on, where the next stage has another layout.
     """
 
     outcome: Literal["finished", "stopped", "failed"] = "failed"
     reason = ""
+    boundary = ""
 
     def fit(self) -> bool:
         """Train to the end, or to a stop. True when the run is finished."""
@@ -41,6 +43,11 @@ class Trainer(RunState):
         try:
             self.everyone.on_start(self.step)
             while going and self.step < self.run.train.steps:
+                stage = stage_of(self.prepared.stages, self.step)
+                if stage.parallel != self.run.parallel:
+                    self.boundary = f"stage {stage.name} has another parallel layout"
+                    going = False
+                    break
                 going = self._train_stage(stage_of(self.prepared.stages, self.step))
             self.ledger.write()
             self.copies.finish(self.progress, is_last=going)
@@ -84,7 +91,7 @@ class Trainer(RunState):
                         refused = BadStepError(asked.reason, asked)
                         self._rewound(BadStep(self.step - 1, stage.name, batches, refused))
                         return True
-                    last = self.step == self.run.train.steps
+                    last = self._ends_here
                     if last or stopping or self._is_saved:
                         self.save()
                     if last or stopping:
@@ -119,11 +126,16 @@ class Trainer(RunState):
             batches,
             seconds=self.times.so_far(),
             consumed_samples=samples,
-            positions=self.run.train.global_batch_size * self.run.data.seq_length,
+            positions=stage.step_tokens,
             data_seconds=self.times.data,
             checkpoint_seconds=self.times.take_saves(),
             latest_loss=self.unseen.latest_loss,
         )
+
+    @property
+    def _ends_here(self) -> bool:
+        """Whether this process takes no step after those that are done."""
+        return self.step == self.run.train.steps or changes_layout(self.prepared.stages, self.step)
 
     @property
     def _is_saved(self) -> bool:
@@ -132,8 +144,7 @@ class Trainer(RunState):
 
     def _waits(self) -> bool:
         """Whether the numbers of the step that was just taken are needed before the next one."""
-        last = self.step == self.run.train.steps
-        return last or self._is_saved or self.everyone.reads(self.step - 1)
+        return self._ends_here or self._is_saved or self.everyone.reads(self.step - 1)
 
     def _rewound(self, bad: BadStep) -> bool:
         """Rewind (True) or leave the step out (False), as the rule says; it raises for neither."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from geo_nemo.config import Parallel, Run, UserError
+from geo_nemo.config.stage_sizes import stage_run
 from geo_nemo.data.dataset import Statistics
 from geo_nemo.data.outline import GroupOutline, Outline, outline_stages
 from geo_nemo.model.flops import MEMORY_GIB, peak_flops, train_flops
@@ -129,7 +130,7 @@ def make_plan(
     """
     layout = check_layout(run, vocab_size, world_size)
     stages = tuple(_stage_lines(run, vocab_size, outlines or {}))
-    memory = worst_rank(run, vocab_size, layout)
+    memory = _most(run, vocab_size, world_size)
     tokens = sum(stage.tokens for stage in stages)
     flops = sum(stage.tokens * stage.flops_per_token for stage in stages)
     return Plan(
@@ -158,11 +159,10 @@ def make_plan(
 
 
 def _stage_lines(run: Run, vocab_size: int, outlines: Mapping[str, Outline]) -> Iterator[StageLine]:
-    length = run.data.seq_length
     for stage in plan_stages(run):
         outline = outlines.get(stage.name)
         found: dict[str, Any] = {}
-        lengths = np.array([length])
+        lengths = np.array([stage.seq_length])
         if outline is not None:
             lengths = outline.lengths
             names = ("documents", "epochs", "statistics", "countries", "by", "groups", "others")
@@ -173,7 +173,7 @@ def _stage_lines(run: Run, vocab_size: int, outlines: Mapping[str, Outline]) -> 
             fields=stage.policy.fields,
             policy_hash=stage.policy.hash(),
             steps=stage.steps,
-            tokens=stage.steps * run.train.global_batch_size * length,
+            tokens=stage.steps * stage.step_tokens,
             flops_per_token=train_flops(run.model, vocab_size, positions, lengths) / positions,
             **found,
         )
@@ -254,8 +254,15 @@ def _way_out(plan: Plan, run: Run, asks: Callable[[int], str]) -> str | None:
     return None
 
 
+def _most(run: Run, vocab_size: int, gpus: int) -> Memory:
+    """Of the rank that needs most, in the stage that needs most."""
+    stages = (stage_run(run, name) for name in run.stages)
+    needs = (worst_rank(here, vocab_size, check_layout(here, vocab_size, gpus)) for here in stages)
+    return max(needs, key=lambda memory: memory.total)
+
+
 def _need(run: Run, vocab_size: int, gpus: int) -> int | None:
     try:
-        return worst_rank(run, vocab_size, check_layout(run, vocab_size, gpus)).total
+        return _most(run, vocab_size, gpus).total
     except UserError:
         return None

@@ -74,9 +74,9 @@ def read_by(
         index, _ = build_stage_index(
             run, store.hash, split, tokenizer, stage.name, progress, groups
         )
-        sequences = (min(done, stage.last_step) - stage.first_step) * run.train.global_batch_size
+        sequences = (min(done, stage.last_step) - stage.first_step) * stage.global_batch_size
         documents, at = index.sequences_with(wanted, sequences)
-        steps = stage.first_step + at // run.train.global_batch_size
+        steps = stage.first_step + at // stage.global_batch_size
         taken = ~np.isin(steps, left_out)
         found.append(StageReads(stage.name, documents[taken], steps[taken]))
     return RunReads(str(folder), done, kept, tuple(found))

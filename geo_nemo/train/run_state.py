@@ -9,12 +9,14 @@ from megatron.core import parallel_state
 
 from geo_nemo.common.log import logger
 from geo_nemo.common.progress import Progress, no_progress
+from geo_nemo.config import UserError
 from geo_nemo.data.batches import BatchStream
 from geo_nemo.runtime.signals import StopRequest
 from geo_nemo.train.agreement import Agreement
 from geo_nemo.train.average import WeightAverage
 from geo_nemo.train.bad_steps import BadStepRule
 from geo_nemo.train.callback import Callback
+from geo_nemo.train.checkpoint import files
 from geo_nemo.train.checkpoint import load as checkpoint
 from geo_nemo.train.checkpoint.copies import Copies
 from geo_nemo.train.checkpoint.manager import Checkpoints
@@ -23,7 +25,7 @@ from geo_nemo.train.everyone import Everyone
 from geo_nemo.train.init_weights import load_initial
 from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import Prepared, check_fingerprint
-from geo_nemo.train.stage_steps import StagePlan
+from geo_nemo.train.stage_steps import StagePlan, stage_of
 from geo_nemo.train.step_times import StepTimes
 from geo_nemo.train.unseen import Unseen
 
@@ -75,11 +77,11 @@ class RunState:
 
     def batches(self, stage: StagePlan) -> BatchStream:
         """This rank's micro-batches of the stage's steps from here on."""
-        size = self.run.train.global_batch_size
+        size = stage.global_batch_size
         return BatchStream(
             self.prepared.dataset(stage, self.progress),
             global_batch_size=size,
-            micro_batch_size=self.run.train.micro_batch_size,
+            micro_batch_size=stage.micro_batch_size,
             dp_rank=parallel_state.get_data_parallel_rank(),
             dp_size=parallel_state.get_data_parallel_world_size(),
             consumed_samples=(self.step - stage.first_step) * size,
@@ -107,10 +109,23 @@ class RunState:
         if changed and dist.get_rank() == 0:
             LOG.info(f"{newest.name}: {changed}")
         gone = self.restore(newest)
+        self._check_layout(newest)
         for name in gone if dist.get_rank() == 0 else ():
             LOG.info(
                 f"{newest.name} has a state of {name}, a callback that this run has not: it ends "
                 "there"
+            )
+
+    def _check_layout(self, newest: Path) -> None:
+        """Raise `UserError` where a damaged checkpoint stands before the stage to go on with."""
+        if self.step == self.run.train.steps:
+            return
+        there = files.checkpoints(self.directory)
+        stage = stage_of(self.prepared.stages, self.step)
+        if stage.parallel != self.run.parallel and there[-1] != newest:
+            raise UserError(
+                f"{there[-1]} is not whole, and {newest.name} is of stage {stage.name}, which has "
+                f"another parallel layout: remove {there[-1]}, and the same command goes on"
             )
 
     def restore(self, path: Path) -> list[str]:
@@ -123,9 +138,9 @@ class RunState:
 
     def position(self) -> checkpoint.Position:
         """What a checkpoint tells of where the run stands."""
-        size = self.run.train.global_batch_size
         samples = {
-            stage.name: size * min(max(self.step - stage.first_step, 0), stage.steps)
+            stage.name: stage.global_batch_size
+            * min(max(self.step - stage.first_step, 0), stage.steps)
             for stage in self.prepared.stages
         }
         everyone = self.everyone

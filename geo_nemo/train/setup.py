@@ -10,6 +10,7 @@ from pathlib import Path
 
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Run, UserError
+from geo_nemo.config.stage_sizes import laid_out_for, stage_run
 from geo_nemo.config.whole import flatten
 from geo_nemo.data.brought_packing import packing_identity
 from geo_nemo.data.dataset import StageDataset
@@ -27,8 +28,9 @@ from geo_nemo.model.shape import parameter_count
 from geo_nemo.runtime.launcher import rank
 from geo_nemo.store import TokenStore
 from geo_nemo.tokenizers.base import Tokenizer
+from geo_nemo.train.checkpoint.files import checkpoints, step_of
 from geo_nemo.train.origin import Origin, find_origin
-from geo_nemo.train.stage_steps import StagePlan, plan_stages
+from geo_nemo.train.stage_steps import StagePlan, plan_stages, stage_of
 
 SPLIT = "train"
 
@@ -121,8 +123,8 @@ def prepare(
     tokenizer = store.tokenizer()
     groups = grouping_of(store, run.groups)
     vocab_size = vocab_size_of(run, tokenizer)
-    check_layout(run, vocab_size, world_size)
-    check_fp8(run, vocab_size)
+    for name in run.stages:
+        check_stage(run, name, vocab_size, world_size)
     profile = run.logging.profile
     if profile is not None and max(profile.ranks) >= world_size:
         raise UserError(
@@ -133,6 +135,7 @@ def prepare(
         if stage.token_selection is not None:
             TokenSelection(stage.token_selection, store.split(SPLIT), store.hash)
     origin = find_origin(run, tokenizer)
+    run = laid_out_for(run, stage_of(plan_stages(run), _standing(run)).name)
     return Prepared(
         run=run,
         store=store,
@@ -142,6 +145,26 @@ def prepare(
         fingerprint=fingerprint(run, store, tokenizer, origin),
         origin=origin,
     )
+
+
+def _standing(run: Run) -> int:
+    """The step that a start goes on with, by the newest checkpoint on disk."""
+    found = checkpoints(Path(run.output_dir) / "checkpoints")
+    return min(max(step_of(found[-1]) if found else 0, 0), run.train.steps - 1)
+
+
+def check_stage(run: Run, stage: str, vocab_size: int, world_size: int) -> None:
+    """Raise `UserError` where a stage's batches or sequences do not fit the layout."""
+    here = stage_run(run, stage)
+    try:
+        check_layout(here, vocab_size, world_size)
+        check_fp8(here, vocab_size)
+    except UserError as error:
+        if here is run:
+            raise
+        raise UserError(
+            f"stage {stage}, with sizes of its own: {error} (as stages.{stage}.KEY)"
+        ) from None
 
 
 def fingerprint(
@@ -160,6 +183,9 @@ def fingerprint(
         flat[f"stages.{name}.metadata"] = stage.metadata.hash()
         flat[f"stages.{name}.select"] = stage.select.canonical()
         flat[f"stages.{name}.sampling"] = sampling_identity(stage.sampling, name)
+        for size in ("seq_length", "global_batch_size"):
+            if (own := getattr(stage, size)) is not None:  # at first there were none
+                flat[f"stages.{name}.{size}"] = str(own)
         if stage.replay is not None:  # at first there was none
             flat[f"stages.{name}.replay"] = stage.replay.model_dump_json()
         if stage.token_selection is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import torch.distributed as dist
 
+from geo_nemo.config.stage_sizes import taken_samples
 from geo_nemo.train.callback import ReadsNothing, StepEvent
 from geo_nemo.train.setup import Prepared
 from geo_nemo.train.stage_steps import StagePlan
@@ -99,7 +100,7 @@ class Accounting(ReadsNothing):
         self._late.flush()
         tokens = {s.name: self._tokens(s, step) for s in self._begun_stages(step)}
         totals = {
-            "total_samples": step * self.prepared.run.train.global_batch_size,
+            "total_samples": taken_samples(self.prepared.run, step),
             "total_tokens": sum(tokens.values()),
             "tokens_by_stage": tokens,
         }
@@ -118,10 +119,10 @@ class Accounting(ReadsNothing):
 
     def _tokens(self, stage: StagePlan, step: int) -> int:
         """Positions, padding included, of the steps of a stage that were taken."""
-        run, last = self.prepared.run, min(step, stage.last_step)
+        last = min(step, stage.last_step)
         away = sum(stage.first_step <= each < last for each in self.left_out())
         steps = last - stage.first_step - away
-        return steps * run.train.global_batch_size * run.data.seq_length
+        return steps * stage.step_tokens
 
 
 def _held_at(heartbeat: Path) -> float:

@@ -125,6 +125,8 @@ def test_the_experiments_of_the_project_are_valid(path):
     name, experiment = read_experiment(path.stem)
     assert name == path.stem
     runs = [load_run(experiment, each, Path("/s")) for each in experiment.runs]
+    if name == "tokens_saved":  # whose question is of how many
+        return
     # Runs of one experiment take as many steps over as many tokens, so that they can be compared.
     assert len({(run.train.steps, run.train.global_batch_size, run.data.seq_length)
                 for run in runs}) == 1  # fmt: skip

@@ -177,7 +177,8 @@ def test_every_setting_of_a_run_is_either_kept_or_free(tiny_store):
     expected |= {"seed", "store", "tokenizer", "stages", "parallel.distributed_optimizer"}
     # The fraction follows from steps and tokens, and has the name that it once had.
     of_stages = set(Stage.model_fields) - {"steps", "tokens", "fraction"} | {"share"}
-    of_stages -= {"replay", "token_selection"}  # where they are set
+    of_stages -= {"replay", "token_selection", "seq_length", "global_batch_size"}  # where set
+    of_stages -= {"micro_batch_size", "parallel"}  # free
     expected |= {f"stages.{s}.{k}" for s in run.stages for k in of_stages}
     assert names == expected
     assert set(Run.model_fields) == set(sections) | {
