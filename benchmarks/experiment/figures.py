@@ -11,6 +11,7 @@ from benchmarks.experiment.schema import Experiment
 from benchmarks.machine import machine_facts
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.config.stage_sizes import taken_tokens
 from geo_nemo.store import TokenStore
 
 ROOT = Path(__file__).parents[2]
@@ -89,15 +90,14 @@ def line_of(
         found = nats if cell["group"] == "all" else among.setdefault(group, {})
         found.setdefault(cell["condition"], {})[cell["part"]] = cell["nats"]
     documents = evaluation["documents"]
-    train, data = run.run.train, run.run.data
     return {
         "experiment": name,
         "run": run.name,
         "seed": run.seed,
         "settings": [*experiment.settings, *experiment.runs[run.name]],
         "key": run.key,
-        "steps": train.steps,
-        "tokens": train.steps * train.global_batch_size * data.seq_length,
+        "steps": run.run.train.steps,
+        "tokens": taken_tokens(run.run, run.run.train.steps),
         "branched_at": run.branch.step if run.branch else 0,
         **facts,
         "machine": machine_facts(),
@@ -112,7 +112,7 @@ def check_among(experiment: Experiment, store: TokenStore) -> None:
     there = {"continent": store.continents, "country": store.countries}
     for claim in experiment.claims:
         field, _, name = (claim.among or "").partition("=")
-        if field and name not in there[field]:
+        if field in there and name not in there[field]:
             raise UserError(
                 f"the claim '{claim.says}' is among {claim.among}, and the store has "
                 f"{', '.join(there[field])}: give one of them"

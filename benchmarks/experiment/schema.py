@@ -39,7 +39,8 @@ class Claim(Section):
 
     of, against: a run and what it is told; against is the baseline. at_most: change of perplexity,
     0.003 is 0.3% more. keeps: instead, the least share of the gain that cell `than` has over the
-    same baseline. among: of texts of one continent or country alone, as `continent=Africa`.
+    same baseline. among: of texts of one value of a field alone, as `continent=Africa`; a field
+    that is neither country nor continent stands in evaluation.settings as `groups`.
     """
 
     says: str
@@ -48,7 +49,7 @@ class Claim(Section):
     at_most: float | None = None
     keeps: Annotated[float, Field(gt=0)] | None = None
     than: Cell | None = None
-    among: Annotated[str, Field(pattern=r"^(continent|country)=\S.*$")] | None = None
+    among: Annotated[str, Field(pattern=r"^\w+=\S.*$")] | None = None
 
     @model_validator(mode="after")
     def _has_a_threshold(self):

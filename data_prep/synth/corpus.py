@@ -38,6 +38,8 @@ SIDECAR = (
     "title_with", "body_with", "title_without", "body_without", "body_country", "body_continent"
 )  # fmt: skip
 _BLOCK = 512
+# Settings of another kind of corpus.
+OF_GRAMMAR = ("kind", "levels", "likely", "again", "prompts", "sentences")
 _OURS = re.compile(r"(news|floors)(-\d{5}-of-\d{5})?\.jsonl\.gz(\.partial)?")
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 
@@ -221,7 +223,7 @@ def _summary(config: Synth, counts: list[ShardCounts], paths: list[Path]) -> dic
     }
     return {
         "format": FORMAT,
-        "config": config.model_dump(exclude={"output", "workers"}),
+        "config": config.model_dump(exclude={"output", "workers", *OF_GRAMMAR}),
         "hosts": len(world.hosts),
         "countries": by_country,
         "words": {

@@ -20,9 +20,10 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> None:
 
     Settings: output (folder), documents, seed, signal (0 to 1: how often a country's fact has the
     country's own value), style (0 to 1: how often wording is the host's own),
-    questions_per_country, shards, workers.
+    questions_per_country, shards, workers. With kind=pcfg documents of a grammar whose latent is
+    known: levels, likely, again, prompts, sentences.
     """
-    from data_prep.synth import Synth, write_corpus
+    from data_prep.synth import Synth, write_corpus, write_pcfg
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.config.load import load_config
 
@@ -30,6 +31,14 @@ def command(overrides: tuple[str, ...], dry_run: bool) -> None:
     if dry_run:
         for name, value in config.model_dump().items():
             click.echo(f"{name}={value}")
+        return
+    if config.kind == "pcfg":
+        with progress_bar() as progress:
+            made = write_pcfg(config, progress)
+        click.echo(
+            f"{config.documents:,} documents, {made['words']:,} words, of {made['latents']} latents"
+        )
+        click.echo(Path(config.output) / "synth.json")
         return
     with progress_bar() as progress:
         summary = write_corpus(config, progress)
