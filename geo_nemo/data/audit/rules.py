@@ -130,7 +130,7 @@ def _content_rules(
     labels = sequence.labels[start:stop]
     weights = dataset.policy.weights
     trained = sequence.loss_mask[start:stop] > 0
-    eos = [dataset.tokenizer.eos_id] if fragment.final else []
+    eos = np.array([dataset.tokenizer.eos_id] * fragment.final, np.int64)
 
     yield from _group_rule(dataset, sequence, document, start, stop)
     append = policy.position == "append"
