@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from geo_nemo.config.loss_weights import usual_weights
+from geo_nemo.config.loss_weights import TokenKind, usual_weights
 from geo_nemo.metadata.blocks import NO_TOKENS
 from geo_nemo.metadata.compose import KINDS_OF, Composed
 from geo_nemo.metadata.record import Kind
@@ -66,7 +66,7 @@ class PackedSequence(Arrays):
         return numbers
 
 
-AS_USUAL: Mapping[str, float] = MappingProxyType({})
+AS_USUAL: Mapping[TokenKind, float] = MappingProxyType({})
 # Kinds of label by the names that a policy's weights have for them.
 _KINDS = {
     "metadata": Kind.METADATA,
@@ -77,7 +77,7 @@ _KINDS = {
 }
 
 
-def kind_weights(mask_loss: bool, loss_weights: Mapping[str, float] = AS_USUAL) -> np.ndarray:
+def kind_weights(mask_loss: bool, loss_weights: Mapping[TokenKind, float] = AS_USUAL) -> np.ndarray:
     """The weight in the loss of labels of each `Kind`, float32 [number of kinds], read-only.
 
     mask_loss, loss_weights: as of a policy.
@@ -130,7 +130,7 @@ def build_sequence(
     length: int,
     pad_id: int,
     mask_loss: bool,
-    loss_weights: Mapping[str, float] = AS_USUAL,
+    loss_weights: Mapping[TokenKind, float] = AS_USUAL,
 ) -> PackedSequence:
     """The sequence of `fragments`, in this order, padded with `pad_id` to `length` positions.
 
@@ -146,7 +146,7 @@ def build_sequences(
     length: int,
     pad_id: int,
     mask_loss: bool,
-    loss_weights: Mapping[str, float] = AS_USUAL,
+    loss_weights: Mapping[TokenKind, float] = AS_USUAL,
 ) -> Block:
     """Sequences as `build_sequence` makes them, of (fragments, groups) each; quicker than one by
     one.

@@ -201,7 +201,7 @@ def whole_document(dataset: StageDataset, fragment: Fragment) -> tuple[np.ndarra
     opened = len(block) > 0
     title, body = composer.texts(split.title(document), split.body(document), opened)
     titled = len(title) > 0
-    parts = [
+    parts: list[tuple[Sequence[int] | np.ndarray, Kind]] = [
         ([tokenizer.bos_id], Kind.BOS),
         (composer.meta_ids, Kind.METADATA),
         ([] if append else block, Kind.METADATA),
