@@ -155,11 +155,9 @@ def build_sequences(
     """
     # The labels of a fragment are all its tokens but the first; tokens follow from them. Behind its
     # parts stands the padding that follows it, which is empty but for the last of a sequence.
-    parts, width = _all_parts(sequences)
-    firsts: list[int] = []
+    parts, firsts, width = _all_parts(sequences)
     group_ids: list[int] = []
-    for fragments, groups in sequences:
-        firsts += [fragment.first for fragment in fragments]
+    for _, groups in sequences:
         group_ids.extend(groups)  # which may be an array
     sizes = np.fromiter(map(len, parts), np.int64, len(parts)).reshape(-1, width)
     taken = sizes.sum(axis=1)
@@ -211,16 +209,18 @@ def build_sequences(
 
 def _all_parts(
     sequences: Sequence[tuple[Sequence[Composed], Sequence[int]]],
-) -> tuple[list[np.ndarray], int]:
-    """The parts of all fragments, each with a place for padding behind it, and how many of one."""
+) -> tuple[list[np.ndarray], list[int], int]:
+    """Of all fragments: parts, with a place for padding behind each; first tokens; parts of one."""
     parts: list[np.ndarray] = []
+    firsts: list[int] = []
     width = len(sequences[0][0][0].parts) + 1
     for fragments, _ in sequences:
         for fragment in fragments:
             parts += fragment.parts
             parts.append(NO_TOKENS)
-    if len(parts) == width * sum(len(fragments) for fragments, _ in sequences):
-        return parts, width
+            firsts.append(fragment.first)
+    if len(parts) == width * len(firsts):
+        return parts, firsts, width
     # Plain texts stand beside others: all have then as many parts as those that have more.
     return _all_parts([([each.spliced for each in of], groups) for of, groups in sequences])
 

@@ -161,6 +161,7 @@ class Composer:
         self.line_lengths = self._blocks.lengths
         self._eos = np.array([tokenizer.eos_id], dtype=np.int32)
         self.meta_ids = meta_ids(policy.meta_tokens, self.tokenizer)
+        self._has_meta = len(self.meta_ids) > 0
 
     def plain(self) -> Composer | None:
         """Of the documents that the policy shows as plain text; None where it shows none so."""
@@ -284,8 +285,11 @@ class Composer:
         title_label, content_label = self._label_pairs[len(block) > 0][
             shown if titled is None else titled
         ]
+        front = NO_TOKENS if self._appends else block
+        if self._has_meta:
+            front = np.concatenate([self.meta_ids, front])
         parts = (
-            self._front(NO_TOKENS if self._appends else block),
+            front,
             title_label if shown else NO_TOKENS,
             title_ids,
             content_label,
@@ -306,8 +310,11 @@ class Composer:
         """`join` of a title and a body of two parts each, as `Splicer.parts` gives them."""
         shown = len(title[0]) + len(title[1]) > 0
         title_label, content_label = self._label_pairs[len(block) > 0][titled]
+        front = NO_TOKENS if self._appends else block
+        if self._has_meta:
+            front = np.concatenate([self.meta_ids, front])
         parts = (
-            self._front(NO_TOKENS if self._appends else block),
+            front,
             title_label if shown else NO_TOKENS,
             *title,
             content_label,
@@ -316,10 +323,6 @@ class Composer:
             self._eos if final else NO_TOKENS,
         )
         return Composed(self.tokenizer.bos_id, parts)
-
-    def _front(self, block: np.ndarray) -> np.ndarray:
-        """What stands between BOS and the text: meta-tokens, where there are any, and a block."""
-        return np.concatenate([self.meta_ids, block]) if len(self.meta_ids) else block
 
     def _all_splicers(self) -> list[list[tuple[Splicer, Splicer]]]:
         """Of documents without and with metadata, without and with a title."""
