@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from geo_nemo.config.load import compose
-from tests.support.command import SMALL, call
+from tests.support.command import SMALL
 from tests.unit.data_prep.worlds import records
+from tests.unit.plugins.outside import geo_nemo
 
 PAGE = Path(__file__).parents[3] / "docs" / "metadata.md"
 TOPICS = ("sport", "arts", "politics", "")
@@ -45,10 +46,10 @@ def news(tmp_path_factory):
     return folder
 
 
-def test_a_new_user_s_way_from_a_csv_with_a_topic_to_the_report(news, monkeypatch, capsys):
+def test_a_new_user_s_way_from_a_csv_with_a_topic_to_the_report(news, monkeypatch):
     monkeypatch.chdir(news)
     for words in commands():
-        code, _, err = call(monkeypatch, capsys, *words, *FEW[words[0]])
+        code, _, err = geo_nemo(*words, *FEW[words[0]])
         assert code == 0, err
     found = json.loads(Path("runs/eval/eval.json").read_text())["perplexity"]["cells"]
     by_topic = {cell["name"] for cell in found if cell["group"] == "topic"}
