@@ -10,9 +10,8 @@ from pathlib import Path
 
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
 
-import torch
-
 from geo_nemo.config import Parallel
+from geo_nemo.runtime.device import resolve_device
 from geo_nemo.runtime.distributed import model_parallel, world
 from geo_nemo.runtime.launcher import rank
 from tests.gpu import models
@@ -26,7 +25,7 @@ BATCHES = {
 
 
 def main():
-    device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    device = resolve_device("gpu")
     told = {}
     with world(device), model_parallel(CONTEXT, seed=0):
         for dtype in ("fp32", "bf16"):

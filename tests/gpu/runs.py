@@ -1,6 +1,7 @@
 """Runs of sizes that every FP8 recipe takes, on the synthetic news, and what they learn."""
 
 import pytest
+import torch
 
 from geo_nemo.config import Precision, Run, UserError
 from geo_nemo.config.load import load_config
@@ -31,6 +32,12 @@ def skip_unless_able(run: Run, device) -> None:
         check_chip(run.precision, run.parallel, chip_of(device))
     except UserError as error:
         pytest.skip(str(error))
+
+
+def skip_unless_two() -> None:
+    """Skip where two processes have no GPU each."""
+    if torch.cuda.device_count() < 2:
+        pytest.skip("one GPU only: this needs two")
 
 
 def news_run(store, output, steps=300, precision="bf16", **changes) -> Run:

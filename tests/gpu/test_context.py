@@ -3,10 +3,10 @@
 import json
 
 import pytest
-import torch
 
 from tests.dist.launch import launch
 from tests.gpu.context_worker import BATCHES
+from tests.gpu.runs import skip_unless_two
 from tests.gpu.test_model import BF16_MEAN, FP32
 
 # Of the norm of a gradient, in 8 bits of mantissa through two layers; not measured on GPUs yet.
@@ -16,10 +16,9 @@ BF16_GRADIENT = 0.05
 @pytest.fixture(scope="module")
 def told(gpu, tmp_path_factory):
     """What both ranks found."""
-    if torch.cuda.device_count() < 2:
-        pytest.skip("one GPU only: context parallelism needs two")
+    skip_unless_two()
     output = tmp_path_factory.mktemp("context")
-    launch(2, "tests.gpu.context_worker", output)
+    launch(2, "tests.gpu.context_worker", output, on_gpu=True)
     return [json.loads((output / f"context-{rank}.json").read_text()) for rank in range(2)]
 
 

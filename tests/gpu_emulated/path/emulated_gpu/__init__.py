@@ -16,9 +16,9 @@ def start() -> None:
     # the accelerator of this process is answered here.
     library = importlib.util.find_spec("emulated_cuda").origin
     ctypes.CDLL(str(Path(library)), mode=ctypes.RTLD_GLOBAL)
-    from emulated_gpu import one_process, torch_cuda, transformer_engine
+    from emulated_gpu import nccl, torch_cuda, transformer_engine
 
     torch_cuda.install()
-    one_process.install()
+    nccl.install()
     transformer_engine.install()
     os.environ[MARK] = "1"

@@ -34,6 +34,13 @@ from transformer_engine_torch.optimizer import (
     multi_tensor_scale,
 )
 from transformer_engine_torch.products import generic_gemm
+from transformer_engine_torch.ring import (
+    thd_grad_correction,
+    thd_out_correction,
+    thd_read_half_tensor,
+    thd_read_second_half_lse,
+    thd_second_half_lse_correction,
+)
 from transformer_engine_torch.rotary import fused_rope_backward, fused_rope_forward
 
 

@@ -119,4 +119,5 @@ def fused_attn_bwd(
         dq[s] = torch.einsum("hqk,khd->qhd", of_scores, keys).to(dq.dtype)
         dk[t] = summed(torch.einsum("hqk,qhd->khd", of_scores, queries)).to(dk.dtype)
         dv[t] = summed(torch.einsum("hqk,qhd->khd", weights, gradients)).to(dv.dtype)
-    return [dq, dk, dv]
+    # Without a bias and an offset of the softmax, their gradients are None.
+    return [dq, dk, dv, None, None]
