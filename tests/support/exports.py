@@ -16,9 +16,14 @@ COUNTRIES = ("gb", "ke", "ng")
 FULL = MetadataPolicy(cut="whole")
 
 
-def write_export(folder: Path, store: Path, policy=FULL, seed=0, countries=COUNTRIES) -> Path:
-    """A tiny Llama with the tokenizer of a store, as if it was trained on three countries."""
-    model = tiny_run("store", "out").model
+def write_export(
+    folder: Path, store: Path, policy=FULL, seed=0, countries=COUNTRIES, **changes
+) -> Path:
+    """A tiny Llama with the tokenizer of a store, as if it was trained on three countries.
+
+    changes: of its shape.
+    """
+    model = tiny_run("store", "out").model.model_copy(update=changes)
     path = store / "tokenizer.model"
     ours = load_tokenizer(path)
     weights = hugging_face.random_weights(model, ours.vocab_size, seed)

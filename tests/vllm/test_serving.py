@@ -1,7 +1,8 @@
 """Exports served by vLLM on a CPU: completions and chat with metadata, greedily as transformers.
 
-Both compute in fp32 on one thread; of random weights the best token leads the next by far more than
-its rounding, and a test sees that it does.
+Both compute in fp32, where a logit is off by at most 1.2e-5 of the largest
+(tests/unit/train/test_init_weights.py): a best token that leads by 5e-5 of it is the same in both,
+and the tests see that each does.
 """
 
 import json
@@ -107,7 +108,9 @@ class Greedy:
 
 @pytest.fixture(scope="module")
 def export(tiny_store, tmp_path_factory):
-    return write_export(tmp_path_factory.mktemp("export") / "model", tiny_store)
+    # Heads of 32 channels: of 16, as small models have them elsewhere, the server's engine ends.
+    heads = {"num_attention_heads": 2, "num_query_groups": 1}
+    return write_export(tmp_path_factory.mktemp("export") / "model", tiny_store, **heads)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +136,7 @@ def test_a_conversation_with_metadata_has_the_tokens_of_transformers(export, ser
         assert found["choices"][0]["token_ids"] == greedy(ids)
         seen.add(tuple(ids))
     assert len(seen) == 3
-    assert greedy.lead > 1e-4
+    assert greedy.lead > 5e-5
 
 
 def test_a_document_with_its_metadata_has_the_tokens_of_transformers(export, server):
@@ -143,7 +146,7 @@ def test_a_document_with_its_metadata_has_the_tokens_of_transformers(export, ser
     found = ask(f"{server}/completions", prompt=prompt)["choices"][0]
     assert found["prompt_token_ids"] == ids and ids[0] == greedy.tokenizer.bos_token_id
     assert found["token_ids"] == greedy(ids)
-    assert greedy.lead > 1e-4
+    assert greedy.lead > 5e-5
 
 
 def test_what_the_model_was_not_told_is_refused_by_the_template(server):
