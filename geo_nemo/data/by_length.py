@@ -46,7 +46,8 @@ class ByLength:
     ) -> _Pieces:
         """Each piece with the document's head; (fragment's columns, its length) of each."""
         title = min(title, self._seq_length - head - label - tail)
-        front, start, pieces = head + label + title, 0, []
+        pieces: _Pieces = []
+        front, start = head + label + title, 0
         while True:
             needed = front + body - start + tail - 1
             # The last token cannot be cut off; what is left behind a long head is padded instead.
@@ -63,7 +64,8 @@ class ByLength:
     ) -> _Pieces:
         """Pieces of the whole document, without a head but in front of the first."""
         end = head + label + title + body + tail - 1
-        start, pieces = 0, []
+        pieces: _Pieces = []
+        start = 0
         while True:
             length = self._length(end - start, 0)
             stop = min(start + length, end)

@@ -21,6 +21,7 @@ from geo_nemo.data.audit.rules import Violation, check_sequence, whole_document
 from geo_nemo.data.dataset import StageDataset, Statistics
 from geo_nemo.data.fragments import Fragment
 from geo_nemo.data.index.read import Index
+from geo_nemo.data.replay import ReplayIndex
 from geo_nemo.data.sequences import PackedSequence
 from geo_nemo.data.window import Window
 
@@ -67,7 +68,9 @@ def audit_stage(
     broken: Counter[str] = Counter()
     tally = np.zeros((3, dataset.groups.size), dtype=np.int64)
     seen = np.zeros(dataset.split.num_documents, dtype=np.int32)
-    per_epoch, total = dataset.draws.windows_per_epoch, dataset.index.num_windows
+    # What a stage replays is audited where it was read first.
+    index = dataset.index.own if isinstance(dataset.index, ReplayIndex) else dataset.index
+    per_epoch, total = dataset.draws.windows_per_epoch, index.num_windows
     sequences = windows = 0
 
     def found(new: Sequence[Violation]) -> None:
@@ -77,7 +80,7 @@ def audit_stage(
     while windows < total and sequences < at_least_sequences:
         window = dataset.planner.plan(windows)
         found(check_window(dataset, window, seen, sequences))
-        found(_check_index(dataset.index, window, windows))
+        found(_check_index(index, window, windows))
         for place in range(len(window)):
             fragments = window.sequence(place)
             sequence = dataset.build(fragments)
