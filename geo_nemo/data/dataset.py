@@ -9,7 +9,7 @@ Everything follows from (seed, stage name, index): not from ranks, workers or wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from operator import attrgetter
@@ -20,7 +20,7 @@ import numpy as np
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Data, MetadataPolicy, Run, UserError
 from geo_nemo.config.stage_bounds import own_samples
-from geo_nemo.config.stage_sizes import document_fractions, stage_run
+from geo_nemo.config.stage_sizes import stage_run
 from geo_nemo.data.brought_packing import packing_identity
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.draws import Draws, EpochDraws
@@ -30,12 +30,9 @@ from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.index.build import Extent, build
 from geo_nemo.data.index.read import Index, as_entry
 from geo_nemo.data.index.write import MemorySink
-from geo_nemo.data.mixing import Pool
-from geo_nemo.data.moving import MovingDraws
 from geo_nemo.data.placebo import OwnMetadata, PlaceboMetadata, told
 from geo_nemo.data.replay import AnyIndex
-from geo_nemo.data.sampling import stage_draws
-from geo_nemo.data.selection import stage_documents
+from geo_nemo.data.run_draws import all_draws
 from geo_nemo.data.sequences import Block, PackedSequence, build_sequences
 from geo_nemo.data.token_selection import TokenSelection
 from geo_nemo.data.window import Counts, Planner
@@ -43,7 +40,6 @@ from geo_nemo.metadata.blocks import NO_TOKENS
 from geo_nemo.metadata.compose import LABEL_KINDS, Composed, Composer
 from geo_nemo.metadata.fields import key_columns
 from geo_nemo.metadata.record import Kind
-from geo_nemo.store.fields import check_fields
 
 if TYPE_CHECKING:
     from geo_nemo.store import Split
@@ -360,43 +356,6 @@ def block_key(
         return in_index
     in_store = metadata.code_reader(others)
     return lambda fragment: (in_index(fragment), in_store(fragment.document))
-
-
-def all_draws(
-    run: Run, split: Split, tokenizer: Tokenizer, stages: Collection[str] | None = None
-) -> dict[str, Draws]:
-    """How stages of a run draw their documents; `UserError` where settings do not fit them.
-
-    stages: names; all where it is None.
-    """
-    chosen = [stage for stage in run.stages if stages is None or stage in stages]
-    for stage in chosen:
-        check_fields(run.stages[stage].metadata, split, f"stages.{stage}.metadata")
-    documents = stage_documents(split, run.stages, run.seed, document_fractions(run))
-    return {stage: _draws(run, split, tokenizer, stage, documents[stage]) for stage in chosen}
-
-
-def _draws(
-    run: Run, split: Split, tokenizer: Tokenizer, stage: str, documents: np.ndarray
-) -> Draws:
-    settings, samples = run.stages[stage], own_samples(run, stage)
-    data = stage_run(run, stage).data
-    key = derive_key(run.seed, stage)
-    draws = stage_draws(
-        Pool(
-            split=split,
-            documents=documents,
-            sampling=settings.sampling,
-            key=key,
-            window=data.packing_window,
-            budget=samples * data.seq_length,
-            stage=stage,
-        )
-    )
-    if not isinstance(draws, MovingDraws):
-        return draws
-    composer = Composer(settings.metadata, tokenizer)
-    return draws.over_sequences(samples, lambda each: Planner(split, composer, each, key, data))
 
 
 def selection_of(run: Run, split: Split, stage: str) -> TokenSelection | None:

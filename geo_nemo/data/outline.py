@@ -11,10 +11,11 @@ from geo_nemo.config import Run
 from geo_nemo.config.stage_bounds import own_samples
 from geo_nemo.config.stage_sizes import stage_run
 from geo_nemo.data.counter import derive_key
-from geo_nemo.data.dataset import Statistics, all_draws
+from geo_nemo.data.dataset import Statistics
 from geo_nemo.data.draws import Draws
 from geo_nemo.data.groups import Axis, axis_of
 from geo_nemo.data.mixing import Groups, check_epochs, sampling_axis
+from geo_nemo.data.run_draws import all_draws
 from geo_nemo.data.window import Counts, Planner, Window
 from geo_nemo.metadata.compose import Composer
 

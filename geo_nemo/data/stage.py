@@ -12,7 +12,7 @@ from geo_nemo.config import Run
 from geo_nemo.config.stage_bounds import stage_samples
 from geo_nemo.config.stage_sizes import stage_run
 from geo_nemo.data.counter import derive_key
-from geo_nemo.data.dataset import StageDataset, all_draws, selection_of
+from geo_nemo.data.dataset import StageDataset, selection_of
 from geo_nemo.data.draws import Draws, EpochDraws
 from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.index.build import Extent, WorkerInput, build
@@ -21,6 +21,7 @@ from geo_nemo.data.index.write import FileSink
 from geo_nemo.data.mixing import Groups, check_epochs, sampling_axis
 from geo_nemo.data.parts import Part, index_places, of_parts, replayed_stages, stage_parts
 from geo_nemo.data.replay import AnyIndex, check_replayed, read_documents
+from geo_nemo.data.run_draws import all_draws
 from geo_nemo.data.window import Planner
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.store import TokenStore
