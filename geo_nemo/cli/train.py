@@ -1,8 +1,5 @@
 """`geo-nemo train`: validate, then train from where the newest checkpoint stands."""
 
-import os
-import signal
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import replace
@@ -128,7 +125,7 @@ def train(prepared: Prepared, processes: int) -> int:
     )
     from geo_nemo.runtime.distributed import process_groups
     from geo_nemo.runtime.gpu import check_gpu
-    from geo_nemo.runtime.signals import stop_deadline, stop_on_signal
+    from geo_nemo.runtime.signals import announce, nobody, stop_deadline, stop_on_signal
     from geo_nemo.train.collectives import check_same
 
     run = prepared.run
@@ -161,7 +158,7 @@ def train(prepared: Prepared, processes: int) -> int:
         check_same("the hash of data.store", prepared.store.hash)
         # Not before: a rank that waits for the others to join must end when the launcher ends it.
         deadline = stop_deadline(run.health)
-        stop = stack.enter_context(stop_on_signal(_announce if first else _nothing, deadline))
+        stop = stack.enter_context(stop_on_signal(announce if first else nobody, deadline))
         # Once more: it comes before the end of the process groups, which may wait for other ranks.
         stack.push(ending)
         watch = stack.enter_context(Watch(output, run.health.hang_minutes, ending.hung))
@@ -188,11 +185,3 @@ def train(prepared: Prepared, processes: int) -> int:
             line = f"stopped {at}, and saved: {trainer.reason}"
         LOG.info(line)
     return 0 if trainer.reason else STOPPED
-
-
-def _nothing(received: signal.Signals) -> None: ...
-
-
-def _announce(received: signal.Signals) -> None:
-    line = f"\ngeo-nemo: {received.name}: saves after this step and stops; once more ends at once\n"
-    os.write(sys.stderr.fileno(), line.encode())  # print may not be called again within itself

@@ -2,8 +2,11 @@
 
 import click
 
+from geo_nemo.cli.codes import STOPPED
 from geo_nemo.cli.options import OVERRIDES, Config, DryRun, quiet_libraries
+from geo_nemo.common.log import logger
 
+LOG = logger(__name__)
 EPILOG = (
     "Example: geo-nemo tune runs/demo/export data=runs/demo/corpus/instructions.jsonl "
     "output=runs/tuned"
@@ -18,12 +21,13 @@ EPILOG = (
 @DryRun
 def command(
     model: str, overrides: tuple[str, ...], config: str | None, show: int, dry_run: bool
-) -> None:
+) -> int:
     """Tune MODEL, a Hugging Face folder, on JSONL of instructions or conversations.
 
     Settings: data, output, method (lora, full), lora.rank, told.none, told.country, lr, epochs,
     packing ...; tuning=localization is the paper's recipe. Under torchrun or accelerate launch
-    several processes share each step. Stopped, the same command goes on.
+    several processes share each step. Stopped, by Ctrl-C, SIGTERM or SIGUSR1, it saves and exits
+    with 75; the same command goes on.
     """
     quiet_libraries()
     from importlib.util import find_spec
@@ -41,6 +45,7 @@ def command(
         raise UserError("tune needs TRL and PEFT: pip install 'geo-nemo[tune]'")
     from geo_nemo.tune.run import Tuning
     from geo_nemo.tune.show import show as show_conversations
+    from geo_nemo.tune.train import Stopped
 
     is_first = rank() == 0
     with progress_bar() as progress:
@@ -50,14 +55,22 @@ def command(
     if tuning.is_done:
         if is_first:
             click.echo(f"{settings.output} is there already")
-        return
+        return 0
     if dry_run:
-        return
+        return 0
     with progress_bar() as progress:
         record = tuning.run(progress)
+    if isinstance(record, Stopped):
+        if is_first:
+            LOG.info(
+                f"stopped by {record.reason} at step {record.step} of {record.steps}; saved. The "
+                "same command goes on from there"
+            )
+        return STOPPED
     if is_first:
         trained = record["trained"]
         losses = trained["losses"]
         last = f", loss {losses[0]:.3f} to {losses[-1]:.3f}" if losses else ""
         click.echo(f"{trained['steps']:,} steps over {trained['sequences']:,} sequences{last}")
         click.echo(settings.output)
+    return 0

@@ -5,6 +5,7 @@ The first signal asks for a clean stop, a later one ends the process at once.
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,12 +56,19 @@ def stop_deadline(health: Health, environment: Mapping[str, str] = os.environ) -
     return min(limits) - 60 * health.margin_minutes if limits else None
 
 
-def _nobody(received: signal.Signals) -> None: ...
+def announce(received: signal.Signals) -> None:
+    """Say on stderr what a first signal does, from within its handler."""
+    line = f"\ngeo-nemo: {received.name}: saves after this step and stops; once more ends at once\n"
+    os.write(sys.stderr.fileno(), line.encode())  # print may not be called again within itself
+
+
+def nobody(received: signal.Signals) -> None:
+    """Say nothing: another rank does."""
 
 
 @contextmanager
 def stop_on_signal(
-    tell: Callable[[signal.Signals], None] = _nobody, deadline: float | None = None
+    tell: Callable[[signal.Signals], None] = nobody, deadline: float | None = None
 ) -> Iterator[StopRequest]:
     """Turn the first stop signal into a request; restore the handlers at the end.
 

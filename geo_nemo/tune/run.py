@@ -7,7 +7,7 @@ name when it is whole.
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geo_nemo.common.files import (
     make_folder,
@@ -26,6 +26,9 @@ from geo_nemo.export.loaded import TUNED, Folder, identity_of, load_tokenizer, o
 from geo_nemo.runtime.launcher import rank
 from geo_nemo.tune.encode import Encoded, encode
 from geo_nemo.tune.telling import Teller, read_told
+
+if TYPE_CHECKING:
+    from geo_nemo.tune.train import Stopped
 
 BEGUN, MODEL = "begun.json", "model"
 # Settings under which a tuning that was stopped may go on: they decide no weight.
@@ -61,9 +64,9 @@ class Tuning:
         self.encoded: Encoded = encode(found, self.tokenizer, config, self.seq_length, progress)
         self.encoded.dropped += left_out
 
-    def run(self, progress: Progress = no_progress) -> dict[str, Any]:
-        """Train and write; what `tune.json` then says."""
-        from geo_nemo.tune.train import CHECKPOINTS, METRICS, check_batch, train
+    def run(self, progress: Progress = no_progress) -> "dict[str, Any] | Stopped":
+        """Train and write; what `tune.json` then says, or where it stopped when it was asked to."""
+        from geo_nemo.tune.train import CHECKPOINTS, METRICS, Stopped, check_batch, train
         from geo_nemo.tune.write import record_of, write_model
 
         check_batch(self.config)
@@ -72,7 +75,7 @@ class Tuning:
         with _locked(partial):
             _begin(partial, identity)
             try:
-                model, trained = train(
+                done = train(
                     self.config, self.folder, self.tokenizer, self.encoded, self.seq_length,
                     partial, progress,
                 )  # fmt: skip
@@ -81,6 +84,9 @@ class Tuning:
                 if rank() == 0 and not any((partial / CHECKPOINTS).glob("*")):
                     shutil.rmtree(partial)
                 raise
+            if isinstance(done, Stopped):
+                return done
+            model, trained = done
             record = record_of(self.config, self.folder, self.encoded, trained)
             if rank() == 0:
                 place = partial / MODEL

@@ -2,12 +2,14 @@
 
 Conversations that share a sequence do not see each other: positions begin anew in each, and
 attention is kept inside by them (a test compares gradients with those of conversations apart).
-A checkpoint of the trainer counts once its marker is there, which is written last.
+A checkpoint of the trainer counts once its marker is there, which is written last. At a signal to
+stop, every rank saves after the same step, and stops.
 """
 
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +22,47 @@ from geo_nemo.config import RunError, UserError
 from geo_nemo.config.tune import Lora, Tune
 from geo_nemo.export.loaded import Folder, line_of, load_model
 from geo_nemo.runtime.launcher import rank, world_size
+from geo_nemo.runtime.signals import StopRequest, announce, nobody, stop_on_signal
 from geo_nemo.tune.encode import Encoded
 
 CHECKPOINTS, WHOLE, METRICS = "checkpoints", "whole.json", "metrics.jsonl"
 
 
-class _Watch(TrainerCallback):
-    """Marks whole checkpoints, writes metrics, and stops at a loss that is not finite."""
+@dataclass(frozen=True)
+class Stopped:
+    """A tuning that was asked to stop, by a signal, and has saved; step: its last of `steps`."""
 
-    def __init__(self, folder: Path, progress: Progress):
+    reason: str
+    step: int
+    steps: int
+
+
+class _Watch(TrainerCallback):
+    """Marks whole checkpoints, writes metrics, and stops at a loss that is not finite, or if asked.
+
+    stop: of this process; what one rank is asked, all do after the same step.
+    """
+
+    def __init__(self, folder: Path, progress: Progress, stop: StopRequest):
         self._folder = folder
         self._progress = progress
+        self._stop = stop
         self.failed: str | None = None
+        self.stopped: Stopped | None = None
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self._is_asked(args.device) and state.global_step < state.max_steps:
+            self.stopped = Stopped(self._stop.reason, state.global_step, state.max_steps)
+            # The log is of all steps since the one before it, and would else lose these.
+            control.should_log = control.should_save = control.should_training_stop = True
+
+    def _is_asked(self, device: torch.device) -> bool:
+        asked = bool(self._stop)
+        if not torch.distributed.is_initialized():
+            return asked
+        anywhere = torch.tensor(int(asked), device=device)
+        torch.distributed.all_reduce(anywhere, torch.distributed.ReduceOp.MAX)
+        return bool(anywhere.item())
 
     def on_save(self, args, state, control, **kwargs):
         if torch.distributed.is_initialized():
@@ -47,6 +78,7 @@ class _Watch(TrainerCallback):
         if not torch.isfinite(torch.tensor(float(loss))):
             self.failed = f"the loss of step {state.global_step} is {loss}: give a lower lr"
             control.should_training_stop = True
+            control.should_save = False
         if state.is_world_process_zero:
             line = {"step": state.global_step, **logs}
             with (self._folder.parent / METRICS).open("a", encoding="utf-8") as file:
@@ -63,10 +95,11 @@ def train(
     seq_length: int,
     work: Path,
     progress: Progress,
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[Any, dict[str, Any]] | Stopped:
     """The tuned model, with its adapter if it has one, and what the trainer says of itself.
 
-    work: the folder of its checkpoints, whose newest whole one it goes on from.
+    work: the folder of its checkpoints, whose newest whole one it goes on from; where it is asked
+    to stop before its last step, that of its last step is the newest.
     """
     import datasets
     from trl import SFTTrainer
@@ -75,23 +108,29 @@ def train(
     model = load_model(folder, "float32", "cpu", merge=True).train()
     datasets.disable_progress_bars()
     data = datasets.Dataset.from_dict({"input_ids": encoded.input_ids, "labels": encoded.labels})
-    watch = _Watch(work / CHECKPOINTS, progress)
     trainer = SFTTrainer(
         model=model,
         args=arguments,
         train_dataset=data,
         processing_class=tokenizer,
         peft_config=adapter_config(config.lora, model) if config.method == "lora" else None,
-        callbacks=[watch],
     )
     trainer.remove_callback(_printer())
     newest = newest_checkpoint(work / CHECKPOINTS)
-    try:
-        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    except torch.OutOfMemoryError as error:
-        raise RunError(f"{line_of(error)}; give a lower micro_batch_size or seq_length") from None
+    # Not before: a rank that waits for the others to join must end when the launcher ends it.
+    with stop_on_signal(announce if rank() == 0 else nobody) as stop:
+        watch = _Watch(work / CHECKPOINTS, progress, stop)
+        trainer.add_callback(watch)
+        try:
+            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+        except torch.OutOfMemoryError as error:
+            raise RunError(
+                f"{line_of(error)}; give a lower micro_batch_size or seq_length"
+            ) from None
     if watch.failed:
         raise RunError(watch.failed)
+    if watch.stopped:
+        return watch.stopped
     state = trainer.state
     model = trainer.accelerator.unwrap_model(trainer.model)
     return model, {

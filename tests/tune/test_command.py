@@ -36,11 +36,28 @@ def run(words, **options):
     return subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, **options)
 
 
-def test_what_was_killed_goes_on_to_the_same_weights(base, data, tmp_path):
+@pytest.fixture(scope="module")
+def whole(base, data, tmp_path_factory):
+    """The output of a tuning that nothing stopped."""
+    out = tmp_path_factory.mktemp("whole") / "whole"
+    done = run(command(base, data, out, "steps=12", "save_every_steps=2"))
+    assert done.returncode == 0, done.stderr
+    assert "told all that is known" in done.stdout and "12 steps over" in done.stdout
+    return out
+
+
+def assert_same(out, whole):
+    one, other = (load_file(each / "model.safetensors") for each in (whole, out))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not out.with_name("out.partial").exists()
+
+
+def has_begun(out):
+    return out.with_name("out.partial").joinpath("metrics.jsonl").is_file()
+
+
+def test_what_was_killed_goes_on_to_the_same_weights(base, data, whole, tmp_path):
     settings = ("steps=12", "save_every_steps=2")
-    whole = run(command(base, data, tmp_path / "whole", *settings))
-    assert whole.returncode == 0, whole.stderr
-    assert "told all that is known" in whole.stdout and "12 steps over" in whole.stdout
     out = tmp_path / "out"
     process = subprocess.Popen(
         command(base, data, out, *settings), env=ENVIRONMENT, stdout=subprocess.DEVNULL,
@@ -56,9 +73,34 @@ def test_what_was_killed_goes_on_to_the_same_weights(base, data, tmp_path):
     assert again.returncode == 0, again.stderr
     steps = [line for line in again.stderr.splitlines() if line.startswith("tune: ")]
     assert steps and not any(line.startswith(("tune: 1/", "tune: 2/")) for line in steps)
-    one, other = (load_file(each / "model.safetensors") for each in (tmp_path / "whole", out))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    assert not out.with_name("out.partial").exists()
+    assert_same(out, whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM, signal.SIGINT])
+def test_what_is_asked_to_stop_saves_and_goes_on_to_the_same_weights(
+    number, base, data, whole, tmp_path
+):
+    out = tmp_path / "out"
+    words = command(base, data, out, "steps=12", "save_every_steps=100")
+    process = subprocess.Popen(
+        words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not has_begun(out):
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, said = process.communicate()
+    assert process.returncode == 75, said
+    assert f"geo-nemo: {number.name}: saves after this step and stops" in said
+    # Of no multiple of 100 steps: the signal's.
+    (saved,) = out.with_name("out.partial").glob("checkpoints/checkpoint-*/whole.json")
+    step = int(saved.parent.name.removeprefix("checkpoint-"))
+    told = f"stopped by {number.name} at step {step} of 12; saved. The same command goes on"
+    assert 1 <= step < 12 and told in said and not out.exists()
+    again = run(words)
+    assert again.returncode == 0, again.stderr
+    steps = [line for line in again.stderr.splitlines() if line.startswith("tune: ")]
+    assert steps and not any(line.startswith(f"tune: {n}/") for line in steps for n in (1, step))
+    assert_same(out, whole)
 
 
 # accelerate knows processes of one machine as those of GPUs, though these have none.
@@ -72,26 +114,54 @@ LAUNCHERS = {
 }  # fmt: skip
 
 
-def by_srun(words):
-    """Two tasks of a step of SLURM, as srun's environment tells them; rank 0's end."""
+def tasks_of_srun(words):
+    """Two tasks of a step of SLURM, as srun's environment tells them."""
     step = {
         "SLURM_JOB_ID": f"{os.getpid()}", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2",
         "SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_NODEID": "0",
     }  # fmt: skip
     own = [{"SLURM_PROCID": f"{n}", "SLURM_LOCALID": f"{n}"} for n in range(2)]
-    second = subprocess.Popen(
-        [sys.executable, *words], env={**ENVIRONMENT, **step, **own[1]},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    return [
+        subprocess.Popen(
+            [sys.executable, *words], env={**ENVIRONMENT, **step, **each}, text=True,
+            stdout=subprocess.PIPE if each is own[0] else subprocess.DEVNULL,
+            stderr=subprocess.PIPE if each is own[0] else subprocess.DEVNULL,
+        )
+        for each in own
+    ]  # fmt: skip
+
+
+def by_srun(words, code=0, while_it_runs=lambda first, second: None):
+    """Rank 0's end, of two of which each is to end with `code`."""
+    first, second = tasks = tasks_of_srun(words)
     try:
-        first = subprocess.run(
-            [sys.executable, *words], env={**ENVIRONMENT, **step, **own[0]},
-            capture_output=True, text=True,
-        )  # fmt: skip
-        assert second.wait(60) == 0
+        while_it_runs(first, second)
+        out, err = first.communicate()
+        assert second.wait(60) == code
     finally:
-        second.kill()
-    return first
+        for task in tasks:
+            task.kill()
+    return subprocess.CompletedProcess(words, first.returncode, out, err)
+
+
+def test_what_one_process_is_asked_all_do_after_the_same_step(base, data, tmp_path):
+    out = tmp_path / "out"
+    words = command(base, data, out, "steps=40", "save_every_steps=100", "method=full")[1:]
+
+    def ask(first, second):
+        while first.poll() is None and not has_begun(out):
+            time.sleep(0.01)
+        second.send_signal(signal.SIGUSR1)
+
+    stopped = by_srun(words, 75, ask)
+    assert stopped.returncode == 75, stopped.stderr
+    assert "stopped by another rank at step" in stopped.stderr
+    (saved,) = out.with_name("out.partial").glob("checkpoints/checkpoint-*")
+    # The random state of each.
+    states = sorted(path.name for path in saved.glob("rng_state*"))
+    assert states == ["rng_state_0.pth", "rng_state_1.pth"]
+    again = by_srun(words)
+    assert again.returncode == 0 and "40 steps over" in again.stdout, again.stderr[-3000:]
 
 
 @pytest.mark.parametrize("launcher", [*LAUNCHERS, "srun"])
