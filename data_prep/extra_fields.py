@@ -63,7 +63,8 @@ def check_own_fields(config: Prep, tasks: Sequence[Mapping[str, Any]]) -> None:
     """Raise UserError where no document has a field that was asked for."""
     found = summed_fields(tasks)
     for name in config.kinds:
-        if found[name]["documents"]:
+        # What annotators look for may be nowhere.
+        if found[name]["documents"] or name in config.annotate.found_fields:
             continue
         columns = columns_of(config, name)
         unusable = found[name]["unusable"]

@@ -76,7 +76,7 @@ class Ingest(Stage):
         record_limits = self.config.limits.model_dump_json(exclude=others)
         base = (INGEST_VERSION, settings, record_limits, annotation_key(self.config.annotate),
                 *brought_filters(self.config.clean))  # fmt: skip
-        sources = self.config.input
+        sources = self.config.sources
         readers = [f" {who}" if (who := brought_reader(source)) else "" for source in sources]
         most = max(self.config.limits.task_bytes, LEAST_PIECE_BYTES)
         files = [
@@ -102,11 +102,12 @@ class Ingest(Stage):
         return tasks
 
     def run(self, task: Task, folder: Path, progress: TaskProgress) -> dict[str, Any]:
-        from data_prep.annotate import Annotator, OwnFields
+        from data_prep.annotate import Annotator, Annotators, OwnFields
         from data_prep.clean import Cleaner
         from data_prep.read import InputFile, open_reader
 
         annotator, cleaner = Annotator(self.config.annotate), Cleaner(self.config.clean)
+        annotators, sources = Annotators(self.config.annotate), self.config.sources
         own = OwnFields(self.config.kinds, self.config.limits.max_value_bytes, self.config.firsts)
         writer = PartWriter(
             folder, self.config.shard_documents, annotator.settle, tuple(self.config.kinds)
@@ -115,7 +116,7 @@ class Ingest(Stage):
         done = 0
         try:
             for index, path, size, version, *piece in task.payload["files"]:
-                source = self.config.input[index]
+                source = sources[index]
                 constants = partition_fields(path, source) | constant_fields(source)
                 file = InputFile(path, size, version, source, tuple(piece) or None)
                 reader = open_reader(file, self.config.limits)
@@ -139,7 +140,7 @@ class Ingest(Stage):
                         account.drop(path, record, verdict)
                         continue
                     if own.counts:
-                        document.fields = own.of(fields)
+                        document.fields = own.of(annotators.of(document, fields))
                     account.keep(document, fields.get("extractor"))
                     writer.add(document)
                 account.finish_file(path, shown_name(path, source.path), reader)

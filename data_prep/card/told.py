@@ -5,8 +5,8 @@ from data_prep.card.sentences import fraction, plural
 
 # What no stage looks for, whatever its settings.
 NEVER = (
-    "toxicity", "licences of single texts", "wrong facts", "texts that a machine has written",
-    "what a text is about", "near-duplicates in another language",
+    "wrong facts", "texts that a machine has written", "what a text is about",
+    "near-duplicates in another language",
 )  # fmt: skip
 
 
@@ -55,12 +55,15 @@ def _hosts(facts: HostFacts) -> list[str]:
 def looked_for(data: CardData) -> tuple[str, str]:
     """What was looked for in the texts, and what was not, a sentence each."""
     settings = data.settings
+    annotators = settings["annotate"].get("annotators", ())
     asked = {
         "near-duplicates": settings["dedup"]["near"]["action"] != "none",
         "texts of evaluations": bool(settings["overlap"]["evaluations"]),
         "personal data (e-mail, IP, phone)": bool(settings["clean"]["pii"]),
         "poor quality by published filters": bool(settings["clean"]["rules"]),
         "other languages than wanted": bool(settings["annotate"]["languages"]),
+        "words of a list (toxicity)": "toxicity" in annotators,
+        "licences of single texts": "license" in annotators,
     }
     done = ["exact copies", *(name for name, was in asked.items() if was)]
     missed = [*(name for name, was in asked.items() if not was), *NEVER]

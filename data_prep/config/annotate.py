@@ -1,12 +1,21 @@
 """What is found out about a document: its origin, language, date and quality."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, get_args
 
-from pydantic import field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from data_prep.config.extra import check_name
+from data_prep.config.kinds import ANNOTATORS
+from geo_nemo.common.errors import UserError
 from geo_nemo.config.schema import Probability, Section
-from geo_nemo.config.section import Spelled
+from geo_nemo.config.secret import Options
+from geo_nemo.config.section import LATER, PluginName, Spelled
 from geo_nemo.metadata.geography import country_code
+from geo_nemo.store.manifest import FieldKind
+
+Name = Annotated[PluginName, AfterValidator(ANNOTATORS.check)]
+SETTING = "annotate.annotators"
 
 
 class Annotate(Section):
@@ -25,6 +34,9 @@ class Annotate(Section):
     language_score: a document whose language is less certain is quarantined. language_score_short:
         the same of texts under 200 characters. on_uncertain_language: `keep` such documents, with
         language `und` and their score.
+    annotators: what else is found out, each as metadata fields: `license`, `toxicity`, those of
+        entry points of the group `geo_nemo.annotators`, or `module:attribute`.
+    options: keyword arguments of annotators, by their names.
     """
 
     outlets: str | None = None
@@ -38,6 +50,34 @@ class Annotate(Section):
     language_score: Probability = 0.65
     language_score_short: Probability | None = None
     on_uncertain_language: Literal["drop", "keep"] = "drop"
+    annotators: Annotated[tuple[Name, ...], LATER] = ()
+    options: Annotated[Options, LATER] = Field(default_factory=dict)
+
+    @property
+    def found_fields(self) -> dict[str, FieldKind]:
+        """The fields that annotators give, and their types. UserError for one without any."""
+        found: dict[str, FieldKind] = {}
+        for name in self.annotators:
+            fields = getattr(ANNOTATORS.get(name, SETTING), "fields", None)
+            if not (isinstance(fields, Mapping) and fields):
+                raise UserError(
+                    f"{SETTING}: {name} has no `fields`: give its class a dict of the fields that "
+                    "it finds, the type of each by its name"
+                )
+            for field, kind in fields.items():
+                try:
+                    check_name(field, f"{SETTING}: {name}")
+                except (ValueError, TypeError) as error:
+                    raise UserError(f"{SETTING}: {name}: {error}") from None
+                if kind not in get_args(FieldKind):
+                    kinds = ", ".join(get_args(FieldKind))
+                    raise UserError(
+                        f"{SETTING}: {name}: {field} is of type {kind!r}: take one of {kinds}"
+                    )
+                if field in found:
+                    raise UserError(f"{SETTING}: two give the field {field}: take one of them out")
+                found[field] = kind
+        return found
 
     @property
     def keeps_unknown(self) -> bool:
@@ -45,6 +85,12 @@ class Annotate(Section):
         if self.on_unknown_country is None:
             return not self.countries
         return self.on_unknown_country == "keep"
+
+    @model_validator(mode="after")
+    def _options_of_some(self):
+        if unused := [name for name in self.options if name not in self.annotators]:
+            raise ValueError(f"options of {unused[0]}, which is not one of annotators")
+        return self
 
     @field_validator("countries")
     @classmethod

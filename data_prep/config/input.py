@@ -139,6 +139,11 @@ class Source(Section):
             absent["fields"] = {"extra"}
         return self.model_dump_json(exclude=absent)
 
+    def with_extra(self, columns: dict[str, ExtraField]) -> "Source":
+        """The same source, with `columns` among its extra fields where it names none so."""
+        extra = columns | self.fields.extra
+        return self.model_copy(update={"fields": self.fields.model_copy(update={"extra": extra})})
+
 
 def with_fields(sources: list[Any], fields: Any) -> list[Any]:
     """`sources` as they are written, with `fields` for each that does not give its own."""

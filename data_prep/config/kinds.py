@@ -2,7 +2,15 @@
 
 from geo_nemo.config.plugins import Kind
 
-_CLEAN, _READ = "data_prep.clean", "data_prep.read.formats"
+_ANNOTATE, _CLEAN, _READ = "data_prep.annotate", "data_prep.clean", "data_prep.read.formats"
+ANNOTATORS = Kind(
+    "annotator",
+    "geo_nemo.annotators",
+    {
+        "license": f"{_ANNOTATE}.license:License",
+        "toxicity": f"{_ANNOTATE}.toxicity:Toxicity",
+    },
+)
 FILTERS = Kind(
     "filter",
     "geo_nemo.filters",

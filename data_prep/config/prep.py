@@ -9,10 +9,11 @@ from data_prep.config.annotate import Annotate
 from data_prep.config.clean import Clean
 from data_prep.config.dedup import Dedup, Overlap
 from data_prep.config.execution import Execution
-from data_prep.config.extra import CONSTANTS
+from data_prep.config.extra import CONSTANTS, ExtraField
 from data_prep.config.input import FieldMap, Limits, Source, with_fields
 from data_prep.config.split import Balance, Splits
 from data_prep.config.tokenizer import TokenizerChoice
+from geo_nemo.common.errors import UserError
 from geo_nemo.config.section import Section, Seed
 from geo_nemo.store.manifest import FieldKind
 
@@ -82,13 +83,30 @@ class Prep(Section):
 
     @property
     def kinds(self) -> dict[str, FieldKind]:
-        """The metadata fields of the user's own and their types, of all sources, by name."""
+        """The metadata fields of the user's own and their types, by name: of all sources, and of
+        annotators. UserError where one has two types."""
         found: dict[str, FieldKind] = {}
         for source in self.input:
             found |= {name: "category" for name in source.set if name not in CONSTANTS}
         for source in self.input:
             found |= {name: field.type for name, field in source.fields.extra.items()}
+        for name, kind in self.annotate.found_fields.items():
+            if found.setdefault(name, kind) != kind:
+                raise UserError(
+                    f"annotate.annotators: {name} is of type {kind}, and of the input it is "
+                    f"{found[name]}: write fields.extra.{name}={{column: NAME, type: {kind}}}, or "
+                    "call that field otherwise"
+                )
         return dict(sorted(found.items()))
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """`input`, each with the columns that annotators look at: those called as their fields."""
+        asked = {
+            name: ExtraField(column=name, type=kind)
+            for name, kind in self.annotate.found_fields.items()
+        }
+        return tuple(s.with_extra(asked) for s in self.input) if asked else self.input
 
     @property
     def firsts(self) -> frozenset[str]:

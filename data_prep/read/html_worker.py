@@ -24,6 +24,7 @@ from resiliparse.parse.html import HTMLTree
 from data_prep.read.http import BodyError, decode_body, split_response
 from data_prep.read.main_text import LINKED_DATA, main_text
 from data_prep.read.meta_tags import meta_values
+from data_prep.read.page_license import LICENSE, page_license
 
 MEMORY_BYTES = 4 << 30
 HEADER_BYTES = 32 << 10
@@ -35,14 +36,6 @@ _DATE_SELECTORS = (
     'meta[name="pubdate"]', 'meta[name="date"]', 'meta[name="dc.date"]',
     'meta[name="parsely-pub-date"]', 'time[itemprop="datePublished"]', "article time[datetime]",
 )  # fmt: skip
-# Asked for as a meta tag, and also where else pages name it.
-LICENSE = "license"
-_LICENSES = (
-    ('link[rel~="license"]', "href"), ('a[rel~="license"]', "href"),
-    ('meta[name="dcterms.license"]', "content"), ('meta[name="dc.rights"]', "content"),
-    ('a[href*="creativecommons.org/licenses/"]', "href"),
-)  # fmt: skip
-MAX_LICENSE = 200
 _ADDRESSES = (('link[rel="canonical"]', "href"), ('meta[property="og:url"]', "content"))
 MAX_ADDRESS = 4096
 _PUBLISHED = re.compile(r'"datePublished"\s*:\s*"([^"]{8,40})"')
@@ -91,7 +84,7 @@ def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> 
     more: dict[str, Any] = {}
     if metas:
         values, names = meta_values(tree, metas)
-        if LICENSE in metas and LICENSE not in values and (license := _license(tree)):
+        if LICENSE in metas and LICENSE not in values and (license := page_license(tree)):
             values, names = values | {LICENSE: license}, [*names, LICENSE]
         sound = {
             name: _sound(value) if isinstance(value, str) else [_sound(each) for each in value]
@@ -132,15 +125,6 @@ def _site(tree: HTMLTree) -> str:
         node = tree.head and tree.head.query_selector(name)
         if node and (found := (node.getattr("content") or "").strip()):
             return found[:100]
-    return ""
-
-
-def _license(tree: HTMLTree) -> str:
-    """What the page says of its licence, an address as a rule; empty where it says nothing."""
-    for selector, name in _LICENSES:
-        node = tree.document.query_selector(selector)
-        if node and (found := " ".join((node.getattr(name) or "").split())):
-            return found[:MAX_LICENSE]
     return ""
 
 

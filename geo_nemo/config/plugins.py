@@ -54,8 +54,9 @@ class Kind:
             near = difflib.get_close_matches(name, self.names(), n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             there = ", ".join(self.names()) or "none by name"
+            word = f"an {self.word}" if self.word[0] in "aeiou" else f"a {self.word}"
             others = "an installed package's" if self.only_names else "module:attribute"
-            raise ValueError(f"{name} is not a {self.word}; there is {there}, or {others}{hint}")
+            raise ValueError(f"{name} is not {word}; there is {there}, or {others}{hint}")
         return targets.pop()
 
     def check(self, name: str) -> str:

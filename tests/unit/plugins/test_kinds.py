@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from data_prep.config.kinds import FILTERS, READERS
+from data_prep.config.kinds import ANNOTATORS, FILTERS, READERS
 from eval.kinds import TASKS
 from geo_nemo.config import UserError, plugins
 from geo_nemo.config.kinds import PACKINGS, SAMPLERS
@@ -42,8 +42,10 @@ def test_a_package_brings_a_callback_and_a_logger(tiny_store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", ["callbacks", "filters", "readers", "tokenizers", "packings", "samplers", "tasks"]
-)
+    "kind",
+    ("annotators", "callbacks", "filters", "readers", "tokenizers", "packings", "samplers",
+     "tasks"),
+)  # fmt: skip
 def test_the_page_shows_what_the_package_brings(kind):
     page = (ROOT / "docs" / "extending.md").read_text()
     own = (PLUGIN / "geo_nemo_example" / f"{kind}.py").read_text()
@@ -95,7 +97,7 @@ def test_a_module_that_fails_as_it_is_imported_is_one_line(tmp_path, monkeypatch
         KINDS.make("breaks_on_import:A", "a.b")
 
 
-OURS = (FILTERS, READERS, TOKENIZERS, PACKINGS, SAMPLERS, TASKS, LOGGERS)
+OURS = (ANNOTATORS, FILTERS, READERS, TOKENIZERS, PACKINGS, SAMPLERS, TASKS, LOGGERS)
 
 
 @pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.word)

@@ -77,11 +77,22 @@ def test_files_of_one_s_own_are_cut_where_it_is_asked_for():
     assert cut.hash != kept.hash
 
 
+def scripted(data):
+    text = data if isinstance(data, str) else orjson.dumps(data).decode()
+    return f'<script type="application/ld+json">{text}</script>'
+
+
 @pytest.mark.parametrize(
     "html",
     [
         f'<link rel="license" href="{CC}">', f'<p><a rel="nofollow license" href="{CC}">CC</a></p>',
-        f'<p>See <a href="{CC}">the licence</a>.</p>',
+        f'<p>See <a href="{CC}">the licence</a>.</p>', f'<meta name="DC.rights" content="{CC}">',
+        scripted({"@type": "NewsArticle", "license": CC}),
+        scripted({"@graph": [{"@type": ["WebPage"], "license": {"@id": CC}}]}),
+        # A picture's licence is not the page's, and damaged data are passed over.
+        scripted({"@type": "ImageObject", "license": "https://a.example"}) + scripted("{license")
+        + scripted([7, {"@type": "Article", "license": [None, {"url": CC}]}])
+        + '<a href="https://creativecommons.org/publicdomain/zero/1.0/">CC0</a>',
     ],
 )  # fmt: skip
 def test_the_licence_that_a_page_names_is_a_field_where_it_is_asked_for(tmp_path, html):
