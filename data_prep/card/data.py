@@ -54,6 +54,13 @@ class SplitCount(Section):
         return self
 
 
+class LanguageCount(Section):
+    """Of all splits. tokens: of titles and bodies; None without a store. text_bytes: UTF-8."""
+
+    text_bytes: NonNegative
+    tokens: NonNegative | None
+
+
 class HostCount(Section):
     """A host, and documents of all splits with it."""
 
@@ -187,7 +194,8 @@ class CardData(Section):
 
     found: records, readable or not; `found` less what all steps dropped is what the splits hold.
     text_bytes: of the records, after decompression. steps: in order.
-    hosts: those with most documents. distinct_hosts: of all splits.
+    languages: those that are known, with most tokens. hosts: those with most documents.
+    distinct_hosts: of all splits.
     masked: places in titles and texts where something was masked, by kind. settings: of the
     config, without folders and execution. extractors: documents of web pages by the way their text
     was found. continents_replaced: records whose continent gave way to the table's, by country.
@@ -205,6 +213,7 @@ class CardData(Section):
     splits: dict[str, SplitCount]
     continents: dict[str, str]
     country_names: dict[str, str]
+    languages: dict[str, LanguageCount] = Field(default_factory=dict)
     hosts: tuple[HostCount, ...]
     distinct_hosts: NonNegative
     clusters: Clusters | None

@@ -24,7 +24,7 @@ def field_facts(config: Prep, root: Path, tasks: Sequence[dict[str, Any]]) -> di
     """
     if not config.kinds:
         return {}
-    changed, found = summed_fields(tasks), _counted(root)
+    changed, found = summed_fields(tasks), store_fields(root)
     return {
         name: FieldFacts(
             kind=kind,
@@ -38,7 +38,8 @@ def field_facts(config: Prep, root: Path, tasks: Sequence[dict[str, Any]]) -> di
     }
 
 
-def _counted(root: Path) -> dict[str, FieldCount]:
+def store_fields(root: Path) -> dict[str, FieldCount]:
+    """Counts of the fields of a store, by name; nothing where there is no store."""
     if not (root / MANIFEST_NAME).is_file():
         return {}
     store = TokenStore.open(root)

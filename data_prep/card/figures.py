@@ -61,6 +61,15 @@ def bars(counts: dict[str, int], most: int = MOST_BARS) -> list[Bar]:
     return found
 
 
+def language_rates(data: CardData) -> dict[str, str]:
+    """Tokens a byte of text, by language, where both are known."""
+    return {
+        name: f"{found.tokens / found.text_bytes:.3f}"
+        for name, found in data.languages.items()
+        if found.tokens is not None and found.text_bytes
+    }
+
+
 def funnel(data: CardData) -> list[Bar]:
     """What is left after each step, and what the step dropped beside it."""
     left = data.found

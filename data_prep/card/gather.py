@@ -24,13 +24,14 @@ from data_prep.card.data import (
     FileNote,
     HostCount,
     InputFile,
+    LanguageCount,
     LostFile,
     OverlapRow,
     SplitCount,
     TokenizerFacts,
     UnplacedHost,
 )
-from data_prep.card.fields import field_facts
+from data_prep.card.fields import MOST_VALUES, field_facts, store_fields
 from data_prep.card.profile import COUNTED, HOSTS_NAME, Profile
 from data_prep.card.signals import is_synthetic, signals
 from data_prep.card.steps import steps
@@ -46,6 +47,7 @@ from geo_nemo.store.manifest import MANIFEST_NAME, SPLITS, Manifest, read_manife
 
 STORE_FOLDER = "store"
 MOST_HOSTS = 50
+LANGUAGE = "language"  # the store's field
 # Of the config, what says where and how it ran, and nothing of what came out.
 _NOT_SETTINGS = {"output", "execution", "keep_work"}
 
@@ -78,6 +80,7 @@ def gather(config: Prep) -> CardData:
         splits=splits,
         continents={country: continent_of(country) for country in present},
         country_names={c: UNKNOWN if c == UNKNOWN else countries()[c].name for c in present},
+        languages=_languages(config, profiles, manifest),
         hosts=_most(hosts),
         distinct_hosts=len(hosts),
         clusters=_clusters(config),
@@ -139,6 +142,22 @@ def _split(parts: list[dict[str, Any]], split: str, manifest: Manifest | None) -
             }
         },
     )
+
+
+def _languages(
+    config: Prep, profiles: list[dict[str, Any]], manifest: Manifest | None
+) -> dict[str, LanguageCount]:
+    """Known languages, those with most tokens or else bytes first."""
+    sizes = _summed(
+        split["language_bytes"] for counts in profiles for split in counts["splits"].values()
+    )
+    tokens: dict[str, int | None] = {}
+    if manifest is not None and LANGUAGE in manifest.fields:
+        root = Path(config.output) / STORE_FOLDER
+        tokens = {value.name: value.tokens for value in store_fields(root)[LANGUAGE].top}
+    names = sorted(filter(None, sizes), key=lambda n: (-(tokens.get(n) or 0), -sizes[n], n))
+    return {n: LanguageCount(text_bytes=sizes[n], tokens=tokens.get(n))
+            for n in names[:MOST_VALUES]}  # fmt: skip
 
 
 def _hosts(profile: Profile) -> Counter[str]:

@@ -7,6 +7,7 @@ from html import escape
 
 from data_prep.card.data import CardData
 from data_prep.card.fields import field_notes, shown_values, value_words
+from data_prep.card.figures import language_rates
 from data_prep.card.page import COMMAND, SHOWN_INPUTS, continents, places, reasons
 from data_prep.card.sentences import (
     EVIDENCE,
@@ -62,8 +63,7 @@ def to_markdown(data: CardData) -> str:
         f"Years: {years(data)}.",
         _counts(("year", "documents"), dict(sorted(total(data, "years").items())), data,
                 {"0": "unknown"}),
-        _counts(("language", "documents"), total(data, "languages"), data,
-                {"": "not identified"}),
+        _languages(data),
         _counts(("source", "documents"), total(data, "sources"), data),
         *_fields(data),
         "## How the country was known",
@@ -145,6 +145,16 @@ def _places(name: str, found) -> str:
             for p in found
         ],
     )  # fmt: skip
+
+
+def _languages(data: CardData) -> str:
+    rates = language_rates(data)
+    rows = [
+        (text(name) or "not identified", count(number), fraction(number, data.documents),
+         rates.get(name, "\u2013"))
+        for name, number in total(data, "languages").items()
+    ]  # fmt: skip
+    return _table(("language", "documents", "share", "tokens a byte"), rows)
 
 
 def _counts(

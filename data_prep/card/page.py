@@ -91,6 +91,7 @@ def to_html(data: CardData) -> str:
         languages=figures.bars(
             {n or "not identified": v for n, v in total(data, "languages").items()}
         ),
+        language_rates=figures.language_rates(data),
         sources=figures.bars(total(data, "sources")),
         fields=[
             (name, field, value_words(field), figures.bars(field.top))

@@ -23,7 +23,7 @@ from data_prep.splits import OUTCOMES
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.store.manifest import SPLITS
 
-PROFILE_VERSION = "2"
+PROFILE_VERSION = "3"
 HOSTS_NAME = "hosts.json"
 # Columns that are counted by value, and what the card calls them.
 COUNTED = {
@@ -33,6 +33,8 @@ COUNTED = {
     "source": "sources",
     "evidence": "evidence",
 }
+# Columns of whose values the bytes of text are summed.
+MEASURED = ("country", "language")
 EXAMPLE_CHARACTERS = 240
 _COLUMNS = ["host", "continent", "quality", *COUNTS, *COUNTED]
 
@@ -113,7 +115,7 @@ class PartProfile:
 class _SplitProfile:
     def __init__(self) -> None:
         self._documents = 0
-        self._text_bytes: Counter[str] = Counter()
+        self._text_bytes: dict[str, Counter[str]] = {name: Counter() for name in MEASURED}
         self._counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTED.values()}
         self._quality = np.zeros(QUALITY_BINS, np.int64)
         self._lengths = np.zeros(LENGTH_BINS, np.int64)
@@ -123,11 +125,12 @@ class _SplitProfile:
         self._documents += len(at)
         for column, name in COUNTED.items():
             self._counts[name].update(_value_counts(batch[column].take(rows)))
-        countries = batch["country"].take(rows).dictionary_encode()
         sizes = batch["text_bytes"].to_numpy()[at]
-        sums = np.bincount(countries.indices.to_numpy(), sizes, len(countries.dictionary))
-        for country, total in zip(countries.dictionary.to_pylist(), sums, strict=True):
-            self._text_bytes[country] += int(total)
+        for column, totals in self._text_bytes.items():
+            values = batch[column].take(rows).dictionary_encode()
+            sums = np.bincount(values.indices.to_numpy(), sizes, len(values.dictionary))
+            for value, size in zip(values.dictionary.to_pylist(), sums, strict=True):
+                totals[value] += int(size)
         quality = batch["quality"].take(rows).to_numpy(zero_copy_only=False)
         self._quality += np.bincount(np.minimum(quality, 100), minlength=QUALITY_BINS)
         lengths = batch["characters"].to_numpy()[at]
@@ -136,7 +139,8 @@ class _SplitProfile:
     def to_json(self) -> dict[str, Any]:
         return {
             "documents": self._documents,
-            "text_bytes": dict(sorted(self._text_bytes.items())),
+            "text_bytes": dict(sorted(self._text_bytes["country"].items())),
+            "language_bytes": dict(sorted(self._text_bytes["language"].items())),
             **{name: dict(sorted(found.items())) for name, found in self._counts.items()},
             "quality": self._quality.tolist(),
             "lengths": self._lengths.tolist(),

@@ -62,7 +62,7 @@ def looked_for(data: CardData) -> tuple[str, str]:
         "personal data (e-mail, IP, phone)": bool(settings["clean"]["pii"]),
         "poor quality by published filters": bool(settings["clean"]["rules"]),
         "other languages than wanted": bool(settings["annotate"]["languages"]),
-        "words of a list (toxicity)": "toxicity" in annotators,
+        "toxicity (words of a list)": "toxicity" in annotators,
         "licences of single texts": "license" in annotators,
     }
     done = ["exact copies", *(name for name, was in asked.items() if was)]

@@ -108,7 +108,7 @@ def test_what_annotators_find_is_in_corpus_store_and_card(tmp_path):
     assert report["fields"]["license"]["documents"] == 2
     assert report["fields"]["toxicity"]["documents"] == 9
     card = (tmp_path / "out" / "card.md").read_text()
-    assert "words of a list (toxicity), licences of single texts" in card.partition("Not looked")[0]
+    assert "toxicity (words of a list), licences of single texts" in card.partition("Not looked")[0]
     # Another list decides other values, and reads anew; the same one does not.
     keys = [task.key for task in Ingest(made).tasks()]
     assert keys == [task.key for task in Ingest(made).tasks()]
