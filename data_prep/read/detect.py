@@ -12,6 +12,13 @@ _OTHERS = {
     b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"ORC": "ORC", b"Obj\1": "Avro", b"%PDF": "PDF",
     b"PAR1": "Parquet", b"\x80\4": "a pickle", b"SQLite format 3": "SQLite",
 }  # fmt: skip
+# How to have what is in such a file, in words that work when typed.
+_MENDS = {
+    "bzip2": "bunzip2 it", "xz": "unxz it", "zip": "unzip it", "lz4": "unlz4 it",
+    "7z": "7z x it", "rar": "unrar x it",
+    "ORC": "python -c 'import pyarrow.orc as o, pyarrow.parquet as p, sys; "
+    "p.write_table(o.read_table(sys.argv[1]), sys.argv[2])' FILE.orc FILE.parquet",
+}  # fmt: skip
 _READABLE = (
     "JSON Lines, Parquet, Arrow, CSV, tar, WARC, WET, ARC and HTML, and gzip and zstd of them"
 )
@@ -77,4 +84,7 @@ def refuse_foreign(stream: Unpacked) -> None:
     for mark, kind in _OTHERS.items():
         if head.startswith(mark):
             inside = f" inside {stream.compression}" if stream.compression else ""
-            raise DamagedError("unknown_format", f"{kind}{inside} is not read ({_READABLE} are)")
+            mend = f": {_MENDS[kind]}" if kind in _MENDS and not inside else ""
+            raise DamagedError(
+                "unknown_format", f"{kind}{inside} is not read{mend} ({_READABLE} are)"
+            )
