@@ -8,6 +8,7 @@ import re
 import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from data_prep.read.borders import borders
 from data_prep.read.places import FILE, FOLDER, Entry
 from data_prep.read.record import InputFile, shown
 from data_prep.read.storage import ByteSource, SeekableFile
@@ -62,7 +63,10 @@ class S3Buckets:
 
 
 class S3File(ByteSource):
-    """An object, read in large requests. Its ETag tells whether it was replaced meanwhile."""
+    """An object, or a piece of one; then `size` is the piece's. Read in large requests.
+
+    Its ETag tells whether it was replaced meanwhile.
+    """
 
     def __init__(self, file: InputFile):
         self._path = file.path
@@ -75,7 +79,26 @@ class S3File(ByteSource):
         self._etag = self._stream.metadata().get("ETag")
         self._spool: BinaryIO | None = None
         self._first = b""
+        self._left = entry.size
         super().__init__(shown(file.path), entry.size)
+        if file.piece:
+            self._cut(file.piece)
+
+    def _cut(self, piece: tuple[str, int, int]) -> None:
+        self._stream.close()
+        try:
+            self._stream = _guarded(
+                self._path, lambda system: system.open_input_file(_bare(self._path))
+            )
+            start, stop = borders(self._stream.read_at, self.whole, piece)
+            self._stream.seek(start)
+        except OSError as error:
+            self.close()
+            raise self.failed(error) from None
+        except UserError:
+            self.close()
+            raise
+        self.size = self._left = stop - start
 
     def failed(self, error: OSError) -> UserError:
         if self._changed():
@@ -108,7 +131,8 @@ class S3File(ByteSource):
             self._spool.close()
 
     def _read(self) -> bytes:
-        data = self._stream.read(READ_BYTES)
+        data = self._stream.read(min(READ_BYTES, self._left))
+        self._left -= len(data)
         # Looking at the first block tells whether the object is to be copied.
         self._first = b"" if self.bytes_read else data
         return data

@@ -3,6 +3,7 @@
 import io
 import os
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import BinaryIO
 
 import xxhash
@@ -113,7 +114,7 @@ class LocalFile(ByteSource):
 
     def _cut(self, piece: tuple[str, int, int]) -> None:
         try:
-            self._offset, self._stop = borders(self._fd, self.whole, piece)
+            self._offset, self._stop = borders(partial(os.pread, self._fd), self.whole, piece)
         except OSError as error:
             raise self.failed(error) from None
         self.size = self._stop - self._offset

@@ -6,11 +6,12 @@ import pytest
 import xxhash
 
 from data_prep.config import Limits, Source
-from data_prep.read import list_files, open_reader, s3
+from data_prep.read import borders, list_files, open_reader, pieces, s3
 from geo_nemo.config import UserError
 from tests.support.buckets import KEY, SECRET
 from tests.unit.data_prep.read import samples
 from tests.unit.data_prep.read.samples import RECORDS, raws
+from tests.unit.data_prep.read.test_pieces import content
 
 LINE = b'{"text": "' + b"x" * 1000 + b'"}\n'
 
@@ -130,3 +131,41 @@ def test_a_disk_too_full_for_a_copy_is_a_user_error(put, monkeypatch):
         monkeypatch.setattr(s3.tempfile, "TemporaryFile", lambda **_: full)
         with pytest.raises(UserError, match=r"No space left on device; set TMPDIR"):
             records("s3://news/a.parquet")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.wet", "a.wet.gz"])
+@pytest.mark.parametrize("number", [2, 7])
+def test_a_large_object_is_cut_where_records_begin(put, monkeypatch, name, number):
+    monkeypatch.setattr(borders, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(s3, "READ_BYTES", 700)
+    put(f"in/{name}", content(name))
+    (whole,) = list_files(Source(path=f"s3://news/in/{name}"))
+    cut = pieces(whole, -(-whole.size // number))
+    assert len(cut) == number
+    readers = [open_reader(piece, Limits()) for piece in [whole, *cut]]
+    (expected, *found) = ([getattr(r, "fields", None) or r.reason for r in reader]
+                          for reader in readers)  # fmt: skip
+    assert [record for piece in found for record in piece] == expected and all(found)
+    assert sum(reader.bytes_read for reader in readers[1:]) == whole.size
+
+
+def test_a_piece_of_an_object_that_was_replaced_is_refused(put, monkeypatch):
+    monkeypatch.setattr(s3, "READ_BYTES", 1000)
+    put("a.jsonl", LINE * 90)
+    (whole,) = list_files(Source(path="s3://news/a.jsonl"))
+    (_, last) = pieces(whole, whole.size // 2)
+    reader = iter(open_reader(last, Limits()))
+    next(reader)
+    put("a.jsonl", LINE.replace(b"x", b"y") * 90)
+    with pytest.raises(UserError, match=r"s3://news/a.jsonl changed while it was read"):
+        list(reader)
+
+
+def test_parquet_and_what_is_not_there_any_more_stay_whole(put, bucket):
+    put("a.parquet", content("a.parquet"))
+    put("a.jsonl", LINE * 90)
+    for name in ("a.parquet", "a.jsonl"):
+        (whole,) = list_files(Source(path=f"s3://news/{name}"))
+        if name == "a.jsonl":
+            bucket.delete(name)
+        assert pieces(whole, whole.size // 3) == [whole]
