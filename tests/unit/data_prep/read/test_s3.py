@@ -163,9 +163,9 @@ def test_a_piece_of_an_object_that_was_replaced_is_refused(put, monkeypatch):
 
 def test_parquet_and_what_is_not_there_any_more_stay_whole(put, bucket):
     put("a.parquet", content("a.parquet"))
-    put("a.jsonl", LINE * 90)
-    for name in ("a.parquet", "a.jsonl"):
+    put("gone.jsonl", LINE * 90)
+    for name in ("a.parquet", "gone.jsonl"):
         (whole,) = list_files(Source(path=f"s3://news/{name}"))
-        if name == "a.jsonl":
+        if name == "gone.jsonl":
             bucket.delete(name)
         assert pieces(whole, whole.size // 3) == [whole]
