@@ -34,6 +34,8 @@ EMPTY_BY = {
     "year": "none is of its years",
 }
 FEW_TEST_DOCUMENTS = 100
+# English, and what is taken for it: languages that nobody identified (data_prep.annotate.measures).
+QUALITY_SERVES = ("en", "")
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
@@ -160,6 +162,13 @@ def limits(data: CardData) -> list[str]:
         found.append(f"{fraction(undated, data.documents)} of the documents have no date.")
     if not settings["annotate"]["languages"]:
         found.append("Languages were not restricted: documents may be in any.")
+    languages = total(data, "languages")
+    others = sum(number for name, number in languages.items() if name not in QUALITY_SERVES)
+    if others:
+        found.append(
+            f"Quality is made for English: {fraction(others, data.documents)} of the documents are "
+            "in other languages, or in none that is certain; compare theirs within a language."
+        )
     if settings["dedup"]["near"]["action"] == "none":
         found.append("Near-duplicates were not looked for: test documents may have them in train.")
     elif settings["dedup"]["near"]["action"] == "keep":

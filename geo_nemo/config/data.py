@@ -61,7 +61,8 @@ class Select(Section):
     values, exclude_values: of any field, as `{topic: [sport, arts]}`; `unknown` is what documents
         without a value have. Fields are joined by and.
     years: first and last year, both kept; documents without a year are then left out.
-    min_quality: 0 to 100.
+    min_quality: 0 to 100. quality_languages: those that it is asked of; documents of others are
+        kept whatever their quality is, which is made for English. Empty: of all documents.
     """
 
     countries: Annotated[tuple[str, ...], Spelled] = ()
@@ -74,6 +75,7 @@ class Select(Section):
     exclude_values: dict[FieldName, tuple[str, ...]] = Field(default_factory=dict)
     years: tuple[int, int] | None = None
     min_quality: Annotated[int, Field(ge=0, le=100)] = 0
+    quality_languages: Annotated[tuple[str, ...], Spelled, LATER] = ()
 
     @field_validator("values", "exclude_values", mode="before")
     @classmethod
@@ -99,6 +101,8 @@ class Select(Section):
             both = sorted(set(kept) & set(left_out))
             if both:
                 raise ValueError(f"{', '.join(both)} is in both {name} and exclude_{name}")
+        if self.quality_languages and not self.min_quality:
+            raise ValueError("quality_languages needs min_quality: give it, as min_quality: 50")
         if self.years and self.years[0] > self.years[1]:
             raise ValueError(f"years {list(self.years)}: the first is after the last")
         return self

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 MAX_STAGES = 63
+LANGUAGE = "language"
 # Fields that a selection has settings of, and their names.
 SELECTED = {"country": "countries", "continent": "continents", "source": "sources"}
 
@@ -84,6 +85,12 @@ class _Filter:
             )
             wanted = _wanted(key, name, kept, left_out, axis.names)
             self._tables.append((axis.column, wanted[axis.table]))
+        self._judged: tuple[str, np.ndarray] | None = None
+        if languages := select.quality_languages:
+            axis = axis_of(split, LANGUAGE, f"{key}.quality_languages")
+            check_names(f"{key}.quality_languages", languages, axis.names)
+            judged = np.array([name in languages for name in axis.names], dtype=bool)
+            self._judged = axis.column, judged[axis.table]
 
     def __call__(self, span: slice) -> np.ndarray:
         """bool [n]: which documents of the span are kept."""
@@ -95,7 +102,11 @@ class _Filter:
             year = split.year[span]
             kept &= (year >= select.years[0]) & (year <= select.years[1]) & (year > 0)
         if select.min_quality:
-            kept &= split.quality[span] >= select.min_quality
+            good = split.quality[span] >= select.min_quality
+            if self._judged is not None:
+                column, judged = self._judged
+                good |= ~judged[split.codes(column)[span]]
+            kept &= good
         return kept
 
 

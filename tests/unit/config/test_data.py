@@ -60,6 +60,7 @@ def test_the_recipes_of_the_papers_conditions():
         ("select: {years: [2021, 2019]}", "years [2021, 2019]: the first is after the last"),
         ("select: {years: [2021]}", "select.years"),
         ("select: {min_quality: 101}", "select.min_quality=101"),
+        ("select: {quality_languages: [en]}", "quality_languages needs min_quality: give it, as"),
         ("select: {country: gb}", "unknown key stages.condition.select.country"),
         ("sampling: {weights: {gb: 0}}", "sampling.weights.gb=0"),
         ("sampling: {temperature: 0}", "sampling.temperature=0"),

@@ -7,9 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.config import MetadataPolicy, Select, Stage, UserError
 from geo_nemo.data.selection import stage_documents
+from geo_nemo.store import TokenStore
+from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.data.fakes import CONTINENT_OF, Document, MemorySplit
+from tests.unit.store.worlds import write_tokenizer
 
 COUNTRIES = tuple(CONTINENT_OF)
 
@@ -186,3 +190,53 @@ def test_mistakes_are_one_line(select, message):
         stage_documents(MemorySplit(documents), {"s": stage(1, **select)}, 1)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory):
+    """A split of six documents: qualities 90 and 10 in English, French and no known language."""
+    root = tmp_path_factory.mktemp("spoken")
+    write_tokenizer(root / "spm.model")
+    (root / "store").mkdir()
+    writer = StoreWriter(
+        root / "store", load_tokenizer(root / "spm.model"), root / "spm.model", ["gb"],
+        {"gb": "Europe"}, shard_documents=4,
+    )  # fmt: skip
+    documents = [
+        StoreDocument("a.co.uk", "gb", f"/{n}", n + 1, quality=(90, 10)[n % 2],
+                      fields={"language": language} if language else {})
+        for n, language in enumerate(("en", "en", "fr", "fr", "", ""))
+    ]  # fmt: skip
+    writer.add("train", documents, [[]] * 6, [[7]] * 6)
+    writer.finish({}, [])
+    return TokenStore.open(root / "store").split("train")
+
+
+@pytest.mark.parametrize(
+    ("languages", "kept"),
+    [
+        ([], [0, 2, 4]),
+        (["en"], [0, 2, 3, 4, 5]),
+        (["en", "unknown"], [0, 2, 3, 4]),
+        (["unknown", "fr"], [0, 1, 2, 4]),
+    ],
+)
+def test_quality_is_asked_of_the_languages_that_it_serves(spoken, languages, kept):
+    select = {"min_quality": 50, "quality_languages": languages}
+    found = stage_documents(spoken, {"s": stage(1, **select)}, 1)
+    assert found["s"].tolist() == kept
+
+
+def test_a_language_of_quality_that_is_not_there_is_one_line(spoken):
+    select = {"min_quality": 50, "quality_languages": ["eng"]}
+    with pytest.raises(UserError, match=r"^stages.s.select.quality_languages: eng is not in the"):
+        stage_documents(spoken, {"s": stage(1, **select)}, 1)
+    without = MemorySplit([Document([], [1000])])
+    with pytest.raises(UserError, match=r"select.quality_languages: language") as raised:
+        stage_documents(without, {"s": stage(1, **select)}, 1)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_selection_without_it_is_the_one_that_it_was():
+    assert Select(min_quality=50).canonical() == '{"min_quality": 50}'
+    assert "quality_languages" not in Select(min_quality=50).deciding()

@@ -230,6 +230,7 @@ def test_limits_say_what_was_not_done():
     }
     found = " ".join(limits(card(settings=bare)))
     for known in ("not masked", "No published quality filter", "Near-duplicates were not looked",
+                  "Quality is made for English: 3.0% of the documents are in other languages",
                   "No evaluation was given", "may be in any", "18.2% of the documents have no date",
                   "20.0% of the documents is inferred"):  # fmt: skip
         assert known in found
