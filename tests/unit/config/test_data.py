@@ -65,7 +65,7 @@ def test_the_recipes_of_the_papers_conditions():
         ("sampling: {weights: {gb: 0}}", "sampling.weights.gb=0"),
         ("sampling: {temperature: 0}", "sampling.temperature=0"),
         ("sampling: {temperature: 2, unimax_epochs: 4}", "temperature and unimax_epochs exclude"),
-        ("sampling: {by: Ci ty, temperature: 2}", "sampling.by='Ci ty'"),
+        ("sampling: {by: Ci ty, temperature: 2}", "sampling.by: 'Ci ty' is no name of a field"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, text, message):
