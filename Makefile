@@ -47,7 +47,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-random test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-try test-vllm test-image test-nemo test-gpu test-gpu-emulated test-signatures gpu-report lint clean
+.PHONY: help setup demo test test-random test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-try test-vllm test-image test-nemo test-gpu test-gpu-emulated test-signatures gpu-report tune-packages lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -114,10 +114,13 @@ test-kills: setup
 	@GEO_NEMO_SLOW_TESTS=1 GEO_NEMO_KILLS=$(KILLS) OMP_NUM_THREADS=1 \
 	  .venv/bin/python -m pytest tests/e2e/test_hundred_kills.py -s
 
-# With every logger, whose runs are looked at over restarts.
-test-slurm: setup .venv-nemo/installed
+# With every logger, whose runs are looked at over restarts; the tuning in the environment of test-tune.
+test-slurm: setup .venv-nemo/installed tune-packages
 	@$(PIP) install --constraint constraints.txt --editable '.[dev,logging]'
-	@GEO_NEMO_REAL_SLURM=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/slurm -rs
+	@GEO_NEMO_REAL_SLURM=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/slurm -rs \
+	  --ignore tests/slurm/test_tuning.py
+	@GEO_NEMO_REAL_SLURM=1 PYTHONPATH="$(CURDIR)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 \
+	  .venv/tune/bin/python -m pytest tests/slurm/test_tuning.py -rs
 
 # TORCH_INDEX is then the image's build argument; without one the Dockerfile's own holds.
 # An environment for each end of the pins, without dependencies on those of .venv.
@@ -148,12 +151,14 @@ test-lm-eval: setup
 	  tests/lm_eval tests/unit/eval/test_scorers.py tests/unit/eval/test_mixed.py -rs
 
 # Newest that constraints.txt has, behind what is installed already.
-test-tune: setup
+tune-packages: setup
 	@test -x .venv/tune/bin/python || "$(PYTHON)" -m venv .venv/tune
 	@ls -d "$(CURDIR)"/.venv/lib/python*/site-packages > \
 	  "$$(echo .venv/tune/lib/python*/site-packages)/after.pth"
 	@.venv/tune/bin/python -m pip --disable-pip-version-check --quiet install \
 	  --constraint constraints.txt trl peft accelerate datasets torchdata
+
+test-tune: tune-packages
 	@PYTHONPATH="$(CURDIR)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/tune/bin/python -m pytest \
 	  tests/tune tests/unit/integrations/test_store_rows.py -rs
 

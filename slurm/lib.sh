@@ -3,6 +3,9 @@
 # What is set here is used there.
 # shellcheck disable=SC2034
 
+# Where a tuning goes on until it is whole; empty for a training.
+partial=
+
 say() { printf 'geo-nemo job %s: %s\n' "${SLURM_JOB_ID:-?}" "$*" >&2; }
 
 # A mistake of the user's: said in one line, and never requeued.
@@ -26,17 +29,19 @@ make_folders() {
 # Sets output, store, config and words from the file of `geo-nemo launch` that was sourced; an array's
 # task takes its own run. take_launched FILE
 take_launched() {
-  local task=${SLURM_ARRAY_TASK_ID:-0} hash launched configs hashes outputs stores
+  local task=${SLURM_ARRAY_TASK_ID:-0} hash launched configs hashes outputs stores partials
   # shellcheck disable=SC2154  # the file sets launch_...
   {
     launched=$launch_file configs=("${launch_configs[@]}") hashes=("${launch_hashes[@]}")
     outputs=("${launch_outputs[@]}") stores=("${launch_stores[@]}") words=("${launch_command[@]}")
+    partials=("${launch_partials[@]:-}")
   }
   [ "$launched" = "$1" ] || refuse "the settings $1 are those of $launched: launch this run itself"
   config=${configs[task]:-}
   [ -n "$config" ] || refuse "the settings $1 have no run $task"
   output=${outputs[task]}
   store=${stores[task]}
+  partial=${partials[task]:-}
   hash=$(sha256sum 2>/dev/null <"$config" | cut -d ' ' -f 1)
   [ -n "$hash" ] || refuse "the config $config cannot be read"
   [ "$hash" = "${hashes[task]}" ] ||
@@ -161,12 +166,13 @@ run_step() {
 
 # Takes a folder for this job: another job that is still in the queue is an error.
 take_folder() {
-  local file=$1/slurm/job owner
+  local file=$1/slurm/job key=output_dir owner
   if ! (set -C; put "$file" "$SLURM_JOB_ID"); then
     owner=$(cat "$file" 2>/dev/null)
+    [ -z "$partial" ] || key=output
     if [ -n "$owner" ] && [ "$owner" != "$SLURM_JOB_ID" ] &&
       [ -n "$(squeue --noheader --jobs="$owner" --format=%T 2>/dev/null)" ]; then
-      refuse "job $owner writes in $1: wait for it, cancel it, or give another output_dir"
+      refuse "job $owner writes in $1: wait for it, cancel it, or give another $key"
     fi
     put "$file.$SLURM_JOB_ID" "$SLURM_JOB_ID" && mv "$file.$SLURM_JOB_ID" "$file"
   fi
@@ -176,13 +182,14 @@ leave_folder() {
   [ "$(cat "$1/slurm/job" 2>/dev/null)" != "$SLURM_JOB_ID" ] || rm -f "$1/slurm/job"
 }
 
-# Steps that the newest whole checkpoint of a run has; 0 without one.
+# Steps that the newest whole checkpoint of a run, or of a tuning, has; 0 without one.
 checkpoint_step() {
-  local path newest=0
-  for path in "$1"/checkpoints/step_*; do
-    [[ ${path##*/} =~ ^step_([0-9]+)$ ]] || continue
-    [ -e "$path/geo_nemo.json" ] || continue
-    [ "$((10#${BASH_REMATCH[1]}))" -gt "$newest" ] && newest=$((10#${BASH_REMATCH[1]}))
+  local path newest=0 folders=("$1"/checkpoints/step_*) whole=geo_nemo.json
+  [ -z "$partial" ] || folders=("$partial"/checkpoints/checkpoint-*) whole=whole.json
+  for path in "${folders[@]}"; do
+    [[ ${path##*/} =~ ^(step_|checkpoint-)([0-9]+)$ ]] || continue
+    [ -e "$path/$whole" ] || continue
+    [ "$((10#${BASH_REMATCH[2]}))" -gt "$newest" ] && newest=$((10#${BASH_REMATCH[2]}))
   done
   printf '%s\n' "$newest"
 }

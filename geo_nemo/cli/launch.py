@@ -1,4 +1,4 @@
-"""`geo-nemo launch`: submit a training to SLURM, with preparation before and evaluation after it.
+"""`geo-nemo launch`: submit a training or a tuning to SLURM, with the jobs before and after it.
 
 Everything that can be known beforehand is checked before anything is submitted.
 """
@@ -15,28 +15,39 @@ from geo_nemo.config import UserError
 from geo_nemo.config.launch import Launch as LaunchConfig
 from geo_nemo.config.load import load_config
 from geo_nemo.config.sweep import check_apart, expand
+from geo_nemo.config.tune import Tune, load_tune
 from geo_nemo.config.whole import as_yaml, differences, whole_config
 from geo_nemo.launch.chain import chain_jobs, check_chain, check_prep, read_chain
 from geo_nemo.launch.checks import check_slurm, check_training, split_words
 from geo_nemo.launch.claims import claimed, record_job
 from geo_nemo.launch.cluster import check_cluster
 from geo_nemo.launch.jobs import (
+    Job,
     Launch,
     job_environment,
     scripts_dir,
     settings_folder,
     submit,
     training_job,
+    tuning_job,
     withdraw,
 )
+from geo_nemo.launch.tuning import check_tuning
 
 
 @click.command(
     epilog="Example: geo-nemo launch slurm=nodes4 slurm.partition=gpu "
-    "experiment=localization/1b_global_with data.store=/data/news/store output_dir=/runs/global"
+    "experiment=localization/1b_global_with data.store=/data/news/store output_dir=/runs/global\n\n"
+    "A tuning: geo-nemo launch --tune /runs/a-hf slurm=node tuning=localization "
+    "data=/data/instructions.jsonl output=/runs/tuned"
 )
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @Recipes
+@click.option(
+    "--tune",
+    metavar="MODEL",
+    help="Tune MODEL in place of a training; the settings are those of geo-nemo tune.",
+)
 @click.option("--runs", metavar="FILE", help="An array: a line of settings a run, added to these.")
 @click.option(
     "--multirun",
@@ -52,6 +63,7 @@ from geo_nemo.launch.jobs import (
 @DryRun
 def command(
     overrides: tuple[str, ...],
+    tune: str | None,
     runs: str | None,
     multirun: bool,
     after: str | None,
@@ -64,60 +76,72 @@ def command(
 
     Settings that begin with slurm are the job's (slurm=node, slurm.time=12:00:00; docs/slurm.md
     lists them), the others the training's. Prints a line for each job: its name and its number.
-    Settings and logs of the jobs are in OUTPUT_DIR/slurm.
+    Settings and logs of the jobs are in OUTPUT_DIR/slurm, with --tune in OUTPUT.job/slurm.
     """
     own, settings = divide(overrides)
     slurm = load_config("launch", LaunchConfig, own).slurm
     if multirun and runs:
         raise click.UsageError("give --multirun or --runs")
+    if tune is not None and (multirun or runs or prep):
+        raise click.UsageError("--tune takes no --runs, --multirun, --prep: launch each by itself")
     lines = _lines(runs) if runs else [[]]
     trainings = expand(settings) if multirun else [(*settings, *line) for line in lines]
     check_slurm(slurm)
     chain = read_chain(prep, evaluate, report)
-    if chain.prep is not None:
-        check_prep(slurm, chain.prep)
-    checked = [
-        check_training(slurm, training, chain.store, waits=after is not None)
-        for training in trainings
-    ]
-    outputs = [run.output_dir for run in checked]
-    check_apart(runs or "--multirun", outputs)
-    check_chain(slurm, chain, trained=outputs, waits=after is not None)
-    is_array = runs is not None or multirun
-    train = training_job(slurm, "array" if is_array else checked[0].name, checked, is_array)
+    waits = after is not None
+    if tune is not None:
+        tuning = load_tune("tune", tune, settings)
+        check_tuning(slurm, tuning, waits)
+        outputs = [tuning.output]
+        main = tuning_job(slurm, tuning)
+    else:
+        if chain.prep is not None:
+            check_prep(slurm, chain.prep)
+        checked = [check_training(slurm, training, chain.store, waits) for training in trainings]
+        outputs = [run.output_dir for run in checked]
+        check_apart(runs or "--multirun", outputs)
+        is_array = runs is not None or multirun
+        main = training_job(slurm, "array" if is_array else checked[0].name, checked, is_array)
+    check_chain(slurm, chain, trained=outputs, waits=waits)
     before, behind = chain_jobs(slurm, chain)
-    jobs = [*before, train, *behind]
+    jobs = [*before, main, *behind]
     scripts = scripts_dir()
-    folder = settings_folder(outputs, [config for job in jobs for config in job.configs])
+    folder = settings_folder(main.outputs, [config for job in jobs for config in job.configs])
     launch = Launch(folder, scripts, job_environment(slurm, scripts), jobs)
     check_cluster([job.ask for job in jobs])
     if dry_run:
         show(launch, after)
-        show_configs(trainings)
+        if tune is not None:
+            show_tuning(tuning)
+        else:
+            show_configs(trainings)
         return 0
     if shutil.which("sbatch") is None:
         raise UserError("there is no sbatch here: run this on a login node of the cluster")
-    for name, number in submit_all(launch, train.outputs, after).items():
+    for name, number in submit_all(launch, main, after).items():
         click.echo(f"{name} {number}")
     return 0
 
 
-def submit_all(launch: Launch, outputs: Sequence[str], after: str | None) -> dict[str, str]:
-    """Submit the jobs, each behind the one before it; numbers by name. All of them, or none."""
+def submit_all(launch: Launch, main: Job, after: str | None) -> dict[str, str]:
+    """Submit the jobs, each behind the one before it; numbers by name. All of them, or none.
+
+    main: the one whose outputs are claimed.
+    """
     submitted: dict[str, str] = {}
-    with claimed(outputs, after):
+    with claimed(dict(zip(main.outputs, main.named, strict=True)), after):
         launch.write()
         for job in launch.jobs:
             try:
                 after = submitted[job.name] = submit(job, launch, after)
             except UserError as error:
                 raise UserError(f"{error}{withdraw(submitted.values())}") from None
-        record_job(outputs, submitted["train"])
+        record_job(main.outputs, submitted[main.name])
     return submitted
 
 
 def divide(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The job's settings and the training's."""
+    """The job's settings, and the training's or tuning's."""
     own = [o for o in overrides if o.lstrip("+").partition("=")[0].split(".")[0] == "slurm"]
     return own, [override for override in overrides if override not in own]
 
@@ -129,6 +153,12 @@ def show(launch: Launch, after: str | None) -> None:
         click.echo(launch.settings(job), nl=False)
         click.echo(shlex.join(launch.call(job, after)) + "\n")
         after = f"<{job.name}>"
+
+
+def show_tuning(config: Tune) -> None:
+    """Print the config of the tuning, whole."""
+    whole = config.model_dump(mode="json")
+    click.echo(f"# the tuning's config: {config.output}\n{as_yaml(whole)}", nl=False)
 
 
 def show_configs(trainings: Sequence[Sequence[str]]) -> None:

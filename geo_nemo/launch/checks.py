@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from geo_nemo.common.addresses import is_remote
@@ -52,9 +52,8 @@ def check_training(
         check_shared(slurm, key, path)
     check_output("output_dir", run.output_dir)
     check_seen(slurm, run.output_dir, inputs)
-    _check_time(slurm, run)
-    if run.device == "gpu" and not slurm.gpus_per_node:
-        raise UserError("device=gpu, but slurm.gpus_per_node=0: take slurm=node, or device=cpu")
+    check_time(slurm, {"health.margin_minutes": run.health.margin_minutes})
+    check_device(slurm, run.device)
     absent = not is_remote(run.data.store) and not Path(run.data.store).exists()
     if os.path.normpath(run.data.store) == made or (waits and absent):
         # Any vocabulary is padded to a multiple of this one.
@@ -75,6 +74,12 @@ def check_training(
     if slurm.gpus_per_node:
         _check_chips(slurm, run, vocab_size)
     return run
+
+
+def check_device(slurm: Slurm, device: str) -> None:
+    """Raise UserError for a GPU of a job that asks for none."""
+    if device == "gpu" and not slurm.gpus_per_node:
+        raise UserError("device=gpu, but slurm.gpus_per_node=0: take slurm=node, or device=cpu")
 
 
 def _check_stages(run: Run, vocab_size: int, processes: int) -> None:
@@ -158,12 +163,12 @@ def check_seen(slurm: Slurm, output: str, inputs: dict[str, str]) -> None:
             )
 
 
-def _check_time(slurm: Slurm, run: Run) -> None:
-    """Raise UserError where the run would be told to save before it has begun."""
-    margins = {
-        "health.margin_minutes": run.health.margin_minutes,
-        "slurm.signal_seconds": slurm.signal_seconds / 60,
-    }
+def check_time(slurm: Slurm, margins: Mapping[str, float]) -> None:
+    """Raise UserError where the run would be told to save before it has begun.
+
+    margins: minutes before the end, of each setting by which it is told.
+    """
+    margins = {**margins, "slurm.signal_seconds": slurm.signal_seconds / 60}
     key = max(margins, key=margins.__getitem__)
     if slurm.minutes <= margins[key] + START_MINUTES:
         raise UserError(

@@ -7,7 +7,7 @@ the job that runs there, which the job itself writes.
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,19 +22,20 @@ STALE_S = 600
 
 
 @contextmanager
-def claimed(outputs: Sequence[str], after: str | None = None) -> Iterator[None]:
+def claimed(outputs: Mapping[str, str], after: str | None = None) -> Iterator[None]:
     """Claim each folder for this launch, and let go of all where the block fails.
 
-    after: a job that the launch waits for, which may have the folder until then.
+    outputs: of each folder, the setting that names it. after: a job that the launch waits for,
+    which may have the folder until then.
     Raises `UserError` where a job is in the queue for one of them, or another launch is on its way.
     """
     taken: list[Path] = []
     try:
-        for output in outputs:
+        for output, named in outputs.items():
             folder = Path(output) / "slurm"
             make_folder(folder)
             with folder_lock(folder):
-                _check_free(folder, output, after)
+                _check_free(folder, named, after)
                 mark = f"{LAUNCHING} {socket.gethostname()} {os.getpid()}\n"
                 write_whole(folder / "launched", mark.encode())
             taken.append(folder)
@@ -52,16 +53,18 @@ def record_job(outputs: Sequence[str], job: str) -> None:
         write_whole(Path(output) / "slurm/launched", f"{task}\n".encode())
 
 
-def _check_free(folder: Path, output: str, after: str | None) -> None:
+def _check_free(folder: Path, named: str, after: str | None) -> None:
     for name in ("launched", "job"):
         owner = _read(folder / name)
         if owner.startswith(LAUNCHING):
             if _is_underway(folder / name, owner):
-                raise UserError(f"another geo-nemo launch is submitting {output}: wait for it")
+                raise UserError(
+                    f"another geo-nemo launch is submitting {named.partition('=')[2]}: wait for it"
+                )
         elif owner and owner != after and (state := is_queued(owner)):
             raise UserError(
-                f"job {owner} is {state} for output_dir={output}: wait for it, scancel {owner}, or "
-                "give another output_dir"
+                f"job {owner} is {state} for {named}: wait for it, scancel {owner}, or "
+                f"give another {named.partition('=')[0]}"
             )
 
 

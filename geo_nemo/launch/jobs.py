@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.common.files import make_folder, partial_of, write_whole
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.launch import Slurm, Task
 from geo_nemo.config.section import Section
+from geo_nemo.config.tune import Tune
 from geo_nemo.config.whole import as_json
 from geo_nemo.launch.cluster import Ask
 
@@ -36,7 +37,8 @@ class Job:
 
     options: sbatch's. command: the words before the config's file. configs: of each run, a whole
     one. outputs, stores: of each run; a store is empty where it is not known. ask: what the cluster
-    is asked about.
+    is asked about. named: of each run, the setting that names its output. partials: where a tuning
+    goes on until it is whole; it must find its output absent, so `outputs` are the job's own.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Job:
     outputs: tuple[str, ...]
     ask: Ask
     stores: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    partials: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ class Launch:
             "launch_configs": list(map(str, configs)),
             "launch_hashes": [_sha256(self.files[path.name]) for path in configs],
         }
+        if job.partials:
+            arrays["launch_partials"] = job.partials
         own = {**self.environment, "launch_file": str(self.folder / f"{job.name}.sh")}
         lines = [f"{key}={shlex.quote(value)}\n" for key, value in own.items()]
         lines += [f"{key}=({shlex.join(words)})\n" for key, words in arrays.items()]
@@ -153,6 +159,42 @@ def settings_folder(outputs: Sequence[str], configs: Sequence[Mapping[str, Any]]
 
 def training_job(slurm: Slurm, name: str, runs: Sequence[Run], is_array: bool) -> Job:
     """The training, or an array of trainings."""
+    options, ask = _process_options(slurm, name)
+    if is_array:
+        at_once = f"%{slurm.at_once}" if slurm.at_once else ""
+        options.append(f"--array=0-{len(runs) - 1}{at_once}")
+    return Job(
+        "train",
+        "train.sbatch",
+        (*options, *_site(ask), *slurm.sbatch),
+        ("train", "--config"),
+        tuple(run.model_dump(mode="json") for run in runs),
+        tuple(run.output_dir for run in runs),
+        ask,
+        tuple(run.data.store for run in runs),
+        tuple(f"output_dir={run.output_dir}" for run in runs),
+    )
+
+
+def tuning_job(slurm: Slurm, config: Tune) -> Job:
+    """The tuning; its job has a folder of its own, beside the output."""
+    options, ask = _process_options(slurm, "tune")
+    output = os.path.normpath(config.output)
+    return Job(
+        "tune",
+        "train.sbatch",
+        (*options, *_site(ask), *slurm.sbatch),
+        ("tune", config.model, "--config"),
+        (config.model_dump(mode="json"),),
+        (f"{output}.job",),
+        ask,
+        named=(f"output={output}",),
+        partials=(str(partial_of(Path(output).resolve())),),
+    )
+
+
+def _process_options(slurm: Slurm, name: str) -> tuple[list[str], Ask]:
+    """Options of sbatch for a job of one process a GPU, and what the cluster is asked about."""
     options = [
         f"--job-name=geo-nemo-{name}",
         f"--nodes={slurm.nodes}",
@@ -168,20 +210,8 @@ def training_job(slurm: Slurm, name: str, runs: Sequence[Run], is_array: bool) -
     memory = slurm.memory or ("" if slurm.exclusive else shared)
     options += ["--exclusive"] if slurm.exclusive else ["--oversubscribe"]
     options += [f"--mem={memory}"] if memory else []
-    if is_array:
-        at_once = f"%{slurm.at_once}" if slurm.at_once else ""
-        options.append(f"--array=0-{len(runs) - 1}{at_once}")
     ask = Ask("slurm", slurm.partition, slurm.account, slurm.qos, slurm.time, slurm.nodes)
-    return Job(
-        "train",
-        "train.sbatch",
-        (*options, *_site(ask), *slurm.sbatch),
-        ("train", "--config"),
-        tuple(run.model_dump(mode="json") for run in runs),
-        tuple(run.output_dir for run in runs),
-        ask,
-        tuple(run.data.store for run in runs),
-    )
+    return options, ask
 
 
 def task_job(

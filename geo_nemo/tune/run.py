@@ -23,7 +23,7 @@ from geo_nemo.config import UserError
 from geo_nemo.config.tune import Tune
 from geo_nemo.export.chat import chat_template
 from geo_nemo.export.loaded import TUNED, Folder, identity_of, load_tokenizer, open_folder
-from geo_nemo.runtime.launcher import rank
+from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.tune.encode import Encoded, encode
 from geo_nemo.tune.telling import Teller, read_told
 
@@ -66,10 +66,11 @@ class Tuning:
 
     def run(self, progress: Progress = no_progress) -> "dict[str, Any] | Stopped":
         """Train and write; what `tune.json` then says, or where it stopped when it was asked to."""
-        from geo_nemo.tune.train import CHECKPOINTS, METRICS, Stopped, check_batch, train
+        from geo_nemo.tune.train import CHECKPOINTS, METRICS, Stopped, check_launcher, train
         from geo_nemo.tune.write import record_of, write_model
 
-        check_batch(self.config)
+        check_batch(self.config, world_size())
+        check_launcher()
         partial = partial_of(self.output)
         identity = self._identity()
         with _locked(partial):
@@ -100,6 +101,10 @@ class Tuning:
                 shutil.rmtree(partial)
         return record
 
+    def check_begun(self) -> None:
+        """Raise `UserError` where another tuning was begun for this output."""
+        _check_begun(partial_of(self.output), self._identity())
+
     def _identity(self) -> dict[str, Any]:
         """What the weights depend on, by name; sizes and times of files are not of it."""
         settings = {
@@ -113,6 +118,16 @@ class Tuning:
             "weights of the model": identity_of(self.folder.base),
             "conversations": _digest(self.encoded),
         }
+
+
+def check_batch(config: Tune, processes: int) -> None:
+    """Raise `UserError` where the batch does not go into processes and micro-batches."""
+    together = config.micro_batch_size * processes
+    if config.global_batch_size % together:
+        raise UserError(
+            f"global_batch_size {config.global_batch_size} is no multiple of micro_batch_size "
+            f"{config.micro_batch_size} times {processes} process(es): give one of {together}"
+        )
 
 
 def _opened(config: Tune) -> tuple[Folder, Any]:
@@ -148,6 +163,13 @@ def _check_output(output: Path) -> None:
 
 def _begin(partial: Path, identity: dict[str, Any]) -> None:
     """Note what is tuned, or compare it with what was begun here."""
+    _check_begun(partial, identity)
+    path = partial / BEGUN
+    if rank() == 0 and not path.is_file():
+        write_whole(path, json.dumps(identity).encode())
+
+
+def _check_begun(partial: Path, identity: dict[str, Any]) -> None:
     path = partial / BEGUN
     if path.is_file():
         before = read_json(path, f"remove {partial}, and begin anew")
@@ -157,8 +179,6 @@ def _begin(partial: Path, identity: dict[str, Any]) -> None:
                 f"{partial} was begun with another {', '.join(changed)}: give what it was, or "
                 "another output"
             )
-    elif rank() == 0:
-        write_whole(path, json.dumps(identity).encode())
 
 
 def _locked(partial: Path) -> Any:

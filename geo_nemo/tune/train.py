@@ -217,23 +217,14 @@ def _arguments(config: Tune, seq_length: int, work: Path) -> Any:
     )
 
 
-def check_batch(config: Tune) -> None:
-    """Raise `UserError` where the batch does not go into processes and micro-batches.
-
-    Also where accelerate was told to divide the weights among processes: they are written whole.
-    """
+def check_launcher() -> None:
+    """Raise `UserError` where accelerate is to divide the weights, which are written whole."""
     for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         if os.environ.get(f"ACCELERATE_USE_{name}", "").lower() in ("true", "1"):
             raise UserError(
                 f"accelerate was told to use {name}, under which the tuned model is not written "
                 "whole here: start it with --multi_gpu in its place, or by torchrun"
             )
-    together = config.micro_batch_size * world_size()
-    if config.global_batch_size % together:
-        raise UserError(
-            f"global_batch_size {config.global_batch_size} is no multiple of micro_batch_size "
-            f"{config.micro_batch_size} times {world_size()} process(es): give one of {together}"
-        )
 
 
 def _printer() -> Any:

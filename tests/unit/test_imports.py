@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "geo_nemo.generate": TRAIN | {"geo_nemo.export"},
     "geo_nemo.tune": TRAIN | {"geo_nemo.export"},
     "geo_nemo.integrations": TRAIN | {"geo_nemo.export"},
-    "geo_nemo.launch": TRAIN | {"data_prep", "eval"},
+    "geo_nemo.launch": TRAIN | {"geo_nemo.export", "geo_nemo.tune", "data_prep", "eval"},
     "geo_nemo.cli": None,
     "data_prep": STORE | {"geo_nemo.reporting"},
     "eval": DATA | {"geo_nemo.export", "eval.scorers"},
