@@ -149,3 +149,19 @@ def test_the_job_is_requeued_until_the_tuning_is_finished(launch, given):
     job = launch.runs / "tuned.job/slurm"
     assert (job / "42/2/verdict").read_text() == "finished\n" and not (job / "job").exists()
     assert not (launch.runs / "tuned").exists()
+
+
+def test_a_container_sees_the_folder_in_which_the_output_gets_its_name(launch, given, tmp_path):
+    cluster = launch.cluster
+    stub = cluster.command(cluster.folder / "stub", "#!/bin/bash\nexit 0")
+    code, _, err = launch(
+        *SLURM, f"slurm.command={stub}", "slurm.container='registry#a'", "slurm.min_free_gb=0",
+        f"slurm.mounts=[{Path(given[1]).parent}]", *given, "output=/runs/tuned",
+    )  # fmt: skip
+    assert code == 0, err
+    (call,) = cluster.calls("sbatch")
+    code, log = cluster.run(*call[-3:], GEO_NEMO_SCRATCH=str(tmp_path / "scratch"))
+    assert code == 0, log
+    (step,) = (words for words in cluster.calls("srun") if words != ["--help"])
+    (mounts,) = (word for word in step if word.startswith("--container-mounts="))
+    assert f"{launch.runs}:{launch.runs}" in mounts.partition("=")[2].split(",")
