@@ -45,7 +45,6 @@ def test_sources_agree_on_what_is_kept_of_a_list():
         ("fields.extra.topic=", "fields.extra.topic: it names no column: write its name, or {col"),
         ("fields.extra.topic=[a,b]", "fields.extra.topic: ['a', 'b'] names no column: write its"),
         ("fields.extra.topic={type: text}", "fields.extra.topic: it names no column: write its"),
-        ("fields.extra=topic", "fields.extra='topic': write keys and values, as {key: value}"),
         (
             "input=[{path: a, set: {topic: {b: 1}}}]",
             "input.0.set: topic={'b': 1} is no constant: write a text, a number, true or false, or",
