@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep.annotate import Annotator, annotation_key
-from data_prep.annotate.annotator import MOST_UNSETTLED_BYTES, UNSETTLED
+from data_prep.annotate.annotator import MOST_UNSETTLED_BYTES, SHORT_TEXT, UNDETERMINED, UNSETTLED
 from data_prep.annotate.measures import MOST_TEXTS
 from data_prep.config import Annotate
 from data_prep.document import Document
@@ -219,6 +219,35 @@ def test_the_key_changes_with_the_outlet_table(tmp_path):
     assert annotation_key(with_table) != before
     with pytest.raises(UserError, match="cannot read outlets="):
         annotation_key(Annotate(outlets=str(tmp_path / "none.csv")))
+
+
+@pytest.mark.parametrize(
+    ("length", "score", "short", "kept"),
+    [
+        (SHORT_TEXT, 0.64, 0.3, None), (SHORT_TEXT, 0.65, 0.3, "en"),
+        (SHORT_TEXT - 1, 0.64, 0.3, "en"), (SHORT_TEXT - 1, 0.29, 0.3, None),
+        (SHORT_TEXT - 1, 0.64, None, None), (SHORT_TEXT - 1, 0.7, 0.9, None),
+    ],
+)  # fmt: skip
+def test_short_texts_have_a_threshold_of_their_own(monkeypatch, length, score, short, kept):
+    monkeypatch.setattr("data_prep.annotate.annotator.identify", lambda text: ("en", score))
+    made = Annotate(languages=("en",), language_score=0.65, language_score_short=short)
+    text = "a" * length
+    if kept is None:
+        assert reason(Annotator(made), text=text) == "language_uncertain"
+    else:
+        assert annotate(Annotator(made), text=text).language == kept
+    keeps = Annotator(made.model_copy(update={"on_uncertain_language": "keep"}))
+    document = annotate(keeps, text=text)
+    assert (document.language, document.language_score) == (kept or UNDETERMINED, score)
+
+
+def test_a_text_that_is_hard_to_tell_is_kept_with_its_score_and_others_are_not():
+    made = Annotator(Annotate(languages=("en",), on_uncertain_language="keep"))
+    document = annotate(made, text="Arsenal 2 Chelsea 1")
+    assert document.language == "und" and 0 <= document.language_score < 0.65
+    assert annotate(made, text=ENGLISH).language == "en"
+    assert reason(made, text=FRENCH) == "language_not_listed"
 
 
 TEXT = st.text(st.characters(codec=None), max_size=12)
