@@ -31,8 +31,11 @@ bind_to_gpu() {
 
 # Signals are for the command, which stands in the same process group; this shell waits for it.
 trap : TERM USR1 INT
-"${bound[@]}" "$@" 2> >(trap '' TERM USR1 INT; exec tee -a "$folder/$name.err" >&2 2>/dev/null) </dev/null &
+exec {errors}> >(trap '' TERM USR1 INT; exec tee -a "$folder/$name.err" >&2 2>/dev/null)
+writer=$!
+"${bound[@]}" "$@" 2>&"$errors" {errors}>&- </dev/null &
 command=$!
+exec {errors}>&-
 while :; do
   # Of a process that is killed the shell would tell its own words.
   { wait "$command"; } 2>/dev/null
@@ -43,6 +46,12 @@ done
 wait "$command" 2>/dev/null
 again=$?
 [ "$again" -eq 127 ] || code=$again
+# The job reads these errors as soon as it knows the code. Not for ever: a process that the command
+# left behind may hold them open.
+for _ in {1..50}; do
+  kill -0 "$writer" 2>/dev/null || break
+  sleep 0.1
+done
 
 # A full disk takes no file; the job then goes by srun's own exit code.
 { printf '%s %s %s\n' "$code" "$(date +%s%N)" "${SLURMD_NODENAME:-$(uname -n)}" \

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -171,6 +172,10 @@ def test_the_rank_that_fails_first_decides_not_those_that_srun_kills_after_it(tm
 
 def test_a_fault_of_the_network_is_requeued_and_counted(cluster, tmp_path):
     output = tmp_path / "run"
+    # On a busy node what a rank wrote last is on disk only after the rank has ended.
+    cluster.command(
+        cluster.folder / "bin/tee", f'#!/bin/bash\nsleep 0.5\nexec {which("tee")} "$@"\n'
+    )
     text = "echo 'DistBackendError: NCCL error: ncclRemoteError: a call failed' >&2; exit 1"
     codes, _ = cluster.run_to_the_end(f"output_dir={output}", **stub(cluster, text))
     assert codes == [75, 75, 1]
