@@ -281,34 +281,19 @@ class Composer:
 
         titled: the document has a title; None: where one is shown.
         """
-        shown = len(title_ids) > 0
-        title_label, content_label = self._label_pairs[len(block) > 0][
-            shown if titled is None else titled
-        ]
-        front = NO_TOKENS if self._appends else block
-        if self._has_meta:
-            front = np.concatenate([self.meta_ids, front])
-        parts = (
-            front,
-            title_label if shown else NO_TOKENS,
-            title_ids,
-            content_label,
-            body_ids,
-            block if self._appends and final else NO_TOKENS,
-            self._eos if final else NO_TOKENS,
-        )
-        return Composed(self.tokenizer.bos_id, parts)
+        titled = len(title_ids) > 0 if titled is None else titled
+        return self.join_spliced(block, (title_ids,), (body_ids,), final, titled)
 
     def join_spliced(
         self,
         block: np.ndarray,
-        title: tuple[np.ndarray, np.ndarray],
-        body: tuple[np.ndarray, np.ndarray],
+        title: tuple[np.ndarray, ...],
+        body: tuple[np.ndarray, ...],
         final: bool,
         titled: bool,
     ) -> Composed:
-        """`join` of a title and a body of two parts each, as `Splicer.parts` gives them."""
-        shown = len(title[0]) + len(title[1]) > 0
+        """`join` of a title and a body in one part each, or two, as `Splicer.parts` gives them."""
+        shown = any(map(len, title))
         title_label, content_label = self._label_pairs[len(block) > 0][titled]
         front = NO_TOKENS if self._appends else block
         if self._has_meta:

@@ -27,6 +27,30 @@ def weights(made) -> dict[str, torch.Tensor]:
     return {name: w.detach().clone() for name, w in made.engine.module.named_parameters()}
 
 
+def deterministic(run, stop=None):
+    """The trainer of `run`, trained to step `stop` or its end by kernels whose sums have an order,
+    and the events of its steps.
+    """
+    made, events = trainer(run), Events()
+    made.callbacks = [events]
+    if stop is not None:
+        made.stop = type("Stop", (), {"__bool__": lambda _: made.step >= stop})()
+    torch.use_deterministic_algorithms(True)
+    try:
+        made.fit()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    return made, events.seen
+
+
+def assert_same_weights(one, other):
+    """Of two trainers, bit for bit."""
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
 class Events:
     """A callback that keeps every step event."""
 

@@ -19,7 +19,7 @@ from geo_nemo.train.engine import Engine
 from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import prepare
 from tests.oracle.llama import batch_loss_and_gradients
-from tests.support.runs import Events, trainer
+from tests.support.runs import assert_same_weights, deterministic
 from tests.support.tiny import tiny_run
 
 MIXED = MetadataPolicy(cut="whole", dropout=0.2, plain_dropout=0.4, field_dropout={"country": 0.5})
@@ -38,23 +38,10 @@ def run_of(store, output, **changes):
     return tiny_run(store, output, **settings)
 
 
-def trained(store, output, stop=None):
-    made, events = trainer(run_of(store, output)), Events()
-    made.callbacks = [events]
-    if stop is not None:
-        made.stop = type("Stop", (), {"__bool__": lambda _: made.step >= stop})()
-    torch.use_deterministic_algorithms(True)
-    try:
-        made.fit()
-    finally:
-        torch.use_deterministic_algorithms(False)
-    return made, events.seen
-
-
 @pytest.fixture(scope="module")
 def whole(tiny_store, tmp_path_factory, single_process):
     output = tmp_path_factory.mktemp("mixed")
-    return output, *trained(tiny_store, output)
+    return output, *deterministic(run_of(tiny_store, output))
 
 
 def way_of(kinds) -> str:
@@ -111,20 +98,15 @@ def test_an_index_without_these_sums_is_read_and_counted(whole, tiny_store, tmp_
 
 def test_stopped_in_its_middle_it_goes_on_bit_for_bit(whole, tiny_store, tmp_path):
     output, made, events = whole
-    trained(tiny_store, tmp_path, stop=STOP)
-    resumed, later = trained(tiny_store, tmp_path)
+    deterministic(run_of(tiny_store, tmp_path), stop=STOP)
+    resumed, later = deterministic(run_of(tiny_store, tmp_path))
     assert [event.step for event in later] == [STOP, STOP + 1]
     for event, expected in zip(later, events[STOP:], strict=True):
         for batch, other in zip(event.batches, expected.batches, strict=True):
             assert np.array_equal(batch.tokens, other.tokens)
             assert np.array_equal(batch.loss_mask, other.loss_mask)
         assert event.report.loss == expected.report.loss
-    for (name, one), (_, other) in zip(
-        made.engine.module.named_parameters(),
-        resumed.engine.module.named_parameters(),
-        strict=True,
-    ):
-        assert torch.equal(one, other), name
+    assert_same_weights(made, resumed)
     assert (tmp_path / "ledger.json").read_bytes() == (output / "ledger.json").read_bytes()
 
 

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from geo_nemo.config import MetadataPolicy, Stage, Train, UserError
 from geo_nemo.config.replay import Replay
@@ -15,7 +14,7 @@ from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
 from geo_nemo.train.ledger import REPLAYED
 from geo_nemo.train.setup import prepare
-from tests.support.runs import Events, trainer
+from tests.support.runs import assert_same_weights, deterministic
 from tests.support.tiny import NO_METADATA, tiny_run
 
 STEPS, STOP, BATCH = 8, 6, 8
@@ -39,23 +38,10 @@ def run_of(store, output, replay=REPLAY, **changes):
     return tiny_run(store, output, **settings | changes)
 
 
-def trained(store, output, stop=None):
-    made, events = trainer(run_of(store, output)), Events()
-    made.callbacks = [events]
-    if stop is not None:
-        made.stop = type("Stop", (), {"__bool__": lambda _: made.step >= stop})()
-    torch.use_deterministic_algorithms(True)
-    try:
-        made.fit()
-    finally:
-        torch.use_deterministic_algorithms(False)
-    return made, events.seen
-
-
 @pytest.fixture(scope="module")
 def whole(tiny_store, tmp_path_factory, single_process):
     output = tmp_path_factory.mktemp("replay")
-    return output, *trained(tiny_store, output)
+    return output, *deterministic(run_of(tiny_store, output))
 
 
 def documents_of(dataset):
@@ -106,19 +92,14 @@ def test_accounting_is_that_of_a_walk(whole):
 
 def test_stopped_in_its_middle_it_goes_on_bit_for_bit(whole, tiny_store, tmp_path):
     output, made, events = whole
-    trained(tiny_store, tmp_path, stop=STOP)
-    resumed, later = trained(tiny_store, tmp_path)
+    deterministic(run_of(tiny_store, tmp_path), stop=STOP)
+    resumed, later = deterministic(run_of(tiny_store, tmp_path))
     assert [event.step for event in later] == [STOP, STOP + 1]
     for event, expected in zip(later, events[STOP:], strict=True):
         for batch, other in zip(event.batches, expected.batches, strict=True):
             assert np.array_equal(batch.tokens, other.tokens)
         assert event.report.loss == expected.report.loss
-    for (name, one), (_, other) in zip(
-        made.engine.module.named_parameters(),
-        resumed.engine.module.named_parameters(),
-        strict=True,
-    ):
-        assert torch.equal(one, other), name
+    assert_same_weights(made, resumed)
     assert (tmp_path / "ledger.json").read_bytes() == (output / "ledger.json").read_bytes()
 
 

@@ -13,7 +13,7 @@ from geo_nemo.train.engine import Engine
 from geo_nemo.train.setup import prepare
 from geo_nemo.train.stage_steps import plan_stages
 from tests.oracle.llama import batch_loss_and_gradients
-from tests.support.runs import Events, trainer
+from tests.support.runs import assert_same_weights, deterministic
 from tests.support.tiny import NO_METADATA, tiny_run
 
 TRAIN = Train(steps=8, global_batch_size=8, micro_batch_size=2, lr=1e-3, min_lr=1e-4,
@@ -33,23 +33,10 @@ def run_of(store, output, **changes):
     return tiny_run(store, output, **settings | changes)
 
 
-def trained(store, output, stop=None):
-    made, events = trainer(run_of(store, output)), Events()
-    made.callbacks = [events]
-    if stop is not None:
-        made.stop = type("Stop", (), {"__bool__": lambda _: made.step >= stop})()
-    torch.use_deterministic_algorithms(True)
-    try:
-        made.fit()
-    finally:
-        torch.use_deterministic_algorithms(False)
-    return made, events.seen
-
-
 @pytest.fixture(scope="module")
 def whole(tiny_store, tmp_path_factory, single_process):
     output = tmp_path_factory.mktemp("sizes")
-    return output, *trained(tiny_store, output)
+    return output, *deterministic(run_of(tiny_store, output))
 
 
 def test_every_step_has_the_sizes_of_its_stage(whole):
@@ -83,19 +70,14 @@ def test_loss_and_gradients_of_each_stage_are_the_oracle_s(whole):
 
 def test_stopped_in_the_middle_of_a_stage_it_goes_on_bit_for_bit(whole, tiny_store, tmp_path):
     output, made, events = whole
-    trained(tiny_store, tmp_path, stop=STOP)
-    resumed, later = trained(tiny_store, tmp_path)
+    deterministic(run_of(tiny_store, tmp_path), stop=STOP)
+    resumed, later = deterministic(run_of(tiny_store, tmp_path))
     assert [event.step for event in later] == list(range(STOP, 8))
     for event, expected in zip(later, events[STOP:], strict=True):
         for batch, other in zip(event.batches, expected.batches, strict=True):
             assert np.array_equal(batch.tokens, other.tokens)
         assert event.report.loss == expected.report.loss
-    for (name, one), (_, other) in zip(
-        made.engine.module.named_parameters(),
-        resumed.engine.module.named_parameters(),
-        strict=True,
-    ):
-        assert torch.equal(one, other), name
+    assert_same_weights(made, resumed)
     assert (tmp_path / "ledger.json").read_bytes() == (output / "ledger.json").read_bytes()
 
 
