@@ -68,12 +68,13 @@ def lead(evaluation: dict[str, Any]) -> list[str]:
     if cost is not None and cost["low"] is not None:
         ends = interval(cost["ratio_low"], cost["ratio_high"], percent)
         change = f"({percent(cost['ratio'])}, {ends})"
-        nothing = "old nothing, on bare text," if _no_labels(evaluation) else "old nothing"
+        where = ", on bare text," if _no_labels(evaluation) else ""
         said.append({
-            "bad": f"But t{nothing} it is worse than the model trained without {change}: "
-                   "metadata have a price here.",
-            "good": f"T{nothing} it is better than the model trained without, too {change}.",
-            "flat": f"T{nothing} it is as good as the model trained without {change}.",
+            "bad": f"But told nothing{where} it is worse than the model trained without "
+                   f"{change}: metadata have a price here.",
+            "good": f"Told nothing{where} it is better than the model trained without, too "
+                    f"{change}.",
+            "flat": f"Told nothing{where} it is as good as the model trained without {change}.",
         }[loss_verdict(cost).tone])  # fmt: skip
     said += _worst(evaluation, main)
     if not _no_labels(evaluation):

@@ -31,6 +31,7 @@ def command(overrides: tuple[str, ...], by: str, mu: float, out: str) -> None:
     from geo_nemo.common.files import write_whole
     from geo_nemo.config import Run, UserError
     from geo_nemo.config.load import load_config
+    from geo_nemo.config.whole import as_yaml
 
     path = Path(out)
     if path.suffix != ".yaml" or path.parent.name != "sampling":
@@ -43,15 +44,10 @@ def command(overrides: tuple[str, ...], by: str, mu: float, out: str) -> None:
 
         weights = learnt_weights(run, mu, progress)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [f"# Learnt by gradient alignment (DoGE) in {run.train.steps} steps of {run.name}.",
-             f"by: {by}", "weights:",
-             *(f"  {_quoted(name)}: {weight:.6f}" for name, weight in weights.items())]  # fmt: skip
-    write_whole(path, ("\n".join(lines) + "\n").encode())
+    learnt = {name: round(float(weight), 6) for name, weight in weights.items()}
+    recipe = as_yaml({"by": by, "weights": learnt})
+    told = f"# Learnt by gradient alignment (DoGE) in {run.train.steps} steps of {run.name}.\n"
+    write_whole(path, (told + recipe).encode())
     for name, weight in sorted(weights.items(), key=lambda pair: -pair[1]):
         click.echo(f"{name:>12}  {weight:.4f}")
     click.echo(out)
-
-
-def _quoted(name: str) -> str:
-    """As YAML reads it back: `no` is a country and no truth value."""
-    return "'" + name.replace("'", "''") + "'"

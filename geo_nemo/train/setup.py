@@ -4,6 +4,7 @@ Needs neither torch nor Megatron, so that `--dry-run` and every mistake of the u
 """
 
 import hashlib
+import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -212,9 +213,7 @@ def check_fingerprint(saved: dict[str, str], current: dict[str, str], checkpoint
     changed += [name for name in saved if name not in current]
     if changed:
         # Checkpoints keep the fraction of a stage under the name that it had first.
-        names = ", ".join(
-            name.removesuffix(".share") + ".fraction" * name.endswith(".share") for name in changed
-        )
+        names = re.sub(r"\.share(?=,|$)", ".fraction", ", ".join(changed))
         record = checkpoint.parents[1] / "run.json"
         how = (
             f", with geo-nemo train --config {shlex.quote(str(record))}" if record.is_file() else ""

@@ -1,8 +1,11 @@
 """Trainers of small runs in this process, for tests that look at a run from inside."""
 
+import pytest
 import torch
 
+from geo_nemo.train.engine import Engine
 from geo_nemo.train.setup import prepare
+from tests.oracle.llama import batch_loss_and_gradients
 from tests.support.tiny import tiny_run
 
 CPU = torch.device("cpu")
@@ -49,6 +52,25 @@ def assert_same_weights(one, other):
     assert first.keys() == second.keys()
     for name in first:
         assert torch.equal(first[name], second[name]), name
+
+
+def assert_of_the_oracle(made, batches):
+    """A model with the first weights of a trainer's run has the loss and gradients of plain PyTorch
+    in double precision on these micro-batches; both are returned.
+
+    fp32, as tests/unit/train/test_loss_oracle.py derives it.
+    """
+    prepared = made.prepared
+    engine = Engine(made.run, prepared.vocab_size, prepared.groups.size, CPU)
+    exact = {name: w.detach().double() for name, w in engine.module.named_parameters()}
+    loss, gradients, _ = batch_loss_and_gradients(exact, made.run.model, batches)
+    engine.zero_gradients()
+    nats, weight, count = engine._reduce(engine.forward_backward(batches)).sum(1)
+    assert nats / weight == pytest.approx(loss, rel=1e-6)
+    assert made.run.weighs_tokens or weight == count
+    for name, parameter in engine.module.named_parameters():
+        assert (parameter.main_grad.double() - gradients[name]).abs().max() <= 1e-6, name
+    return loss, gradients
 
 
 class Events:

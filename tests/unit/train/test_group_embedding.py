@@ -15,7 +15,7 @@ from geo_nemo.train.setup import prepare
 from tests.oracle import llama
 from tests.support.batches import ragged_batches
 from tests.support.logits import own_logits
-from tests.support.runs import Events, trainer
+from tests.support.runs import assert_same_weights, deterministic, trainer
 from tests.support.tiny import VOCAB_SIZE, tiny_run
 
 CPU = torch.device("cpu")
@@ -87,25 +87,18 @@ def test_loss_and_gradients_are_those_of_the_oracle(single_process):
 @pytest.fixture(scope="module")
 def trained(tiny_store, tmp_path_factory, single_process):
     output = tmp_path_factory.mktemp("langsamp")
-    made, events = trainer(tiny_run(tiny_store, output, model=MODEL)), Events()
-    made.callbacks = [*made.callbacks, events]
-    made.fit()
+    made, events = deterministic(tiny_run(tiny_store, output, model=MODEL))
     write_record(made.prepared, 1)
-    return output, made, events.seen
+    return output, made, events
 
 
 def test_it_learns_resumes_and_is_left_out_of_export_and_scorer(trained, tiny_store, tmp_path):
     output, made, events = trained
     assert made.engine.module.group_embedding.weight.abs().max() > 1e-4
-    stopped = trainer(tiny_run(tiny_store, tmp_path / "run", model=MODEL))
-    stopped.stop = type("Stop", (), {"__bool__": lambda _: stopped.step >= 3})()
-    stopped.fit()
-    later = Events()
-    resumed = trainer(tiny_run(tiny_store, tmp_path / "run", model=MODEL), [later])
-    resumed.fit()
-    assert [e.report.loss for e in later.seen] == [e.report.loss for e in events[3:]]
-    for one, other in zip(made.engine.parameters(), resumed.engine.parameters(), strict=True):
-        assert torch.equal(one, other)
+    deterministic(tiny_run(tiny_store, tmp_path / "run", model=MODEL), stop=3)
+    resumed, later = deterministic(tiny_run(tiny_store, tmp_path / "run", model=MODEL))
+    assert [e.report.loss for e in later] == [e.report.loss for e in events[3:]]
+    assert_same_weights(made, resumed)
 
     out = tmp_path / "hf"
     export(find_source(str(output), None, tmp_path), out, "fp32")

@@ -18,9 +18,8 @@ from geo_nemo.metadata.record import Kind
 from geo_nemo.model.layout import check_layout
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.setup import prepare
-from tests.oracle.llama import batch_loss_and_gradients
 from tests.support.logits import own_logits
-from tests.support.runs import Events, trainer
+from tests.support.runs import assert_of_the_oracle, assert_same_weights, deterministic
 from tests.support.tiny import VOCAB_SIZE, tiny_run
 
 COUNT = 5
@@ -31,12 +30,7 @@ STAGES = {
 
 
 def trained(store, output, stop=None):
-    made, events = trainer(tiny_run(store, output, stages=STAGES)), Events()
-    made.callbacks = [*made.callbacks, events]
-    if stop is not None:
-        made.stop = type("Stop", (), {"__bool__": lambda _: made.step >= stop})()
-    made.fit()
-    return made, events.seen
+    return deterministic(tiny_run(store, output, stages=STAGES), stop)
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +60,7 @@ def test_they_stand_in_front_of_each_document_out_of_the_loss(whole, stage, coun
 def test_their_rows_learn_and_the_loss_is_the_oracle_s(whole):
     _, made, events = whole
     assert made.prepared.vocab_size == VOCAB_SIZE + COUNT
-    engine = Engine(made.run, made.prepared.vocab_size, made.prepared.groups.size,
-                    torch.device("cpu"))  # fmt: skip
-    batches = events[0].batches
-    weights = {name: w.detach().double() for name, w in engine.module.named_parameters()}
-    loss, gradients, _ = batch_loss_and_gradients(weights, made.run.model, batches)
-    engine.zero_gradients()
-    totals = engine._reduce(engine.forward_backward(batches)).sum(1)
-    assert totals[0] / totals[1] == pytest.approx(loss, rel=1e-6)
-    for name, weight in engine.module.named_parameters():
-        assert (weight.main_grad.double() - gradients[name]).abs().max() <= 1e-6, name
+    _, gradients = assert_of_the_oracle(made, events[0].batches)
     rows = gradients["embedding.word_embeddings.weight"][VOCAB_SIZE : VOCAB_SIZE + COUNT]
     assert (rows.abs().amax(dim=1) > 1e-4).all()
 
@@ -85,8 +70,7 @@ def test_a_stop_changes_no_bit(whole, tiny_store, tmp_path):
     trained(tiny_store, tmp_path, stop=3)
     resumed, later = trained(tiny_store, tmp_path)
     assert [e.report.loss for e in later] == [e.report.loss for e in events[3:]]
-    for one, other in zip(made.engine.parameters(), resumed.engine.parameters(), strict=True):
-        assert torch.equal(one, other)
+    assert_same_weights(made, resumed)
 
 
 def test_an_export_has_their_rows_and_its_tokenizer_and_template_know_them(whole, tmp_path):

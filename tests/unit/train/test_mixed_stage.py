@@ -8,18 +8,15 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 
 from geo_nemo.config import MetadataPolicy, Stage, Train
 from geo_nemo.data.batches import Batch, sequences_of
 from geo_nemo.data.dropout import SHOWN, kept_fields, shown
 from geo_nemo.data.index.read import FILES, LEDGER, record_check
 from geo_nemo.metadata.record import Kind
-from geo_nemo.train.engine import Engine
 from geo_nemo.train.ledger import Ledger
 from geo_nemo.train.setup import prepare
-from tests.oracle.llama import batch_loss_and_gradients
-from tests.support.runs import assert_same_weights, deterministic
+from tests.support.runs import assert_of_the_oracle, assert_same_weights, deterministic
 from tests.support.tiny import tiny_run
 
 MIXED = MetadataPolicy(cut="whole", dropout=0.2, plain_dropout=0.4, field_dropout={"country": 0.5})
@@ -112,24 +109,12 @@ def test_stopped_in_its_middle_it_goes_on_bit_for_bit(whole, tiny_store, tmp_pat
 
 def test_its_loss_and_gradients_are_those_of_the_oracle(whole):
     _, made, events = whole
-    vocab_size = made.prepared.tokenizer.vocab_size
-    run = made.run
-    engine = Engine(run, vocab_size, made.prepared.groups.size, torch.device("cpu"))
     batches: list[Batch] = events[-1].batches
     ways = {way_of(sequence.label_kinds[sequence.segment_ids == segment])
             for batch in batches for sequence in sequences_of(batch)
             for segment in range(sequence.segment_ids.max() + 1)}  # fmt: skip
     assert len(ways) == 3
-    weights = {name: w.detach().double() for name, w in engine.module.named_parameters()}
-    loss, gradients, _ = batch_loss_and_gradients(weights, run.model, batches)
-    engine.zero_gradients()
-    reports = engine.forward_backward(batches)
-    sums = sum(float(report["sums"].sum()) for report in reports)
-    counts = sum(float(report["counts"].sum()) for report in reports)
-    # fp32, as tests/unit/train/test_loss_oracle.py derives it.
-    assert abs(sums / counts - loss) <= 1e-6 * loss
-    for name, weight in engine.module.named_parameters():
-        assert (weight.main_grad.double() - gradients[name]).abs().max() <= 1e-6, name
+    assert_of_the_oracle(made, batches)
 
 
 def test_fractions_are_those_asked_for_and_plain_text_takes_none_of_the_others():

@@ -4,16 +4,13 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from geo_nemo.config import Data, MetadataPolicy, Stage, Train, UserError
 from geo_nemo.config.stage_sizes import document_fractions, taken_samples, taken_tokens
 from geo_nemo.data.batches import sequences_of
-from geo_nemo.train.engine import Engine
 from geo_nemo.train.setup import prepare
 from geo_nemo.train.stage_steps import plan_stages
-from tests.oracle.llama import batch_loss_and_gradients
-from tests.support.runs import assert_same_weights, deterministic
+from tests.support.runs import assert_of_the_oracle, assert_same_weights, deterministic
 from tests.support.tiny import NO_METADATA, tiny_run
 
 TRAIN = Train(steps=8, global_batch_size=8, micro_batch_size=2, lr=1e-3, min_lr=1e-4,
@@ -52,20 +49,8 @@ def test_every_step_has_the_sizes_of_its_stage(whole):
 def test_loss_and_gradients_of_each_stage_are_the_oracle_s(whole):
     """Of a separate model with the same weights, in plain PyTorch and double precision."""
     _, made, events = whole
-    engine = Engine(
-        made.run, made.prepared.tokenizer.vocab_size, made.prepared.groups.size, torch.device("cpu")
-    )
-    weights = {name: w.detach().double() for name, w in engine.module.named_parameters()}
     for event in (events[0], events[4], events[7]):
-        loss, gradients, _ = batch_loss_and_gradients(weights, made.run.model, event.batches)
-        engine.zero_gradients()
-        reports = engine.forward_backward(event.batches)
-        sums = sum(float(report["sums"].sum()) for report in reports)
-        counts = sum(float(report["counts"].sum()) for report in reports)
-        # fp32, as tests/unit/train/test_loss_oracle.py derives it.
-        assert abs(sums / counts - loss) <= 1e-6 * loss
-        for name, weight in engine.module.named_parameters():
-            assert (weight.main_grad.double() - gradients[name]).abs().max() <= 1e-6, name
+        assert_of_the_oracle(made, event.batches)
 
 
 def test_stopped_in_the_middle_of_a_stage_it_goes_on_bit_for_bit(whole, tiny_store, tmp_path):

@@ -4,13 +4,10 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from geo_nemo.config import MetadataPolicy, Stage
 from geo_nemo.metadata.record import Kind
-from geo_nemo.train.engine import Engine
-from tests.oracle.llama import batch_loss_and_gradients
-from tests.support.runs import Events, trainer
+from tests.support.runs import Events, assert_of_the_oracle, assert_same_weights, deterministic
 from tests.support.tiny import tiny_run
 
 APPENDED = MetadataPolicy(
@@ -20,13 +17,7 @@ STAGES = {"condition": Stage(fraction=1.0, metadata=APPENDED)}
 
 
 def trained(store, output, stop=None):
-    run = tiny_run(store, output, stages=STAGES)
-    made, events = trainer(run), Events()
-    made.callbacks = [*made.callbacks, events]
-    if stop is not None:
-        made.stop = type("Stop", (), {"__bool__": lambda _: made.step >= stop})()
-    made.fit()
-    return made, events.seen
+    return deterministic(tiny_run(store, output, stages=STAGES), stop)
 
 
 def test_appended_metadata_have_their_own_weight_in_the_loss_and_resume(
@@ -40,21 +31,12 @@ def test_appended_metadata_have_their_own_weight_in_the_loss_and_resume(
     for kind, weight in weigh.items():
         assert kind in kinds
         assert (mask[kinds == kind] == np.float32(weight)).all(), kind
-    vocab_size = made.prepared.tokenizer.vocab_size
-    engine = Engine(made.run, vocab_size, made.prepared.groups.size, torch.device("cpu"))
-    weights = {name: w.detach().double() for name, w in engine.module.named_parameters()}
-    loss, gradients, _ = batch_loss_and_gradients(weights, made.run.model, batches)
-    engine.zero_gradients()
-    report = engine._reduce(engine.forward_backward(batches)).sum(1)
-    assert report[0] / report[1] == pytest.approx(loss, rel=1e-6)
-    for name, weight in engine.module.named_parameters():
-        assert (weight.main_grad.double() - gradients[name]).abs().max() <= 1e-6, name
+    assert_of_the_oracle(made, batches)
 
     trained(tiny_store, tmp_path / "stopped", stop=3)
     resumed, later = trained(tiny_store, tmp_path / "stopped")
     assert [event.report.loss for event in later] == [event.report.loss for event in events[3:]]
-    for one, other in zip(made.engine.parameters(), resumed.engine.parameters(), strict=True):
-        assert torch.equal(one, other)
+    assert_same_weights(made, resumed)
 
 
 def test_a_line_of_the_metrics_tells_the_weight_of_what_was_trained(
