@@ -23,4 +23,5 @@ def test_the_slow_rank_is_named(tiny_store, tmp_path):
         assert timing["slowest_rank"] == 1, timing
         # Rank 1 slept in both of its micro-batches; rank 0 waited for it, which is not its work.
         assert timing["work_max"] >= 2 * SLEEP_SECONDS > timing["work_min"], timing
-        assert line["seconds"] >= timing["work_max"]
+        # Steps of two processes do not begin at one instant: rank 0 waited for one sleep at least.
+        assert line["seconds"] > SLEEP_SECONDS
