@@ -12,6 +12,7 @@ BENCHMARKS = {
     "loader": "packed sequences beside Megatron-Core's dataset; time and memory of the index",
     "train_step": "training: the cost of a save, the train step beside Hugging Face's on a CPU",
     "eval": "evaluation: documents beside transformers, questions beside lm-evaluation-harness",
+    "answers": "questions after tuning: told its country, told nothing, beside an ordinary model",
     "experiment": "the method itself: runs, seeds and claims of a file, with a verdict on each",
     "gpu_report": "a folder for a GPU that is lent for minutes; tests and speeds there",
     "gpu": "training on one GPU: speed, MFU, memory; BF16, FP8, plain PyTorch, Hugging Face",
