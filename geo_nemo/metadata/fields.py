@@ -15,9 +15,9 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 
 from geo_nemo.common.errors import UserError
+from geo_nemo.config.plugins import entry_points
 from geo_nemo.config.schema import MetadataPolicy
 from geo_nemo.metadata.record import KEY_OF, MetadataRecord
 

@@ -1,6 +1,7 @@
 """A package from outside, found by its entry points: what `docs/extending.md` shows, run so."""
 
 import json
+import os
 import re
 from importlib.metadata import EntryPoint, EntryPoints
 
@@ -117,3 +118,19 @@ def test_the_package_brings_one_of_each_kind(monkeypatch):
     for kind in (*OURS, CALLBACKS):
         (name,) = set(kind.names()) - set(kind.known)
         assert kind.brought(name, "a.b").startswith("geo_nemo_example.")
+
+
+def test_packages_are_read_once_and_a_new_one_is_seen(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    readings = []
+    read = plugins.read_entry_points
+    monkeypatch.setattr(plugins, "read_entry_points", lambda: readings.append(1) or read())
+    for _ in range(3):
+        assert KINDS.names() == ["ours"]
+    assert len(readings) == 1
+    info = tmp_path / "late-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[geo_nemo.things]\nlate = json:loads\n")
+    os.utime(tmp_path, ns=(1, 1))
+    assert KINDS.names() == ["late", "ours"] and len(readings) == 2
