@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from eval.fitting import body_ids, fitting, title_ids
 from geo_nemo.common.files import read_json
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.fields import lines_of
@@ -98,7 +99,7 @@ class CorpusTexts:
 
     @property
     def hashed(self) -> bool:
-        return "hash" in self.items.table.column_names
+        return _is_hashed(self.items.table)
 
     @property
     def countries(self) -> Sequence[str]:
@@ -117,8 +118,8 @@ class CorpusTexts:
                     "it out of the fields, or give a corpus with the column"
                 )
 
-    def check_groups(self, groups: Sequence[str]) -> None:
-        self.check(MetadataPolicy(fields=tuple(groups)), "groups")
+    def check_groups(self, groups: Sequence[str], key: str = "groups") -> None:
+        self.check(MetadataPolicy(fields=tuple(groups)), key)
 
     def tokens(
         self, chosen: np.ndarray, tokenizers: Sequence[Tokenizer], budgets: Sequence[Budget]
@@ -134,7 +135,7 @@ class CorpusTexts:
             for _ in range(3):  # what fits one tokenizer may, cut for another, split anew
                 before = cut
                 for tokenizer, budget in zip(tokenizers, budgets, strict=True):
-                    cut = _fitting(*cut, tokenizer, lambda ids, b=budget, p=place: b(p, ids))
+                    cut = fitting(*cut, tokenizer, lambda ids, b=budget, p=place: b(p, ids))
                 if cut == before:
                     break
             index = int(chosen[place])
@@ -142,7 +143,7 @@ class CorpusTexts:
                 whole.add(index)
             sizes[place] = [len(part.encode()) for part in cut]
             for ids, tokenizer in zip(found, tokenizers, strict=True):
-                ids[index] = _title(tokenizer, cut[0]), _body(tokenizer, cut[1])
+                ids[index] = title_ids(tokenizer, cut[0]), body_ids(tokenizer, cut[1])
         kept = frozenset(whole)
         return [CorpusTokens(self.items.name, ids, kept) for ids in found], sizes
 
@@ -174,11 +175,15 @@ def open_corpus(path: Path, split: str) -> CorpusTexts:
             if "text" not in opened.schema_arrow.names:
                 raise UserError(f"{file} has no column text: give Parquet with title, text, host, "
                                 "country")  # fmt: skip
+            _check_types(file, opened.schema_arrow)
             names = [n for n in opened.schema_arrow.names if n not in TEXTS]
             tables.append(opened.read(columns=names))
         except (OSError, pa.ArrowException) as error:
             reason = " ".join(str(error).split())[:160]
-            raise UserError(f"cannot read {file} as Parquet: {reason}") from None
+            raise UserError(
+                f"cannot read {file} as Parquet: {reason}; give the corpus of geo-nemo prep, or "
+                "Parquet files"
+            ) from None
     table = pa.concat_tables(tables, promote_options="default").combine_chunks()
     if not len(table):
         raise UserError(f"corpus={path} has no document in split {split}")
@@ -221,10 +226,22 @@ def _files(path: Path, split: str) -> tuple[list[Path], str]:
         what = (
             f"no documents in split {split}" if (path / SUMMARY).is_file() else "no Parquet there"
         )
-        raise UserError(
-            f"corpus={path}: {what}; give the corpus of geo-nemo prep, or Parquet files"
-        )
+        raise UserError(f"corpus={path}: {what}; give {_instead(path)}")
     return files, digest.hexdigest()[:16]
+
+
+def _check_types(file: Path, schema: pa.Schema) -> None:
+    """Raise `UserError` where a column that has text here, or a number, has something else."""
+    for name in schema.names:
+        found = schema.field(name).type
+        found = found.value_type if pa.types.is_dictionary(found) else found
+        texts = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view
+        kinds = {"year": ("whole numbers", (pa.types.is_integer,))} | dict.fromkeys(
+            (*TEXTS, "host", "country", "continent", "path", "url"), ("text", texts)
+        )
+        what, fits = kinds.get(name, ("", ()))
+        if what and not any(fit(found) for fit in (*fits, pa.types.is_null)):
+            raise UserError(f"{file}: column {name} is {found}, and should be {what}")
 
 
 def _codes(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
@@ -235,8 +252,19 @@ def _codes(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
     return codes.reshape(-1).astype(np.int64), names.tolist()
 
 
+def _instead(path: Path) -> str:
+    inside = path / "corpus"
+    whole = (inside / SUMMARY).is_file()
+    return str(inside) if whole else "the corpus of geo-nemo prep, or Parquet files"
+
+
+def _is_hashed(table: pa.Table) -> bool:
+    """Whether there are hashes as prep writes them; a column of that name may be another's."""
+    return "hash" in table.column_names and pa.types.is_fixed_size_binary(table["hash"].type)
+
+
 def _hashes(table: pa.Table) -> np.ndarray:
-    if "hash" not in table.column_names:
+    if not _is_hashed(table):
         return np.arange(len(table), dtype=np.uint64)
     return np.array([int.from_bytes((h or b"")[:8], "little") for h in table["hash"].to_pylist()],
                     dtype=np.uint64)  # fmt: skip
@@ -256,36 +284,3 @@ def _continent(country: str) -> str:
 
 def _there(file: pq.ParquetFile, names: Sequence[str]) -> list[str]:
     return [name for name in names if name in file.schema_arrow.names]
-
-
-def _title(tokenizer: Tokenizer, title: str) -> np.ndarray:
-    return np.array(tokenizer.encode(f" {title}\n\n") if title else [], np.int32)
-
-
-def _body(tokenizer: Tokenizer, body: str) -> np.ndarray:
-    return np.array(tokenizer.encode(f" {body}") if body else [], np.int32)
-
-
-def _fitting(title: str, body: str, tokenizer: Tokenizer, budget) -> tuple[str, str]:
-    """Title and body cut at a space, where there is one, so that they have `budget` tokens."""
-    title_ids = _title(tokenizer, title)
-    room = budget(title_ids)
-    if len(title_ids) > room:
-        return _longest(title, lambda text: len(_title(tokenizer, text)) <= room), ""
-    left = room - len(title_ids)
-    if len(_body(tokenizer, body)) <= left:
-        return title, body
-    return title, _longest(body, lambda text: len(_body(tokenizer, text)) <= left)
-
-
-def _longest(text: str, fits: Callable[[str], bool]) -> str:
-    """The longest beginning of `text`, up to a space or, without one, a character, that fits."""
-    spaces = [n for n, letter in enumerate(text) if letter.isspace()]
-    for ends in (spaces, range(len(text))):
-        low, high = 0, len(ends)  # of the first `low` ends it is known that the last one fits
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if fits(text[: ends[middle - 1]]) else (low, middle - 1)
-        if low and text[: ends[low - 1]].strip():
-            return text[: ends[low - 1]].rstrip()
-    return ""

@@ -188,6 +188,8 @@ def scored_spans(
         whole[place] = titles[place] + bodies[place] == len(title) + len(body)
         hashes[place] = token_hash(np.concatenate([title[: titles[place]], body[: bodies[place]]]))
     kept = np.flatnonzero(titles + bodies)
+    if len(kept) == 0 and not no_room:
+        raise UserError(f"no document of split {split.name} has a text")
     if len(kept) == 0:
         raise UserError(
             f"no document of split {split.name} has a token to score: the metadata fills all "

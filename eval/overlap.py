@@ -18,7 +18,8 @@ def trained_on(
     """Run -> how many of the texts, uint64 [n], stand in the training split of its store.
 
     A run whose store is not here, and a model of somebody else's, is left out. store: what is
-    scored, which need not be opened again. In memory: the hashes of a shard.
+    scored, or was given beside it, which need not be opened again. In memory: the hashes of a
+    shard.
     """
     found, counted = {}, {}
     for name, model in models.items():

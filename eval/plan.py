@@ -145,7 +145,10 @@ def _overlap(
     if not texts.hashed:
         return {}
     hashes = np.asarray(texts.items.content_hash)[chosen]
-    found = trained_on(hashes, models, getattr(texts, "store", None))
+    store = getattr(texts, "store", None)
+    if store is None and config.store is not None:
+        store = TokenStore.open(config.store, cache_dir=config.cache_dir, tokens=False)
+    found = trained_on(hashes, models, store)
     for name, count in found.items():
         if count and not config.allow_overlap:
             raise UserError(

@@ -106,11 +106,21 @@ def for_choices(question: Question, fraction: float, seed: int) -> bool:
     return drawn < fraction
 
 
+# What a field of `Question` refuses, by pydantic's name of it.
+_REASONS = {
+    "too_short": "fewer than two options",
+    "too_long": "more than 26 options",
+    "string_pattern_mismatch": "kind is no name of letters, digits, spaces, _ and -",
+}
+
+
 def _reason(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+    if first["type"] == "string_too_short":
+        return f"{'an option' if where == 'options' else where} is empty"
     reason = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {reason}" if where else reason
+    return _REASONS.get(first["type"], f"{where}: {reason}" if where else reason)
 
 
 def rows_of(path: Path) -> Iterator[Any]:

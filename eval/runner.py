@@ -1,13 +1,13 @@
 """Runs an evaluation: every trained run in every condition, then the tables.
 
 1. `make_plan` checks everything (eval/plan.py).
-2. Each run's model is loaded once, and only if one of its conditions is not finished already.
+2. Scores and answers of each run and condition, or what of them is finished (eval/cells.py).
 3. Scores become tables; `documents.npz` is written, and `eval.json` last.
 """
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,26 +15,22 @@ from typing import Any
 import numpy as np
 
 from eval import accuracy, floors, matrix, spread, where
-from eval.cache import Cache, key_of
-from eval.conditions import BARE, guidance, off_distribution, view
-from eval.config import CONTRAST, Condition, EvalConfig
+from eval.cache import Cache
+from eval.cells import Loader, score
+from eval.conditions import BARE, off_distribution
+from eval.config import CONTRAST, EvalConfig
 from eval.groups import Group, fields_of, groups, told_fields
 from eval.matrix import Key
-from eval.model import Model
 from eval.overlap import TRAIN
-from eval.perplexity import BANDS, Scores, score_documents
+from eval.perplexity import Scores
 from eval.plan import Plan, make_plan
-from eval.questions import Answers, answer_questions
-from eval.scorers.base import Scorer
+from eval.questions import Answers
 from eval.summary import commit, describe_documents, describe_runs, versions
 from geo_nemo.common.files import make_folder, write_whole
 from geo_nemo.common.progress import Progress, no_progress
-from geo_nemo.config import UserError
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.tokenizers.base import Tokenizer
 
 FORMAT = 1
-Loader = Callable[[Model], Scorer]
 
 
 def evaluate(
@@ -160,133 +156,6 @@ def _questions(
             off_distribution=told, **settings,
         ),
     }  # fmt: skip
-
-
-def score(
-    plan: Plan, load: Loader, cache: Cache, progress: Progress = no_progress
-) -> tuple[dict[Key, Scores], dict[Key, Answers]]:
-    """Scores of documents and answers of every run and condition, cached ones included."""
-    scores: dict[Key, Scores] = {}
-    answers: dict[Key, Answers] = {}
-    for run in plan.models:
-        scorer: Scorer | None = None
-        for condition in plan.config.conditions:
-            for kind in _kinds(plan, condition):
-                name = f"{run}.{condition}.{kind}"
-                key = _key(plan, run, condition, kind)
-                arrays = cache.load(name, key)
-                if arrays is None:
-                    if scorer is None:
-                        progress(f"load {run}", 0, 1)
-                        scorer = load_model(
-                            plan.models[run], plan.tokenizers[run], plan.seq_length, load
-                        )
-                        progress(f"load {run}", 1, 1)
-                    arrays = _score(plan, run, condition, kind, scorer, progress)
-                    cache.save(name, key, arrays)
-                else:
-                    progress(f"{run}, {condition}", 1, 1, note=f"{kind} already scored")
-                if kind == "documents":
-                    scores[run, condition] = Scores(**arrays)
-                else:
-                    answers[run, condition] = Answers(**arrays)
-    return scores, answers
-
-
-def _kinds(plan: Plan, condition: Condition) -> list[str]:
-    """What is scored in a condition."""
-    asked = plan.questions is not None and condition in plan.config.question_conditions
-    return ["documents"] * (condition != CONTRAST) + ["questions"] * asked
-
-
-def finished(plan: Plan, cache: Cache) -> list[Key]:
-    """Runs and conditions whose documents need not be scored again."""
-    keys = [
-        (run, condition) for run in plan.models for condition in plan.config.document_conditions
-    ]
-    return [
-        (run, condition)
-        for run, condition in keys
-        if cache.load(f"{run}.{condition}.documents", _key(plan, run, condition, "documents"))
-        is not None
-    ]
-
-
-def _score(
-    plan: Plan, run: str, condition: Condition, kind: str, scorer: Scorer, progress: Progress
-) -> dict[str, np.ndarray]:
-    shown = plan.shown if kind == "documents" else plan.questions_shown
-    record_of = shown.record_of(condition, plan.composers[run])
-    composer = view(condition, plan.composers[run])
-    if kind == "documents":
-        found = score_documents(
-            scorer, plan.tokens[run], plan.documents_of[run], composer, record_of,
-            packed_length=plan.packed_length, run=run, condition=condition, progress=progress,
-            guidance=guidance(condition),
-        )  # fmt: skip
-    else:
-        found = answer_questions(
-            scorer, plan.questions, composer, record_of, plan.form,
-            packed_length=plan.packed_length, run=run, condition=condition, progress=progress,
-            null="by_null" in plan.config.questions_rules, guidance=guidance(condition),
-        )  # fmt: skip
-    return {name: value for name, value in vars(found).items() if value is not None}
-
-
-def load_model(model: Model, tokenizer: Tokenizer, seq_length: int, load: Loader) -> Scorer:
-    """The scorer of a model, checked: it knows every token, and takes `seq_length` of them."""
-    scorer = load(model)
-    if scorer.vocab_size < tokenizer.vocab_size:
-        raise UserError(
-            f"runs.{model.name} has {scorer.vocab_size} tokens and its tokenizer "
-            f"{tokenizer.vocab_size}: give the tokenizer that it was trained with, or a store made "
-            "with that"
-        )
-    if scorer.seq_length < seq_length:
-        raise UserError(
-            f"runs.{model.name} takes {scorer.seq_length} positions, its run.json says {seq_length}"
-        )
-    return scorer
-
-
-def _key(plan: Plan, run: str, condition: Condition, kind: str) -> str:
-    """Of everything that a result depends on."""
-    model, composer = plan.models[run], plan.composers[run]
-    values: dict[str, Any] = {
-        "kind": kind,
-        "run": model.identity,
-        "weights": plan.config.weights,
-        "policy": plan.policies[run].hash(),
-        "tokenizer": composer.tokenizer.sha256,
-        # As conditions were called once: what was scored then still serves.
-        "arm": condition,
-    }
-    if model.kind != "run":
-        values["dtype"] = plan.config.dtype
-    if kind == "documents":
-        documents = plan.documents_of[run]
-        values |= {
-            "store": plan.texts.hash,
-            "split": plan.items.name,
-            "documents": [documents.index, documents.token_hash, documents.whole],
-            "chosen": plan.chosen,
-            "shown": plan.shown.source[condition],
-            "bands": BANDS,
-        }
-        if (
-            condition == "plain"
-        ):  # at first its first words had the tokens that they have behind labels
-            values["tokens"] = "of the bare text"
-    else:
-        values |= {
-            "questions": [question.model_dump() for question in plan.questions.questions],
-            "orders": list(plan.questions.orders),
-            "title": plan.config.questions_title,
-            "form": [plan.form.template, plan.form.letters, [q.id for q in plan.form.shots]],
-            "null": "by_null" in plan.config.questions_rules,
-            "shown": plan.questions_shown.source[condition],
-        }
-    return key_of(values)
 
 
 def _per_document(plan: Plan, scores: dict[Key, Scores]) -> bytes:

@@ -109,6 +109,8 @@ def describe_documents(plan: Plan) -> dict[str, Any]:
         ],
         "controls": _controls(plan),
         "overlap": max(plan.overlap.values(), default=0),
+        "overlap_not_known": [name for name in plan.models if name not in plan.overlap],
+        "repeated": len(documents) - len(np.unique(documents.token_hash)),
         "hosts": len(np.unique(np.asarray(items.host)[documents.index])),
     }
 

@@ -57,7 +57,7 @@ class Texts(Protocol):
         """Raise `UserError` where no document has a field of the policy."""
         ...
 
-    def check_groups(self, groups: Sequence[str]) -> None:
+    def check_groups(self, groups: Sequence[str], key: str = "groups") -> None:
         """Raise `UserError` where there is no column for one of the fields."""
         ...
 
@@ -89,8 +89,8 @@ class StoreTexts:
     def check(self, policy: MetadataPolicy, key: str) -> None:
         check_fields(policy, self.items, key)
 
-    def check_groups(self, groups: Sequence[str]) -> None:
-        check_columns(MetadataPolicy(fields=groups), self.store, "groups")
+    def check_groups(self, groups: Sequence[str], key: str = "groups") -> None:
+        check_columns(MetadataPolicy(fields=groups), self.store, key)
 
 
 def open_store(address: str, split: str, cache_dir: str | None) -> StoreTexts:

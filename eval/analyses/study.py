@@ -1,6 +1,7 @@
 """The runs of one or more evaluations of the same documents, and differences between them."""
 
 import math
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -99,6 +100,9 @@ class Study:
     def __init__(self, folders: Sequence[Path], part: str = "body"):
         if not folders:
             raise UserError("no evaluation: give folders that geo-nemo eval has written")
+        twice = [folder for folder in folders if folders.count(folder) > 1]
+        if twice:
+            raise UserError(f"{twice[0]} is given twice: give one evaluation a seed")
         self.part = part
         self.members: list[Member] = []
         first: Evaluated | None = None
@@ -240,8 +244,11 @@ def read(folder: Path) -> Evaluated:
     try:
         with np.load(folder / ARRAYS, allow_pickle=False) as content:
             return Evaluated(folder, record, {name: content[name] for name in content.files})
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"cannot read {folder / ARRAYS}: {error}; evaluate again") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"cannot read {folder / ARRAYS}: {reason}; evaluate again") from None
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{folder / ARRAYS} is damaged ({error}): evaluate again") from None
 
 
 def _check_same(first: Evaluated, other: Evaluated) -> None:

@@ -53,6 +53,12 @@ class AtlasConfig(Section):
     def _questions_can_be_asked(self):
         if wrong := {CONTRAST, "shuffled"} & set(self.conditions):
             raise ValueError(f"condition {min(wrong)} is none of these questions: leave it out")
+        if self.shots and not self.dev:
+            raise ValueError(
+                "shots takes solved questions from those that are not reported: give dev=0.2, too"
+            )
+        if "{question}" not in self.template:
+            raise ValueError("template has no {question} in it")
         self.evaluation("factbook", "-")
         return self
 

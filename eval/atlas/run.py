@@ -16,13 +16,13 @@ from eval.asked import Asked, ask
 from eval.atlas.config import AtlasConfig
 from eval.atlas.find import Found, find
 from eval.cache import Cache, key_of
+from eval.cells import Loader, load_model
 from eval.conditions import check_fields_of, guidance, off_distribution, view
 from eval.config import Condition
 from eval.model import Model, policies
 from eval.models import read_models
 from eval.plan import SEQUENCES_IN_ONE
 from eval.questions import Answers, answer_questions
-from eval.runner import Loader, load_model
 from eval.scored import distinct
 from eval.scorers.tokenizers import tokenizer_of
 from eval.summary import commit, versions

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from eval.bootstrap import wilson_interval
+from eval.cells import Loader, load_model
 from eval.conditions import generator, view
 from eval.documents import shown_texts
 from eval.overlap import TRAIN
@@ -21,7 +22,6 @@ from eval.probe import layers
 from eval.probe.config import PARTS, ProbeConfig
 from eval.probe.contamination import body_losses, min_k, order_test, read_benchmark
 from eval.probe.membership import membership
-from eval.runner import Loader, load_model
 from eval.scorers.base import HiddenStates, Scorer
 from eval.summary import commit, versions
 from geo_nemo.common.progress import Progress, no_progress
@@ -145,7 +145,7 @@ def _composed(plan: Plan, run: str, condition: str, place: int) -> Composed:
 
 def _values(plan: Plan, field: str) -> np.ndarray:
     """A field's values of the scored documents, str [n]; `UserError` where there is no such."""
-    plan.texts.check_groups((field,))
+    plan.texts.check_groups((field,), "fields")
     (line,) = lines_of(MetadataPolicy(fields=(field,)))
     records = (plan.items.record(i) for i in plan.documents.index.tolist())
     return np.array([line.value(record) or "" for record in records])

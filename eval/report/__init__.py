@@ -1,1 +1,1 @@
-"""One self-contained HTML page, and its headline on the terminal."""
+"""One self-contained HTML page, and its lead on the terminal."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from eval.report import headline
+from eval.report.lead import lead
 from eval.report.sentences import key_name, p_value, percent, perplexity, pick
 from geo_nemo.common.files import write_whole
 from geo_nemo.config import UserError
@@ -154,7 +154,7 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[st
         head = ["kind", "run and condition", "rule", *names, "change"]
         parts += ["## Questions right", tables.markdown(head, rows)]
     for name, evaluation in zip(names, (first, second), strict=True):
-        parts += [f"## What {name} says", *headline.lead(evaluation)]
+        parts += [f"## What {name} says", *lead(evaluation)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -7,7 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from eval.report import tables
-from eval.report.headline import findings, lead
+from eval.report.findings import findings
+from eval.report.lead import lead
 
 COLOURS = {"good": "green", "bad": "yellow", "flat": "default"}
 

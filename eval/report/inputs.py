@@ -7,6 +7,7 @@ from typing import Any
 
 from eval.config import ReportConfig
 from eval.runner import FORMAT
+from geo_nemo.common.addresses import is_remote
 from geo_nemo.common.files import read_json
 from geo_nemo.config import UserError
 from geo_nemo.store import TokenStore
@@ -14,6 +15,8 @@ from geo_nemo.store.manifest import Manifest
 
 LEDGER = "ledger.json"
 RECORD = "geo_nemo.json"
+# What every version has written.
+NEEDED = ("config", "conditions", "runs", "documents", "perplexity", "floor", "questions")
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,9 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
             f"{folder}/eval.json has format {evaluation.get('format')}, not {FORMAT}: "
             f"run geo-nemo eval again"
         )
+    missing = [key for key in NEEDED if key not in _renamed(evaluation)]
+    if missing:
+        raise UserError(f"{folder}/eval.json lacks {missing[0]}: run geo-nemo eval again")
     return _renamed(evaluation)
 
 
@@ -89,7 +95,10 @@ def _renamed(value: Any) -> Any:
 def _store(config: ReportConfig, evaluation: dict[str, Any]) -> TokenStore | None:
     if config.store is None and "store" not in evaluation["documents"]:
         return None
-    store = TokenStore.open(config.store or evaluation["documents"]["store"])
+    place = config.store or evaluation["documents"]["store"]
+    if config.store is None and not is_remote(place) and not Path(place).exists():
+        raise UserError(f"the store that was evaluated, {place}, is not there: give store=STORE")
+    store = TokenStore.open(place)
     if store.hash != evaluation["documents"]["store_hash"]:
         raise UserError(
             f"store {store.root} is not the one that was evaluated: give store=, or evaluate again"

@@ -5,9 +5,12 @@ from typing import Any
 
 from eval.config import ReportConfig
 from eval.groups import ALL, AND
-from eval.report import about, headline, heat, ledger, plots, tables
+from eval.report import about, heat, ledger, plots, tables
 from eval.report.beside import write_beside
+from eval.report.findings import findings
 from eval.report.inputs import Inputs, read_inputs
+from eval.report.lead import lead
+from eval.report.main_effects import cost_effect, main_effect
 from eval.report.sentences import PART_NAMES, RULE_NAMES, key_name, kind_name, place_name, sure
 from eval.report.threats import ceilings, threats
 from geo_nemo.common.files import make_folder, write_whole
@@ -26,7 +29,7 @@ def write_report(config: ReportConfig, progress: Progress = no_progress) -> Inpu
     output = Path(config.output)
     make_folder(output.parent)
     write_whole(output, content.encode())
-    write_beside(output, inputs.evaluation, headline.lead(inputs.evaluation))
+    write_beside(output, inputs.evaluation, lead(inputs.evaluation))
     progress("report", 3, 3)
     return inputs
 
@@ -42,10 +45,10 @@ def render(inputs: Inputs) -> str:
         title=inputs.config.title,
         legend=legend_html(),
         sure=sure(evaluation),
-        lead=headline.lead(evaluation),
+        lead=lead(evaluation),
         threats=threats(inputs),
         provenance=about.provenance(inputs),
-        findings=headline.findings(evaluation),
+        findings=findings(evaluation),
         warnings=_warnings(evaluation),
         finished=evaluation["finished"],
         samples=samples,
@@ -122,14 +125,14 @@ def _controls(controls: dict[str, dict[str, float]]) -> str:
 
 
 def _places(evaluation: dict[str, Any]) -> dict[str, Any]:
-    effect = headline.main_effect(evaluation)
+    effect = main_effect(evaluation)
     if effect is None:
         return dict.fromkeys(
             ("by_groups", "group_names", "gain_plot", "gain_caption", "absent", "places_pair",
              "places_part", "in_text", "cost_plot", "cost_pair", "over_countries", "fitted",
              "heat_maps")
         )  # fmt: skip
-    cost = headline.cost_effect(evaluation)
+    cost = cost_effect(evaluation)
     return {
         "by_groups": _by_groups(evaluation, effect),
         "in_text": tables.by_place(evaluation, effect),
@@ -254,7 +257,7 @@ def _fields(evaluation: dict[str, Any]) -> list[str]:
 
 def _sections(evaluation: dict[str, Any]) -> list[tuple[str, str]]:
     found = [("perplexity", "Perplexity")]
-    if headline.main_effect(evaluation) is not None:
+    if main_effect(evaluation) is not None:
         found.append(("places", f"By {_fields(evaluation)[-1]}"))
     if evaluation["questions"] is not None:
         found.append(("questions", "Questions"))

@@ -38,6 +38,17 @@ def _leaks(evaluation: dict[str, Any]) -> Iterator[str]:
     alike = evaluation["documents"].get("overlap")
     if alike:
         yield f"{alike:,} of the scored documents stand in training, too, letter by letter."
+    # Of other models nothing is known at all, which `_unknown` says.
+    blind = [
+        name
+        for name in evaluation["documents"].get("overlap_not_known", [])
+        if evaluation["runs"][name]["policy_hashes"]
+    ]
+    if blind:
+        yield (
+            f"Whether {_names(blind)} read these documents in training could not be looked up: "
+            "store=STORE of that training beside the corpus tells."
+        )
 
 
 def _synthetic(evaluation: dict[str, Any]) -> Iterator[str]:
@@ -108,12 +119,22 @@ def _unknown(evaluation: dict[str, Any]) -> Iterator[str]:
     unknown = [name for name, run in evaluation["runs"].items() if not run["policy_hashes"]]
     if unknown:
         yield (
-            f"What {', '.join(unknown)} was trained on is not known: these documents and questions "
+            f"What {_names(unknown)} was trained on is not known: these documents and questions "
             "may be part of it."
         )
 
 
+def _names(runs: list[str]) -> str:
+    return ", ".join(runs)
+
+
 def _repeated(evaluation: dict[str, Any]) -> Iterator[str]:
+    twice = evaluation["documents"].get("repeated", 0)
+    if twice:
+        yield (
+            f"{twice:,} documents repeat the text of another one: intervals over documents are "
+            "narrower than they should be."
+        )
     repeated = (evaluation["questions"] or {}).get("repeated", 0)
     if repeated:
         yield f"{repeated:,} questions stand more than once; intervals count each once."

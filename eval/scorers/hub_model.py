@@ -1,6 +1,7 @@
 """Loads a model of transformers from its folder, and an adapter of PEFT into it."""
 
 import gc
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -9,35 +10,34 @@ from eval.hub import base_of
 from eval.model import Model
 from eval.scorers.hugging_face import HuggingFaceScorer
 from geo_nemo.config import UserError
+from geo_nemo.export.loaded import line_of, whole_model
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def load_hugging_face(model: Model, device: str, dtype: str) -> HuggingFaceScorer:
-    """The model of a folder; `UserError` where transformers or PEFT refuse it, or are not there."""
+    """The model of a folder; `UserError` where its files are no whole causal model."""
     where = f"runs.{model.name}={model.folder}"
-    try:
-        from transformers import AutoModelForCausalLM
-    except ImportError:
+    if find_spec("transformers") is None:
         raise UserError(
             f"{where} is a model of transformers, which is not here: pip install 'geo-nemo[eval]'"
-        ) from None
+        )
     from geo_nemo.runtime.device import resolve_device
 
     target = resolve_device(device)
     base = base_of(where, model.folder)
     # What the last model left behind goes before this one comes.
     gc.collect()
-    try:
-        loaded = AutoModelForCausalLM.from_pretrained(
-            base, dtype=DTYPES[dtype], local_files_only=True, trust_remote_code=False,
-            use_safetensors=True, low_cpu_mem_usage=True,
-        )  # fmt: skip
-    except Exception as error:  # transformers raises errors of every class for a folder's faults
-        raise UserError(f"{where} does not load: {_line(error)}") from None
+    loaded = whole_model(base, DTYPES[dtype], where)
     if base != model.folder:
         loaded = _adapted(where, loaded, model.folder)
-    return HuggingFaceScorer(loaded.to(target).eval(), model.seq_length, target)
+    scorer = HuggingFaceScorer(loaded.to(target).eval(), model.seq_length, target)
+    if not scorer.is_causal():
+        raise UserError(
+            f"{where} reads what stands behind a word before it tells the word: give a causal "
+            "language model"
+        )
+    return scorer
 
 
 def _adapted(where: str, loaded: torch.nn.Module, folder: Path) -> torch.nn.Module:
@@ -51,8 +51,4 @@ def _adapted(where: str, loaded: torch.nn.Module, folder: Path) -> torch.nn.Modu
         # Merged, it costs nothing at each token.
         return PeftModel.from_pretrained(loaded, folder).merge_and_unload()
     except Exception as error:  # as above
-        raise UserError(f"{where}: its adapter does not load: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(f"{where}: its adapter does not load: {line_of(error)}") from None

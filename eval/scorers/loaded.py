@@ -91,6 +91,15 @@ class LoadedModel:
         return torch.from_numpy(tokens).to(self.device), torch.from_numpy(seen).to(self.device)
 
     @torch.inference_mode()
+    def is_causal(self) -> bool:
+        """Whether logits depend on what stands before them alone, tried on two short texts."""
+        tokens = torch.arange(12, device=self.device).reshape(2, 6) % self.vocab_size
+        tokens[1, :3] = tokens[0, :3]
+        out = self.model(tokens, use_cache=False).logits[:, :3]
+        rounding = 4 * torch.finfo(out.dtype).eps * out.abs().max().item()
+        return torch.allclose(out[0].float(), out[1].float(), rtol=0, atol=rounding)
+
+    @torch.inference_mode()
     def _body_and_head_are_the_model(self) -> bool:
         tokens = torch.arange(6, device=self.device)[None] % self.vocab_size
         whole = self.model(tokens, use_cache=False).logits

@@ -74,19 +74,26 @@ def evaluate(config: "EvalConfig") -> None:
     missing = result["documents"]["countries_without_documents"]
     if missing:
         console.print(f"no test document of {len(missing)} countries: {', '.join(missing)}")
+    documents = result["documents"]
+    if documents["overlap_not_known"]:
+        names = ", ".join(documents["overlap_not_known"])
+        console.print(f"not looked up: whether these documents were trained on ({names})")
+    if documents["repeated"]:
+        console.print(f"{documents['repeated']:,} documents repeat the text of another one")
     for what, skipped in (
         ("document", result["documents"]["skipped"]),
         ("question", (result["questions"] or {}).get("skipped", {})),
     ):
         for reason, count in skipped.items():
-            console.print(f"{count:,} {what}s left out: {reason}", markup=False)
+            said = f"{count:,} {what}{'s' * (count > 1)} left out: {reason}"
+            console.print(said, markup=False)
     click.echo(Path(config.output) / "eval.json")
 
 
 def _describe(plan: "Plan") -> dict[str, str]:
     """What would be scored, and what is finished already."""
     from eval.cache import Cache
-    from eval.runner import finished
+    from eval.cells import finished
 
     documents, config = plan.documents, plan.config
     tokens = int(documents.tokens.sum())

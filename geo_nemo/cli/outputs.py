@@ -6,17 +6,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geo_nemo.common.lock import LOCK_NAME, folder_lock
-from geo_nemo.config import UserError
+from geo_nemo.config import RunError, UserError
 
 
 @contextmanager
 def output_folder(folder: Path) -> Iterator[None]:
-    """Locked; a user's mistake leaves no empty folder behind, as of a model that does not load."""
+    """Locked; an error leaves no empty folder behind, as of a model that does not load."""
     was_there = folder.exists()
-    try:
-        with folder_lock(folder):
+    with folder_lock(folder):
+        try:
             yield
-    except UserError:
-        if not was_there and {path.name for path in folder.iterdir()} <= {LOCK_NAME}:
-            shutil.rmtree(folder)
-        raise
+        except (UserError, RunError):
+            if not was_there and {path.name for path in folder.iterdir()} <= {LOCK_NAME}:
+                shutil.rmtree(folder)
+            raise

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from geo_nemo.common.files import read_json
+from geo_nemo.common.log import logger
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.export.chat import chat_template, countries_of, policy_of_folder
 from geo_nemo.model.safetensors import folder_entries, identity
 from geo_nemo.train.origin import EXPORTED
 
+LOG = logger(__name__)
 ADAPTER, TUNED = "adapter_config.json", "tune.json"
 
 
@@ -105,23 +107,50 @@ def tokenizer_place(folder: Folder) -> Path:
 
 def load_model(folder: Folder, dtype: str, device: Any, merge: bool = True) -> Any:
     """The model in eval mode. dtype: of torch by name, as `float32`. merge: of an adapter."""
+    import torch
+
+    model = whole_model(folder.base, getattr(torch, dtype), str(folder.base))
+    if folder.base != folder.folder:
+        model = _adapted(model, folder, merge)
+    return model.to(device).eval()
+
+
+def whole_model(folder: Path, dtype: Any, where: str) -> Any:
+    """The causal language model of a folder, with every weight as its files have it.
+
+    dtype: of torch. where: the folder, for messages. transformers would fill with random numbers
+    what the files lack. Raises `UserError` for that, for weights of other shapes than the config
+    has, and for some that are not finite.
+    """
     offline()
     import torch
     from transformers import AutoModelForCausalLM
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder.base,
-            dtype=getattr(torch, dtype),
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, trust_remote_code=False,
+            use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True,
+        )  # fmt: skip
+    except Exception as error:  # transformers raises errors of every class for a folder's faults
+        raise UserError(f"{where} does not load: {line_of(error)}") from None
+    again = "fetch or export the model anew"
+    if missing := sorted(found["missing_keys"]):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"{where} lacks the weights {missing[0]}{more}: {again}")
+    if other := sorted(found["mismatched_keys"], key=str):
+        name, there, wanted = other[0]
+        raise UserError(
+            f"{where}: weights {name} are {list(there)}, and its config.json makes them "
+            f"{list(wanted)}: {again}"
         )
-    except Exception as error:  # as above
-        raise UserError(f"{folder.base} does not load: {line_of(error)}") from None
-    if folder.base != folder.folder:
-        model = _adapted(model, folder, merge)
-    return model.to(device).eval()
+    if unused := sorted(found["unexpected_keys"]):
+        more = f" and {len(unused) - 1} more" if len(unused) > 1 else ""
+        LOG.warning("%s: weights %s%s are in its files, and no part of the model that its "
+                    "config.json describes", where, unused[0], more)  # fmt: skip
+    for name, weights in model.named_parameters():
+        if not torch.isfinite(weights).all():
+            raise UserError(f"{where}: weights {name} are not finite in {dtype}: {again}")
+    return model
 
 
 def offline() -> None:

@@ -100,7 +100,10 @@ def test_any_csv_by_a_field_map(tmp_path):
         ({"options": None}, "no options: name their columns"),
         ({"options": ["Ann", "ann ", "Ben"]}, "an option stands twice"),
         ({"country": "Narnia"}, "a country that is not known"),
-        ({"question": ""}, "prompt: "),
+        ({"question": ""}, "prompt is empty"),
+        ({"options": ["Ann", ""], "correct_answer": "Ann"}, "an option is empty"),
+        ({"options": ["Ann"], "correct_answer": "Ann"}, "fewer than two options"),
+        ({"split_type": "a.b"}, "kind is no name"),
     ],
 )
 def test_a_row_that_is_no_question_is_counted_with_its_reason(tmp_path, changes, reason):

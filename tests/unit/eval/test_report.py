@@ -283,6 +283,14 @@ def test_mistakes_are_one_clear_line_and_leave_no_page(evaluated, world, tmp_pat
     fails("x is not in both", runs={"with": "a", "without": "b", "x": "c"})
     fails("is not the one that was evaluated",
           store=str(make_store(tmp_path / "s", texts(10)).root))  # fmt: skip
+    moved = shutil.copytree(evaluated, tmp_path / "moved")
+    record = json.loads((moved / "eval.json").read_text())
+    record["documents"]["store"] = "/gone/store"
+    (moved / "eval.json").write_text(json.dumps(record))
+    fails("evaluated, /gone/store, is not there: give store=STORE", eval=str(moved))
+    del record["perplexity"]
+    (moved / "eval.json").write_text(json.dumps(record))
+    fails("eval.json lacks perplexity: run geo-nemo eval again", eval=str(moved))
     (tmp_path / "folder.html").mkdir()
     fails("cannot write", output=str(tmp_path / "folder.html"))
 

@@ -11,7 +11,7 @@ from eval.config import EvalConfig
 from eval.models import read_models
 from eval.perplexity import BANDS, Scores
 from eval.report import heat
-from eval.report.headline import lead
+from eval.report.lead import lead
 from eval.runner import evaluate
 from eval.spread import constant_and_slope, moments, over_countries, solved
 from eval.where import by_frequency
@@ -183,7 +183,7 @@ def test_the_lead_names_the_worst_country_and_the_tables_have_it(told):
     line = next(c for c in result["countries"]
                 if c["part"] == "body" and c["purpose"] == "told against not told")  # fmt: skip
     said = " ".join(lead(result))
-    assert f"Of {line['countries']} countries with enough documents" in said
+    assert f"All {line['countries']} countries with enough documents gain clearly" in said
     assert heat.over_countries(result).rows and heat.fitted(result).rows
 
 

@@ -11,7 +11,7 @@ from eval.documents import Documents
 from eval.matrix import Effect
 from eval.perplexity import BANDS, Scores
 from eval.report import beside
-from eval.report.headline import lead
+from eval.report.lead import lead
 from eval.report.threats import ceilings, threats
 from eval.runner import evaluate
 from eval.where import by_host, by_place, by_slug, tokens_by_band
@@ -159,7 +159,7 @@ def test_the_lead_is_of_a_run_s_latest_checkpoint_and_its_curve_is_drawn(
 ):
     import shutil
 
-    from eval.report.headline import main_effect
+    from eval.report.main_effects import main_effect
     from eval.report.plots import curves_plot
     from tests.unit.eval.fakes import rewrite_record
 

@@ -5,7 +5,9 @@ from math import exp
 
 import pytest
 
-from eval.report.headline import findings, main_effect, sentence
+from eval.report.findings import findings
+from eval.report.lead import sentence
+from eval.report.main_effects import main_effect
 from eval.report.sentences import interval, percent, perplexity, signed, told_fields
 
 POLICY = {"fields": ["url", "country", "continent"], "url_form": "host"}

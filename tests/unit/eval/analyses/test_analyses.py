@@ -59,6 +59,7 @@ def evaluation(folder, runs, seed=0):
         },
         "config": {"bootstrap_samples": 200, "confidence": 0.95, "seed": 1, "max_tokens": 1024},
         "perplexity": {"cells": [], "effects": []},
+        "conditions": ["with", "without"], "floor": None, "questions": None,
     }  # fmt: skip
     (folder / "eval.json").write_text(json.dumps(record))
     return folder
@@ -252,6 +253,7 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys):
         ((tmp_path / "none",), "none"),
         ((one,), "these 1 runs serve for no analysis"),
         ((one, other), "scored other documents"),
+        ((one, one), f"{one} is given twice"),
         ((one, "--only", "scalng"), "no analysis scalng; did you mean scaling?"),
     ):
         code, out, err = call(
@@ -261,6 +263,17 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys):
         assert not (tmp_path / "out").exists()
     code, _, err = call(monkeypatch, capsys, "analyse", str(one))
     assert code == 2 and "give --out DIR" in err
+    for harm, said in (
+        (lambda: (other / "documents.npz").write_bytes(b"PK\x03\x04 and no more"), "is damaged ("),
+        ((other / "documents.npz").unlink, "documents.npz: No such file or directory; evaluate"),
+        (
+            lambda: (other / "eval.json").write_text('{"format": 1, "runs": {}}'),
+            "lacks config: run",
+        ),
+    ):
+        harm()
+        code, _, err = call(monkeypatch, capsys, "analyse", str(other), "--out", f"{tmp_path}/out")
+        assert code == 2 and err.count("\n") == 1 and said in err, err
     record = json.loads((one / "eval.json").read_text())
     del record["documents"]["countries"]
     (one / "eval.json").write_text(json.dumps(record))

@@ -125,7 +125,8 @@ def test_the_worst_country_and_the_spread_are_of_countries_with_enough_questions
         (["conditions=[with,shuffled]"], "condition shuffled is none of these questions"),
         (["runs.m=nowhere"], "runs.m=nowhere: no such folder"),
         (["rules=[by_luck]"], "by_luck"),
-        (["shots=2"], "questions_dev=0.2"),
+        (["shots=2"], "give dev=0.2, too"),
+        (["template=Answer:"], "template has no {question}"),
         (["conditions=[only_topic]"], "condition only_topic: runs.m is shown"),
     ],
 )

@@ -1,0 +1,192 @@
+"""Models' folders and texts that are not what they say: one line, and no folder is left."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertLMHeadModel
+
+from eval.cells import load_model
+from eval.config import EvalConfig
+from eval.plan import make_plan
+from eval.runner import evaluate
+from eval.scorers.load import load
+from geo_nemo.cli.outputs import output_folder
+from geo_nemo.common.lock import folder_lock
+from geo_nemo.config import RunError, UserError
+from tests.unit.eval import hub
+from tests.unit.eval.fakes import make_run
+
+
+@pytest.fixture
+def llama(world, tmp_path):
+    folder = tmp_path / "llama"
+    hub.save_byte_tokenizer(folder)
+    hub.save_llama(folder, 400)
+    return folder
+
+
+@pytest.fixture
+def table(world, tmp_path):
+    return pq.read_table(hub.save_corpus(tmp_path / "whole.parquet", world.documents))
+
+
+def config_of(tmp_path, run, texts, **settings) -> EvalConfig:
+    return EvalConfig(
+        runs={"a": str(run)}, corpus=str(texts), output=str(tmp_path / "out"), device="cpu",
+        conditions=("without",), bootstrap_samples=100, **settings,
+    )  # fmt: skip
+
+
+def refused(config: EvalConfig) -> str:
+    """What is said of the first model of an evaluation, which must be one line."""
+    with pytest.raises(UserError) as raised:
+        plan = make_plan(config)
+        model = plan.models["a"]
+        load_model(model, plan.tokenizers["a"], plan.seq_length, lambda m: load(m, config))
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def change_weights(folder, change) -> None:
+    path = folder / "model.safetensors"
+    weights = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    change(weights)
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+LAST = "model.layers.1.mlp.down_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda weights: weights.pop(LAST), f"lacks the weights {LAST}: fetch or export"),
+        (lambda weights: weights.update({LAST: torch.zeros(3, 4)}), r"are [3, 4], and its config"),
+        (lambda weights: weights[LAST].__setitem__((0, 0), torch.nan), f"{LAST} are not finite"),
+    ],
+)
+def test_weights_that_are_not_the_model_s_are_refused_not_made_up(
+    llama, table, tmp_path, change, words
+):
+    change_weights(llama, change)
+    assert words in refused(config_of(tmp_path, llama, tmp_path / "whole.parquet"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_reads_ahead_is_no_causal_one(table, tmp_path):
+    torch.manual_seed(0)
+    folder = tmp_path / "bert"
+    hub.save_byte_tokenizer(folder)
+    BertLMHeadModel(BertConfig(
+        vocab_size=400, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=64, max_position_embeddings=256,
+    )).save_pretrained(folder)  # fmt: skip
+    config = config_of(tmp_path, folder, tmp_path / "whole.parquet")
+    assert "give a causal language model" in refused(config)
+    config_file = folder / "config.json"
+    settings = json.loads(config_file.read_text())
+    config_file.write_text(json.dumps(settings | {"is_decoder": True}))
+    plan = make_plan(config)
+    assert load(plan.models["a"], config).is_causal()
+
+
+def test_weights_that_no_layer_takes_are_told(llama, table, tmp_path, caplog):
+    change_weights(llama, lambda weights: weights.update({"model.layers.9.x": torch.zeros(2)}))
+    config = config_of(tmp_path, llama, tmp_path / "whole.parquet")
+    with caplog.at_level("WARNING"):
+        load(make_plan(config).models["a"], config)
+    assert "weights model.layers.9.x are in its files, and no part of the model" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("text", pa.array([5] * 60), "column text is int64, and should be text"),
+        ("country", pa.array([1] * 60), "column country is int64, and should be text"),
+        ("year", pa.array(["2020"] * 60), "column year is string, and should be whole numbers"),
+        ("text", pa.array([""] * 60), "no document of split test has a text"),
+    ],
+)
+def test_columns_of_other_types_and_empty_texts_are_named(
+    llama, table, tmp_path, column, values, words
+):
+    table = table.set_column(table.column_names.index(column), column, values)
+    table = table.drop_columns(["title"]) if column == "text" else table
+    pq.write_table(table, tmp_path / "bad.parquet")
+    assert words in refused(config_of(tmp_path, llama, tmp_path / "bad.parquet"))
+
+
+def test_columns_as_others_write_them_are_read(llama, table, tmp_path):
+    names = table.column_names
+    table = table.set_column(
+        names.index("country"), "country", table["country"].combine_chunks().dictionary_encode()
+    )
+    table = table.set_column(names.index("hash"), "hash", pa.array(["ab"] * len(table)))
+    pq.write_table(table, tmp_path / "other.parquet")
+    plan = make_plan(config_of(tmp_path, llama, tmp_path / "other.parquet"))
+    assert len(plan.documents) == 60 and plan.overlap == {}
+
+
+def test_the_corpus_inside_of_a_preparation_is_named(llama, tmp_path):
+    (tmp_path / "prep" / "corpus").mkdir(parents=True)
+    (tmp_path / "prep" / "corpus" / "corpus.json").write_text("{}")
+    assert f"give {tmp_path / 'prep' / 'corpus'}" in refused(
+        config_of(tmp_path, llama, tmp_path / "prep")
+    )
+
+
+def test_training_is_looked_up_in_the_store_beside_a_corpus(world, table, tmp_path, loader):
+    hashes = np.asarray(world.store.split("train").content_hash)
+    known = [int(value).to_bytes(8, "little") + bytes(8) for value in hashes]
+    values = pa.array(known + [bytes(16)] * (len(table) - len(known)), pa.binary(16))
+    table = table.set_column(table.column_names.index("hash"), "hash", values)
+    pq.write_table(table, tmp_path / "seen.parquet")
+    run = make_run(tmp_path / "with", world.store, fields=("country",))
+    record = json.loads((run / "run.json").read_text())
+    record["config"]["data"]["store"] = str(tmp_path / "moved")
+    (run / "run.json").write_text(json.dumps(record))
+    config = config_of(tmp_path, run, tmp_path / "seen.parquet", store=str(world.store.root))
+    assert f"was trained on {len(known)} of the 60 documents" in refused(config)
+    allowed = config.model_copy(update={"allow_overlap": True})
+    assert evaluate(allowed, loader)["documents"]["overlap_not_known"] == []
+
+
+def test_documents_that_repeat_another_are_counted(llama, table, tmp_path):
+    pq.write_table(pa.concat_tables([table, table.slice(0, 4)]), tmp_path / "twice.parquet")
+    config = config_of(tmp_path, llama, tmp_path / "twice.parquet")
+    found = evaluate(config, lambda model: load(model, config))["documents"]
+    assert (found["scored"], found["repeated"]) == (64, 4)
+    assert found["overlap_not_known"] == ["a"]
+
+
+@pytest.mark.parametrize("error", [UserError, RunError])
+def test_an_error_leaves_no_empty_folder_and_what_was_there_stays(tmp_path, error):
+    def fail(folder, also=None):
+        with pytest.raises(error), output_folder(folder):
+            if also is not None:
+                (folder / also).write_text("")
+            raise error("no")
+
+    fail(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    fail(tmp_path / "begun", "cell.npz")
+    assert (tmp_path / "begun" / "cell.npz").exists()
+    (tmp_path / "there").mkdir()
+    fail(tmp_path / "there")
+    assert (tmp_path / "there").exists()
+
+
+def test_a_folder_that_another_process_has_begun_is_left_to_it(tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    with folder_lock(folder):
+        # As if it had come just after this process looked.
+        monkeypatch.setattr(type(folder), "exists", lambda self, **_: False)
+        with pytest.raises(UserError, match="another process is writing"), output_folder(folder):
+            pass
+        monkeypatch.undo()
+        assert folder.exists()
