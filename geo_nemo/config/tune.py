@@ -66,6 +66,7 @@ class Tune(Section):
         out and counted.
     global_batch_size: sequences of a step, over all processes. epochs, or steps in their place.
     dtype: of the computation; weights that are trained are kept in fp32.
+    shard: weights, gradients and moments are divided among the processes, each of a GPU (FSDP2).
     """
 
     model: Annotated[str, Field(min_length=1)]
@@ -95,6 +96,7 @@ class Tune(Section):
     seed: Seed = 1234
     device: Literal["auto", "cpu", "gpu"] = "auto"
     dtype: Literal["fp32", "bf16"] = "fp32"
+    shard: bool = False
 
     @model_validator(mode="before")
     @classmethod

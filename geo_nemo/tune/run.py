@@ -112,6 +112,8 @@ class Tuning:
             for key, value in self.config.model_dump(mode="json").items()
             if key not in _FREE
         }
+        if not settings["shard"]:
+            del settings["shard"]  # as before there was one
         settings["data"] = [file["weight"] for file in settings["data"]]
         return {
             **settings,

@@ -105,7 +105,7 @@ def train(
     from trl import SFTTrainer
 
     arguments = _arguments(config, seq_length, work)
-    model = load_model(folder, "float32", "cpu", merge=True).train()
+    model = _model(folder).train()
     datasets.disable_progress_bars()
     data = datasets.Dataset.from_dict({"input_ids": encoded.input_ids, "labels": encoded.labels})
     trainer = SFTTrainer(
@@ -132,14 +132,33 @@ def train(
     if watch.stopped:
         return watch.stopped
     state = trainer.state
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    return model, {
+    return _whole_model(config, folder, trainer), {
         "steps": state.global_step,
         "epochs": state.epoch,
         "sequences": len(trainer.train_dataset),
         "losses": [entry["loss"] for entry in state.log_history if "loss" in entry],
         "processes": world_size(),
     }
+
+
+def _model(folder: Folder) -> Any:
+    return load_model(folder, "float32", "cpu", merge=True)
+
+
+def _whole_model(config: Tune, folder: Folder, trainer: Any) -> Any:
+    """The tuned model in one piece; of one that is divided on rank 0 alone, elsewhere None."""
+    if not trainer.is_fsdp_enabled:
+        return trainer.accelerator.unwrap_model(trainer.model)
+    weights = trainer.accelerator.get_state_dict(trainer.model)  # every rank has its part in it
+    if rank() != 0:
+        return None
+    model = _model(folder)
+    if config.method == "lora":
+        from peft import get_peft_model
+
+        model = get_peft_model(model, adapter_config(config.lora, model))
+    model.load_state_dict(weights)
+    return model
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -178,13 +197,21 @@ def adapter_config(lora: Lora, model: Any) -> Any:
     )
 
 
+def is_on_cpu(config: Tune) -> bool:
+    return config.device == "cpu" or not torch.cuda.is_available()
+
+
 def _arguments(config: Tune, seq_length: int, work: Path) -> Any:
     from trl import SFTConfig
 
     together = config.micro_batch_size * world_size()
-    on_cpu = config.device == "cpu" or not torch.cuda.is_available()
+    on_cpu = is_on_cpu(config)
     if config.device == "gpu" and on_cpu:
         raise UserError("device=gpu: torch sees no GPU here; give device=cpu")
+    if config.shard and on_cpu:
+        raise UserError(
+            "shard=true needs a GPU for each process: accelerate has FSDP there alone; leave it out"
+        )
     return SFTConfig(
         output_dir=str(work / CHECKPOINTS),
         per_device_train_batch_size=config.micro_batch_size,
@@ -210,6 +237,9 @@ def _arguments(config: Tune, seq_length: int, work: Path) -> Any:
         logging_steps=config.log_every_steps,
         logging_first_step=True,
         gradient_checkpointing=False,
+        # A group of weights a layer; a checkpoint is written by all, each its part.
+        fsdp=config.shard and world_size() > 1,
+        fsdp_config={"version": 2, "state_dict_type": "SHARDED_STATE_DICT"},
         report_to=[],
         disable_tqdm=True,
         dataloader_num_workers=0,
@@ -218,12 +248,12 @@ def _arguments(config: Tune, seq_length: int, work: Path) -> Any:
 
 
 def check_launcher() -> None:
-    """Raise `UserError` where accelerate is to divide the weights, which are written whole."""
+    """Raise `UserError` where accelerate's launcher was told how the weights are divided."""
     for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         if os.environ.get(f"ACCELERATE_USE_{name}", "").lower() in ("true", "1"):
             raise UserError(
-                f"accelerate was told to use {name}, under which the tuned model is not written "
-                "whole here: start it with --multi_gpu in its place, or by torchrun"
+                f"accelerate was told to use {name}: start it with --multi_gpu in its place, or by "
+                "torchrun, and give shard=true to divide the weights"
             )
 
 
