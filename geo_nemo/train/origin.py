@@ -93,6 +93,12 @@ def look_up(run: Run, tokenizer: Tokenizer) -> Origin:
             return _ours(run, tokenizer, str(newest.resolve()), _record(newest))
     if is_hugging_face(folder):
         return _hugging_face(run, tokenizer, folder)
+    if (folder / ".metadata").is_file():
+        raise UserError(
+            f"init.checkpoint={given} is a checkpoint of another trainer (torch.distributed."
+            "checkpoint): convert it into a Hugging Face folder by what that trainer brings, and "
+            "give that (docs/use.md#what-loads-what)"
+        )
     raise UserError(
         f"init.checkpoint={given}: neither a checkpoint of geo_nemo ({RECORD}), nor a run with "
         "checkpoints, nor a Hugging Face folder (config.json and *.safetensors)"

@@ -5,13 +5,14 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-# Those of make test-lm-eval, test-tune, test-try and test-vllm, and one each of test-slurm and
-# test-gpu, whose packages no other target installs, are skipped as files.
+# Those of make test-lm-eval, test-titan, test-tune, test-try and test-vllm, and one each of
+# test-slurm and test-gpu, whose packages no other target installs, are skipped as files.
 ELSEWHERE = {
     *(f"lm_eval/test_{name}.py" for name in ("atlas", "harness")),
     *(f"tune/test_{name}.py" for name in ("command", "job", "sequences", "sharded", "training")),
     "gpu/test_tune.py",
     "slurm/test_tuning.py",
+    "titan/test_torchtitan.py",
     "try_page/test_page.py",
     "vllm/test_serving.py",
 }
