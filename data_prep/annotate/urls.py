@@ -8,7 +8,7 @@ import can_ada
 from publicsuffixlist import PublicSuffixList
 
 from data_prep.annotate.credentials import without_credentials
-from data_prep.annotate.wrapped import unwrap
+from data_prep.annotate.wrapped import may_wrap, unwrap
 from data_prep.quarantine import Rejected
 from geo_nemo.metadata.geography import likely_country, national_country
 
@@ -35,12 +35,14 @@ class Host:
     country: that of its national domain. None under a suffix that a company lends to its
         customers (`x.blogspot.co.uk`): such a domain is the company's, not the author's.
     likely: a country that yields to any other evidence.
+    wraps: its URLs may be of other hosts' pages (data_prep.annotate.wrapped).
     """
 
     name: str
     domain: str
     country: str | None
     likely: str | None
+    wraps: bool = False
 
 
 @dataclass(slots=True)
@@ -58,10 +60,10 @@ def parse_url(text: str) -> Url:
     Raises Rejected: `invalid_url` or `refused_url_scheme`.
     """
     url = parse(text)
-    own = unwrap(url.href)
-    if own != url.href:
-        url = parse(own)
     host = host_facts(url.hostname)
+    if host.wraps:
+        url = parse(unwrap(url.href))
+        host = host_facts(url.hostname)
     path, search, port = url.pathname, url.search, url.port
     if search:
         path += _without_tracking(search)
@@ -106,6 +108,7 @@ def host_facts(hostname: str) -> Host:
         domain=suffixes.privatesuffix(name) or name,
         country=None if lent else national_country(name),
         likely=likely_country(name),
+        wraps=may_wrap(name),
     )
 
 

@@ -12,7 +12,12 @@
 import re
 from urllib.parse import parse_qs, unquote
 
-# Most URLs hold none of these, and are looked at no further.
+# Most hosts are none of these, and their URLs are looked at no further: a search through every URL
+# took 3% of ingest.
+_HOSTS = re.compile(
+    r"ampproject\.org|goog|archive\.|12ft\.io|facebook\.com|umblr\.com|reddit\.com|outlook\.com|"
+    r"youtube\.com"
+)
 _HINT = re.compile(
     r"ampproject|/amp/|archive|cache|translate|/url\?|redirect|/l\.php|12ft|out\.reddit|safelinks"
 )
@@ -32,8 +37,13 @@ _PARAMETERS = ("q", "url", "u", "z")
 _MOST = 3  # wrappers around one another
 
 
+def may_wrap(host: str) -> bool:
+    """Whether URLs of a host may be of other hosts' pages; in lower case."""
+    return _HOSTS.search(host) is not None
+
+
 def unwrap(url: str) -> str:
-    """The page's own URL; `url` itself where it is that already."""
+    """The page's own URL; `url` itself where it is that already, as of hosts that wrap nothing."""
     for _ in range(_MOST):
         inner = _inner(url) if _HINT.search(url) else ""
         if not inner:

@@ -7,6 +7,7 @@ import numpy as np
 
 from data_prep.store_tools.columns import borders, lengths, stored_paths
 from data_prep.tokenise.assemble import FinishedShard, assemble, place_shard
+from data_prep.tokenise.first_words import Beginnings
 from data_prep.tokenise.shard_writer import Columns, ShardWriter, Tokens
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import CountryEntry, is_own_to_a_store
@@ -40,7 +41,8 @@ def copy_rows(
     try:
         for store, shard, rows in sources:
             if writer is None:
-                writer = ShardWriter(root / place, store.manifest.dtype)
+                beginnings = Beginnings(store.tokenizer())
+                writer = ShardWriter(root / place, store.manifest.dtype, beginnings)
             for part in _parts(shard, rows):
                 writer.add(_columns(store, shard, part))
         written = writer.close(place)

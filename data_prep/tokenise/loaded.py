@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data_prep.config import TokenizerChoice
 from data_prep.tokenise.encoders import Choice, choose_encoder
+from data_prep.tokenise.first_words import Beginnings
 from geo_nemo.common.errors import UserError
 from geo_nemo.tokenizers.base import Tokenizer
 from geo_nemo.tokenizers.load import kind_of, load_tokenizer, settings_file
@@ -12,6 +13,7 @@ from geo_nemo.tokenizers.load import kind_of, load_tokenizer, settings_file
 # By content and names of control tokens, so that a copy is known again; a run has one tokenizer.
 _Key = tuple[str, str, tuple[str | None, ...]]
 _tokenizers: dict[_Key, Tokenizer] = {}
+_beginnings: dict[str, Beginnings] = {}
 _choices: dict[tuple[str, int, int, int, bool], Choice] = {}
 
 
@@ -50,6 +52,14 @@ def encoder_at(path: Path, tokenizer: Tokenizer, reference_only: bool = False) -
         _choices.clear()
         _choices[key] = choose_encoder(path, tokenizer, reference_only)
     return _choices[key]
+
+
+def beginnings_of(tokenizer: Tokenizer) -> Beginnings:
+    """Once for the same tokenizer: what a token is to a seam is found when it is first met."""
+    if tokenizer.sha256 not in _beginnings:
+        _beginnings.clear()
+        _beginnings[tokenizer.sha256] = Beginnings(tokenizer)
+    return _beginnings[tokenizer.sha256]
 
 
 def _content(path: Path, kind: str | None, named: bool) -> tuple[str, str]:

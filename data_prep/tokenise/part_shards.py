@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from data_prep.engine import TaskProgress
 from data_prep.tokenise.encoders import Choice, first_unequal
 from data_prep.tokenise.field_writer import FOUND
+from data_prep.tokenise.first_words import Beginnings
 from data_prep.tokenise.shard_writer import Columns, ShardWriter, Tokens, WrittenShard
 from geo_nemo.common.errors import RunError
 from geo_nemo.store.manifest import SPLITS, CountryEntry, ShardEntry
@@ -44,6 +45,7 @@ def write_part(
     check_documents: int,
     progress: TaskProgress,
     fields: Iterable[str] = FOUND,
+    beginnings: Beginnings | None = None,
 ) -> dict[str, WrittenShard]:
     """Fill `<folder>/<split>/` for each split that has documents; the shards by split.
 
@@ -53,6 +55,7 @@ def write_part(
     check_documents: of the documents that are kept so many, at equal distances, are encoded by the
         reference too. Raises EncoderDiffers where ids are not the same.
     fields: columns of text that are metadata beyond what every document has.
+    beginnings: of the tokenizer; without it shards have no first words.
     """
     fields = tuple(fields)
     writers: dict[str, ShardWriter] = {}
@@ -68,7 +71,7 @@ def write_part(
                 if not len(at):
                     continue
                 if split not in writers:
-                    writers[split] = ShardWriter(folder / split, dtype)
+                    writers[split] = ShardWriter(folder / split, dtype, beginnings)
                 some = lean if len(at) == len(batch) else lean.take(pa.array(at))
                 bodies = [texts[row] for row in at.tolist()]
                 rows = at + start

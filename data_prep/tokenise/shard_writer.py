@@ -1,7 +1,7 @@
 """Writes one shard of the token store: token columns as they come, the others when it is closed.
 
-In memory until then: 40 bytes a document, 4 more for each field of the user's own, and the shard's
-host names and values.
+In memory until then: 48 bytes a document, 4 more for each field of the user's own, and the shard's
+host names, values and first words.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ import numpy as np
 
 from data_prep.tokenise.codes import Codes, narrow
 from data_prep.tokenise.field_writer import FieldWriter
+from data_prep.tokenise.first_words import Beginnings, FirstWords
 from data_prep.tokenise.hashed_file import HashedFile, write_column
 from data_prep.tokenise.path_column import PathColumn
 from geo_nemo.store.manifest import ColumnEntry, CountryEntry, ShardEntry
@@ -91,10 +92,10 @@ class WrittenShard:
 class ShardWriter:
     """Fills the folder `folder`, which it makes.
 
-    dtype: of token ids.
+    dtype: of token ids. beginnings: of their tokenizer; without it the shard has no first words.
     """
 
-    def __init__(self, folder: Path, dtype: str):
+    def __init__(self, folder: Path, dtype: str, beginnings: Beginnings | None = None):
         folder.mkdir(parents=True)
         self.documents = 0
         self._folder = folder
@@ -103,6 +104,7 @@ class ShardWriter:
         self._path_file = HashedFile(folder / "path.bin")
         self._paths = PathColumn(self._path_file)
         self._codes = {name: Codes() for name in ("country", "host", "source")}
+        self._first = FirstWords(beginnings) if beginnings is not None else None
         self._fields: dict[str, FieldWriter] = {}
         self._kept: dict[str, list[np.ndarray]] = {}
 
@@ -112,6 +114,8 @@ class ShardWriter:
             ids = np.ascontiguousarray(tokens.ids, self._dtype)
             self._tokens[name].write(ids.data.cast("B") if len(ids) else b"")
             self._keep(f"{name}_length", tokens.lengths.astype(np.int64))
+            if self._first is not None:
+                self._keep(f"{name}_start", self._first.of(tokens.ids, tokens.lengths))
         for name, codes in self._codes.items():
             self._keep(name, codes.of(getattr(columns, name)))
         self._keep("year", np.asarray(columns.year).astype(np.int16))
@@ -143,6 +147,13 @@ class ShardWriter:
                             ("cluster", np.uint64)):  # fmt: skip
             self._write(files, name, self._taken(name, dtype))
         self._write(files, "cluster_at", narrow(self._taken("cluster_at", np.uint64)))
+        if self._first is not None:
+            ids, ends = self._first.tokens()
+            for name in self._tokens:
+                codes = self._taken(f"{name}_start", np.uint32)
+                self._write(files, f"{name}_start", codes.astype(index_dtype(len(ends) + 1)))
+            self._write(files, "start", ids.astype(self._dtype))
+            self._write(files, "start_end", narrow(ends.astype(np.uint64)))
         ends = self._paths.close()
         files["path.bin"] = self._path_file.close_column("uint8")
         self._write(files, "path_end", narrow(ends))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.tokenise.assemble import FinishedShard, assemble
+from data_prep.tokenise.first_words import Beginnings
 from data_prep.tokenise.shard_writer import Columns, ShardWriter, Tokens, WrittenShard
 from geo_nemo.store.field_column import SEVERAL
 from geo_nemo.store.manifest import FieldKind, Manifest, SourceEntry, token_dtype
@@ -65,6 +66,7 @@ class StoreWriter:
         self._shard_documents = shard_documents
         self._kinds = kinds or {}
         self._dtype = token_dtype(tokenizer.vocab_size)
+        self._beginnings = Beginnings(tokenizer)
         self._open: dict[str, ShardWriter] = {}
         self._written: list[tuple[str, WrittenShard]] = []
 
@@ -120,7 +122,9 @@ class StoreWriter:
             shard.abandon()
 
     def _start_shard(self, split: str) -> ShardWriter:
-        self._open[split] = ShardWriter(self.root / self._place(split), self._dtype)
+        self._open[split] = ShardWriter(
+            self.root / self._place(split), self._dtype, self._beginnings
+        )
         return self._open[split]
 
     def _finish_shard(self, split: str) -> None:

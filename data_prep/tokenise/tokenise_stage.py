@@ -19,7 +19,7 @@ from data_prep.parts import read_part
 from data_prep.splits.outcomes import OUTCOMES
 from data_prep.tokenise.encoders import Choice
 from data_prep.tokenise.field_writer import FOUND
-from data_prep.tokenise.loaded import encoder_at
+from data_prep.tokenise.loaded import beginnings_of, encoder_at
 from data_prep.tokenise.part_shards import COLUMNS, EncodersDiffer, save_shard, write_part
 from data_prep.tokenise.tokenizer_stage import MadeTokenizer, TokenizerStage
 from geo_nemo.common.errors import RunError
@@ -71,6 +71,7 @@ class Tokenise(Stage):
                 config.tokenizer.check_documents,
                 progress,
                 (*FOUND, *config.kinds),
+                beginnings_of(made.tokenizer),
             )
         except EncodersDiffer as error:
             write_whole(self.folder / REFERENCE_ONLY, f"{error}\n".encode())

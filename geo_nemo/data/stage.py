@@ -38,7 +38,7 @@ def open_store(run: Run, progress: Progress = no_progress, tokens: bool = True) 
     """The run's store, whose columns are those that the run's policies need, else `UserError`.
 
     tokens: False is for who reads no document: of a store on `s3://` those are then fetched only
-    where a policy's lengths are counted from the documents' texts.
+    where a policy's lengths are counted from the documents' texts, and not by their first words.
     """
     data = run.data
 
@@ -56,8 +56,13 @@ def open_store(run: Run, progress: Progress = no_progress, tokens: bool = True) 
     if tokens or not whole:
         return store
     tokenizer = store.tokenizer()
-    reads = any(Composer(policy, tokenizer).reads_texts for policy in whole)
-    return opened(True) if reads else store
+    composers = [Composer(policy, tokenizer) for policy in whole]
+    if not any(composer.reads_texts for composer in composers):
+        return store
+    splits = [store.split(name) for name, split in store.manifest.splits.items() if split.documents]
+    told = all(split.first_words.are_complete() for split in splits)
+    told &= not any(composer.reads_ends for composer in composers)
+    return store if told else opened(True)
 
 
 def build_stage_index(

@@ -261,6 +261,12 @@ class Composer:
         """Of a title and a body; where ids are those of whole texts. titled: there is a title."""
         return self._splicers[opened][titled]
 
+    @property
+    def reads_ends(self) -> bool:
+        """Whether last words of some titles or bodies are tokenised anew."""
+        pairs = [pair for opened in self._splicers for pair in opened]
+        return any(splicer.anew_back for pair in pairs for splicer in pair)
+
     def title_label(self, opened: bool = True) -> np.ndarray:
         """Ids of the label of a title. opened: the document has metadata."""
         return self._title_labels[opened and not self._appends]

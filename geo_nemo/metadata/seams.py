@@ -9,7 +9,7 @@ before it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -46,16 +46,21 @@ class _Kinds(dict[int, int]):
         return found
 
 
+def piece_kinds(tokenizer: Tokenizer) -> Mapping[int, int]:
+    """What each token is to a seam: PLAIN, STARTS_WORD or BLANK."""
+    return _Kinds(tokenizer)
+
+
 class Seams:
     """Cuts texts for one tokenizer.
 
-    kinds: what each token is to a seam: PLAIN, STARTS_WORD or BLANK.
+    kinds: as `piece_kinds`.
     """
 
     def __init__(self, tokenizer: Tokenizer):
         self._tokenizer = tokenizer
         self.between = lru_cache(CACHED)(self._between)
-        self.kinds = _Kinds(tokenizer)
+        self.kinds = piece_kinds(tokenizer)
         self._left = {left: self.head(left) for left in (BEGINNING, BLANK_LINE, LABEL, WORD)}
         self._right = {right: self._after_blank_line(right) for right in (WORD, SPACED_WORD)}
         self._serves = {

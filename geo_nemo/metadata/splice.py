@@ -6,10 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from geo_nemo.metadata.first_words import FEW
 from geo_nemo.metadata.seams import BLANK, CACHED, LABEL, STARTS_WORD, WORD, Seams
 
-# A first word lies most often among so many tokens.
-FEW = 8
 # A text without a word's start among so many is tokenised anew as a whole.
 _SEARCHED = 64
 _NOTHING = np.empty(0, np.int32)

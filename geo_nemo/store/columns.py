@@ -30,6 +30,7 @@ def column_problems(
     if not problems:
         problems = [*_ends(shard, columns), *_indexes(shard, columns, num_hosts)]
         problems += _clusters(shard, columns)
+        problems += _starts(shard, columns)
     return problems
 
 
@@ -75,6 +76,20 @@ def _clusters(shard: ShardEntry, columns: dict[str, np.ndarray]) -> Iterator[Pro
     within = len(at) == 0 or int(at[-1]) < shard.documents
     if len(at) != len(columns["cluster.bin"]) or not within or not bool((at[1:] > at[:-1]).all()):
         yield "cluster_at.bin", "does not match cluster.bin"
+
+
+def _starts(shard: ShardEntry, columns: dict[str, np.ndarray]) -> Iterator[Problem]:
+    ends = columns.get("start_end.bin")
+    if ends is None:
+        return
+    if not rise_to(ends, len(columns["start.bin"])):
+        yield "start_end.bin", "does not match start.bin"
+    for name in ("title_start.bin", "body_start.bin"):
+        codes = columns[name]
+        if len(codes) != shard.documents:
+            yield name, f"has {len(codes)} values for {shard.documents} documents"
+        elif len(codes) and int(codes.max()) > len(ends):
+            yield name, f"holds {int(codes.max())}, above {len(ends)}"
 
 
 def rise_to(ends: np.ndarray, last: int) -> bool:

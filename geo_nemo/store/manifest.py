@@ -4,6 +4,7 @@
     <store>/hosts.txt                     sorted; one a line
     <store>/tokenizer.model               or tokenizer.json, or tokenizer.tiktoken and its .json
     <store>/<split>/<shard>/<column>.bin  the columns of COLUMNS
+    <store>/<split>/<shard>/start*.bin    of START_COLUMNS, where the store has them
     <store>/<split>/<shard>/field.<name>.<part>.bin   of FIELD_COLUMNS, for language, date and each
                                           field of the user's own that a document of the shard has
     <store>/fields/<name>.text.bin        the values of such a field, sorted, the first one empty,
@@ -65,6 +66,17 @@ COLUMNS: dict[str, tuple[Dtype, ...]] = {
     "path.bin": ("uint8",),
     "path_dict.bin": ("uint8",),
     "path_end.bin": _ENDS,
+}
+
+# First words of titles and bodies, which lengths of some templates ask for; older stores lack them.
+#   title_start, body_start   one a document: the number of its first word; 0: none among its first
+#       tokens (geo_nemo.metadata.first_words)
+#   start, start_end          tokens of the shard's first words, from number 1, and where each ends
+START_COLUMNS: dict[str, tuple[Dtype, ...]] = {
+    "title_start.bin": _INDEX,
+    "body_start.bin": _INDEX,
+    "start.bin": _TOKENS,
+    "start_end.bin": _ENDS,
 }
 
 # Columns of a field of the user's own; see geo_nemo.store.field_column.
@@ -220,7 +232,8 @@ def is_own_to_a_store(file: str) -> bool:
 def column_types(file: str) -> tuple[Dtype, ...]:
     """The types that a file of a shard may have; none where there is no such file."""
     found = field_of(file)
-    return COLUMNS.get(file, ()) if found is None else FIELD_COLUMNS[found[1]]
+    shared = COLUMNS | START_COLUMNS
+    return shared.get(file, ()) if found is None else FIELD_COLUMNS[found[1]]
 
 
 def values_file(name: str, part: str) -> str:

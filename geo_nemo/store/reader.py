@@ -14,6 +14,7 @@ from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.metadata.record import KEY_OF, NOTHING, MetadataRecord
 from geo_nemo.store.field_column import DocumentFields, FieldValues, TextColumn
+from geo_nemo.store.first_words import FirstWords, InShard
 from geo_nemo.store.manifest import (
     HOSTS_NAME,
     Manifest,
@@ -25,7 +26,7 @@ from geo_nemo.store.manifest import (
 from geo_nemo.store.paths import split_scheme
 from geo_nemo.store.remote import COLUMNS_SUFFIX, fetch_store
 from geo_nemo.store.shard import Shard, read_column
-from geo_nemo.store.text_ends import InShard, TextEnds, text_ends
+from geo_nemo.store.text_ends import TextEnds, text_ends
 from geo_nemo.store.tokenizer import open_tokenizer
 from geo_nemo.store.verify import check_content, check_sizes
 from geo_nemo.tokenizers.base import Tokenizer
@@ -188,6 +189,15 @@ class Split:
             source=self.sources[shard.code("source", i)],
             extra=DocumentFields(shard.fields, i) if shard.fields else NOTHING,
         )
+
+    @cached_property
+    def first_words(self) -> FirstWords:
+        """First words of titles and bodies, where the store has them."""
+        return FirstWords(self._shards)
+
+    def words(self, documents: np.ndarray) -> np.ndarray:
+        """As of `FirstWords`, of documents [n]; IndexError where there is no such document."""
+        return self.first_words.words(self._by_shard(documents), len(documents))
 
     def title_ends(self, documents: np.ndarray, most: int, both: bool = True) -> TextEnds:
         """The first and last `most` title tokens of some documents [n]; errors as `title`.

@@ -106,6 +106,12 @@ class Shard:
         names = sorted({found[0] for found in map(field_of, files) if found})
         return {name: FieldColumn(name, self.column, files, self.first.get(name)) for name in names}
 
+    @cached_property
+    def num_first_words(self) -> int:
+        """Of START_COLUMNS; 0 in older stores."""
+        ends = self.entry.files.get("start_end.bin")
+        return ends.bytes // np.dtype(ends.dtype).itemsize if ends is not None else 0
+
     @property
     def country(self) -> np.ndarray:
         return self.country_map[self.country_code]

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo_nemo.store.shard import Shard
+from geo_nemo.metadata.first_words import NO_TOKEN
+from geo_nemo.store.first_words import InShard
 
-NO_TOKEN = -1
 _NONE = np.int32(NO_TOKEN)
-# A shard, which of the documents that are asked for it has, and their numbers in it.
-InShard = tuple[Shard, slice | np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)

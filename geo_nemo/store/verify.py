@@ -23,6 +23,7 @@ from geo_nemo.store.field_checks import entry_problem, field_problems, value_pro
 from geo_nemo.store.manifest import (
     COLUMNS,
     HOSTS_NAME,
+    START_COLUMNS,
     TOKEN_COLUMNS,
     DamagedStore,
     FieldEntry,
@@ -187,7 +188,7 @@ def _check_shard(
 ) -> _ShardCheck:
     folder = root / shard.path
     check = _ShardCheck([])
-    limits = dict.fromkeys(TOKEN_COLUMNS, manifest.tokenizer.vocab_size)
+    limits = dict.fromkeys((*TOKEN_COLUMNS, "start.bin"), manifest.tokenizer.vocab_size)
     for name, entry in shard.files.items():
         problem = _content_problem(
             folder / name, entry, read, np.dtype(entry.dtype), limits.get(name)
@@ -254,6 +255,8 @@ def _check_totals(root: Path, name: str, split: SplitEntry) -> None:
 def _check_entry(root: Path, manifest: Manifest, shard: ShardEntry) -> None:
     folder = _inside(root, shard.path)
     missing = COLUMNS.keys() - shard.files.keys()
+    if START_COLUMNS.keys() & shard.files.keys():
+        missing |= START_COLUMNS.keys() - shard.files.keys()
     if missing:
         raise DamagedStore(f"{folder}: the manifest lacks {min(missing)}; {mend(root)}")
     for name, entry in shard.files.items():

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 DOCUMENTS, HOSTS = 6000, 1500
-SEQ_LENGTH, TOGETHER, PASSES = 2048, 32, 15
+SEQ_LENGTH, WINDOW, TOGETHER, PASSES = 2048, 4096, 32, 15
+DOCUMENTS_IN_WINDOWS = -(-DOCUMENTS // WINDOW) * WINDOW
 WORDS = [
     "river", "council", "market", "train", "bread", "harbour", "story", "report", "weather",
     "price", "school", "doctor", "minister", "rain", "summer", "border", "water", "election",
@@ -31,7 +32,7 @@ def main() -> None:
 
     store = TokenStore.open(folder)
     split = store.split("train")
-    data = Data(store=str(folder), seq_length=SEQ_LENGTH, packing_window=4096)
+    data = Data(store=str(folder), seq_length=SEQ_LENGTH, packing_window=WINDOW)
     policy, documents = MetadataPolicy(**policy), np.arange(len(split))
 
     dataset = StageDataset(split, data, policy, store.tokenizer(), documents, 1, sequences)
@@ -42,7 +43,9 @@ def main() -> None:
             dataset.planner.plan(number)
 
     found = {"row_seconds": least(lambda: read(dataset, sequences)), "index_seconds": least(plan)}
-    print(json.dumps(found | {"tokens": sequences * SEQ_LENGTH}))
+    # A window holds what is left of an epoch, at most.
+    planned = sum(min(WINDOW, DOCUMENTS - n * WINDOW % DOCUMENTS_IN_WINDOWS) for n in windows)
+    print(json.dumps(found | {"tokens": sequences * SEQ_LENGTH, "documents": planned}))
 
 
 def least(work: Callable[[], None]) -> float:

@@ -12,6 +12,7 @@ from geo_nemo.data.text_lengths import TextLengths
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
+from tests.support.older_stores import without_first_words
 from tests.support.vocabularies import KINDS, make_tokenizers
 from tests.unit.data_prep.store_tools import worlds
 
@@ -205,10 +206,39 @@ def test_the_parts_of_a_text_are_its_splice_whether_its_beginning_was_met_or_not
                         assert [*front.tolist(), *rest.tolist()] == whole.tolist()
 
 
+@pytest.fixture(scope="module")
+def older(stores, tmp_path_factory):
+    """By kind, the stores without first words: none of their shards has them, or only the last."""
+    made = {}
+    for kind, store in stores[0].items():
+        folder = tmp_path_factory.mktemp("older")
+        made[kind] = (
+            without_first_words(store, folder / "all"),
+            without_first_words(store, folder / "some", slice(2)),
+        )
+    return made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_a_store_without_first_words_has_the_same_sequences(stores, older, kind, packing):
+    expected = dataset(stores[0][kind], POLICIES["meco"], packing, 96)
+    for store in older[kind]:
+        found = dataset(store, POLICIES["meco"], packing, 96)
+        assert len(found) == len(expected)
+        for number in range(len(expected)):
+            assert found[number].tokens.tolist() == expected[number].tokens.tolist()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["meco", "own", "appended", "meco appended"])
-def test_texts_are_counted_together_as_they_are_spliced_alone(stores, kind, name, monkeypatch):
+@pytest.mark.parametrize("form", ["numbered", "older", "mixed"])
+def test_texts_are_counted_together_as_they_are_spliced_alone(
+    stores, older, kind, name, form, monkeypatch
+):
     store, policy = stores[0][kind], POLICIES[name]
+    if form != "numbered":
+        store = older[kind][form == "mixed"]
     split = store.split("train")
     composer = Composer(policy, store.tokenizer())
     lengths = TextLengths(composer, split)
