@@ -1,8 +1,74 @@
-"""A first kernel tells of a library without code for the chip (geo_nemo.runtime.gpu)."""
+"""What is wrong with a GPU's software is a line, by the command itself on the emulated device."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 import torch
 
+from tests.support.command import SMALL
+
+ROOT = Path(__file__).parents[2]
 NO_IMAGE = "CUDA Error: no kernel image is available for execution on the device"
+
+
+def command(*words, before=None, **environment):
+    """Exit status, standard output, and what was said; `before` goes ahead on the path."""
+    paths = [str(before)] if before else []
+    environment["PYTHONPATH"] = os.pathsep.join([*paths, os.environ["PYTHONPATH"]])
+    done = subprocess.run(
+        [sys.executable, "-m", "geo_nemo", *map(str, words)], cwd=ROOT, capture_output=True,
+        text=True, env=os.environ | environment, timeout=300,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def foreign(kernels, tmp_path):
+    """A half of Transformer Engine that was built for another torch."""
+    package = tmp_path / "foreign" / "transformer_engine_torch"
+    package.mkdir(parents=True)
+    said = f"{package}/transformer_engine_torch.so: undefined symbol: _ZN3c104impl"
+    (package / "__init__.py").write_text(f"raise ImportError({said!r})\n")
+    return package.parent
+
+
+def test_a_transformer_engine_for_another_torch_is_a_line_of_the_training(
+    foreign, tiny_store, tmp_path
+):
+    settings = [*SMALL, "train.steps=2", "train.warmup_steps=1", "device=gpu"]
+    places = [f"data.store={tiny_store}", f"output_dir={tmp_path / 'run'}"]
+    status, _, said = command("train", *settings, *places, before=foreign)
+    assert status == 2, said
+    last = said.strip().splitlines()[-1]
+    assert "GPU 0: Transformer Engine 2.12.0 was built for another torch or CUDA" in last
+    assert "--no-deps transformer-engine-torch==2.12.0" in last
+    assert "Traceback" not in said and not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_and_one_of_the_doctor(foreign, tmp_path):
+    status, out, _ = command("doctor", "--output", tmp_path, "--json", before=foreign)
+    found = {each["topic"]: each for each in json.loads(out)["findings"]}
+    assert status == 1
+    assert found["transformer-engine"]["level"] == "problem"
+    assert "built for another torch" in found["transformer-engine"]["text"]
+
+
+def test_the_doctor_runs_a_kernel_on_a_sound_device(kernels, tmp_path):
+    _, out, _ = command("doctor", "--output", tmp_path, "--json")
+    told = [each["text"] for each in json.loads(out)["findings"] if each["topic"] == "gpu 0"]
+    assert any("Emulated H100, compute capability 9.0" in text for text in told)
+    assert "a first kernel of torch and of Transformer Engine ran" in told
+
+
+def test_a_hidden_device_is_none(kernels, tiny_store, tmp_path):
+    places = [f"data.store={tiny_store}", f"output_dir={tmp_path / 'run'}", "device=gpu"]
+    status, _, said = command("train", *SMALL, *places, CUDA_VISIBLE_DEVICES="")
+    assert status == 2
+    assert "device=gpu: torch sees no GPU here: this torch is built for CPUs alone" in said
 
 
 def test_a_library_without_code_for_the_chip_is_named(kernels, monkeypatch):

@@ -53,17 +53,22 @@ class Group(dist.ProcessGroup):
         return self._gloo.rank()
 
     def barrier(self, *options, **named):
-        return self._gloo.barrier()
+        return Works([self._gloo.barrier()])
 
 
 class Works:
-    """Of several operations: done when all are."""
+    """Of one or several operations: done when all are.
+
+    As NCCL's, it may be waited for again, which Transformer Engine's ring does; a second wait for a
+    message of gloo's is one for the next message.
+    """
 
     def __init__(self, works):
         self._works = works
 
     def wait(self, *timeout):
-        return all([work.wait(*timeout) for work in self._works])
+        works, self._works = self._works, []
+        return all([work.wait(*timeout) for work in works])
 
     def is_completed(self):
         return all(work.is_completed() for work in self._works)
@@ -71,7 +76,7 @@ class Works:
 
 def _named(name: str):
     def call(self, *args, **kwargs):
-        return getattr(self._gloo, name)(*map(_on_host, args), **kwargs)
+        return Works([getattr(self._gloo, name)(*map(_on_host, args), **kwargs)])
 
     return call
 
