@@ -5,6 +5,7 @@ from datetime import timedelta
 import emulated_cuda
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import AllgatherOptions
 from torch.distributed import distributed_c10d
 
 NAME = "emulated_nccl"
@@ -84,7 +85,7 @@ def _named(name: str):
 def _of_many(name: str):
     def call(self, outputs, inputs, *options):
         pairs = zip(_on_host(outputs), _on_host(inputs), strict=True)
-        single = dist.AllgatherOptions if name == "_allgather_base" else dist.ReduceScatterOptions
+        single = AllgatherOptions if name == "_allgather_base" else dist.ReduceScatterOptions
         return Works([getattr(self._gloo, name)(to, given, single()) for to, given in pairs])
 
     return call
