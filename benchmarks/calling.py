@@ -2,7 +2,7 @@
 
 import importlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,16 @@ def measure(
         with console.status(f"measuring {', '.join(names)}"):
             found = importlib.import_module(f"{package}.{module}").measure(setting)
         rows += [row for row in found if row.metric in wanted]
+    return rows
+
+
+def kept(coming: Iterable[Row], json_path: Path | None) -> list[Row]:
+    """All rows; what has come so far is written after each, for a run that is stopped."""
+    rows: list[Row] = []
+    for row in coming:
+        rows.append(row)
+        if json_path is not None:
+            write_json(json_path, rows, machine_facts())
     return rows
 
 

@@ -35,7 +35,7 @@ def command(
     """Training on one GPU: speed, MFU, memory, parts of a step; BF16, FP8, and two peers."""
     require_gpu()
     if quick:
-        rows = rows_of(("1b",), (2048,), (8192,))
+        coming = rows_of(("1b",), (2048,), (8192,))
     else:
-        rows = rows_of(models or MODELS, lengths or LENGTHS, SWEEP)
-    calling.tell(rows, json_path)
+        coming = rows_of(models or MODELS, lengths or LENGTHS, SWEEP)
+    calling.tell(calling.kept(coming, json_path), json_path)

@@ -1,6 +1,6 @@
 """Every case, each contender in a process of its own, and the rows that come of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from benchmarks.gpu.cases import (
@@ -30,45 +30,46 @@ def in_process(contender: str, case: Case) -> dict:
     return run_module(MODULES[contender], case.to_json()).said
 
 
-def rows_of(models=MODELS, lengths=LENGTHS, sweep=SWEEP, measure: Measure = in_process):
-    """Rows of each model and length: the sweep in BF16, then the others at the best of it."""
-    rows: list[Row] = []
+def rows_of(
+    models=MODELS, lengths=LENGTHS, sweep=SWEEP, measure: Measure = in_process
+) -> Iterator[Row]:
+    """Rows of each model and length: the sweep in BF16, then the others at the best of it.
+
+    Each comes when it is known, so that what is stopped leaves what it had.
+    """
     for model in models:
         for length in lengths:
-            rows += _of_shape(model, length, sweep, measure)
-    return rows
+            yield from _of_shape(model, length, sweep, measure)
 
 
-def _of_shape(model: str, length: int, sweep, measure: Measure) -> list[Row]:
-    rows: list[Row] = []
+def _of_shape(model: str, length: int, sweep, measure: Measure) -> Iterator[Row]:
     speeds: dict[Case, float] = {}
     for size in (size for size in sweep if size >= length):
         case = Case(model, length, "bf16", size // length)
         said, reason = _try(measure, OURS, case)
         if said is None:
-            rows.append(_lacking(case, OURS, reason))
+            yield _lacking(case, OURS, reason)
             continue
         speeds[case] = case.tokens / said["seconds"]
-        rows += _figures(case, said)
+        yield from _figures(case, said)
     if not speeds:
-        return rows
-    best = max(speeds, key=speeds.get)
+        return
+    best = max(speeds, key=speeds.__getitem__)
     for precision in PRECISIONS[1:]:
         case = replace(best, precision=precision)
         said, reason = _try(measure, OURS, case)
         if said is None:
-            rows.append(_lacking(case, OURS, reason))
+            yield _lacking(case, OURS, reason)
             continue
-        rows += [_speed(case, case.tokens / said["seconds"], CONTROL, speeds[best], "")]
-        rows += _figures(case, said)
+        yield _speed(case, case.tokens / said["seconds"], CONTROL, speeds[best], "")
+        yield from _figures(case, said)
     packed = replace(best, packed=True)
     said, reason = _try(measure, OURS, packed)
-    rows += _figures(packed, said) if said else [_lacking(packed, OURS, reason)]
+    yield from _figures(packed, said) if said else [_lacking(packed, OURS, reason)]
     for peer in (PLAIN, HUGGING_FACE):
         said, reason = _try(measure, peer, best)
         theirs = best.tokens / said["seconds"] if said else None
-        rows.append(_speed(best, speeds[best], peer, theirs, reason))
-    return rows
+        yield _speed(best, speeds[best], peer, theirs, reason)
 
 
 def _try(measure: Measure, contender: str, case: Case) -> tuple[dict | None, str]:

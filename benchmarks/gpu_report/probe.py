@@ -1,16 +1,46 @@
-"""`python -m benchmarks.gpu_report.probe linear|attention`: one layer of Transformer Engine alone.
+"""`python -m benchmarks.gpu_report.probe machine|linear|attention`: what is there, one layer alone.
 
-Each is compared with plain PyTorch on a CPU; a line for each, and exit 1 where one is wrong.
+Each layer is compared with plain PyTorch on a CPU; a line for each, and exit 1 where one is wrong.
 """
 
+import subprocess
 import sys
 from itertools import pairwise
 
 import torch
 
+from benchmarks.machine import installed
+
 # Of the output's norm. BF16 keeps 8 bits, and a sum rounds once more. e4m3 keeps 4 bits: a rounded
 # number is off by 2^-4 at most and 0.026 on average (root mean square), a product of two by 0.037.
 ALLOWED = {"bf16": 0.01, "fp8": 0.06, "attention": 0.02}
+
+
+def machine() -> bool:
+    """The GPU, its driver, and the versions of what computes on it, in a line."""
+    import platform
+
+    chip = torch.cuda.get_device_properties(0)
+    told = [
+        f"{chip.name}, {chip.total_memory / 2**30:.0f} GiB, {chip.major}.{chip.minor}",
+        f"driver {driver()}", f"torch {torch.__version__}", f"CUDA {torch.version.cuda}",
+        f"cuDNN {torch.backends.cudnn.version()}",
+        *(f"{name} {installed(name) or 'none'}"
+          for name in ("transformer-engine", "megatron-core", "transformers")),
+        f"Python {platform.python_version()}",
+    ]  # fmt: skip
+    print("; ".join(told))
+    return True
+
+
+def driver() -> str:
+    """NVIDIA's driver, or none where nvidia-smi cannot tell."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return "none"
+    return (said.split() or ["none"])[0]
 
 
 def linear() -> bool:
@@ -44,7 +74,7 @@ def linear() -> bool:
         off = float((seen - expected).norm() / expected.norm())
         allowed = ALLOWED["bf16" if each is None else "fp8"]
         right = right and off < allowed
-        print(f"{name}: off by {off:.4f} of the norm, allowed {allowed}")
+        print(f"figure: {name}: off by {off:.4f} of the norm, allowed {allowed}")
     return right
 
 
@@ -78,9 +108,10 @@ def attention() -> bool:
     output.float().sum().backward()
     off = float((output.detach().float().cpu() - expected).norm() / expected.norm())
     backend = attention_backend()
-    print(f"attention: {backend}, off by {off:.4f} of the norm, allowed {ALLOWED['attention']}")
-    return off < ALLOWED["attention"] and backend in ("flash", "fused")
+    allowed = ALLOWED["attention"]
+    print(f"figure: attention: {backend}, off by {off:.4f} of the norm, allowed {allowed}")
+    return off < allowed and backend in ("flash", "fused")
 
 
 if __name__ == "__main__":
-    sys.exit(not {"linear": linear, "attention": attention}[sys.argv[1]]())
+    sys.exit(not {each.__name__: each for each in (machine, linear, attention)}[sys.argv[1]]())

@@ -10,26 +10,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.gpu_report.stages import ROOT, Stage, environment
+from benchmarks.gpu_report.summary import Outcome, speeds, summary, told
 from geo_nemo.common.files import write_whole
-
-_COUNTS = re.compile(r"(\d+) (passed|failed|skipped|errors?)\b")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """status: passed, failed, timed out or left out. said: its last line. counts: of tests."""
-
-    stage: str
-    status: str
-    seconds: float
-    limit: int
-    said: str
-    counts: dict[str, int]
 
 
 def run(stages: Iterable[Stage], site: Path, out: Path, seconds: float, dry: bool) -> list[Outcome]:
@@ -44,41 +31,40 @@ def run(stages: Iterable[Stage], site: Path, out: Path, seconds: float, dry: boo
         left = until - time.monotonic()
         log = out / f"{number:02d}-{re.sub('[^a-z0-9]+', '-', stage.name.lower())}.log"
         outcomes.append(_one(stage, log, left, environment(site, ROOT, dry), dry))
-        told = {"dry": dry, "date": datetime.now(UTC).date().isoformat(),
-                "stages": [asdict(each) for each in outcomes]}  # fmt: skip
-        write_whole(out / "report.json", json.dumps(told, indent=1).encode())
-        write_whole(out / "report.md", summary(outcomes, told["date"], dry, _speeds(out)).encode())
+        report = {"dry": dry, "date": datetime.now(UTC).date().isoformat(),
+                  "stages": [asdict(each) for each in outcomes]}  # fmt: skip
+        write_whole(out / "report.json", json.dumps(report, indent=1).encode())
+        write_whole(out / "report.md", summary(outcomes, report["date"], dry, speeds(out)).encode())
     return outcomes
 
 
 def _one(stage: Stage, log: Path, left: float, around: dict[str, str], dry: bool) -> Outcome:
     command = stage.emulated if dry else stage.command
     if command is None:
-        return Outcome(stage.name, "left out", 0.0, stage.seconds, stage.left_out, {})
+        return Outcome(stage.name, "left out", 0.0, stage.seconds, stage.left_out)
     if left < stage.needs:
         said = f"{max(left, 0):.0f} s were left"
-        return Outcome(stage.name, "left out", 0.0, stage.seconds, said, {})
+        return Outcome(stage.name, "left out", 0.0, stage.seconds, said)
     started = time.monotonic()
     limit = left if dry else min(stage.seconds, left)
     status = "passed" if _ran(command, log, limit, around | stage.environment) else "failed"
     taken = time.monotonic() - started
     if status == "failed" and taken >= limit:
         status = "timed out"
-    text = log.read_text(encoding="utf-8", errors="replace")
-    lines = [line for line in map(str.strip, text.splitlines()) if line]
-    said = lines[-1][:300] if lines else ""
-    counts = {kind.removesuffix("s") if kind == "errors" else kind: int(number)
-              for number, kind in _COUNTS.findall(said)}  # fmt: skip
-    return Outcome(stage.name, status, round(taken, 1), stage.seconds, said, counts)
+    return Outcome(stage.name, status, round(taken, 1), stage.seconds, **told(log))
 
 
 def _ran(command: tuple[str, ...], log: Path, limit: float, around: dict[str, str]) -> bool:
     """Whether it ended well within the limit; else it and its children are killed."""
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=around, stdout=file, stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        try:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=around, stdout=file, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            file.write(f"{command[0]} did not start: {error}\n".encode())
+            return False
         try:
             return process.wait(limit) == 0
         except subprocess.TimeoutExpired:
@@ -87,26 +73,3 @@ def _ran(command: tuple[str, ...], log: Path, limit: float, around: dict[str, st
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-
-def _speeds(out: Path) -> list[dict]:
-    """Rows of `benchmarks gpu`, where that stage came to its end."""
-    path = out / "gpu.json"
-    return json.loads(path.read_text(encoding="utf-8")).get("rows", []) if path.is_file() else []
-
-
-def summary(outcomes: list[Outcome], date: str, dry: bool, speeds: list[dict]) -> str:
-    """A section of docs/performance.md."""
-    title = "Emulated GPU: nothing here is a speed" if dry else "One GPU"
-    lines = [f"## {title} (`make gpu-report`, {date})", ""]
-    lines += ["| stage | outcome | seconds (limit) | what it said last |", "|---|---|---|---|"]
-    for each in outcomes:
-        said = each.said.replace("|", "/")
-        lines.append(
-            f"| {each.stage} | {each.status} | {each.seconds:.0f} ({each.limit}) | {said} |"
-        )
-    if speeds:
-        names = list(speeds[0])
-        lines += ["", f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-        lines += [f"| {' | '.join(str(row.get(name, '')) for name in names)} |" for row in speeds]
-    return "\n".join(lines) + "\n"

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.gpu_report.summary import MACHINE
+
 ROOT = Path(__file__).parents[2]
 PROBE = "benchmarks.gpu_report.probe"
 NO_CURVES = "not stays_beside and not moments"
@@ -34,7 +36,8 @@ def _python(*words: str) -> tuple[str, ...]:
 
 
 def _tests(*words: str) -> tuple[str, ...]:
-    return _python("-m", "pytest", "-q", "-rfEs", "-p", "no:cacheprovider", *words)
+    # No -q: it is the project's own setting, and twice it leaves out how many passed.
+    return _python("-m", "pytest", "-rfEsP", "-p", "no:cacheprovider", *words)
 
 
 def stages(folder: Path, site: Path, out: Path) -> Iterator[Stage]:
@@ -48,6 +51,8 @@ def stages(folder: Path, site: Path, out: Path) -> Iterator[Stage]:
         "build", (*install, "--no-build-isolation", *sources), 240, environment=BUILD,
         left_out="kernels are in plain PyTorch",
     )  # fmt: skip
+    machine = _python("-m", PROBE, "machine")
+    yield Stage(MACHINE, machine, 30, emulated=machine)
     yield Stage("doctor", _python("-m", "geo_nemo", "doctor", "--output", str(out)), 60,
                 emulated=_python("-m", "geo_nemo", "doctor", "--output", str(out)))  # fmt: skip
     linear = _python("-m", PROBE, "linear")

@@ -47,7 +47,9 @@ def test_logits_are_those_of_the_oracle_and_of_transformers(gpu, tiny_store, tmp
     expected = hugging_face_llama.logits(read, config, tokens)
     allowed = RELATIVE[dtype] * expected.norm()
     measured = own_logits(trainer.engine.module, tokens)[:, :VOCAB_SIZE].cpu()
-    print(f"{dtype}: off by {(measured - expected).norm() / expected.norm():.2g} of the norm")
+    print(
+        f"figure: {dtype}: off by {(measured - expected).norm() / expected.norm():.2g} of the norm"
+    )
     assert (measured - expected).norm() < allowed
     model = transformers.LlamaForCausalLM.from_pretrained(
         tmp_path / "out", dtype={"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]

@@ -33,7 +33,7 @@ def test_the_loss_stays_beside_that_of_bf16(gpu, control, tiny_store, tmp_path, 
     skip_unless_able(run, gpu)
     losses, _ = losses_of(run, gpu)
     ours, theirs = statistics.mean(losses[-LAST:]), statistics.mean(control[-LAST:])
-    print(f"{recipe}: {ours:.4f} nats, BF16 {theirs:.4f}, {ours / theirs - 1:+.2%}")
+    print(f"figure: {recipe}: {ours:.4f} nats, BF16 {theirs:.4f}, {ours / theirs - 1:+.2%}")
     assert len(losses) == len(control) == STEPS
     assert control[0] - theirs > 1, "so little is learned that a failure would not be seen"
     assert losses != control, "nothing is computed in FP8"

@@ -75,7 +75,7 @@ def test_a_layer_keeps_what_the_plan_foresees(gpu):
         run = run.model_copy(update={"model": shape})
         kept[layers] = kept_for_backward(Engine(run, 640, 3, gpu), batch)
     measured = (kept[3] - kept[2]) / length
-    print(f"a layer keeps {measured:.0f} bytes a token, {layer_bytes(run)} are foreseen")
+    print(f"figure: a layer keeps {measured:.0f} bytes a token, {layer_bytes(run)} are foreseen")
     assert measured == pytest.approx(layer_bytes(run), rel=0.01)
 
 
@@ -112,6 +112,6 @@ def test_1b_fits_steps_and_takes_what_the_plan_foresees(gpu, length):
     )
     losses = [engine.train_step(batches, step).loss for step in range(3)]
     peak = torch.cuda.max_memory_allocated(gpu) - before
-    print(f"{length}: {peak / 2**30:.1f} GiB, {foreseen / 2**30:.1f} foreseen")
+    print(f"figure: {length}: {peak / 2**30:.1f} GiB, {foreseen / 2**30:.1f} foreseen")
     assert losses[-1] < losses[0]
     assert peak == pytest.approx(foreseen, rel=PLAN)

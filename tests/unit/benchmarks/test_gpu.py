@@ -136,7 +136,7 @@ def test_rows_take_the_best_of_the_sweep_and_tell_what_failed():
             "chip": "NVIDIA H100 80GB HBM3",
         }  # fmt: skip
 
-    rows = figures.rows_of(("1b",), (2048,), (2048, 4096, 8192), measure)
+    rows = list(figures.rows_of(("1b",), (2048,), (2048, 4096, 8192), measure))
     speeds = [row for row in rows if row.metric == "tokens_per_second"]
     assert [r.note for r in speeds if r.case == "1b, 4 x 2048, bf16"] == ["failed: out of memory"]
     best = [row for row in speeds if row.case == "1b, 2 x 2048, bf16"]

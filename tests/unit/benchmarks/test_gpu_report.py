@@ -5,14 +5,17 @@ import json
 import struct
 import subprocess
 import sys
+import tomllib
 import zipfile
 
 import pytest
 
+from benchmarks.calling import kept
 from benchmarks.gpu_report.fatbin import containers, prune
 from benchmarks.gpu_report.prepare import LIMIT_MIB, prepare, prune_wheel
 from benchmarks.gpu_report.run import run
 from benchmarks.gpu_report.stages import ROOT, Stage, stages
+from benchmarks.results import Row
 from geo_nemo.common.errors import UserError
 
 PTX, CUBIN = 1, 2
@@ -89,7 +92,7 @@ def test_no_stage_stops_the_next_and_each_is_told(tmp_path):
             python("print('3 passed, 1 skipped in 0.1s')"),
             python("import sys; print('1 failed | 2 passed'); sys.exit(1)"),
             python("import time; print('begun', flush=True); time.sleep(60)", seconds=2),
-            python("print('late')", emulated=("never",)),
+            python("print('late', chr(0x2502)); print(chr(0x2514))", emulated=("never",)),
             Stage("long", ("never",), 90, needs=10_000),
         ],
         tmp_path / "site", tmp_path / "out", seconds=120, dry=False,
@@ -99,6 +102,7 @@ def test_no_stage_stops_the_next_and_each_is_told(tmp_path):
     assert outcomes[0].counts == {"passed": 3, "skipped": 1}
     assert outcomes[1].counts == {"failed": 1, "passed": 2}
     assert outcomes[2].said == "begun" and 2 <= outcomes[2].seconds < 20
+    assert outcomes[3].said == "late", "the frame of a table says nothing"
     assert outcomes[4].said.endswith("s were left")
     told = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [each["status"] for each in told["stages"]] == statuses and not told["dry"]
@@ -108,11 +112,63 @@ def test_no_stage_stops_the_next_and_each_is_told(tmp_path):
     assert len(list((tmp_path / "out").glob("*.log"))) == 4
 
 
-def test_speeds_stand_in_the_summary(tmp_path):
-    rows = [{"metric": "tokens_per_second", "ours": 1234, "ratio": 1.5}]
-    (tmp_path / "gpu.json").write_text(json.dumps({"rows": rows}))
+def test_what_does_not_start_stops_no_other(tmp_path):
+    outcomes = run(
+        [Stage("absent", (str(tmp_path / "none"),), 9, needs=0), python("print('next')")],
+        tmp_path, tmp_path, seconds=60, dry=False,
+    )  # fmt: skip
+    assert [each.status for each in outcomes] == ["failed", "passed"]
+    assert "none did not start: " in outcomes[0].said
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+QUIET = PROJECT["tool"]["pytest"]["ini_options"]["addopts"]
+
+
+def test_what_was_measured_stands_in_the_summary(tmp_path):
+    """Figures of tests that passed, which pytest shows when it is asked to, and the machine."""
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\naddopts = {QUIET}\n")
+    test = tmp_path / "test_it.py"
+    test.write_text("def test_it():\n    print('figure: a layer keeps 12 | 13 bytes')\n")
+    words = [word for word in stages_by_name(tmp_path)["model"].command if "tests/" not in word]
+    machine = Stage("machine", (sys.executable, "-c", "print('one chip; torch 2')"), 20)
+    outcomes = run(
+        [machine, Stage("test", (*words, str(test)), 60)], tmp_path, tmp_path / "out", 90, False
+    )
+    assert outcomes[1].figures == ["a layer keeps 12 | 13 bytes"]
+    assert outcomes[1].counts == {"passed": 1}
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "Machine: one chip; torch 2.\n" in text
+    assert "| test | a layer keeps 12 / 13 bytes |" in text
+
+
+def stages_by_name(folder) -> dict[str, Stage]:
+    return {each.name: each for each in stages(folder, folder / "site", folder / "out")}
+
+
+def test_speeds_stand_in_the_summary_as_far_as_their_stage_came(tmp_path):
+    """In the form that `benchmarks gpu --json` writes, row by row."""
+
+    def coming():
+        yield Row("tokens_per_second", "1b, bf16", 12345.6, "tokens/s", "plain", 1e4, 1.23, "x")
+        yield Row("mfu", "1b, bf16", 0.4567, "of the peak", "-", None, None)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        kept(coming(), tmp_path / "gpu.json")
     run([python("print('done')")], tmp_path, tmp_path, seconds=60, dry=False)
-    assert "| tokens_per_second | 1234 | 1.5 |" in (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text()
+    assert (
+        "| tokens_per_second | 1b, bf16 | 12,346 | tokens/s | plain | 10,000 | 1.23 | x |" in text
+    )
+    assert "| mfu | 1b, bf16 | 0.4567 | of the peak | - |  |  |  |" in text
+
+
+@pytest.mark.parametrize("damaged", ["", "{}", "[1, 2]", "[{"])
+def test_speeds_that_cannot_be_read_lose_nothing_else(tmp_path, damaged):
+    (tmp_path / "gpu.json").write_text(damaged)
+    run([python("print('done')")], tmp_path, tmp_path, seconds=60, dry=False)
+    assert "| done |" in (tmp_path / "report.md").read_text()
 
 
 def test_all_stages_fit_into_one_call_and_come_in_the_order_of_what_stops_the_rest(tmp_path):
