@@ -12,8 +12,9 @@ from geo_nemo.metadata.seams import piece_kinds
 if TYPE_CHECKING:
     from geo_nemo.tokenizers.base import Tokenizer
 
-# Of one shard; a text that begins with another one later has none, and is read where it is needed.
-MOST_WORDS = (1 << 16) - 1
+# Of the titles, and of the bodies, of a shard: both fit in 2 bytes. A text that begins with another
+# one later has none, and is read where it is needed.
+MOST_WORDS = (1 << 15) - 1
 _BYTES = np.dtype((np.void, FEW * np.dtype(np.int32).itemsize))
 
 
@@ -37,7 +38,7 @@ class Beginnings:
 
 
 class FirstWords:
-    """Numbers of the first words of one shard, from 1, as they come."""
+    """Numbers of the first words of one shard's titles, or bodies, from 1, as they come."""
 
     def __init__(self, beginnings: Beginnings):
         self._beginnings = beginnings
@@ -61,7 +62,7 @@ class FirstWords:
         return codes
 
     def tokens(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of all words, one behind the other: their ids, and where each ends, int64 [m]."""
+        """Of all words, one behind the other: their ids, and their sizes, int64 [m]."""
         table = np.frombuffer(b"".join(self._numbers), np.int32).reshape(-1, FEW)
         shown = table != NO_TOKEN
-        return table[shown], np.cumsum(shown.sum(axis=1))
+        return table[shown], shown.sum(axis=1)

@@ -104,7 +104,8 @@ class ShardWriter:
         self._path_file = HashedFile(folder / "path.bin")
         self._paths = PathColumn(self._path_file)
         self._codes = {name: Codes() for name in ("country", "host", "source")}
-        self._first = FirstWords(beginnings) if beginnings is not None else None
+        given = () if beginnings is None else self._tokens
+        self._first = {name: FirstWords(beginnings) for name in given}
         self._fields: dict[str, FieldWriter] = {}
         self._kept: dict[str, list[np.ndarray]] = {}
 
@@ -114,8 +115,8 @@ class ShardWriter:
             ids = np.ascontiguousarray(tokens.ids, self._dtype)
             self._tokens[name].write(ids.data.cast("B") if len(ids) else b"")
             self._keep(f"{name}_length", tokens.lengths.astype(np.int64))
-            if self._first is not None:
-                self._keep(f"{name}_start", self._first.of(tokens.ids, tokens.lengths))
+            if name in self._first:
+                self._keep(f"{name}_start", self._first[name].of(tokens.ids, tokens.lengths))
         for name, codes in self._codes.items():
             self._keep(name, codes.of(getattr(columns, name)))
         self._keep("year", np.asarray(columns.year).astype(np.int16))
@@ -147,13 +148,8 @@ class ShardWriter:
                             ("cluster", np.uint64)):  # fmt: skip
             self._write(files, name, self._taken(name, dtype))
         self._write(files, "cluster_at", narrow(self._taken("cluster_at", np.uint64)))
-        if self._first is not None:
-            ids, ends = self._first.tokens()
-            for name in self._tokens:
-                codes = self._taken(f"{name}_start", np.uint32)
-                self._write(files, f"{name}_start", codes.astype(index_dtype(len(ends) + 1)))
-            self._write(files, "start", ids.astype(self._dtype))
-            self._write(files, "start_end", narrow(ends.astype(np.uint64)))
+        if self._first:
+            self._write_first_words(files)
         ends = self._paths.close()
         files["path.bin"] = self._path_file.close_column("uint8")
         self._write(files, "path_end", narrow(ends))
@@ -184,6 +180,20 @@ class ShardWriter:
 
     def _write(self, files: dict[str, ColumnEntry], name: str, values: np.ndarray) -> None:
         files[f"{name}.bin"] = write_column(self._folder / f"{name}.bin", values)
+
+    def _write_first_words(self, files: dict[str, ColumnEntry]) -> None:
+        """Those of bodies behind those of titles, so that batches decide nothing."""
+        pairs = [first.tokens() for first in self._first.values()]
+        numbers = sum(len(sizes) for _, sizes in pairs)
+        before = 0
+        for name, (_, sizes) in zip(self._first, pairs, strict=True):
+            codes = self._taken(f"{name}_start", np.uint32)
+            codes[codes > 0] += before
+            self._write(files, f"{name}_start", codes.astype(index_dtype(numbers + 1)))
+            before += len(sizes)
+        ids, sizes = map(np.concatenate, zip(*pairs, strict=True))
+        self._write(files, "start", ids.astype(self._dtype))
+        self._write(files, "start_end", narrow(np.cumsum(sizes, dtype=np.uint64)))
 
     def _by_country(self, country: np.ndarray, tokens: np.ndarray) -> dict[str, CountryEntry]:
         names = self._codes["country"].names

@@ -82,7 +82,7 @@ def test_a_word_is_numbered_where_the_next_one_starts(tmp_path, vocabulary):
     assert titles == ["The", "", "No", "The"]
     assert bodies == ["The", "The", "We", "of"]
     first = store.shards("train")[0]
-    assert first.column("body_start.bin").tolist() == [1, 1, 3]  # in titles the words come first
+    assert first.column("body_start.bin").tolist() == [3, 3, 4]  # behind those of titles
     assert first.column("title_start.bin").tolist() == [1, 0, 2]
     lengths_equal_spliced(store)
 
@@ -112,7 +112,7 @@ def test_stores_are_merged_whether_both_have_first_words_or_one(tmp_path, vocabu
 @pytest.mark.parametrize(
     ("name", "values", "words"),
     [
-        ("body_start.bin", np.full(3, 9, np.uint8), "body_start.bin holds 9, above 3"),
+        ("body_start.bin", np.full(3, 9, np.uint8), "body_start.bin holds 9, above 4"),
         ("start_end.bin", np.array([1, 2, 9], np.uint32), "start_end.bin does not match start.bin"),
         ("title_start.bin", None, "lacks title_start.bin"),
         ("start.bin", np.full(3, 65_535, np.uint16), "start.bin holds 65535, above"),

@@ -1,14 +1,18 @@
 """Shards: any documents come back from the store, columns are narrow, paths cost little."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep.tokenise.codes import narrow
+from data_prep.tokenise.first_words import Beginnings
 from data_prep.tokenise.path_column import LEARN_FROM
 from data_prep.tokenise.shard_writer import Columns, ShardWriter, Tokens
-from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
+from data_prep.tokenise.store_writer import StoreDocument, StoreWriter, flat_tokens
+from geo_nemo.metadata.seams import STARTS_WORD, piece_kinds
 from geo_nemo.store import TokenStore
 from geo_nemo.store.paths import BLOCK, split_scheme, with_scheme
 from geo_nemo.tokenizers.load import load_tokenizer
@@ -149,15 +153,22 @@ def test_paths_come_back_whether_a_dictionary_was_learned_or_not(tmp_path, numbe
         assert len(read[0]) + len(read[2]) < sum(map(len, paths)) * 0.6
 
 
-def test_a_shard_does_not_depend_on_how_its_documents_came(tmp_path):
+def test_a_shard_does_not_depend_on_how_its_documents_came(tmp_path, tokenizer_path):
     several = columns(9001, [f"/{n}/story-of-{n * 7919 % 1000}" for n in range(9001)])
+    tokenizer = load_tokenizer(tokenizer_path)
+    kinds = piece_kinds(tokenizer)
+    words = [token for token in range(tokenizer.vocab_size) if kinds[token] == STARTS_WORD]
+    ids = [[words[n * n % len(words)], words[n % 2]] for n in range(9001)]
+    several = replace(several, titles=flat_tokens(ids, "uint16"))
+    several = replace(several, bodies=flat_tokens(ids[::-1], "uint16"))
     entries = []
     for number, batch in enumerate((9001, 1024, 777)):
-        writer = ShardWriter(tmp_path / str(number), "uint16")
+        writer = ShardWriter(tmp_path / str(number), "uint16", Beginnings(tokenizer))
         for start in range(0, 9001, batch):
             writer.add(several[start : start + batch])
         entries.append(writer.close("s").entry)
     assert entries[0] == entries[1] == entries[2]
+    assert entries[0].files["start_end.bin"].bytes > 4
 
 
 def test_a_country_that_the_store_does_not_have_is_refused(tmp_path, tokenizer_path):
