@@ -137,7 +137,7 @@ class Ingest(Stage):
                     try:
                         document = cleaner.clean(annotator.document(fields, source.name))
                     except Rejected as verdict:
-                        account.drop(path, record, verdict)
+                        account.drop(path, record, reader.explained(verdict))
                         continue
                     if own.counts:
                         document.fields = own.of(annotators.of(document, fields))

@@ -167,7 +167,8 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
             fields = constants | record.fields
             try:
                 document = cleaner.clean(annotator.document(fields, source.name))
-            except Rejected as verdict:
+            except Rejected as found:
+                verdict = reader.explained(found)
                 why = why or f"{verdict.reason}: {without_credentials(verdict.detail)}"
                 continue
             own.of(annotators.of(document, fields))

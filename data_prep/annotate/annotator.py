@@ -23,7 +23,7 @@ from data_prep.quarantine import Rejected
 from geo_nemo.metadata.geography import countries
 
 # Changes when the same fields would give another document.
-ANNOTATION_VERSION = "2"
+ANNOTATION_VERSION = "3"
 UNSETTLED = -1  # a quality that is not found yet
 # Documents that are set aside later must not wait in memory with texts of any length.
 MOST_UNSETTLED_BYTES = 4 << 20
@@ -68,7 +68,9 @@ class Annotator:
         get = fields.get
         text, utf8 = self._text(get("text"))
         address = get("url")
-        if address is None or not _text_value("url", address).strip():
+        if address is not None:
+            address = _text_value("url", address)
+        if not address or address.isspace():
             raise Rejected("missing_url", "no url")
         url = parse_url(address)
         host = url.host
@@ -86,7 +88,7 @@ class Annotator:
         own_quality = get("quality")
         found_date = get("date")
         if found_date.__class__ in _NO_DATES:
-            raise _wrong_type("date", found_date)
+            found_date = _unwrapped("date", found_date)
         date, year = find_date(found_date, url.path)
         digest = xxhash.xxh3_128_digest(utf8)
         document = Document(
@@ -129,6 +131,8 @@ class Annotator:
         if value is None:
             raise Rejected("missing_text", "no text")
         text, utf8 = normal_text(_text_value("text", value))
+        if len(text) < 5 and text in MISSING:
+            raise Rejected("missing_text", "no text")
         if not text:
             raise Rejected("empty_text", "only white space")
         return text, utf8
@@ -178,6 +182,7 @@ def _version(package: str) -> str:
         return "none"
 
 
+_OF_MONGO = ("$date", "$oid", "$numberLong", "$numberInt")
 _NO_DATES = (dict, list, tuple, set, bool, bytes)
 _TYPES = {
     dict: "an object", list: "a list", str: "a string", bool: "a truth value", int: "a number",
@@ -188,7 +193,29 @@ _TYPES = {
 def _text_value(name: str, value: Any) -> str:
     if value.__class__ is str or isinstance(value, str):
         return value
+    own = _unwrapped(name, value)
+    if own.__class__ is int and name == "title":
+        return str(own)  # a title such as 1984
+    if own is None or isinstance(own, str):
+        return own or ""
     raise _wrong_type(name, value)
+
+
+def _unwrapped(name: str, value: Any) -> Any:
+    """The value of a list of one, or of MongoDB's `{"$date": ...}`. Raises Rejected for others."""
+    own = value
+    while True:
+        if own.__class__ is list and len(own) < 2:
+            own = own[0] if own else None
+        elif own.__class__ is dict and len(own) == 1 and next(iter(own)) in _OF_MONGO:
+            own = next(iter(own.values()))
+        else:
+            break
+    if own.__class__ is float and own.is_integer():
+        own = int(own)
+    if own.__class__ in _NO_DATES:
+        raise _wrong_type(name, value)
+    return own
 
 
 def _string(name: str, value: Any) -> str | None:
@@ -209,8 +236,9 @@ def _title(text: str) -> str:
 
 
 def _identifier(value: Any) -> str | None:
-    if value.__class__ is float and value.is_integer():
-        value = int(value)  # what pandas makes of whole numbers beside a missing one
+    if value is not None and value.__class__ is not str:
+        # 12.0 is what pandas makes of whole numbers beside a missing one.
+        value = _unwrapped("id", value)
     if value.__class__ is int:
         if value.bit_length() > 3 * _SHORT_CHARACTERS:
             raise Rejected("wrong_type", "id is a number of over a thousand digits")

@@ -33,6 +33,32 @@ _NAME_DAY = re.compile(rf"(?:[a-z]+,?\s+)??{_MONTH}\s+(?:(?P<day>\d{{1,2}})(?:st
 # `Fri May 31 12:00:00 UTC 2024`, as ctime and Twitter write it.
 _CTIME = re.compile(rf"[a-z]+\s+{_MONTH}\s+(?P<day>\d{{1,2}})\s[\d:]+\s(?:\S+\s)?"
                     r"(?P<year>\d{4})(?!\d)", re.IGNORECASE)  # fmt: skip
+# `2024 March 1`, `2024-Mar-01`; `2024年3月1日`, `2024년 3월 1일`; `/Date(1709335800000)/` of .NET.
+_YEAR_NAME = re.compile(rf"(?P<year>\d{{4}})[\s-]+{_MONTH}[\s-]+(?P<day>\d{{1,2}})(?!\d)", re.I)
+_CJK = re.compile(r"(\d{4})[年년]\s*(\d{1,2})[月월](?:\s*(\d{1,2})[日일])?")
+_NET = re.compile(r"/Date\((\d{9,15})(?:[+-]\d{4})?\)/\Z")
+# ISO 8601's weeks and days of the year.
+_WEEK = re.compile(r"(\d{4})-?W(\d{2})-?([1-7])(?:T|\Z)")
+_ORDINAL = re.compile(r"(\d{4})-(\d{3})(?:T|\Z)")
+# `1 de marzo de 2024`, `1er mars 2024`, `1. März 2024`, `sexta-feira, 1 de março de 2024`.
+_OTHER_NAME = re.compile(
+    r"(?:[^\W\d]+(?:-feira)?,?\s+(?:den\s+)?)?(\d{1,2})(?:er|º|°|\.)?\s+(?:de\s+)?"
+    r"([^\W\d_]{3,10})\.?,?\s+(?:del?\s+)?(\d{4})(?!\d)",
+    re.I,
+)
+_OTHER_MONTHS = {
+    name: number
+    for names in (
+        "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+        "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+        "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
+        "januar februar märz april mai juni juli august september oktober november dezember",
+        "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre "
+        "dicembre",
+        "januari februari maart april mei juni juli augustus september oktober november december",
+    )
+    for number, name in enumerate(names.split(), 1)
+}
 _NUMBERS = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)")
 _IN_PATH = re.compile(
     r"/((?:1[6-9]|20)\d\d)(?:([-/])(\d{1,2}|[a-z]{3,9})(?:\2(\d{1,2}))?|(\d\d)(\d\d))(?=[-/_.?]|\Z)"
@@ -101,7 +127,7 @@ def _of_text(text: str) -> tuple[str, int] | None:
             return found
         if _NUMBER.match(text):
             return _of_number(int(text.partition(".")[0]))
-    for pattern in (_DAY_NAME, _NAME_DAY, _CTIME):
+    for pattern in (_DAY_NAME, _NAME_DAY, _CTIME, _YEAR_NAME):
         match = pattern.match(text)
         if match:
             day = match["day"]
@@ -110,6 +136,30 @@ def _of_text(text: str) -> tuple[str, int] | None:
     match = _NUMBERS.match(text)
     if match:
         return _of_unordered(*map(int, match.groups()))
+    return _of_rare_text(text)
+
+
+def _of_rare_text(text: str) -> tuple[str, int] | None:
+    if match := _OTHER_NAME.match(text):
+        day, name, year = match.groups()
+        if month := _OTHER_MONTHS.get(name.lower()):
+            return _day(int(year), month, int(day))
+    if match := _CJK.match(text):
+        year, month, day = match.groups()
+        return _day(int(year), int(month), int(day) if day else None)
+    if match := _NET.match(text):
+        return _of_number(int(match[1]))
+    try:
+        if match := _WEEK.match(text):
+            found = date.fromisocalendar(*map(int, match.groups()))
+            return _day(found.year, found.month, found.day)
+        if match := _ORDINAL.match(text):
+            first = date(int(match[1]), 1, 1)
+            found = first + timedelta(days=int(match[2]) - 1)
+            same = found.year == first.year
+            return _day(found.year, found.month, found.day) if same else None
+    except (ValueError, OverflowError):
+        pass
     return None
 
 

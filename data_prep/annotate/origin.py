@@ -59,6 +59,12 @@ class Origin:
     continent_replaced: bool
 
 
+# What records have for a country where they mean none.
+_TELLS_NONE = frozenset(
+    (UNKNOWN, "international", "global", "worldwide", "world", "other", "various")
+)
+
+
 class OriginRules:
     """Applies the rules. `listed`: the countries that are wanted; empty means all.
 
@@ -130,7 +136,7 @@ class OriginRules:
         self, field: str | None, host: Host, edition: str | None
     ) -> tuple[str, str, float]:
         code = None
-        if field is not None and field.casefold() != UNKNOWN:
+        if field is not None and field.casefold() not in _TELLS_NONE:
             code = country_code(field)
             if code is None:
                 detail = f"{field[:80]!r} is neither a code (fr, FRA) nor an English name"

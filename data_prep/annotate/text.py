@@ -15,7 +15,24 @@ import re
 from geo_nemo.tokenizers.base import scrub
 
 # What writers of tables put for a value that is not there; `NA` and `na` are Namibia.
-MISSING = frozenset(("nan", "NaN", "NAN", "<NA>", "None", "null", "NULL", "N/A", "n/a", "\\N"))
+MISSING = frozenset(
+    (
+        "nan",
+        "NaN",
+        "NAN",
+        "<NA>",
+        "None",
+        "none",
+        "null",
+        "NULL",
+        "N/A",
+        "n/a",
+        "\\N",
+        "-",
+        "--",
+        "?",
+    )
+)
 # ASCII that is in normal form as it is.
 _PLAIN = bytes(range(0x20, 0x7F)) + b"\t\n"
 # 1 for every other byte: this is found twice as quickly as the others are deleted.

@@ -82,6 +82,8 @@ def parse(text: str) -> can_ada.URL:
         text = text.strip()
         if text.startswith("//"):
             text = "https:" + text
+        elif text[:1] in "<\"'" and text[-1:] in ">\"'":
+            text = text[1:-1].strip()  # as mail and tables write it
         elif "://" not in text and _BARE.match(text):
             text = "https://" + text
     try:

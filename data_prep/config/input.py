@@ -145,6 +145,13 @@ class Source(Section):
         return self.model_copy(update={"fields": self.fields.model_copy(update={"extra": extra})})
 
 
+def with_defaults(sources: list[Any], values: dict[str, Any]) -> list[Any]:
+    """`sources` as they are written, each with the `format` and `encoding` of `values` where it
+    has none of its own."""
+    given = {name: values[name] for name in ("format", "encoding") if values.get(name) is not None}
+    return [{**given, **each} if isinstance(each, dict) else each for each in sources]
+
+
 def with_fields(sources: list[Any], fields: Any) -> list[Any]:
     """`sources` as they are written, with `fields` for each that does not give its own."""
     if not isinstance(fields, dict):

@@ -10,7 +10,15 @@ from data_prep.config.clean import Clean
 from data_prep.config.dedup import Dedup, Overlap
 from data_prep.config.execution import Execution
 from data_prep.config.extra import CONSTANTS, ExtraField
-from data_prep.config.input import FieldMap, Limits, Source, with_fields
+from data_prep.config.input import (
+    AUTO,
+    FieldMap,
+    Format,
+    Limits,
+    Source,
+    with_defaults,
+    with_fields,
+)
 from data_prep.config.split import Balance, Splits
 from data_prep.config.tokenizer import TokenizerChoice
 from geo_nemo.common.errors import UserError
@@ -22,6 +30,7 @@ class Prep(Section):
     """One preparation.
 
     fields: names of fields, for every source that does not give its own; see `FieldMap`.
+    format, encoding: of the files, for every source that does not give its own; see `Source`.
     input: files, patterns, or sources with a name and a map of fields; see `Source`.
     output: folder that receives `corpus/`, `tokenizer/`, `store/`, the data card and `work/`.
     corpus: format of the annotated corpus; `none` writes none.
@@ -30,6 +39,8 @@ class Prep(Section):
     """
 
     fields: FieldMap = FieldMap()
+    format: Format = AUTO
+    encoding: str | None = None
     input: tuple[Source, ...]
     output: str
     limits: Limits = Limits()
@@ -55,6 +66,7 @@ class Prep(Section):
         given = values["input"]
         many = given if isinstance(given, list | tuple) else [given]
         sources = [{"path": entry} if isinstance(entry, str) else entry for entry in many]
+        sources = with_defaults(sources, values)
         return {**values, "input": with_fields(sources, values.get("fields"))}
 
     @field_validator("input")

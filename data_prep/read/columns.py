@@ -5,6 +5,7 @@
 | text | string and binary: plain, large, or as views; null |
 | others | these, numbers (12.0 is 12), truth values, decimals, lists, structs: as JSON's types |
 | any | dictionary-encoded or run-end-encoded, extension types by their storage, inside structs |
+| identifiers | UUIDs as they are written; bytes that are no text in hex |
 | points in time | ISO 8601; one with a time zone as the clock of that zone shows it |
 
 NaN is a missing value, as pandas writes it. A dictionary is never written out, nor views copied:
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -139,16 +141,28 @@ def _leads(kind: pa.DataType, way: list[str]) -> bool:
 def _check_text(schema: pa.Schema, found: list[Column], fields: Fields) -> None:
     text = next((column for column in found if column.ours == "text"), None)
     if text is None:
-        detail = missing_column(fields.names["text"], schema.names)
+        detail = missing_column(fields.names["text"], [*schema.names, *_inside(schema)])
         raise DamagedError("missing_text", detail[:300])
     kind = schema.field(text.index).type
     for name in text.way:
         kind = kind.field(name).type
-    while pt.is_dictionary(kind) or pt.is_run_end_encoded(kind):
-        kind = kind.value_type
+    while _is_coded(kind):
+        kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind.value_type
     if not (_is_text(kind) or pt.is_null(kind)):
         detail = f"column {fields.names['text']!r} is {str(kind)!r}, not text"
         raise DamagedError("wrong_type", detail[:300])
+
+
+def _is_coded(kind: pa.DataType) -> bool:
+    """Whether a type stands for another one, in which its values are kept."""
+    named = isinstance(kind, pa.BaseExtensionType)
+    return named or pt.is_dictionary(kind) or pt.is_run_end_encoded(kind)
+
+
+def _inside(schema: pa.Schema) -> list[str]:
+    """Names of what stands in structs, with the way to it."""
+    structs = [field for field in schema if pt.is_struct(field.type)]
+    return [f"{field.name}.{inner.name}" for field in structs for inner in field.type]
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -169,7 +183,10 @@ def _array(batch: pa.RecordBatch, column: Column) -> pa.Array:
     for name in column.way:
         array = pc.struct_field(array, [name])
     if isinstance(array, pa.ExtensionArray):
+        named = array.type.extension_name
         array = array.storage
+        if named == "arrow.uuid":
+            return pa.array([value and str(UUID(bytes=value)) for value in array.to_pylist()])
     if pt.is_run_end_encoded(array.type):
         array = _run_values(array)
     if pt.is_dictionary(array.type):
@@ -182,7 +199,8 @@ def _array(batch: pa.RecordBatch, column: Column) -> pa.Array:
         if array.type.tz:
             array = pc.local_timestamp(array)
         return array.cast(pa.string())
-    return array.cast(pa.string()) if pt.is_date(array.type) else array
+    written = pt.is_date(array.type) or pt.is_time(array.type)
+    return array.cast(pa.string()) if written else array
 
 
 def _run_values(array: pa.RunEndEncodedArray) -> pa.DictionaryArray | pa.Array:
@@ -247,6 +265,8 @@ def _values(ours: str, array: pa.Array, bad: dict[int, tuple[str, str]]) -> list
         values = array.to_pylist()
         if pt.is_string(array.type) or pt.is_large_string(array.type):
             return values
+        if ours == "id" and values and any(isinstance(value, bytes) for value in values):
+            return [None if value is None else _identifier(value) for value in values]
         return [_plain(value) for value in values]
     except (UnicodeDecodeError, ValueError, OverflowError, pa.ArrowException):
         return [_value(ours, array, at, bad) for at in range(len(array))]
@@ -274,6 +294,8 @@ def _value(ours: str, array: pa.Array, at: int, bad: dict[int, tuple[str, str]])
         reason, detail = "invalid_utf8", f"{ours}: byte {error.start}: {error.reason}"
     except (ValueError, OverflowError, pa.ArrowException) as error:
         reason, detail = "wrong_type", f"{ours}: {one_line(error)}"
+    if ours == "date" and reason == "wrong_type":
+        return None  # a length of time, and what else is no date
     if ours.startswith(EXTRA):
         # It costs the document its value alone, which is counted as one that cannot be used.
         return {}
@@ -298,4 +320,15 @@ def _plain(value: Any) -> Any:
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
-    return str(value) if isinstance(value, Decimal) else f"{kind_of(value)}: {value}"[:300]
+    if isinstance(value, Decimal):
+        return str(int(value)) if value == value.to_integral_value() else str(value)
+    return f"{kind_of(value)}: {value}"[:300]
+
+
+def _identifier(value: bytes) -> str:
+    """Bytes that are no text, as those of a hash, in hex."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return value.hex()
+    return text if text.isprintable() else value.hex()

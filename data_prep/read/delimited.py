@@ -1,21 +1,31 @@
 """Records of CSV with a header, UTF-8; newlines may stand in quoted fields.
 
-The delimiter is the one of comma, tab, semicolon and bar that makes the text's field a column. An
-empty value is an absent one.
+The delimiter is the one of comma, tab, semicolon, bar and rarer ones that makes the text's field a
+column. Quotes in quotes are doubled, or stand behind a backslash where the file begins so.
+An empty value is an absent one, and so are empty ones behind the last column. Blank lines and
+comments (`#`) may stand above the header.
 """
 
 import csv
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from data_prep.config import Limits
-from data_prep.read.encoding import Recoded
+from data_prep.read.encoding import Recoded, marked_encoding
 from data_prep.read.fields import Fields, missing_column
 from data_prep.read.lines import split_lines
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
+from data_prep.read.wide import wide_encoding
 
-DELIMITERS = ",\t;|"
+DELIMITERS = ",\t;|^~\x01\x1f:"
+_LOOKED_AT = 1 << 20
+# A quote behind a backslash, where no value ends; and one that is doubled.
+_ESCAPED = re.compile(rb"(?<!\\)\\\"(?![,\t;|]|\r?\n|\Z)")
+_DOUBLED = re.compile(rb"[^,\t;|\n\r\"]\"\"(?=[^,\t;|\n\r\"])")
+_MOST_ABOVE = 20  # lines above a header
+_NAME = re.compile(r"[\w .#/()-]{0,60}")
 _SEPARATOR = re.compile(r"sep=([,\t;|])\s*")
 
 
@@ -30,11 +40,12 @@ class _TooLongError(Exception):
 
 def read_csv(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
     """One record a row below the header. DamagedError where the header is not usable."""
+    escape = "\\" if _escapes(stream.peek(_LOOKED_AT)) else None
     lines = _Lines(stream, limits.record_bytes)
     # A field may be as long as a record; the module's own limit is for the whole process.
     csv.field_size_limit(max(csv.field_size_limit(), 1 << 31))
     names, delimiter = _header(lines, fields)
-    rows = csv.reader(lines, delimiter=delimiter)
+    rows = csv.reader(lines, delimiter=delimiter, escapechar=escape)
     number = 0
     while True:
         number += 1
@@ -54,6 +65,8 @@ def read_csv(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iter
         except csv.Error as error:
             yield Bad(number, "broken_csv", str(error), lines.head())
             continue
+        if len(row) > len(names) and not any(row[len(names) :]):
+            row = row[: len(names)]
         if not row:
             number -= 1
         elif lines.cut:
@@ -69,13 +82,44 @@ def read_csv(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iter
             yield Raw(number, fields.pick(record), lines.head())
 
 
+def looks_like_csv(head: bytes) -> bool:
+    """Whether a file that begins with `head` may be a table: short names in a line, and below it a
+    line of as many values."""
+    encoding = marked_encoding(head) or wide_encoding(head) or "utf-8"
+    text = head.decode(encoding, "ignore").removeprefix("\ufeff")
+    first, *others = text.splitlines()[:3] or [""]
+    for delimiter in DELIMITERS[:4]:
+        names = _values_of(first, delimiter)
+        if len(names) > 1 and len(set(names)) == len(names) and all(map(_NAME.fullmatch, names)):
+            below = others[0] if others else ""
+            return '"' in below or len(_values_of(below, delimiter)) == len(names)
+    return False
+
+
+def _values_of(line: str, delimiter: str) -> list[str]:
+    try:
+        return [value.strip() for value in next(csv.reader([line], delimiter=delimiter), [])]
+    except csv.Error:
+        return []
+
+
+def _escapes(head: bytes) -> bool:
+    """Whether quotes stand behind a backslash, as Spark and MySQL write them."""
+    return len(_ESCAPED.findall(head)) > len(_DOUBLED.findall(head))
+
+
 def _header(lines: "_Lines", fields: Fields) -> tuple[list[str], str]:
     """Names of the columns, and the delimiter; `fields` sees them."""
-    lines.start()
-    try:
-        text = next(lines, "")
-    except _TooLongError:
-        raise DamagedError("broken_header", "the header is longer than a record may be") from None
+    for _ in range(_MOST_ABOVE):
+        lines.start()
+        try:
+            text = next(lines, "")
+        except _TooLongError:
+            raise DamagedError(
+                "broken_header", "the header is longer than a record may be"
+            ) from None
+        if text.strip(" \t\r\n\ufeff") and not text.startswith("#"):
+            break
     if told := _SEPARATOR.fullmatch(text):
         # Spreadsheets write it above the header.
         return _header_in(next(lines, ""), told[1], fields)
@@ -83,7 +127,24 @@ def _header(lines: "_Lines", fields: Fields) -> tuple[list[str], str]:
         raise DamagedError(
             "broken_header", "its lines end with CR alone: tr '\\r' '\\n' < FILE > FILE.csv"
         )
-    return _header_in(text, DELIMITERS, fields)
+    try:
+        return _header_in(text, DELIMITERS, fields)
+    except DamagedError as damage:
+        if damage.reason == "missing_text" and (number := _header_below(lines, fields)):
+            raise DamagedError(
+                "broken_header",
+                f"the header is line {number}: tail -n +{number} FILE > FILE.csv",
+            ) from None
+        raise
+
+
+def _header_below(lines: "_Lines", fields: Fields) -> int:
+    """The number of a line below the first that has the column of the text; 0 where none has."""
+    for text in islice(lines, _MOST_ABOVE):
+        for delimiter in DELIMITERS[:4]:
+            if fields.names["text"] in _values_of(text, delimiter)[1:]:
+                return lines.number
+    return 0
 
 
 def _header_in(text: str, delimiters: str, fields: Fields) -> tuple[list[str], str]:
@@ -100,7 +161,10 @@ def _header_in(text: str, delimiters: str, fields: Fields) -> tuple[list[str], s
         if fields.names["text"] in names:
             ours = [name for name in names if name in fields.names.values()]
             if len(ours) > len(set(ours)):
-                raise DamagedError("broken_header", "two columns have the same name")
+                twice = next(name for name in ours if ours.count(name) > 1)
+                raise DamagedError(
+                    "broken_header", f"two columns are called {twice!r}: rename one of them"
+                )
             return names, delimiter
     raise DamagedError("missing_text", missing_column(wanted, most))
 
@@ -108,6 +172,7 @@ def _header_in(text: str, delimiters: str, fields: Fields) -> tuple[list[str], s
 class _Lines:
     """Lines of text for csv.reader, which asks for another while a quoted field is open.
 
+    number: of the last line, from 1.
     invalid: what is no UTF-8 in the record at hand; empty where all is.
     cut: whether the record at hand asked for a line behind the last one.
     """
@@ -115,6 +180,7 @@ class _Lines:
     def __init__(self, stream: Unpacked | Recoded, limit: int):
         self._lines = split_lines(stream.blocks(), limit)
         self._limit = limit
+        self.number = 0
         self.start()
 
     def start(self) -> None:
@@ -133,7 +199,7 @@ class _Lines:
     def __next__(self) -> str:
         inside = self._size > 0
         self.cut = inside
-        _, line, too_long = next(self._lines)
+        self.number, line, too_long = next(self._lines)
         self.cut = False
         if len(self._head) < EXCERPT_BYTES:
             self._head += line[:EXCERPT_BYTES] + b"\n"

@@ -1,5 +1,7 @@
 """The format of a file: by its first bytes, and by its name where they do not tell."""
 
+import re
+
 from data_prep.read.formats import ours
 from data_prep.read.record import DamagedError
 from data_prep.read.unpack import Unpacked, compression_of
@@ -10,7 +12,9 @@ _COMPRESSED = ("gz", "gzip", "zst", "zstd")
 _OTHERS = {
     b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\3\4": "zip", b"\x04\x22\x4d\x18": "lz4",
     b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"ORC": "ORC", b"Obj\1": "Avro", b"%PDF": "PDF",
-    b"PAR1": "Parquet", b"\x80\4": "a pickle", b"SQLite format 3": "SQLite",
+    b"PAR1": "Parquet", b"SQLite format 3": "SQLite", b"FEA1": "Feather of version 1",
+    b"\x89HDF": "HDF5", b"\x93NUMPY": "NumPy's format", b"\xd0\xcf\x11\xe0": "a file of old Office",
+    **{bytes([0x80, version]): "a pickle" for version in (2, 3, 4, 5)},
 }  # fmt: skip
 # How to have what is in such a file, in words that work when typed.
 _MENDS = {
@@ -19,6 +23,22 @@ _MENDS = {
     "ORC": "python -c 'import pyarrow.orc as o, pyarrow.parquet as p, sys; "
     "p.write_table(o.read_table(sys.argv[1]), sys.argv[2])' FILE.orc FILE.parquet",
 }  # fmt: skip
+_MENDS |= {
+    "an Excel workbook": "save it as CSV (UTF-8)", "a file of old Office": "save it as CSV (UTF-8)",
+    "SQLite": "sqlite3 -header -csv FILE 'select * from TABLE' > FILE.csv",
+    "Feather of version 1": "python -c 'import pyarrow.feather as f, sys; "
+    "f.write_feather(f.read_table(sys.argv[1]), sys.argv[2])' FILE NEW.feather",
+    "Avro": "python -c 'import polars, sys; polars.read_avro(sys.argv[1])"
+    ".write_parquet(sys.argv[2])' FILE.avro FILE.parquet",
+    "a pickle": "python -c 'import pandas, sys; pandas.read_pickle(sys.argv[1])"
+    ".to_parquet(sys.argv[2])' FILE.pkl FILE.parquet",
+}  # fmt: skip
+# Endings of files that may well hold records, and are refused by name in a folder, not passed over.
+FOREIGN = frozenset((
+    "bz2", "xz", "lzma", "lz4", "br", "zip", "7z", "rar", "orc", "avro", "xls", "xlsx", "pkl",
+    "pickle", "sqlite", "h5", "hdf5", "mhtml",
+))  # fmt: skip
+_XML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:\?xml|rss|feed|mediawiki|nitf)")
 _READABLE = (
     "JSON Lines, Parquet, Arrow, CSV, tar, WARC, WET, ARC and HTML, and gzip and zstd of them"
 )
@@ -31,6 +51,11 @@ def format_of_name(name: str) -> str:
     while endings and endings[-1] in _COMPRESSED:
         endings.pop()
     return _by_ending(endings[-1]) if endings else ""
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a file's name ends as those of other formats of records do."""
+    return name.lower().rpartition(".")[2] in FOREIGN
 
 
 def _by_ending(ending: str) -> str:
@@ -55,8 +80,12 @@ def detect(stream: Unpacked, name: str) -> str:
         return by_name
     if alike := _alike(head):
         return alike
+    if _XML.match(head):
+        raise DamagedError("unknown_format", f"XML is not read ({_READABLE} are)")
     raise DamagedError(
-        "unknown_format", f"neither bytes nor name tell the format ({_READABLE} can be read)"
+        "unknown_format",
+        f"neither bytes nor name tell the format ({_READABLE} can be read): if it is one of them, "
+        "add format=NAME to the command, such as format=csv",
     )
 
 
@@ -83,6 +112,8 @@ def refuse_foreign(stream: Unpacked) -> None:
         )
     for mark, kind in _OTHERS.items():
         if head.startswith(mark):
+            if kind == "zip" and (b"[Content_Types].xml" in head or b"xl/" in head):
+                kind = "an Excel workbook"
             inside = f" inside {stream.compression}" if stream.compression else ""
             mend = f": {_MENDS[kind]}" if kind in _MENDS and not inside else ""
             raise DamagedError(

@@ -9,11 +9,13 @@
 """
 
 import codecs
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from data_prep.read.record import DamagedError
 from data_prep.read.unpack import Unpacked
+from data_prep.read.wide import wide_encoding
 
 LOOKED_AT = 1 << 20
 SAMPLE_BYTES = 1 << 14
@@ -36,6 +38,15 @@ _WIDER = {
     "iso8859_13": "cp1257", "ascii": "",
 }  # fmt: skip
 _USUAL = "cp1252"
+# Of DOS and of Macintosh.
+_OF_MACHINES = ("cp850", "mac_roman", "cp437", "cp852", "cp866", "mac_cyrillic", "mac_latin2")
+_WIDE = ("cp932", "euc_jp", "cp949", "big5", "gb18030", "johab")
+_ODD = 0.1
+_MANY = 20
+_SIGN_IN_WORD = re.compile(
+    r"[^\W\d_](?:[¤¢£¥¦§¨©«¬®¯±´¶¸»¼½¾¿×÷–—‚„†‡…‰‹›€™¡•˜ˆ“”\x80-\x9f\xa0](?=[^\W\d_])"
+    r"|(?<=[а-яёà-öø-ÿ])(?=[А-ЯÀ-ÖØ-Þ]))|[\u2500-\u259f\ufffd]"
+)
 # Confidence where the detectors do not agree.
 _ALONE = 0.8
 _NOT_ASCII = bytes(range(128, 256))
@@ -52,11 +63,17 @@ def find_encoding(head: bytes) -> tuple[str, float]:
     """Encoding and confidence, 0 to 1, of a file that begins with `head`; UTF-8 is ``."""
     if name := marked_encoding(head):
         return name, 1.0
-    if name := _unmarked(head):
+    if name := wide_encoding(head[:SAMPLE_BYTES]):
         return name, _ALONE
+    if b"\x1b$" in head and _is_sound(head, "iso2022_jp"):
+        return "iso2022_jp", _ALONE
     if head.isascii() or _is_utf8(head):
         return "", 1.0
     sample = b"\n".join(_lines_with_others(head))[:SAMPLE_BYTES]
+    return _without_odd_signs(sample, *_by_detectors(sample))
+
+
+def _by_detectors(sample: bytes) -> tuple[str, float]:
     told = _by_frequencies(sample)
     matches: dict[str, Any] = {}
     for match in _by_chaos(sample):
@@ -76,12 +93,29 @@ def find_encoding(head: bytes) -> tuple[str, float]:
     return told, round((1 - matches[told].chaos) * (1 if agreed else _ALONE), 2)
 
 
-def _unmarked(head: bytes) -> str:
-    """UTF-16 without a mark, where every other byte is NUL as a rule: text of mostly ASCII."""
-    zeros = [head[start::2].count(0) / max(len(head) // 2, 1) for start in (0, 1)]
-    if max(zeros) > 0.5 and min(zeros) < 0.05:
-        return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
-    return ""
+def _without_odd_signs(sample: bytes, found: str, confidence: float) -> tuple[str, float]:
+    """What was found, unless it puts signs into words and one of the machines' old encodings, which
+    the detectors do not know, does not."""
+    if found in _WIDE:
+        return found, confidence
+    least = _odd_signs(_decoded(sample, found)) if found else 1.0
+    # Punctuation alone makes it doubtful; but a few bytes may be damage.
+    many = len(sample) - len(sample.translate(None, _NOT_ASCII)) > _MANY
+    if least < _ODD:
+        sure = LEAST_CONFIDENCE if found == _USUAL and many else 0.0
+        return found, max(confidence, sure)
+    if not many:
+        return found, confidence
+    rated = [(_odd_signs(_decoded(sample, name)), n, name) for n, name in enumerate(_OF_MACHINES)]
+    odd, _, name = min(rated)
+    return (name, _ALONE) if odd < min(_ODD, least / 4) else (found, confidence)
+
+
+def _odd_signs(text: str) -> float:
+    """Signs between letters, capitals behind small letters and boxes, for each letter or sign that
+    is not ASCII."""
+    others = sum(not char.isascii() and not char.isspace() for char in text)
+    return len(_SIGN_IN_WORD.findall(text)) / max(others, 1)
 
 
 def _decoded(sample: bytes, encoding: str) -> str:

@@ -8,6 +8,13 @@ from data_prep.config import FieldMap
 
 EXTRA = "extra."
 MOST_SEEN = 40
+_LONGEST = 100  # characters of a column's name
+# What other schemas call them.
+_USUAL = {
+    "text": ("content", "body", "article", "maintext", "article_text", "full_text", "fulltext",
+             "document", "story", "plain_text", "raw_content", "description"),
+    "url": ("link", "uri", "href", "source_url", "page_url", "permalink", "web_url", "source"),
+}  # fmt: skip
 
 
 class Fields:
@@ -27,7 +34,7 @@ class Fields:
     def pick(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Our fields of `record` that are neither absent nor null."""
         if not self.seen:
-            self.see(record)
+            self.see([*record, *_within(record)])
         get = record.get
         found = {}
         for ours, theirs in self._plain:
@@ -63,19 +70,56 @@ class Fields:
                 self.names[ours] = alike[0]
         self._arrange()
 
+    def explained(self, reason: str, detail: str) -> str:
+        """Why a record has no text or address: what its source has instead of such a field."""
+        ours = {"missing_text": "text", "missing_url": "url"}.get(reason, "")
+        if not self.seen or not ours or detail != f"no {ours}":
+            return detail
+        return missing_field(ours, self.names.get(ours, ours), self.seen)
+
     def _arrange(self) -> None:
         self._plain = [(o, t) for o, t in self.names.items() if "." not in t]
         self._dotted = [(o, t, t.split(".")) for o, t in self.names.items() if "." in t]
 
 
+def _within(record: Mapping[str, Any]) -> Iterable[str]:
+    """Names of what stands in the objects of a record, with the way to it."""
+    objects = [(name, value) for name, value in record.items() if isinstance(value, Mapping)]
+    return [f"{name}.{inner}" for name, value in objects for inner in value]
+
+
 def missing_column(wanted: str, names: Sequence[str]) -> str:
     """What to say where no column is called `wanted`: those there are, and the nearest name."""
-    listed = ", ".join(map(repr, names[:20]))[:200]
-    folded = {name.casefold(): name for name in names}
+    listed = _listed(names)
+    if any(name.startswith(("http://", "https://")) or len(name) > _LONGEST for name in names):
+        return (
+            f"the first line is no header, but {listed}: put one above it, such as url,title,text"
+        )
+    near = _likely("text", wanted, names)
+    return f"no column {wanted!r} among {listed}: give fields.text={near or 'NAME'}"
+
+
+def missing_field(ours: str, wanted: str, names: Sequence[str]) -> str:
+    """The same of a record that lacks `ours`, which is to be called `wanted`."""
+    if wanted in names:
+        return f"no {ours}"
+    near = _likely(ours, wanted, names)
+    return f"no {wanted!r} among {_listed(names)}: give fields.{ours}={near or 'NAME'}"
+
+
+def _likely(ours: str, wanted: str, names: Sequence[str]) -> str:
+    """Which of `names` may hold `ours`; empty where none is likely."""
+    folded = {name.casefold(): name for name in reversed(names)}
+    for usual in (wanted, *_USUAL[ours]):
+        for name in folded:
+            if name.rpartition(".")[2] == usual.casefold():
+                return folded[name]
     near = _near(wanted, folded)
-    usual = ("content", "body", "article", "document")
-    near = near or [folded[name] for name in usual if name in folded]
-    return f"no column {wanted!r} among {listed}: give fields.text={near[0] if near else 'NAME'}"
+    return near[0] if near else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:20]))[:200]
 
 
 def nearest(wanted: str, names: Sequence[str]) -> str:

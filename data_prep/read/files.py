@@ -1,7 +1,8 @@
 """The files of a source: paths, patterns and folders, here and on `s3://`, in sorted order.
 
 In a folder, names that start with `.` or `_` are passed over, and where the format is `auto` also
-those whose ending is that of none of the formats, such as README.md.
+those whose ending is that of none of the formats, such as README.md. What ends as other formats of
+records do (`.bz2`, `.xlsx`) is refused by name.
 """
 
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 from data_prep.config import Source
 from data_prep.config.input import AUTO
 from data_prep.read.dataset import dataset_entries, is_dataset
-from data_prep.read.detect import UNKNOWN, format_of_name
+from data_prep.read.detect import UNKNOWN, format_of_name, is_foreign
 from data_prep.read.formats import ours
 from data_prep.read.places import FILE, FOLDER, Entry, LocalFolders, Place
 from data_prep.read.record import InputFile, shown
@@ -138,7 +139,9 @@ def _files(place: Place, entry: Entry, source: Source, above: set[str]) -> Itera
                 f"input={shown(entry.path)}: no dataset_dict.json, and no state.json with "
                 "dataset_info.json: not what save_to_disk writes"
             )
-        elif source.format != AUTO or format_of_name(other.name) != UNKNOWN:
+        elif (
+            source.format != AUTO or format_of_name(other.name) != UNKNOWN or is_foreign(other.name)
+        ):
             yield other
 
 

@@ -13,7 +13,11 @@ from data_prep.config.kinds import READERS
 from data_prep.read.opened import Opened
 from data_prep.read.record import Bad, Raw
 
-_PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html|head)", re.IGNORECASE)
+_PAGE = re.compile(
+    rb"\s*(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,300}?-->\s*)*"
+    rb"<(?:!doctype\s+html|html|head)",
+    re.IGNORECASE | re.DOTALL,
+)
 TAR_MARK, TAR_PLACE = b"ustar", 257
 SETTING = "input.format"
 
@@ -56,7 +60,7 @@ class Format:
 
 
 class Parquet(Format):
-    endings = ("parquet", "pq")
+    endings = ("parquet", "pq", "parq")
     marks = (b"PAR1",)
     packed = False
 
@@ -73,7 +77,7 @@ class Parquet(Format):
 
 
 class Arrow(Format):
-    endings = ("arrow", "ipc", "feather")
+    endings = ("arrow", "arrows", "ipc", "feather")
     marks = (b"ARROW1", b"\xff\xff\xff\xff")
 
     def read(self, file: Opened) -> Iterator[Raw | Bad]:
@@ -133,7 +137,7 @@ class WebDataset(Format):
 
 
 class JsonLines(Format):
-    endings = ("jsonl", "json", "ndjson")
+    endings = ("jsonl", "json", "ndjson", "jsonlines", "jl", "ldjson")
 
     @classmethod
     def resembles(cls, head: bytes) -> bool:
@@ -157,7 +161,13 @@ class JsonLines(Format):
 
 
 class Csv(Format):
-    endings = ("csv", "tsv")
+    endings = ("csv", "tsv", "tab", "psv")
+
+    @classmethod
+    def resembles(cls, head: bytes) -> bool:
+        from data_prep.read.delimited import looks_like_csv
+
+        return looks_like_csv(head)
 
     def read(self, file: Opened) -> Iterator[Raw | Bad]:
         from data_prep.read.delimited import read_csv

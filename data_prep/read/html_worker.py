@@ -21,15 +21,18 @@ import orjson
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 from resiliparse.parse.html import HTMLTree
 
-from data_prep.read.http import BodyError, decode_body, split_response
+from data_prep.read.http import BodyError, decode_body, is_html, split_response
 from data_prep.read.main_text import LINKED_DATA, main_text
 from data_prep.read.meta_tags import meta_values
 from data_prep.read.page_license import LICENSE, page_license
+from data_prep.read.wide import wide_encoding
 
 MEMORY_BYTES = 4 << 30
 HEADER_BYTES = 32 << 10
 # How a page begins that has no Content-Type.
-_PAGE = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html|head|body|!--)", re.IGNORECASE)
+_PAGE = re.compile(
+    rb"\s*(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype html|html|head|body|!--)", re.I
+)
 _DATE_SELECTORS = (
     'meta[property="article:published_time"]', 'meta[itemprop="datePublished"]',
     'meta[name="article:published_time"]', 'meta[property="og:article:published_time"]',
@@ -76,8 +79,9 @@ def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> 
     except BodyError as error:
         return {"error": str(error), "reason": error.reason}
     content_type = fields.get("content-type", "")
-    if not content_type and not _PAGE.match(body):
-        return {"error": "no Content-Type, and no HTML", "reason": "no_html_page"}
+    if not is_html(content_type) and not _PAGE.match(body):
+        why = f"type {content_type[:100]!r}" if content_type else "no Content-Type"
+        return {"error": f"{why}, and no HTML", "reason": "no_html_page"}
     tree = HTMLTree.parse(decode(body, content_type))
     text, extractor = main_text(tree)
     heading = _first_text(tree, "h1")
@@ -100,6 +104,8 @@ def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> 
 
 def decode(body: bytes, content_type: str) -> str:
     """A page's bytes as text: UTF-8 where they are it, else as header, page or bytes suggest."""
+    if wide := wide_encoding(body[: 1 << 12]):
+        return body.decode(wide, "replace")
     if b"\x1b" not in body:
         try:
             # Servers name Latin-1 for pages in UTF-8; the other way round the bytes tell.

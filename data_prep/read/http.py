@@ -2,26 +2,46 @@
 
 1. Header and body part at the first blank line; lines may end with CR LF or LF.
 2. A chunked body is joined; one that only says so stays as it is.
-3. Each content coding that the header names is undone where the body has it; a body that begins as
-   gzip does is unpacked whatever the header says. Bytes behind the compressed data are left out.
-4. What is then no text is an error that names the header's field.
+3. Each content coding that the header names is undone where the body has it. Bytes behind the
+   compressed data are left out.
+4. What is then no text may be in another coding than the header names: those whose first bytes tell
+   them, then the others, are taken where they give text. Chunks that no header tells are joined.
+5. What is still no text is an error that names the header's field.
 
 RFC 9112 (messages), RFC 9110 (codings).
 """
 
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import brotli
 import zstandard
 
+from data_prep.read.wide import wide_encoding
+
 GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_MOST_UNNAMED = 3  # codings around one another that no header tells
 _BLANK = re.compile(rb"\r?\n\r?\n")
 # A chunk's size in hex, and extensions that nobody reads.
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LOOKED_AT = 1 << 10
+_PADDING = bytes(8)  # more zeros than text in UTF-32 ends with
+_TELL_NOTHING = ("application/octet-stream", "application/xml", "text/xml", "binary/octet-stream")
 _CONTROL = bytes({*range(32)} - {*b"\t\n\r\x0b\x0c\x1b"}) + b"\x7f"
+
+
+def is_html(kind: str) -> bool:
+    """Whether a Content-Type is that of a page."""
+    return kind.lstrip().lower().startswith(("text/html", "application/xhtml+xml"))
+
+
+def may_be_html(kind: str) -> bool:
+    """Whether a Content-Type says nothing against a page: the body decides."""
+    name = kind.partition(";")[0].strip().lower()
+    return "/" not in name or "*" in name or "unknown" in name or name in _TELL_NOTHING
 
 
 class BodyError(Exception):
@@ -73,21 +93,48 @@ def decode_body(fields: Mapping[str, str], body: bytes, most: int) -> bytes:
     """
     transfer = fields.get("transfer-encoding", "")
     coding = fields.get("content-encoding", "")
-    if "chunked" in transfer.lower():
+    if "chunked" in transfer.lower() or _is_chunked(body):
         body = _joined(body)
     # Codings stand in the order in which they were applied.
-    for name in reversed([part.strip().lower() for part in f"{transfer},{coding}".split(",")]):
-        undo = _CODINGS.get(name)
-        if undo is not None:
-            body = undo(body, most)
-    if body.startswith(GZIP_MAGIC):
-        body = _gunzipped(body, most)
+    for name in reversed(_CODING.findall(f"{transfer},{coding}".lower())):
+        body = _CODINGS[name](body, most)
+    body = _unnamed(body, most)
     if len(body) > most:
         raise LongBodyError(f"the page has more than {most} bytes")
+    if body.endswith(_PADDING):
+        body = body.rstrip(b"\0")
     if _is_binary(body):
         said = f"Content-Encoding {coding[:40]!r}" if coding else "no Content-Encoding"
         raise BodyError(f"the header has {said}, and the body is neither so encoded nor text")
     return body
+
+
+def _unnamed(body: bytes, most: int) -> bytes:
+    """The body without codings that the header did not tell, where it is no text as it stands."""
+    for _ in range(_MOST_UNNAMED):
+        start = body.lstrip(b"\r\n")
+        if start.startswith(GZIP_MAGIC):
+            found = _gunzipped(start, most)
+        elif start.startswith(ZSTD_MAGIC):
+            found = _unzstded(start, most)
+        elif _is_binary(body):
+            tried = (undo(body, most) for undo in (_deflated, _unbrotlied))
+            found = next((text for text in tried if text and not _is_binary(text)), body)
+        else:
+            return body
+        if found in (start, body):
+            return body
+        body = found
+    return body
+
+
+def _is_chunked(body: bytes) -> bool:
+    """Whether a body begins with a chunk behind which another one stands."""
+    first = _CHUNK.match(body)
+    if first is None or not int(first[1], 16):
+        return False
+    behind = body[first.end() + int(first[1], 16) :][:64].lstrip(b"\r\n")
+    return _CHUNK.match(behind) is not None
 
 
 def _joined(data: bytes) -> bytes:
@@ -136,14 +183,25 @@ def _sound_start(data: bytes, most: int, step: int = 1 << 10) -> bytes:
     decoder = zlib.decompressobj(31)
     pieces: list[bytes] = []
     for at in range(0, len(data), step):
+        before = decoder.copy()
         try:
             pieces.append(decoder.decompress(data[at : at + step], most))
         except zlib.error:
+            pieces += _byte_by_byte(partial(before.decompress, max_length=most), data[at:][:step])
             break
         most -= len(pieces[-1])
         if most <= 0:
             break
     return b"".join(pieces)
+
+
+def _byte_by_byte(decompress: Callable[[bytes], bytes], data: bytes) -> Iterator[bytes]:
+    """What a decoder gives of data up to where they are damaged, or others begin."""
+    for at in range(len(data)):
+        try:
+            yield decompress(data[at : at + 1])
+        except (zlib.error, brotli.error):
+            return
 
 
 def _deflated(data: bytes, most: int) -> bytes:
@@ -156,17 +214,25 @@ def _deflated(data: bytes, most: int) -> bytes:
 
 
 def _unbrotlied(data: bytes, most: int) -> bytes:
-    decoder = brotli.Decompressor()
     try:
-        return decoder.process(data, output_buffer_limit=most + 1) or data
+        return brotli.Decompressor().process(data, output_buffer_limit=most + 1) or data
     except brotli.error:
-        return data
+        pass
+    # Other bytes may stand behind the data; where they begin, one byte after another finds.
+    decoder, size, pieces = brotli.Decompressor(), 0, []
+    give = partial(decoder.process, output_buffer_limit=most + 1)
+    for text in _byte_by_byte(give, data):
+        size += len(text)
+        pieces.append(text)
+        if size > most or decoder.is_finished():
+            return b"".join(pieces)
+    return data
 
 
 def _unzstded(data: bytes, most: int) -> bytes:
     try:
         with zstandard.ZstdDecompressor().stream_reader(data) as reader:
-            return reader.read(most + 1)
+            return reader.read(most + 1) or data
     except zstandard.ZstdError:
         return data
 
@@ -177,15 +243,20 @@ _CODINGS: dict[str, Callable[[bytes, int], bytes]] = {
     "br": _unbrotlied,
     "zstd": _unzstded,
 }
-_CODINGS["x-gzip"] = _CODINGS["gzip"]
+_CODINGS |= {
+    "x-gzip": _CODINGS["gzip"], "x-deflate": _deflated, "brotli": _unbrotlied,
+    "zstandard": _unzstded,
+}  # fmt: skip
+# Names of codings, whatever servers write around them: `"gzip"`, `gzip;q=1.0`.
+_CODING = re.compile(rf"(?<![\w-])(?:{'|'.join(_CODINGS)})(?![\w-])")
 
 
 def _is_binary(body: bytes) -> bool:
     """Whether it has what no text has: control characters, but for a few in a damaged page.
 
-    UTF-16 and UTF-32, which have zeros, say so at their start.
+    UTF-16 and UTF-32 have zeros; most say so at their start.
     """
-    head = body[:_LOOKED_AT]
-    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
+    head = body[:_LOOKED_AT].rstrip(b"\0")
+    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")) or wide_encoding(head):
         return False
     return len(head) - len(head.translate(None, _CONTROL)) > max(len(head) // 50, 3)

@@ -16,10 +16,16 @@ from data_prep.read.unpack import Unpacked
 from geo_nemo.tokenizers.base import scrub
 
 # A list of objects over the whole file, as JSON's writers indent it or not.
-_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*\{")
+_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*(?:[\[{]|\]?\s*\Z)")
 # An object over several lines.
 _SPREAD = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{[ \t]*\r?\n\s*\"")
 # What stands around objects in files put together: RFC 7464's separator, marks of UTF-8, commas.
+_MOST_DIGITS = 4000  # Python's own limit is 4,300
+# pandas, of a table whose columns stand one after another.
+_PANDAS = (
+    "python -c 'import pandas, sys; pandas.read_json(sys.argv[1], orient=sys.argv[3]).to_json("
+    'sys.argv[2], orient="records", lines=True)\' FILE FILE.jsonl '
+)
 _BEFORE, _BEHIND = "\x1e\ufeff \t\r\n\0", " \t\r\n,\0\x1e"
 
 
@@ -55,11 +61,40 @@ def read_jsonl(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> It
                         yield Bad(number, bad.reason, bad.detail, head)
                     continue
             if type(record) is dict:
+                if number == 1:
+                    _refuse_whole(record, fields.names["text"])
                 yield Raw(number, pick(record), head)
             else:
                 yield Bad(number, "wrong_type", f"{kind_of(record)}, not an object", head)
     except DamagedError as damage:
         yield Bad(number + 1, damage.reason, damage.detail)
+
+
+def _refuse_whole(record: dict[str, Any], text: str) -> None:
+    """Raise DamagedError where a first line holds all records in itself."""
+    if record.keys() == {"columns", "index", "data"}:
+        raise DamagedError("unknown_format", f"a table, not JSON Lines: {_PANDAS}split")
+    own = record.get(text)
+    if isinstance(own, dict) and own.keys() and all(map(str.isdigit, own)):
+        raise DamagedError(
+            "unknown_format", f"a table by columns, not JSON Lines: {_PANDAS}columns"
+        )
+    if own is not None:
+        return
+    for name, value in record.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict) and text in value[0]:
+            way = f".{name}" if name.isidentifier() else f'."{name}"'
+            raise DamagedError(
+                "unknown_format",
+                f"an object with the records in its list {name[:40]!r}, not JSON Lines: "
+                f"jq -c '{way[:60]}[]' FILE > FILE.jsonl",
+            )
+    if len(record) > 1 and all(isinstance(v, dict) and text in v for v in record.values()):
+        raise DamagedError(
+            "unknown_format",
+            "an object with a record under each name, not JSON Lines: "
+            "jq -c '.[]' FILE > FILE.jsonl",
+        )
 
 
 def loads_leniently(data: bytes) -> Any:
@@ -77,7 +112,10 @@ def loads_leniently(data: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise DamagedError("invalid_utf8", f"byte {error.start}: {error.reason}") from None
     try:
-        return scrubbed(json.loads(decoded, parse_constant=_missing))
+        # Not strict: control characters stand in texts as they are.
+        return scrubbed(
+            json.loads(decoded, parse_constant=_missing, parse_int=_whole, strict=False)
+        )
     except (ValueError, RecursionError):
         raise DamagedError("broken_json", reason) from None
 
@@ -103,6 +141,10 @@ def kind_of(value: Any) -> str:
     """What JSON calls the type of a value, with its article."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "a truth value"}
     return names.get(type(value), "null" if value is None else "a number")
+
+
+def _whole(digits: str) -> int | None:
+    return int(digits) if len(digits) < _MOST_DIGITS else None
 
 
 def _missing(name: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from data_prep.config import Limits
 from data_prep.config.input import AUTO
+from data_prep.quarantine import Rejected
 from data_prep.read.brought import Brought
 from data_prep.read.detect import detect, refuse_foreign
 from data_prep.read.formats import ours
@@ -32,6 +33,13 @@ class FileReader:
     def seen(self) -> tuple[str, ...]:
         """What the file calls the fields of its records, as far as was read."""
         return self._opened.fields.seen if self._opened is not None else ()
+
+    def explained(self, verdict: Rejected) -> Rejected:
+        """The same verdict; of a field that is missing, with what the file has instead."""
+        if self._opened is None:
+            return verdict
+        detail = self._opened.fields.explained(verdict.reason, verdict.detail)
+        return Rejected(verdict.reason, detail)
 
     @property
     def note(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from data_prep.config import Source
+from data_prep.quarantine import Rejected
 
 EXCERPT_BYTES = 300
 
@@ -75,6 +76,8 @@ class RecordReader(Protocol):
     note: str
 
     def __iter__(self) -> Iterator[Raw | Bad]: ...
+
+    def explained(self, verdict: Rejected) -> Rejected: ...
 
 
 class DamagedError(Exception):

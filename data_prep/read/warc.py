@@ -4,7 +4,7 @@ A record becomes `url`, `title`, `text`, `date` (a day: the page's own, else tha
 `id` (WARC-Record-ID); a field of the user's own is a header of the record, as WARC-IP-Address, or
 of the HTTP response, or else a meta tag of the page.
 
-Pages are responses with status 200 and HTML, and resources that are HTML;
+Pages are responses with status 200 or 203 and HTML, and resources that are HTML;
 others of these are `Bad`, and what is neither (requests, revisits, descriptions of the crawl) is
 passed over. Format: ISO 28500:2017, and the drafts before it (WARC/0.17, 0.18); lines of a header
 may end with LF alone. After damage the next record is looked for.
@@ -17,7 +17,7 @@ from typing import Any
 from data_prep.config import Limits
 from data_prep.read.fields import Fields
 from data_prep.read.html import extractor
-from data_prep.read.http import read_fields, split_response
+from data_prep.read.http import is_html, may_be_html, read_fields, split_response
 from data_prep.read.own_metas import OwnMetas
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
@@ -28,7 +28,6 @@ _START = b"WARC/"
 _VERSION = re.compile(rb"WARC/[01]\.\d{1,2}[ \t]*\r?\n")
 _LONGEST_VERSION = 16
 _BLANK = re.compile(rb"\r?\n\r?\n")
-_HTML = ("text/html", "application/xhtml+xml")
 
 
 def read_warc(
@@ -180,10 +179,10 @@ def own_address(fetched: str, named: str) -> str:
 
 def _no_page(status: bytes, http: dict[str, str]) -> str:
     """Why the header of a response is not that of a page; empty where it is, or does not tell."""
-    if not status.startswith(b"HTTP/") or status.split(None, 2)[1:2] != [b"200"]:
+    if not status.startswith(b"HTTP/") or status.split(None, 2)[1:2] not in ([b"200"], [b"203"]):
         return f"status {status[:60].decode('latin-1')!r}"
     kind = http.get("content-type", "")
-    return "" if not kind or kind.lower().startswith(_HTML) else f"type {kind[:100]!r}"
+    return "" if is_html(kind) or may_be_html(kind) else f"type {kind[:100]!r}"
 
 
 def _find_record(stream: Unpacked) -> int:

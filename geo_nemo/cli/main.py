@@ -116,6 +116,10 @@ def main() -> None:
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         end_process(EXIT_USER_ERROR)
+    except click.exceptions.NoSuchOption as error:
+        name = error.option_name.lstrip("-").partition("=")[0].replace("-", "_")
+        setting = f"; a setting is written {name}=..." if not error.possibilities else ""
+        _fail(error.format_message().rstrip(".") + setting, EXIT_USER_ERROR)
     except click.ClickException as error:
         _fail(error.format_message(), EXIT_USER_ERROR)
     except click.exceptions.Abort:

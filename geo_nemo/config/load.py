@@ -161,6 +161,9 @@ def _meant(schema: type[BaseModel], location: Sequence[Any]) -> str:
     if name in schema.model_fields:
         return f"; did you mean {name}?"
     there = _fields_at(schema, section)
+    below = [part for part in there if name in _fields_at(schema, [*section, part])]
+    if len(below) == 1:
+        return f"; did you mean {'.'.join([*section, below[0], name])}?"
     near = difflib.get_close_matches(name, there, n=1, cutoff=0.5)
     if near:
         return f"; did you mean {'.'.join([*section, near[0]])}?"

@@ -54,7 +54,8 @@ def find_recipe(name: str) -> Path:
     for folder in recipe_dirs():
         if (folder / f"{name}.yaml").is_file():
             return folder
-    raise UserError(f"no recipe {name}: give the name of one, or a file that ends in .yaml")
+    there = f"; is {name} a file of texts? write input={name}" if Path(name).is_file() else ""
+    raise UserError(f"no recipe {name}: give the name of one, or a file that ends in .yaml{there}")
 
 
 def is_group(name: str) -> bool:

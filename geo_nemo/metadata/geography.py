@@ -26,6 +26,11 @@ from importlib.resources import files
 UNKNOWN = "unknown"
 CONTINENTS = ("Africa", "America", "Asia", "Europe", "Oceania")
 
+_LONGEST = 80  # characters of a country's name
+_FLAG_A = 0x1F1E6  # the first of the letters that flags are made of
+_BRACKETS = re.compile(r"\s*[(\[]([^)\]]*)[)\]]")
+_SHORT = {"rep": "republic", "dem": "democratic", "is": "islands", "st": "saint", "isl": "islands",
+          "fed": "federal"}  # fmt: skip
 _LETTERS = re.compile(r"[^\W\d_]+")
 _CODE_ALIASES = {"uk": "gb", "el": "gr"}
 _CONTINENT_ALIASES = {
@@ -101,7 +106,39 @@ def country_code(value: str) -> str | None:
     """`value` as a code of the table, or None: ` GB `, `uk`, `GBR` and `Great Britain` are `gb`."""
     code = value.strip().lower()
     code = _CODE_ALIASES.get(code, code)
-    return code if code in countries() else _by_name().get(_name_key(value))
+    if code in countries():
+        return code
+    found = _by_name().get(_name_key(value))
+    return found if found or len(value) > _LONGEST else _by_other_form(value)
+
+
+def _by_other_form(value: str) -> str | None:
+    """By a flag; by a name that is turned round or shortened, or has words in brackets."""
+    flag = [ord(char) - _FLAG_A for char in value.strip()]
+    if len(flag) == 2 and all(0 <= place < 26 for place in flag):
+        return country_code("".join(chr(ord("a") + place) for place in flag))
+    value = _BRACKETS.sub(r", \1", value)
+    for short, whole in _SHORT.items():
+        value = re.sub(rf"\b{short}(?:\.|\b)", whole, value, flags=re.IGNORECASE)
+    turned = " ".join(reversed(value.split(",", 1)))
+    return _by_words().get(_words(value)) or _by_words().get(_words(turned))
+
+
+def _words(name: str) -> str:
+    """A name's key without the words that some leave out."""
+    words = _name_key(name).split()
+    return " ".join(word for word in words if word not in ("of", "the", "and"))
+
+
+@cache
+def _by_words() -> dict[str, str]:
+    """Of names that are no country's without `of`, `the` and `and`, none."""
+    found: dict[str, set[str]] = {}
+    for name, code in _by_name().items():
+        if not _words(name):
+            continue
+        found.setdefault(_words(name), set()).add(code)
+    return {name: codes.pop() for name, codes in found.items() if len(codes) == 1}
 
 
 def continent_name(value: str) -> str | None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.unit.data_prep.worlds import record, records, write_jsonl
@@ -113,6 +114,10 @@ def test_one_stage_alone_tells_its_time_only(folder):
         (("run", *SETTINGS, "tokenizer.file=x"), "there is path, kind, bos, eos, pad, vocab_size"),
         (("run", "input=hf://datasets/a", "output=o"), "hf:// is not read: hf download"),
         (("run", *SETTINGS, "--stage", "tokenize"), "no stage 'tokenize'; there are ingest,"),
+        (("run", *SETTINGS, "vocab_size=9"), "did you mean tokenizer.vocab_size?"),
+        (("run", *SETTINGS, "text=content"), "did you mean fields.text?"),
+        (("run", "--input", "a.csv"), "a setting is written input=..."),
+        (("run", "in put.jsonl.gz"), "write input=in put.jsonl.gz"),
         (("run", "none.yaml"), "no config none.yaml"),
         (("run", *SETTINGS, "clean.except_rules=[c4.sentence]"), "c4.sentences"),
         (("run", *SETTINGS[:1], "output=o", "execution.executor=slurm"), "sbatch"),
@@ -154,6 +159,31 @@ def test_lost_files_are_told_by_name_and_strict_makes_them_exit_1(folder):
 def test_strict_is_content_where_only_records_are_lost(folder):
     code, _, errors = prep(folder, "run", *SETTINGS, "--strict")
     assert code == 0, errors
+
+
+def test_format_and_encoding_may_be_given_for_all_input(tmp_path):
+    text = "Le préfet a répété à Orléans que la forêt brûlait."
+    (tmp_path / "news").write_bytes(f"url,text\nhttps://a.fr/1,{text}\n".encode("cp850"))
+    given = ("input=news", "output=o", "tokenizer.vocab_size=300", "tokenizer.shrink=true")
+    code, _, error = prep(
+        tmp_path, "run", *given, "format=csv", "encoding=cp850", "--stage", "ingest"
+    )
+    assert code == 0, error
+    assert text in pq.read_table(next((tmp_path / "o").rglob("part-*.parquet")))["text"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("record", "hint"),
+    [
+        ({"_source": {"text": "A text", "url": "https://a.co.ke/1"}}, "fields.text=_source.text"),
+        ({"body": "A text", "url": "https://a.co.ke/1"}, "fields.text=body"),
+        ({"text": "A text", "link": "https://a.co.ke/1"}, "fields.url=link"),
+    ],
+)
+def test_a_dry_run_names_the_field_that_is_there_instead(tmp_path, record, hint):
+    (tmp_path / "news.jsonl").write_text(json.dumps(record) + "\n")
+    code, _, error = prep(tmp_path, "run", "input=news.jsonl", "output=o", "--dry-run")
+    assert code == 2 and error.rstrip().endswith(f"give {hint}")
 
 
 def test_a_dry_run_names_the_column_that_is_there_instead(tmp_path):

@@ -92,3 +92,31 @@ def test_united_states_bodies_are_only_likely():
     assert likely_country("www.cia.gov") == "us"
     assert likely_country("news.mit.edu") == "us"
     assert likely_country("health.gov.au") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("Gambia, The", "gm"), ("Bahamas, The", "bs"), ("Korea, Rep.", "kr"), ("🇳🇬", "ng"),
+        ("Korea, Dem. People's Rep.", "kp"), ("Congo, Dem. Rep.", "cd"), ("Congo, Rep.", "cg"),
+        ("Egypt, Arab Rep.", "eg"), ("Iran, Islamic Rep.", "ir"), ("Yemen, Rep.", "ye"),
+        ("Ireland (Republic of)", "ie"), ("United States of America (the)", "us"),
+        ("Bosnia-Herzegovina", "ba"), ("Dominican Rep.", "do"), ("Solomon Is.", "sb"),
+        ("KSA", "sa"), ("PRC", "cn"), ("Lao PDR", "la"), ("ישראל", "il"), ("ไทย", "th"),
+        ("Korea", None), ("Republic", None), ("Untied States", None), ("🇽🇽", None),
+        ("of the", None),
+    ],
+)  # fmt: skip
+def test_other_forms_of_a_name(name, code):
+    assert country_code(name) == code
+
+
+def test_no_other_form_of_a_name_is_another_country_s():
+    wrong = [
+        (name, country.code, country_code(name))
+        for country in countries().values()
+        for known in (country.name, *country.names)
+        for name in (known, known.replace(" of ", ", "), known.upper(), f"{known} (the)")
+        if country_code(name) not in (country.code, None)
+    ]
+    assert wrong == []

@@ -32,6 +32,28 @@ def reason(annotator=ANNOTATOR, **changes) -> str:
     return verdict.value.reason
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "found"),
+    [
+        ("title", 1984, "1984"), ("title", 1984.0, "1984"), ("title", ["T"], "T"),
+        ("title", "-", ""), ("id", {"$oid": "65e1"}, "65e1"), ("id", ["7"], "7"),
+        ("id", [12.0], "12"), ("date", {"$date": "2024-03-01T23:30:00Z"}, "2024-03-01"),
+        ("date", {"$date": {"$numberLong": "1709335800000"}}, "2024-03-01"),
+        ("date", ["2024-03-01"], "2024-03-01"), ("country", ["gb"], "gb"), ("country", [], "gb"),
+        ("country", "International", "gb"), ("country", "none", "gb"),
+        ("url", ["https://bbc.co.uk/x"], "https://bbc.co.uk/x"),
+        ("url", "<https://bbc.co.uk/x>", "https://bbc.co.uk/x"),
+    ],
+)  # fmt: skip
+def test_values_as_other_writers_wrap_them(field, value, found):
+    assert getattr(annotate(**{field: value}), field) == found
+
+
+@pytest.mark.parametrize("text", ["nan", "NULL", "None"])
+def test_a_text_that_stands_for_none_is_missing(text):
+    assert reason(text=text) == "missing_text"
+
+
 def test_a_good_record():
     document = annotate(
         url="https://u:p@www.BBC.co.uk/a?utm_source=x&b=1#c", date="2020-01-02", quality=0.5
@@ -144,7 +166,7 @@ def test_long_texts_do_not_wait_for_others():
         ({"quality": "good"}, "wrong_type"),
         ({"quality": True}, "wrong_type"),
         ({"text": 5}, "wrong_type"),
-        ({"title": ["a"]}, "wrong_type"),
+        ({"title": ["a", "b"]}, "wrong_type"),
         ({"url": {}}, "wrong_type"),
         ({"country": 1}, "wrong_type"),
         ({"continent": True}, "wrong_type"),
@@ -152,7 +174,7 @@ def test_long_texts_do_not_wait_for_others():
         ({"id": True}, "wrong_type"),
         ({"id": 1.5}, "wrong_type"),
         ({"id": 10**5000}, "wrong_type"),
-        ({"date": {"$date": 1}}, "wrong_type"),
+        ({"date": {"day": 1}}, "wrong_type"),
         ({"date": True}, "wrong_type"),
     ],
 )

@@ -35,7 +35,8 @@ def test_bytes_tell_the_format_whatever_the_name(tmp_path, name):
 
 def test_a_name_tells_csv_from_jsonl(tmp_path):
     assert raws(read_bytes(tmp_path, "a.csv", b'{"id",text\n1,2\n')) == [{"text": "2"}]
-    assert bads(read_bytes(tmp_path, "a", b"id,text\n1,2\n")) == [(0, "unknown_format")]
+    assert raws(read_bytes(tmp_path, "a", b"id,text\n1,2\n")) == [{"id": "1", "text": "2"}]
+    assert bads(read_bytes(tmp_path, "a", b"id,text\n")) == [(0, "unknown_format")]
     assert raws(read_bytes(tmp_path, "b", b"text\n1\n", format="csv")) == [{"text": "1"}]
 
 
