@@ -6,7 +6,7 @@
 | archives | `web.archive.org/web/2020id_/https://...`, `archive.is/2020/https://...` |
 | caches | `webcache.googleusercontent.com/search?q=cache:ID:https://...` |
 | translations | `www-bbc-com.translate.goog/news/1`, `translate.google.com/translate?u=...` |
-| redirects | `google.com/url?q=...`, `l.facebook.com/l.php?u=...` |
+| redirects | `google.com/url?q=...`, `l.facebook.com/l.php?u=...`, `href.li/?https://...` |
 """
 
 import re
@@ -16,12 +16,26 @@ from urllib.parse import parse_qs, unquote
 # took 3% of ingest.
 _HOSTS = re.compile(
     r"ampproject\.org|goog|archive\.|12ft\.io|facebook\.com|umblr\.com|reddit\.com|outlook\.com|"
-    r"youtube\.com"
+    r"youtube\.com|\bbing\.com|bing-amp\.com|megalodon\.jp"
 )
-_HINT = re.compile(
-    r"ampproject|/amp/|archive|cache|translate|/url\?|redirect|/l\.php|12ft|out\.reddit|safelinks"
+# Behind the address of these another one stands whole, in the path or as a parameter.
+_WRAPPERS = frozenset((
+    "l.instagram.com", "duckduckgo.com", "linkedin.com", "href.li", "removepaywall.com",
+    "r.jina.ai", "removepaywalls.com", "outline.com", "cc.bingj.com", "translate.yandex.com",
+    "urldefense.com",
+    "translate.yandex.ru", "microsofttranslator.com", "translatetheweb.com",
+    "r.search.yahoo.com",
+    "out.reddit.com", "wayback.archive-it.org", "webarchive.nationalarchives.gov.uk", "arquivo.pt",
+    "webarchive.org.uk", "webarchive.loc.gov", "vefsafn.is", "web.archive.org",
+    "steamcommunity.com",
+    "slack-redir.net", "nullrefer.com", "anonym.to", "getpocket.com", "protect-us.mimecast.com",
+))  # fmt: skip
+_WHOLE = re.compile(r"https?(?::|%3a)(?:/|%2f){1,2}[^&\s]+", re.IGNORECASE)
+_BEHIND_IT = re.compile(r"__;.*|/RK=.*", re.DOTALL)  # of urldefense and Yahoo
+_MEGALODON = re.compile(r"https?://megalodon\.jp/[\d-]+/(?:https?:/{1,2})?(.+)")
+_AMP = re.compile(
+    r"https?://[^/]*(?:ampproject\.org|bing-amp\.com|(?:google|bing)\.[a-z.]+)/(?:amp|[civ])/(s/)?(.+)"
 )
-_AMP = re.compile(r"https?://[^/]*(?:ampproject\.org|google\.[a-z.]+)/(?:amp|[civ])/(s/)?(.+)")
 _BEHIND = re.compile(
     r"https?://(?:[^/]*\.)?(?:archive\.org/web|archive\.(?:is|ph|today|md|li|vn|fo)|12ft\.io)"
     r"(?:/[^/]*)*?/((?:https?:/{1,2}|www\.).+)"
@@ -39,13 +53,13 @@ _MOST = 3  # wrappers around one another
 
 def may_wrap(host: str) -> bool:
     """Whether URLs of a host may be of other hosts' pages; in lower case."""
-    return _HOSTS.search(host) is not None
+    return host.removeprefix("www.") in _WRAPPERS or _HOSTS.search(host) is not None
 
 
 def unwrap(url: str) -> str:
     """The page's own URL; `url` itself where it is that already, as of hosts that wrap nothing."""
     for _ in range(_MOST):
-        inner = _inner(url) if _HINT.search(url) else ""
+        inner = _inner(url)
         if not inner:
             return url
         url = inner
@@ -68,6 +82,13 @@ def _inner(url: str) -> str:
     if found := _REDIRECT.match(url):
         query = parse_qs(found[1])
         return next((_whole(query[n][0]) for n in _PARAMETERS if n in query), "")
+    if found := _MEGALODON.match(url):
+        return _whole(found[1])
+    if url.split("/", 3)[2].removeprefix("www.") in _WRAPPERS and (found := _WHOLE.search(url, 8)):
+        text = _BEHIND_IT.sub("", found[0])
+        return (
+            unquote(text) if "%3a" in text[:10].lower() else re.sub(":/{1,2}", "://", text, count=1)
+        )
     return ""
 
 

@@ -16,7 +16,8 @@ from data_prep.read.warc import response_document
 
 MAX_LINE_BYTES = 16 << 10
 START = b"filedesc:"
-_LINE = re.compile(rb"(\S+) (\S+) (\d{8})\d{0,6} (.*?)(\d{1,12})\s*\Z")
+# An address may hold spaces.
+_LINE = re.compile(rb"(\S.*?) (\S+) (\d{8})\d{0,6} (.*?)(\d{1,12})\s*\Z")
 
 
 def read_arc(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:

@@ -38,6 +38,7 @@ FOREIGN = frozenset((
     "bz2", "xz", "lzma", "lz4", "br", "zip", "7z", "rar", "orc", "avro", "xls", "xlsx", "pkl",
     "pickle", "sqlite", "h5", "hdf5", "mhtml",
 ))  # fmt: skip
+_MHTML = re.compile(rb"^(?:Snapshot-Content-Location|MIME-Version):", re.IGNORECASE | re.MULTILINE)
 _XML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:\?xml|rss|feed|mediawiki|nitf)")
 _READABLE = (
     "JSON Lines, Parquet, Arrow, CSV, tar, WARC, WET, ARC and HTML, and gzip and zstd of them"
@@ -80,6 +81,8 @@ def detect(stream: Unpacked, name: str) -> str:
         return by_name
     if alike := _alike(head):
         return alike
+    if _MHTML.search(head):
+        raise DamagedError("unknown_format", "MHTML is not read: save pages as HTML")
     if _XML.match(head):
         raise DamagedError("unknown_format", f"XML is not read ({_READABLE} are)")
     raise DamagedError(

@@ -16,6 +16,7 @@ import struct
 import sys
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urljoin
 
 import orjson
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
@@ -42,6 +43,10 @@ _DATE_SELECTORS = (
 _ADDRESSES = (('link[rel="canonical"]', "href"), ('meta[property="og:url"]', "content"))
 MAX_ADDRESS = 4096
 _PUBLISHED = re.compile(r'"datePublished"\s*:\s*"([^"]{8,40})"')
+# `mainEntityOfPage` of linked data.
+_OWN_PAGE = re.compile(
+    r'"mainEntityOfPage"\s*:\s*(?:\{[^{}]{0,300}?"@id"\s*:\s*)?"(https?:[^"\s]{5,2000})"'
+)
 _DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 
@@ -105,7 +110,7 @@ def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> 
 def decode(body: bytes, content_type: str) -> str:
     """A page's bytes as text: UTF-8 where they are it, else as header, page or bytes suggest."""
     if wide := wide_encoding(body[: 1 << 12]):
-        return body.decode(wide, "replace")
+        return body.decode(wide, "replace").removeprefix("\ufeff")
     if b"\x1b" not in body:
         try:
             # Servers name Latin-1 for pages in UTF-8; the other way round the bytes tell.
@@ -144,9 +149,20 @@ def _canonical(tree: HTMLTree) -> str:
     for selector, name in _ADDRESSES:
         node = tree.head and tree.head.query_selector(selector)
         found = ((node.getattr(name) or "") if node else "").strip()
+        if found and (base := _base(tree)):
+            found = urljoin(base, found)
         if found.startswith(("http://", "https://")) and len(found) < MAX_ADDRESS:
             return found
+    for node in tree.document.query_selector_all(LINKED_DATA)[:5]:
+        if told := _OWN_PAGE.search(node.text or ""):
+            return told[1].replace("\\/", "/")
     return ""
+
+
+def _base(tree: HTMLTree) -> str:
+    node = tree.head and tree.head.query_selector("base")
+    found = (node.getattr("href") or "").strip() if node else ""
+    return found if found.startswith(("http://", "https://")) else ""
 
 
 def _date(tree: HTMLTree) -> str:

@@ -25,6 +25,10 @@ GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _MOST_UNNAMED = 3  # codings around one another that no header tells
 _BLANK = re.compile(rb"\r?\n\r?\n")
+# What a server says before its answer.
+_CONTINUE = re.compile(
+    rb"HTTP/1\.1 1\d\d[^\n]{0,100}\n(?:[^\r\n]{1,500}\r?\n){0,20}\r?\n", re.IGNORECASE
+)
 # A chunk's size in hex, and extensions that nobody reads.
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LOOKED_AT = 1 << 10
@@ -61,6 +65,8 @@ class LongBodyError(BodyError):
 
 def split_response(block: bytes, most: int) -> tuple[bytes, dict[str, str], bytes]:
     """Status line, fields and raw body; empty fields where no header ends within `most` bytes."""
+    while _CONTINUE.match(block):
+        block = _BLANK.split(block, 1)[1]
     end = _BLANK.search(block, 0, most)
     if end is None:
         return block.partition(b"\n")[0].rstrip(b"\r")[:most], {}, b""

@@ -1,7 +1,8 @@
 """A web page that was saved as a file of its own.
 
-Its address is that of a file beside it (`page.html.url`, one line), else that of its canonical
-link, else that of the comment which browsers write (`<!-- saved from url=(0026)https://... -->`).
+Its address is that of a file beside it (`page.html.url`, one line; `page.url`, as desktops write
+shortcuts), else that of its canonical link or linked data, else that of the comment which browsers
+and SingleFile write (`<!-- saved from url=(0026)https://... -->`).
 A field of the user's own is the content of a meta tag, by its name.
 """
 
@@ -20,7 +21,11 @@ from data_prep.read.warc import MAX_HEADER_BYTES, page_fields
 SIDECAR = ".url"
 MAX_ADDRESS_BYTES = 4096
 START = re.compile(rb"\s*(?:<!--.{0,400}?-->\s*)*<(?:!doctype\s+html|html|head)", re.I | re.DOTALL)
-_SAVED = re.compile(rb"<!--\s*saved from url=\(\d+\)(https?://[^\s>]+)")
+_SAVED = re.compile(
+    rb"<!--\s*saved from url=\(\d+\)(https?://[^\s>]+)"
+    rb"|<!--\s*Page saved with SingleFile\s*url:\s*(https?://[^\s>]+)"
+)
+_SHORTCUT = re.compile(rb"\[InternetShortcut\]\s*.{0,400}?URL=(\S+)", re.DOTALL | re.IGNORECASE)
 _HEADER = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
 
 
@@ -38,7 +43,7 @@ def read_page(stream: Unpacked, path: str, fields: Fields, limits: Limits) -> It
         yield Bad(1, page.get("reason", "no_main_text"), page["error"], head)
         return
     saved = _SAVED.search(body[:MAX_HEADER_BYTES])
-    address = _beside(path) or (saved[1].decode("utf-8", "replace") if saved else "")
+    address = _beside(path) or ((saved[1] or saved[2]).decode("utf-8", "replace") if saved else "")
     extra = own.take(page)
     canonical = page.get("canonical", "")
     if _beside(path):
@@ -54,8 +59,13 @@ def read_page(stream: Unpacked, path: str, fields: Fields, limits: Limits) -> It
 
 def _beside(path: str) -> str:
     """What a file beside the page says of its address; empty where there is none."""
-    try:
-        with open(path + SIDECAR, "rb") as file:
-            return file.read(MAX_ADDRESS_BYTES).decode("utf-8-sig", "replace").strip()
-    except (OSError, ValueError):
-        return ""
+    for name in (path + SIDECAR, str(Path(path).with_suffix(SIDECAR))):
+        try:
+            with open(name, "rb") as file:
+                text = file.read(MAX_ADDRESS_BYTES)
+        except (OSError, ValueError):
+            continue
+        if shortcut := _SHORTCUT.match(text):
+            text = shortcut[1]
+        return text.decode("utf-8-sig", "replace").strip()
+    return ""

@@ -27,6 +27,10 @@ GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 # Frames that say how zstd files are to be sought in: 0x184D2A50 to 0x184D2A5F.
 _ZSTD_SKIPPED = tuple(bytes([n]) + b"\x2a\x4d\x18" for n in range(0x50, 0x60))
 
+# The frame in which web archives carry the dictionary of those that follow.
+_DICTIONARY = b"\x5d\x2a\x4d\x18"
+_LONGEST_DICTIONARY = 16 << 20
+
 
 class Unpacked:
     """The bytes of a file after decompression. All that reads raises DamagedError or UserError.
@@ -123,13 +127,17 @@ def compression_of(head: bytes) -> str:
 def _members(source: ByteSource) -> Iterator[bytes]:
     """The content of gzip members or zstd frames, one after another."""
     data = source.read()
+    words = None
     while data:
         while len(data) < len(ZSTD_MAGIC) and (more := source.read()):
             data += more
         kind = compression_of(data)
         if not kind:
             raise DamagedError("damaged_file", "behind compressed data stand others")
-        member: _Member = _GzipMember() if kind == "gzip" else _ZstdFrame()
+        if data.startswith(_DICTIONARY):
+            words, data = _dictionary(data, source)
+            continue
+        member: _Member = _GzipMember() if kind == "gzip" else _ZstdFrame(words)
         while not member.eof:
             if not data and not (data := source.read()):
                 raise DamagedError("truncated_file", "the compressed data end too early")
@@ -139,6 +147,27 @@ def _members(source: ByteSource) -> Iterator[bytes]:
         data = data.lstrip(b"\0")
         while not data and (data := source.read()):
             data = data.lstrip(b"\0")
+
+
+def _dictionary(data: bytes, source: ByteSource) -> tuple[zstandard.ZstdCompressionDict, bytes]:
+    """The dictionary with which all further frames are compressed, and what stands behind it.
+
+    It may itself be compressed (iipc.github.io/warc-specifications, WARC with Zstandard).
+    """
+    while len(data) < 8 and (more := source.read()):
+        data += more
+    size = 8 + int.from_bytes(data[4:8], "little")
+    while size <= _LONGEST_DICTIONARY and len(data) < size and (more := source.read()):
+        data += more
+    if size > _LONGEST_DICTIONARY or len(data) < size:
+        raise DamagedError("damaged_file", f"a dictionary of {size} bytes")
+    words = data[8:size]
+    if words.startswith(ZSTD_MAGIC):
+        try:
+            words = zstandard.ZstdDecompressor().stream_reader(words).read(_LONGEST_DICTIONARY)
+        except zstandard.ZstdError as error:
+            raise DamagedError("damaged_file", f"its dictionary: {error}") from None
+    return zstandard.ZstdCompressionDict(words), data[size:] or source.read()
 
 
 class _Member(Protocol):
@@ -177,8 +206,8 @@ class _GzipMember:
 
 
 class _ZstdFrame:
-    def __init__(self) -> None:
-        self._decoder = zstandard.ZstdDecompressor().decompressobj()
+    def __init__(self, words: zstandard.ZstdCompressionDict | None) -> None:
+        self._decoder = zstandard.ZstdDecompressor(dict_data=words).decompressobj()
         self.eof = False
         self.rest = b""
 

@@ -92,21 +92,21 @@ def _document(
 ) -> Raw | Bad:
     found: dict[str, Any] = {"url": fields.get("warc-target-uri", "").strip("<>"),
              "id": fields.get("warc-record-id", "").strip("<>"),
-             "date": fields.get("warc-date", "")[:10]}  # fmt: skip
+             "date": _day(fields.get("warc-date", ""))}  # fmt: skip
     http: dict[str, str] = {}
-    if fields["warc-type"].lower() == "conversion":
-        if not fields.get("content-type", "text/plain").startswith("text/plain"):
-            return Bad(number, "no_html_page", f"type {fields['content-type'][:100]!r}", head)
+    kind = fields.get("content-type", "")
+    if fields["warc-type"].lower() == "conversion" and not is_html(kind):
+        if not (not kind or kind.startswith("text/plain")):
+            return Bad(number, "no_html_page", f"type {kind[:100]!r}", head)
         try:
-            found["text"] = block.decode()
+            found["text"] = _decoded(block, kind)
             found |= own.take({}, fields)
         except UnicodeDecodeError as error:
             return Bad(number, "invalid_utf8", f"byte {error.start}: {error.reason}", head)
     else:
-        if fields["warc-type"].lower() == "resource":
+        if fields["warc-type"].lower() != "response" or is_html(kind):
             # What was found, without HTTP: its type stands in the record's own header.
-            kind = fields.get("content-type", "").encode()
-            block = b"HTTP/1.1 200 OK\r\nContent-Type: " + kind + b"\r\n\r\n" + block
+            block = b"HTTP/1.1 200 OK\r\nContent-Type: " + kind.encode() + b"\r\n\r\n" + block
         status, http, _ = split_response(block, MAX_HEADER_BYTES)
         answer = response_fields(block, status, http, found, number, limits, head, own, fields)
         if isinstance(answer, Bad):
@@ -177,9 +177,26 @@ def own_address(fetched: str, named: str) -> str:
     return fetched if not named or (deep[0] and not deep[1]) else named
 
 
+def _day(date: str) -> str:
+    """The day of a moment that is written with hyphens or, as in ARC, without."""
+    return date[:10] if "-" in date else date[:8]
+
+
+def _decoded(text: bytes, kind: str) -> str:
+    """Plain text in the encoding that its type tells, else UTF-8. Raises UnicodeDecodeError."""
+    named = re.search(r"charset=\"?([\w.:-]+)", kind, re.IGNORECASE)
+    try:
+        return text.decode(named[1] if named else "utf-8")
+    except LookupError:
+        return text.decode()
+
+
 def _no_page(status: bytes, http: dict[str, str]) -> str:
     """Why the header of a response is not that of a page; empty where it is, or does not tell."""
-    if not status.startswith(b"HTTP/") or status.split(None, 2)[1:2] not in ([b"200"], [b"203"]):
+    if not status.upper().startswith(b"HTTP/") or status.split(None, 2)[1:2] not in (
+        [b"200"],
+        [b"203"],
+    ):
         return f"status {status[:60].decode('latin-1')!r}"
     kind = http.get("content-type", "")
     return "" if is_html(kind) or may_be_html(kind) else f"type {kind[:100]!r}"

@@ -228,3 +228,88 @@ def test_a_text_inside_a_struct_is_the_name_that_is_proposed(tmp_path):
     pq.write_table(pa.table({"doc": [{"text": TEXT, "url": URL}]}), tmp_path / "t")
     (bad,) = read_bytes(tmp_path, "a.parquet", (tmp_path / "t").read_bytes())
     assert "fields.text=doc.text" in bad.detail
+
+
+def archive(tmp_path, block: bytes, kind: str = "response", name="a.warc", **fields):
+    """The texts and days of an archive with one record of `block`."""
+    told = {"Content-Type": "application/http", "WARC-Date": "2024-03-01T23:00:00Z"} | fields
+    lines = "".join(f"{key.replace('_', '-')}: {value}\r\n" for key, value in told.items() if value)
+    head = f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: {URL}\r\n{lines}"
+    data = f"{head}Content-Length: {len(block)}\r\n\r\n".encode() + block + b"\r\n\r\n"
+    return raws(read_bytes(tmp_path, name, data))
+
+
+@pytest.mark.parametrize(
+    ("start", "kind", "fields"),
+    [
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n",
+         "response", {}),
+        (b"http/1.1 200 ok\r\ncontent-type: text/html\r\n\r\n", "response", {}),
+        (b"HTTP/1.1 203 Other\r\nContent-Type: */*\r\n\r\n", "response", {}),
+        (b"", "response", {"Content-Type": "text/html"}),
+        (b"", "conversion", {"Content-Type": "text/html; charset=utf-8"}),
+    ],
+)  # fmt: skip
+def test_pages_of_archives_that_other_tools_write(tmp_path, start, kind, fields):
+    (record,) = archive(tmp_path, start + STORY, kind, **fields)
+    assert record["date"] == "2024-05-03" and record["text"]
+
+
+def test_text_of_an_archive_is_decoded_as_its_type_says(tmp_path):
+    kind = {"Content-Type": "text/plain; charset=iso-8859-1"}
+    (record,) = archive(tmp_path, "Le préfet".encode("latin-1"), "conversion", **kind)
+    assert record["text"] == "Le préfet"
+
+
+def test_a_day_of_an_archive_without_hyphens(tmp_path):
+    kind = {"Content-Type": "text/plain", "WARC-Date": "20240301230000"}
+    (record,) = archive(tmp_path, TEXT.encode(), "conversion", **kind)
+    assert record["date"] == "20240301"
+
+
+@pytest.mark.parametrize("pack", [bytes, zstandard.compress])
+def test_an_archive_with_a_dictionary_of_its_own_is_unpacked(tmp_path, pack):
+    lines = [f'{{"url": "{URL}", "text": "{TEXT} {n}"}}\n'.encode() for n in range(300)]
+    words = zstandard.train_dictionary(4000, lines)
+    packed = zstandard.ZstdCompressor(dict_data=words)
+    frame = pack(words.as_bytes())
+    data = b"\x5d\x2a\x4d\x18" + len(frame).to_bytes(4, "little") + frame
+    data += b"".join(packed.compress(line) for line in lines[:3])
+    assert read(tmp_path, "a.jsonl.zst", data) == ([f"{TEXT} {n}" for n in range(3)], [])
+
+
+@pytest.mark.parametrize("size", [1 << 31, 5000])
+def test_a_dictionary_that_is_not_there_is_damage(tmp_path, size):
+    data = b"\x5d\x2a\x4d\x18" + size.to_bytes(4, "little") + bytes(100)
+    texts, ((reason, detail),) = read(tmp_path, "a.jsonl.zst", data)
+    assert (texts, reason) == ([], "damaged_file") and "dictionary" in detail
+
+
+def test_an_arc_s_address_may_hold_a_space(tmp_path):
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + STORY
+    line = b"https://a.co.ke/a b 1.2.3.4 20240301235959 text/html %d\n" % len(page)
+    data = b"filedesc://x.arc 0.0.0.0 20240301000000 text/plain 2\nx\n\n" + line + page + b"\n"
+    assert [record["url"] for record in raws(read_bytes(tmp_path, "a.arc", data))] != []
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        '<script type="application/ld+json">{"mainEntityOfPage":{"@type":"WebPage",'
+        f'"@id":"{URL}"}}}}</script>',
+        f'<script type="application/ld+json">{{"mainEntityOfPage": "{URL}"}}</script>',
+        '<base href="https://www.nation.co.ke/"><link rel="canonical" href="/1">',
+    ],
+)
+def test_a_saved_page_names_its_address_in_other_ways(tmp_path, head):
+    page = f"<html><head>{head}</head><body><p>{TEXT * 9}</p></body></html>".encode()
+    assert [record["url"] for record in raws(read_bytes(tmp_path, "a.html", page))] == [URL]
+
+
+def test_a_comment_of_singlefile_and_a_shortcut_beside_a_page_name_its_address(tmp_path):
+    page = f"<body><p>{TEXT * 9}</p></body></html>"
+    told = f"<html><!--\n Page saved with SingleFile \n url: {URL} \n-->{page}".encode()
+    assert [record["url"] for record in raws(read_bytes(tmp_path, "a.html", told))] == [URL]
+    (tmp_path / "b.url").write_bytes(f"[InternetShortcut]\r\nURL={URL}\r\n".encode())
+    found = raws(read_bytes(tmp_path, "b.html", f"<html>{page}".encode()))
+    assert [record["url"] for record in found] == [URL]
