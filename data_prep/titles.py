@@ -9,7 +9,10 @@ import re
 
 MOST_LINES, MOST_WORDS = 8, 16
 MOST_BEFORE = 6
-_SEPARATOR = re.compile(r"\s+[|\u2013\u2014\u00b7\u00bb:•-]\s+|\s*[|\u00bb]\s*|\s+::\s+")
+_SEPARATOR = re.compile(
+    r"\s+[|\u2013\u2014\u00b7\u00bb:•-]\s+|\s*[|\u00bb\uff5c\u4e28]\s*|\s+::\s+|(?<=\S)_(?=[^\x00-\x7f])"
+)
+_BEFORE_COLON = re.compile(r"([^:|]{3,40}):\s+(?=\S)")
 _LETTERS = re.compile(r"[^\W_]+")
 _ABOUT = re.compile(
     r"(?:by|von|par|por|di|door|av|af|oleh|words by|written by|reported by|text by)\s+\S"
@@ -31,11 +34,15 @@ def without_site(title: str, site: str = "", host: str = "", heading: str = "") 
     site: what the page calls its site. host: of its URL. heading: of the page, which may confirm
     that what stands beside it is no part of the title.
     """
+    labels = {_key(label) for label in host.split(".")[:-1]}
+    names = {_key(site), *labels} - {"", "www", "com", "co", "org", "net"}
+    first = _BEFORE_COLON.match(title)
+    # A colon parts much else: only the whole name, or the host, is one.
+    if first and _key(first[1]) in (_key(site), _key(host.removeprefix("www."))):
+        return title[first.end() :]
     parts = [(m.start(), m.end()) for m in _SEPARATOR.finditer(title)]
     if not parts:
         return title
-    labels = {_key(label) for label in host.split(".")[:-1]}
-    names = {_key(site), *labels} - {"", "www", "com", "co", "org", "net"}
     start, end = parts[-1]
     if _is_name(title[end:], names) or (heading and _key(title[:start]) == _key(heading)):
         return without_site(title[:start].strip(), site, host, heading) or title
@@ -73,7 +80,7 @@ def without_byline(text: str) -> str:
 def _place_of(lines: list[str], title: str) -> int:
     """How many lines there are up to the title's; 0 where prose stands before it, or it is not."""
     for place, line in enumerate(lines, start=1):
-        if _same(_key(line), title):
+        if _same(_key(line), title) or _key(_SEPARATOR.split(line, maxsplit=1)[0]) == title:
             return place
         if _is_prose(line):
             return 0
@@ -86,6 +93,9 @@ def _key(text: str) -> str:
 
 def _is_name(part: str, names: set[str]) -> bool:
     key = _key(part)
+    initials = "".join(word[0] for word in _LETTERS.findall(part.casefold()))
+    if len(initials) > 2 and initials in names:
+        return True  # South China Morning Post of scmp.com
     # `BBC News` of bbc.com, `The Star` of the-star.co.ke.
     return bool(key) and any(
         key == name

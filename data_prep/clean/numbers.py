@@ -8,7 +8,11 @@
 | | India's Aadhaar, 4-4-4 | Verhoeff |
 | | China, 17 digits and one or X, with a day of birth | ISO 7064, 11-2 |
 | | Brazil's CPF as 000.000.000-00 | two digits modulo 11 |
-| | Spain's DNI, 8 digits and a letter | letter of the number modulo 23 |
+| | Spain's DNI, 8 digits and a letter; NIE, X, Y or Z first | letter of the number modulo 23 |
+| | Singapore's NRIC and FIN | letter of a sum modulo 11 |
+| | Hong Kong's identity card, as A123456(3) | sum modulo 11 |
+| | Canada's SIN as 000-000-000 | Luhn |
+| | Italy's codice fiscale | letter of a sum modulo 26 |
 
 Numbers of eleven digits alone (Poland, Turkey) would take too many others with them, and those of
 the United States have no checksum.
@@ -32,6 +36,16 @@ _AADHAAR = re.compile(r"[2-9](?<![\w-].)\d{3}([ -])\d{4}\1\d{4}(?![\w-]|[.,]\d)"
 _CHINA = re.compile(r"[1-9](?<!\w.)\d{5}(?:19|20)\d{9}[\dXx](?!\w)")
 _BRAZIL = re.compile(r"\d(?<![\w.].)\d\d\.\d{3}\.\d{3}-\d\d(?!\w)")
 _SPAIN = re.compile(r"\d(?<!\w.)\d{7}-?[A-HJ-NP-TV-Z](?!\w)")
+_FOREIGN_SPAIN = re.compile(r"[XYZ](?<!\w.)\d{7}-?[A-HJ-NP-TV-Z](?!\w)")
+_SINGAPORE = re.compile(r"[STFGM](?<!\w.)\d{7}[A-Z](?!\w)")
+_HONG_KONG = re.compile(r"[A-Z](?<!\w.)[A-Z]?\d{6}\([\dA]\)")
+_CANADA = re.compile(r"\d(?<![\w-].)\d\d-\d{3}-\d{3}(?![\w-])")
+_ITALY = re.compile(r"[A-Z]{6}(?<!\w.{6})\d\d[A-EHLMPR-T]\d\d[A-Z]\d{3}[A-Z](?!\w)")
+_ODD_PLACES = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6,
+     8, 12, 14, 16, 10, 22, 25, 24, 23], strict=True))  # fmt: skip
+_OF_SINGAPORE = {"S": (0, "JZIHGFEDCBA"), "T": (4, "JZIHGFEDCBA"), "F": (0, "XWUTRQPNMLK"),
+                 "G": (4, "XWUTRQPNMLK"), "M": (3, "KLJNPQRTUWX")}  # fmt: skip
 _SPANISH = "TRWAGMYFPDXBNJZSQVHLCKE"
 # Verhoeff's tables: the dihedral group of order ten, and its permutation applied again and again.
 _TIMES = [
@@ -136,10 +150,39 @@ def _spanish(text: str) -> bool:
     return _SPANISH[int(text[:8]) % 23] == text[8]
 
 
+def _spanish_foreign(text: str) -> bool:
+    return _spanish(str("XYZ".index(text[0])) + text[1:])
+
+
+def _singaporean(text: str) -> bool:
+    first, letters = _OF_SINGAPORE[text[0]]
+    weights = (2, 7, 6, 5, 4, 3, 2)
+    total = first + sum(int(d) * w for d, w in zip(text[1:8], weights, strict=True))
+    return letters[total % 11] == text[8]
+
+
+def _of_hong_kong(text: str) -> bool:
+    letters = text[: text.index("(") - 6]
+    values = [36] * (2 - len(letters)) + [int(c, 36) for c in letters]
+    values += [int(d) for d in text[len(letters) : len(letters) + 6]] + [int(text[-2], 16)]
+    return sum(value * (9 - place) for place, value in enumerate(values)) % 11 == 0
+
+
+def _italian(text: str) -> bool:
+    odd = sum(_ODD_PLACES[c] for c in text[:15:2])
+    even = sum(int(c) if c.isdigit() else ord(c) - ord("A") for c in text[1:15:2])
+    return chr(ord("A") + (odd + even) % 26) == text[15]
+
+
 _NATIONAL: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = (
     (_CHINA, _chinese),
     (_SOUTH_AFRICA, _south_african),
     (_AADHAAR, verhoeff),
     (_BRAZIL, _brazilian),
     (_SPAIN, _spanish),
+    (_FOREIGN_SPAIN, _spanish_foreign),
+    (_SINGAPORE, _singaporean),
+    (_HONG_KONG, _of_hong_kong),
+    (_CANADA, luhn),
+    (_ITALY, _italian),
 )
