@@ -23,6 +23,8 @@ METRICS = {
     "extraction_f1": "extraction",
     "extraction_seconds": "extraction",
     "peak_memory": "peak_memory",
+    "ingest_beside": "beside",
+    "tokenise_beside": "beside",
 }
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -51,6 +53,11 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Checkout of article-extraction-benchmark, for extraction_f1 and extraction_seconds.",
 )
+@click.option(
+    "--beside",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="An older checkout, beside which the stages ingest and tokenise are measured.",
+)
 def command(
     quick: bool,
     large: bool,
@@ -61,6 +68,7 @@ def command(
     tokenizer: Path | None,
     megatron: Path | None,
     extraction: Path | None,
+    beside: Path | None,
     work: Path | None,
 ) -> None:
     """Data preparation: speed, bytes and memory beside other tools."""
@@ -72,8 +80,12 @@ def command(
             f"--only {needing[0]} needs pages with known text: add --extraction PATH, a checkout "
             "of github.com/scrapinghub/article-extraction-benchmark"
         )
+    compared = [name for name in only if METRICS[name] == "beside"]
+    if compared and beside is None:
+        raise UserError(f"--only {compared[0]} needs an older checkout: add --beside PATH")
     with calling.working_folder(work) as folder:
         turns = calling.default_rounds(rounds, quick)
-        setting = Setting(folder, quick, large, turns, input_path, tokenizer, megatron, extraction)
+        paths = (input_path, tokenizer, megatron, extraction, beside)
+        setting = Setting(folder, quick, large, turns, *paths)
         rows = calling.measure("benchmarks.prep", METRICS, only, setting)
     calling.tell(rows, json_path)

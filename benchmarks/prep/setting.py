@@ -34,6 +34,7 @@ class Setting:
     tokenizer: Path | None
     megatron: Path | None
     extraction: Path | None = None
+    beside: Path | None = None
 
     def either(self, quick: int, full: int, large: int | None = None) -> int:
         """What fits the call; `full` where there is no larger one."""

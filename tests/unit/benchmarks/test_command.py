@@ -3,6 +3,7 @@
 import gzip
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,9 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import calling
+from benchmarks.prep import beside, near_dedup, setting
 from benchmarks.prep import command as prep
-from benchmarks.prep import near_dedup, setting
 from benchmarks.prep.peers import megatron
+from benchmarks.prep.setting import Setting
 from benchmarks.results import compare
 from geo_nemo.common.errors import UserError
 
@@ -49,6 +51,19 @@ def test_pages_with_known_text_are_asked_for_in_a_line(tmp_path):
     assert "add --extraction PATH" in none.stderr
     empty = run("prep", "--only", "extraction_f1", "--extraction", str(tmp_path))
     assert empty.returncode == 2 and "no ground-truth.json and html/ in it" in empty.stderr
+
+
+def test_stages_are_measured_beside_another_checkout(tmp_path, monkeypatch):
+    """Whose files are the first on the path; here they are of this one."""
+    asked = run("prep", "--only", "ingest_beside")
+    assert asked.returncode == 2 and "add --beside PATH" in asked.stderr
+    monkeypatch.setattr(beside, "QUICK_BYTES", 2_000_000)
+    setting = Setting(tmp_path, True, False, 1, None, None, None, beside=ROOT)
+    rows = beside.measure(setting)
+    assert [row.metric for row in rows] == ["ingest_beside", "tokenise_beside"]
+    assert all(row.peer == str(ROOT) and row.value > 0 < row.peer_value for row in rows)
+    assert (tmp_path / "beside-ours/work/tokenise").is_dir()
+    assert beside.measure(replace(setting, beside=None)) == []
 
 
 def test_extractors_are_compared_on_pages_that_are_given(tmp_path):
