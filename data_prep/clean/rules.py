@@ -37,9 +37,10 @@ def meaning(reason: str) -> str:
 
 def chosen_filters(clean: Clean) -> dict[str, Filter]:
     """The filters of `clean` in its order. UserError for one or a rule that does not exist."""
-    known = {
-        name: tuple(rules_of(name)) for name in {**FILTERS.known, **dict.fromkeys(clean.rules)}
-    }
+    # Ours are asked for a hint alone: a name of theirs that is taken is nothing to whoever does not
+    # use it.
+    asked = {**(FILTERS.known if clean.except_rules else {}), **dict.fromkeys(clean.rules)}
+    known = {name: tuple(rules_of(name)) for name in asked}
     names = [f"{name}.{rule}" for name, rules in known.items() for rule in rules]
     for name in clean.except_rules:
         if name not in names:

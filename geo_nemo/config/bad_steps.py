@@ -12,8 +12,9 @@ class BadSteps(Section):
 
     policy: `raise` ends the run, after one step more at most and with nothing of it saved; `skip`
         leaves the weights as they are and goes on with the next batch; `rewind` goes back to the
-        newest checkpoint, and leaves out the bad batch when it comes again, with `rewind_steps`
-        batches before it. Only `raise` without `spike_sigma` lets the GPU run ahead.
+        newest checkpoint, and leaves out the bad batch when it comes again, with those of
+        `rewind_steps` before it that come again, too. Only `raise` without `spike_sigma` lets the
+        GPU run ahead.
     spike_sigma: a loss so many standard deviations above the mean of the last `window` steps of
         its stage is a spike; without it only what is not finite is bad.
     limit: bad steps, after which the run ends whatever the policy.

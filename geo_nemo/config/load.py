@@ -33,6 +33,8 @@ from geo_nemo.config.schema import Section
 
 S = TypeVar("S", bound=Section)
 # An address may be a secret, as webhooks are; an error names the key, and that will do.
+# A key as `module:attribute`, quoted or not, which Hydra reads with a backslash alone.
+_NAME_WITH_COLON = re.compile(r"""(["']?)([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)\1(?=\s*:)""")
 _ADDRESS = re.compile(r"(https?://)[^\s,\]})]+")
 # Recipes of a group that an error still names one by one.
 MANY = 20
@@ -199,6 +201,9 @@ def _hydra_line(error: Exception) -> str:
         return f"{group}={choice} is not a recipe; there is {there}{hint}"
     if isinstance(error, OverrideParseException):
         key, _, value = error.override.lstrip("+").partition("=")
+        escaped = _NAME_WITH_COLON.sub(r"\2\\:\3", value)
+        if escaped != value:
+            return f"cannot read {key}={value}: write the colon of a name so: '{key}={escaped}'"
         return f"cannot read {key}={value}: quote the value, as in \"{key}='...'\""
     text = " ".join(str(error).split())
     if ambiguous := re.match(r"Ambiguous value for argument '\+*([^=]+)=(.*?)' 1\.", text):

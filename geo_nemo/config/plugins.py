@@ -48,7 +48,8 @@ class Kind:
         if ":" in name:
             return name
         offered = entry_points(group=self.group, name=name)
-        targets = {found.value for found in offered} | {*filter(None, [self.known.get(name)])}
+        targets = {f"{found.module}:{found.attr}" for found in offered}
+        targets |= {*filter(None, [self.known.get(name)])}
         if len(targets) > 1:
             raise ValueError(
                 f"the name {name} stands for {' and '.join(sorted(targets))}: uninstall one of "
@@ -103,9 +104,7 @@ class Kind:
         with self._as_user_errors(name, setting):
             thing = self.load(name, setting)
             version = getattr(thing, "version", None)
-            if version is None:
-                version = sha256(Path(inspect.getfile(thing)).read_bytes()).hexdigest()[:16]
-            return f"{self.target(name)} {version}"
+            return f"{self.target(name)} {_hash_of(thing) if version is None else version}"
 
     def make(self, name: str, setting: str, *given: Any, options: Mapping[str, Any] = {}) -> Any:
         """What `name` stands for, called with `given` and the user's `options`.
@@ -126,7 +125,9 @@ class Kind:
                 f"{setting}: {name} does not import ({reason(error)}): install its package, or "
                 "take it out"
             ) from error
-        except Exception as error:  # each has its own
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # each has its own; see `blaming`
             raise UserError(f"{setting}: {name}: {reason(error)}; mend that or take it out") from (
                 error
             )
@@ -134,13 +135,24 @@ class Kind:
 
 @contextmanager
 def blaming(what: str, mend: str) -> Iterator[None]:
-    """What goes wrong inside is one line that names `what` and says how to `mend` it."""
+    """What goes wrong inside is one line that names `what` and says how to `mend` it.
+
+    So is `sys.exit()`, which would else end the command as if it had succeeded, and a panic of a
+    library in Rust, which is no `Exception` either.
+    """
     try:
         yield
-    except (UserError, RunError):
+    except (UserError, RunError, KeyboardInterrupt):
         raise
-    except Exception as error:  # whatever users bring
+    except BaseException as error:  # whatever users bring
         raise RunError(f"{what} fails ({reason(error)}): {mend}") from error
+
+
+def check_methods(thing: Any, what: str, *names: str) -> None:
+    """Raise `UserError` where `thing`, which messages call `what`, lacks one of these methods."""
+    for name in names:
+        if not callable(getattr(thing, name, None)):
+            raise UserError(f"{what} has no method {name}: see docs/extending.md")
 
 
 def reason(error: BaseException) -> str:
@@ -170,6 +182,17 @@ def _changed(folder: str) -> int:
         return os.stat(folder or ".").st_mtime_ns
     except OSError:
         return 0
+
+
+def _hash_of(thing: Any) -> str:
+    """Of the file that defines it, 16 hex digits. ValueError where there is none."""
+    try:
+        code = Path(inspect.getfile(thing)).read_bytes()
+    except (TypeError, OSError):
+        raise ValueError(
+            "it has no `version`, and no file of Python defines it: give it one"
+        ) from None
+    return sha256(code).hexdigest()[:16]
 
 
 def _attribute(target: str) -> Any:

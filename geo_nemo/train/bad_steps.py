@@ -143,8 +143,11 @@ class BadStepRule:
             why = f" ({limit} bad steps are the limit)" * (self.found > limit)
             raise RunError(f"{bad.error}{why}; its batch is in {folder}") from None
         before = settings.rewind_steps if action == "rewind" else 0
-        gone = {*range(max(bad.step - before, 0), bad.step + 1)}
+        gone = {*range(bad.step - before, bad.step + 1)}
         gone.update(verdict.left_out if verdict is not None else ())
+        # Those before are in the weights, and the ledger must not say otherwise.
+        first = bad.step if back_to is None else step_of(back_to)
+        gone &= {*range(first, self.prepared.run.train.steps)}
         self.left_out.update(gone)
         noted: dict[str, Any] = {
             "step": bad.step,

@@ -7,14 +7,15 @@ with process_groups(run.parallel, device, run.seed):
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from geo_nemo.common.files import make_folder
 from geo_nemo.common.progress import Progress, no_progress
-from geo_nemo.config import Run, UserError
-from geo_nemo.config.plugins import Kind
+from geo_nemo.config import Run
+from geo_nemo.config.plugins import Kind, check_methods
 from geo_nemo.runtime.device import resolve_device
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.runtime.signals import StopRequest
@@ -42,8 +43,8 @@ CALLBACKS = Kind("callback", "geo_nemo.callbacks")
 class Context:
     """What a callback of `callbacks.use` is made with, before its options.
 
-    output: the run's folder. log: hands numbers of the step, by flat names, to every logger; they
-    go out with the next line of the metrics.
+    output: the run's folder. log: hands numbers of the step that was just taken, by flat names of
+    its own, to every logger.
     """
 
     prepared: Prepared
@@ -100,7 +101,7 @@ def build_trainer(
             dashboards,
         ),
         Heartbeat(heartbeat, run.health.heartbeat_seconds, run.train.steps, accounting),
-        *_brought(Context(prepared, trainer.engine, output, dashboards.add)),
+        *_brought(trainer, dashboards),
         # Behind those that measure.
         dashboards,
         # A run that nothing of the above refuses.
@@ -131,17 +132,16 @@ def _validation(trainer: Trainer, dashboards: Loggers) -> list[Callback]:
     return [Validate(path, trainer.prepared, trainer.engine, dashboards, weights)]
 
 
-def _brought(context: Context) -> list[Callback]:
+def _brought(trainer: Trainer, dashboards: Loggers) -> list[Callback]:
     """The callbacks that the recipe names, in its order."""
-    asked = context.run.callbacks
+    asked, output = trainer.run.callbacks, Path(trainer.run.output_dir)
     made: list[Callback] = []
     for name in asked.use:
-        options = asked.options.get(name, {})
-        callback = CALLBACKS.make(name, "callbacks.use", context, options=options)
-        for method in ("on_start", "on_step", "on_end"):
-            if not callable(getattr(callback, method, None)):
-                raise UserError(
-                    f"callbacks.use: {name} has no method {method}: see docs/extending.md"
-                )
+        log = partial(dashboards.add_for, name)
+        context = Context(trainer.prepared, trainer.engine, output, log)
+        callback = CALLBACKS.make(
+            name, "callbacks.use", context, options=asked.options.get(name, {})
+        )
+        check_methods(callback, f"callbacks.use: {name}", "on_start", "on_step", "on_end")
         made.append(Brought(name, callback))
     return made

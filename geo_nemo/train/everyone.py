@@ -1,7 +1,7 @@
 """All callbacks of a run as one: told of what happens, and asked what they keep and want."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from geo_nemo.config import RunError, UserError
@@ -86,8 +86,15 @@ class Everyone:
         return found
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """What a checkpoint keeps of each, by name."""
-        return {name: each.state_dict() for name, each in self.stateful().items()}
+        """What a checkpoint keeps of each, by name. RunError where that is not JSON."""
+        states = {name: each.state_dict() for name, each in self.stateful().items()}
+        for name, state in states.items():
+            if wrong := _not_json(state) if isinstance(state, dict) else _a(state):
+                raise RunError(
+                    f"the callback {name} keeps {wrong}: let its state_dict give a dict of JSON's "
+                    "types (text, numbers, truth values, None, lists, dicts whose keys are text)"
+                )
+        return states
 
     def load_states(self, states: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """Let each go on from its state; the names of states that are nobody's."""
@@ -101,3 +108,24 @@ def strongest(verdicts: Sequence[Verdict | None]) -> Verdict | None:
     """A rewind before a stop; the first of its kind."""
     asked = [verdict for verdict in verdicts if verdict is not None]
     return next((each for each in asked if each.action == "rewind"), asked[0] if asked else None)
+
+
+def _not_json(value: Any) -> str:
+    """What in `value` is not of JSON's types, in words; empty: nothing."""
+    parts: Iterable[Any]
+    if isinstance(value, dict):
+        if (key := next((key for key in value if not isinstance(key, str)), "")) != "":
+            return f"a dict with the key {key!r}"
+        parts = value.values()
+    elif isinstance(value, list | tuple):
+        parts = value
+    else:
+        return "" if value is None or isinstance(value, str | int | float) else _a(value)
+    try:
+        return next(filter(None, map(_not_json, parts)), "")
+    except RecursionError:
+        return f"{_a(value)} that holds itself"
+
+
+def _a(value: Any) -> str:
+    return f"a {type(value).__name__}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
 
@@ -151,18 +151,34 @@ class ReadLater:
         self._event = None
 
 
+VerdictAction = Literal["skip", "rewind", "stop"]
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a callback wants of the run; None in its place: go on.
 
     skip: the step is not taken, and its batch is left out. rewind: back to the newest checkpoint,
     and the step's batch, with the steps of `left_out`, is left out when it comes again. stop:
-    before a step is taken the run fails; after it, it saves and ends. reason: in words.
+    before a step is taken the run fails; after it, it saves and ends. reason: in words, kept on one
+    line. ValueError for another action, no reason, or a step that is no number.
     """
 
-    action: Literal["skip", "rewind", "stop"]
+    action: VerdictAction
     reason: str
     left_out: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.action not in get_args(VerdictAction):
+            raise ValueError(f"a verdict of {self.action!r}, not of skip, rewind or stop")
+        # A stop without a reason would pass for another rank's, and be started again for ever.
+        if not isinstance(self.reason, str) or not self.reason.strip():
+            raise ValueError(f"a verdict with the reason {self.reason!r}: say why in words")
+        steps = tuple(self.left_out)
+        if any(type(step) is not int or step < 0 for step in steps):
+            raise ValueError(f"a verdict that leaves out {steps!r}: steps are whole numbers from 0")
+        object.__setattr__(self, "reason", " ".join(self.reason.split()))
+        object.__setattr__(self, "left_out", steps)
 
 
 class BadStepError(RunError):

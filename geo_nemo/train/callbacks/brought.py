@@ -1,12 +1,18 @@
 """A callback from outside: what goes wrong in it names it, in one line."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
-from geo_nemo.config import RunError, UserError
-from geo_nemo.config.plugins import reason
+from geo_nemo.config import RunError
+from geo_nemo.config.plugins import blaming
 from geo_nemo.train.callback import StepEvent, Verdict
+
+_MEND = (
+    "mend it or take it out of callbacks.use; then the same command goes on from the newest "
+    "checkpoint"
+)
 
 
 class Brought:
@@ -50,10 +56,18 @@ class Brought:
             self._callback.on_end()
 
     def score(self, step: int) -> float | None:
-        return self._ask("score", step)
+        found = self._ask("score", step)
+        if found is None:
+            return None
+        with self._named():
+            number = float(found)
+            if math.isnan(number):
+                raise ValueError("its score is not a number")
+        return number
 
     def state_dict(self) -> dict[str, Any]:
-        return self._ask("state_dict") or {}
+        state = self._ask("state_dict")
+        return {} if state is None else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._ask("load_state_dict", state)
@@ -73,15 +87,5 @@ class Brought:
             )
         return verdict
 
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        try:
-            yield
-        except (UserError, RunError):
-            raise
-        except Exception as error:  # whatever it does
-            raise RunError(
-                f"the callback {self.name} fails at step {self._step} ({reason(error)}): mend it "
-                "or take it out of callbacks.use; then the same command goes on from the newest "
-                "checkpoint"
-            ) from error
+    def _named(self) -> AbstractContextManager[None]:
+        return blaming(f"the callback {self.name}, at step {self._step},", _MEND)

@@ -89,6 +89,9 @@ MISTAKES = {
     "train.lr=${nothing}": "Interpolation key 'nothing' not found",
     "train={": "cannot read train={: quote the value",
     "name=a=b": "cannot read name=a=b: quote the value, as in \"name='...'\"",
+    'logging.options={"a.b:C": {d: 1}}': r"write the colon of a name so: "
+    r"'logging.options={a.b\:C: {d: 1}}'",
+    "callbacks.options={a.b:C: {d: 1}}": r"so: 'callbacks.options={a.b\:C: {d: 1}}'",
     "name='a b'": "name='a b': string should match pattern",
     "stages.condition.metadata.fields={a: 1}": "condition.metadata.fields: write a list",
     "stages.condition=[1]": "train: stages.condition: write keys and values, as {key: value}",

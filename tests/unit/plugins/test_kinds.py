@@ -9,9 +9,9 @@ import pytest
 
 from data_prep.config.kinds import ANNOTATORS, FILTERS, READERS
 from eval.kinds import TASKS
-from geo_nemo.config import UserError, plugins
+from geo_nemo.config import RunError, UserError, plugins
 from geo_nemo.config.kinds import PACKINGS, SAMPLERS
-from geo_nemo.config.plugins import Kind
+from geo_nemo.config.plugins import Kind, blaming
 from geo_nemo.tokenizers.kinds import TOKENIZERS
 from geo_nemo.train.build import CALLBACKS
 from geo_nemo.train.callbacks.loggers.registry import LOGGERS
@@ -92,10 +92,29 @@ def test_a_name_that_is_taken_is_refused_and_both_are_named(monkeypatch, offered
 
 
 def test_a_module_that_fails_as_it_is_imported_is_one_line(tmp_path, monkeypatch):
-    (tmp_path / "breaks_on_import.py").write_text("1 / 0\n")
+    """`exit()` would else end the command, and with code 0."""
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UserError, match=r"^a.b: breaks_on_import:A: ZeroDivisionError: division"):
-        KINDS.make("breaks_on_import:A", "a.b")
+    for name, code, line in (
+        ("breaks_on_import", "1 / 0", "ZeroDivisionError: division by zero; mend that or take it"),
+        ("exits_on_import", "exit()", "SystemExit: None; mend that or take it out"),
+    ):
+        (tmp_path / f"{name}.py").write_text(code)
+        with pytest.raises(UserError, match=rf"^a.b: {name}:A: {line}"):
+            KINDS.make(f"{name}:A", "a.b")
+        why = line.partition(";")[0]
+        with (
+            pytest.raises(RunError, match=rf"^it fails \({why}\): mend it$"),
+            blaming("it", "mend it"),
+        ):
+            exec(code)
+
+
+def test_an_entry_point_may_name_extras_and_what_no_file_defines_needs_a_version(monkeypatch):
+    offer(monkeypatch, theirs="json:loads [extra]", built_in="math:sqrt")
+    assert KINDS.load("theirs", "a.b") is json.loads
+    assert KINDS.brought("theirs", "a.b").startswith("json:loads ")
+    with pytest.raises(UserError, match=r"^a.b: built_in: ValueError: it has no `version`, and no"):
+        KINDS.brought("built_in", "a.b")
 
 
 OURS = (ANNOTATORS, FILTERS, READERS, TOKENIZERS, PACKINGS, SAMPLERS, TASKS, LOGGERS)

@@ -8,6 +8,7 @@ import pytest
 from geo_nemo.config import RunError, UserError
 from geo_nemo.train.build import build_trainer
 from geo_nemo.train.callback import Verdict
+from geo_nemo.train.callbacks import Loggers
 from tests.support.runs import CPU, Events, trainer, weights
 from tests.support.tiny import tiny_run
 from tests.unit.train.loggers.conftest import module_at
@@ -62,6 +63,24 @@ class Says(Counts):
     def on_step(self, event):
         if self.where == "on_step" and event.step == self.at:
             return Verdict(self.what, "I say so") if self.what != "yes" else True
+
+
+class Does(Counts):
+    """`does` is run after step 4, `keeps` gives its state, `measures` its score."""
+
+    def __init__(self, context, does="None", keeps="{}", measures="None"):
+        super().__init__(context)
+        self.does, self.keeps, self.measures = does, keeps, measures
+
+    def on_step(self, event):
+        if event.step == 4:
+            return eval(self.does, globals() | {"context": self.context})
+
+    def state_dict(self):
+        return eval(self.keeps)
+
+    def score(self, step):
+        return eval(self.measures)
 '''
 
 
@@ -166,7 +185,11 @@ def test_a_verdict_stops_the_run_where_it_stands(tiny_store, tmp_path, single_pr
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("Raises", {}, r"own_callbacks:Raises fails at step 4 \(ZeroDivisionError: oh\): mend it"),
+        (
+            "Raises",
+            {},
+            r"the callback own_callbacks:Raises, at step 4, fails \(ZeroDivisionError: oh\): ",
+        ),
         ("Says", {"what": "skip", "at": 2}, r"Says answers Verdict.*at step 2: give None, or"),
         ("Says", {"what": "yes", "at": 2}, r"Says answers True at step 2: give None, or a"),
         ("Says", {"what": "stop", "at": 2, "where": "on_loss"}, r"^I say so; its batch is in"),
@@ -180,6 +203,48 @@ def test_what_a_callback_breaks_is_one_line_and_nothing_is_lost(
         made.fit()
     assert built(tiny_store, tmp_path).fit()
     assert steps_of(tmp_path) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        # Ended so, a run would pass for one that is finished.
+        ({"does": "exit(0)"}, r"at step 4, fails \(SystemExit: 0\): mend it or take it out of"),
+        ({"does": "Verdict('stop', None)"}, r"ValueError: a verdict with the reason None: say why"),
+        ({"does": "Verdict('halt', 'x')"}, r"a verdict of 'halt', not of skip, rewind or stop"),
+        (
+            {"does": "Verdict('rewind', 'x', ('a',))"},
+            r"a verdict that leaves out \('a',\): steps are whole numbers from 0",
+        ),
+        ({"does": "context.log({'x': 'y'})"}, r"TypeError: it logs 'x'='y': give a number by a n"),
+        ({"does": "context.log({3: 1.0})"}, r"TypeError: it logs 3=1.0: give a number by a name"),
+        ({"does": "context.log({'loss': 0})"}, r"it logs loss, which is a number of the run: ren"),
+        ({"does": "context.log(None)"}, r"own_callbacks:Does, at step 4, fails \(AttributeError"),
+        ({"keeps": "[1]"}, r"^the callback own_callbacks:Does keeps a list: let its state_dict gi"),
+        ({"keeps": "{'a': [object()]}"}, r"own_callbacks:Does keeps a object: let its state_dict"),
+        ({"keeps": "{'a': {1: 2}}"}, r"own_callbacks:Does keeps a dict with the key 1: let its s"),
+        ({"keeps": "1 / 0"}, r"own_callbacks:Does, at step 2, fails \(ZeroDivisionError"),
+        ({"measures": "float('nan')"}, r"Does, at step 2, fails \(ValueError: its score is not a"),
+        ({"measures": "'good'"}, r"own_callbacks:Does, at step 2, fails \(ValueError: could not"),
+    ],
+)
+def test_nonsense_of_a_callback_is_one_line_that_names_it(
+    tiny_store, tmp_path, single_process, options, message
+):
+    made = built(tiny_store, tmp_path, "Does", options={"Does": options})
+    with pytest.raises(RunError, match=message) as caught:
+        made.fit()
+    assert "own_callbacks:Does" in str(caught.value) and "\n" not in str(caught.value)
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("step_*"))
+    assert kept == ([] if "at step 2" in message or "keeps" in message else ["step_00000003"])
+
+
+def test_numbers_of_one_callback_are_not_those_of_another(tmp_path):
+    loggers = Loggers()
+    loggers.add_for("first", {"a": 1})
+    loggers.add_for("first", {"a": 2})
+    with pytest.raises(ValueError, match="it logs a, which is a number of first: rename it"):
+        loggers.add_for("second", {"a": 1})
 
 
 def test_each_is_told_of_the_end_and_the_first_error_is_the_one_that_is_raised(
@@ -236,5 +301,16 @@ def test_two_callbacks_of_one_name_are_refused(tiny_store, tmp_path, single_proc
         trainer(tiny_run(tiny_store, tmp_path), [Named(), Named()]).fit()
 
 
-def test_a_verdict_is_plain():
-    assert Verdict("stop", "done") == Verdict("stop", "done", ())
+def test_a_verdict_is_plain_and_its_reason_one_line():
+    assert Verdict("stop", "done\n for now") == Verdict("stop", "done for now", ())
+
+
+def test_what_a_verdict_leaves_out_are_steps_that_come_again(tiny_store, tmp_path, single_process):
+    """Step 1 is in the weights of the checkpoint of step 3, and the ledger does not deny it."""
+    verdict = {"does": "Verdict('rewind', 'x', (1, 5, 10**12))"}
+    made = built(tiny_store, tmp_path, "Does", options={"Does": verdict})
+    assert made.fit()
+    assert made.left_out == {4, 5}
+    ledger = json.loads((tmp_path / "ledger.json").read_text())
+    assert ledger["stages"]["condition"]["left_out"]["rows"] == 0
+    assert ledger["notes"][0]["left_out"] == [4, 5]

@@ -48,7 +48,7 @@ class Background:
         self._changed = threading.Condition()
         self._actions: deque[_Action] = deque()
         self._lost = 0  # steps that were too many to keep
-        self._error: Exception | None = None  # that ended it
+        self._error: BaseException | None = None  # that ended it
         self._must_open = False
         self._opened = threading.Event()  # or failed to
         self._ends_at: float | None = None
@@ -140,7 +140,7 @@ class Background:
         while True:
             try:
                 action(self._logger)
-            except Exception as error:
+            except BaseException as error:  # a thread ends by sys.exit() without a word
                 opening = self._must_open and not self._opened.is_set()
                 if opening or not may_pass(error):
                     self._end(error)
@@ -167,7 +167,7 @@ class Background:
                 self._changed.wait(until - now)
         return self._ends_at is None or time.monotonic() < self._ends_at
 
-    def _end(self, error: Exception) -> None:
+    def _end(self, error: BaseException) -> None:
         with self._changed:
             self._error = error
             self._actions.clear()
@@ -177,7 +177,7 @@ class Background:
             self._tell(f"{failed}; the run goes on without it")
         self._opened.set()
 
-    def _as_user_error(self, error: Exception) -> UserError:
+    def _as_user_error(self, error: BaseException) -> UserError:
         if isinstance(error, UserError):
             return error
         if isinstance(error, ImportError):

@@ -1,6 +1,7 @@
 """The callback that hands every logged step to every logger."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from geo_nemo.train.callback import ReadsNothing, StepEvent
 from geo_nemo.train.callbacks.loggers.background import Background
@@ -29,10 +30,23 @@ class Loggers(ReadsNothing):
         self.must_open = must_open
         self.outcome = outcome
         self._values: dict[str, float] = {}
+        self._owners: dict[str, str] = {}
 
     def add(self, values: Mapping[str, float]) -> None:
         """Numbers of the step that was just taken, by their flat names."""
+        self._owners |= dict.fromkeys(values, "the run")
         self._values |= values
+
+    def add_for(self, callback: str, values: Mapping[str, Any]) -> None:
+        """The same of a callback that a recipe names. ValueError or TypeError where a value is no
+        number, or its name the run's own or another callback's: one would hide the other."""
+        for name, value in values.items():
+            if not isinstance(name, str) or isinstance(value, str):
+                raise TypeError(f"it logs {name!r}={value!r:.40}: give a number by a name")
+            owner = self._owners.setdefault(name, callback)
+            if owner != callback:
+                raise ValueError(f"it logs {name}, which is a number of {owner}: rename it")
+            self._values[name] = float(value)
 
     def on_start(self, step: int) -> None:
         self._values = {}
@@ -47,7 +61,7 @@ class Loggers(ReadsNothing):
         step = event.step + 1
         values, self._values = renamed(self._values, self.names, step), {}
         for logger in self.loggers:
-            logger.write(step, values)
+            logger.write(step, dict(values))  # its own, which it may change
 
     def on_end(self) -> None:
         for logger in self.loggers:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from geo_nemo.config import Logging, UserError
-from geo_nemo.config.plugins import Kind, reason
+from geo_nemo.config.plugins import Kind, check_methods, reason
 from geo_nemo.train.callbacks.loggers.background import Background
 from geo_nemo.train.callbacks.loggers.history import History
 from geo_nemo.train.callbacks.loggers.logger import Logger, Told
@@ -50,10 +50,12 @@ def _setting(name: str) -> str:
 def _made(name: str, told: Told, options: dict[str, Any]) -> Logger:
     setting = _setting(name)
     try:
-        return LOGGERS.load(name, "logging.loggers")(told, **options)
-    except UserError:
+        made = LOGGERS.load(name, "logging.loggers")(told, **options)
+        check_methods(made, setting, "on_start", "write", "close")
+        return made
+    except (UserError, KeyboardInterrupt):
         raise
     except ImportError as error:
         raise UserError(missing(setting, error)) from None
-    except Exception as error:  # each library has its own
+    except BaseException as error:  # each library has its own
         raise UserError(f"{setting}: {reason(error)}; mend that or take it out") from None

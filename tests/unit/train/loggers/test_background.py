@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from geo_nemo.config import UserError
 from geo_nemo.train.callbacks.loggers import background
 from geo_nemo.train.callbacks.loggers.background import Background
 from geo_nemo.train.callbacks.loggers.history import History
+from geo_nemo.train.callbacks.loggers.hub import Loggers
 
 
 class Recorder:
@@ -79,6 +81,30 @@ def test_it_gets_everything_in_order_and_is_closed(opened, said):
     steps = [("write", step) for step in range(1, 100)]
     assert recorder.calls == [("start", 0), *steps, ("close", "stopped")]
     assert said == []
+
+
+def test_one_that_exits_is_told_as_one_that_fails(opened, said):
+    """Of `exit()` a thread would end without a word."""
+    logger, recorder = opened
+    recorder.fail = SystemExit(0)
+    logger.write(1, {})
+    end(logger)
+    assert said == ["logging.x failed (SystemExit: 0); the run goes on without it"]
+
+
+def test_a_logger_that_changes_its_numbers_changes_no_other_s(quick):
+    class Takes(Recorder):
+        def write(self, step, values):
+            self.calls.append(values.pop("loss"))
+
+    both = Takes(), Takes()
+    loggers = Loggers([Background(str(each), each) for each in both])
+    for logger in loggers.loggers:
+        logger.start(0, must_open=True)
+    loggers.add({"loss": 2.0})
+    loggers.on_step(SimpleNamespace(step=0))
+    loggers.on_end()
+    assert [each.calls[1] for each in both] == [2.0, 2.0]
 
 
 def test_a_step_does_not_wait_for_a_logger_that_hangs(opened, said):

@@ -32,6 +32,15 @@ class Table:
 class Refuses:
     def __init__(self, told):
         raise KeyError("no table")
+
+class Exits:
+    def __init__(self, told):
+        raise SystemExit(0)
+
+class Mute:
+    def __init__(self, told): ...
+    def on_start(self, step): ...
+    def write(self, step, values): ...
 """
 
 
@@ -74,6 +83,8 @@ def test_a_logger_of_another_package_by_its_entry_point(own, tmp_path, monkeypat
         ("no_such_module:A", "needs the package no_such_module .*: pip install no_such_module"),
         ("own_loggers:Tabel", "own_loggers.*has no attribute 'Tabel'; name the class as module:"),
         ("own_loggers:Refuses", "own_loggers:Refuses: KeyError: 'no table'; mend that"),
+        ("own_loggers:Exits", "own_loggers:Exits: SystemExit: 0; mend that or take it out"),
+        ("own_loggers:Mute", "own_loggers:Mute has no method close: see docs/extending.md"),
     ],
 )  # fmt: skip
 def test_a_name_that_leads_nowhere_is_one_line(own, tmp_path, name, message):
