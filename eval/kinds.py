@@ -19,5 +19,10 @@ BENCHMARKS = {
     "localnewsqa": "eval.atlas.benchmarks:LocalNewsQa",
     "factbook": "eval.atlas.factbook:Factbook",
 }
-TASKS = Kind("task", "geo_nemo.tasks", {FILE: "eval.question_files:QuestionFile", **BENCHMARKS})
+TASKS = Kind(
+    "task",
+    "geo_nemo.tasks",
+    {FILE: "eval.question_files:QuestionFile", **BENCHMARKS},
+    methods=("rows",),
+)
 TaskName = Annotated[PluginName, AfterValidator(TASKS.check)]

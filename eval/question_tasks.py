@@ -11,6 +11,7 @@ from geo_nemo.config import RunError
 from geo_nemo.config.plugins import blaming
 
 SETTING = "questions_task"
+_END: Any = object()
 _MEND = f"mend it, or give another {SETTING}, then run the same command again"
 
 
@@ -44,8 +45,8 @@ def _checked(task: Task, where: str) -> Iterator[Mapping[str, Any]]:
         number += 1
         with blaming(f"{where}, at question {number},", _MEND):
             rows = iter(task.rows()) if rows is None else rows
-            row = next(rows, None)
-        if row is None:
+            row = next(rows, _END)  # None is no end, but a lie of the task
+        if row is _END:
             return
         if not isinstance(row, Mapping):
             raise RunError(

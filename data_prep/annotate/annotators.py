@@ -52,8 +52,7 @@ class Annotators:
     def key(self) -> str:
         """Who they are, and what they have read; empty without any."""
         return " ".join(
-            f"{name} {ANNOTATORS.brought(name, SETTING) or held.version} "
-            f"{getattr(held, 'fingerprint', '')}"
+            f"{name} {ANNOTATORS.brought(name, SETTING) or held.version} {_read_by(name, held)}"
             for name, held in self._held
         )
 
@@ -76,3 +75,8 @@ class Annotators:
                     f"value or a list of them, for one of {', '.join(held.fields)}; {_MEND}"
                 )
         return {EXTRA + field: value for field, value in found.items()}
+
+
+def _read_by(name: str, held: FieldAnnotator) -> str:
+    with blaming(f"the annotator {name}, at its fingerprint,", _MEND):
+        return str(getattr(held, "fingerprint", ""))

@@ -1,6 +1,7 @@
 """Filters by name, each with those of its rules that apply."""
 
 import difflib
+import re
 from collections.abc import Mapping
 
 from data_prep.clean.filter import Drop, Filter
@@ -18,10 +19,11 @@ _MEND = f"mend it or take it out of {SETTING}, then run the same command again"
 def rules_of(name: str) -> Mapping[str, str]:
     """The rules of the filter `name`, and what they drop for. UserError where it does not load."""
     found = getattr(FILTERS.get(name, SETTING), "reasons", None)
-    if not (isinstance(found, Mapping) and found and all(isinstance(r, str) for r in found)):
+    sound = isinstance(found, Mapping) and found and all(isinstance(r, str) for r in found)
+    if not (sound and all(re.fullmatch(r"[\w-]+", rule) for rule in found)):
         raise UserError(
             f"{SETTING}: {name} has no `reasons`: give its class a dict of its rules, what each "
-            "drops a document for by its name"
+            "drops a document for by its name (letters, digits, _ and -)"
         )
     return found
 

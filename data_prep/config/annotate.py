@@ -66,7 +66,7 @@ class Annotate(Section):
                 )
             for field, kind in fields.items():
                 try:
-                    check_name(field, f"{SETTING}: {name}")
+                    check_name(field, None)
                 except (ValueError, TypeError) as error:
                     raise UserError(f"{SETTING}: {name}: {error}") from None
                 if kind not in get_args(FieldKind):

@@ -70,15 +70,18 @@ def named_columns(value: Any) -> Any:
     return {column: column for column in value}
 
 
-def check_name(name: str, key: str) -> None:
-    """Raise ValueError where a field of the user's own cannot be called so."""
+def check_name(name: str, key: str | None) -> None:
+    """Raise ValueError where a field of the user's own cannot be called so.
+
+    key: of the setting that names it; None where code does.
+    """
     if not _NAME.match(name):
         raise ValueError(
             f"{name!r} is no name of a field: take small letters, digits and _, as in topic"
         )
-    if name in _MAPPED:
+    if name in _MAPPED and key is not None:
         raise ValueError(f"{name} is built in: write {key.replace('extra.', '')}=COLUMN")
-    if name in _COLUMNS or (name in FIELDS and name != "topic"):
+    if name in _MAPPED | _COLUMNS or (name in FIELDS and name != "topic"):
         raise ValueError(f"{name} is built in: choose another name, such as own_{name}"[:120])
     if any(form.columns != (name,) for form in find_field(name).forms.values()):
         raise ValueError(f"{name} is a field that an installed package declares: choose another")

@@ -10,6 +10,7 @@ ANNOTATORS = Kind(
         "license": f"{_ANNOTATE}.license:License",
         "toxicity": f"{_ANNOTATE}.toxicity:Toxicity",
     },
+    methods=("__call__",),
 )
 FILTERS = Kind(
     "filter",
@@ -20,6 +21,7 @@ FILTERS = Kind(
         "c4": f"{_CLEAN}.c4:C4",
         "fineweb": f"{_CLEAN}.fineweb:FineWeb",
     },
+    methods=("__call__",),
 )
 READERS = Kind(
     "reader",
@@ -36,4 +38,5 @@ READERS = Kind(
         "html": f"{_READ}:Page",
         "dataset": f"{_READ}:Dataset",
     },
+    methods=("read",),
 )

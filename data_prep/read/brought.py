@@ -17,6 +17,7 @@ from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.config.plugins import blaming
 
 _MEND = f"mend it, or give another {SETTING}, then run the same command again"
+_END = object()
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -42,11 +43,11 @@ class Brought:
             number += 1
             with blaming(f"the reader {self._at(number)}", _MEND):
                 try:
-                    item = next(items, None)
+                    item = next(items, _END)  # None is no end, but a lie of the reader
                 except DamagedError as damage:
                     self._known(damage.reason, number)
                     raise
-            if item is None:
+            if item is _END:
                 return
             yield self._checked(item, number)
 
@@ -57,6 +58,11 @@ class Brought:
     def _checked(self, item: Any, number: int) -> Raw | Bad:
         if isinstance(item, Bad):
             self._known(item.reason, number)
+            kinds = (int, str, str, bytes)
+            for name, kind in zip(("number", "reason", "detail", "excerpt"), kinds, strict=True):
+                if not isinstance(value := getattr(item, name), kind):
+                    what = f"Bad with {name} of type {type(value).__name__}, not {kind.__name__}"
+                    raise self._lies(number, what)
             return item
         if not isinstance(item, Mapping):
             raise self._lies(number, f"{type(item).__name__}, not a dict of its columns or Bad")

@@ -19,6 +19,7 @@ PACKINGS = Kind(
         "by_length": "geo_nemo.data.by_length:ByLength",
         "concat": "geo_nemo.data.concat:Concat",
     },
+    methods=("pack",),
 )
 SAMPLERS = Kind(
     "sampler",
@@ -30,6 +31,7 @@ SAMPLERS = Kind(
         "related": "geo_nemo.data.related:related",
         "unimax_epochs": "geo_nemo.data.mixing:by_unimax",
     },
+    methods=("window",),
 )
 
 

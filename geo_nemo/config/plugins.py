@@ -26,6 +26,7 @@ class Kind:
 
     word: for one of them, in messages. group: of entry points. known: ours, `module:attribute` by
     name. attribute_is: what a name with a colon names, in messages. only_names: none with a colon.
+    methods: what is made of one must have them.
     """
 
     word: str
@@ -33,6 +34,7 @@ class Kind:
     known: Mapping[str, str] = field(default_factory=dict)
     attribute_is: str = "class"
     only_names: bool = False
+    methods: tuple[str, ...] = ()
 
     def names(self) -> list[str]:
         """Every name, sorted."""
@@ -112,7 +114,15 @@ class Kind:
         Raises `UserError` in one line where it does not import, or refuses.
         """
         with self._as_user_errors(name, setting):
-            return self.load(name, setting)(*given, **options)
+            made = self.load(name, setting)(*given, **options)
+        self.check_made(made, f"{setting}: {name}")
+        return made
+
+    def check_made(self, made: Any, what: str) -> None:
+        """Raise `UserError` where `made`, which messages call `what`, lacks one of `methods`."""
+        for method in self.methods:
+            if not callable(getattr(made, method, None)):
+                raise UserError(f"{what} has no method {method}: see docs/extending.md")
 
     @contextmanager
     def _as_user_errors(self, name: str, setting: str) -> Iterator[None]:
@@ -146,13 +156,6 @@ def blaming(what: str, mend: str) -> Iterator[None]:
         raise
     except BaseException as error:  # whatever users bring
         raise RunError(f"{what} fails ({reason(error)}): {mend}") from error
-
-
-def check_methods(thing: Any, what: str, *names: str) -> None:
-    """Raise `UserError` where `thing`, which messages call `what`, lacks one of these methods."""
-    for name in names:
-        if not callable(getattr(thing, name, None)):
-            raise UserError(f"{what} has no method {name}: see docs/extending.md")
 
 
 def reason(error: BaseException) -> str:

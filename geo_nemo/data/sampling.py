@@ -55,7 +55,11 @@ class Brought:
 
     @property
     def windows_per_epoch(self) -> int | None:
-        return getattr(self._held, "windows_per_epoch", None)
+        found = getattr(self._held, "windows_per_epoch", None)
+        if found is not None and (type(found) is not int or found < 1):
+            what = f"{self._name} has windows_per_epoch={found!r:.40}"
+            raise RunError(f"{what}, not a whole number from 1, or None; {self._mend}")
+        return found
 
     def window(self, number: int) -> Drawn:
         with blaming(self._at(number), self._mend):
@@ -70,7 +74,10 @@ class Brought:
         if not hasattr(self._held, "epochs"):
             return np.where(documents > 0, drawn / len(self.documents), 0.0)
         with blaming(self._name, self._mend):
-            return np.broadcast_to(self._held.epochs(documents, drawn), documents.shape)
+            told = np.asarray(self._held.epochs(documents, drawn), np.float64)
+            if not (np.isfinite(told).all() and (told >= 0).all()):
+                raise ValueError("epochs that are no numbers from 0")
+            return np.broadcast_to(told, documents.shape)
 
     def over(self, documents: np.ndarray, split: Split | None = None) -> Self:
         # None where it is only sent on: a worker has a split of its own.

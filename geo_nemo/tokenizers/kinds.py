@@ -21,6 +21,7 @@ TOKENIZERS = Kind(
         "tiktoken": f"{_HERE}.tiktoken:TiktokenTokenizer",
     },
     only_names=True,
+    methods=("encode", "decode", "pieces"),
 )
 KindName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.-]*$")]
 KnownKind = Annotated[PluginName, AfterValidator(TOKENIZERS.check)]

@@ -15,7 +15,7 @@ import torch
 from geo_nemo.common.files import make_folder
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Run
-from geo_nemo.config.plugins import Kind, check_methods
+from geo_nemo.config.plugins import Kind
 from geo_nemo.runtime.device import resolve_device
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.runtime.signals import StopRequest
@@ -36,7 +36,7 @@ from geo_nemo.train.loop import Trainer
 from geo_nemo.train.run_record import RunRecord, earlier_sessions
 from geo_nemo.train.setup import Prepared, prepare
 
-CALLBACKS = Kind("callback", "geo_nemo.callbacks")
+CALLBACKS = Kind("callback", "geo_nemo.callbacks", methods=("on_start", "on_step", "on_end"))
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,5 @@ def _brought(trainer: Trainer, dashboards: Loggers) -> list[Callback]:
         callback = CALLBACKS.make(
             name, "callbacks.use", context, options=asked.options.get(name, {})
         )
-        check_methods(callback, f"callbacks.use: {name}", "on_start", "on_step", "on_end")
         made.append(Brought(name, callback))
     return made

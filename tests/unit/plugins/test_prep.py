@@ -1,15 +1,17 @@
 """Filters and readers from outside: in a preparation, and what goes wrong in them."""
 
 import json
+from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
 from data_prep.annotate import Annotator
+from data_prep.annotate.annotator import annotation_key
 from data_prep.clean import Cleaner
 from data_prep.config import Annotate, Clean, Limits, Prep, Source
 from data_prep.ingest import Ingest
 from data_prep.read import Bad, list_files, open_reader
-from geo_nemo.config import RunError, UserError
+from geo_nemo.config import RunError, UserError, plugins
 from geo_nemo.store import TokenStore
 from tests.unit.plugins.outside import geo_nemo
 
@@ -95,6 +97,7 @@ class F:
             r"the filter \S+:F answers True to the document https://bbc.co.uk/x: it must be N",
         ),
         ("' '", r"answers ' ' to the document"),
+        ("exit(0)", r"the filter \S+:F, at .* fails \(SystemExit: 0\): mend it or take it out of"),
         (
             "Drop('b', 'why')",
             r"answers Drop\(rule='b', detail='why'\) to .* data_prep.clean.Drop of a;",
@@ -121,6 +124,31 @@ def test_a_filter_without_reasons_or_with_a_wrong_option_is_refused_at_once(modu
         UserError, match=r"clean.rules: .*:F: TypeError: .*'mots'; mend that or take"
     ):
         Cleaner(Clean(rules=(name,), options={name: {"mots": 1}}))
+
+
+def test_a_name_of_ours_that_another_package_took_is_nothing_to_who_does_not_use_it(monkeypatch):
+    points = EntryPoints([EntryPoint("c4", "json:loads", "geo_nemo.filters")])
+    monkeypatch.setattr(plugins, "entry_points", lambda **asked: points.select(**asked))
+    Cleaner(Clean(rules=("gopher_quality",)))
+    with pytest.raises(UserError, match=r"clean.rules: the name c4 stands for .* and json:loads"):
+        Cleaner(Clean(rules=("c4",)))
+
+
+ANNOTATOR = """
+class A:
+    fields = {"%s": "number"}
+    %s
+    def __call__(self, document, said): return {}
+"""
+
+
+def test_an_annotator_that_takes_a_field_of_ours_or_has_no_fingerprint_is_one_line(module):
+    name = f"{module(ANNOTATOR % ('url', 'pass'))}:A"
+    with pytest.raises(UserError, match=r"A: url is built in: choose another name, such as own_u"):
+        Annotate(annotators=(name,)).found_fields  # noqa: B018
+    name = f"{module(ANNOTATOR % ('q', 'fingerprint = property(lambda self: 1 / 0)'))}:A"
+    with pytest.raises(RunError, match=r"A, at its fingerprint, fails \(ZeroDivisionError"):
+        annotation_key(Annotate(annotators=(name,)))
 
 
 def test_a_filter_s_options_its_version_and_its_code_decide_the_key(module, tmp_path):
@@ -167,6 +195,10 @@ def read(folder, name, **source):
         ("{'text': 't'}", "gives a field 'text', and its columns are url, body"),
         ("{'body': b't'}", "gives body of type bytes, not of JSON's"),
         ("{'body': {'a': {1}}}", "gives body of type dict, not of JSON's"),
+        ("None", "gives NoneType, not a dict of its columns or Bad"),
+        ("Bad(2, 'broken_json', None)", "gives Bad with detail of type NoneType, not str; mend"),
+        ("Bad(2, 'broken_json', '', 'a')", "gives Bad with excerpt of type str, not bytes; mend"),
+        ("exit()", "fails (SystemExit: None): mend it"),
         ("Bad(2, 'ugly', '')", "gives the reason 'ugly': use one of data_prep.quarantine"),
     ],
 )
@@ -184,6 +216,15 @@ def test_a_reader_s_records_go_through_the_field_map_and_the_limits(module, tmp_
     assert first.fields == {"url": "https://bbc.co.uk/x", "text": "one"}
     assert (second.number, second.reason) == (2, "record_too_long")
     assert third == Bad(3, "broken_json", "why")
+
+
+def test_a_thing_without_its_method_is_refused_at_once(module, tmp_path):
+    name = module("class R:\n    columns = ('a',)") + ":R"
+    with pytest.raises(UserError, match=r"input.format: \S+:R has no method read: see docs/exten"):
+        read(tmp_path, name)
+    name = module("class F:\n    reasons = {'a': ''}\n    def __init__(self, rules): ...") + ":F"
+    with pytest.raises(UserError, match=r"clean.rules: \S+:F has no method __call__: see docs"):
+        Cleaner(Clean(rules=(name,)))
 
 
 def test_a_reader_without_columns_is_refused_and_ours_take_no_options(module, tmp_path):

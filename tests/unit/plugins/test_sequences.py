@@ -197,6 +197,28 @@ def test_a_sampler_that_fails_or_draws_what_is_not_there_is_named(options, line)
     assert message.endswith("mend it or take it out of stages.s.sampling.sampler")
 
 
+@pytest.mark.parametrize(
+    ("attribute", "line"),
+    [
+        ({"windows_per_epoch": 0}, "has windows_per_epoch=0, not a whole number from 1, or None"),
+        ({"windows_per_epoch": 1.5}, "has windows_per_epoch=1.5, not a whole number from 1"),
+        ({"epochs": lambda self, *of: float("nan")}, "fails (ValueError: epochs that are no num"),
+        ({"epochs": lambda self, *of: [-1]}, "fails (ValueError: epochs that are no numbers fro"),
+        ({"epochs": lambda self, *of: [1, 2]}, "fails (ValueError: operands could not be broad"),
+    ],
+)
+def test_a_sampler_that_lies_of_its_epochs_is_named(monkeypatch, attribute, line):
+    for name, value in attribute.items():
+        monkeypatch.setattr(Draws, name, value, raising=False)
+    sampling = Sampling(sampler=f"{__name__}:Draws")
+    pool = Pool(MemorySplit([Document([], [1])] * 5), np.arange(5), sampling, 1, 4, 100, "s")
+    draws = stage_draws(pool)
+    with pytest.raises(RunError) as caught:
+        draws.epochs(np.arange(3), 1.0)
+        draws.windows_per_epoch  # noqa: B018
+    assert str(caught.value).startswith(f"the sampler {__name__}:Draws {line}")
+
+
 def test_wrong_options_and_settings_are_one_line():
     sampling = Sampling(sampler=f"{__name__}:Draws", options={"docs": [0]})
     pool = Pool(MemorySplit([Document([], [1])]), np.arange(1), sampling, 1, 4, 100, "s")

@@ -46,7 +46,7 @@ class Task:
         if self.fails:
             raise KeyError("stem")
         if self.last is not None:
-            yield self.last
+            yield None if self.last == "None" else self.last
 
 
 def asked(**options):
@@ -67,6 +67,7 @@ def test_rows_become_questions_and_those_that_are_none_are_counted():
     ("options", "line"),
     [
         ({"fails": True}, r", at question 2, fails \(KeyError: 'stem'\): mend it, or give another"),
+        ({"last": "None"}, r" gives NoneType for question 2, not a dict; mend it, or give another"),
         ({"last": ["a"]}, r" gives list for question 2, not a dict; mend it, or give another"),
     ],
 )

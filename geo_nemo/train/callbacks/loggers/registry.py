@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from geo_nemo.config import Logging, UserError
-from geo_nemo.config.plugins import Kind, check_methods, reason
+from geo_nemo.config.plugins import Kind, reason
 from geo_nemo.train.callbacks.loggers.background import Background
 from geo_nemo.train.callbacks.loggers.history import History
 from geo_nemo.train.callbacks.loggers.logger import Logger, Told
@@ -26,7 +26,12 @@ KNOWN = {
     "mlflow": Known(f"{_HERE}.mlflow:MLflow", "logging.mlflow_uri"),
     "prometheus": Known(f"{_HERE}.prometheus:Prometheus", "logging.prometheus_*"),
 }
-LOGGERS = Kind("logger", "geo_nemo.loggers", {name: known.target for name, known in KNOWN.items()})
+LOGGERS = Kind(
+    "logger",
+    "geo_nemo.loggers",
+    {name: known.target for name, known in KNOWN.items()},
+    methods=("on_start", "write", "close"),
+)
 
 
 def make_loggers(
@@ -51,7 +56,7 @@ def _made(name: str, told: Told, options: dict[str, Any]) -> Logger:
     setting = _setting(name)
     try:
         made = LOGGERS.load(name, "logging.loggers")(told, **options)
-        check_methods(made, setting, "on_start", "write", "close")
+        LOGGERS.check_made(made, setting)
         return made
     except (UserError, KeyboardInterrupt):
         raise
