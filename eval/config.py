@@ -9,7 +9,7 @@ from eval.kinds import FILE, TASKS, TaskName
 from geo_nemo.common.addresses import check_address, is_remote
 from geo_nemo.config.average import Weights
 from geo_nemo.config.groups import Groups
-from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.config.secret import Arguments
 from geo_nemo.config.section import NonNegative, Positive, Section, Seed, renamed
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from geo_nemo.config.schema import NonNegative, Section
+from geo_nemo.config.section import NonNegative, Section
 
 LENGTH_BINS = 45
 QUALITY_BINS = 101

@@ -8,9 +8,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from data_prep.config.extra import check_name
 from data_prep.config.kinds import ANNOTATORS
 from geo_nemo.common.errors import UserError
-from geo_nemo.config.schema import Probability, Section
 from geo_nemo.config.secret import Options
-from geo_nemo.config.section import LATER, PluginName, Spelled
+from geo_nemo.config.section import LATER, PluginName, Probability, Section, Spelled
 from geo_nemo.metadata.geography import country_code
 from geo_nemo.store.manifest import FieldKind
 

@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from data_prep.config.kinds import FILTERS
-from geo_nemo.config.schema import NonNegative, Positive, Section
 from geo_nemo.config.secret import Options
-from geo_nemo.config.section import LATER, PluginName
+from geo_nemo.config.section import LATER, NonNegative, PluginName, Positive, Section
 
 Filter = Annotated[PluginName, AfterValidator(FILTERS.check)]
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from geo_nemo.config.schema import Probability, Section
+from geo_nemo.config.section import Probability, Section
 
 
 class Near(Section):

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from geo_nemo.config.schema import NonNegative, Positive, Section
+from geo_nemo.config.section import NonNegative, Positive, Section
 
 
 class Slurm(Section):

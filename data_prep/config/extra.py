@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from data_prep.document import Document
-from geo_nemo.config.schema import Section
+from geo_nemo.config.section import Section
 from geo_nemo.metadata.fields import FIELDS, find_field
 from geo_nemo.metadata.geography import country_code
 from geo_nemo.store.manifest import FieldKind

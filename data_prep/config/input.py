@@ -13,8 +13,7 @@ from data_prep.config.extra import (
     named_columns,
 )
 from data_prep.config.kinds import READERS
-from geo_nemo.config.schema import Positive, Section
-from geo_nemo.config.section import PluginName, spelled
+from geo_nemo.config.section import PluginName, Positive, Section, spelled
 
 AUTO = "auto"
 

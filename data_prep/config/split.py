@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from geo_nemo.config.schema import NonNegative, Positive, Probability, Section
-from geo_nemo.config.section import Spelled
+from geo_nemo.config.section import NonNegative, Positive, Probability, Section, Spelled
 from geo_nemo.metadata.geography import UNKNOWN, country_code
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]

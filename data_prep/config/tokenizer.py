@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from geo_nemo.config.schema import Positive, Section
+from geo_nemo.config.section import Positive, Section
 from geo_nemo.tokenizers.kinds import KnownKind
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import read_json
-from geo_nemo.config.schema import NonNegative, Section
+from geo_nemo.config.section import NonNegative, Section
 from geo_nemo.store.manifest import SPLITS
 
 SUMMARY_NAME = "corpus.json"

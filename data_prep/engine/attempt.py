@@ -24,7 +24,7 @@ from data_prep.engine.watch import reported, reporter
 from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.files import make_folder, write_whole
 from geo_nemo.common.progress import Progress
-from geo_nemo.config.schema import Positive, Section
+from geo_nemo.config.section import Positive, Section
 
 FOLDER = ".datatrove"
 FAILED, JOBS_NAME = "failed", "jobs.json"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from geo_nemo.common.files import write_synced
 from geo_nemo.common.folders import building
-from geo_nemo.config.schema import NonNegative, Section
+from geo_nemo.config.section import NonNegative, Section
 
 RECEIPT_NAME = "receipt.json"
 

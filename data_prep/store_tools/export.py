@@ -24,7 +24,7 @@ from data_prep.store_tools.whole import WholeText
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import sync_folder, write_whole, writing
 from geo_nemo.common.progress import Progress, no_progress
-from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.fields import key_columns, lines_of
 from geo_nemo.metadata.record import MetadataRecord

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_prep.store_tools.columns import NAMES, NUMBERS
 from geo_nemo.common.errors import UserError
-from geo_nemo.config.schema import NonNegative, Section
+from geo_nemo.config.section import NonNegative, Section
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.store import TokenStore
 from geo_nemo.store.field_column import FieldColumn

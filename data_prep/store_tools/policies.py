@@ -3,7 +3,7 @@
 from pydantic import ValidationError
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.config.template import LOCALIZATION
 from geo_nemo.metadata.fields import FIELDS, lines_of
 

@@ -12,7 +12,7 @@ from data_prep.store_tools.columns import continent_of_country, lengths
 from data_prep.store_tools.fields import FieldCount, FieldTally
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.progress import Progress, no_progress
-from geo_nemo.config.schema import NonNegative, Section
+from geo_nemo.config.section import NonNegative, Section
 from geo_nemo.store import TokenStore
 from geo_nemo.store.shard import Shard
 

@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.tokenizers.base import Tokenizer

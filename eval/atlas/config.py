@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from eval.config import CONTRAST, Condition, EvalConfig, Path, RunName
 from eval.kinds import BENCHMARKS
 from geo_nemo.config.average import Weights
-from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.config.section import Positive, Section, Seed
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data_prep.store_tools.policies import policy_words
-from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.data.audit.render import (
     LEGEND,
     ROLES,

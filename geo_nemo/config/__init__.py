@@ -7,10 +7,10 @@ from geo_nemo.config.health import Health
 from geo_nemo.config.init import Init
 from geo_nemo.config.logging import Logging
 from geo_nemo.config.notify import Notify
+from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.config.schema import (
     Checkpoint,
     Data,
-    MetadataPolicy,
     Model,
     Parallel,
     Precision,

@@ -29,7 +29,7 @@ from geo_nemo.config.recipe_files import (
     is_group,
     recipe_dirs,
 )
-from geo_nemo.config.schema import Section
+from geo_nemo.config.section import Section
 
 S = TypeVar("S", bound=Section)
 # An address may be a secret, as webhooks are; an error names the key, and that will do.

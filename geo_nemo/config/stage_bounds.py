@@ -1,7 +1,8 @@
 """Where the stages of a run begin and end, from their fractions; how their texts differ."""
 
+from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.config.replay import Replay
-from geo_nemo.config.schema import MetadataPolicy, Run
+from geo_nemo.config.schema import Run
 
 
 def stage_borders(run: Run) -> list[int]:

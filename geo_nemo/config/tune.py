@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from geo_nemo.common.errors import UserError
 from geo_nemo.config.load import compose, validate
-from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.config.section import NonNegative, Positive, Probability, Section, Seed
 
 

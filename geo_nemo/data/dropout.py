@@ -6,7 +6,7 @@ composing them agree without anything being stored.
 
 import numpy as np
 
-from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.data.counter import derive_key, uniform
 
 # How a document stands in a sequence: behind metadata, in the template without any, or as plain

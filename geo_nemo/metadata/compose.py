@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.metadata.blocks import NO_TOKENS, PartBlocks, WholeBlocks
 from geo_nemo.metadata.control import Controlled, ends_marked, starts_marked
 from geo_nemo.metadata.fields import Line, lines_of

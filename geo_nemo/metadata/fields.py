@@ -18,7 +18,7 @@ from functools import cache
 
 from geo_nemo.common.errors import UserError
 from geo_nemo.config.plugins import entry_points
-from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.metadata.record import KEY_OF, MetadataRecord
 
 Value = Callable[..., str | None]

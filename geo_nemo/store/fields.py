@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.config.schema import MetadataPolicy
+from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.metadata.fields import (
     Line,
     find_field,

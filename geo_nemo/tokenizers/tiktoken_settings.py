@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError, model_validator
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.config.schema import NonNegative, Section
+from geo_nemo.config.section import NonNegative, Section
 
 # Published by the vocabularies' makers: github.com/openai/tiktoken (tiktoken_ext/openai_public.py),
 # github.com/meta-llama/llama-models (models/llama3/tokenizer.py).
