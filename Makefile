@@ -4,6 +4,8 @@
 #   make demo CORPUS=news.jsonl.gz the same on your file
 #   make test                      every test that runs without a GPU
 #   make test-random               the same in another order each time; SEED=1234 for one again
+#   make test-alone                each file in a process of its own, in random order: an hour and
+#                                  more; ALONE='tests/unit/data --minutes 10' is a piece of it
 #   make test-slow                 and those that take many minutes: layouts of four processes
 #   make test-slurm                the job script under a real SLURM, started by the tests; as root
 #   make test-image                the Dockerfile's CPU target in a clean Debian root; as root
@@ -34,6 +36,8 @@ TORCH_INDEX ?=
 TEST_WORKERS ?= 2
 # Of the order of test-random, which tells it at its start; without it another each time.
 SEED ?=
+# Of test-alone: folders or files, and --minutes.
+ALONE ?=
 # SIGKILLs of test-kills.
 KILLS ?= 100
 # Of test-mutants: names of faults and other options; mutants/ keeps what was found, and goes on.
@@ -48,7 +52,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-random test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-try test-vllm test-titan test-image test-nemo test-gpu test-gpu-emulated test-signatures gpu-report tune-packages lint clean
+.PHONY: help setup demo test test-random random-order test-alone test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-try test-vllm test-titan test-image test-nemo test-gpu test-gpu-emulated test-signatures gpu-report tune-packages lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -76,8 +80,14 @@ test: setup
 	  --no-loadscope-reorder
 
 # The plugin shuffles files, classes and tests, and stands apart, for it would do so in make test.
-test-random: setup
+random-order: setup
 	@$(PIP) install --no-deps --upgrade --target .venv/random 'pytest-randomly>=4,<6'
+
+test-alone: random-order
+	@PYTHONPATH="$(CURDIR)/.venv/random" .venv/bin/python tests/support/alone.py $(ALONE) \
+	  $(if $(SEED),--seed=$(SEED))
+
+test-random: random-order
 	@PYTHONPATH="$(CURDIR)/.venv/random" OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests \
 	  -n $(TEST_WORKERS) --dist loadfile $(if $(SEED),--randomly-seed=$(SEED))
 
