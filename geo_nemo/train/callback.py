@@ -12,10 +12,10 @@ class Callback(Protocol):
     """Watches a run on every rank; owns its state.
 
     Three more methods may be there. `on_stage(stage)`: its first step comes next. `on_loss(step,
-    loss)`: of the global batch, before the weights change; may return a verdict, the same on every
-    rank. `reads(step)`: whether `on_step` reads the step's report, or may answer with a verdict;
-    the same on every rank. Where all say no, the host does not wait for the device; without the
-    method, and with `on_loss`, it waits after each step.
+    loss)`: of the global batch, before the weights change; may return a verdict, and that of one
+    rank is every rank's. `reads(step)`: whether `on_step` reads the step's report, or may answer
+    with a verdict; the same on every rank. Where all say no, the host does not wait for the device;
+    without the method, and with `on_loss`, it waits after each step.
     """
 
     def on_start(self, step: int) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from geo_nemo.config import RunError, UserError
+from geo_nemo.train.bad_steps import BadStepRule
 from geo_nemo.train.callback import Callback, Scoring, Stateful, StepEvent, Verdict
+from geo_nemo.train.checkpoint.errors import everywhere
 from geo_nemo.train.stage_steps import StagePlan
 from geo_nemo.train.step import BadStepError
 
@@ -38,12 +40,21 @@ class Everyone:
                 each.on_stage(stage)
 
     def on_loss(self, loss: float, step: int) -> None:
-        """Raise BadStepError where one of them does not want the step taken."""
+        """Raise BadStepError where one of them, on any rank, does not want the step taken.
+
+        Ranks that took it and ranks that did not would mix up what they tell each other next. So
+        they ask each other, unless the rule for bad steps alone judges, which all know alike.
+        """
+        verdicts, asks = [], False
         for each in self._callbacks:
             if hasattr(each, "on_loss"):
-                verdict = each.on_loss(step, loss)
-                if verdict is not None:
-                    raise BadStepError(verdict.reason, verdict)
+                verdicts.append(each.on_loss(step, loss))
+                asks |= getattr(each, "judges_loss", True) and not isinstance(each, BadStepRule)
+        verdict = strongest(verdicts)
+        if asks:
+            verdict = strongest(everywhere(verdict))
+        if verdict is not None:
+            raise BadStepError(verdict.reason, verdict)
 
     def on_step(self, event: StepEvent) -> Verdict | None:
         """What the strongest of them wants after the step."""

@@ -1,4 +1,5 @@
-"""Runs under torchrun: a callback of the second rank alone winds the run back, then stops it.
+"""Runs under torchrun: a callback of the second rank alone leaves a step out, winds the run back,
+then stops it.
 
 torchrun --nproc-per-node 2 -m tests.dist.verdict_worker STORE OUTPUT
 """
@@ -22,6 +23,9 @@ CPU = torch.device("cpu")
 
 
 class OfRankOne(Events):
+    def on_loss(self, step, loss):
+        return Verdict("skip", "not this one") if rank() == 1 and step == 1 else None
+
     def on_step(self, event):
         super().on_step(event)
         if rank() == 1 and event.step == 3:
