@@ -49,12 +49,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", default=["tests"], help="files or folders of tests")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument("--minutes", type=float, help="begin no file after so many")
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="begin no file after so many"
+    )
     asked = parser.parse_args()
     files = files_of(asked.files)
     random.Random(asked.seed).shuffle(files)
     print(f"seed {asked.seed}: {len(files)} files", flush=True)
-    end = time.monotonic() + 60 * (asked.minutes or float("inf"))
+    end = time.monotonic() + 60 * asked.minutes
     failed, done = [], 0
     for file in files:
         if time.monotonic() >= end:

@@ -45,6 +45,6 @@ def test_a_file_that_lives_on_another_s_state_fails(alone):
 
 
 def test_it_ends_when_its_minutes_are_over(alone):
-    code, shown = alone("--minutes=0.000001", a="def test(): ...")
+    code, shown = alone("--minutes=0", a="def test(): ...")
     assert code == 0
     assert "0 of 1 files pass alone, 1 not begun" in shown
