@@ -184,7 +184,7 @@ class Limits(Section):
     record_bytes: a longer record (line, row, member, page) is quarantined.
     expansion: bytes that a byte of a compressed file may become, beyond the first 64 MiB.
     task_bytes: files are given to a task until they hold so many bytes; a larger one is cut where
-        records begin, if it is JSON Lines, WARC, WET, or Parquet that is not on `s3://`.
+        records begin, if it is JSON Lines, WARC, WET or Parquet.
     max_value_bytes: a longer value of a metadata field of your own is cut.
     max_values: values that a store numbers of such a field; one that has more is kept as free text.
     """

@@ -2,8 +2,7 @@
 
 A piece is a range of bytes; its records are those that begin in it. JSON Lines are cut at line
 ends, WARC and WET at records, and where each record is a gzip member (as Common Crawl's are) at
-members, Parquet at row groups. Other files stay whole: nothing tells where their records begin. So
-does Parquet on `s3://`: it is copied to be sought in, and would be so for each piece.
+members, Parquet at row groups. Other files stay whole: nothing tells where their records begin.
 """
 
 import itertools
@@ -20,8 +19,6 @@ from data_prep.read.s3 import SCHEME, S3Buckets
 from data_prep.read.unpack import GZIP_MAGIC, ZSTD_MAGIC
 from geo_nemo.common.errors import UserError
 
-COPIED = "groups"
-
 
 def pieces(file: InputFile, most: int) -> list[InputFile]:
     """`file` itself where it has at most `most` bytes or cannot be cut; else its pieces."""
@@ -30,7 +27,7 @@ def pieces(file: InputFile, most: int) -> list[InputFile]:
     if file.size <= most or not is_ours:
         return [file]
     kind = _cut_kind(file.path, file.size, file.version, given, file.source.encoding)
-    if not kind or (kind == COPIED and file.path.startswith(SCHEME)):
+    if not kind:
         return [file]
     number = -(-file.size // most)
     places = [file.size * n // number for n in range(number + 1)]

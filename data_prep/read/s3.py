@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from data_prep.read.borders import borders
 from data_prep.read.places import FILE, FOLDER, Entry
 from data_prep.read.record import InputFile, shown
+from data_prep.read.s3_ranges import RangedObject
 from data_prep.read.storage import ByteSource, SeekableFile
 from geo_nemo.common.addresses import SCHEME
 from geo_nemo.common.errors import UserError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # A request costs some 50 ms whatever it asks for.
 READ_BYTES = 8 << 20
+GROUPS = "groups"  # pieces of Parquet, of data_prep.read.borders
 
 
 class S3Buckets:
@@ -65,7 +67,8 @@ class S3Buckets:
 class S3File(ByteSource):
     """An object, or a piece of one; then `size` is the piece's. Read in large requests.
 
-    Its ETag tells whether it was replaced meanwhile.
+    Its ETag tells whether it was replaced meanwhile. A piece of row groups is sought in, and not
+    read in order: its digest is that of the ETag and the piece's place.
     """
 
     def __init__(self, file: InputFile):
@@ -81,6 +84,7 @@ class S3File(ByteSource):
         self._first = b""
         self._left = entry.size
         super().__init__(shown(file.path), entry.size)
+        self._groups = file.piece if file.piece and file.piece[0] == GROUPS else None
         if file.piece:
             self._cut(file.piece)
 
@@ -106,10 +110,13 @@ class S3File(ByteSource):
         return UserError(f"cannot read {self.name}: {hint(error)}")
 
     def seekable(self) -> BinaryIO:
-        """A copy in the folder for temporary files, removed when this is closed.
+        """A copy in the folder for temporary files, removed when this is closed; of a piece, ranges
+        of the object.
 
-        Ranges of an object would be fetched one by one, and a second time for the digest.
+        Of a whole object, ranges would be fetched a second time for the digest.
         """
+        if self._groups:
+            return RangedObject(self._stream, self)
         self._spool = tempfile.TemporaryFile(prefix="geo-nemo-")  # noqa: SIM115
         try:
             self._spool.write(self._first)
@@ -124,6 +131,17 @@ class S3File(ByteSource):
             ) from None
         os.lseek(self._spool.fileno(), 0, os.SEEK_SET)
         return SeekableFile(self._spool.fileno(), self)
+
+    def finish(self) -> None:
+        if not self._groups:
+            super().finish()
+            return
+        if self._changed():
+            raise UserError(
+                f"{self.name} changed while it was read: let its writer finish, then run again"
+            )
+        self._hash.update(f"{self._etag} {self._groups}".encode())
+        self.bytes_read, self.progress = self.size, 0
 
     def close(self) -> None:
         self._stream.close()

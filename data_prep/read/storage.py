@@ -63,6 +63,7 @@ class ByteSource(ABC):
             changed = self.bytes_read != self.size or self._changed()
         except OSError as error:
             raise self.failed(error) from None
+        self.progress = 0  # row groups of a piece may reach out of it
         if changed:
             raise UserError(
                 f"{self.name} changed while it was read: let its writer finish, then run again"

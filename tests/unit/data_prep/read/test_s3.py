@@ -6,7 +6,7 @@ import pytest
 import xxhash
 
 from data_prep.config import Limits, Source
-from data_prep.read import borders, list_files, open_reader, pieces, s3
+from data_prep.read import borders, list_files, open_reader, pieces, s3, s3_ranges
 from geo_nemo.config import UserError
 from tests.support.buckets import KEY, SECRET
 from tests.unit.data_prep.read import samples
@@ -161,11 +161,44 @@ def test_a_piece_of_an_object_that_was_replaced_is_refused(put, monkeypatch):
         list(reader)
 
 
-def test_parquet_and_what_is_not_there_any_more_stay_whole(put, bucket):
-    put("a.parquet", content("a.parquet"))
+def test_what_is_not_there_any_more_stays_whole(put, bucket):
     put("gone.jsonl", LINE * 90)
-    for name in ("a.parquet", "gone.jsonl"):
-        (whole,) = list_files(Source(path=f"s3://news/{name}"))
-        if name == "gone.jsonl":
-            bucket.delete(name)
-        assert pieces(whole, whole.size // 3) == [whole]
+    (whole,) = list_files(Source(path="s3://news/gone.jsonl"))
+    bucket.delete("gone.jsonl")
+    assert pieces(whole, whole.size // 3) == [whole]
+
+
+def parquet() -> bytes:
+    table = samples.pa.table({
+        "url": [f"https://a.co.ke/{n}" for n in range(900)], "unused": ["x" * 5000] * 900,
+        "text": [os.urandom(500).hex() for _ in range(900)],
+    })  # fmt: skip
+    return samples.parquet(table, row_group_size=50)
+
+
+@pytest.mark.parametrize("number", [2, 7])
+def test_parquet_is_cut_at_row_groups_which_are_fetched_by_range(put, monkeypatch, number):
+    monkeypatch.setattr(s3_ranges, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(s3.tempfile, "TemporaryFile", None)  # no copy of a piece is made
+    put("a.parquet", parquet())
+    (whole,) = list_files(Source(path="s3://news/a.parquet"))
+    cut = pieces(whole, -(-whole.size // number))
+    readers = [open_reader(piece, Limits()) for piece in cut]
+    found = [raws(reader) for reader in readers]
+    assert len(cut) == number and all(found)
+    urls = [record["url"] for piece in found for record in piece]
+    assert urls == [f"https://a.co.ke/{n}" for n in range(900)]
+    assert sum(reader.bytes_read for reader in readers) == whole.size
+    assert len({reader.digest for reader in readers}) == number
+
+
+def test_row_groups_of_an_object_that_was_replaced_are_refused(put, monkeypatch):
+    monkeypatch.setattr(s3_ranges, "BLOCK_BYTES", 10_000)
+    put("a.parquet", parquet())
+    (whole,) = list_files(Source(path="s3://news/a.parquet"))
+    first, *_ = pieces(whole, whole.size // 2)
+    reader = iter(open_reader(first, Limits()))
+    next(reader)
+    put("a.parquet", parquet())
+    with pytest.raises(UserError, match=r"s3://news/a.parquet changed while it was read"):
+        list(reader)
