@@ -43,9 +43,10 @@ _OF_MACHINES = ("cp850", "mac_roman", "cp437", "cp852", "cp866", "mac_cyrillic",
 _WIDE = ("cp932", "euc_jp", "cp949", "big5", "gb18030", "johab")
 _ODD = 0.1
 _MANY = 20
+_COMMON = frozenset("áéíóúñçãäöüàèêôâßąęłśżćčšžěřőåøı")
 _SIGN_IN_WORD = re.compile(
     r"[^\W\d_](?:[¤¢£¥¦§¨©«¬®¯±´¶¸»¼½¾¿×÷–—‚„†‡…‰‹›€™¡•˜ˆ“”\x80-\x9f\xa0](?=[^\W\d_])"
-    r"|(?<=[а-яёà-öø-ÿ])(?=[А-ЯÀ-ÖØ-Þ]))|[\u2500-\u259f\ufffd]"
+    r"|(?<=[а-яёa-zà-öø-ÿ])(?=[А-ЯÀ-ÖØ-Þ]))|[\u2500-\u259f\ufffd]"
 )
 # Confidence where the detectors do not agree.
 _ALONE = 0.8
@@ -106,8 +107,9 @@ def _without_odd_signs(sample: bytes, found: str, confidence: float) -> tuple[st
         return found, max(confidence, sure)
     if not many:
         return found, confidence
-    rated = [(_odd_signs(_decoded(sample, name)), n, name) for n, name in enumerate(_OF_MACHINES)]
-    odd, _, name = min(rated)
+    texts = {name: _decoded(sample, name) for name in _OF_MACHINES}
+    name = min(texts, key=lambda each: _odd_signs(texts[each]) + _rare_letters(texts[each]))
+    odd = _odd_signs(texts[name])
     return (name, _ALONE) if odd < min(_ODD, least / 4) else (found, confidence)
 
 
@@ -116,6 +118,13 @@ def _odd_signs(text: str) -> float:
     is not ASCII."""
     others = sum(not char.isascii() and not char.isspace() for char in text)
     return len(_SIGN_IN_WORD.findall(text)) / max(others, 1)
+
+
+def _rare_letters(text: str) -> float:
+    """Of letters that are not ASCII, those that no large language often has."""
+    others = [char for char in text.lower() if not char.isascii() and char.isalpha()]
+    rare = sum(not (char in _COMMON or "а" <= char <= "я") for char in others)
+    return rare / max(len(others), 1)
 
 
 def _decoded(sample: bytes, encoding: str) -> str:

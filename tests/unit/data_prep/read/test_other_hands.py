@@ -124,6 +124,8 @@ def test_a_header_that_cannot_be_used_has_a_remedy(tmp_path, table, mend):
     [
         ("cp850", "El niño pidió más educación en España, según el alcalde."),
         ("mac_roman", "El niño pidió más educación en España, según el alcalde."),
+        ("mac_roman", "Título del niño: el año pasó."),
+        ("cp850", "Título del niño: el año pasó."),
         ("cp437", "L'été, le préfet a répété à Orléans que la forêt brûlait."),
         ("cp866", "Городской совет решил отремонтировать дорогу до начала дождей."),
         ("iso2022_jp", "首相は木曜日の朝、国の経済を支援するための新しい措置を発表した。"),
