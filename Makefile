@@ -10,6 +10,7 @@
 #   make test-slurm                the job script under a real SLURM, started by the tests; as root
 #   make test-image                the Dockerfile's CPU target in a clean Debian root; as root
 #   make test-nemo                 those of NeMo 2, NeMo-Run and Megatron-Bridge, in .venv-nemo
+#   make test-bridge               Megatron-Bridge 0.6 with megatron-core 0.19, on Python 3.12
 #   make test-loggers              W&B, MLflow, TensorBoard, Prometheus: newest and oldest, for real
 #   make test-lm-eval              the evaluation beside lm-evaluation-harness, and adapters of PEFT
 #   make test-tune                 instruction tuning with the real TRL and PEFT
@@ -52,7 +53,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-random random-order test-alone test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-try test-vllm test-titan test-image test-nemo test-gpu test-gpu-emulated test-signatures gpu-report tune-packages lint clean
+.PHONY: help setup demo test test-random random-order test-alone test-slow test-kills test-mutants test-megatron test-slurm test-loggers test-lm-eval test-tune test-try test-vllm test-titan test-image test-nemo test-bridge test-gpu test-gpu-emulated test-signatures gpu-report tune-packages lint clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -228,6 +229,27 @@ test-nemo: .venv-nemo/installed
 	  tests/nemo tests/unit/integrations tests/unit/model tests/unit/train/test_loss_oracle.py \
 	  tests/unit/train/test_not_finite.py tests/unit/train/checkpoint/test_load.py
 
+# nvidia-resiliency-ext is built for a newer libc than Debian 12's; of it Python alone is run here.
+BRIDGE_PYTHON ?= $(shell command -v python3.12)
+BRIDGE_PIP = .venv-bridge/bin/python -m pip --disable-pip-version-check --quiet
+.venv-bridge/installed: pyproject.toml constraints.txt constraints-bridge.txt
+	@test -n "$(BRIDGE_PYTHON)" || { echo "make: no python3.12 found; set BRIDGE_PYTHON=/path/to/python3.12"; exit 2; }
+	@echo "== setting up .venv-bridge (once, several minutes)"
+	@"$(BRIDGE_PYTHON)" -m venv .venv-bridge
+	@$(BRIDGE_PIP) install --no-compile $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") "$(TORCH)"
+	@$(BRIDGE_PIP) install --no-compile --constraint constraints.txt --editable '.[dev]'
+	@rm -rf .venv-bridge/bridge
+	@$(BRIDGE_PIP) install --no-compile --no-deps --target .venv-bridge/bridge \
+	  --requirement constraints-bridge.txt
+	@$(BRIDGE_PIP) install --no-compile --no-deps --target .venv-bridge/bridge \
+	  --only-binary :all: --python-version 3.12 --platform manylinux_2_39_x86_64 \
+	  nvidia-resiliency-ext==0.7.0
+	@touch .venv-bridge/installed
+
+test-bridge: .venv-bridge/installed
+	@OMP_NUM_THREADS=1 GEO_NEMO_BRIDGE=.venv-bridge/bridge .venv-bridge/bin/python -m pytest \
+	  tests/nemo/test_bridge.py
+
 test-gpu: setup
 	@.venv/bin/python -m pytest tests/gpu
 
@@ -239,7 +261,7 @@ test-gpu: setup
 
 test-gpu-emulated: .venv/gpu-emulated/installed
 	@export PYTHONPATH="$(CURDIR)/tests/gpu_emulated/path:$(CURDIR)/.venv/gpu-emulated"; \
-	  export OMP_NUM_THREADS=1 GEO_NEMO_GPU_STEPS=30; \
+	  export OMP_NUM_THREADS=1 GEO_NEMO_GPU_STEPS=24; \
 	  .venv/bin/python -c 'import torch; assert torch.cuda.is_available()' && \
 	  .venv/bin/python -m pytest tests/gpu_emulated tests/gpu -rs
 
@@ -247,7 +269,7 @@ test-gpu-emulated: .venv/gpu-emulated/installed
 gpu-report: $(if $(DRY),.venv/gpu-emulated/installed,setup)
 ifdef DRY
 	@export PYTHONPATH="$(CURDIR)/tests/gpu_emulated/path:$(CURDIR)/.venv/gpu-emulated"; \
-	  export OMP_NUM_THREADS=1 GEO_NEMO_GPU_STEPS=30; \
+	  export OMP_NUM_THREADS=1 GEO_NEMO_GPU_STEPS=24; \
 	  .venv/bin/python -m benchmarks gpu_report run .gpu-report --dry --minutes 60 --out runs/gpu-report
 else
 	@.venv/bin/python -m benchmarks gpu_report prepare .gpu-report
@@ -258,4 +280,4 @@ lint: setup
 	@.venv/bin/python -m mypy
 
 clean:
-	rm -rf .venv .venv-nemo runs
+	rm -rf .venv .venv-nemo .venv-bridge runs

@@ -24,11 +24,15 @@ OPTIONAL = (
     ),
     ("nemo-toolkit", "==2.7.3", "only for use from NeMo 2"),
     ("nemo-run", ">=0.11,<0.12", "only for use from NeMo-Run"),
-    ("megatron-bridge", "==0.3.1", "only for use from Megatron-Bridge"),
+    ("megatron-bridge", ">=0.3.1,<0.7,!=0.4.*,!=0.5.*", "only for use from Megatron-Bridge"),
 )
 # Other trainers that go with one megatron-core alone (docs/containers.md). NVIDIA's NeMo containers
 # hold both, and their megatron-core may be of neither.
-MEGATRON_OF = {"nemo-toolkit": "==0.15.3", "megatron-bridge": "==0.16.1"}
+MEGATRON_OF = (
+    ("nemo-toolkit", ">=0", "==0.15.3"),
+    ("megatron-bridge", "<0.6", "==0.16.1"),
+    ("megatron-bridge", ">=0.6", "==0.19.2"),
+)
 # 8.9 is Ada, 9.0 Hopper: the first with FP8 tensor cores. 8.0 is Ampere, the first with bf16.
 FP8_CAPABILITY = (8, 9)
 BF16_CAPABILITY = (8, 0)
@@ -263,10 +267,12 @@ def _optional(name: str, versions: str, purpose: str, version_of: Callable[[str]
 
 def _pairs(version_of: Callable[[str], str]) -> Iterator[Finding]:
     """Trainers beside another megatron-core than theirs: they may fail where they begin."""
-    for name, versions in MEGATRON_OF.items():
+    for name, of, versions in MEGATRON_OF:
         try:
             trainer, engine = version_of(name), version_of("megatron-core")
         except metadata.PackageNotFoundError:
+            continue
+        if not SpecifierSet(of).contains(trainer, prereleases=True):
             continue
         if not SpecifierSet(versions).contains(engine, prereleases=True):
             yield Finding(

@@ -10,7 +10,7 @@ from typing import Any
 
 from geo_nemo.integrations.missing import need
 
-need("megatron.bridge.training.config", "megatron-bridge 0.3.1", "bridge")
+need("megatron.bridge.training.config", "megatron-bridge 0.3.1 or 0.6", "bridge")
 
 import torch  # noqa: E402
 from megatron.bridge.models.gpt_provider import GPTModelProvider  # noqa: E402

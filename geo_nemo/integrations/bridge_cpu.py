@@ -19,7 +19,9 @@ def install() -> None:
     importlib.import_module("megatron.bridge.training.pretrain")
     cpu.install()
     for name, module in list(sys.modules.items()):
-        if name.startswith("megatron.bridge") and getattr(module, "torch", None) is torch:
+        # 0.6 builds its models by functions of Megatron's own training.
+        named = name.startswith(("megatron.bridge", "megatron.training"))
+        if named and getattr(module, "torch", None) is torch:
             module.torch = cpu.PROXY
     setup.initialize_megatron = functools.partial(
         initialize.initialize_megatron, allow_no_cuda=True

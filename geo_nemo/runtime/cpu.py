@@ -41,6 +41,7 @@ _NEEDED = (
     "megatron.core.dist_checkpointing.serialization",
     "megatron.core.dist_checkpointing.strategies.filesystem_async",
     "megatron.core.dist_checkpointing.strategies.fully_parallel",
+    "megatron.core.dist_checkpointing.strategies.state_dict_saver",
     "megatron.core.dist_checkpointing.strategies.torch",
     "megatron.core.distributed.finalize_model_grads",
     "megatron.core.models.gpt",

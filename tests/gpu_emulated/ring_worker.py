@@ -7,6 +7,7 @@ import json
 import sys
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -49,8 +50,12 @@ def held(rank: int) -> torch.Tensor:
     return torch.cat(chunks)
 
 
-def ring(rank: int) -> dict[str, float]:
-    """How far output and gradients are from attention to each document alone, by their norm."""
+def ring(at: torch.Tensor) -> tuple[dict[str, float], list[int]]:
+    """How far output and gradients are from attention to each document alone, by their norm.
+
+    And how often borders are compared on the device: where nothing is said of gaps between
+    documents, and where it is said that there are none. at: this rank's part of the sequence.
+    """
     import transformer_engine.pytorch as te
 
     generator = torch.Generator().manual_seed(1)
@@ -73,7 +78,6 @@ def ring(rank: int) -> dict[str, float]:
     expected = torch.cat(alone).flatten(1)
     expected.backward(upstream)
 
-    at = held(rank)
     layer = te.DotProductAttention(
         HEADS, SIZE, num_gqa_groups=GROUPS, attention_dropout=0.0, qkv_format="thd",
         attn_mask_type="padding_causal", cp_group=dist.new_group([0, 1]), cp_global_ranks=[0, 1],
@@ -83,9 +87,14 @@ def ring(rank: int) -> dict[str, float]:
     borders = torch.tensor([0, *LENGTHS], dtype=torch.int32).cumsum(0, dtype=torch.int32).cuda()
     names = ("cu_seqlens_q", "cu_seqlens_kv", "cu_seqlens_q_padded", "cu_seqlens_kv_padded")
     longest = max(LENGTHS)
-    output = layer(
-        *mine, **dict.fromkeys(names, borders), max_seqlen_q=longest, max_seqlen_kv=longest
-    )
+    compared = []
+    for gaps in (None, False):
+        with patch.object(torch, "equal", wraps=torch.equal) as equal:
+            output = layer(
+                *mine, **dict.fromkeys(names, borders), max_seqlen_q=longest,
+                max_seqlen_kv=longest, pad_between_seqs=gaps,
+            )  # fmt: skip
+        compared.append(equal.call_count)
     output.backward(upstream[at].cuda().bfloat16())
 
     def off(seen, wanted):
@@ -94,13 +103,17 @@ def ring(rank: int) -> dict[str, float]:
     told = {"output": off(output.detach(), expected.detach()[at])}
     for name, seen, wanted in zip("qkv", mine, exact, strict=True):
         told[name] = off(seen.grad, wanted.grad[at])
-    return told
+    return told, compared
 
 
 def main():
     dist.init_process_group("nccl")
     rank = dist.get_rank()
-    told = exchanged(rank) | {"ring": ring(rank)}
+    off, compared = ring(held(rank))
+    # Chunks of the whole sequence, as Megatron-Core 0.19 divides it with inter_document_masking.
+    chunks = torch.arange(sum(LENGTHS)).view(4, -1)
+    of_rows, _ = ring(chunks[[rank, 3 - rank]].flatten())
+    told = exchanged(rank) | {"ring": off, "compared": compared, "of rows": of_rows}
     try:
         dist.all_reduce(torch.ones(2))
     except RuntimeError as refused:

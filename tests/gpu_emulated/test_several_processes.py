@@ -39,3 +39,16 @@ def test_a_tensor_of_the_host_is_refused(told, rank):
 def test_the_ring_is_attention_to_each_document_alone(told, rank):
     assert set(told[rank]["ring"]) == {"output", "q", "k", "v"}
     assert max(told[rank]["ring"].values()) < RING, told[rank]["ring"]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_it_is_not_where_the_whole_sequence_is_divided_in_place_of_documents(told, rank):
+    """As Megatron-Core 0.19 does with inter_document_masking (docs/design.md)."""
+    assert min(told[rank]["of rows"].values()) > 50 * RING
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_borders_are_not_compared_where_it_is_said_that_there_are_no_gaps(told, rank):
+    """The host would wait for the device at each; geo_nemo.train.micro_batch says it."""
+    unsaid, said = told[rank]["compared"]
+    assert unsaid > 0 and said == 0

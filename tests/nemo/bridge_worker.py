@@ -43,6 +43,7 @@ def main(*settings: str) -> None:
     for name in ("transformer_engine", "transformer_engine.pytorch"):
         sys.modules[name] = StandIn(name)
     sys.modules["transformer_engine"].pytorch = sys.modules["transformer_engine.pytorch"]
+    sys.modules["transformer_engine"].__version__ = "2.16.1"  # which Megatron-Core 0.19 asks for
     from geo_nemo.integrations import bridge_cpu
     from geo_nemo.integrations.bridge import forward_step, recipe
     from geo_nemo.runtime.distributed import world

@@ -1,7 +1,7 @@
 """Megatron-Bridge's pretrain with our dataset provider, model and forward step equals our trainer.
 
-GEO_NEMO_BRIDGE is a folder with megatron-bridge 0.3.1, megatron-core 0.16.1 and triton, which stand
-before those of the environment: NeMo's megatron-core is another.
+GEO_NEMO_BRIDGE is a folder with Megatron-Bridge, its megatron-core and what it imports, which stand
+before those of the environment: 0.3.1 in make test-nemo, 0.6 in make test-bridge.
 """
 
 import os
@@ -16,7 +16,7 @@ from tests.nemo.small import STEPS, small_run
 
 ROOT = Path(__file__).parents[2]
 FOLDER = os.environ.get("GEO_NEMO_BRIDGE")
-pytestmark = pytest.mark.skipif(not FOLDER, reason="Megatron-Bridge: make test-nemo")
+pytestmark = pytest.mark.skipif(not FOLDER, reason="Megatron-Bridge: make test-nemo, test-bridge")
 # Bridge prints seven digits of a loss between 1 and 10, and has it from a sum in fp32, which it
 # divides in fp32: half a unit of the last place for each of the two.
 PRINTED, ROUNDED = 0.5e-6, 2.0**-23

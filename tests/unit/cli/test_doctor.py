@@ -141,12 +141,24 @@ def test_a_trainer_beside_another_megatron_core_than_its_own_is_a_note():
     assert finding.mend.startswith("pip install 'megatron-core==0.15.3'")
     found = packages({"megatron-bridge": "0.3.1", "megatron-core": "0.15.3"}, [])
     assert "0.16.1 alone" in found["megatron-core for megatron-bridge"].text
+    found = packages({"megatron-bridge": "0.6.2", "megatron-core": "0.16.1"}, [])
+    assert "0.19.2 alone" in found["megatron-core for megatron-bridge"].text
+    assert found["megatron-bridge"].level == "ok"
+    found = packages({"megatron-bridge": "0.6.2", "megatron-core": "0.19.2"}, [])
+    assert "megatron-core for megatron-bridge" not in found
+    assert packages({"megatron-bridge": "0.5.1"}, [])["megatron-bridge"].level == "note"
 
 
-def test_what_trainers_go_with_is_what_their_test_environments_have():
-    pins = Path(__file__).parents[3] / "constraints-nemo.txt"
+@pytest.mark.parametrize("pins", ["nemo", "bridge"])
+def test_what_trainers_go_with_is_what_their_test_environments_have(pins):
+    pins = Path(__file__).parents[3] / f"constraints-{pins}.txt"
     versions = dict(re.findall(r"^([\w-]+)==([^ ;\n]+)", pins.read_text(), re.MULTILINE))
-    assert doctor.MEGATRON_OF["nemo-toolkit"] == f"=={versions['megatron-core']}"
+    of = {
+        (name, engine)
+        for name, trainers, engine in doctor.MEGATRON_OF
+        if name in versions and SpecifierSet(trainers).contains(versions[name])
+    }
+    assert {engine for _, engine in of} == {f"=={versions['megatron-core']}"}
     for name, known, _ in doctor.OPTIONAL:
         if name in versions:
             assert SpecifierSet(known).contains(versions[name]), name
@@ -275,6 +287,8 @@ def test_a_loopback_that_takes_no_connection_is_a_problem(monkeypatch):
 
 
 def test_a_machine_whose_gpu_torch_cannot_see_is_told(monkeypatch):
+    import geo_nemo.runtime.gpu  # noqa: F401 - with torch itself, before another is in its place
+
     monkeypatch.setattr(doctor.os.path, "exists", lambda path: path == "/dev/nvidia0")
     fake = SimpleNamespace(
         __version__="2.13.0+cu130",

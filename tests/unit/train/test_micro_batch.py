@@ -1,8 +1,11 @@
 """Micro-batches on their way to the device: the values, and when a copy begins."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
+from megatron.core.packed_seq_params import PackedSeqParams
 
 from geo_nemo.model.context import ContextRank
 from geo_nemo.train.micro_batch import on_device, one_ahead, tensors_of, to_device
@@ -30,6 +33,14 @@ def test_micro_batches_come_in_order_with_the_values_of_their_arrays(batches, co
             assert np.array_equal(tensors["tokens"].numpy().ravel(), batch.tokens.ravel())
             borders = tensors["packed_seq_params"].cu_seqlens_q
             assert borders.tolist() == batch.cu_seqlens.tolist()
+
+
+def test_transformer_engine_is_told_that_no_gaps_are_between_documents(batches):
+    """From Megatron-Core 0.19 on, which passes it on."""
+    params = to_device(batches[0], CPU, ContextRank(1, 2))["packed_seq_params"]
+    named = "pad_between_seqs" in {each.name for each in fields(PackedSeqParams)}
+    assert getattr(params, "pad_between_seqs", "absent") == (False if named else "absent")
+    assert params.cu_seqlens_q_padded is params.cu_seqlens_q
 
 
 def test_what_is_pinned_is_copied_unchanged(batches, monkeypatch):
