@@ -31,8 +31,8 @@ def _byte_classes() -> np.ndarray:
     return classes
 
 
-_CLASS = _byte_classes()
-_LOWER = np.frombuffer(bytes(range(256)).lower(), np.uint8)
+# As bytes.translate takes it, which is several times as quick as np.take.
+_CLASS = _byte_classes().tobytes()
 # First byte, and range of the second, of three-byte characters without spaces between words: Thai
 # and Lao, Burmese, Khmer.
 _SPACELESS = ((0xE0, 0xB8, 0xBB), (0xE1, 0x80, 0x82), (0xE1, 0x9E, 0x9F))
@@ -93,7 +93,8 @@ def word_hashes(data: np.ndarray, offsets: np.ndarray) -> Hashes:
     """
     data = data[offsets[0] : offsets[-1]]
     offsets = offsets - offsets[0]
-    classes = np.take(_CLASS, data)
+    raw = data.tobytes()
+    classes = np.frombuffer(bytearray(raw.translate(_CLASS)), np.uint8)
     forced = np.zeros(len(data) + 1, bool)
     forced[offsets] = True
     if len(data) and data.max() >= 0x80:
@@ -103,23 +104,24 @@ def word_hashes(data: np.ndarray, offsets: np.ndarray) -> Hashes:
     begins = inside[1:] & (~inside[:-1] | forced)
     starts = np.flatnonzero(begins)
     ends = np.flatnonzero(inside[:-1] & (~inside[1:] | begins))
-    lower = np.zeros(len(data) + STEP, np.uint8)
-    np.take(_LOWER, data, out=lower[: len(data)])
+    lower = np.frombuffer(raw.lower() + bytes(STEP), np.uint8)
     return Hashes(piece_hashes(lower, starts, ends - starts), np.searchsorted(starts, offsets))
 
 
 def _mark_beyond_ascii(data: np.ndarray, classes: np.ndarray, forced: np.ndarray) -> None:
     """Give punctuation class 0, and force words to begin at and after words of one character."""
     second = np.append(data[1:], np.uint8(0))
+    wide = np.flatnonzero(data >= 0xC0)  # few, as a rule: looked for once
+    leads = data[wide]
     for lead, low, high in _SPACELESS:
-        at = np.flatnonzero(data == lead)
+        at = wide[leads == lead]
         classes[at[(second[at] >= low) & (second[at] <= high)]] = _OWN_3
     for kind, width in ((_OWN_3, 3), (_OWN_4, 4)):
-        at = np.flatnonzero(classes == kind)
+        at = wide[classes[wide] == kind]
         forced[at] = True
         forced[at + width] = True
     for lead, low, high, width in _PUNCTUATION:
-        at = np.flatnonzero(data == lead)
+        at = wide[leads == lead]
         at = at[(second[at] >= low) & (second[at] <= high)]
         for place in range(width):
             classes[at + place] = 0
