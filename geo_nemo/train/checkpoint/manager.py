@@ -45,8 +45,9 @@ from geo_nemo.train.checkpoint.files import (
 )
 from geo_nemo.train.checkpoint.fp8_state import delayed_scales
 from geo_nemo.train.checkpoint.random_states import file_name, random_states, restore_random_states
+from geo_nemo.train.checkpoint.staging import Staging
 from geo_nemo.train.checkpoint.state import sharded_state
-from geo_nemo.train.checkpoint.write import Staging, WriteJob, Written, plan_part
+from geo_nemo.train.checkpoint.write import WriteJob, Written, plan_part
 from geo_nemo.train.engine import Engine
 
 LOG = logger(__name__)

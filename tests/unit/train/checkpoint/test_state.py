@@ -70,7 +70,7 @@ def by_place(state: dict) -> dict[tuple, torch.Tensor]:
 
 
 def test_what_a_save_has_twice_is_copied_once_and_anew_in_the_next_save():
-    from geo_nemo.train.checkpoint.write import Staging
+    from geo_nemo.train.checkpoint.staging import Staging
 
     weight, staging = torch.ones(4, 3), Staging()
     staging.begin()
