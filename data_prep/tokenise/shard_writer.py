@@ -193,7 +193,7 @@ class ShardWriter:
             before += len(sizes)
         ids, sizes = map(np.concatenate, zip(*pairs, strict=True))
         self._write(files, "start", ids.astype(self._dtype))
-        self._write(files, "start_end", narrow(np.cumsum(sizes, dtype=np.uint64)))
+        self._write(files, "start_size", sizes.astype(np.uint8))
 
     def _by_country(self, country: np.ndarray, tokens: np.ndarray) -> dict[str, CountryEntry]:
         names = self._codes["country"].names

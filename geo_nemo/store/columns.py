@@ -79,17 +79,17 @@ def _clusters(shard: ShardEntry, columns: dict[str, np.ndarray]) -> Iterator[Pro
 
 
 def _starts(shard: ShardEntry, columns: dict[str, np.ndarray]) -> Iterator[Problem]:
-    ends = columns.get("start_end.bin")
-    if ends is None:
+    sizes = columns.get("start_size.bin")
+    if sizes is None:
         return
-    if not rise_to(ends, len(columns["start.bin"])):
-        yield "start_end.bin", "does not match start.bin"
+    if int(sizes.sum(dtype=np.int64)) != len(columns["start.bin"]):
+        yield "start_size.bin", "does not match start.bin"
     for name in ("title_start.bin", "body_start.bin"):
         codes = columns[name]
         if len(codes) != shard.documents:
             yield name, f"has {len(codes)} values for {shard.documents} documents"
-        elif len(codes) and int(codes.max()) > len(ends):
-            yield name, f"holds {int(codes.max())}, above {len(ends)}"
+        elif len(codes) and int(codes.max()) > len(sizes):
+            yield name, f"holds {int(codes.max())}, above {len(sizes)}"
 
 
 def rise_to(ends: np.ndarray, last: int) -> bool:

@@ -47,10 +47,10 @@ class FirstWords:
             local = words[mine] - self._before[place] - 1
             if not len(local):
                 continue
-            ids, ends = shard.column("start.bin"), shard.column("start_end.bin")
-            start = (ends[local] - _sizes(ends, local)).astype(np.int64)
+            ids, sizes = shard.column("start.bin"), shard.column("start_size.bin")
+            start = (np.cumsum(sizes, dtype=np.int64) - sizes)[local]
             ahead = ids.take(start[:, None] + np.arange(FEW), mode="clip").astype(np.int32)
-            shown = np.arange(FEW) < _sizes(ends, local)[:, None]
+            shown = np.arange(FEW) < sizes[local][:, None]
             tokens[mine] = np.where(shown, ahead, np.int32(NO_TOKEN))
         return tokens
 
@@ -63,11 +63,6 @@ class FirstWords:
             for shard in self._shards
             for name in PARTS
         )
-
-
-def _sizes(ends: np.ndarray, local: np.ndarray) -> np.ndarray:
-    before = np.where(local > 0, ends[np.maximum(local - 1, 0)], 0)
-    return ends[local].astype(np.int64) - before.astype(np.int64)
 
 
 def _not_empty(shard: Shard, name: str) -> np.ndarray:

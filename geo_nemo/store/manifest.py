@@ -71,12 +71,12 @@ COLUMNS: dict[str, tuple[Dtype, ...]] = {
 # First words of titles and bodies, which lengths of some templates ask for; older stores lack them.
 #   title_start, body_start   one a document: the number of its first word; 0: none among its first
 #       tokens (geo_nemo.metadata.first_words)
-#   start, start_end          tokens of the shard's first words, from number 1, and where each ends
+#   start, start_size         tokens of the first words, from number 1, and how many each has
 START_COLUMNS: dict[str, tuple[Dtype, ...]] = {
     "title_start.bin": _INDEX,
     "body_start.bin": _INDEX,
     "start.bin": _TOKENS,
-    "start_end.bin": _ENDS,
+    "start_size.bin": ("uint8",),
 }
 
 # Columns of a field of the user's own; see geo_nemo.store.field_column.

@@ -109,8 +109,8 @@ class Shard:
     @cached_property
     def num_first_words(self) -> int:
         """Of START_COLUMNS; 0 in older stores."""
-        ends = self.entry.files.get("start_end.bin")
-        return ends.bytes // np.dtype(ends.dtype).itemsize if ends is not None else 0
+        sizes = self.entry.files.get("start_size.bin")
+        return sizes.bytes if sizes is not None else 0
 
     @property
     def country(self) -> np.ndarray:

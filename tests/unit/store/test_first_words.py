@@ -113,7 +113,11 @@ def test_stores_are_merged_whether_both_have_first_words_or_one(tmp_path, vocabu
     ("name", "values", "words"),
     [
         ("body_start.bin", np.full(3, 9, np.uint8), "body_start.bin holds 9, above 4"),
-        ("start_end.bin", np.array([1, 2, 9], np.uint32), "start_end.bin does not match start.bin"),
+        (
+            "start_size.bin",
+            np.array([1, 2, 9], np.uint8),
+            "start_size.bin does not match start.bin",
+        ),
         ("title_start.bin", None, "lacks title_start.bin"),
         ("start.bin", np.full(3, 65_535, np.uint16), "start.bin holds 65535, above"),
     ],

@@ -168,7 +168,7 @@ def test_a_shard_does_not_depend_on_how_its_documents_came(tmp_path, tokenizer_p
             writer.add(several[start : start + batch])
         entries.append(writer.close("s").entry)
     assert entries[0] == entries[1] == entries[2]
-    assert entries[0].files["start_end.bin"].bytes > 4
+    assert entries[0].files["start_size.bin"].bytes > 4
 
 
 def test_a_country_that_the_store_does_not_have_is_refused(tmp_path, tokenizer_path):
