@@ -64,6 +64,48 @@ def test_the_doctor_runs_a_kernel_on_a_sound_device(kernels, tmp_path):
     assert "a first kernel of torch and of Transformer Engine ran" in told
 
 
+@pytest.fixture
+def changed(kernels, tmp_path):
+    """A folder ahead on the path, with which the device of every process is another."""
+
+    def make(*lines):
+        folder = tmp_path / "changed"
+        folder.mkdir()
+        start = ("import emulated_gpu", "emulated_gpu.start()", *lines, "")
+        (folder / "sitecustomize.py").write_text("\n".join(start))
+        return folder
+
+    return make
+
+
+SLICE = (
+    "from emulated_gpu.torch_cuda import Properties, torch",
+    "Properties.name = 'NVIDIA H100 80GB HBM3 MIG 1g.10gb'",
+    "torch.cuda.get_device_name = lambda *device: Properties.name",
+)
+HELD = ("import torch", "torch.cuda.mem_get_info = lambda *device: (1 << 30, 4 << 30)")
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"), [(SLICE, "MFU is not told"), (HELD, "other processes hold 3.0 of its 4 GiB")]
+)
+def test_the_doctor_tells_a_slice_of_a_gpu_and_other_processes(changed, tmp_path, lines, text):
+    _, out, _ = command("doctor", "--output", tmp_path, "--json", before=changed(*lines))
+    told = [each for each in json.loads(out)["findings"] if each["topic"] == "gpu 0"]
+    (found,) = [each for each in told if text in each["text"]]
+    assert found["level"] != "ok" and "\n" not in found["text"] + found["mend"]
+
+
+def test_two_processes_on_slices_of_a_gpu_do_not_start(changed, tiny_store, tmp_path):
+    places = [f"data.store={tiny_store}", f"output_dir={tmp_path / 'run'}", "device=gpu"]
+    two = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1",
+           "MASTER_PORT": "1"}  # fmt: skip
+    settings = (*SMALL, "train.global_batch_size=16", *places)
+    status, _, said = command("train", *settings, before=changed(*SLICE), **two)
+    assert status == 2, said
+    assert "is a slice of a GPU (MIG), and NCCL does not join slices" in said.splitlines()[-1]
+
+
 def test_a_hidden_device_is_none(kernels, tiny_store, tmp_path):
     places = [f"data.store={tiny_store}", f"output_dir={tmp_path / 'run'}", "device=gpu"]
     status, _, said = command("train", *SMALL, *places, CUDA_VISIBLE_DEVICES="")
