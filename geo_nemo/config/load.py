@@ -163,7 +163,14 @@ def _meant(schema: type[BaseModel], location: Sequence[Any]) -> str:
     if name in schema.model_fields:
         return f"; did you mean {name}?"
     there = _fields_at(schema, section)
-    below = [part for part in there if name in _fields_at(schema, [*section, part])]
+    # Not in what is a mapping of sections, which have names.
+    below = [
+        part
+        for part in there
+        if not section
+        and _is_section(schema.model_fields[part].annotation)
+        and name in _fields_at(schema, [part])
+    ]
     if len(below) == 1:
         return f"; did you mean {'.'.join([*section, below[0], name])}?"
     near = difflib.get_close_matches(name, there, n=1, cutoff=0.5)

@@ -202,8 +202,10 @@ def _check_countries(split: Split, name: str, select: Select, documents: np.ndar
             f"stages.{name}.select, or use a larger store"
         )
     if select.countries:
-        counts = np.bincount(split.country[documents], minlength=len(split.countries))
-        absent = [c for c in select.countries if not counts[list(split.countries).index(c)]]
+        there = list(split.countries)
+        counts = np.bincount(split.country[documents], minlength=len(there))
+        places = [there.index(stored_name("country", c, there)) for c in select.countries]
+        absent = [c for c, at in zip(select.countries, places, strict=True) if not counts[at]]
         if absent:
             raise UserError(
                 f"stages.{name}.select.countries lists {', '.join(absent)}, of which the stage has "

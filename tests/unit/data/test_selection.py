@@ -240,3 +240,11 @@ def test_a_language_of_quality_that_is_not_there_is_one_line(spoken):
 def test_a_selection_without_it_is_the_one_that_it_was():
     assert Select(min_quality=50).canonical() == '{"min_quality": 50}'
     assert "quality_languages" not in Select(min_quality=50).deciding()
+
+
+@pytest.mark.parametrize("name", ["uk", "GBR", "United Kingdom", "Britain"])
+def test_a_country_is_selected_by_any_of_its_names(name):
+    split = MemorySplit(world(1, 200))
+    found = stage_documents(split, {"s": stage(1, countries=[name])}, 1)["s"]
+    wanted = stage_documents(split, {"s": stage(1, countries=["gb"])}, 1)["s"]
+    assert len(found) and found.tolist() == wanted.tolist()
