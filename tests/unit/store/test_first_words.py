@@ -21,6 +21,7 @@ from geo_nemo.store.remote import push_store
 from tests.support.older_stores import without_first_words
 from tests.support.tiny import tiny_run
 from tests.support.vocabularies import make_tokenizers
+from tests.unit.metadata.test_control import SHAPES, template_of
 
 MECO = MetadataPolicy(fields=("url",), template="meco")
 TEXTS = [
@@ -66,8 +67,8 @@ def shown(store: TokenStore) -> list[list[str]]:
     return [[of[word].strip() for word in part] for part in words.tolist()]
 
 
-def lengths_equal_spliced(store: TokenStore) -> None:
-    split, composer = store.split("train"), Composer(MECO, store.tokenizer())
+def lengths_equal_spliced(store: TokenStore, policy: MetadataPolicy = MECO) -> None:
+    split, composer = store.split("train"), Composer(policy, store.tokenizer())
     documents = np.arange(len(split))
     for opened in (False, True):
         found = TextLengths(composer, split)(documents, np.full(len(split), opened))
@@ -85,6 +86,31 @@ def test_a_word_is_numbered_where_the_next_one_starts(tmp_path, vocabulary):
     assert first.column("body_start.bin").tolist() == [3, 3, 4]  # behind those of titles
     assert first.column("title_start.bin").tolist() == [1, 0, 2]
     lengths_equal_spliced(store)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_words_behind_control_tokens_are_counted_too(tmp_path, vocabulary, shape):
+    store = write(tmp_path / "s", vocabulary, TEXTS)
+    (name,) = vocabulary[0].pieces([vocabulary[0].eos_id])
+    policy = MetadataPolicy(fields=("url",), template=template_of(shape, name))
+    lengths_equal_spliced(store, policy)
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_texts_are_spliced_alone_only_where_their_beginnings_tell_too_little(
+    tmp_path, vocabulary, monkeypatch, older
+):
+    store = write(tmp_path / "s", vocabulary, [*TEXTS, ("", "The"), ("The day", "the")])
+    if older:
+        store = without_first_words(store, tmp_path / "older")
+    split, composer = store.split("train"), Composer(MECO, store.tokenizer())
+    splice, alone = composer.splice, []
+    monkeypatch.setattr(composer, "splice", lambda *g: alone.append(g[1].tolist()) or splice(*g))
+    read, asked = split.body_ends, []
+    monkeypatch.setattr(split, "body_ends", lambda d, *g: asked.extend(d) or read(d, *g))
+    TextLengths(composer, split)(np.arange(6), np.ones(6, bool))
+    assert alone == [store.tokenizer().encode(text) for text in (" The", " the")]
+    assert asked == (list(range(6)) if older else [4, 5])
 
 
 def test_a_shard_numbers_no_more_words_than_it_may(tmp_path, vocabulary, monkeypatch):
