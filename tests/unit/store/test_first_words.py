@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,15 +10,12 @@ from data_prep.store_tools.merge import merge_stores
 from data_prep.tokenise import first_words as written
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.common.errors import UserError
-from geo_nemo.config import Data, MetadataPolicy, Stage
-from geo_nemo.data.stage import open_store
+from geo_nemo.config import MetadataPolicy
 from geo_nemo.data.text_lengths import TextLengths
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import MANIFEST_NAME
-from geo_nemo.store.remote import push_store
 from tests.support.older_stores import without_first_words
-from tests.support.tiny import tiny_run
 from tests.support.vocabularies import make_tokenizers
 from tests.unit.metadata.test_control import SHAPES, template_of
 
@@ -162,27 +158,3 @@ def test_damage_is_named(tmp_path, vocabulary, name, values, words):
     (store.root / MANIFEST_NAME).write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=words):
         TokenStore.open(store.root, check_hashes=True)
-
-
-@pytest.mark.parametrize("older", [False, True])
-def test_a_plan_over_a_bucket_fetches_texts_only_where_first_words_are_not_known(
-    tmp_path, vocabulary, bucket, older
-):
-    store = write(tmp_path / "s", vocabulary, TEXTS)
-    if older:
-        store = without_first_words(store, tmp_path / "older")
-    address = bucket.address("news")
-    push_store(store.root, address)
-    data = Data(store=address, seq_length=64, cache_dir=str(tmp_path / "cache"))
-    stages = {"only": Stage(fraction=1, metadata=MECO)}
-    run = tiny_run(Path(address), tmp_path / "run", data=data, stages=stages)
-    opened = open_store(run, tokens=False)
-    assert opened.root.name.endswith(".columns") != older
-    found = [lengths_of(each) for each in (store, opened)]
-    assert found[0].tolist() == found[1].tolist()
-
-
-def lengths_of(store: TokenStore) -> np.ndarray:
-    split = store.split("train")
-    lengths = TextLengths(Composer(MECO, store.tokenizer()), split)
-    return np.stack(lengths(np.arange(len(split)), np.ones(len(split), bool)))
