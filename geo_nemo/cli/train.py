@@ -23,6 +23,7 @@ from geo_nemo.config.sweep import expand
 from geo_nemo.config.whole import as_json, as_yaml, whole_config
 from geo_nemo.runtime.caches import keep_caches_writable
 from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
+from geo_nemo.runtime.lost import LostRankError, lost_ranks_in_a_line
 from geo_nemo.runtime.sharing import share
 from geo_nemo.train.ending import Ending
 from geo_nemo.train.plan import Assumptions, Plan, plan_prepared
@@ -32,6 +33,8 @@ from geo_nemo.train.setup import Prepared, prepare
 LOG = logger(__name__)
 
 RANK_ZERO_SPEAKS_S = 5.0
+# A rank that only lost another leaves the word to that one, which may be such that waits.
+LOST_WAITS_S = 2 * RANK_ZERO_SPEAKS_S
 WATCHDOG_FIRST_MINUTES = 2
 
 
@@ -97,6 +100,9 @@ def command(
         if first:
             print_plan(_plan_here(prepared, on_gpu=device.type == "cuda"))
         return 0
+    except LostRankError:
+        time.sleep(LOST_WAITS_S)
+        raise
     except (UserError, RunError):
         if not first:
             # Most often every rank has the same to say. A launcher ends the job when rank 0 has
@@ -171,7 +177,8 @@ def train(prepared: Prepared, processes: int) -> int:
             loggers=loggers,
             processes=processes,
         )
-        finished = trainer.fit()
+        with lost_ranks_in_a_line():
+            finished = trainer.fit()
         ending.finished, ending.asked = finished, trainer.reason
         ending.reason = trainer.boundary or stop.reason
     if finished:

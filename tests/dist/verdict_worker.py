@@ -35,6 +35,17 @@ class OfRankOne(Events):
         return None
 
 
+class Fails(Events):
+    """A callback of a recipe that fails on the second rank alone."""
+
+    def __init__(self, context):
+        super().__init__()
+
+    def on_step(self, event):
+        if rank() == 1 and event.step == 2:
+            raise KeyError("second")
+
+
 def main() -> None:
     store, output = Path(sys.argv[1]), Path(sys.argv[2])
     with process_groups(Parallel(), CPU, seed=7):
