@@ -70,8 +70,8 @@ def stages(folder: Path, site: Path, out: Path) -> Iterator[Stage]:
                 left_out="memory and speed are not those of a GPU")  # fmt: skip
     speed = _python("-m", "benchmarks", "gpu", "--quick", "--json", str(out / "gpu.json"))
     yield Stage("speed", speed, 120, left_out="speed is not that of a GPU")
-    yield Stage("checkpoint", _tests("tests/gpu/test_checkpoint.py"), 45,
-                emulated=_tests("tests/gpu/test_checkpoint.py", "-k", "fp32"))  # fmt: skip
+    checkpoint = _tests("tests/gpu/test_checkpoint.py")
+    yield Stage("checkpoint", checkpoint, 45, emulated=checkpoint)
     yield Stage("resume", _tests("tests/gpu/test_resume.py", "-k", "every_bit and bf16"), 60,
                 left_out="it takes minutes on the emulated device")  # fmt: skip
     yield Stage("curves", _tests("tests/gpu/test_fp8.py", "-k", "stays_beside"), 150, needs=90,
