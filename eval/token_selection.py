@@ -21,10 +21,15 @@ from geo_nemo.metadata.record import Kind
 from geo_nemo.store import Split
 from geo_nemo.tokenizers.base import Tokenizer
 
-# Told nothing, in stored tokens as they are.
-UNTOLD = MetadataPolicy(fields=())
 # Positions of a sequence, by what a model takes in a segment.
 SEGMENTS = 4
+
+
+def untold(model: Model) -> MetadataPolicy:
+    """Told nothing, in stored tokens as they are, by the template of a model's last stage."""
+    last = next(reversed(model.stages.values()), None)
+    template = last.metadata.template if last is not None else MetadataPolicy().template
+    return MetadataPolicy(fields=(), template=template, cut="parts")
 
 
 def top_share(excess: np.ndarray, share: float) -> np.ndarray:
@@ -41,10 +46,14 @@ def selected(
     tokenizer: Tokenizer,
     share: float,
     progress: Progress = no_progress,
+    policy: MetadataPolicy | None = None,
 ) -> Iterator[np.ndarray]:
-    """Which tokens of each document are kept, bool [n], title and body, in order."""
+    """Which tokens of each document are kept, bool [n], title and body, in order.
+
+    policy: what both models are told; None: nothing, behind labels.
+    """
     length = min(model.seq_length, reference.seq_length)
-    composer = Composer(UNTOLD, tokenizer)
+    composer = Composer(policy or MetadataPolicy(fields=()), tokenizer)
     documents = _batches(split, composer, length)
     for done, (numbers, pieces) in enumerate(documents):
         excess = _nll(model, pieces, tokenizer) - _nll(reference, pieces, tokenizer)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.experiment.before import prepared
 from benchmarks.experiment.figures import (
     ROOT,
     add_line,
@@ -26,6 +27,8 @@ from geo_nemo.common.lock import folder_lock
 from geo_nemo.config.load import quote
 from geo_nemo.store import TokenStore
 
+# Folder of plots beside the page.
+PLOTS = "experiments"
 _file = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -86,6 +89,7 @@ def _run(
     store = _store(experiment, work, processes)
     opened = TokenStore.open(store)
     check_among(experiment, opened)
+    experiment = prepared(experiment, work, opened, processes)
     planned = plan_runs(experiment, store, work)
     commit, lines = code_commit(), read_lines(results)
     check_lines(results, lines, planned, commit, opened.hash)
@@ -121,7 +125,8 @@ def _tell(
     name: str, experiment: Experiment, planned: list[Planned], results: Path, page: Path
 ) -> None:
     """Write section and plot of what is finished, and print the verdicts."""
-    from benchmarks.experiment.page import draw, put, section
+    from benchmarks.experiment.page import put, section
+    from benchmarks.experiment.plots import draw_all
     from benchmarks.experiment.verdict import Figures, judge
 
     wanted = {(run.name, run.seed) for run in planned}
@@ -131,9 +136,9 @@ def _tell(
     check_same_documents(lines)
     figures = Figures(experiment, lines)
     found = [judge(claim, figures) for claim in experiment.claims]
-    plot = page.parent / "experiments" / f"{name}.svg"
-    draw(experiment, lines, plot)
-    put(page, name, section(name, experiment, planned, lines, found, f"experiments/{name}.svg"))
+    drawn = draw_all(experiment, lines, page.parent / PLOTS, name)
+    plots = {f"{PLOTS}/{file}": shows for file, shows in drawn.items()}
+    put(page, name, section(name, experiment, planned, lines, found, plots))
     for each in found:
         click.echo(f"{each.verdict}: {each.claim.says}")
     click.echo(str(page))

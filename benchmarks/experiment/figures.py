@@ -85,7 +85,8 @@ def line_of(
     among: dict[str, dict[str, dict[str, float]]] = {}
     for cell in cells:
         group = f"{cell['group']}={cell['name']}"
-        if cell["group"] != "all" and group not in wanted:
+        plotted = cell["group"] == experiment.evaluation.plot_by
+        if cell["group"] != "all" and group not in wanted and not plotted:
             continue
         found = nats if cell["group"] == "all" else among.setdefault(group, {})
         found.setdefault(cell["condition"], {})[cell["part"]] = cell["nats"]

@@ -1,9 +1,8 @@
-"""An experiment's section in docs/experiments.md, and its plot."""
+"""An experiment's section in docs/experiments.md."""
 
 import math
 import re
-import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.experiment.plan import Planned, stage_lengths
@@ -30,9 +29,11 @@ def section(
     planned: Sequence[Planned],
     lines: Sequence[dict],
     found: Sequence[Found],
-    plot: str,
+    plots: Mapping[str, str],
 ) -> str:
-    """The section in Markdown. plot: address of the figure, from the page's folder."""
+    """The section in Markdown. plots: address of each figure, from the page's folder, and in words
+    what it shows.
+    """
     figures = Figures(experiment, lines)
     seeds = [seed for seed in experiment.seeds if any(line["seed"] == seed for line in lines)]
     conditions, part = experiment.evaluation.conditions, experiment.evaluation.part
@@ -46,7 +47,7 @@ def section(
             ("run", *conditions),
             (_run_row(run, conditions, experiment, figures) for run in experiment.runs),
         ), "",
-        f"![Change of perplexity by run and condition, a dot a seed, bars intervals]({plot})", "",
+        *(line for plot, shows in plots.items() for line in (f"![{shows}]({plot})", "")),
         _sizes(experiment, planned, lines, seeds), "",
     ]  # fmt: skip
     missing = len(planned) - len(lines)
@@ -111,67 +112,6 @@ def _perplexity(nats: dict[int, float]) -> str:
 
 def _cell_name(cell: Cell) -> str:
     return f"`{cell[0]}` {cell[1]}"
-
-
-def draw(experiment: Experiment, lines: Sequence[dict], path: Path) -> None:
-    """A dot a seed, a bar the interval; a row a run, a colour a condition.
-
-    What is far off stands as a number at the edge, so that it flattens nothing else.
-    """
-    import matplotlib
-
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
-
-    figures, runs = Figures(experiment, lines), list(experiment.runs)
-    conditions = experiment.evaluation.conditions
-    style = {"svg.hashsalt": "geo_nemo", "svg.fonttype": "none", "font.size": 9}
-    with plt.rc_context(style):
-        figure, axes = plt.subplots(figsize=(7.6, 1.0 + 0.42 * len(runs)), layout="constrained")
-        edge = _edge(figures, experiment)
-        for number, condition in enumerate(conditions):
-            offset = (number - (len(conditions) - 1) / 2) * 0.24
-            for place, run in enumerate(runs):
-                changes = figures.change((run, condition), experiment.baseline)
-                values = [100 * math.expm1(value) for value in changes.values()]
-                if not values:
-                    continue
-                colour, label = f"C{number}", condition if place == 0 else None
-                height = place + offset
-                mean, low, high = interval(list(changes.values()))
-                if abs(percent := 100 * math.expm1(mean)) > edge:
-                    axes.plot([], [], "o", ms=3, color=colour, label=label)
-                    right = percent > 0
-                    axes.text(
-                        0.995 if right else 0.005, height,
-                        f"{percent:+.1f}% \u2192" if right else f"\u2190 {percent:+.1f}%",
-                        transform=axes.get_yaxis_transform(), color=colour, fontsize=8,
-                        va="center", ha="right" if right else "left",
-                    )  # fmt: skip
-                    continue
-                axes.plot(values, [height] * len(values), "o", ms=3, color=colour, label=label)
-                if not math.isinf(low):
-                    ends = [100 * math.expm1(low), 100 * math.expm1(high)]
-                    axes.plot(ends, [height] * 2, "-", lw=1.2, color=colour)
-                axes.plot(100 * math.expm1(mean), height, "|", ms=9, color=colour)
-        axes.axvline(0, color="#888888", lw=0.8)
-        axes.set_yticks(range(len(runs)), runs)
-        axes.set_ylim(len(runs) - 0.5, -0.5)
-        axes.set_xlabel(f"change of perplexity against {' '.join(experiment.baseline)}, %")
-        axes.grid(axis="x", color="#dddddd", lw=0.6)
-        axes.set_axisbelow(True)
-        figure.legend(loc="outside upper left", ncols=len(conditions), frameon=False)
-        make_folder(path.parent)
-        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
-        plt.close(figure)
-
-
-def _edge(figures: Figures, experiment: Experiment) -> float:
-    """Four times the median change, in per cent: what is beyond it is far off."""
-    cells = [(run, each) for run in experiment.runs for each in experiment.evaluation.conditions]
-    changes = [figures.change(cell, experiment.baseline) for cell in cells]
-    means = [abs(100 * math.expm1(interval(list(c.values()))[0])) for c in changes if c]
-    return 4 * statistics.median([mean for mean in means if mean > 0] or [math.inf])
 
 
 def put(page: Path, name: str, text: str) -> None:

@@ -1,5 +1,6 @@
 """What an experiment's file says: question, runs, seeds, evaluation, and claims with thresholds."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,8 @@ FOLDER = Path(__file__).parents[1] / "experiments"
 # A run and what it is told, as in the evaluation.
 Cell = tuple[str, Condition]
 Settings = tuple[str, ...]
+# Fields by whose values every evaluation tells figures apart.
+ALWAYS = ("country", "continent")
 
 
 class Corpus(Section):
@@ -27,11 +30,21 @@ class Corpus(Section):
 class Evaluation(Section):
     """conditions: what the models are told. part: whose loss claims are about. settings: more of
     `geo-nemo eval`. Every run is evaluated under one policy, so that all score the same tokens.
+    plot_by: a field of `groups` whose values are the axis of a second plot.
     """
 
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = ("with", "without", "plain")
     part: Annotated[str, Field(pattern="^(text|title|body)$")] = "body"
     settings: Settings = ("metadata=full",)
+    plot_by: Annotated[str, Field(pattern=r"^\w+$")] | None = None
+
+    @model_validator(mode="after")
+    def _groups_by_it(self):
+        grouped = any(re.search(rf"\b{self.plot_by}\b", text) for text in self.settings
+                      if text.startswith("groups="))  # fmt: skip
+        if self.plot_by is not None and self.plot_by not in ALWAYS and not grouped:
+            raise ValueError(f"plot_by: {self.plot_by} needs groups={self.plot_by} in settings")
+        return self
 
 
 class Claim(Section):
@@ -71,7 +84,10 @@ class Experiment(Section):
     """An experiment.
 
     expected: what was expected before anything ran. store: of the texts; or corpus. settings: of
-    `geo-nemo train`, of all runs; runs: what is each run's own. seeds: of weights and order.
+    `geo-nemo train`, of all runs; runs: what is each run's own. before: commands of `geo-nemo` that
+    are carried out once before anything trains, in order: a name and the words of each. In these,
+    in settings and runs, `{before}` is the folder of what they make, and `{store}` the store; a
+    folder `{before}/recipes` that they fill is one of recipes. seeds: of weights and order.
     baseline: the cell that the table compares with. max_epochs: how often a stage may see its
     documents.
     """
@@ -81,6 +97,9 @@ class Experiment(Section):
     store: str | None = None
     corpus: Corpus | None = None
     settings: Settings = ()
+    before: dict[RunName, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
     runs: Annotated[dict[RunName, Settings], Field(min_length=2)]
     seeds: tuple[Seed, ...]
     baseline: Cell

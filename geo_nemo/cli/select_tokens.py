@@ -27,7 +27,8 @@ def command(
 ) -> None:
     """Keep the top share of each document's tokens by excess loss over a reference (Rho-1).
 
-    Both models score the texts of the store, told nothing. The excess is the loss of --model, the
+    Both models score the texts of the store, told nothing, in the template that --model was
+    trained under. The excess is the loss of --model, the
     weights that a training begins with, less that of --reference. Tokens that are left out are
     read and not trained, by stages.NAME.token_selection=OUT.
     """
@@ -35,7 +36,7 @@ def command(
     from eval.config import EvalConfig
     from eval.models import read_models
     from eval.scorers.load import load
-    from eval.token_selection import about, selected
+    from eval.token_selection import about, selected, untold
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.common.folders import building
     from geo_nemo.config import UserError
@@ -66,6 +67,7 @@ def command(
             tokenizer,
             keep,
             progress,
+            untold(models["model"]),
         )
         how = about(models["model"], models["reference"], keep)
         tokens, trained = write_selection(partial, kept, split, opened.hash, how)

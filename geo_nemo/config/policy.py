@@ -111,10 +111,12 @@ class MetadataPolicy(Section):
             raise ValueError("placebo permutes metadata, and fields is empty: give fields")
         if not any(self.weights.values()):
             raise ValueError("loss_weights are all 0, so nothing is trained: give body one")
-        if self.meta_tokens and self.weights["metadata"]:
+        # Beside metadata that are a target they count as labels.
+        beside = "label" if self.position == "append" else "metadata"
+        if self.meta_tokens and self.weights[beside]:
             raise ValueError(
-                "meta_tokens stand out of the loss, and here metadata are in it: leave out "
-                "meta_tokens, or mask_loss=false and loss_weights.metadata"
+                f"meta_tokens stand out of the loss, and here {beside} tokens are in it: leave out "
+                f"meta_tokens, or mask_loss=false and loss_weights.{beside}"
             )
         appends = self.position == "append" and len(self.fields) > 0
         if appends and not self.weights["metadata"]:

@@ -37,7 +37,7 @@ from geo_nemo.data.sequences import Block, PackedSequence, build_sequences
 from geo_nemo.data.token_selection import TokenSelection
 from geo_nemo.data.window import Counts, Planner
 from geo_nemo.metadata.blocks import NO_TOKENS
-from geo_nemo.metadata.compose import LABEL_KINDS, Composed, Composer
+from geo_nemo.metadata.compose import KINDS_OF, Composed, Composer
 from geo_nemo.metadata.fields import key_columns
 from geo_nemo.metadata.record import Kind
 
@@ -131,12 +131,6 @@ class StageDataset:
         self.seed = seed
         self.composer = Composer(policy, tokenizer)
         self._plain = self.composer.plain()
-        if selection is not None and (self.composer.reads_texts or self._plain is not None):
-            raise UserError(
-                f"stages.{stage}.token_selection needs texts whose stored tokens stand as they "
-                "are: give metadata.template=localization, position=prepend and no plain_dropout, "
-                "or metadata.cut=parts"
-            )
         key = derive_key(seed, stage)
         self.draws: Draws = (
             EpochDraws(documents, key, data.packing_window)
@@ -248,18 +242,31 @@ class StageDataset:
     def selected(self, fragment: Fragment) -> np.ndarray:
         """1 for each label of a fragment but those of texts that are not selected, [n]."""
         assert self.selection is not None
+        composer = self.composer_of(fragment)
         title, body = self.selection.texts(fragment.document)
-        block = self._block(fragment) if fragment.kept else NO_TOKENS
-        if fragment.bare:
-            whole = self.composer.join(block, title, body, final=True)
-            piece = whole.cut(fragment.start, fragment.stop + 1)
+        block = self._block(fragment) if fragment.kept and composer is self.composer else NO_TOKENS
+        titled = len(title) > 0
+        if composer.reads_texts:
+            splicers = composer.splicers(len(block) > 0, titled)
+            stored = self.split.texts(fragment.document)
+            title, body = (
+                splicer(ids).carried(kept)
+                for splicer, ids, kept in zip(splicers, stored, (title, body), strict=True)
+            )
+        if not fragment.bare:
+            title, body = title[: fragment.title], body[fragment.start : fragment.stop]
+        final = fragment.bare or fragment.final
+        if composer.reads_texts:
+            parts = (NO_TOKENS, title), (NO_TOKENS, body)
+            piece = composer.join_spliced(block, *parts, final, titled)
         else:
-            body = body[fragment.start : fragment.stop]
-            piece = self.composer.join(block, title[: fragment.title], body, fragment.final)
+            piece = composer.join(block, title, body, final)
+        if fragment.bare:
+            piece = piece.cut(fragment.start, fragment.stop + 1)
         return np.concatenate(
             [
                 part if kind in (Kind.TITLE, Kind.BODY) else np.ones(len(part), np.uint8)
-                for part, kind in zip(piece.parts, LABEL_KINDS, strict=True)
+                for part, kind in zip(piece.parts, KINDS_OF[len(piece.parts)], strict=True)
             ]
         )
 

@@ -302,11 +302,14 @@ class Composer:
         shown = any(map(len, title))
         title_label, content_label = self._label_pairs[len(block) > 0][titled]
         front = NO_TOKENS if self._appends else block
-        if self._has_meta:
+        label = title_label if shown else NO_TOKENS
+        if self._has_meta and self._appends:  # metadata are in the loss there, and labels are not
+            label = np.concatenate([self.meta_ids, label])
+        elif self._has_meta:
             front = np.concatenate([self.meta_ids, front])
         parts = (
             front,
-            title_label if shown else NO_TOKENS,
+            label,
             *title,
             content_label,
             *body,

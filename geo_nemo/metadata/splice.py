@@ -40,6 +40,18 @@ class Spliced:
         rest = stored[self.start : self.stop]
         return self.front, np.concatenate((rest, self.back)) if len(self.back) else rest
 
+    def carried(self, kept: np.ndarray) -> np.ndarray:
+        """What is said of stored ids, uint8 [n], said of all ids.
+
+        Of those made anew it is 1 where it was of one that they stand for.
+        """
+        front, back = kept[: self.start], kept[self.stop :]
+        ends = [
+            np.full(len(new), old.any() if len(old) else 1, np.uint8)
+            for new, old in ((self.front, front), (self.back, back))
+        ]
+        return np.concatenate((ends[0], kept[self.start : self.stop], ends[1]))
+
     def whole(self, stored: np.ndarray) -> np.ndarray:
         """All ids."""
         between = stored[self.start : self.stop]

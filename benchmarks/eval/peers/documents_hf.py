@@ -1,4 +1,4 @@
-"""Plain transformers over the documents of a folder, sorted, 32 at a time: FOLDER."""
+"""Plain transformers over the documents of a folder, sorted, BATCH at a time: FOLDER BATCH."""
 
 import json
 import sys
@@ -9,20 +9,18 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-BATCH = 32
-
 
 @torch.inference_mode()
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder, size = Path(sys.argv[1]), int(sys.argv[2])
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     arrays = np.load(folder / "documents.npz")
     texts = np.split(arrays["ids"], np.cumsum(arrays["lengths"])[:-1])
     started = time.process_time()
     texts.sort(key=len)
     nats = 0.0
-    for start in range(0, len(texts), BATCH):
-        batch = texts[start : start + BATCH]
+    for start in range(0, len(texts), size):
+        batch = texts[start : start + size]
         longest = max(map(len, batch))
         ids = torch.zeros(len(batch), longest, dtype=torch.long)
         mask = torch.zeros(len(batch), longest, dtype=torch.long)

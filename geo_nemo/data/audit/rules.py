@@ -152,7 +152,8 @@ def _content_rules(
     chosen = trained & ~np.isin(kinds, [Kind.METADATA, Kind.LABEL])
     if not np.array_equal(labels[chosen], text):
         yield "trained text is the store's", f"{chosen.sum()} labels, {len(text)} expected"
-    metadata = len(meta) + (len(behind) if append else len(block))
+    # Beside metadata that are a target, meta-tokens count as labels.
+    metadata = len(behind) if append else len(meta) + len(block)
     label = len(labels) - len(title) - len(body) - len(eos) - metadata
     expected = len(text) + metadata * (weights["metadata"] > 0) + label * (weights["label"] > 0)
     if trained.sum() != expected:
@@ -203,7 +204,7 @@ def whole_document(dataset: StageDataset, fragment: Fragment) -> tuple[np.ndarra
     titled = len(title) > 0
     parts: list[tuple[Sequence[int] | np.ndarray, Kind]] = [
         ([tokenizer.bos_id], Kind.BOS),
-        (composer.meta_ids, Kind.METADATA),
+        (composer.meta_ids, Kind.LABEL if append else Kind.METADATA),
         ([] if append else block, Kind.METADATA),
         (composer.title_label(opened) if titled else [], Kind.LABEL),
         (title, Kind.TITLE),

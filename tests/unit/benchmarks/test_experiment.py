@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import torch
 import yaml
 from click.testing import CliRunner
 
+from benchmarks.experiment.before import prepared, with_places
 from benchmarks.experiment.branch import branch
 from benchmarks.experiment.command import command
 from benchmarks.experiment.figures import (
@@ -22,8 +24,10 @@ from benchmarks.experiment.figures import (
 )
 from benchmarks.experiment.page import put
 from benchmarks.experiment.plan import Branch, load_run, plan_runs
+from benchmarks.experiment.plots import draw_all, values_of
 from benchmarks.experiment.schema import FOLDER, Claim, Experiment, read_experiment
 from benchmarks.experiment.verdict import Figures, judge
+from benchmarks.experiment.work import Processes
 from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.files import read_json
 from geo_nemo.store import TokenStore
@@ -121,15 +125,73 @@ def test_an_experiment_there_is_not_and_a_file_that_is_none(tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_experiments_of_the_project_are_valid(path):
+def test_the_experiments_of_the_project_are_valid(path, tmp_path, monkeypatch):
     name, experiment = read_experiment(path.stem)
     assert name == path.stem
+    if experiment.before:  # as if it had been made
+        (tmp_path / "sampling").mkdir()
+        learnt = "by: continent\nweights: {Africa: 1, America: 1, Asia: 1, Europe: 1}\n"
+        (tmp_path / "sampling" / "learnt.yaml").write_text(learnt)
+        monkeypatch.setenv("GEO_NEMO_RECIPES", str(tmp_path))
+        experiment = with_places(experiment, tmp_path, Path("/s"))
     runs = [load_run(experiment, each, Path("/s")) for each in experiment.runs]
     if name == "tokens_saved":  # whose question is of how many
         return
     # Runs of one experiment take as many steps over as many tokens, so that they can be compared.
     assert len({(run.train.steps, run.train.global_batch_size, run.data.seq_length)
                 for run in runs}) == 1  # fmt: skip
+
+
+def test_what_is_made_before_is_made_once_and_anew_where_it_changes(tiny_store, tmp_path):
+    made = ["synth", "output={before}/a b", "documents=1000"]
+    runs = RUNS | {"told": ["init.checkpoint={before}/a b/x", "name='{store}'"]}
+    store = TokenStore.open(tiny_store)
+
+    def carry_out(**changes):
+        values = content(tiny_store, before={"made": made}, runs=runs) | changes
+        experiment = Experiment.model_validate(values)
+        return prepared(experiment, tmp_path, store, Processes(1))
+
+    folder = tmp_path / "before"
+    found = carry_out()
+    assert found.runs["told"][0] == f"init.checkpoint='{folder}/a b/x'"
+    assert found.settings == tuple(SETTINGS)
+    record = folder / "a b" / "synth.json"
+    first = record.stat().st_mtime_ns
+    carry_out()
+    assert record.stat().st_mtime_ns == first
+    carry_out(before={"made": [*made, "seed=7"]})
+    assert json.loads(record.read_text())["config"]["seed"] == 7
+    with pytest.raises(RunError, match="ended with 2: synth: unknown key sed; did you mean seed"):
+        carry_out(before={"made": [*made, "sed=7"]})
+    with pytest.raises(UserError, match=r"names what is made before, and the file has no before:"):
+        carry_out(before={})
+
+
+def test_the_plot_by_a_field_has_a_place_for_each_value_and_a_line_a_run(tmp_path):
+    evaluation = {"conditions": ["with", "without"], "plot_by": "prompt",
+                  "settings": ["groups=[country,prompt]"]}  # fmt: skip
+    experiment = Experiment.model_validate(content(evaluation=evaluation))
+    lines = [
+        {"run": run, "seed": seed, "nats": {c: {"body": nats} for c in ("with", "without")},
+         "nats_among": {
+             f"prompt={n}": {"with": {"body": nats + (run == "mixed")}, "without": {"body": nats}}
+             for n in (8, 1, 16)
+         }}
+        for run, nats in (("ordinary", 1.0), ("told", 0.99), ("mixed", 1.02)) for seed in (1, 2)
+    ]  # fmt: skip
+    assert values_of("prompt", lines) == ["1", "8", "16"]
+    found = draw_all(experiment, lines, tmp_path, "own")
+    assert list(found) == ["own.svg", "own-by-prompt.svg"]
+    drawn = (tmp_path / "own-by-prompt.svg").read_text()
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", drawn)
+    assert [word for word in words if word in ("1", "8", "16")] == ["1", "8", "16"] * 2
+    assert "prompt (not drawn: mixed +177%)" in words  # exp(1.02) times, less one
+    assert words.count("told") == words.count("mixed") == 1
+    assert "own-by-prompt.svg" not in draw_all(experiment, [{**lines[0], "nats_among": {}}],
+                                               tmp_path, "own")  # fmt: skip
+    with pytest.raises(UserError, match="plot_by: topic needs groups=topic in settings"):
+        read_experiment(str(file_of(tmp_path, evaluation={"plot_by": "topic"})))
 
 
 def planned_of(store, work, **changes):

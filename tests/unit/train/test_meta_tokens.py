@@ -19,7 +19,13 @@ from geo_nemo.model.layout import check_layout
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.setup import prepare
 from tests.support.logits import own_logits
-from tests.support.runs import assert_of_the_oracle, assert_same_weights, deterministic
+from tests.support.runs import (
+    Events,
+    assert_of_the_oracle,
+    assert_same_weights,
+    deterministic,
+    trainer,
+)
 from tests.support.tiny import VOCAB_SIZE, tiny_run
 
 COUNT = 5
@@ -124,7 +130,49 @@ def test_first_weights_of_another_number_of_rows_are_refused_by_name(whole, tiny
         prepare(run, world_size=1)
 
 
-@pytest.mark.parametrize("settings", [{"mask_loss": False}, {"loss_weights": {"metadata": 1}}])
+@pytest.mark.parametrize("cut", ["whole", "parts"])
+def test_beside_metadata_behind_the_text_they_stay_out_of_the_loss(
+    tiny_store, tmp_path, single_process, cut
+):
+    policy = MetadataPolicy(
+        cut=cut, meta_tokens=3, position="append", loss_weights={"metadata": 0.5}
+    )
+    stages = {"condition": Stage(fraction=1, metadata=policy)}
+    events = Events()
+    made = trainer(tiny_run(tiny_store, tmp_path, stages=stages), [events])
+    prepared = made.prepared
+    split = prepared.store.split("train")
+    dataset = stage_dataset(prepared.run, split, prepared.tokenizer, "condition")
+    assert audit_stage(dataset).violations == ()
+    seen = 0
+    for sequence in map(dataset.__getitem__, range(150)):
+        for start, stop, group in zip(
+            sequence.cu_seqlens[:-1], sequence.cu_seqlens[1:],
+            sequence.segment_ids[sequence.cu_seqlens[:-1]], strict=True,
+        ):  # fmt: skip
+            if group < 0:
+                continue
+            weights = sequence.loss_mask[start:stop]
+            assert sequence.labels[start : start + 3].tolist() == [VOCAB_SIZE + n for n in range(3)]
+            assert not weights[:3].any()
+            behind = sequence.label_kinds[start:stop] == Kind.METADATA
+            assert (weights[behind] == 0.5).all() and not behind[:3].any()
+            seen += behind.sum()
+    assert seen > 10
+    made.fit()
+    loss, _ = assert_of_the_oracle(made, events.seen[0].batches)
+    assert events.seen[0].report.loss == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mask_loss": False},
+        {"loss_weights": {"metadata": 1}},
+        {"position": "append", "mask_loss": False},
+        {"position": "append", "loss_weights": {"metadata": 1, "label": 1}},
+    ],
+)
 def test_they_are_never_targets(settings):
     with pytest.raises(ValueError, match="meta_tokens stand out of the loss"):
         MetadataPolicy(meta_tokens=1, **settings)

@@ -89,16 +89,25 @@ def selecting(store, output, folder, **changes):
     return tiny_run(store, output, stages=stages)
 
 
+POLICIES = [
+    {},
+    {"template": "meco"},  # stored tokens have another beginning there
+    {"plain_dropout": 0.3, "dropout": 0.3},
+    {"position": "append", "loss_weights": {"metadata": 0.5}},
+]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
 def test_other_tokens_are_read_and_not_trained_and_the_loss_is_the_oracle_s(
-    chosen, tiny_store, tmp_path, single_process
+    chosen, tiny_store, tmp_path, single_process, policy
 ):
     events = Events()
-    made = trainer(selecting(tiny_store, tmp_path, chosen / "kept"), [events])
+    made = trainer(selecting(tiny_store, tmp_path, chosen / "kept", **policy), [events])
     prepared = made.prepared
     split = prepared.store.split("train")
     dataset = stage_dataset(prepared.run, split, prepared.tokenizer, "condition")
     assert audit_stage(dataset).violations == ()
-    whole = tiny_run(tiny_store, tmp_path, stages={"condition": Stage(fraction=1, metadata={})})
+    whole = tiny_run(tiny_store, tmp_path, stages={"condition": Stage(fraction=1, metadata=policy)})
     everything = stage_dataset(whole, split, prepared.tokenizer, "condition")
     for sample in range(5):
         one, other = dataset[sample], everything[sample]
@@ -112,6 +121,33 @@ def test_other_tokens_are_read_and_not_trained_and_the_loss_is_the_oracle_s(
     name = "stages.condition.token_selection"
     assert prepared.fingerprint[name] == dataset.selection.identity
     assert name not in prepare(whole, world_size=1).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("template", "opened"), [("meco", True), ("meco", False), ("plain", False)]
+)
+def test_a_token_made_anew_is_trained_where_its_word_is(tiny_store, template, opened):
+    store = TokenStore.open(tiny_store)
+    split, tokenizer = store.split("train"), store.tokenizer()
+    composer = Composer(MetadataPolicy(template=template), tokenizer)
+    rng, changed = np.random.default_rng(0), 0
+    for number in range(12):
+        texts = split.texts(number)
+        for splicer, stored in zip(composer.splicers(opened, True), texts, strict=True):
+            ids = splicer(stored).whole(stored)
+            changed += not np.array_equal(ids, stored)
+            spliced = splicer(stored)
+            first = spliced.start
+            # The first word and what else is made anew with it is short.
+            assert (first <= 12 and len(stored) > 20) or len(stored) <= 20
+            for kept in (rng.random(len(stored)) < 0.5, np.arange(len(stored)) >= first):
+                found = spliced.carried(kept.astype(np.uint8))
+                assert len(found) == len(ids)
+                inner, front = len(stored) - first, len(spliced.front)
+                assert np.array_equal(found[len(found) - inner :], kept[first:])
+                assert np.array_equal(ids[len(ids) - inner :], stored[first:])
+                assert found[:front].tolist() == [bool(kept[:first].any())] * front
+    assert changed > 6
 
 
 def test_mistakes_are_one_line(chosen, tiny_store, tmp_path, single_process):
