@@ -106,12 +106,14 @@ def test_conditions_under_their_old_name_are_read(tmp_path):
         {"runs": {"a": "r"}, "store": "s", "output": "o", "conditions": ["with"], "arms": ["plain"]}
     )
     assert config.conditions == ("plain",)
+    others = {key: {} for key in ("config", "runs", "documents", "perplexity", "questions")}
     old = {"format": FORMAT, "arms": ["with"], "floor": {"lines": [{"arm": "with", "run": None}]}}
-    (tmp_path / "eval.json").write_text(json.dumps(old))
+    (tmp_path / "eval.json").write_text(json.dumps(old | others))
     assert read_evaluation(tmp_path) == {
         "format": FORMAT,
         "conditions": ["with"],
         "floor": {"lines": [{"condition": "with", "run": None}]},
+        **others,
     }
 
 

@@ -46,7 +46,7 @@ class Loggers(ReadsNothing):
             owner = self._owners.setdefault(name, callback)
             if owner != callback:
                 raise ValueError(f"it logs {name}, which is a number of {owner}: rename it")
-            self._values[name] = float(value)
+            self._values[name] = value if isinstance(value, int) else float(value)
 
     def on_start(self, step: int) -> None:
         self._values = {}
