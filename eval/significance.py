@@ -36,6 +36,11 @@ def resampled_p(drawn: np.ndarray) -> float:
     return min(1.0, 2 * (1 + beyond) / (1 + len(drawn)))
 
 
+def least_p(samples: int, comparisons: int) -> float:
+    """The smallest p that `resampled_p` of so many samples has, corrected by `holm`."""
+    return min(1.0, comparisons * (2 / (1 + samples)))
+
+
 def holm(values: Sequence[float]) -> list[float]:
     """p-values corrected for their number, in the same order (Holm 1979)."""
     order = np.argsort(values, kind="stable")

@@ -147,10 +147,15 @@ def condition_name(condition: str) -> str:
     return (CONDITION_NAMES | OTHER_NAMES)[condition]
 
 
-def p_value(value: float | None) -> str:
-    """Never 0: what is smaller than can be shown is said to be."""
+def p_value(value: float | None, least: float = 0.0) -> str:
+    """Never 0: what is smaller than can be shown is said to be.
+
+    least: that the resamples and the correction can give; a value at it is at most so much.
+    """
     if value is None:
         return ""
+    if value <= least * (1 + 1e-9):
+        return f"\u2264 {least:.2g}"
     return "< 0.0001" if value < 1e-4 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
 
 

@@ -19,6 +19,7 @@ from eval.report.sentences import (
     place_name,
     signed,
 )
+from eval.significance import least_p
 from geo_nemo.reporting.tables import Cell, Table
 
 # Behind a figure of what a model reads and was never trained on.
@@ -77,7 +78,7 @@ def effects(evaluation: dict[str, Any], part: str) -> Table | None:
              if (e["group"], e["part"]) == ("all", part)]  # fmt: skip
     if not lines:
         return None
-    rows = []
+    rows, least = [], _least_p(evaluation)
     for effect in lines:
         verdict = loss_verdict(effect)
         rows.append([
@@ -87,10 +88,15 @@ def effects(evaluation: dict[str, Any], part: str) -> Table | None:
                  interval(effect["low"], effect["high"], lambda x: signed(x, 4))),
             Cell(percent(effect["ratio"]),
                  interval(effect["ratio_low"], effect["ratio_high"], percent)),
-            Cell(_hosts(effect), p_value(effect.get("p_holm"))),
+            Cell(_hosts(effect), p_value(effect.get("p_holm"), least)),
         ])  # fmt: skip
     head = ("compared", "shows", "nats per token", "perplexity", "nats over hosts; p, corrected")
     return Table(head, rows, text=2, name="compare")
+
+
+def _least_p(evaluation: dict[str, Any]) -> float:
+    corrected = sum(e.get("p_holm") is not None for e in evaluation["perplexity"]["effects"])
+    return least_p(evaluation["config"]["bootstrap_samples"], corrected)
 
 
 def places(evaluation: dict[str, Any], effect: dict[str, Any], group: str) -> Table:

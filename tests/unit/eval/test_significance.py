@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from eval.bootstrap import percentile_interval, resampled_sums, wilson_interval
-from eval.significance import cluster_sums, holm, mcnemar, resampled_p
+from eval.report.sentences import p_value
+from eval.significance import cluster_sums, holm, least_p, mcnemar, resampled_p
 
 
 def pairs(only_first: int, only_second: int, both: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -56,6 +57,16 @@ def test_a_p_of_resamples_is_never_0_and_is_two_sided():
     assert resampled_p(np.full(999, 2.0)) == 2 / 1000
     assert resampled_p(-np.full(999, 2.0)) == 2 / 1000
     assert resampled_p(np.array([-1.0, 1.0] * 50)) == 1.0
+
+
+def test_the_least_p_is_that_of_resamples_on_one_side_after_correction():
+    alone = resampled_p(np.full(1999, 2.0))
+    assert holm([alone, 0.5, 0.9])[0] == pytest.approx(least_p(1999, 3), rel=1e-12)
+    assert (p_value(3 * alone, least_p(1999, 3)), p_value(0.0031, 0.003)) == (
+        "\u2264 0.003",
+        "0.0031",
+    )
+    assert least_p(9, 100) == 1.0
 
 
 def test_under_no_effect_p_is_about_uniform():
