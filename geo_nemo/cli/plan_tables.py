@@ -5,7 +5,7 @@ from rich.table import Table
 
 from geo_nemo.cli.units import duration, size_text
 from geo_nemo.data.outline import GroupOutline
-from geo_nemo.train.plan import GIB, Plan, StageLine
+from geo_nemo.train.plan import GIB, Plan, Replayed, StageLine
 
 MEMORY_NAMES = {
     "weights": "weights",
@@ -23,6 +23,8 @@ def print_plan(plan: Plan) -> None:
     console = Console(highlight=False)
     console.print(_stages(plan))
     for stage in plan.stages:
+        if stage.replayed is not None:
+            console.print(_replayed(stage.name, stage.replayed))
         if stage.statistics is not None:
             console.print(_sequences(stage))
             console.print(_groups(stage, "country", stage.countries))
@@ -52,6 +54,14 @@ def _stages(plan: Plan) -> Table:
             "no store" if stage.epochs is None else f"{stage.epochs:.2f}",
         )
     return table
+
+
+def _replayed(stage: str, replayed: Replayed) -> str:
+    fraction = replayed.sequences / replayed.samples
+    return (
+        f"Stage {stage} replays {replayed.sequences:,} of its {replayed.samples:,} sequences "
+        f"({fraction:.1%}) from {' and '.join(replayed.of)}; what follows is of the others"
+    )
 
 
 def _sequences(stage: StageLine) -> Table:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from geo_nemo.config import Parallel, Run, UserError
+from geo_nemo.config.stage_bounds import own_samples, stage_samples
 from geo_nemo.config.stage_sizes import stage_run
 from geo_nemo.data.dataset import Statistics
 from geo_nemo.data.outline import GroupOutline, Outline, outline_stages
+from geo_nemo.data.parts import replayed_stages
 from geo_nemo.model.flops import MEMORY_GIB, peak_flops, train_flops
 from geo_nemo.model.layout import Layout, check_layout
 from geo_nemo.model.memory import CheckpointSize, Memory, checkpoint_size, worst_rank
@@ -42,6 +44,15 @@ class Assumptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a stage reads again. sequences: of `samples`. of: the stages that have read it."""
+
+    sequences: int
+    samples: int
+    of: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StageLine:
     """A stage. What follows from the store is None, or empty, where there is none.
 
@@ -55,6 +66,7 @@ class StageLine:
     steps: int
     tokens: int
     flops_per_token: float
+    replayed: Replayed | None = None
     documents: int | None = None
     epochs: float | None = None
     statistics: Statistics | None = None
@@ -175,8 +187,17 @@ def _stage_lines(run: Run, vocab_size: int, outlines: Mapping[str, Outline]) -> 
             steps=stage.steps,
             tokens=stage.steps * stage.step_tokens,
             flops_per_token=train_flops(run.model, vocab_size, positions, lengths) / positions,
+            replayed=_replayed(run, stage.name),
             **found,
         )
+
+
+def _replayed(run: Run, stage: str) -> Replayed | None:
+    """None where a stage reads only what is new."""
+    if run.stages[stage].replay is None:
+        return None
+    samples = stage_samples(run, stage)
+    return Replayed(samples - own_samples(run, stage), samples, tuple(replayed_stages(run, stage)))
 
 
 def _time(

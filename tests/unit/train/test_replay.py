@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.config import MetadataPolicy, Stage, Train, UserError
 from geo_nemo.config.replay import Replay
 from geo_nemo.data.batches import BatchStream, sequences_of
@@ -13,6 +14,7 @@ from geo_nemo.data.stage import build_stage_index
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
 from geo_nemo.train.ledger import REPLAYED
+from geo_nemo.train.plan import Assumptions, Replayed, plan_prepared
 from geo_nemo.train.setup import prepare
 from tests.support.runs import assert_same_weights, deterministic
 from tests.support.tiny import NO_METADATA, tiny_run
@@ -118,6 +120,16 @@ def test_ranks_of_any_number_take_the_same_sequences(whole):
     assert len(whole_steps) == len(again) == 4
     for one, other in zip(whole_steps, again, strict=True):
         assert np.array_equal(one, other)
+
+
+def test_a_plan_says_what_is_replayed(tiny_store, tmp_path, capsys):
+    run = run_of(tiny_store, tmp_path / "out")
+    condition, cooldown = plan_prepared(prepare(run, 1), 1, Assumptions()).stages
+    # Half of 8 steps of 8 sequences; 3 in 8 of these.
+    assert (condition.replayed, cooldown.replayed) == (None, Replayed(12, 32, ("condition",)))
+    print_plan(plan_prepared(prepare(run, 1), 1, Assumptions()))
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Stage cooldown replays 12 of its 32 sequences (37.5%) from condition" in told
 
 
 def test_documents_are_found_in_the_sequences_that_hold_them(whole):
