@@ -14,6 +14,7 @@ class Health(Section):
 
     hang_minutes: a process that goes so long without an end of a step, a save or a report of
         progress writes the stack of each of its threads into `<output_dir>/stacks/` and ends.
+        Time in which it was stopped (`scontrol suspend`, Ctrl-Z) does not count.
     time_limit_minutes: the run saves and stops before it has taken so long. Without it the end of
         the SLURM job, where there is one, is the limit.
     margin_minutes: how long before the limit it stops; a save must fit in.

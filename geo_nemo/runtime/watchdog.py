@@ -18,13 +18,18 @@ from geo_nemo.common.files import make_folder, writing
 # Ranks pass the same step within moments of each other: so long each waits before it ends, for a
 # launcher that sees one process end kills the others, and their stacks would be lost.
 GRACE_S = 5.0
-# When this process cannot run Python any more, faulthandler's own thread ends it so much later.
-BACKSTOP_S = 60.0
+# How often it is looked, at most.
+TICK_S = 5.0
+# When this process cannot run Python any more, faulthandler's own thread ends it after so many
+# times the timeout: not sooner, for its clock goes on while a process is stopped.
+BACKSTOP = 24
 EXIT_HUNG = 1
 
 
 class Watchdog:
     """Watches from `start` to `stop`; `touch` says that all is well.
+
+    Time in which the process was stopped, by SLURM's suspend or Ctrl-Z, is none in which it hung.
 
     timeout_s: how long nothing may be heard. stacks: the file that receives the stacks. tell: is
     given the line that says so, within the time that is left to the other ranks.
@@ -43,7 +48,7 @@ class Watchdog:
         self.name = name
         self.grace_s = grace_s
         self._tell = tell
-        self._heard = 0.0
+        self._touches = 0
         self._ended = threading.Event()
         self._file = None
         self._thread: threading.Thread | None = None
@@ -58,11 +63,9 @@ class Watchdog:
         self._thread.start()
 
     def touch(self) -> None:
-        self._heard = time.monotonic()
+        self._touches += 1
         if self._file is not None:
-            faulthandler.dump_traceback_later(
-                self.timeout_s + self.grace_s + BACKSTOP_S, file=self._file, exit=True
-            )
+            faulthandler.dump_traceback_later(BACKSTOP * self.timeout_s, file=self._file, exit=True)
 
     def stop(self) -> None:
         """End the watch; an empty file of stacks goes."""
@@ -77,8 +80,14 @@ class Watchdog:
             self._file = None
 
     def _watch(self) -> None:
-        while not self._ended.wait(min(self.timeout_s / 10, 5.0)):
-            silent = time.monotonic() - self._heard
+        tick = min(self.timeout_s / 10, TICK_S)
+        silent, heard, before = 0.0, self._touches, time.monotonic()
+        while not self._ended.wait(tick):
+            now = time.monotonic()
+            # A longer gap than a few ticks is one in which nothing of this process ran.
+            passed, before = min(now - before, 3 * tick), now
+            silent = silent + passed if heard == self._touches else 0.0
+            heard = self._touches
             if silent > self.timeout_s:
                 self._end(silent)
 

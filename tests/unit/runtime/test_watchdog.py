@@ -1,5 +1,6 @@
 """A process that hangs ends by itself and tells where it stood."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -40,11 +41,37 @@ def test_a_process_that_is_touched_goes_on_and_leaves_no_file(tmp_path):
     stacks = tmp_path / "rank_00000.txt"
     dog = Watchdog(5.0, stacks, "rank 0")
     dog.start()
-    heard = dog._heard
     time.sleep(0.01)
     dog.touch()
-    assert dog._heard > heard
     dog.stop()
+    assert not stacks.exists()
+
+
+STOPPED = """
+import sys, time
+from pathlib import Path
+from geo_nemo.runtime.watchdog import Watchdog
+
+dog = Watchdog(1.0, Path(sys.argv[1]), "rank 0", grace_s=0.1)
+dog.start()
+print("begun", flush=True)
+for _ in range(30):
+    time.sleep(0.1)
+    dog.touch()
+dog.stop()
+"""
+
+
+def test_a_process_that_was_stopped_for_longer_goes_on(tmp_path):
+    stacks = tmp_path / "rank_00000.txt"
+    words = [sys.executable, "-c", STOPPED, str(stacks)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(2.5)
+        process.send_signal(signal.SIGCONT)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, b"")
     assert not stacks.exists()
 
 
