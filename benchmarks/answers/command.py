@@ -1,7 +1,5 @@
 """`python -m benchmarks answers`: do tuned models answer for the country that they are told?"""
 
-import signal
-import sys
 from pathlib import Path
 
 import click
@@ -10,12 +8,9 @@ from benchmarks.answers.page import NAME, section, table, verdicts
 from benchmarks.answers.steps import MODELS, answers, make_corpus, read
 from benchmarks.experiment.figures import ROOT, add_line, code_commit
 from benchmarks.experiment.page import put
-from benchmarks.experiment.work import Processes, Stopped
+from benchmarks.experiment.work import Processes, stoppable
 from benchmarks.machine import machine_facts
-from geo_nemo.cli.codes import STOPPED
 from geo_nemo.common.errors import UserError
-from geo_nemo.common.files import make_folder
-from geo_nemo.common.lock import folder_lock
 
 _file = click.Path(dir_okay=False, path_type=Path)
 
@@ -43,16 +38,9 @@ def command(
     results = results or ROOT / "benchmarks" / "experiments" / f"{NAME}.jsonl"
     page = page or ROOT / "docs" / "experiments.md"
     processes = Processes(1)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, processes.stop)
-    make_folder(work)
     asked = {"steps": steps, "documents": documents}
-    try:
-        with folder_lock(work):
-            return _run(seeds, asked, work, results, page, processes)
-    except Stopped:
-        click.echo("benchmarks: stopped; the same command goes on from there", err=True)
-        sys.exit(STOPPED)
+    with stoppable(work, processes):
+        return _run(seeds, asked, work, results, page, processes)
 
 
 def _run(

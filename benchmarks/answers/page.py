@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.experiment.verdict import interval
+from benchmarks.experiment.verdict import interval, verdict
 from geo_nemo.reporting.tables import markdown
 
 NAME = "answers"
@@ -52,13 +52,9 @@ def verdicts(lines: Sequence[Line]) -> list[tuple[str, str, str]]:
     found = []
     for claim in CLAIMS:
         mean, low, high = interval([claim.value(line) for line in lines])
-        verdict = "undecided at this size"
-        if low >= claim.at_least:
-            verdict = "holds"
-        elif high < claim.at_least:
-            verdict = "fails"
         says = f"{claim.says}: at least {claim.at_least:.0%}"
-        found.append((says, f"{mean:.1%} [{low:.1%}, {high:.1%}]", verdict))
+        judged = verdict(-high, -low, -claim.at_least)
+        found.append((says, f"{mean:.1%} [{low:.1%}, {high:.1%}]", judged))
     return found
 
 
@@ -80,7 +76,7 @@ def section(lines: Sequence[Line]) -> str:
     """The section in Markdown."""
     first, seeds = lines[0], ", ".join(str(line["seed"]) for line in lines)
     machine = first["machine"]
-    rows = [(says, measured, f"**{verdict}**") for says, measured, verdict in verdicts(lines)]
+    rows = [(says, measured, f"**{judged}**") for says, measured, judged in verdicts(lines)]
     return f"""## {NAME}
 
 **Tuned with true metadata, does a model answer for the country that it is told, and lose nothing

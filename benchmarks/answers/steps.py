@@ -9,7 +9,9 @@ from pathlib import Path
 import orjson
 
 from benchmarks.answers.scores import rates, switched
-from benchmarks.experiment.work import Processes
+from benchmarks.experiment.schema import Corpus as Synthetic
+from benchmarks.experiment.work import Processes, make_store
+from geo_nemo.cli.demo import SYNTHETIC_VOCAB_SIZE
 from geo_nemo.common.files import write_whole
 from geo_nemo.config.load import quote
 
@@ -19,7 +21,6 @@ MODELS = {
 }
 # The longest answer of the synthetic corpus has fewer.
 NEW_TOKENS = 20
-VOCAB_SIZE = 1536
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,13 @@ class Corpus:
 
 
 def make_corpus(folder: Path, documents: int | None, processes: Processes) -> Corpus:
-    corpus, log = Corpus(folder), folder / "log"
-    if corpus.untold.exists():
-        return corpus
-    raw = folder / "raw"
-    own = [f"documents={documents}"] if documents else []
-    processes.run(["synth", f"output={quote(raw)}", *own], log)
-    prep = ["prep", "run", f"input={quote(raw / 'news.jsonl.gz')}"]
-    prep += [f"output={quote(folder / 'prep')}", "tokenizer.shrink=true"]
-    processes.run([*prep, f"tokenizer.vocab_size={VOCAB_SIZE}"], log)
-    records = [{**record, "metadata": {}} for record in read(corpus.told)]
-    write_whole(corpus.untold, b"".join(orjson.dumps(record) + b"\n" for record in records))
+    corpus = Corpus(folder)
+    own = (f"documents={documents}",) if documents else ()
+    prep = (f"tokenizer.vocab_size={SYNTHETIC_VOCAB_SIZE}", "tokenizer.shrink=true")
+    make_store(Synthetic(synth=own, prep=prep), folder, processes)
+    if not corpus.untold.exists():
+        records = [{**record, "metadata": {}} for record in read(corpus.told)]
+        write_whole(corpus.untold, b"".join(orjson.dumps(record) + b"\n" for record in records))
     return corpus
 
 

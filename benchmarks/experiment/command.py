@@ -1,7 +1,5 @@
 """`python -m benchmarks experiment NAME`: trains, evaluates, pools seeds, gives a verdict."""
 
-import shutil
-import signal
 import sys
 from pathlib import Path
 
@@ -20,11 +18,8 @@ from benchmarks.experiment.figures import (
 )
 from benchmarks.experiment.plan import Planned, plan_runs
 from benchmarks.experiment.schema import FOLDER, Experiment, read_experiment
-from benchmarks.experiment.work import Processes, Stopped, work_off
-from geo_nemo.cli.codes import STOPPED
-from geo_nemo.common.files import make_folder, read_json
-from geo_nemo.common.lock import folder_lock
-from geo_nemo.config.load import quote
+from benchmarks.experiment.work import Processes, make_store, stoppable, work_off
+from geo_nemo.common.files import read_json
 from geo_nemo.store import TokenStore
 
 # Folder of plots beside the page.
@@ -63,15 +58,8 @@ def command(
     page = page or ROOT / "docs" / "experiments.md"
     work = work or Path("runs") / "experiments" / name
     processes = Processes(at_once)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, processes.stop)
-    make_folder(work)
-    try:
-        with folder_lock(work):
-            return _run(name, experiment, at_once, work, results, page, processes, dry_run)
-    except Stopped:
-        click.echo("benchmarks: stopped; the same command goes on from there", err=True)
-        sys.exit(STOPPED)
+    with stoppable(work, processes):
+        return _run(name, experiment, at_once, work, results, page, processes, dry_run)
 
 
 def _run(
@@ -86,7 +74,8 @@ def _run(
 ) -> int:
     from benchmarks.experiment import timing
 
-    store = _store(experiment, work, processes)
+    given = experiment.store
+    store = Path(given) if given else make_store(experiment.corpus, work / "corpus", processes)
     opened = TokenStore.open(store)
     check_among(experiment, opened)
     experiment = prepared(experiment, work, opened, processes)
@@ -142,22 +131,3 @@ def _tell(
     for each in found:
         click.echo(f"{each.verdict}: {each.claim.says}")
     click.echo(str(page))
-
-
-def _store(experiment: Experiment, work: Path, processes: Processes) -> Path:
-    """The experiment's store; a synthetic corpus is made once for equal settings."""
-    if experiment.store is not None:
-        return Path(experiment.store)
-    corpus, folder = experiment.corpus, work / "corpus"
-    record, text = folder / "made.json", corpus.model_dump_json()
-    if record.exists() and record.read_text() != text:
-        shutil.rmtree(folder)
-    store = folder / "prep" / "store"
-    if not record.exists():
-        log = folder / "log"
-        processes.run(["synth", f"output={quote(folder / 'raw')}", *corpus.synth], log)
-        prep = [f"input={quote(folder / 'raw' / 'news.jsonl.gz')}"]
-        prep += [f"output={quote(folder / 'prep')}", *corpus.prep]
-        processes.run(["prep", "run", *prep], log)
-        record.write_text(text)
-    return store

@@ -15,6 +15,7 @@ from eval.pooled import t_interval
 CONFIDENCE = 0.95
 ALL_TEXTS = ""
 Verdict = Literal["holds", "fails", "undecided at this size"]
+UNDECIDED: Verdict = "undecided at this size"
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,14 @@ class Found:
 
     @property
     def verdict(self) -> Verdict:
-        if not self.has_gain:
-            return "undecided at this size"
-        if self.high <= self.limit:
-            return "holds"
-        return "fails" if self.low > self.limit else "undecided at this size"
+        return verdict(self.low, self.high, self.limit) if self.has_gain else UNDECIDED
+
+
+def verdict(low: float, high: float, at_most: float) -> Verdict:
+    """Of an interval, of which it is claimed that it is at most so much."""
+    if high <= at_most:
+        return "holds"
+    return "fails" if low > at_most else UNDECIDED
 
 
 class Figures:

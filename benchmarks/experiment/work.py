@@ -6,21 +6,26 @@ that has its line is passed over.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import click
 
 from benchmarks.experiment.branch import branch
 from benchmarks.experiment.plan import Planned
-from benchmarks.experiment.schema import Evaluation
+from benchmarks.experiment.schema import Corpus, Evaluation
+from geo_nemo.cli.codes import STOPPED
 from geo_nemo.common.errors import RunError
 from geo_nemo.common.files import make_folder, read_json
+from geo_nemo.common.lock import folder_lock
 from geo_nemo.config.load import quote
 from geo_nemo.train.checkpoint.files import checkpoints, shape_problem, step_of
 
@@ -81,6 +86,35 @@ class Processes:
         self.stopped.set()
         for process in list(self._running):
             process.send_signal(number)
+
+
+@contextmanager
+def stoppable(work: Path, processes: Processes) -> Iterator[None]:
+    """With the folder of all that is made, locked; at a signal its processes end, then this one."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, processes.stop)
+    make_folder(work)
+    try:
+        with folder_lock(work):
+            yield
+    except Stopped:
+        click.echo("benchmarks: stopped; the same command goes on from there", err=True)
+        sys.exit(STOPPED)
+
+
+def make_store(corpus: Corpus, folder: Path, processes: Processes) -> Path:
+    """The store of a synthetic corpus, whose own files are in `raw/`; made once for equal words."""
+    record, text = folder / "made.json", corpus.model_dump_json()
+    if record.exists() and record.read_text() != text:
+        shutil.rmtree(folder)
+    if not record.exists():
+        log = folder / "log"
+        processes.run(["synth", f"output={quote(folder / 'raw')}", *corpus.synth], log)
+        prep = [f"input={quote(folder / 'raw' / 'news.jsonl.gz')}"]
+        prep += [f"output={quote(folder / 'prep')}", *corpus.prep]
+        processes.run(["prep", "run", *prep], log)
+        record.write_text(text)
+    return folder / "prep" / "store"
 
 
 def last_line(log: Path) -> str:

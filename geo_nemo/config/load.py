@@ -32,9 +32,9 @@ from geo_nemo.config.recipe_files import (
 from geo_nemo.config.section import Section
 
 S = TypeVar("S", bound=Section)
-# An address may be a secret, as webhooks are; an error names the key, and that will do.
 # A key as `module:attribute`, quoted or not, which Hydra reads with a backslash alone.
 _NAME_WITH_COLON = re.compile(r"""(["']?)([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)\1(?=\s*:)""")
+# An address may be a secret, as webhooks are; an error names the key, and that will do.
 _ADDRESS = re.compile(r"(https?://)[^\s,\]})]+")
 # Recipes of a group that an error still names one by one.
 MANY = 20
