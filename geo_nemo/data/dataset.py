@@ -9,10 +9,9 @@ Everything follows from (seed, stage name, index): not from ranks, workers or wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,30 +21,24 @@ from geo_nemo.config import Data, MetadataPolicy, Run, UserError
 from geo_nemo.config.stage_bounds import own_samples
 from geo_nemo.config.stage_sizes import stage_run
 from geo_nemo.data.brought_packing import packing_identity
+from geo_nemo.data.composing import FragmentComposer
 from geo_nemo.data.counter import derive_key
 from geo_nemo.data.draws import Draws, EpochDraws
-from geo_nemo.data.dropout import SHOWN, fields_of, is_plain
+from geo_nemo.data.dropout import SHOWN
 from geo_nemo.data.fragments import Fragment
 from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.index.build import Extent, build
 from geo_nemo.data.index.read import Index, as_entry
 from geo_nemo.data.index.write import MemorySink
-from geo_nemo.data.placebo import OwnMetadata, PlaceboMetadata, told
 from geo_nemo.data.replay import AnyIndex
 from geo_nemo.data.run_draws import all_draws
-from geo_nemo.data.sequences import Block, PackedSequence, build_sequences
+from geo_nemo.data.sequences import Block, PackedSequence, build_block
 from geo_nemo.data.token_selection import TokenSelection
 from geo_nemo.data.window import Counts, Planner
-from geo_nemo.metadata.blocks import NO_TOKENS
-from geo_nemo.metadata.compose import KINDS_OF, Composed, Composer
-from geo_nemo.metadata.fields import key_columns
-from geo_nemo.metadata.record import Kind
 
 if TYPE_CHECKING:
     from geo_nemo.store import Split
     from geo_nemo.tokenizers.base import Tokenizer
-
-CACHED_BLOCKS = 65_536
 
 
 @dataclass(frozen=True)
@@ -129,8 +122,8 @@ class StageDataset:
         self.tokenizer = tokenizer
         self.stage = stage
         self.seed = seed
-        self.composer = Composer(policy, tokenizer)
-        self._plain = self.composer.plain()
+        self.composing = FragmentComposer(split, policy, tokenizer)
+        self.composer = self.composing.composer
         key = derive_key(seed, stage)
         self.draws: Draws = (
             EpochDraws(documents, key, data.packing_window)
@@ -140,9 +133,6 @@ class StageDataset:
         self._key = key
         self.index = self._plan(num_samples, extent, progress) if index is None else index
         self._length = len(self.index) if num_samples is None else num_samples
-        self._told = told(split, policy)
-        self._block_key = block_key(self.composer, self._told)
-        self._blocks: dict[Hashable, np.ndarray] = {}
 
     def __len__(self) -> int:
         return self._length
@@ -191,12 +181,10 @@ class StageDataset:
         return self._build([fragments]).sequence(0)
 
     def _build(self, sequences: Sequence[Sequence[Fragment]]) -> Block:
-        group_of = self._group_of
-        block = build_sequences(
-            [
-                ([self.compose(each) for each in sequence], [group_of(each) for each in sequence])
-                for sequence in sequences
-            ],
+        block = build_block(
+            self.composing.parts(sequences),
+            list(map(len, sequences)),
+            [self._group_of(each) for sequence in sequences for each in sequence],
             self.data.seq_length,
             self.tokenizer.pad_id,
             self.policy.mask_loss,
@@ -216,82 +204,14 @@ class StageDataset:
             )
         return block
 
-    def compose(self, fragment: Fragment) -> Composed:
-        """The tokens and kinds of a planned fragment."""
-        composer = self.composer if self._plain is None else self.composer_of(fragment)
-        block = self._block(fragment) if fragment.kept and composer is self.composer else NO_TOKENS
-        if composer.reads_texts:
-            return self._compose_anew(composer, fragment, block)
-        if fragment.bare:
-            title, body = self.split.texts(fragment.document)
-            whole = composer.join(block, title, body, final=True)
-            return whole.cut(fragment.start, fragment.stop + 1)
-        title, body = self.split.pieces(
-            fragment.document, fragment.title, fragment.start, fragment.stop
-        )
-        return composer.join(block, title, body, fragment.final)
-
     def _select(self, block: Block, sequences: Sequence[Sequence[Fragment]]) -> None:
         """Take tokens that are not selected out of the loss, in place."""
+        assert self.selection is not None
         weights = block.loss_mask.reshape(-1)
         for first, sequence in zip(block.first_segments, sequences, strict=False):
             for place, fragment in enumerate(sequence):
                 start, size = block.starts[first + place], block.lengths[first + place]
-                weights[start : start + size] *= self.selected(fragment)
-
-    def selected(self, fragment: Fragment) -> np.ndarray:
-        """1 for each label of a fragment but those of texts that are not selected, [n]."""
-        assert self.selection is not None
-        composer = self.composer_of(fragment)
-        title, body = self.selection.texts(fragment.document)
-        block = self._block(fragment) if fragment.kept and composer is self.composer else NO_TOKENS
-        titled = len(title) > 0
-        if composer.reads_texts:
-            splicers = composer.splicers(len(block) > 0, titled)
-            stored = self.split.texts(fragment.document)
-            title, body = (
-                splicer(ids).carried(kept)
-                for splicer, ids, kept in zip(splicers, stored, (title, body), strict=True)
-            )
-        if not fragment.bare:
-            title, body = title[: fragment.title], body[fragment.start : fragment.stop]
-        final = fragment.bare or fragment.final
-        if composer.reads_texts:
-            parts = (NO_TOKENS, title), (NO_TOKENS, body)
-            piece = composer.join_spliced(block, *parts, final, titled)
-        else:
-            piece = composer.join(block, title, body, final)
-        if fragment.bare:
-            piece = piece.cut(fragment.start, fragment.stop + 1)
-        return np.concatenate(
-            [
-                part if kind in (Kind.TITLE, Kind.BODY) else np.ones(len(part), np.uint8)
-                for part, kind in zip(piece.parts, KINDS_OF[len(piece.parts)], strict=True)
-            ]
-        )
-
-    def composer_of(self, fragment: Fragment) -> Composer:
-        """What composes a fragment: that of plain texts where it is shown so."""
-        if self._plain is not None and is_plain(self.policy, fragment.kept):
-            return self._plain
-        return self.composer
-
-    def _compose_anew(self, composer: Composer, fragment: Fragment, block: np.ndarray) -> Composed:
-        """The same where texts are cut anew: spans are those of the new ids."""
-        title, body = self.split.texts(fragment.document)
-        titled = len(title) > 0
-        of_title, of_body = composer.splicers(len(block) > 0, titled)
-        head = of_title.parts(title)
-        if fragment.bare:
-            whole = composer.join_spliced(block, head, of_body.parts(body), True, titled)
-            return whole.cut(fragment.start, fragment.stop + 1)
-        if fragment.title < len(head[0]) + len(head[1]):
-            head = NO_TOKENS, np.concatenate(head)[: fragment.title]
-        if fragment.start == 0 and fragment.final:
-            text = of_body.parts(body)
-        else:
-            text = NO_TOKENS, of_body(body).take(body, fragment.start, fragment.stop)
-        return composer.join_spliced(block, head, text, fragment.final, titled)
+                weights[start : start + size] *= self.composing.selected(fragment, self.selection)
 
     def statistics(self) -> Statistics:
         """Fill, cuts and fraction of metadata over all windows that the sequences come from."""
@@ -326,43 +246,6 @@ class StageDataset:
         sink = MemorySink(self.planner.dtype, self.planner.num_groups)
         build(self.planner, extent, sink, progress=progress, name=self.stage)
         return sink.finish(documents)
-
-    def _block(self, fragment: Fragment) -> np.ndarray:
-        """The metadata block that the fragment shows."""
-        if self._block_key is None:
-            return self._encoded_block(fragment)
-        key = self._block_key(fragment)
-        block = self._blocks.get(key)
-        if block is None:
-            if len(self._blocks) >= CACHED_BLOCKS:
-                self._blocks.clear()
-            block = self._blocks[key] = self._encoded_block(fragment)
-        return block
-
-    def _encoded_block(self, fragment: Fragment) -> np.ndarray:
-        record = self._told.record(fragment.document)
-        return self.composer.prefix_ids(record, fields_of(self.policy, fragment.kept))
-
-
-def block_key(
-    composer: Composer, metadata: OwnMetadata | PlaceboMetadata
-) -> Callable[[Fragment], Hashable] | None:
-    """What decides which metadata block a fragment shows; None: nothing but its document.
-
-    The key holds the columns that the policy's fields declare. Those that stand in the index are
-    taken from there, where they are the document's own; others are read in the store.
-    """
-    columns = key_columns(composer.lines)
-    if columns is None:
-        return None
-    own = [] if composer.policy.placebo else Fragment._fields
-    indexed = [column for column in columns if column in own]
-    others = tuple(column for column in columns if column not in own)
-    in_index = attrgetter(*indexed, "kept")
-    if not others:
-        return in_index
-    in_store = metadata.code_reader(others)
-    return lambda fragment: (in_index(fragment), in_store(fragment.document))
 
 
 def selection_of(run: Run, split: Split, stage: str) -> TokenSelection | None:

@@ -1,5 +1,6 @@
 """A document or a piece of one in a sequence, and many of them as an array."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,9 @@ class Fragment(NamedTuple):
     bare: bool
 
 
+_fragment = partial(tuple.__new__, Fragment)
+
+
 def fragment_dtype(num_documents: int, seq_length: int, policy: MetadataPolicy) -> np.dtype:
     """`Fragment` as an element of an array.
 
@@ -48,4 +52,5 @@ def fragment_dtype(num_documents: int, seq_length: int, policy: MetadataPolicy) 
 
 def fragments_of(records: np.ndarray) -> list[Fragment]:
     """The elements of an array of `fragment_dtype`."""
-    return list(map(Fragment._make, records.tolist()))
+    # Not Fragment._make: it is Python, and rows from the array have their length.
+    return list(map(_fragment, records.tolist()))

@@ -124,6 +124,36 @@ class Block(Arrays):
         )
 
 
+@dataclass(frozen=True)
+class FragmentParts:
+    """The parts of composed fragments, one fragment behind the other, for `build_block`.
+
+    parts: `Composed.parts` of each, as many of each, and behind those of each an empty array, the
+    place of the padding that follows it. firsts: first tokens, [fragments].
+    """
+
+    parts: list[np.ndarray]
+    firsts: list[int]
+
+    @property
+    def width(self) -> int:
+        """Arrays of a fragment, that of padding among them."""
+        return len(self.parts) // len(self.firsts)
+
+
+def parts_of(fragments: Sequence[Composed]) -> FragmentParts:
+    """The parts of fragments that are composed."""
+    parts: list[np.ndarray] = []
+    width = len(fragments[0].parts) + 1
+    for fragment in fragments:
+        parts += fragment.parts
+        parts.append(NO_TOKENS)
+    if len(parts) != width * len(fragments):
+        # Plain texts stand beside others: all have then as many parts as those that have more.
+        return parts_of([fragment.spliced for fragment in fragments])
+    return FragmentParts(parts, [fragment.first for fragment in fragments])
+
+
 def build_sequence(
     fragments: Sequence[Composed],
     groups: Sequence[int],
@@ -153,15 +183,36 @@ def build_sequences(
 
     Each sequence has a fragment, and each fragment a label.
     """
-    # The labels of a fragment are all its tokens but the first; tokens follow from them. Behind its
-    # parts stands the padding that follows it, which is empty but for the last of a sequence.
-    parts, firsts, width = _all_parts(sequences)
-    group_ids: list[int] = []
-    for _, groups in sequences:
-        group_ids.extend(groups)  # which may be an array
+    composed = [fragment for fragments, _ in sequences for fragment in fragments]
+    return build_block(
+        parts_of(composed),
+        [len(fragments) for fragments, _ in sequences],
+        [group for _, groups in sequences for group in groups],
+        length,
+        pad_id,
+        mask_loss,
+        loss_weights,
+    )
+
+
+def build_block(
+    fragments: FragmentParts,
+    counts: Sequence[int] | np.ndarray,
+    groups: Sequence[int],
+    length: int,
+    pad_id: int,
+    mask_loss: bool,
+    loss_weights: Mapping[TokenKind, float] = AS_USUAL,
+) -> Block:
+    """Sequences of the parts of all their fragments; `fragments.parts` is changed in place.
+
+    counts: fragments of each sequence. groups: of each fragment. The rest as of `build_sequence`.
+    """
+    # The labels of a fragment are all its tokens but the first; tokens follow from them.
+    parts, firsts, width = fragments.parts, fragments.firsts, fragments.width
     sizes = np.fromiter(map(len, parts), np.int64, len(parts)).reshape(-1, width)
     taken = sizes.sum(axis=1)
-    counts = np.array([len(fragments) for fragments, _ in sequences])
+    counts = np.asarray(counts)
     last = counts.cumsum() - 1
     free = length - np.add.reduceat(taken, last + 1 - counts)
     if free.min() < 0:
@@ -176,13 +227,13 @@ def build_sequences(
     lengths = lengths[there]
     starts = lengths.cumsum() - lengths
 
-    def of_segments(values: list[int], of_padding: int) -> np.ndarray:
+    def of_segments(values: Sequence[int], of_padding: int) -> np.ndarray:
         """What each segment has: one of `values`, one a fragment, or that of padding."""
         both = np.full((len(taken), 2), of_padding)
         both[:, 0] = values
         return both.ravel()[there]
 
-    size = len(sequences) * length
+    size = len(counts) * length
     runs = sizes.ravel()
     labels = np.empty(size, np.int64)
     np.concatenate(list(compress(parts, runs.tolist())), out=labels)
@@ -196,33 +247,15 @@ def build_sequences(
         "labels": labels,
         "position_ids": np.concatenate([counted[:n] for n in lengths.tolist()]),
         "loss_mask": kind_weights(mask_loss, loss_weights)[kinds].repeat(runs),
-        "group_ids": of_segments(group_ids, NO_GROUP).astype(np.int16).repeat(lengths),
+        "group_ids": of_segments(groups, NO_GROUP).astype(np.int16).repeat(lengths),
         "label_kinds": kinds.repeat(runs),
     }
     return Block(
-        **{name: array.reshape(len(sequences), length) for name, array in arrays.items()},
+        **{name: array.reshape(len(counts), length) for name, array in arrays.items()},
         starts=starts,
         lengths=lengths,
         first_segments=[0, *(counts + (free > 0)).cumsum().tolist()],
     )
-
-
-def _all_parts(
-    sequences: Sequence[tuple[Sequence[Composed], Sequence[int]]],
-) -> tuple[list[np.ndarray], list[int], int]:
-    """Of all fragments: parts, with a place for padding behind each; first tokens; parts of one."""
-    parts: list[np.ndarray] = []
-    firsts: list[int] = []
-    width = len(sequences[0][0][0].parts) + 1
-    for fragments, _ in sequences:
-        for fragment in fragments:
-            parts += fragment.parts
-            parts.append(NO_TOKENS)
-            firsts.append(fragment.first)
-    if len(parts) == width * len(firsts):
-        return parts, firsts, width
-    # Plain texts stand beside others: all have then as many parts as those that have more.
-    return _all_parts([([each.spliced for each in of], groups) for of, groups in sequences])
 
 
 def _pad(

@@ -121,6 +121,8 @@ class Composer:
     lines: of the metadata block, in order (`geo_nemo.metadata.fields`). exact: the ids of a whole
     document are those of its text. reads_texts: stored ids of titles and bodies do not serve as
     they are, and must go through `texts`. meta_ids: of the meta-tokens behind BOS, int32 [n].
+    label_pairs: labels of a title and of a body, by whether the document has metadata, and a title.
+    leads: nothing but the metadata block stands between BOS and the text's labels, or behind it.
     """
 
     def __init__(self, policy: MetadataPolicy, tokenizer: Tokenizer):
@@ -152,16 +154,18 @@ class Composer:
             self._content_labels = (self._encode(CONTENT_LABEL),) * 2
         self.reads_texts = self.exact and self._reads_texts()
         both = (False, True)
-        self._label_pairs = [
+        self.label_pairs = [
             [(self.title_label(opened), self.content_label(opened, titled)) for titled in both]
             for opened in both
         ]
         self.separator = self._blocks.separator
         self.line_text = self._blocks.text
         self.line_lengths = self._blocks.lengths
-        self._eos = np.array([tokenizer.eos_id], dtype=np.int32)
+        self.bos = tokenizer.bos_id
+        self.eos = np.array([tokenizer.eos_id], dtype=np.int32)
         self.meta_ids = meta_ids(policy.meta_tokens, self.tokenizer)
         self._has_meta = len(self.meta_ids) > 0
+        self.leads = not self._appends and not self._has_meta
 
     def plain(self) -> Composer | None:
         """Of the documents that the policy shows as plain text; None where it shows none so."""
@@ -299,24 +303,18 @@ class Composer:
         titled: bool,
     ) -> Composed:
         """`join` of a title and a body in one part each, or two, as `Splicer.parts` gives them."""
-        shown = any(map(len, title))
-        title_label, content_label = self._label_pairs[len(block) > 0][titled]
-        front = NO_TOKENS if self._appends else block
+        shown = len(title[0]) > 0 or len(title[-1]) > 0
+        title_label, content_label = self.label_pairs[len(block) > 0][titled]
         label = title_label if shown else NO_TOKENS
+        front, back = block, NO_TOKENS
+        if self._appends:
+            front, back = NO_TOKENS, block if final else NO_TOKENS
         if self._has_meta and self._appends:  # metadata are in the loss there, and labels are not
             label = np.concatenate([self.meta_ids, label])
         elif self._has_meta:
             front = np.concatenate([self.meta_ids, front])
-        parts = (
-            front,
-            label,
-            *title,
-            content_label,
-            *body,
-            block if self._appends and final else NO_TOKENS,
-            self._eos if final else NO_TOKENS,
-        )
-        return Composed(self.tokenizer.bos_id, parts)
+        end = self.eos if final else NO_TOKENS
+        return Composed(self.bos, (front, label, *title, content_label, *body, back, end))
 
     def _all_splicers(self) -> list[list[tuple[Splicer, Splicer]]]:
         """Of documents without and with metadata, without and with a title."""

@@ -154,7 +154,7 @@ def _tiled(dataset: StageDataset, document: int, fragments: list[Fragment]) -> b
     if any(fragment.bare for fragment in fragments):
         whole = stops[-1] == len(whole_document(dataset, fragments[0])[0]) - 1
         return joined and whole and ends and all(fragment.bare for fragment in fragments)
-    composer = dataset.composer_of(fragments[0])
+    composer = dataset.composing.composer_of(fragments[0])
     if composer.reads_texts:
         opened = any(fragment.metadata for fragment in fragments)
         body = composer.splice(split.title(document), split.body(document), opened)[1]

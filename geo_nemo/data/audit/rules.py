@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -52,9 +53,11 @@ def _with_all_tokens(
     dataset: StageDataset, sequence: PackedSequence, fragments: Sequence[Fragment]
 ) -> tuple[PackedSequence, np.ndarray]:
     """The sequence as if all tokens were selected, and the positions where its own are not."""
+    assert dataset.selection is not None
     weights = kind_weights(dataset.policy.mask_loss, dataset.policy.loss_weights)
     whole = weights[sequence.label_kinds]
-    selected = np.concatenate([dataset.selected(fragment) for fragment in fragments])
+    selected_of = partial(dataset.composing.selected, selection=dataset.selection)
+    selected = np.concatenate(list(map(selected_of, fragments)))
     expected = whole.copy()
     expected[: len(selected)] *= selected
     wrong = np.flatnonzero(sequence.loss_mask != expected)
@@ -117,7 +120,7 @@ def _content_rules(
     dataset: StageDataset, sequence: PackedSequence, fragment: Fragment, start: int, stop: int
 ) -> Iterator[tuple[str, str]]:
     """(rule, detail) for each rule that a segment breaks when it is compared with the store."""
-    split, composer, policy = dataset.split, dataset.composer_of(fragment), dataset.policy
+    split, composer, policy = dataset.split, dataset.composing.composer_of(fragment), dataset.policy
     document = fragment.document
     if fragment.bare:
         yield from _bare_rules(dataset, sequence, fragment, start, stop)
@@ -193,7 +196,7 @@ def _bare_rules(
 def whole_document(dataset: StageDataset, fragment: Fragment) -> tuple[np.ndarray, np.ndarray]:
     """All tokens of the document of a bare piece, and the `Kind` of each, from the store."""
     split, tokenizer = dataset.split, dataset.tokenizer
-    composer = dataset.composer_of(fragment)
+    composer = dataset.composing.composer_of(fragment)
     document = fragment.document
     block = composer.prefix_ids(
         _record(dataset, document), fields_of(composer.policy, fragment.kept)

@@ -9,7 +9,7 @@ import pytest
 from data_prep.tokenise.store_writer import StoreDocument, StoreWriter
 from geo_nemo.cli import main as cli
 from geo_nemo.data import dataset as dataset_module
-from geo_nemo.data.sequences import build_sequences
+from geo_nemo.data.sequences import build_block
 from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.store.worlds import write_tokenizer
 
@@ -91,11 +91,11 @@ def test_it_writes_an_escaped_page(run, tmp_path):
 
 def test_a_broken_rule_exits_with_1_and_is_named(run, monkeypatch):
     def trains_the_prefix(*arguments):
-        sequences = build_sequences(*arguments)
+        sequences = build_block(*arguments)
         sequences.loss_mask[sequences.position_ids == 1] = 1
         return sequences
 
-    monkeypatch.setattr(dataset_module, "build_sequences", trains_the_prefix)
+    monkeypatch.setattr(dataset_module, "build_block", trains_the_prefix)
     status, out, _ = run("--rows", "0")
     assert status == 1
     assert "no metadata, label, BOS or padding is trained" in " ".join(out.split())

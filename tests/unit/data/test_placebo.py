@@ -121,16 +121,16 @@ def test_accounting_counts_the_documents_own_countries(store):
 def test_the_audit_passes_and_sees_when_a_document_is_told_its_own(store, packing):
     rows = dataset(store, PLACEBO, packing=packing)
     assert not audit_stage(rows, at_least_sequences=1).violations
-    rows._told = told(rows.split, OWN)
-    rows._blocks.clear()
-    rows._block_key = None
+    rows.composing._told = told(rows.split, OWN)
+    rows.composing._blocks.clear()
+    rows.composing._block_key = None
     rules = {violation.rule for violation in audit_stage(rows, at_least_sequences=1).violations}
     assert rules & {"metadata is the document's", "a bare piece is the document's"}
 
 
 def test_the_cache_of_blocks_gives_what_each_block_is_anew(store):
     rows, plain = dataset(store, PLACEBO), dataset(store, PLACEBO)
-    plain._block_key = None
+    plain.composing._block_key = None
     for number in range(len(rows)):
         assert np.array_equal(rows[number].tokens, plain[number].tokens)
 

@@ -9,7 +9,7 @@ from geo_nemo.config.template import Template
 from geo_nemo.data.audit.check import audit_stage
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.text_lengths import TextLengths
-from geo_nemo.metadata.compose import Composer
+from geo_nemo.metadata.compose import Composed, Composer
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
 from tests.support.older_stores import without_first_words
@@ -217,6 +217,26 @@ def older(stores, tmp_path_factory):
             without_first_words(store, folder / "some", slice(2)),
         )
     return made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fragments_composed_together_are_those_that_are_composed_alone(stores, older, kind):
+    cases = [(stores[0][kind], name, "best fit") for name in POLICIES]
+    cases += [(stores[0][kind], name, "concat, bare") for name in ("meco", "localization", "mixed")]
+    cases += [(store, "meco", "best fit") for store in older[kind]]
+    for store, name, packing in cases:
+        rows = dataset(store, POLICIES[name], packing, 64)
+        sequences = [rows.fragments(sample) for sample in range(len(rows))]
+        alone = [rows.composing.compose(each) for sequence in sequences for each in sequence]
+        for _ in ("met first", "kept"):
+            found = rows.composing.parts(sequences)
+            assert found.firsts == [fragment.first for fragment in alone]
+            for place, fragment in enumerate(alone):
+                *parts, padding = found.parts[place * found.width : (place + 1) * found.width]
+                together = Composed(fragment.first, parts, fragment.first_kind)
+                assert np.array_equal(together.ids, fragment.ids), (name, packing, place)
+                assert np.array_equal(together.kinds, fragment.kinds)
+                assert not len(padding)
 
 
 @pytest.mark.parametrize("kind", KINDS)
