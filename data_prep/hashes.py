@@ -32,7 +32,7 @@ def first_bytes(padded: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> 
     # The 8 bytes from every byte on, as one number each.
     at = np.ndarray((len(padded) - STEP + 1,), "<u8", padded, 0, (1,))
     found = at[starts]
-    found &= _MASK[np.minimum(lengths, STEP)]
+    found &= _MASK.take(lengths, mode="clip")  # twice as quick as by an index
     return found
 
 

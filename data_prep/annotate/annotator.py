@@ -1,7 +1,9 @@
 """Fields of a record to a document, or the reason why not: the hot path of the first stage."""
 
 import hashlib
+import os
 from collections import Counter
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -163,7 +165,7 @@ def annotation_key(annotate: Annotate) -> str:
 
     Raises UserError for an outlet table that cannot be read.
     """
-    outlets = repr(sorted(load_outlets(annotate.outlets, annotate.international).items()))
+    outlets = _outlets_key(annotate.outlets, annotate.international, _changed(annotate.outlets))
     table = repr([(c.code, c.continent, sorted(c.accepted)) for c in countries().values()])
     packages = ["can_ada", "publicsuffixlist"]
     if annotate.languages:
@@ -173,6 +175,16 @@ def annotation_key(annotate: Annotate) -> str:
     if brought := Annotators(annotate).key():
         parts.append(brought)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+@lru_cache(4)  # every stage asks for it, and more than once
+def _outlets_key(path: str | None, international: str, changed: int) -> str:
+    return repr(sorted(load_outlets(path, international).items()))
+
+
+def _changed(path: str | None) -> int:
+    """When a file was last changed; 0 where there is none."""
+    return os.stat(path).st_mtime_ns if path is not None and os.path.exists(path) else 0
 
 
 def _version(package: str) -> str:

@@ -94,37 +94,43 @@ def word_hashes(data: np.ndarray, offsets: np.ndarray) -> Hashes:
     data = data[offsets[0] : offsets[-1]]
     offsets = offsets - offsets[0]
     raw = data.tobytes()
-    classes = np.frombuffer(bytearray(raw.translate(_CLASS)), np.uint8)
-    forced = np.zeros(len(data) + 1, bool)
-    forced[offsets] = True
-    if len(data) and data.max() >= 0x80:
-        _mark_beyond_ascii(data, classes, forced)
     inside = np.zeros(len(data) + 2, bool)
-    inside[1:-1] = classes != 0
-    begins = inside[1:] & (~inside[:-1] | forced)
-    starts = np.flatnonzero(begins)
-    ends = np.flatnonzero(inside[:-1] & (~inside[1:] | begins))
+    forced = np.unique(offsets)
+    if len(data) and data.max() >= 0x80:
+        classes = np.frombuffer(bytearray(raw.translate(_CLASS)), np.uint8)
+        forced = np.union1d(forced, _mark_beyond_ascii(data, classes))
+        inside[1:-1] = classes != 0
+    else:
+        inside.view(np.uint8)[1:-1] = np.frombuffer(raw.translate(_CLASS), np.uint8)
+    # Words begin and end where `inside` changes, and at borders that have a word on both sides.
+    edges = np.flatnonzero(inside[1:] != inside[:-1])
+    both = forced[inside[forced] & inside[forced + 1]]
+    if len(both):
+        edges = np.insert(edges, np.repeat(np.searchsorted(edges, both), 2), np.repeat(both, 2))
+    starts = np.ascontiguousarray(edges[::2])
     lower = np.frombuffer(raw.lower() + bytes(STEP), np.uint8)
-    return Hashes(piece_hashes(lower, starts, ends - starts), np.searchsorted(starts, offsets))
+    hashes = piece_hashes(lower, starts, edges[1::2] - starts)
+    return Hashes(hashes, np.searchsorted(starts, offsets))
 
 
-def _mark_beyond_ascii(data: np.ndarray, classes: np.ndarray, forced: np.ndarray) -> None:
-    """Give punctuation class 0, and force words to begin at and after words of one character."""
+def _mark_beyond_ascii(data: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Give punctuation class 0; where words of one character begin and end, int64 [m]."""
     second = np.append(data[1:], np.uint8(0))
     wide = np.flatnonzero(data >= 0xC0)  # few, as a rule: looked for once
     leads = data[wide]
     for lead, low, high in _SPACELESS:
         at = wide[leads == lead]
         classes[at[(second[at] >= low) & (second[at] <= high)]] = _OWN_3
+    borders = []
     for kind, width in ((_OWN_3, 3), (_OWN_4, 4)):
         at = wide[classes[wide] == kind]
-        forced[at] = True
-        forced[at + width] = True
+        borders += [at, at + width]
     for lead, low, high, width in _PUNCTUATION:
         at = wide[leads == lead]
         at = at[(second[at] >= low) & (second[at] <= high)]
         for place in range(width):
             classes[at + place] = 0
+    return np.concatenate(borders)
 
 
 def ngram_hashes(words: Hashes, n: int) -> Hashes:

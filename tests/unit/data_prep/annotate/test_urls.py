@@ -90,3 +90,18 @@ def test_refused(text, reason):
 def test_host_facts(host, domain, country, likely):
     facts = host_facts(host)
     assert (facts.domain, facts.country, facts.likely) == (domain, country, likely)
+
+
+def test_public_suffixes_are_those_that_the_package_itself_makes():
+    from publicsuffixlist import PublicSuffixList
+
+    from data_prep.annotate.urls import _suffix_lists
+
+    all_, registries = _suffix_lists()
+    theirs = PublicSuffixList(accept_unknown=False)
+    assert all_._publicsuffix == theirs._publicsuffix
+    assert all_._maxlabel == theirs._maxlabel
+    theirs = PublicSuffixList(accept_unknown=False, only_icann=True)
+    assert registries._publicsuffix == theirs._publicsuffix
+    assert registries.publicsuffix("x.blogspot.co.uk") == "co.uk"
+    assert all_.privatesuffix("www.x.xn--p1ai") == "x.xn--p1ai"

@@ -92,3 +92,11 @@ def test_blocks_are_all_texts_in_order(limit):
     assert all(
         last - first == 1 or offsets[last] - offsets[first] <= limit for first, last in found
     )
+
+
+@pytest.mark.parametrize("texts", [["ab", "", "", "c"], ["ab", "c1"], ["中", "", "b中"], ["", ""]])
+def test_words_of_texts_that_touch_are_those_of_each_alone(texts):
+    together = word_hashes(*text_bytes(pa.array(texts)))
+    alone = [word_hashes(*text_bytes(pa.array([text]))).values for text in texts]
+    assert together.counts.tolist() == list(map(len, alone))
+    assert together.values.tolist() == np.concatenate(alone).tolist()

@@ -7,6 +7,7 @@ import pytest
 from data_prep.parts import SCHEMA
 from data_prep.tokenise.encoders import Choice, choose_encoder
 from data_prep.tokenise.part_shards import (
+    CHECKED_CHARACTERS,
     EncodersDiffer,
     content_hashes,
     read_hosts,
@@ -145,3 +146,16 @@ def test_content_hashes_are_the_first_8_bytes_in_any_slice():
     assert content_hashes(column).tolist() == [0x0001020304050607, 2**64 - 1, 1]
     assert content_hashes(column[1:]).tolist() == [2**64 - 1, 1]
     assert content_hashes(column[:0]).tolist() == []
+
+
+def test_of_a_long_text_the_start_is_compared(tmp_path, batches, choice):
+    long = pa.array(["word " * 3000 if row == 0 else "short" for row in range(300)])
+    first = batches[0].set_column(batches[0].schema.get_field_index("text"), "text", long)
+    counting = Counting(choice.reference)
+    outcome = outcomes()
+    outcome[0] = 0
+    write(tmp_path, [first, *batches[1:]], Choice(choice.encoder, counting), outcome, check=10)
+    assert max(map(len, counting.texts)) == CHECKED_CHARACTERS
+    wrong = Choice(WrongAbout(choice.reference, (" " + "word " * 3000)[:4096]), choice.reference)
+    with pytest.raises(EncodersDiffer):
+        write(tmp_path / "b", [first, *batches[1:]], wrong, outcome)
