@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from data_prep.synth.config import Synth
 from geo_nemo.cli.codes import STOPPED
 from geo_nemo.cli.main import EXIT_INTERRUPTED
 from geo_nemo.cli.progress import progress_bar
@@ -31,6 +32,7 @@ STOPPED = (STOPPED, EXIT_INTERRUPTED)
 # Metadata in the first stage, or not: the two conditions that are compared.
 CONDITIONS = {"with": (), "without": ("metadata@stages.condition.metadata=none",)}
 SYNTHETIC_VOCAB_SIZE = 1536
+LEAST_QUESTIONS = 5  # a country, where there are fewer documents
 VOCAB_SIZE = 4096
 
 
@@ -71,7 +73,12 @@ def _demo(corpus: str | None, folder: Path, steps: int, documents: int | None) -
     if corpus is None:
         input_file = folder / "corpus" / "news.jsonl.gz"
         synth = ["synth", f"output={quote(folder / 'corpus')}"]
-        _step("1/5 synthetic corpus", *synth, *([f"documents={documents}"] if documents else []))
+        if documents:
+            usual = Synth(output=str(folder))
+            questions = usual.questions_per_country * documents // usual.documents
+            questions = max(LEAST_QUESTIONS, min(questions, usual.questions_per_country))
+            synth += [f"documents={documents}", f"questions_per_country={questions}"]
+        _step("1/5 synthetic corpus", *synth)
     else:
         input_file = Path(corpus)
     prep = ["run", f"input={quote(input_file)}", f"output={quote(folder / 'prep')}"]

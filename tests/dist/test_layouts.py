@@ -12,10 +12,25 @@ from geo_nemo.config import Parallel
 from geo_nemo.train.setup import prepare
 from tests.dist.exact import BATCHES, layout_run
 from tests.dist.launch import launch
-from tests.dist.worker import DETERMINISTIC, GRADIENTS, LAYOUTS, VARIANTS, Recorder
+from tests.dist.worker import (
+    DETERMINISTIC,
+    GRADIENTS,
+    LAYOUTS,
+    LONGER,
+    LONGER_VARIANTS,
+    VARIANTS,
+    Recorder,
+)
 
 TOLERANCE = 1e-5
 CPU = torch.device("cpu")
+
+
+def marked(cases, longer):
+    """Names of cases; the longer ones are for make test-slow."""
+    slow = pytest.mark.very_slow
+    return [pytest.param(name, marks=slow) if name in longer else name for name in cases]
+
 
 
 def trainer(run, callbacks=()):
@@ -95,7 +110,7 @@ def test_two_deterministic_runs_are_equal_in_every_bit(rank, layout, two_ranks):
     assert steps[0]["loss"] != steps[-1]["loss"]
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", marked(LAYOUTS, LONGER))
 def test_losses_equal_those_of_one_process(layout, two_ranks, one_rank):
     seen = json.loads((two_ranks / f"{layout}.json").read_text())
     _, expected = one_rank
@@ -110,7 +125,7 @@ def test_losses_equal_those_of_one_process(layout, two_ranks, one_rank):
     assert expected[-1]["loss"] < expected[0]["loss"]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", marked(VARIANTS, LONGER_VARIANTS))
 def test_other_losses_and_shapes_are_those_of_one_process(
     variant, two_ranks, tiny_store, tmp_path, single_process
 ):
@@ -124,7 +139,7 @@ def test_other_losses_and_shapes_are_those_of_one_process(
             assert here[number] == pytest.approx(there[number], rel=TOLERANCE), number
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", marked(LAYOUTS, LONGER))
 def test_a_checkpoint_of_any_layout_loads_in_one_process(
     layout, two_ranks, one_rank, tiny_store, single_process
 ):
@@ -154,7 +169,7 @@ def test_a_checkpoint_of_any_layout_loads_in_one_process(
     assert moments == pytest.approx(optimizer_moments(whole.engine), rel=1e-3)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", marked(LAYOUTS, LONGER))
 def test_a_checkpoint_s_weights_are_right_without_its_optimizer(
     layout, two_ranks, one_rank, single_process
 ):
