@@ -16,7 +16,7 @@ from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.sequences import PackedSequence, build_sequence
 from geo_nemo.metadata.compose import Composed, Composer
 from geo_nemo.metadata.record import MetadataRecord
-from geo_nemo.store.reader import Split
+from geo_nemo.store.split import Split
 from geo_nemo.tokenizers.base import Tokenizer
 
 

@@ -14,7 +14,8 @@ from geo_nemo.metadata.fields import (
     lines_of,
     unknown_field,
 )
-from geo_nemo.store.reader import Split, TokenStore
+from geo_nemo.store.reader import TokenStore
+from geo_nemo.store.split import Split
 
 _CHUNK = 1 << 16
 _QUARTERS = ("low", "fair", "good", "high")
