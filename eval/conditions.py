@@ -24,7 +24,8 @@ from eval.model import Model
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.data import conditions as shown_as
 from geo_nemo.data.conditions import generator
-from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
+from geo_nemo.metadata.compose import NO_TOKENS, Composer
+from geo_nemo.metadata.composed import Composed
 from geo_nemo.metadata.fields import lines_of
 from geo_nemo.metadata.geography import continent_of, countries
 from geo_nemo.metadata.record import MetadataRecord

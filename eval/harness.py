@@ -28,7 +28,8 @@ from eval.questions import scored
 from eval.scorers.load import load
 from eval.scorers.tokenizers import tokenizer_of
 from geo_nemo.config import UserError
-from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
+from geo_nemo.metadata.compose import NO_TOKENS, Composer
+from geo_nemo.metadata.composed import Composed
 from geo_nemo.metadata.geography import continent_of
 from geo_nemo.metadata.record import MetadataRecord
 

@@ -18,7 +18,8 @@ from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import RunError
 from geo_nemo.data.packing import best_fit
 from geo_nemo.data.sequences import PackedSequence, build_sequence
-from geo_nemo.metadata.compose import Composed, Composer
+from geo_nemo.metadata.compose import Composer
+from geo_nemo.metadata.composed import Composed
 from geo_nemo.metadata.record import Kind
 
 # Tokens of a text before which each band of places ends; the last has no end.

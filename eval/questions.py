@@ -25,7 +25,8 @@ from eval.scorers.base import Scorer, SharedPrefixes
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import RunError
 from geo_nemo.data.sequences import build_sequence
-from geo_nemo.metadata.compose import NO_TOKENS, Composed, Composer
+from geo_nemo.metadata.compose import NO_TOKENS, Composer
+from geo_nemo.metadata.composed import Composed
 from geo_nemo.metadata.record import MetadataRecord
 
 QUESTION = "{question}"

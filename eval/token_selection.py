@@ -16,7 +16,8 @@ from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import MetadataPolicy, RunError
 from geo_nemo.data.sequences import build_sequence
 from geo_nemo.metadata.blocks import NO_TOKENS
-from geo_nemo.metadata.compose import Composed, Composer
+from geo_nemo.metadata.compose import Composer
+from geo_nemo.metadata.composed import Composed
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import Split
 from geo_nemo.tokenizers.base import Tokenizer

@@ -18,7 +18,7 @@ from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import UserError
 from geo_nemo.data.sequences import build_sequence
 from geo_nemo.metadata.blocks import NO_TOKENS
-from geo_nemo.metadata.compose import Composed
+from geo_nemo.metadata.composed import Composed
 from geo_nemo.metadata.record import Kind
 from geo_nemo.tokenizers.base import Tokenizer
 

@@ -26,7 +26,7 @@ from eval.scorers.base import HiddenStates, Scorer
 from eval.summary import commit, versions
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import MetadataPolicy, UserError
-from geo_nemo.metadata.compose import Composed
+from geo_nemo.metadata.composed import Composed
 from geo_nemo.metadata.fields import lines_of
 from geo_nemo.metadata.host_signal import host_signal
 from geo_nemo.metadata.record import Kind

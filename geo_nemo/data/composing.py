@@ -16,7 +16,8 @@ from geo_nemo.data.placebo import OwnMetadata, PlaceboMetadata, told
 from geo_nemo.data.sequences import FragmentParts, parts_of
 from geo_nemo.data.token_selection import TokenSelection
 from geo_nemo.metadata.blocks import NO_TOKENS
-from geo_nemo.metadata.compose import KINDS_OF, Composed, Composer
+from geo_nemo.metadata.compose import Composer
+from geo_nemo.metadata.composed import KINDS_OF, Composed
 from geo_nemo.metadata.fields import key_columns
 from geo_nemo.metadata.record import Kind
 from geo_nemo.metadata.splice import Splicer

@@ -14,7 +14,7 @@ import numpy as np
 
 from geo_nemo.config.loss_weights import TokenKind, usual_weights
 from geo_nemo.metadata.blocks import NO_TOKENS
-from geo_nemo.metadata.compose import KINDS_OF, Composed
+from geo_nemo.metadata.composed import KINDS_OF, Composed
 from geo_nemo.metadata.record import Kind
 
 NO_GROUP = -1

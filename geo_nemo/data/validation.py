@@ -14,7 +14,8 @@ from geo_nemo.data.conditions import WITH, WITHOUT, WRONG, donors, told_codes
 from geo_nemo.data.counter import derive_key, hash64
 from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.sequences import PackedSequence, build_sequence
-from geo_nemo.metadata.compose import Composed, Composer
+from geo_nemo.metadata.compose import Composer
+from geo_nemo.metadata.composed import Composed
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.store.split import Split
 from geo_nemo.tokenizers.base import Tokenizer

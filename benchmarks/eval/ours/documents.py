@@ -11,7 +11,8 @@ from eval.models import read_models
 from eval.perplexity import sequences_of
 from eval.scorers.hub_model import load_hugging_face
 from geo_nemo.data.sequences import build_sequence
-from geo_nemo.metadata.compose import NO_TOKENS, Composed
+from geo_nemo.metadata.compose import NO_TOKENS
+from geo_nemo.metadata.composed import Composed
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo_nemo.data.sequences import SEQUENCE_ARRAYS, build_sequence, build_sequences
-from geo_nemo.metadata.compose import KINDS_OF, LABEL_KINDS, SPLICED_KINDS, Composed
+from geo_nemo.metadata.composed import KINDS_OF, LABEL_KINDS, SPLICED_KINDS, Composed
 from geo_nemo.metadata.record import Kind
 
 PAD, *_, TITLE, BODY, EOS = Kind

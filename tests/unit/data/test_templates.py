@@ -9,7 +9,8 @@ from geo_nemo.config.template import Template
 from geo_nemo.data.audit.check import audit_stage
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.text_lengths import TextLengths
-from geo_nemo.metadata.compose import Composed, Composer
+from geo_nemo.metadata.compose import Composer
+from geo_nemo.metadata.composed import Composed
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
 from tests.support.older_stores import without_first_words

@@ -15,7 +15,7 @@ from eval.probe.membership import area
 from eval.scorers.load import load
 from geo_nemo.config import UserError
 from geo_nemo.metadata.blocks import NO_TOKENS
-from geo_nemo.metadata.compose import Composed
+from geo_nemo.metadata.composed import Composed
 from tests.unit.eval import hub
 from tests.unit.eval.fakes import byte_tokenizer
 

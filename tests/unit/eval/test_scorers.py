@@ -18,7 +18,7 @@ from eval.scorers.load import load
 from geo_nemo.cli.eval import command
 from geo_nemo.config import UserError
 from geo_nemo.data.sequences import build_sequence
-from geo_nemo.metadata.compose import Composed
+from geo_nemo.metadata.composed import Composed
 from tests.unit.eval import hub
 from tests.unit.eval.fakes import VOCAB, log_table, make_run, nats_of_text
 
