@@ -13,6 +13,8 @@ from geo_nemo.common.errors import UserError
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.data.text_lengths import TextLengths
 from geo_nemo.metadata.compose import Composer
+from geo_nemo.metadata.first_words import NO_TOKEN, TokenKinds
+from geo_nemo.metadata.seams import BLANK, PLAIN, STARTS_WORD
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import MANIFEST_NAME
 from tests.support.older_stores import without_first_words
@@ -158,3 +160,17 @@ def test_damage_is_named(tmp_path, vocabulary, name, values, words):
     (store.root / MANIFEST_NAME).write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=words):
         TokenStore.open(store.root, check_hashes=True)
+
+
+def test_tokens_that_are_none_of_the_vocabulary_begin_no_word():
+    """A damaged store has any; they are told as such where sequences are built."""
+    words = {1: STARTS_WORD, 2: PLAIN, 3: BLANK}
+    kinds = TokenKinds(words, vocab_size=4)
+    first = np.array([[2, 9, 1, NO_TOKEN], [3, 2, 4, 1], [2**31 - 1, 1, 1, 1]], np.int32)
+    assert kinds(first).tolist() == [
+        [PLAIN, PLAIN, STARTS_WORD, BLANK],
+        [BLANK, PLAIN, PLAIN, STARTS_WORD],
+        [PLAIN, *[STARTS_WORD] * 3],
+    ]
+    assert kinds(first).dtype == np.int8
+    assert kinds.second_words(first).tolist() == [2, 3, 1]
