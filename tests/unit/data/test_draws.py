@@ -32,6 +32,12 @@ def test_each_epoch_has_an_order_of_its_own(size):
     assert len({order[0] for order in orders}) > 10
 
 
+def test_groups_that_are_there_are_seen_as_often_as_any_document():
+    draws = EpochDraws(DOCUMENTS, key=3, size=8)
+    seen = draws.epochs(np.array([30, 0, 1, 9]), 60.0)
+    assert seen.dtype == np.float64 and seen.tolist() == [1.5, 0.0, 1.5, 1.5]
+
+
 def test_windows_of_two_epochs_hold_other_documents_together():
     draws = EpochDraws(DOCUMENTS, key=3, size=8)
     first, second = (

@@ -121,6 +121,14 @@ def test_a_shard_numbers_no_more_words_than_it_may(tmp_path, vocabulary, monkeyp
     lengths_equal_spliced(store)
 
 
+def test_a_text_of_one_token_alone_has_no_first_word_that_is_known(tmp_path, vocabulary):
+    assert len(vocabulary[0].encode(" the")) == 1
+    for number, texts in enumerate([[("", "the")], [("", "The day"), ("", "the")]]):
+        store = write(tmp_path / str(number), vocabulary, texts)
+        assert not store.split("train").first_words.are_complete()
+        lengths_equal_spliced(store)
+
+
 def test_stores_are_merged_whether_both_have_first_words_or_one(tmp_path, vocabulary):
     new = write(tmp_path / "a", vocabulary, TEXTS)
     old = without_first_words(write(tmp_path / "b", vocabulary, TEXTS, start=9), tmp_path / "old")
@@ -166,11 +174,16 @@ def test_tokens_that_are_none_of_the_vocabulary_begin_no_word():
     """A damaged store has any; they are told as such where sequences are built."""
     words = {1: STARTS_WORD, 2: PLAIN, 3: BLANK}
     kinds = TokenKinds(words, vocab_size=4)
-    first = np.array([[2, 9, 1, NO_TOKEN], [3, 2, 4, 1], [2**31 - 1, 1, 1, 1]], np.int32)
+    first = np.array(
+        [[2, 9, 1, NO_TOKEN], [3, 2, 4, 1], [2**31 - 1, 1, 1, 1], [3, 1, 2, 1], [4, 3, 4, 3]],
+        np.int32,
+    )
     assert kinds(first).tolist() == [
         [PLAIN, PLAIN, STARTS_WORD, BLANK],
         [BLANK, PLAIN, PLAIN, STARTS_WORD],
         [PLAIN, *[STARTS_WORD] * 3],
+        [BLANK, STARTS_WORD, PLAIN, STARTS_WORD],
+        [PLAIN, BLANK, PLAIN, BLANK],
     ]
     assert kinds(first).dtype == np.int8
-    assert kinds.second_words(first).tolist() == [2, 3, 1]
+    assert kinds.second_words(first).tolist() == [2, 3, 1, 3, 0]
