@@ -22,7 +22,7 @@ class Document:
     language: ISO 639-1, empty where it was not identified; language_score: 0 to 1.
     date: ISO 8601 day, `2024-05-31`, as far as it is known: `2024-05`, `2024` or empty.
     year: that of date; 0 where it is unknown.
-    quality: 0 to 100; see data_prep.annotate.quality.
+    quality: 0 to 100, see data_prep.annotate.quality; or NO_QUALITY.
     source: name of the input source.
     text: normalised; hash: xxh3-128 of its UTF-8, 16 bytes: of the text alone, so that a
         syndicated copy under another title or address is the same content.

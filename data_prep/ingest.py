@@ -155,6 +155,7 @@ class Ingest(Stage):
         return (
             account.counts()
             | {"continents_replaced": dict(sorted(annotator.continents_replaced.items()))}
+            | annotator.date_counts()
             | own_counts(own.counts, account.seen)
             | {
                 "parts": [

@@ -10,7 +10,7 @@ from typing import Any
 import xxhash
 
 from data_prep.annotate.annotators import Annotators
-from data_prep.annotate.dates import find_date
+from data_prep.annotate.dates import ambiguous, find_date
 from data_prep.annotate.host_lists import HostLists, lists_key
 from data_prep.annotate.language import check_languages, identify, language_code
 from data_prep.annotate.measures import MOST_TEXTS, Excerpt, excerpt
@@ -23,6 +23,7 @@ from data_prep.config import Annotate
 from data_prep.document import Document
 from data_prep.quarantine import Rejected
 from geo_nemo.metadata.geography import countries
+from geo_nemo.store.manifest import NO_QUALITY
 
 # Changes when the same fields would give another document.
 ANNOTATION_VERSION = "3"
@@ -50,6 +51,10 @@ class Annotator:
         )
         # Records whose continent gave way to the table's, by country.
         self.continents_replaced: Counter[str] = Counter()
+        # Of dates whose day and month cannot be told: how many, and the first.
+        self.ambiguous_dates, self.ambiguous_date = 0, ""
+        self._date_order = annotate.ambiguous_dates
+        self._judged = frozenset(annotate.quality_languages)
         self._lists = HostLists(annotate)
         self._languages = frozenset(annotate.languages)
         self._language_score = annotate.language_score
@@ -91,7 +96,13 @@ class Annotator:
         found_date = get("date")
         if found_date.__class__ in _NO_DATES:
             found_date = _unwrapped("date", found_date)
-        date, year = find_date(found_date, url.path)
+        date, year = find_date(found_date, url.path, self._date_order)
+        if len(date) == 4 and ambiguous(found_date):
+            self.ambiguous_dates += 1
+            self.ambiguous_date = self.ambiguous_date or found_date.strip()
+        measured = own_quality is None and (
+            not self._judged or not language or language in self._judged
+        )
         digest = xxhash.xxh3_128_digest(utf8)
         document = Document(
             id=_identifier(get("id")) or digest.hex(),
@@ -107,19 +118,29 @@ class Annotator:
             language_score=score,
             date=date,
             year=year,
-            quality=UNSETTLED if own_quality is None else _own(own_quality),
+            quality=UNSETTLED
+            if measured
+            else NO_QUALITY
+            if own_quality is None
+            else _own(own_quality),
             source=source,
             title="" if title is None else _title(_text_value("title", title)),
             text=text,
             hash=digest,
         )
-        if own_quality is None:
+        if measured:
             self._unsettled.append((document, excerpt(text, utf8, language)))
             self._unsettled_bytes += len(utf8)
             many = len(self._unsettled) == MOST_TEXTS
             if many or self._unsettled_bytes > MOST_UNSETTLED_BYTES:
                 self.settle()
         return document
+
+    def date_counts(self) -> dict[str, Any]:
+        """Of dates whose day and month could not be told; empty where there are none."""
+        if not self.ambiguous_dates:
+            return {}
+        return {"ambiguous_dates": self.ambiguous_dates, "ambiguous_date": self.ambiguous_date}
 
     def settle(self) -> None:
         """Give each document so far the quality of its text as it came."""

@@ -59,22 +59,36 @@ _OTHER_MONTHS = {
     )
     for number, name in enumerate(names.split(), 1)
 }
+_MONTH_NUMBERS = frozenset(range(1, 13))
 _NUMBERS = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)")
 _IN_PATH = re.compile(
     r"/((?:1[6-9]|20)\d\d)(?:([-/])(\d{1,2}|[a-z]{3,9})(?:\2(\d{1,2}))?|(\d\d)(\d\d))(?=[-/_.?]|\Z)"
 )
 
 
-def find_date(value: Any, path: str = "") -> tuple[str, int]:
+def find_date(value: Any, path: str = "", order: str = "year") -> tuple[str, int]:
     """ISO day (or month, or year) and year; `("", 0)` where neither value nor path has one.
 
     value: text, a number, a `date` or None. path: of the URL, read where `value` tells nothing.
+    order: of `03/04/2024`: `day_first`, `month_first`, or the `year` alone.
     An impossible date, and one before 1600 or after 2100, is none. Raises nothing.
     """
     found = _of_value(value)
+    if order != "year" and found is not None and len(found[0]) == 4 and (both := ambiguous(value)):
+        first, second, year = both
+        found = _day(year, *((second, first) if order == "day_first" else (first, second)))
     if found is None and path:
         found = date_in_path(path)
     return found or ("", 0)
+
+
+def ambiguous(value: Any) -> tuple[int, int, int] | None:
+    """The numbers of a date of which day and month cannot be told; None of any other."""
+    match = _NUMBERS.match(value[:LONGEST].strip()) if isinstance(value, str) else None
+    if match is None:
+        return None
+    first, second, year = map(int, match.groups())
+    return (first, second, year) if first != second and {first, second} <= _MONTH_NUMBERS else None
 
 
 def date_in_path(path: str) -> tuple[str, int] | None:

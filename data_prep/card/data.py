@@ -199,6 +199,8 @@ class CardData(Section):
     masked: places in titles and texts where something was masked, by kind. settings: of the
     config, without folders and execution. extractors: documents of web pages by the way their text
     was found. continents_replaced: records whose continent gave way to the table's, by country.
+    unmeasured: documents without a quality, by language. ambiguous_dates: records whose day and
+    month cannot be told; ambiguous_date: the date of the first.
     lost: files that are no input, or in part. unplaced: hosts of no country with most documents, of
     `unplaced_hosts`. notes: of how files were read. fields: metadata fields of the user's own, by
     name. signals: what metadata tell of the texts. hashes: that identify what was made, by
@@ -224,6 +226,9 @@ class CardData(Section):
     inputs: tuple[InputFile, ...]
     extractors: dict[str, NonNegative] = Field(default_factory=dict)
     continents_replaced: dict[str, NonNegative] = Field(default_factory=dict)
+    unmeasured: dict[str, NonNegative] = Field(default_factory=dict)
+    ambiguous_dates: NonNegative = 0
+    ambiguous_date: str = ""
     unplaced: tuple[UnplacedHost, ...] = ()
     unplaced_hosts: NonNegative = 0
     lost: tuple[LostFile, ...] = ()

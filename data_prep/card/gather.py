@@ -93,6 +93,17 @@ def gather(config: Prep) -> CardData:
         continents_replaced=dict(
             _summed(counts.get("continents_replaced", {}) for counts in ingested)
         ),
+        unmeasured=dict(
+            _summed(
+                split.get("unmeasured", {})
+                for counts in profiles
+                for split in counts["splits"].values()
+            )
+        ),
+        ambiguous_dates=sum(counts.get("ambiguous_dates", 0) for counts in ingested),
+        ambiguous_date=next(
+            (counts["ambiguous_date"] for counts in ingested if "ambiguous_date" in counts), ""
+        ),
         **_unplaced(config),
         lost=_lost(ingested),
         notes=tuple(FileNote(**entry) for counts in ingested for entry in counts.get("notes", ())),

@@ -21,9 +21,9 @@ from data_prep.ingest import PartRef, all_parts
 from data_prep.parts import COUNTS, read_part, read_rows
 from data_prep.splits import OUTCOMES
 from geo_nemo.metadata.geography import UNKNOWN
-from geo_nemo.store.manifest import SPLITS
+from geo_nemo.store.manifest import NO_QUALITY, SPLITS
 
-PROFILE_VERSION = "3"
+PROFILE_VERSION = "4"
 HOSTS_NAME = "hosts.json"
 # Columns that are counted by value, and what the card calls them.
 COUNTED = {
@@ -118,6 +118,7 @@ class _SplitProfile:
         self._text_bytes: dict[str, Counter[str]] = {name: Counter() for name in MEASURED}
         self._counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTED.values()}
         self._quality = np.zeros(QUALITY_BINS, np.int64)
+        self._unmeasured: Counter[str] = Counter()
         self._lengths = np.zeros(LENGTH_BINS, np.int64)
 
     def add(self, batch: pa.RecordBatch, at: np.ndarray) -> None:
@@ -132,7 +133,9 @@ class _SplitProfile:
             for value, size in zip(values.dictionary.to_pylist(), sums, strict=True):
                 totals[value] += int(size)
         quality = batch["quality"].take(rows).to_numpy(zero_copy_only=False)
-        self._quality += np.bincount(np.minimum(quality, 100), minlength=QUALITY_BINS)
+        known = quality != NO_QUALITY
+        self._quality += np.bincount(np.minimum(quality[known], 100), minlength=QUALITY_BINS)
+        self._unmeasured.update(_value_counts(batch["language"].take(pa.array(at[~known]))))
         lengths = batch["characters"].to_numpy()[at]
         self._lengths += np.bincount(length_bins(lengths), minlength=LENGTH_BINS)
 
@@ -143,6 +146,7 @@ class _SplitProfile:
             "language_bytes": dict(sorted(self._text_bytes["language"].items())),
             **{name: dict(sorted(found.items())) for name, found in self._counts.items()},
             "quality": self._quality.tolist(),
+            "unmeasured": dict(sorted(self._unmeasured.items())),
             "lengths": self._lengths.tolist(),
         }
 

@@ -157,6 +157,11 @@ def limits(data: CardData) -> list[str]:
             f"The continent that {plural(sum(data.continents_replaced.values()), 'record')} named "
             f"gave way to the one that the country has here, by country: {named}."
         )
+    if data.ambiguous_dates:
+        found.append(ambiguous_dates(data))
+    if data.unmeasured:
+        named = ", ".join(f"{c} {count(n)}" for c, n in sorted(data.unmeasured.items()))
+        found.append(f"The measure of quality does not serve all languages; without one: {named}.")
     undated = total(data, "years").get("0", 0)
     if undated:
         found.append(f"{fraction(undated, data.documents)} of the documents have no date.")
@@ -233,3 +238,12 @@ def few_tests(data: CardData) -> list[str]:
 def drops_file(reason: str) -> str:
     """Where a reader finds a sample of what was dropped."""
     return f"drops/{reason}.jsonl"
+
+
+def ambiguous_dates(data: CardData) -> str:
+    """What became of dates whose day and month cannot be told."""
+    return (
+        f"{plural(data.ambiguous_dates, 'record has', 'records have')} a date whose day and month "
+        f"cannot be told ({visible(data.ambiguous_date)[:40]}): the year was kept. "
+        "annotate.ambiguous_dates=day_first or month_first tells it."
+    )

@@ -1,5 +1,6 @@
 """What is found out about a document: its origin, language, date and quality."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 
@@ -33,6 +34,10 @@ class Annotate(Section):
     language_score: a document whose language is less certain is quarantined. language_score_short:
         the same of texts under 200 characters. on_uncertain_language: `keep` such documents, with
         language `und` and their score.
+    quality_languages: languages whose texts the measure of quality serves; documents that are
+        known to be of another have none. Empty: all have one.
+    ambiguous_dates: what a date such as 03/04/2024 is, of which day and month cannot be told: the
+        `year` alone, or as `day_first` or `month_first` say.
     annotators: what else is found out, each as metadata fields: `license`, `toxicity`, those of
         entry points of the group `geo_nemo.annotators`, or `module:attribute`.
     options: keyword arguments of annotators, by their names.
@@ -49,6 +54,8 @@ class Annotate(Section):
     language_score: Probability = 0.65
     language_score_short: Probability | None = None
     on_uncertain_language: Literal["drop", "keep"] = "drop"
+    quality_languages: Annotated[tuple[str, ...], Spelled, LATER] = ()
+    ambiguous_dates: Annotated[Literal["year", "day_first", "month_first"], LATER] = "year"
     annotators: Annotated[tuple[Name, ...], LATER] = ()
     options: Annotated[Options, LATER] = Field(default_factory=dict)
 
@@ -90,6 +97,14 @@ class Annotate(Section):
         if unused := [name for name in self.options if name not in self.annotators]:
             raise ValueError(f"options of {unused[0]}, which is not one of annotators")
         return self
+
+    @field_validator("quality_languages")
+    @classmethod
+    def _codes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch("[a-z]{2,3}", name):
+                raise ValueError(f"{name!r} is no code of a language: give it as ISO 639 does, en")
+        return value
 
     @field_validator("countries")
     @classmethod

@@ -22,7 +22,7 @@ from data_prep.ingest import Ingest, all_parts
 from data_prep.parts import NAMES, read_part
 from geo_nemo.common.files import write_synced
 from geo_nemo.store.field_column import SEVERAL
-from geo_nemo.store.manifest import SPLITS
+from geo_nemo.store.manifest import NO_QUALITY, SPLITS
 
 CORPUS_VERSION = "1"
 FOLDER = "corpus"
@@ -125,6 +125,11 @@ class PartSplits:
         """
         import pyarrow.compute as pc
 
+        place = batch.schema.get_field_index("quality")
+        known = pc.not_equal(batch["quality"], pa.scalar(NO_QUALITY, pa.uint8()))
+        if not pc.all(known).as_py():
+            values = pc.if_else(known, batch["quality"], pa.scalar(None, pa.uint8()))
+            batch = batch.set_column(place, batch.schema.field(place), values)
         lengths = pc.binary_length(batch["text"]).to_numpy(zero_copy_only=False)
         for number, split in enumerate(SPLITS):
             at = np.flatnonzero(outcome == number)

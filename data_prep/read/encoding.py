@@ -48,6 +48,9 @@ _SIGN_IN_WORD = re.compile(
     r"[^\W\d_](?:[¤¢£¥¦§¨©«¬®¯±´¶¸»¼½¾¿×÷–—‚„†‡…‰‹›€™¡•˜ˆ“”\x80-\x9f\xa0](?=[^\W\d_])"
     r"|(?<=[а-яёa-zà-öø-ÿ])(?=[А-ЯÀ-ÖØ-Þ]))|[\u2500-\u259f\ufffd]"
 )
+_ODD_CYRILLIC = re.compile(
+    r"[а-яѐ-џ][А-ЯЀ-Џ]|[\u0400-\u045f][†‡€‰™•√ƒ≈∆≥≤∂∞≠÷¬]|(?<!\w)[†‡€‰™•‚…‹›ѓђ’‘”–—¿¡¬√ƒ≈∆](?=[а-я])"
+)
 # Confidence where the detectors do not agree.
 _ALONE = 0.8
 _NOT_ASCII = bytes(range(128, 256))
@@ -99,6 +102,10 @@ def _without_odd_signs(sample: bytes, found: str, confidence: float) -> tuple[st
     the detectors do not know, does not."""
     if found in _WIDE:
         return found, confidence
+    if found == "cp1251" and _is_of_macintosh(sample):
+        return "mac_cyrillic", _ALONE
+    if found == "koi8_r" and _decoded(sample, found) != _decoded(sample, "koi8_u"):
+        return "koi8_u", confidence  # which has letters for eight of its boxes
     least = _odd_signs(_decoded(sample, found)) if found else 1.0
     # Punctuation alone makes it doubtful; but a few bytes may be damage.
     many = len(sample) - len(sample.translate(None, _NOT_ASCII)) > _MANY
@@ -111,6 +118,16 @@ def _without_odd_signs(sample: bytes, found: str, confidence: float) -> tuple[st
     name = min(texts, key=lambda each: _odd_signs(texts[each]) + _rare_letters(texts[each]))
     odd = _odd_signs(texts[name])
     return (name, _ALONE) if odd < min(_ODD, least / 4) else (found, confidence)
+
+
+def _is_of_macintosh(sample: bytes) -> bool:
+    """Whether what passes for cp1251 is Macintosh's Cyrillic, which has the same small
+    letters but for one, and its capitals elsewhere: read wrongly, words begin with signs or end in
+    a capital."""
+    wrong, odd = (
+        len(_ODD_CYRILLIC.findall(_decoded(sample, name))) for name in ("cp1251", "mac_cyrillic")
+    )
+    return wrong > 2 and 4 * odd <= wrong
 
 
 def _odd_signs(text: str) -> float:

@@ -8,6 +8,7 @@ from geo_nemo.common.errors import UserError
 from geo_nemo.metadata.record import NOTHING, MetadataRecord
 from geo_nemo.store import TokenStore
 from geo_nemo.store.field_column import DocumentFields
+from geo_nemo.store.manifest import known_quality
 from geo_nemo.store.paths import BLOCK, DEFAULT_SCHEME, split_scheme
 from geo_nemo.store.shard import Shard
 
@@ -82,7 +83,7 @@ def documents(
                 path=path,
                 scheme=scheme,
                 year=year,
-                quality=quality,
+                quality=known_quality(quality),
                 source=store.sources[source],
                 extra=DocumentFields(fields, row) if fields else NOTHING,
             )

@@ -12,6 +12,7 @@ from data_prep.store_tools.fields import field_matcher, one_of
 from geo_nemo.common.errors import UserError
 from geo_nemo.metadata.geography import country_code
 from geo_nemo.store import TokenStore
+from geo_nemo.store.manifest import NO_QUALITY
 from geo_nemo.store.shard import Shard
 
 _FORM = re.compile(r"\s*([a-z][a-z0-9_]*)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*", re.S)
@@ -47,13 +48,17 @@ class Condition:
             return field_matcher(store, self.column, self.sign, self.values)
         if self.column in NUMBERS:
             numbers = [int(value) for value in self.values]
-            if self.sign not in ("=", "!="):
-                return lambda shard: compare(
-                    values_of(store, shard, self.column).astype(np.int64), numbers[0]
-                )
-            return lambda shard: (
-                np.isin(values_of(store, shard, self.column), numbers) ^ (self.sign == "!=")
-            )
+
+            def holds(shard: Shard) -> np.ndarray:
+                values = values_of(store, shard, self.column).astype(np.int64)
+                if self.sign not in ("=", "!="):
+                    found = compare(values, numbers[0])
+                else:
+                    found = np.isin(values, numbers) ^ (self.sign == "!=")
+                # A quality that is not known is neither above nor below another.
+                return found & (values != NO_QUALITY) if self.column == "quality" else found
+
+            return holds
         named = one_of(self.values)
         table = np.array([named(name) for name in names_of(store, self.column)], bool)
         table ^= self.sign == "!="

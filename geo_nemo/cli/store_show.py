@@ -84,7 +84,7 @@ def show_document(
         ("url", f"{record.scheme}://{record.host}{record.path}"),
         ("country", ", ".join(filter(None, (record.country, record.continent))) or UNKNOWN),
         ("year", str(year) if year else "unknown"),
-        ("quality", str(split.quality[index])),
+        ("quality", UNKNOWN if record.quality is None else str(record.quality)),
         ("source", store.sources[split.source[index]]),
         *record.extra.items(),
         ("hash", f"{content:016x}"),

@@ -61,7 +61,8 @@ class Select(Section):
     values, exclude_values: of any field, as `{topic: [sport, arts]}`; `unknown` is what documents
         without a value have. Fields are joined by and.
     years: first and last year, both kept; documents without a year are then left out.
-    min_quality: 0 to 100. quality_languages: those that it is asked of; documents of others are
+    min_quality: 0 to 100; a document of unknown quality (annotate.quality_languages of prep) is
+        kept. quality_languages: those that it is asked of; documents of others are
         kept whatever their quality is, which is made for English. Empty: of all documents.
     """
 

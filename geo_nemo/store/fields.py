@@ -81,8 +81,8 @@ def _command(column: str) -> str:
 def _quarters(store: TokenStore | Split) -> str:
     """Bands of about a quarter of the documents each, as YAML; equal quality stays together."""
     split = store if isinstance(store, Split) else store.split(store.splits[0])
-    counts = np.bincount(split.codes("quality"), minlength=101)
-    below = np.cumsum(counts) / counts.sum()
+    counts = np.bincount(split.codes("quality"), minlength=101)[:101]  # without NO_QUALITY
+    below = np.cumsum(counts) / max(counts.sum(), 1)
     borders = [0, *(int(np.searchsorted(below, fraction)) + 1 for fraction in (0.25, 0.5, 0.75))]
     rising = {min(border, 100): name for name, border in zip(_QUARTERS, borders, strict=True)}
     return "{" + ", ".join(f"{name}: {border}" for border, name in rising.items()) + "}"

@@ -68,6 +68,9 @@ COLUMNS: dict[str, tuple[Dtype, ...]] = {
     "path_end.bin": _ENDS,
 }
 
+# In quality.bin: the measure of quality does not know the document's language.
+NO_QUALITY = 255
+
 # First words of titles and bodies, which lengths of some templates ask for; older stores lack them.
 #   title_start, body_start   one a document: the number of its first word; 0: none among its first
 #       tokens (geo_nemo.metadata.first_words)
@@ -305,3 +308,8 @@ def _format_version(content: bytes) -> int | None:
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return version if isinstance(version, int) else None
+
+
+def known_quality(stored: int) -> int | None:
+    """A quality as a store has it; None where it is not known."""
+    return None if stored == NO_QUALITY else stored

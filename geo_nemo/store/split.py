@@ -15,7 +15,7 @@ from geo_nemo.common.errors import UserError
 from geo_nemo.metadata.record import KEY_OF, NOTHING, MetadataRecord
 from geo_nemo.store.field_column import DocumentFields
 from geo_nemo.store.first_words import FirstWords, InShard
-from geo_nemo.store.manifest import SplitEntry
+from geo_nemo.store.manifest import SplitEntry, known_quality
 from geo_nemo.store.paths import split_scheme
 from geo_nemo.store.shard import Shard
 from geo_nemo.store.text_ends import TextEnds, text_ends
@@ -108,7 +108,7 @@ class Split:
 
     @cached_property
     def quality(self) -> np.ndarray:
-        """Quality score of each document, 0 to 100, uint8 [n]."""
+        """Quality score of each document, 0 to 100 or NO_QUALITY, uint8 [n]."""
         return _joined([shard.quality for shard in self._shards])
 
     @cached_property
@@ -195,7 +195,7 @@ class Split:
             path=path,
             scheme=scheme,
             year=shard.year.item(i),
-            quality=shard.quality.item(i),
+            quality=known_quality(shard.quality.item(i)),
             source=self.sources[shard.code("source", i)],
             extra=DocumentFields(shard.fields, i) if shard.fields else NOTHING,
         )

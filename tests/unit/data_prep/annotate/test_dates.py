@@ -135,3 +135,21 @@ def test_any_value_gives_a_date_of_the_calendar_or_none(value, path):
     assert text[:4] == str(year)
     padded = text + "-01-01"[len(text) - 4 :] if len(text) < 10 else text
     assert date.fromisoformat(padded).year == year
+
+
+@pytest.mark.parametrize(
+    ("value", "day_first", "month_first"),
+    [
+        ("03/04/2024", "2024-04-03", "2024-03-04"),
+        ("3.4.2024 10:15", "2024-04-03", "2024-03-04"),
+        ("13/04/2024", "2024-04-13", "2024-04-13"),
+        ("04/13/2024", "2024-04-13", "2024-04-13"),
+        ("05-05-2024", "2024-05-05", "2024-05-05"),
+        ("2024", "2024", "2024"),
+        ("00/04/2024", "2024", "2024"),
+        (2024, "2024", "2024"),
+    ],
+)
+def test_an_order_tells_what_alone_can_be_told_by_it(value, day_first, month_first):
+    assert find_date(value, order="day_first")[0] == day_first
+    assert find_date(value, order="month_first")[0] == month_first
