@@ -5,7 +5,6 @@
    tokenises them for each model.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from eval.corpus_files import TEXTS, check_types, files_of
 from eval.fitting import body_ids, fitting, title_ids
-from geo_nemo.common.files import read_json
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.fields import lines_of
 from geo_nemo.metadata.geography import UNKNOWN, continent_of, countries
@@ -25,8 +24,6 @@ from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.store.field_column import Several
 from geo_nemo.tokenizers.base import Tokenizer
 
-SUMMARY = "corpus.json"
-TEXTS = ("title", "text")
 # Columns that are no metadata of a document.
 _INNER = {"id", "url", "domain", "evidence", "confidence", "hash", "cluster", "language_score"}
 _OWN = {"host", "country", "continent", "path", "year", "quality", "source"}
@@ -167,7 +164,7 @@ def open_corpus(path: Path, split: str) -> CorpusTexts:
 
     Raises `UserError` for what is no corpus, and for one without a document.
     """
-    files, digest = _files(path, split)
+    files, digest = files_of(path, split)
     tables = []
     for file in files:
         try:
@@ -175,7 +172,7 @@ def open_corpus(path: Path, split: str) -> CorpusTexts:
             if "text" not in opened.schema_arrow.names:
                 raise UserError(f"{file} has no column text: give Parquet with title, text, host, "
                                 "country")  # fmt: skip
-            _check_types(file, opened.schema_arrow)
+            check_types(file, opened.schema_arrow)
             names = [n for n in opened.schema_arrow.names if n not in TEXTS]
             tables.append(opened.read(columns=names))
         except (OSError, pa.ArrowException) as error:
@@ -203,59 +200,12 @@ def open_corpus(path: Path, split: str) -> CorpusTexts:
     return CorpusTexts(str(path), digest, items, tuple(files))
 
 
-def _files(path: Path, split: str) -> tuple[list[Path], str]:
-    if (path / SUMMARY).is_file():
-        summary = read_json(path / SUMMARY, "run geo-nemo prep again")
-        if summary.get("format") != "parquet":
-            raise UserError(
-                f"corpus={path} is of format {summary.get('format')}: prepare it with "
-                "corpus.format=parquet"
-            )
-        entries = {n: e for n, e in summary["files"].items() if e["split"] == split}
-        files = [path / name for name in entries]
-        digest = hashlib.sha256(
-            repr(sorted((n, e["xxh3_128"]) for n, e in entries.items())).encode()
-        )
-    else:
-        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path] * path.is_file()
-        digest = hashlib.sha256()
-        for file in files:
-            stat = file.stat()
-            digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}".encode())
-    if not files:
-        what = (
-            f"no documents in split {split}" if (path / SUMMARY).is_file() else "no Parquet there"
-        )
-        raise UserError(f"corpus={path}: {what}; give {_instead(path)}")
-    return files, digest.hexdigest()[:16]
-
-
-def _check_types(file: Path, schema: pa.Schema) -> None:
-    """Raise `UserError` where a column that has text here, or a number, has something else."""
-    for name in schema.names:
-        found = schema.field(name).type
-        found = found.value_type if pa.types.is_dictionary(found) else found
-        texts = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view
-        kinds = {"year": ("whole numbers", (pa.types.is_integer,))} | dict.fromkeys(
-            (*TEXTS, "host", "country", "continent", "path", "url"), ("text", texts)
-        )
-        what, fits = kinds.get(name, ("", ()))
-        if what and not any(fit(found) for fit in (*fits, pa.types.is_null)):
-            raise UserError(f"{file}: column {name} is {found}, and should be {what}")
-
-
 def _codes(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
     if name not in table.column_names:
         return np.zeros(len(table), np.int64), [""]
     values = pc.fill_null(table[name].cast(pa.string()), "").to_pylist()
     names, codes = np.unique(np.array(values, dtype=object).astype(str), return_inverse=True)
     return codes.reshape(-1).astype(np.int64), names.tolist()
-
-
-def _instead(path: Path) -> str:
-    inside = path / "corpus"
-    whole = (inside / SUMMARY).is_file()
-    return str(inside) if whole else "the corpus of geo-nemo prep, or Parquet files"
 
 
 def _is_hashed(table: pa.Table) -> bool:

@@ -6,7 +6,6 @@
 """
 
 import io
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,11 +25,13 @@ from eval.perplexity import Scores
 from eval.plan import Plan, make_plan
 from eval.questions import Answers
 from eval.summary import commit, describe_documents, describe_runs, versions
-from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.common.files import make_folder, write_together
 from geo_nemo.common.progress import Progress, no_progress
+from geo_nemo.common.seal import sealed
 from geo_nemo.metadata.record import MetadataRecord
 
 FORMAT = 1
+RECORD, ARRAYS = "eval.json", "documents.npz"
 
 
 def evaluate(
@@ -102,8 +103,9 @@ def evaluate(
         else _questions(plan, answers, matrix.effects(asked_conditions, *kinds), settings),
     }
     result["countries"] = spread.over_countries(result["perplexity"]["effects"])
-    write_whole(output / "documents.npz", _per_document(plan, scores))
-    write_whole(output / "eval.json", json.dumps(result, allow_nan=False).encode())
+    arrays = _per_document(plan, scores)
+    record = sealed(result, {ARRAYS: arrays})
+    write_together({output / ARRAYS: arrays, output / RECORD: record})
     progress("tables", 1, 1)
     return result
 

@@ -96,7 +96,10 @@ class StoreTexts:
 def open_store(address: str, split: str, cache_dir: str | None) -> StoreTexts:
     """A split of the store at `address`, here or on `s3://`."""
     store = TokenStore.open(address, cache_dir=cache_dir)
-    return StoreTexts(store, store.split(split))
+    found = StoreTexts(store, store.split(split))
+    # Finished cells are known by the manifest's hash: what it lists must be what is there.
+    store.verify(splits=(split,))
+    return found
 
 
 def check_tokenizers(models: Mapping[str, Model], tokenizer: Tokenizer, store: str) -> None:

@@ -1,5 +1,6 @@
 """The runs of one or more evaluations of the same documents, and differences between them."""
 
+import io
 import math
 import zipfile
 from collections.abc import Callable, Sequence
@@ -14,11 +15,12 @@ from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums
 from eval.conditions import generator
 from eval.mixed import crossed
 from eval.pooled import t_interval
-from eval.report.inputs import read_evaluation
+from eval.report.inputs import AGAIN, read_evaluation
+from eval.runner import ARRAYS
 from eval.trained import Trained, read_trained
+from geo_nemo.common.seal import check_sealed_file
 from geo_nemo.config import UserError
 
-ARRAYS = "documents.npz"
 PARTS = ("title", "body")
 
 
@@ -237,12 +239,11 @@ def read(folder: Path) -> Evaluated:
     """An evaluation; UserError where it is not whole, or of a version that says too little."""
     record = read_evaluation(folder)
     if "countries" not in record["documents"]:
-        raise UserError(
-            f"{folder} was evaluated by an older geo-nemo: run the same geo-nemo eval again, which "
-            "scores nothing anew"
-        )
+        raise UserError(f"{folder} was evaluated by an older geo-nemo: {AGAIN}")
     try:
-        with np.load(folder / ARRAYS, allow_pickle=False) as content:
+        raw = (folder / ARRAYS).read_bytes()
+        check_sealed_file(folder / ARRAYS, raw, record, AGAIN)
+        with np.load(io.BytesIO(raw), allow_pickle=False) as content:
             return Evaluated(folder, record, {name: content[name] for name in content.files})
     except OSError as error:
         reason = error.strerror or str(error)

@@ -11,7 +11,6 @@ from typing import Any
 
 from eval.report.lead import lead
 from eval.report.sentences import key_name, p_value, percent, perplexity, pick
-from geo_nemo.common.files import write_whole
 from geo_nemo.config import UserError
 from geo_nemo.reporting import tables
 
@@ -31,8 +30,8 @@ FIRST = (
 )
 
 
-def write_beside(page: Path, evaluation: Mapping[str, Any], said: list[str]) -> list[Path]:
-    """`page` with .csv, .json and .md in place of its ending; the files."""
+def beside(page: Path, evaluation: Mapping[str, Any], said: list[str]) -> dict[Path, bytes]:
+    """`page` with .csv, .json and .md in place of its ending, and what stands in each."""
     contents = {
         ".csv": _csv(lines_of(evaluation)),
         ".json": json.dumps({"said": said, **evaluation}, indent=1, allow_nan=False) + "\n",
@@ -40,10 +39,7 @@ def write_beside(page: Path, evaluation: Mapping[str, Any], said: list[str]) -> 
     }
     if page.suffix in contents:
         raise UserError(f"output={page}: the page needs another ending, as .html")
-    paths = [page.with_suffix(ending) for ending in contents]
-    for path, content in zip(paths, contents.values(), strict=True):
-        write_whole(path, content.encode())
-    return paths
+    return {page.with_suffix(ending): text.encode() for ending, text in contents.items()}
 
 
 def lines_of(evaluation: Mapping[str, Any]) -> Iterable[dict[str, Any]]:

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import ReportConfig
-from eval.runner import FORMAT
+from eval.runner import FORMAT, RECORD
 from geo_nemo.common.addresses import is_remote
 from geo_nemo.common.files import read_json
+from geo_nemo.common.seal import check_seal
 from geo_nemo.config import UserError
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import Manifest
 
 LEDGER = "ledger.json"
-RECORD = "geo_nemo.json"
+CHECKPOINT_RECORD = "geo_nemo.json"
+AGAIN = "run the same geo-nemo eval again, which scores nothing anew"
 # What every version has written.
 NEEDED = ("config", "conditions", "runs", "documents", "perplexity", "floor", "questions")
 
@@ -72,12 +74,13 @@ def read_inputs(config: ReportConfig) -> Inputs:
 
 def read_evaluation(folder: Path) -> dict[str, Any]:
     """The content of `eval.json` in an output folder of geo-nemo eval."""
-    evaluation = read_json(folder / "eval.json", "make it with geo-nemo eval")
+    evaluation = read_json(folder / RECORD, "make it with geo-nemo eval")
     if evaluation.get("format") != FORMAT:
         raise UserError(
             f"{folder}/eval.json has format {evaluation.get('format')}, not {FORMAT}: "
             f"run geo-nemo eval again"
         )
+    check_seal(folder / RECORD, evaluation, AGAIN)
     missing = [key for key in NEEDED if key not in _renamed(evaluation)]
     if missing:
         raise UserError(f"{folder}/eval.json lacks {missing[0]}: run geo-nemo eval again")
@@ -129,12 +132,15 @@ def read_ledger(folder: Path, about: dict[str, Any]) -> dict[str, Any] | None:
 
     None where the run kept none at that step. Raises `UserError` for a file that is damaged.
     """
-    paths = (folder / LEDGER, folder / "checkpoints" / str(about.get("checkpoint")) / RECORD)
+    paths = (
+        folder / LEDGER,
+        folder / "checkpoints" / str(about.get("checkpoint")) / CHECKPOINT_RECORD,
+    )
     for path in paths:
         if not path.exists():
             continue
         found = read_json(path, "train the run again, or move the file away")
-        found = found.get("ledger", {}) if path.name == RECORD else found
+        found = found.get("ledger", {}) if path.name == CHECKPOINT_RECORD else found
         if found.get("step") == about["step"] and "stages" in found:
             return found
     return None

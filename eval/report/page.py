@@ -6,14 +6,14 @@ from typing import Any
 from eval.config import ReportConfig
 from eval.groups import ALL, AND
 from eval.report import about, heat, ledger, plots, tables
-from eval.report.beside import write_beside
+from eval.report.beside import beside
 from eval.report.findings import findings
 from eval.report.inputs import Inputs, read_inputs
 from eval.report.lead import lead
 from eval.report.main_effects import cost_effect, main_effect
 from eval.report.sentences import PART_NAMES, RULE_NAMES, key_name, kind_name, place_name, sure
 from eval.report.threats import ceilings, threats
-from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.common.files import make_folder, write_together
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.data.audit.render import legend_html
 from geo_nemo.reporting.html import page
@@ -28,8 +28,8 @@ def write_report(config: ReportConfig, progress: Progress = no_progress) -> Inpu
     progress("report", 2, 3)
     output = Path(config.output)
     make_folder(output.parent)
-    write_whole(output, content.encode())
-    write_beside(output, inputs.evaluation, lead(inputs.evaluation))
+    others = beside(output, inputs.evaluation, lead(inputs.evaluation))
+    write_together({output: content.encode(), **others})
     progress("report", 3, 3)
     return inputs
 

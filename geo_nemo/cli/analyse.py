@@ -39,12 +39,14 @@ def command(
         raise UserError("no place for the page: give --out DIR")
     from eval.analyses.study import Study
     from eval.analyses.write import answers, markdown, write
+    from geo_nemo.cli.outputs import output_folder
 
     study = Study(evaluations, part)
     found = answers(study, only)
     if not any(answer.lines for answer in found):
         needs = "; ".join(f"{a.question.name} takes {a.question.needs}" for a in found)
         raise UserError(f"these {len(study.members)} runs serve for no analysis: {needs}")
-    paths = write(study, found, out)
+    with output_folder(out):
+        paths = write(study, found, out)
     click.echo(markdown(study, found))
     click.echo(paths[0])

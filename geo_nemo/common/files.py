@@ -7,8 +7,8 @@ Records in JSON are read here too, with the same care.
 import gzip
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -68,15 +68,27 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises `UserError` where it cannot be written.
     """
-    partial = partial_of(path)
-    with writing(path):
-        try:
-            write_synced(partial, content)
-            os.replace(partial, path)
-            sync_folder(path.parent)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write files that belong together: all are on disk before the first of them gets its name.
+
+    Raises `UserError` where one cannot be written; then all are as they were.
+    """
+    try:
+        for path, content in contents.items():
+            with writing(path):
+                write_synced(partial_of(path), content)
+        for path in contents:
+            with writing(path):
+                os.replace(partial_of(path), path)
+                sync_folder(path.parent)
+    except BaseException:
+        for path in contents:
+            with suppress(OSError):
+                partial_of(path).unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

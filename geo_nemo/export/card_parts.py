@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from geo_nemo.common.files import read_json
+from geo_nemo.common.seal import check_seal
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.export.chat import ANSWER, names_of
 from geo_nemo.export.source import Source
@@ -20,6 +21,7 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     found = read_json(folder / "eval.json", "give the output folder of geo-nemo eval")
     if not isinstance(found.get("perplexity"), dict) or not isinstance(found.get("runs"), dict):
         raise UserError(f"{folder}/eval.json is no evaluation of geo-nemo eval")
+    check_seal(folder / "eval.json", found, "run the same geo-nemo eval again")
     return found
 
 

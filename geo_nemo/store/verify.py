@@ -88,7 +88,7 @@ def check_manifest(root: Path, manifest: Manifest) -> None:
 def check_content(
     root: Path, manifest: Manifest, progress: Progress = no_progress, workers: int = 0
 ) -> int:
-    """Hash of every file and meaning of every column; the number of bytes read.
+    """Hash of every file of its splits and meaning of every column; the number of bytes read.
 
     Raises UserError that names every file that does not match.
     """

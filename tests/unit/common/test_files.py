@@ -12,6 +12,7 @@ from geo_nemo.common.files import (
     make_folder,
     partial_file,
     read_json,
+    write_together,
     write_whole,
     writing,
 )
@@ -122,3 +123,12 @@ def test_a_record_that_is_no_json_object_is_named_with_its_mend(tmp_path, conten
 def test_a_record_is_read_as_it_was_written(tmp_path):
     write_whole(tmp_path / "a.json", b'{"country": "gb"}')
     assert read_json(tmp_path / "a.json", "") == {"country": "gb"}
+
+
+def test_files_that_belong_together_are_all_new_or_all_as_they_were(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    write_together({one: b"1", two: b"2"})
+    assert (one.read_bytes(), two.read_bytes()) == (b"1", b"2")
+    with pytest.raises(UserError, match=r"cannot write .*gone/three: No such file"):
+        write_together({one: b"new", tmp_path / "gone" / "three": b"3"})
+    assert one.read_bytes() == b"1" and sorted(p.name for p in tmp_path.iterdir()) == ["one", "two"]

@@ -174,6 +174,15 @@ def test_an_error_leaves_no_empty_folder_and_what_was_there_stays(tmp_path, erro
 
     fail(tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+    # A disk that was full at the first cell.
+    def full(folder):
+        with pytest.raises(error), output_folder(folder):
+            (folder / "cache").mkdir()
+            raise error("no")
+
+    full(tmp_path / "full")
+    assert not (tmp_path / "full").exists()
     fail(tmp_path / "begun", "cell.npz")
     assert (tmp_path / "begun" / "cell.npz").exists()
     (tmp_path / "there").mkdir()

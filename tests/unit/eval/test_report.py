@@ -162,6 +162,7 @@ def test_few_documents_by_country_fold_to_continents(evaluated, tmp_path):
     copy = tmp_path / "eval"
     shutil.copytree(evaluated, copy)
     record = json.loads((copy / "eval.json").read_text())
+    del record["sha256"]
     for line in record["perplexity"]["effects"]:
         if line["group"] == "country":
             line |= {"low": None, "high": None, "ratio_low": None, "ratio_high": None}
@@ -286,6 +287,9 @@ def test_mistakes_are_one_clear_line_and_leave_no_page(evaluated, world, tmp_pat
     moved = shutil.copytree(evaluated, tmp_path / "moved")
     record = json.loads((moved / "eval.json").read_text())
     record["documents"]["store"] = "/gone/store"
+    (moved / "eval.json").write_text(json.dumps(record))
+    fails("eval.json was changed since it was written: run the same", eval=str(moved))
+    del record["sha256"]
     (moved / "eval.json").write_text(json.dumps(record))
     fails("evaluated, /gone/store, is not there: give store=STORE", eval=str(moved))
     del record["perplexity"]

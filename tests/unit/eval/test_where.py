@@ -207,14 +207,15 @@ def test_threats_are_those_of_this_evaluation(result):
 
 def test_csv_json_and_markdown_have_the_same_figures(result, tmp_path):
     result = json.loads(json.dumps(result))
-    paths = beside.write_beside(tmp_path / "report.html", result, lead(result))
-    table, content, text = (path.read_text() for path in paths)
+    files = beside.beside(tmp_path / "report.html", result, lead(result))
+    assert [path.name for path in files] == ["report.csv", "report.json", "report.md"]
+    table, content, text = (each.decode() for each in files.values())
     cells = result["perplexity"]["cells"]
     assert table.count("\nperplexity,") == len(cells)
     assert json.loads(content)["perplexity"]["cells"] == cells
     assert lead(result)[0] in text and "| body | with | without |" in text
     with pytest.raises(UserError, match="the page needs another ending"):
-        beside.write_beside(tmp_path / "report.csv", result, [])
+        beside.beside(tmp_path / "report.csv", result, [])
 
 
 def test_two_evaluations_side_by_side(config, loader, tmp_path):
