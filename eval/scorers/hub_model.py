@@ -10,7 +10,8 @@ from eval.hub import base_of
 from eval.model import Model
 from eval.scorers.hugging_face import HuggingFaceScorer
 from geo_nemo.config import UserError
-from geo_nemo.export.loaded import line_of, whole_model
+from geo_nemo.export.libraries import line_of
+from geo_nemo.export.loaded import whole_model
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from geo_nemo.cli.options import DiskPath
+
 
 @click.command(epilog="Example: geo-nemo analyse runs/eval --out runs/analyses")
 @click.argument("evaluations", nargs=-1, metavar="EVAL...", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where the page goes.")
+@click.option("--out", type=DiskPath(path_type=Path), metavar="DIR", help="Where the page goes.")
 @click.option(
     "--only", multiple=True, metavar="NAME", help="This analysis; may be given again. See --list."
 )

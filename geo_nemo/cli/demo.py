@@ -18,6 +18,7 @@ import click
 from data_prep.synth.config import Synth
 from geo_nemo.cli.codes import STOPPED
 from geo_nemo.cli.main import EXIT_INTERRUPTED
+from geo_nemo.cli.options import DiskPath
 from geo_nemo.cli.progress import progress_bar
 from geo_nemo.common.lock import folder_lock
 from geo_nemo.common.log import logger
@@ -38,7 +39,14 @@ VOCAB_SIZE = 4096
 
 @click.command(epilog="Example: geo-nemo demo --corpus news.jsonl.gz --out runs/news")
 @click.option("--corpus", metavar="FILE", help="Your JSONL(.gz/.zst) instead of synthetic news.")
-@click.option("--out", default="runs/demo", show_default=True, help="Folder of all that is made.")
+@click.option(
+    "--out",
+    default="runs/demo",
+    type=DiskPath(),
+    metavar="FOLDER",
+    show_default=True,
+    help="Folder of all that is made.",
+)
 @click.option(
     "--steps",
     default=400,

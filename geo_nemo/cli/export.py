@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from geo_nemo.cli.options import DryRun, quiet_libraries
+from geo_nemo.cli.options import DiskPath, DryRun, quiet_libraries
 from geo_nemo.cli.progress import progress_bar
-from geo_nemo.common.addresses import is_remote
 from geo_nemo.common.files import check_folder, writing
 from geo_nemo.config import UserError
 
@@ -17,7 +16,7 @@ EPILOG = "Example: geo-nemo export runs/a --out runs/a-hf"
 
 @click.command(epilog=EPILOG)
 @click.argument("run", metavar="RUN")
-@click.option("--out", required=True, metavar="FOLDER")
+@click.option("--out", required=True, metavar="FOLDER", type=DiskPath())
 @click.option(
     "--weights",
     type=click.Choice(("trained", "average")),
@@ -71,12 +70,11 @@ def command(
     from geo_nemo.export.settings import training_record
     from geo_nemo.export.source import check_weights, find_source
 
-    if is_remote(out):
-        raise UserError(f"--out {out}: give a folder on a disk; it can be copied from there")
     if licence is not None and not re.fullmatch(r"[A-Za-z0-9.+-]+", licence):
         raise UserError(f"--licence {licence!r}: give its name in one word, as apache-2.0")
-    if not out:
-        raise UserError("--out is empty: give a folder")
+    for name, value in (("tokenizer", tokenizer), ("evaluation", evaluation)):
+        if value == "":
+            raise UserError(f"--{name} is empty: give it a value, or leave it out")
     with writing(Path(out)):
         folder = Path(out).resolve()
     with tempfile.TemporaryDirectory() as scratch:

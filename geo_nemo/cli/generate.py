@@ -9,48 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geo_nemo.cli.options import quiet_libraries
+from geo_nemo.cli.options import DiskPath, quiet_libraries
+from geo_nemo.cli.sampling import generation_settings, sampling_options
 from geo_nemo.config import UserError
+from geo_nemo.config.section import SEEDS
 
 if TYPE_CHECKING:
     from geo_nemo.generate.prompts import Prompt, Tells
     from geo_nemo.generate.writer import Writer, Written
 
 EPILOG = 'Example: geo-nemo generate runs/tuned "Who leads us?" --compare ng,gb,none'
-# Options of the command that are transformers' own; any other goes by --set.
-_COUNT, _FRACTION = click.IntRange(1), click.FloatRange(0, 1)
-_SIZE = click.FloatRange(0)
-SAMPLING = {
-    "max_new_tokens": (_COUNT, "Tokens to write at most; 128 where it is not given."),
-    "temperature": (
-        click.FloatRange(0),
-        "Above 0; with any of these four it samples, else it takes the best.",
-    ),
-    "top_p": (_FRACTION, "Sample among the likeliest tokens with this much probability together."),
-    "top_k": (_COUNT, "Sample among so many tokens."),
-    "min_p": (_FRACTION, "Sample among tokens with this much of the likeliest one's probability."),
-    "repetition_penalty": (
-        click.FloatRange(0, min_open=True),
-        "Above 1, what stands there already becomes less likely.",
-    ),
-    "no_repeat_ngram_size": (_COUNT, "Never write so many tokens twice."),
-    "num_beams": (_COUNT, "Beam search of so many."),
-}
-DRAWS = ("temperature", "top_p", "top_k", "min_p")
+_SEED = click.IntRange(0, SEEDS, max_open=True)
 LEAVES = ("/quit", "/exit")
-
-
-def _sampling(command: Any) -> Any:
-    for name, (kind, words) in reversed(SAMPLING.items()):
-        command = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=words)(command)
-    return command
 
 
 @click.command(epilog=EPILOG)
 @click.argument("model", metavar="MODEL")
 @click.argument("prompt", required=False, metavar="[PROMPT]")
 @click.option("--file", "file", metavar="FILE", help="Prompts: JSON Lines, or a text line by line.")
-@click.option("--out", metavar="FILE", help="Write JSON Lines here instead of to the terminal.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=DiskPath(),
+    help="Write JSON Lines here instead of to the terminal.",
+)
 @click.option("--country", metavar="CODE", help="Tell where the text is from.")
 @click.option("--host", metavar="NAME", help="Tell the host of its URL.")
 @click.option("--tell", multiple=True, metavar="NAME=VALUE", help="Tell any field of the model's.")
@@ -60,11 +42,13 @@ def _sampling(command: Any) -> Any:
 @click.option(
     "--chat/--document", default=None, help="Answer, or go on with a text. [by the model]"
 )
-@_sampling
+@sampling_options
 @click.option("--set", "others", multiple=True, metavar="NAME=VALUE", help="Any of transformers'.")
 @click.option("--stop", multiple=True, metavar="TEXT", help="End before this text.")
 @click.option("--samples", default=1, show_default=True, help="Texts for each prompt.")
-@click.option("--seed", default=0, show_default=True, help="The same seed gives the same text.")
+@click.option(
+    "--seed", default=0, type=_SEED, show_default=True, help="The same seed gives the same text."
+)
 @click.option("--batch-size", default=1, show_default=True, help="Prompts of a file at once.")
 @click.option("--base", metavar="FOLDER", help="The model that an adapter belongs to.")
 @click.option("--device", default="auto", type=click.Choice(("auto", "cpu", "gpu")))
@@ -83,13 +67,22 @@ def command(model: str, prompt: str | None, file: str | None, **given: Any) -> N
         raise UserError("a prompt and --file: give one of them")
     if given["out"] and Path(given["out"]).exists():
         raise UserError(f"{given['out']} is there already: remove it, or give another --out")
+    for name, value in {**given, "file": file}.items():
+        if name != "title" and (value == "" or (name == "stop" and "" in value)):
+            raise UserError(f"--{name} is empty: give it a value, or leave it out")
     folder = open_folder(model, given["base"])
     tells = Tells(folder.policy)
     words = {name: given[name] for name in ("country", "host") if given[name]}
-    words |= parse_tell(given["tell"])
+    told = parse_tell(given["tell"])
+    if twice := sorted(set(words) & set(told)):
+        raise UserError(f"--{twice[0]} and --tell {twice[0]}=...: give one of them")
+    words |= told
+    compares = given["compare"] is not None
+    if compares and "country" in words:
+        raise UserError("--compare tells countries of its own: leave the other country out")
     beside = tells(words, "--tell")
-    named = compared(given["compare"], words, tells) if given["compare"] else [("", beside)]
-    settings = _settings(given)
+    named = compared(given["compare"], words, tells) if compares else [("", beside)]
+    settings = generation_settings(given)
     tokenizer = load_tokenizer(folder)
     chat = folder.is_tuned if given["chat"] is None else given["chat"]
     if prompt is None and file is None and not sys.stdin.isatty():
@@ -118,34 +111,17 @@ def command(model: str, prompt: str | None, file: str | None, **given: Any) -> N
     loaded = load_model(folder, dtype, device)
     writer = Writer(loaded, tokenizer, folder, options)
     for each in prompts:  # before anything is written
-        writer.ids(each)
+        try:
+            writer.ids(each)
+        except UserError as error:
+            raise UserError(f"{each.place}: {error}" if each.place else str(error)) from None
     if not prompts:
         _talk(writer, tells, words)
         return
     begin = time.monotonic()
-    tokens = _write_all(writer, prompts, named, bool(given["compare"]), given)
+    tokens = _write_all(writer, prompts, named, compares, given)
     took = time.monotonic() - begin
     click.echo(f"{tokens:,} tokens in {took:.1f} s, {tokens / took:,.1f} tokens/s", err=True)
-
-
-def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What transformers' GenerationConfig gets."""
-    import yaml
-
-    found = {name: given[name] for name in SAMPLING if given[name] is not None}
-    for word in given["others"]:
-        name, sign, value = word.partition("=")
-        if not sign:
-            raise UserError(f"--set {word}: give name=value, as --set typical_p=0.9")
-        found[name] = yaml.safe_load(value)
-    if found.get("temperature") == 0:
-        raise UserError("--temperature 0: leave it out, and the best token is taken each time")
-    draws = any(name in found for name in DRAWS) or given["samples"] > 1
-    found.setdefault("do_sample", draws)
-    found.setdefault("max_new_tokens", 128)
-    if given["samples"] < 1 or given["batch_size"] < 1:
-        raise UserError("--samples and --batch-size are 1 or more")
-    return found
 
 
 def _write_all(

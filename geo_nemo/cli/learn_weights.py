@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from geo_nemo.cli.options import OVERRIDES, quiet_libraries
+from geo_nemo.cli.options import OVERRIDES, DiskPath, quiet_libraries
 
 EPILOG = (
     "Example: geo-nemo learn-weights experiment=demo data.store=S output_dir=runs/proxy "
@@ -18,7 +18,13 @@ EPILOG = (
 @click.option("--by", default="country", show_default=True, help="Field whose values are weighed.")
 @click.option("--mu", type=click.FloatRange(0, min_open=True), default=0.05, show_default=True,
               help="The larger, the slower weights move.")  # fmt: skip
-@click.option("--out", required=True, help="A recipe of the group sampling that is written.")
+@click.option(
+    "--out",
+    required=True,
+    type=DiskPath(),
+    metavar="FILE",
+    help="A recipe of the group sampling that is written.",
+)
 def command(overrides: tuple[str, ...], by: str, mu: float, out: str) -> None:
     """Learn domain weights by the alignment of gradients (DoGE), and write a sampling recipe.
 

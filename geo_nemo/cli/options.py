@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from geo_nemo.common.addresses import check_on_disk
 from geo_nemo.config.recipe_files import add_recipes
 
 # Whose log has what programs that call Megatron-Core 0.19 should do otherwise, and that a build of
@@ -16,6 +17,14 @@ _FOR_DEVELOPERS = (
     "megatron.core.models.gpt.gpt_model",
     "torch.utils.cpp_extension",
 )
+
+
+class DiskPath(click.Path):
+    """A path of this machine, for what is written: an address would become a folder `s3:`."""
+
+    def convert(self, value, param, context):
+        check_on_disk(param.opts[-1] if param else "a path", value)
+        return super().convert(value, param, context)
 
 
 def _add_recipes(context: click.Context, option: click.Parameter, folder: str | None) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from geo_nemo.cli.options import quiet_libraries
+from geo_nemo.cli.options import DiskPath, quiet_libraries
 
 EPILOG = (
     "Example: geo-nemo select-tokens runs/news/store --model runs/start --reference runs/good "
@@ -20,7 +20,13 @@ EPILOG = (
 @click.option("--keep", type=click.FloatRange(0, 1, min_open=True), default=0.6, show_default=True,
               help="Share of each document's tokens that is trained.")  # fmt: skip
 @click.option("--split", default="train", show_default=True)
-@click.option("--out", required=True, help="Folder that receives a bit a token.")
+@click.option(
+    "--out",
+    required=True,
+    type=DiskPath(),
+    metavar="FOLDER",
+    help="Folder that receives a bit a token.",
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto")
 def command(
     store: str, model: str, reference: str, keep: float, split: str, out: str, device: str

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from geo_nemo.cli.options import DiskPath
 from geo_nemo.cli.store_move import StorePlace, here, pull, push
 from geo_nemo.cli.store_options import POLICY, POSITION, STORE, TEMPLATE, URL_FORM, WHERE
 from geo_nemo.cli.store_remove import remove
@@ -172,7 +173,11 @@ def inspect(
 )
 @STORE
 @click.option(
-    "--out", required=True, metavar="PREFIX", help="PREFIX.bin and PREFIX.idx; or a folder of tars."
+    "--out",
+    required=True,
+    metavar="PREFIX",
+    type=DiskPath(),
+    help="PREFIX.bin and PREFIX.idx; or a folder of tars.",
 )
 @POLICY
 @URL_FORM
@@ -260,7 +265,7 @@ def export(
     epilog="Example: geo-nemo store merge runs/a/store runs/b/store --out runs/ab",
 )
 @click.argument("stores", nargs=-1, required=True, type=StorePlace())
-@click.option("--out", required=True, metavar="STORE", type=click.Path(path_type=Path))
+@click.option("--out", required=True, metavar="STORE", type=DiskPath(path_type=Path))
 def merge(stores: tuple[Path | str, ...], out: Path) -> None:
     """Make one store of several that have the same tokenizer.
 
@@ -285,7 +290,7 @@ def merge(stores: tuple[Path | str, ...], out: Path) -> None:
     "--per-country --where 'year>=2020'",
 )
 @STORE
-@click.option("--out", required=True, metavar="STORE", type=click.Path(path_type=Path))
+@click.option("--out", required=True, metavar="STORE", type=DiskPath(path_type=Path))
 @click.option("--documents", required=True, type=click.IntRange(min=1), metavar="N")
 @click.option("--per-country", is_flag=True, help="The same number from each country.")
 @WHERE

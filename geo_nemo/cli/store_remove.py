@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geo_nemo.cli.options import DiskPath
 from geo_nemo.cli.store_move import here
 from geo_nemo.cli.store_options import STORE, WHERE
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from geo_nemo.train.reads import RunReads
 
 NAMED = 5  # of a list's lines that no document has
-_FILE = click.Path(path_type=Path)
+_FILE = DiskPath(path_type=Path)
 
 
 @click.command(

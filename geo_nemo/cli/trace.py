@@ -68,6 +68,8 @@ def command(
     if (text is None) == (file is None):
         raise UserError("give --text TEXT or --file FILE")
     wanted = text if text is not None else _read(file)
+    if not wanted.isascii() and any("\ud800" <= char <= "\udfff" for char in wanted):
+        raise UserError("--text holds half a character: give it in UTF-8")
     folder = here(store)
     opened = TokenStore.open(folder)
     with progress_bar() as progress:

@@ -29,13 +29,19 @@ def command(models: tuple[str, ...], **given: Any) -> None:
     page: over SSH, forward the port. Ctrl-C ends it. Needs the extra [try].
     """
     quiet_libraries()
-    from geo_nemo.export.loaded import load_model, load_tokenizer, open_folder
+    from geo_nemo.export.loaded import ADAPTER, load_model, load_tokenizer, open_folder
     from geo_nemo.generate.page import Comparison, build, launch, need_gradio
     from geo_nemo.generate.prompts import Tells
     from geo_nemo.metadata.geography import country_code
 
     names = _names(models)
-    folders = [open_folder(model, given["base"]) for model in models]
+    adapts = [(Path(model) / ADAPTER).is_file() for model in models]
+    if given["base"] is not None and not any(adapts):
+        raise UserError(f"--base {given['base']}: no model here is an adapter; leave --base out")
+    folders = [
+        open_folder(model, given["base"] if adapter else None)
+        for model, adapter in zip(models, adapts, strict=True)
+    ]
     if given["countries"]:
         words = [word.strip() for word in given["countries"].split(",") if word.strip()]
         countries = list(dict.fromkeys(_code(country_code(word), word) for word in words))

@@ -6,12 +6,24 @@ from geo_nemo.common.errors import UserError
 
 SCHEME = "s3://"
 # Names of S3, and those that older buckets and other servers have.
+_ANY_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def is_remote(path: object) -> bool:
     """Whether it is an address of object storage, and not a path of this machine."""
     return str(path).startswith(SCHEME)
+
+
+def check_on_disk(name: str, path: object) -> None:
+    """Raise UserError where `path`, that of the setting or option `name`, is an address or empty.
+
+    As a path, an address would make a folder `s3:` here.
+    """
+    if not str(path):
+        raise UserError(f"{name} is empty: give a path")
+    if _ANY_SCHEME.match(str(path)):
+        raise UserError(f"{name} {path}: give a path on a disk; it can be copied from there, or to")
 
 
 def check_address(name: str, address: str) -> str:

@@ -133,11 +133,26 @@ def read_json(path: Path, mend: str) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; {mend}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{path} is not JSON; {mend}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object; {mend}")
     return content
+
+
+@contextmanager
+def understood(path: Path, mend: str) -> Iterator[None]:
+    """Turn what a block stumbles over in the record of `path` into a `UserError`.
+
+    Such is a value of another type, or none; the error ends with `mend`.
+    """
+    try:
+        yield
+    except (KeyError, IndexError) as error:
+        raise UserError(f"{path} lacks {error}; {mend}") from None
+    except (TypeError, AttributeError, ValueError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} does not hold what it should ({line}); {mend}") from None
 
 
 def sync_file(path: Path) -> None:

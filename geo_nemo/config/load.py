@@ -136,6 +136,9 @@ def _forced(override: str) -> str:
 
 def _first_mistake(schema: type[BaseModel], error: ValidationError) -> str:
     mistakes = error.errors(include_url=False)
+    # A list whose values are wrong is called too short as well.
+    inner = {mistake["loc"][:-depth] for mistake in mistakes for depth in range(1, 9)}
+    mistakes = [m for m in mistakes if m["type"] != "too_short" or m["loc"] not in inner]
     # A misspelt key often leaves another one without a value: it is the one to name.
     mistakes.sort(key=lambda mistake: mistake["type"] != "extra_forbidden")
     first = mistakes[0]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from geo_nemo.common.files import read_json
+from geo_nemo.common.files import read_json, understood
 from geo_nemo.common.seal import check_seal
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.export.chat import ANSWER, names_of
@@ -18,9 +18,12 @@ NOT_STATED = "other"
 
 def read_evaluation(folder: Path) -> dict[str, Any]:
     """`eval.json` of an output folder of `geo-nemo eval`; `UserError` where there is none."""
-    found = read_json(folder / "eval.json", "give the output folder of geo-nemo eval")
-    if not isinstance(found.get("perplexity"), dict) or not isinstance(found.get("runs"), dict):
-        raise UserError(f"{folder}/eval.json is no evaluation of geo-nemo eval")
+    give = "give the output folder of geo-nemo eval"
+    found = read_json(folder / "eval.json", give)
+    with understood(folder / "eval.json", give):
+        measured = all(isinstance(run, dict) for run in found["runs"].values())
+        if not (measured and isinstance(found["perplexity"].get("cells", []), list)):
+            raise UserError(f"{folder}/eval.json is no evaluation of geo-nemo eval; {give}")
     check_seal(folder / "eval.json", found, "run the same geo-nemo eval again")
     return found
 
@@ -152,7 +155,8 @@ def _runs(found: Mapping[str, Any], source: Source) -> list[str]:
     return [
         name
         for name, run in found["runs"].items()
-        if run.get("step") == source.step and str(Path(run["folder"]).resolve()) in resolved
+        if run.get("step") == source.step
+        and str(Path(str(run.get("folder"))).resolve()) in resolved
     ]
 
 

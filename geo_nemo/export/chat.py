@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from geo_nemo.common.files import read_json
+from geo_nemo.common.files import read_json, understood
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.config.load import validate
 from geo_nemo.config.template import LABEL, VALUE
@@ -78,10 +78,10 @@ def policy_of_folder(folder: Path) -> MetadataPolicy | None:
     if not path.is_file():
         return None
     record = read_json(path, "export the model anew")
-    try:
-        stages = [stage["metadata"] for stage in record["stages"].values()]
-    except (KeyError, TypeError, AttributeError):
-        raise UserError(f"{path} tells of no stages: export the model anew") from None
+    with understood(path, "export the model anew"):
+        stages = [dict(stage["metadata"]) for stage in record["stages"].values()]
+    if not stages:
+        raise UserError(f"{path} tells of no stages: export the model anew")
     return policy_with_metadata([validate(str(path), MetadataPolicy, each) for each in stages])
 
 

@@ -4,20 +4,22 @@ Any folder of the format serves, also an adapter of PEFT with its base. Nothing 
 code of a folder runs.
 """
 
-import os
-import warnings
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geo_nemo.common.files import read_json
+from geo_nemo.common.files import read_json, understood
 from geo_nemo.common.log import logger
 from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.config.load import validate
 from geo_nemo.export.chat import chat_template, countries_of, policy_of_folder
+from geo_nemo.export.libraries import line_of, offline
 from geo_nemo.model.safetensors import folder_entries, identity
 from geo_nemo.train.origin import EXPORTED
 
 LOG = logger(__name__)
+_SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size")
 ADAPTER, TUNED = "adapter_config.json", "tune.json"
 
 
@@ -40,7 +42,8 @@ class Folder:
     @property
     def max_length(self) -> int | None:
         """Tokens that the model was made for, where its config tells."""
-        return self.config.get("max_position_embeddings")
+        told = self.config.get("max_position_embeddings")
+        return told if told and told > 0 else None
 
     @property
     def dtype(self) -> str:
@@ -53,7 +56,10 @@ def open_folder(given: str, base: str | None = None) -> Folder:
     folder = Path(given)
     if not folder.is_dir():
         raise UserError(f"no folder {given}: give one that geo-nemo export or tune wrote")
-    weights = _base_of(folder, base) if (folder / ADAPTER).is_file() else folder
+    is_adapter = (folder / ADAPTER).is_file()
+    if base is not None and not is_adapter:
+        raise UserError(f"--base {base}: {given} is a whole model, no adapter; leave --base out")
+    weights = _base_of(folder, base) if is_adapter else folder
     if not (weights / "config.json").is_file():
         raise UserError(
             f"{weights} has no config.json: give a folder that geo-nemo export or tune wrote"
@@ -86,7 +92,10 @@ def load_tokenizer(folder: Folder) -> Any:
             place, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:  # transformers raises errors of every class for a folder's faults
-        raise UserError(f"the tokenizer of {place} does not load: {line_of(error)}") from None
+        raise UserError(
+            f"the tokenizer of {place} does not load: {line_of(error)}; give the folder its own "
+            "tokenizer.json and tokenizer_config.json"
+        ) from None
     rows = folder.config.get("vocab_size")
     if rows is not None and len(tokenizer) > rows:
         raise UserError(
@@ -153,22 +162,6 @@ def whole_model(folder: Path, dtype: Any, where: str) -> Any:
     return model
 
 
-def offline() -> None:
-    """Keep the libraries from asking the hub for what a folder lacks, and from bars of theirs."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    warnings.filterwarnings("ignore", module=r"(transformers|trl|peft|accelerate)(\..*)?$")
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-
-
-def line_of(error: Exception) -> str:
-    """An error of a library in one line."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
-
-
 def _adapted(model: Any, folder: Folder, merge: bool) -> Any:
     try:
         from peft import PeftModel
@@ -189,6 +182,8 @@ def _adapted(model: Any, folder: Folder, merge: bool) -> Any:
 def _base_of(folder: Path, base: str | None) -> Path:
     record = read_json(folder / ADAPTER, "give a whole adapter")
     named = base or record.get("base_model_name_or_path")
+    if not isinstance(named, str | None):
+        named = json.dumps(named)[:80]
     for place in (Path(named), folder / named) if named else ():
         if (place / "config.json").is_file():
             return place
@@ -200,24 +195,40 @@ def _base_of(folder: Path, base: str | None) -> Path:
 
 def _check_architecture(folder: Path, config: dict[str, Any]) -> None:
     offline()
+    from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     kind = config.get("model_type")
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if not isinstance(kind, str) or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise UserError(
             f"{folder}/config.json: model_type is {kind!r}, which transformers does not know as a "
             "language model: give another folder, or a newer transformers"
         )
+    for name in _SIZES:
+        size = config.get(name, 1)
+        if isinstance(size, int) and size < 1:
+            raise UserError(f"{folder}/config.json: {name} is {size}: fetch or export it anew")
+    try:
+        AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # as of a tokenizer
+        raise UserError(
+            f"{folder}/config.json is no config of a {kind}: {line_of(error)}; fetch or export it "
+            "anew"
+        ) from None
 
 
 def _check_weights(folder: Path) -> None:
     """Raise `UserError` where files of weights are missing, or are pickled."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        placed = set(read_json(index, "fetch the model anew").get("weight_map", {}).values())
+        again = "fetch or export the model anew"
+        with understood(index, again):
+            placed = {str(name) for name in read_json(index, again)["weight_map"].values()}
+        if not placed:
+            raise UserError(f"{index} names no file of weights; {again}")
         if missing := sorted(name for name in placed if not (folder / name).is_file()):
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise UserError(f"{folder} lacks {missing[0]}{more}: fetch or export the model anew")
+            raise UserError(f"{folder} lacks {missing[0]}{more}: {again}")
     elif not any(folder.glob("*.safetensors")):
         raise UserError(
             f"{folder} has no *.safetensors: give a whole model's folder; pickled weights "
@@ -243,11 +254,13 @@ def _told(folder: Path, base: Path) -> tuple[MetadataPolicy | None, tuple[str, .
     if (place / TUNED).is_file():
         tuned = read_json(place / TUNED, "tune it anew")
         if policy is None and tuned.get("policy"):
-            policy = MetadataPolicy.model_validate(tuned["policy"])
+            policy = validate(str(place / TUNED), MetadataPolicy, tuned["policy"])
     if policy is None or not (place / EXPORTED).is_file():
         return policy, ()
-    record = read_json(place / EXPORTED, "export the model anew")
-    return policy, tuple(sorted(countries_of(record.get("ledger", {}))))
+    again = "export the model anew"
+    record = read_json(place / EXPORTED, again)
+    with understood(place / EXPORTED, again):
+        return policy, tuple(sorted(countries_of(record.get("ledger", {}))))
 
 
 def _has_tokenizer(folder: Path) -> bool:

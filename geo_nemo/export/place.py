@@ -39,7 +39,7 @@ def check_out(out: Path, record: Mapping[str, Any]) -> Exported | None:
     files = told.pop("files", None)
     if told == record and files is not None and files.items() <= sizes_of(out).items():
         return Exported("tokenizer.json" in files, was_there=True)
-    beside = checkpoints(out.parent) if out.name.startswith("step_") else []
+    beside = checkpoints(out.parent)
     if any((folder / CHECKPOINT).is_file() for folder in (out, *out.parents, *beside)):
         raise UserError(f"{out} is among checkpoints, which it would spoil: give another --out")
     if out.is_mount():

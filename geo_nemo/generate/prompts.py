@@ -17,13 +17,14 @@ NONE = "none"
 class Prompt:
     """turns: user and assistant in turn, the last one the user's. told: metadata by name.
 
-    record: of a file, which the answer is written beside.
+    record: of a file, which the answer is written beside. place: its file and line.
     """
 
     turns: tuple[str, ...]
     told: Mapping[str, str] = field(default_factory=dict)
     title: str = ""
     record: Mapping[str, Any] = field(default_factory=dict)
+    place: str = ""
 
 
 class Tells:
@@ -77,7 +78,7 @@ def read_prompts(path: Path, tells: Tells, beside: Mapping[str, str]) -> Iterato
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise UserError(f"cannot read {path}: {reason}; give --file FILE") from None
-    is_json = path.suffix in (".jsonl", ".json")
+    is_json = path.suffix.lower() in (".jsonl", ".json")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -85,26 +86,34 @@ def read_prompts(path: Path, tells: Tells, beside: Mapping[str, str]) -> Iterato
         if is_json:
             yield _of_record(line, place, tells, beside)
         else:
-            yield Prompt((line.strip(),), tells(beside, place))
+            yield Prompt((line.strip(),), tells(beside, place), place=place)
 
 
 def _of_record(line: str, place: str, tells: Tells, beside: Mapping[str, str]) -> Prompt:
     found, metadata = parse_line(line, place, "a prompt")
     # Metadata of a corpus may hold more than the model knows.
     known = {name: value for name, value in metadata.items() if name in (*tells.names, "url")}
-    return Prompt(
-        _turns(found, place), tells(known or beside, place), str(found.get("title") or ""), found
-    )
+    told = tells(known or beside, place)
+    return Prompt(_turns(found, place), told, _text(found, "title", place), found, place)
+
+
+def _text(found: Mapping[str, Any], name: str, place: str) -> str:
+    text = found.get(name) or ""
+    if not isinstance(text, str):
+        raise UserError(f"{place}: {name} is no text")
+    return text
 
 
 def _turns(found: Mapping[str, Any], place: str) -> tuple[str, ...]:
     if "messages" in found:
         messages = found["messages"]
         try:
-            turns = tuple(str(message["content"]).strip() for message in messages)
+            turns = tuple(message["content"].strip() for message in messages)
             roles = [message["role"] for message in messages]
-        except (TypeError, KeyError):
-            raise UserError(f"{place}: messages is no list of role and content") from None
+        except (TypeError, KeyError, AttributeError):
+            raise UserError(
+                f"{place}: messages is no list of role and content, each a text"
+            ) from None
         if roles and roles[-1] == "assistant":  # what is known to be right is not shown
             turns, roles = turns[:-1], roles[:-1]
         if (
@@ -112,9 +121,13 @@ def _turns(found: Mapping[str, Any], place: str) -> tuple[str, ...]:
             or len(roles) % 2 == 0
         ):
             raise UserError(f"{place}: user and assistant take turns, the user first and last")
+        if "" in turns:
+            raise UserError(
+                f"{place}: turn {turns.index('') + 1}, of {roles[turns.index('')]}, is empty"
+            )
         return turns
     asked = found.get("prompt") or found.get("instruction")
     if not isinstance(asked, str) or not asked.strip():
         raise UserError(f"{place} has no prompt, no instruction and no messages")
-    more = found.get("input") or ""
-    return ("\n\n".join(text.strip() for text in (asked, str(more)) if text.strip()),)
+    more = _text(found, "input", place)
+    return ("\n\n".join(text.strip() for text in (asked, more) if text.strip()),)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 
 from geo_nemo.config import UserError
-from geo_nemo.export.loaded import Folder, line_of
+from geo_nemo.export.libraries import line_of, render
+from geo_nemo.export.loaded import Folder
 from geo_nemo.generate.prompts import Prompt
 
 
@@ -68,24 +68,29 @@ class Writer:
             if unused:
                 raise UserError(f"--set {next(iter(unused))}: transformers has no such setting")
             self._config.validate(strict=True)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise UserError(f"sampling options: {line_of(error)}") from None
 
     def ids(self, prompt: Prompt, untold: bool = False) -> list[int]:
         """Ids of a prompt. Raises `UserError` where the template refuses it, or it is too long."""
         roles = ("user", "assistant")
         messages = [{"role": roles[n % 2], "content": t} for n, t in enumerate(prompt.turns)]
-        try:
-            text = self.tokenizer.apply_chat_template(
-                messages,
-                tokenize=False,
-                add_generation_prompt=self.options.chat,
-                metadata=None if untold else dict(prompt.told) or None,
-                title=prompt.title,
-            )
-        except TemplateError as error:
-            raise UserError(str(error)) from None
+        text = render(
+            self.tokenizer,
+            messages,
+            tokenize=False,
+            add_generation_prompt=self.options.chat,
+            metadata=None if untold else dict(prompt.told) or None,
+            title=prompt.title,
+        )
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            raise UserError("the prompt holds half a character: give it in UTF-8")
         found = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if not found:
+            raise UserError(
+                "the chat template makes nothing of the prompt: export the model anew, or put its "
+                "own chat_template.jinja into its folder"
+            )
         if self._max_length and len(found) >= self._max_length:
             raise UserError(
                 f"the prompt has {len(found):,} tokens, and the model takes {self._max_length:,}: "
@@ -127,7 +132,8 @@ class Writer:
                 streamer=streamer,
                 **more,
             )
-        except ValueError as error:  # of settings that go together, or do not
+        # Of settings that go together, or do not; or of numbers that are no probabilities.
+        except (ValueError, TypeError, RuntimeError) as error:
             raise UserError(f"sampling options: {line_of(error)}") from None
         return [self._written(row[longest:].tolist()) for row in made]
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.common.files import write_whole
+from geo_nemo.common.files import read_json, understood, write_whole
 from geo_nemo.common.folders import building
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.data.dataset import StageDataset
@@ -125,13 +125,13 @@ def open_sequences(folder: Path, handler: Callable | None = None) -> Any:
 
 
 def _shards(folder: Path) -> Iterator[Path]:
-    try:
-        index = json.loads((folder / INDEX).read_bytes())
-    except (OSError, ValueError):
-        raise UserError(f"{folder} has no {INDEX}: export the rows anew") from None
-    for entry in index["shards"]:
-        path = folder / entry["path"]
-        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+    again = "export the rows anew"
+    index = read_json(folder / INDEX, again)
+    with understood(folder / INDEX, again):
+        entries = [(Path(entry["path"]).name, int(entry["bytes"])) for entry in index["shards"]]
+    for name, size in entries:
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
             raise UserError(f"{path} is missing or cut off: copy the folder anew")
         yield path
 

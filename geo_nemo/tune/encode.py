@@ -7,6 +7,7 @@ from typing import Any
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import UserError
 from geo_nemo.config.tune import Tune
+from geo_nemo.export.libraries import render
 from geo_nemo.tune.records import as_messages
 from geo_nemo.tune.telling import ToldConversation
 
@@ -43,8 +44,13 @@ def encode(
     progress: Progress = no_progress,
 ) -> Encoded:
     """Raises `UserError` that names file and line where the template refuses a conversation."""
-    made = Encoded()
+    made, control = Encoded(), tokenizer.all_special_tokens
     for number, each in enumerate(found):
+        if spelt := _spelt(each, control):
+            raise UserError(
+                f"{each.conversation.place} spells {spelt}, a control token of the model, which it "
+                "would be trained on: write it apart, or drop the record"
+            )
         ids, labels = encode_one(each, tokenizer, config.loss)
         if len(ids) > seq_length:
             if config.too_long == "drop":
@@ -65,21 +71,26 @@ def encode(
     return made
 
 
+def _spelt(each: ToldConversation, control: Sequence[str]) -> str | None:
+    """A control token that the text of a turn would become."""
+    return next((token for token in control for turn in each.conversation.turns if token in turn),
+                None)  # fmt: skip
+
+
 def encode_one(
     each: ToldConversation, tokenizer: Any, loss: str = "answers"
 ) -> tuple[list[int], list[int]]:
     """Ids and labels of a conversation, both in the order of the text."""
-    from jinja2 import TemplateError
-
     try:
-        made = tokenizer.apply_chat_template(
+        made = render(
+            tokenizer,
             as_messages(each.conversation.turns),
             tokenize=True,
             return_dict=True,
             return_assistant_tokens_mask=True,
             metadata=each.metadata or None,
         )
-    except TemplateError as error:
+    except UserError as error:
         raise UserError(f"{each.conversation.place}: {error}") from None
     ids, trained = list(made["input_ids"]), made["assistant_masks"]
     labels = [

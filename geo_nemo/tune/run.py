@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geo_nemo.common.addresses import check_on_disk
 from geo_nemo.common.files import (
     make_folder,
     partial_of,
@@ -44,6 +45,9 @@ class Tuning:
 
     def __init__(self, config: Tune, progress: Progress = no_progress):
         self.config = config
+        for file in config.data:
+            check_on_disk("data", file.path)
+        check_on_disk("output", config.output)
         self.output = Path(config.output).resolve()
         self.is_done = (self.output / TUNED).is_file()
         _check_output(self.output)

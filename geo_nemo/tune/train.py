@@ -20,7 +20,8 @@ from geo_nemo.common.files import write_whole
 from geo_nemo.common.progress import Progress
 from geo_nemo.config import RunError, UserError
 from geo_nemo.config.tune import Lora, Tune
-from geo_nemo.export.loaded import Folder, line_of, load_model
+from geo_nemo.export.libraries import line_of
+from geo_nemo.export.loaded import Folder, load_model
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.runtime.signals import StopRequest, announce, nobody, stop_on_signal
 from geo_nemo.tune.encode import Encoded

@@ -7,7 +7,6 @@ and the tests see that each does.
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,8 +18,13 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from geo_nemo.config import Model
+from geo_nemo.export.hugging_face import export as export_run
+from geo_nemo.export.source import find_source
+from geo_nemo.model.hugging_face_config import read_shape
 from tests.support.architectures import written
 from tests.support.exports import write_export
+from tests.support.runs import finished
 
 pytest.importorskip("vllm", reason="make test-vllm")
 SECONDS = 400
@@ -158,20 +162,22 @@ def test_what_the_model_was_not_told_is_refused_by_the_template(server):
         assert message in ask(f"{server}/chat/completions", messages=TURNS, **given)
 
 
-def test_a_qwen_3_with_heads_of_their_own_size_is_served_too(export, tiny_store, tmp_path):
-    folder = written("qwen3", tmp_path / "qwen", tiny_store)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(export / name, folder)
-    settings = json.loads((folder / "config.json").read_text())
-    assert settings["head_dim"] == 32
-    prompt = [5, 77, 300, 12, 9]
+@pytest.mark.usefixtures("single_process")
+def test_a_qwen_3_that_was_trained_on_with_metadata_is_served_too(tiny_store, tmp_path):
+    theirs = written("qwen3", tmp_path / "theirs", tiny_store)
+    shape = Model(**read_shape(theirs))
+    assert shape.kv_channels == 32 and shape.qk_layernorm
+    finished(tiny_store, tmp_path / "run", model=shape, init={"checkpoint": str(theirs)})
+    folder = tmp_path / "qwen"
+    export_run(find_source(str(tmp_path / "run"), None, tmp_path), folder, "fp32")
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "qwen3"
+    greedy = Greedy(folder)
+    ids = greedy.tokenizer.apply_chat_template(
+        TURNS, metadata=told("ng"), add_generation_prompt=True
+    )["input_ids"]
+    given = {"messages": TURNS, "chat_template_kwargs": {"metadata": told("ng")}}
     with served(folder, tmp_path / "vllm.log") as address:
-        found = ask(f"{address}/completions", prompt=prompt)["choices"][0]
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    ids = list(prompt)
-    with torch.inference_mode():
-        for _ in range(TOKENS):
-            ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
-    assert found["token_ids"] == ids[len(prompt) :]
+        found = ask(f"{address}/chat/completions", **given)
+    assert found["prompt_token_ids"] == ids
+    assert found["choices"][0]["token_ids"] == greedy(ids)
+    assert greedy.lead > 5e-5

@@ -76,6 +76,8 @@ def test_a_newest_checkpoint_that_lacks_a_file_is_told_and_passed_over(export, r
     [
         (["--weights", "average"], "has no average of the weights: leave out --weights average"),
         (["--dtype", "fp8"], "Invalid value for '--dtype': 'fp8' is not one of 'auto', 'bf16'"),
+        (["--tokenizer", ""], "--tokenizer is empty: give it a value, or leave it out"),
+        (["--evaluation", ""], "--evaluation is empty: give it a value, or leave it out"),
         (["--tokenizer", "nowhere"], "nowhere is neither a token store nor a tokenizer's file"),
         (["--tokenizer", "{run}/run.json"], "has no known BOS|is not a Hugging Face tokenizer"),
     ],
@@ -88,14 +90,32 @@ def test_mistakes_are_one_line(export, run_dir, tmp_path, arguments, message):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"runs": {}}', "eval.json lacks 'perplexity'; give the output folder of geo-nemo eval"),
+        ('{"perplexity": {}, "runs": {"a": 3}}', "is no evaluation of geo-nemo eval"),
+        ('{"perplexity": {"cells": 3}, "runs": {}}', "is no evaluation of geo-nemo eval"),
+        ('{"perplexity": {}, "runs": [1]}', "eval.json does not hold what it should"),
+        ('{"perplexity": {}, "runs": {"a": {"step": 6}}}', "none of them is step 6 of tiny"),
+    ],
+)
+def test_an_evaluation_that_is_damaged_is_one_line(export, run_dir, tmp_path, content, message):
+    (tmp_path / "eval.json").write_text(content)
+    code, _, told = export(run_dir, "--out", tmp_path / "out", "--evaluation", tmp_path)
+    assert code == 2 and told.count("\n") == 1 and message in told, told
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_no_run_or_no_place_is_one_line(export, run_dir, tmp_path):
     (tmp_path / "file").write_text("a user's")
     for given, out, message in (
         (tmp_path, tmp_path / "out", "is neither a run with checkpoints nor a checkpoint"),
-        (run_dir, "s3://bucket/a", "give a folder on a disk"),
+        (run_dir, "s3://bucket/a", "give a path on a disk"),
         (run_dir, tmp_path / "file", f"{tmp_path / 'file'} is a file; give another output"),
         (run_dir, tmp_path, f"{tmp_path} is there already: remove it"),
-        (run_dir, "", "--out is empty: give a folder"),
+        (run_dir, "", "--out is empty: give a path"),
+        (run_dir, run_dir / "checkpoints" / "x", "is among checkpoints, which it would spoil"),
         (run_dir, tmp_path / ("x" * 300), "File name too long"),
         ("s3://user:secret@bucket/a", tmp_path / "out", "credentials belong in the environment"),
     ):

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -176,7 +177,30 @@ def test_a_pipe_is_a_prompt(generate, monkeypatch, folder, capsys):
         (("a" * 400,), "tokens, and the model takes 128: shorten it"),
         (("a", "--temperature", "0"), "leave it out"),
         (("a", "--top-p", "7"), "7.0 is not in the range"),
-        (("a", "--set", "num_return_sequences=3"), "sampling options: "),
+        (("a", "--set", "num_return_sequences=3"), "give --samples in its place"),
+        (("a", "--set", "eos_token_id=3"), "--set eos_token_id: it is not to be set here"),
+        (("a", "--set", "output_scores=true"), "--set output_scores: it is not to be set here"),
+        (("a", "--set", "typical_p=[1"), "--set typical_p=[1: give name=value"),
+        (("a", "--set", "watermarking_config=3"), "sampling options: "),
+        (("a", "--seed", "9" * 30), "is not in the range"),
+        (("a", "--temperature", "inf"), "is not in the range"),
+        (("a", "--num-beams", "100000"), "is not in the range"),
+        (("a", "--num-beams", "2", "--guidance", "2", "--country", "ng"), "does not go with"),
+        (("a", "--stop", ""), "--stop is empty"),
+        (("a", "--country", ""), "--country is empty"),
+        (("a", "--compare", ""), "--compare is empty"),
+        (("a", "--compare", "ng", "--country", "gb"), "leave the other country out"),
+        (("a", "--tell", "country=ng", "--country", "gb"), "--country and --tell country=...:"),
+        (("a", "--host", "https://a.com/b"), "which is no host: give its name, as punchng.com"),
+        (("a", "--host", "a.com/"), "which is no host"),
+        (("a", "--host", ".."), "which is no host"),
+        (("a", "--host", "a\x85b.com"), "holds the control character U+0085"),
+        (("a", "--tell", "url=https://[::"), "url is 'https://[::': Invalid IPv6"),
+        (("a", "--tell", "url=https:///a"), "which names no host"),
+        (("a", "--tell", "continent=Mars"), "'Mars' is no continent: there is Africa, America"),
+        (("a", "--tell", "continent=Asia", "--country", "ng"), "is not in Asia but in Africa"),
+        (("\udcff",), "the prompt holds half a character"),
+        (("a", "--base", "x"), "is a whole model, no adapter; leave --base out"),
         (("a", "--set", "magic=7"), "--set magic: transformers has no such setting"),
         ((" ",), "the prompt is empty"),
         (("a", "--base", "x", "--stop"), "requires an argument"),
@@ -186,6 +210,91 @@ def test_a_mistake_is_one_line(generate, arguments, says):
     code, printed, told = generate(*arguments)
     assert code == 2 and printed == "" and told.count("\n") == 1, told
     assert says in told
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        ({"messages": [{"role": "user", "content": None}]}, "no list of role and content"),
+        ({"messages": [{"role": "user", "content": ["a"]}]}, "no list of role and content"),
+        ({"messages": [{"role": "user", "content": " "}]}, "turn 1, of user, is empty"),
+        ({"prompt": "a", "title": ["b"]}, "title is no text"),
+        ({"prompt": "a", "input": {"b": 1}}, "input is no text"),
+        ({"prompt": "a", "metadata": {"country": "fr"}}, "the country fr is not among those"),
+        ({"prompt": "a", "metadata": {"continent": "x"}}, "'x' is no continent"),
+        ([{"prompt": "a"}], "give an object with a prompt, each on a line of its own"),
+        ("[" * 99_999, "is not JSON: give a record a line, not one list over all"),
+        ('{"prompt": "\\ud800"}', r"has half a character (\ud800)"),
+    ],
+)
+def test_a_mistake_of_a_record_names_its_line(generate, tmp_path, record, says):
+    path = tmp_path / "p.jsonl"
+    line = record if isinstance(record, str) else json.dumps(record)
+    path.write_text(json.dumps({"prompt": "a"}) + "\n" + line + "\n")
+    code, printed, told = generate("--file", path)
+    assert code == 2 and printed == "" and told.count("\n") == 1, told
+    assert f"{path}:2" in told and says in told
+
+
+def settings(name, **changes):
+    def change(folder):
+        path = folder / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return change
+
+
+def content(name, text):
+    return lambda folder: (folder / name).write_bytes(text)
+
+
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (content(INDEX, b'{"weight_map": ["a"]}'), "does not hold what it should"),
+        (content(INDEX, b'{"weight_map": {"a": null}}'), "lacks None: fetch or export"),
+        (content(INDEX, b'{"weight_map": {}}'), "names no file of weights"),
+        (content(INDEX, b"{}"), "lacks 'weight_map'"),
+        (settings("config.json", model_type=[1]), "model_type is [1], which transformers does"),
+        (settings("config.json", hidden_act="magic"), "does not load: "),
+        (settings("config.json", vocab_size="many"), "config.json is no config of a llama: "),
+        (settings("config.json", num_attention_heads=3), "config.json is no config of a llama: "),
+        (settings("config.json", num_hidden_layers=-1), "num_hidden_layers is -1: fetch or"),
+        (settings("config.json", num_hidden_layers=3), "lacks the weights model.layers.2."),
+        (content("tokenizer.json", b"{"), "does not load: "),
+        (content("tokenizer.json", b"[]"), "give the folder its own tokenizer.json"),
+        (content("tokenizer_config.json",
+                 b'{"tokenizer_class": "Y", "auto_map": {"AutoTokenizer": ["x.Y", null]}}'),
+         "it is code that the folder brings, which is not run here"),
+        (content("chat_template.jinja", b""), "the chat template makes nothing of the prompt"),
+        (content("chat_template.jinja", b"{% if %}"), "the chat template does not work: Expected"),
+        (content("chat_template.jinja", b"{{ foo.bar.baz }}"), "the chat template does not work:"),
+        (content("chat_template.jinja", b"{% for i in range(999999999) %}x{% endfor %}"),
+         "the chat template does not work: Range too big"),
+        (settings("training.json", stages={}), "tells of no stages: export the model anew"),
+        (settings("training.json", stages=[]), "does not hold what it should"),
+        (settings("training.json", stages={"a": {"metadata": 7}}), "does not hold what it should"),
+        (settings("training.json", ledger=7), "does not hold what it should"),
+        (settings("training.json", ledger={"stages": [1]}), "does not hold what it should"),
+        (settings("training.json", ledger={"stages": {"a": {}}}), "lacks 'trained'"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_is_damaged_is_one_line(monkeypatch, capsys, folder, tmp_path, change, says):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(folder, damaged)
+    change(damaged)
+    code, printed, told = call(monkeypatch, capsys, "generate", str(damaged), "a", "--chat")
+    assert code == 2 and printed == "" and told.count("\n") == 1, told
+    assert str(damaged) in told or "chat template" in told
+    assert says in told
+
+
+def test_what_is_of_sampling_by_set_samples(generate):
+    code, _, told = generate("a", "--set", "typical_p=0.9", "--max-new-tokens", 3)
+    assert code == 0, told
 
 
 def test_no_model_is_one_line(monkeypatch, capsys, tmp_path):

@@ -216,6 +216,15 @@ def test_shards_hold_the_sequences_and_the_same_bytes_again(sequences, exported,
     next((tmp_path / "again").glob("*.tar")).unlink()
     with pytest.raises(UserError, match="is missing or cut off"):
         open_sequences(tmp_path / "again")
+    for content, says in (
+        ("{", "is not JSON; export the rows anew"),
+        ("{}", "lacks 'shards'; export the rows anew"),
+        ('{"shards": [3]}', "does not hold what it should"),
+        ('{"shards": [{"path": "../exported/rows-000000.tar", "bytes": 1}]}', "again/rows-000000"),
+    ):
+        (tmp_path / "again" / "rows.json").write_text(content)
+        with pytest.raises(UserError, match=says):
+            open_sequences(tmp_path / "again")
 
 
 def test_the_command_exports_a_country_s_sequences(tiny_store, tmp_path, monkeypatch, capsys):
@@ -240,6 +249,7 @@ def test_the_command_exports_a_country_s_sequences(tiny_store, tmp_path, monkeyp
     assert tokenizer.decode(first.tolist()).startswith("COUNTRY: gb\n\n")
     for more, says in (
         (["--out", str(out)], "is there already: remove it"),
+        (["--out", "s3://bucket/rows"], "--out s3://bucket/rows: give a path on a disk"),
         (["--out", str(tmp_path / "b"), "--where", "country=fr"], "has country=fr"),
         (["--out", str(tmp_path / "b"), "--split", "dev"], "has no split dev"),
         (["--out", str(tmp_path / "b"), "--seq-length", "3"], "--seq-length is 16 or more"),

@@ -64,6 +64,18 @@ def test_metadata_stand_beside_the_text_or_apart_and_a_country_brings_its_contin
         (GOOD | {"topic": ["a"]}, 'topic is ["a"]: give a text'),
         (GOOD | {"year": "now"}, "year is 'now', which is no number"),
         (GOOD | {"metadata": "ng"}, "metadata is no object"),
+        (GOOD | {"year": "1e999"}, "year is '1e999', which is no number"),
+        (GOOD | {"url": "https://[::1"}, "url is 'https://[::1': "),
+        (GOOD | {"url": "not an address"}, "host is 'not an address', which is no host"),
+        (GOOD | {"host": "http://a.com/b"}, "which is no host: give its name"),
+        (GOOD | {"host": "a\u2028b"}, "host holds the control character U+2028"),
+        (GOOD | {"host": "a\x00b"}, "host holds the control character U+0000"),
+        (GOOD | {"topic": "a\tb"}, "topic holds the control character U+0009"),
+        (GOOD | {"continent": "Atlantis"}, "'Atlantis' is no continent"),
+        (GOOD | {"continent": "Europe", "country": "ng"}, "ng is not in Europe but in Africa"),
+        (GOOD | {"instruction": "\ud800"}, r"has half a character (\ud800)"),
+        ("[" * 99_999, "is not JSON: give a record a line, not one list over all"),
+        ([GOOD, GOOD], "is no record: give an object with messages, or instruction, each on a"),
     ],
 )
 def test_each_mistake_names_file_and_line(tmp_path, record, says):
@@ -73,6 +85,27 @@ def test_each_mistake_names_file_and_line(tmp_path, record, says):
     with pytest.raises(UserError, match=re.escape(f"{path}:3") + ".*" + re.escape(says)) as error:
         list(read_conversations(path, WANTED))
     assert "\n" not in str(error.value)
+
+
+def test_a_continent_is_read_as_prep_reads_it(tmp_path):
+    found = read(
+        tmp_path,
+        GOOD | {"country": "cy", "continent": "Europe"},  # which the table has in Asia
+        GOOD | {"continent": "south america"},
+        GOOD | {"continent": "Unknown", "country": "ng"},
+        GOOD | {"host": "Punchng.COM", "url": "https://[::1]/a"},
+    )
+    said = [each.record.continent for each in found]
+    assert said == ["Asia", "America", "Africa", MetadataRecord().continent]
+    assert found[3].record.host == "punchng.com" and found[3].record.path == "/a"
+
+
+@pytest.mark.parametrize("begins", [b"\x1f\x8b", b"PAR1", b"PK\x03\x04"])
+def test_what_is_packed_is_said(tmp_path, begins):
+    path = tmp_path / "d.jsonl"
+    path.write_bytes(begins + b"\n{}")
+    with pytest.raises(UserError, match=r":1 is packed, and not JSON Lines: unpack it first$"):
+        list(read_conversations(path, WANTED))
 
 
 def test_no_file_is_one_line(tmp_path):

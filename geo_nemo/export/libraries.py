@@ -1,0 +1,47 @@
+"""transformers and what is built on it: quiet, off the network, and with errors of one line."""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from geo_nemo.config import UserError
+
+
+def render(tokenizer: Any, messages: Sequence[Mapping[str, str]], **options: Any) -> Any:
+    """What a chat template makes of messages; options: of transformers' `apply_chat_template`.
+
+    Raises `UserError` with what the template says, or where it is damaged.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(messages, **options)
+    except Exception as error:  # a template may fail in every way that Python does
+        if type(error) is TemplateError:
+            raise UserError(str(error)) from None
+        raise UserError(
+            f"the chat template does not work: {line_of(error)}; export the model anew, or put its "
+            "own chat_template.jinja into its folder"
+        ) from None
+
+
+def offline() -> None:
+    """Keep the libraries from asking the hub for what a folder lacks, and from bars of theirs."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    warnings.filterwarnings("ignore", module=r"(transformers|trl|peft|accelerate)(\..*)?$")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
+def line_of(error: Exception) -> str:
+    """An error of a library in one line."""
+    line = " ".join(str(error).split())
+    if "trust_remote_code" in line:
+        return "it is code that the folder brings, which is not run here"
+    if isinstance(error, KeyError):
+        return f"{line} is missing, or is nothing that it knows"
+    return line[:300] or type(error).__name__
