@@ -20,6 +20,7 @@ from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.composed import KINDS_OF, Composed
 from geo_nemo.metadata.fields import key_columns
 from geo_nemo.metadata.record import Kind
+from geo_nemo.metadata.seams import CACHED
 from geo_nemo.metadata.splice import Splicer
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ class FragmentComposer:
             spliced = splicer(ids)
             if spliced.start == len(ids):
                 return spliced.parts(ids)
+            if len(fronts) >= CACHED:  # each shard numbers its own
+                fronts.clear()
             found = fronts[word] = spliced.front, spliced.start
         return found[0], ids[found[1] :]
 

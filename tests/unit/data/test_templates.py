@@ -221,7 +221,10 @@ def older(stores, tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fragments_composed_together_are_those_that_are_composed_alone(stores, older, kind):
+def test_fragments_composed_together_are_those_that_are_composed_alone(
+    stores, older, kind, monkeypatch
+):
+    monkeypatch.setattr("geo_nemo.data.composing.CACHED", 3)
     cases = [(stores[0][kind], name, "best fit") for name in POLICIES]
     cases += [(stores[0][kind], name, "concat, bare") for name in ("meco", "localization", "mixed")]
     cases += [(store, "meco", "best fit") for store in older[kind]]
