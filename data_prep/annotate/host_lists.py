@@ -3,11 +3,13 @@
 A list has a host a line, `#` begins a comment; `example.com` covers `www.example.com`, and
 `example.com/sport` what stands below a path. A table (CSV with a header that names `host`) may have
 a column `path` as well, as rows of robots.txt or ai.txt do: `host,agent,path`; every row counts,
-and a path ends where `*` begins.
+and a path ends where `*` begins. Where a column `rule` says so, rows that allow count for nothing, and
+neither does one that disallows no path. Values are parted by comma, semicolon, tab or bar.
 """
 
 import csv
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from data_prep.quarantine import Rejected
 from geo_nemo.common.errors import UserError
 
 MAX_LIST_BYTES = 1 << 30
+_DELIMITERS = (";", "\t", "|", ",")
+_RULES = ("rule", "directive")
+_ROBOTS = re.compile(r"\s*(?:user-agent|disallow|allow|sitemap|crawl-delay)\s*:", re.IGNORECASE)
 
 
 class HostList:
@@ -75,17 +80,31 @@ def lists_key(annotate: Annotate) -> str:
 def _entries(key: str, paths: Iterable[str]) -> Iterable[tuple[str, str]]:
     for path in paths:
         lines = list_text(key, path).splitlines()
-        header = [cell.strip().lower() for cell in next(csv.reader(lines[:1]), [])]
+        for sign in _DELIMITERS:
+            header = [c.strip().lower() for c in next(csv.reader(lines[:1], delimiter=sign), [])]
+            if "host" in header:
+                break
         if "host" in header:
-            rows = csv.DictReader(lines[1:], header)
+            rows = csv.DictReader(lines[1:], header, delimiter=sign)
             for number, row in enumerate(rows, start=2):
-                written = (row["host"] or "").strip() + (row.get("path") or "/").strip()
-                if (row["host"] or "").strip():
-                    yield host_entry(f"{key}={path} line {number}", written)
+                host, below = ((row.get(name) or "").strip() for name in ("host", "path"))
+                if host and _counts(row, below):
+                    yield host_entry(f"{key}={path} line {number}", host + (below or "/"))
             continue
+        if lines and _ROBOTS.match(lines[0]):
+            raise UserError(
+                f"{key}={path} is a robots.txt, which names no host: make a table of it, with a "
+                "line host,rule,path (news.com,Disallow,/sport) for each rule"
+            )
         for number, line in enumerate(lines, start=1):
             if written := line.partition("#")[0].strip():
                 yield host_entry(f"{key}={path} line {number}", written)
+
+
+def _counts(row: dict[str, str | None], path: str) -> bool:
+    """Whether a row of a table says that a page must not be taken."""
+    rule = next(((row.get(name) or "").strip().lower() for name in _RULES if name in row), "")
+    return not (rule.startswith("allow") or (rule.startswith("disallow") and not path))
 
 
 def host_entry(place: str, written: str) -> tuple[str, str]:

@@ -66,6 +66,35 @@ def settled_before(config: Prep) -> Settled:
     return _joined(own, [other for other in others if other is not None])
 
 
+def drawn_anew(config: Prep) -> str:
+    """What to tell where earlier runs' decisions are not taken, as settings differ; else empty."""
+    if not config.splits.stay:
+        return ""
+    now = _flat(orjson.loads(settings_of(config)))
+    for name in (config.output, *config.dedup.against):
+        try:
+            about = orjson.loads((Path(name) / FOLDER / JSON_NAME).read_bytes())
+            before = _flat(orjson.loads(about["settings"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # is not there, or `settled_before` says what is wrong with it
+        other = [
+            f"{key}={before.get(key)} (now {now[key]})"
+            for key in now
+            if now[key] != before.get(key)
+        ]
+        if other:
+            return (
+                f"splits are drawn anew: the run before, in {name}, had {', '.join(other)}. "
+                "Documents may move between train and test; the same settings keep each in its split"
+            )
+    return ""
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    own = {f"splits.{name}": value for name, value in settings["splits"].items()}
+    return own | {"seed": settings["seed"]}
+
+
 def against_key(config: Prep) -> str:
     """Changes with what the runs of `dedup.against` have decided."""
     if not config.splits.stay:

@@ -21,7 +21,7 @@ FIRST_DUPLICATE = OUTCOMES.index("duplicate_id")
 DROPS = OUTCOMES[len(SPLITS) :]
 
 MEANING = {
-    "over_cap": "its country, or its fraction of the test documents, was full",
+    "over_cap": "its country, its host, or its fraction of the test documents, was full",
     "not_kept": "balance.keep keeps a fraction of its country, and it is not in that",
     "duplicate_id": "an earlier document has the same id",
     "duplicate_content": "an earlier document has the same text",

@@ -22,6 +22,7 @@ from data_prep.splits.earlier import (
     FOLDER,
     JSON_NAME,
     against_key,
+    drawn_anew,
     settings_of,
     settled_before,
     write,
@@ -30,7 +31,9 @@ from data_prep.splits.find import MOST_PASSES, find_rules
 from data_prep.splits.outcomes import EVALUATION_OVERLAP, FIRST_DUPLICATE, OUTCOMES, TEST, TRAIN
 from data_prep.splits.rules import CODES, Rows, Rules
 from data_prep.splits.units import DTYPES, PartArrays, batch_arrays, columns_for, read_columns
+from geo_nemo.common.log import logger
 
+LOG = logger(__name__)
 UNITS_VERSION = ASSIGN_VERSION = "1"
 SPLIT_VERSION = "3"
 WHOLE = "all"
@@ -114,6 +117,8 @@ class Split(Stage):
 
         balance, listed = config.balance, config.annotate.countries
         before = settled_before(config)
+        if anew := drawn_anew(config):
+            LOG.warning(anew)
         rules, settled, totals = find_rules(
             one_pass, config.splits, balance, config.seed, listed, before
         )

@@ -117,3 +117,26 @@ def test_missing_without_work_says_where_to_look(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         main.main()
     assert ended.value.code == 2 and "keep_work=true" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
+def test_a_table_of_rules_is_read_however_it_parts_its_values(tmp_path, sign):
+    rows = [
+        ["path", "Rule", "host"], ["/private", "Disallow", "a.com"], ["/", "Allow", "b.com"],
+        ["", "disallow:", "c.com"], ["", "Disallow", "d.com"], ["/x", "", "e.com"],
+    ]  # fmt: skip
+    text = "\ufeff" + "\r\n".join(sign.join(row) for row in rows)
+    (tmp_path / "t").write_text(text, encoding="utf-8")
+    found = {
+        url: verdict(url, opt_out=[str(tmp_path / "t")])
+        for url in ("a.com/private/1", "a.com/open", "b.com/1", "c.com/1", "d.com/1", "e.com/x/1")
+    }
+    assert [url for url, said in found.items() if said == "opted_out"] == [
+        "a.com/private/1", "e.com/x/1",
+    ]  # fmt: skip
+
+
+def test_a_robots_txt_itself_is_refused_with_what_to_make_of_it(tmp_path):
+    (tmp_path / "robots.txt").write_text("User-agent: *\nDisallow: /private\n")
+    with pytest.raises(UserError, match="names no host: make a table of it, with a line host,rule"):
+        HostLists(Annotate(opt_out=[str(tmp_path / "robots.txt")]))

@@ -147,15 +147,19 @@ def test_a_month_against_the_months_before_takes_their_tokenizer(tmp_path):
     assert second.manifest.splits["train"].documents > 150
 
 
-def test_other_settings_draw_anew_and_damage_is_said(tmp_path):
+def test_other_settings_draw_anew_and_damage_is_said(tmp_path, caplog):
     from geo_nemo.config import UserError
 
     write_jsonl(tmp_path / "may.jsonl", [record(i) for i in range(100)])
     prepared(tmp_path, "out", ["may"])
+    prepared(tmp_path, "out", ["may"], splits={"by": "cluster"})
+    assert "drawn anew" not in caplog.text
     _, found = prepared(
         tmp_path, "out", ["may"], splits={"train": 0.5, "validation": 0, "test": 0.5}
     )
     assert 30 < sum(split == "test" for split, _ in found) < 70
+    (said,) = [r.getMessage() for r in caplog.records if "drawn anew" in r.getMessage()]
+    assert "splits.test=0.04 (now 0.5), splits.train=0.94 (now 0.5)" in said
     (tmp_path / "out/splits/settled.npz").write_bytes(b"PK garbage")
     write_jsonl(tmp_path / "june.jsonl", [record(i) for i in range(100, 150)])
     with pytest.raises(UserError, match="splits is damaged"):
