@@ -3,8 +3,8 @@
 A list has a host a line, `#` begins a comment; `example.com` covers `www.example.com`, and
 `example.com/sport` what stands below a path. A table (CSV with a header that names `host`) may have
 a column `path` as well, as rows of robots.txt or ai.txt do: `host,agent,path`; every row counts,
-and a path ends where `*` begins. Where a column `rule` says so, rows that allow count for nothing, and
-neither does one that disallows no path. Values are parted by comma, semicolon, tab or bar.
+and a path ends where `*` begins. Where a column `rule` says so, rows that allow count for nothing,
+and neither does one that disallows no path. Values are parted by comma, semicolon, tab or bar.
 """
 
 import csv

@@ -97,24 +97,30 @@ def read_table(path: str, key: str = "") -> list[Row]:
     except OSError as error:
         raise UserError(f"cannot read {key}{path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UserError(f"{key}{path} is not UTF-8") from None
+        raise UserError(f"{key}{path} is not UTF-8: save it as CSV UTF-8") from None
     return _parse(path, text)
 
 
 def _parse(name: str, text: str) -> list[Row]:
-    lines = csv.reader(text.splitlines())
+    # Spreadsheets of half of Europe part by semicolons.
+    first = text.partition("\n")[0]
+    sign = next((sign for sign in ";\t" if sign in first and "," not in first), ",")
+    lines = csv.reader(text.splitlines(), delimiter=sign)
     rows: list[Row] = []
     seen: dict[str, str] = {}
     try:
         header = next(lines, [])
         names = [column.strip().lower() for column in header]
-        if names[:2] != ["host", "country"]:
-            raise UserError(f"{name}: the first line must be host,country")
+        if not {"host", "country"} <= set(names):
+            raise UserError(
+                f"{name}: the first line must be host,country, and it is {', '.join(header)[:80]!r}"
+            )
         for number, cells in enumerate(lines, start=2):
             # A row of `outlets missing` that nobody filled in says nothing.
-            is_open = len(cells) > 2 and not cells[1].strip()
+            told = dict(zip(names, cells, strict=False))
+            is_open = len(cells) > 2 and not told.get("country", "").strip()
             if any(cell.strip() for cell in cells) and not is_open:
-                row = _row(name, number, dict(zip(names, cells, strict=False)))
+                row = _row(name, number, told)
                 if seen.setdefault(row.host, row.country) != row.country:
                     raise UserError(
                         f"{name} line {number}: {row.host} has another country further up"

@@ -85,7 +85,7 @@ def drawn_anew(config: Prep) -> str:
         if other:
             return (
                 f"splits are drawn anew: the run before, in {name}, had {', '.join(other)}. "
-                "Documents may move between train and test; the same settings keep each in its split"
+                "Documents may move between train and test; with the same settings none does"
             )
     return ""
 

@@ -7,7 +7,7 @@ import pytest
 
 from data_prep.annotate import Annotator
 from data_prep.annotate.origin import OriginRules
-from data_prep.annotate.outlets import NONE, default_outlets, load_outlets
+from data_prep.annotate.outlets import NONE, default_outlets, load_outlets, read_table
 from data_prep.annotate.urls import host_facts, parse_url
 from data_prep.annotate.wrapped import unwrap
 from data_prep.config import Annotate
@@ -221,3 +221,18 @@ def test_rows_on_national_domains_say_something_that_the_domain_does_not():
     for row in default_outlets().rows.values():
         same = host_facts(row.host.partition("/")[0]).country == row.country
         assert not same or row.is_international or row.basis == "edition", row
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "host;country\r\na-herald.com;us\r\n",
+        "host\tcountry\tbasis\na-herald.com\tUSA\tseat, Ohio\n",
+        "country,host\nus,a-herald.com\n",
+        "host;country;basis;scope;documents\r\na-herald.com;United States;;;3\r\nb.com;;;;2\r\n",
+    ],
+)
+def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path, text):
+    (tmp_path / "own.csv").write_text(text, encoding="utf-8-sig", newline="")
+    (row,) = read_table(str(tmp_path / "own.csv"))
+    assert (row.host, row.country) == ("a-herald.com", "us")
