@@ -44,8 +44,8 @@ def read_csv(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iter
     lines = _Lines(stream, limits.record_bytes)
     # A field may be as long as a record; the module's own limit is for the whole process.
     csv.field_size_limit(max(csv.field_size_limit(), 1 << 31))
-    names, delimiter = _header(lines, fields)
-    rows = csv.reader(lines, delimiter=delimiter, escapechar=escape)
+    names, delimiter, spaced = _header(lines, fields)
+    rows = csv.reader(lines, delimiter=delimiter, escapechar=escape, skipinitialspace=spaced)
     number = 0
     while True:
         number += 1
@@ -108,8 +108,9 @@ def _escapes(head: bytes) -> bool:
     return len(_ESCAPED.findall(head)) > len(_DOUBLED.findall(head))
 
 
-def _header(lines: "_Lines", fields: Fields) -> tuple[list[str], str]:
-    """Names of the columns, and the delimiter; `fields` sees them."""
+def _header(lines: "_Lines", fields: Fields) -> tuple[list[str], str, bool]:
+    """Names of the columns, the delimiter, and whether a space stands behind each; `fields` sees
+    the names."""
     for _ in range(_MOST_ABOVE):
         lines.start()
         try:
@@ -147,12 +148,13 @@ def _header_below(lines: "_Lines", fields: Fields) -> int:
     return 0
 
 
-def _header_in(text: str, delimiters: str, fields: Fields) -> tuple[list[str], str]:
+def _header_in(text: str, delimiters: str, fields: Fields) -> tuple[list[str], str, bool]:
     wanted = fields.names["text"]
     most: list[str] = []
     for delimiter in delimiters:
         try:
-            names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter), [])]
+            row = next(csv.reader([text], delimiter=delimiter, skipinitialspace=True), [])
+            names = [name.strip() for name in row]
         except csv.Error:
             continue
         # Of a header that lacks the column, the delimiter that parts most is the likely one.
@@ -165,7 +167,7 @@ def _header_in(text: str, delimiters: str, fields: Fields) -> tuple[list[str], s
                 raise DamagedError(
                     "broken_header", f"two columns are called {twice!r}: rename one of them"
                 )
-            return names, delimiter
+            return names, delimiter, text.count(f"{delimiter} ") == text.count(delimiter)
     raise DamagedError("missing_text", missing_column(wanted, most))
 
 

@@ -9,11 +9,14 @@ from data_prep.read.unpack import Unpacked, compression_of
 HEAD_BYTES = 512
 UNKNOWN = "unknown"
 _COMPRESSED = ("gz", "gzip", "zst", "zstd")
+_DUCKDB, _DUCKDB_PLACE = b"DUCK", 8
 _OTHERS = {
     b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\3\4": "zip", b"\x04\x22\x4d\x18": "lz4",
     b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"ORC": "ORC", b"Obj\1": "Avro", b"%PDF": "PDF",
     b"PAR1": "Parquet", b"SQLite format 3": "SQLite", b"FEA1": "Feather of version 1",
     b"\x89HDF": "HDF5", b"\x93NUMPY": "NumPy's format", b"\xd0\xcf\x11\xe0": "a file of old Office",
+    _DUCKDB: "a database of DuckDB", b"<stata_dta>": "a file of Stata", b"r\2\1": "a file of Stata",
+    b"bplist00": "a web archive of Safari",
     **{bytes([0x80, version]): "a pickle" for version in (2, 3, 4, 5)},
 }  # fmt: skip
 # How to have what is in such a file, in words that work when typed.
@@ -25,6 +28,11 @@ _MENDS = {
 }  # fmt: skip
 _MENDS |= {
     "an Excel workbook": "save it as CSV (UTF-8)", "a file of old Office": "save it as CSV (UTF-8)",
+    "a database of DuckDB": "python -c 'import duckdb, sys; duckdb.connect(sys.argv[1])"
+    """.sql("select * from " + sys.argv[2]).write_parquet(sys.argv[3])' FILE TABLE FILE.parquet""",
+    "a file of Stata": "python -c 'import pandas, sys; pandas.read_stata(sys.argv[1])"
+    ".to_parquet(sys.argv[2])' FILE.dta FILE.parquet",
+    "a web archive of Safari": "textutil -convert html FILE.webarchive",
     "SQLite": "sqlite3 -header -csv FILE 'select * from TABLE' > FILE.csv",
     "Feather of version 1": "python -c 'import pyarrow.feather as f, sys; "
     "f.write_feather(f.read_table(sys.argv[1]), sys.argv[2])' FILE NEW.feather",
@@ -36,7 +44,7 @@ _MENDS |= {
 # Endings of files that may well hold records, and are refused by name in a folder, not passed over.
 FOREIGN = frozenset((
     "bz2", "xz", "lzma", "lz4", "br", "zip", "7z", "rar", "orc", "avro", "xls", "xlsx", "pkl",
-    "pickle", "sqlite", "h5", "hdf5", "mhtml",
+    "pickle", "sqlite", "h5", "hdf5", "mhtml", "duckdb", "dta", "webarchive",
 ))  # fmt: skip
 _MHTML = re.compile(rb"^(?:Snapshot-Content-Location|MIME-Version):", re.IGNORECASE | re.MULTILINE)
 _XML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:\?xml|rss|feed|mediawiki|nitf)")
@@ -114,7 +122,7 @@ def refuse_foreign(stream: Unpacked) -> None:
             "nested_compression", f"{inner} inside {stream.compression}: unpack it once"
         )
     for mark, kind in _OTHERS.items():
-        if head.startswith(mark):
+        if head.startswith(mark, _DUCKDB_PLACE if mark == _DUCKDB else 0):
             if kind == "zip" and (b"[Content_Types].xml" in head or b"xl/" in head):
                 kind = "an Excel workbook"
             inside = f" inside {stream.compression}" if stream.compression else ""

@@ -315,3 +315,28 @@ def test_a_comment_of_singlefile_and_a_shortcut_beside_a_page_name_its_address(t
     (tmp_path / "b.url").write_bytes(f"[InternetShortcut]\r\nURL={URL}\r\n".encode())
     found = raws(read_bytes(tmp_path, "b.html", f"<html>{page}".encode()))
     assert [record["url"] for record in found] == [URL]
+
+
+def test_a_table_with_a_space_behind_each_comma_keeps_its_quotes(tmp_path):
+    rows = f'"url", "title", "text"\n"{URL}", "A, B", "He said, ""yes"", and went."\n'
+    (record,) = raws(read_bytes(tmp_path, "a.csv", rows.encode()))
+    assert record == {"url": URL, "title": "A, B", "text": 'He said, "yes", and went.'}
+    bare = f"url,title,text\n{URL},T,  two spaces stay\n"
+    (record,) = raws(read_bytes(tmp_path, "b.csv", bare.encode()))
+    assert record["text"] == "  two spaces stay"
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "said"),
+    [
+        ("a.duckdb", b".\xa7w{\xe74\x0foDUCK\xe7", "a database of DuckDB is not read: python -c"),
+        ("a", b"\0" * 8 + b"DUCK", "a database of DuckDB is not read: python -c"),
+        ("a.dta", b"<stata_dta><header>", "a file of Stata is not read: python -c"),
+        ("a.dta", b"r\2\1\0\5", "a file of Stata is not read: python -c"),
+        ("a.webarchive", b"bplist00\xd1", "a web archive of Safari is not read: textutil"),
+    ],
+)
+def test_files_of_other_programs_are_named_with_what_reads_them(tmp_path, name, head, said):
+    texts, ((reason, detail),) = read(tmp_path, name, head + bytes(600))
+    assert (texts, reason) == ([], "unknown_format")
+    assert detail.startswith(said)
