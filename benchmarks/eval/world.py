@@ -25,7 +25,7 @@ class Shape:
     questions: int
 
 
-SMALL = Shape("1.2M", 128, 4, 4, 384, 1536, 384, 256)
+SMALL = Shape("1.2M", 128, 4, 4, 384, 1536, 384, 512)
 LARGE = Shape("100M", 768, 12, 12, 2048, 16_384, 10, 12)
 SEQ_LENGTH = 1024
 OPTIONS = 4

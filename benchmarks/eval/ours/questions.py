@@ -20,10 +20,8 @@ def main() -> None:
     started = time.process_time()
     prefixes = [np.array([tokenizer.bos_id, *ids]) for ids in
                 tokenizer.encode_batch([question["prompt"] for question in questions])]  # fmt: skip
-    endings = [
-        [np.array(ids) for ids in tokenizer.encode_batch([f" {o}" for o in question["options"]])]
-        for question in questions
-    ]
+    options = iter(tokenizer.encode_batch([f" {o}" for q in questions for o in q["options"]]))
+    endings = [[np.array(next(options)) for _ in q["options"]] for q in questions]
     found = scorer.continuations(prefixes, endings)
     answers = [int(np.argmin([nll.sum() for nll in of])) for of in found]
     print(json.dumps({"seconds": time.process_time() - started, "answers": answers}))

@@ -298,7 +298,7 @@ def test_texts_that_cannot_be_read_are_one_line(folders, tmp_path, what, words):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_is_named_with_a_step_or_with_all(world, tmp_path):
+def test_a_run_is_named_with_a_step_or_with_all(world, tmp_path, caplog):
     folder = make_run(tmp_path / "run", world.store, fields=("country",), step=100)
     shutil.copytree(folder / "checkpoints" / "step_00000100",
                     folder / "checkpoints" / "step_00000050")  # fmt: skip
@@ -313,6 +313,10 @@ def test_a_run_is_named_with_a_step_or_with_all(world, tmp_path):
         read_models({"a": f"{folder}@70"})
     with pytest.raises(UserError, match="no such folder"):
         read_models({"a": f"{folder}x@70"})
+    # A point that a learning curve lacks is told.
+    next((folder / "checkpoints" / "step_00000050").rglob("*.json")).unlink()
+    assert list(read_models({"a": f"{folder}@all"})) == ["a-100"]
+    assert "step_00000050 is not whole" in caplog.text and "it is left out" in caplog.text
 
 
 def test_a_report_of_models_alone_has_its_page(folders, tmp_path):
@@ -350,3 +354,21 @@ def test_an_adapter_is_its_base_and_what_it_changes(folders, tmp_path):
         log_p = adapted(ids).logits.log_softmax(-1)[0, 6:-1]
     expected = -log_p.gather(1, torch.from_numpy(ending)[:, None])[:, 0].numpy()
     assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize(("width", "positions"), [(8, 2048), (128, 2048), (768, 341)])
+def test_batches_hold_what_a_cpu_s_caches_do(width, positions):
+    from types import SimpleNamespace
+
+    from eval.scorers.loaded import LoadedModel
+
+    head = torch.nn.Linear(width, 11)
+    model = SimpleNamespace(get_output_embeddings=lambda: head)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LoadedModel, "_body_and_head_are_the_model", lambda self: False)
+        loaded = LoadedModel(model, 4096, torch.device("cpu"))
+    lengths = np.array([100] * 50 + [3000])
+    batches = loaded.batches(lengths)
+    assert batches[0].tolist() == [50]  # longer than any batch: alone
+    assert len(batches[1]) == positions // 100
+    assert sorted(np.concatenate(batches).tolist()) == list(range(51))
