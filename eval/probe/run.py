@@ -25,7 +25,7 @@ from eval.probe.membership import membership
 from eval.scorers.base import HiddenStates, Scorer
 from eval.summary import commit, versions
 from geo_nemo.common.progress import Progress, no_progress
-from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.config import MetadataPolicy, RunError, UserError
 from geo_nemo.metadata.composed import Composed
 from geo_nemo.metadata.fields import lines_of
 from geo_nemo.metadata.host_signal import host_signal
@@ -122,6 +122,12 @@ def _states(
         last = [np.array([len(item.ids) - 2]) for item in items]
         bodies = [body if len(body) else end for body, end in zip(bodies, last, strict=True)]
     states = scorer.hidden_means([item.ids for item in items], [b + 1 for b in bodies], progress)
+    bad = np.flatnonzero(~np.isfinite(states).all((0, 2)))
+    if len(bad):
+        raise RunError(
+            f"run {run}, document {plan.documents.index[bad[0]]}: a hidden state is not finite; "
+            "the model has diverged or overflows in its precision"
+        )
     hosts = [record.host for record in records]
     tested = layers.held_back_hosts(hosts, config.test, config.seed)
     found: dict[str, Any] = {}

@@ -16,7 +16,7 @@ from eval.probe.layers import explained, held_back_hosts, of_fields, of_regions
 from eval.probe.membership import area, membership
 from eval.scorers.load import load
 from geo_nemo.cli.probe import command
-from geo_nemo.config import UserError
+from geo_nemo.config import RunError, UserError
 from geo_nemo.train.run_record import write_record
 from tests.support.runs import finished
 from tests.unit.eval import hub
@@ -220,3 +220,21 @@ def test_a_mistake_is_one_line_and_leaves_no_folder(world, tmp_path, more, words
     assert isinstance(done.exception, UserError), done.output
     assert words in str(done.exception) and "\n" not in str(done.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_hidden_state_that_is_not_finite_names_its_document(world, tmp_path, monkeypatch):
+    from eval.scorers.hugging_face import HuggingFaceScorer
+
+    means = HuggingFaceScorer.hidden_means
+
+    def third_is_nan(self, *arguments):
+        found = means(self, *arguments)
+        found[1, 2, 0] = np.nan
+        return found
+
+    monkeypatch.setattr(HuggingFaceScorer, "hidden_means", third_is_nan)
+    output = tmp_path / "out"
+    done = CliRunner().invoke(command, [*arguments(world, output), "only=[layers]"])
+    assert isinstance(done.exception, RunError), done.output
+    assert "run m, document 2: a hidden state is not finite" in str(done.exception)
+    assert not output.exists()
