@@ -20,6 +20,7 @@ from geo_nemo.train.origin import EXPORTED
 
 LOG = logger(__name__)
 _SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size")
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER, TUNED = "adapter_config.json", "tune.json"
 
 
@@ -181,6 +182,11 @@ def _adapted(model: Any, folder: Folder, merge: bool) -> Any:
 
 def _base_of(folder: Path, base: str | None) -> Path:
     record = read_json(folder / ADAPTER, "give a whole adapter")
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise UserError(
+            f"{folder} lacks {ADAPTER_WEIGHTS}: tune or fetch the adapter anew; pickled weights "
+            "(*.bin), which may run code, are not read"
+        )
     named = base or record.get("base_model_name_or_path")
     if not isinstance(named, str | None):
         named = json.dumps(named)[:80]

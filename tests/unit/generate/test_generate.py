@@ -292,6 +292,16 @@ def test_a_folder_that_is_damaged_is_one_line(monkeypatch, capsys, folder, tmp_p
     assert says in told
 
 
+def test_an_adapter_without_its_weights_is_one_line(monkeypatch, capsys, folder, tmp_path):
+    (tmp_path / "adapter_config.json").write_text(
+        json.dumps({"base_model_name_or_path": str(folder)})
+    )
+    (tmp_path / "adapter_model.bin").write_bytes(b"\x80\x04.")
+    code, _, told = call(monkeypatch, capsys, "generate", str(tmp_path), "a")
+    assert code == 2 and told.count("\n") == 1
+    assert "lacks adapter_model.safetensors: tune or fetch the adapter anew" in told
+
+
 def test_what_is_of_sampling_by_set_samples(generate):
     code, _, told = generate("a", "--set", "typical_p=0.9", "--max-new-tokens", 3)
     assert code == 0, told
