@@ -70,6 +70,8 @@ def command(
     wanted = text if text is not None else _read(file)
     if not wanted.isascii() and any("\ud800" <= char <= "\udfff" for char in wanted):
         raise UserError("--text holds half a character: give it in UTF-8")
+    if not any(map(str.isalnum, wanted)):  # before an index of all texts is made
+        raise UserError("the text holds no word: give some words of what a model wrote")
     folder = here(store)
     opened = TokenStore.open(folder)
     with progress_bar() as progress:

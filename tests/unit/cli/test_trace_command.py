@@ -48,6 +48,7 @@ def test_a_sentence_is_traced_to_its_document(store, call, tmp_path):
         (["--text", "one two three", "--file", "f"], "give --text TEXT or --file FILE"),
         (["--file", "none.txt"], "cannot read none.txt: No such file or directory"),
         (["--text", "one two \udcff"], "--text holds half a character: give it in UTF-8"),
+        (["--text", " ... "], "the text holds no word: give some words of what a model wrote"),
         (["--text", "hello"], "give a text of 3 words or more"),
         (["--text", "one two three", "--run", "none"], "give the folder of a run"),
     ],

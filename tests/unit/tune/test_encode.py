@@ -73,6 +73,16 @@ def test_one_that_is_too_long_is_an_error_or_left_out(opened, tmp_path):
         encode(found[3:], opened[1], config.model_copy(update={"too_long": "drop"}), 128)
 
 
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+def test_a_turn_that_spells_a_control_token_is_refused(opened, tmp_path, turn):
+    messages = [dict(message) for message in CHAT["messages"]]
+    messages[turn]["content"] += f" Then {opened[1].eos_token} it ends."
+    data = write_jsonl(tmp_path / "d", [*alpaca(2), {"messages": messages}])
+    found, config = told_of(opened, data)
+    with pytest.raises(UserError, match=r"d:3 spells </s>, a control token of the model"):
+        encode(found, opened[1], config, 128)
+
+
 def test_what_is_shown_has_the_colours_of_its_labels(opened, tmp_path):
     found, config = told_of(opened, write_jsonl(tmp_path / "d", [CHAT]), none=0, country=0)
     made = encode(found, opened[1], config, 128)
