@@ -215,14 +215,9 @@ class Composer:
         title_ids: np.ndarray,
         body_ids: np.ndarray,
         final: bool,
-        titled: bool | None = None,
     ) -> Composed:
-        """`compose` of arrays that `texts` gave, with a metadata block that `prefix_ids` gave.
-
-        titled: the document has a title; None: where one is shown.
-        """
-        titled = len(title_ids) > 0 if titled is None else titled
-        return self.join_spliced(block, (title_ids,), (body_ids,), final, titled)
+        """`compose` of arrays that `texts` gave, with a metadata block that `prefix_ids` gave."""
+        return self.join_spliced(block, (title_ids,), (body_ids,), final, len(title_ids) > 0)
 
     def join_spliced(
         self,
@@ -232,7 +227,10 @@ class Composer:
         final: bool,
         titled: bool,
     ) -> Composed:
-        """`join` of a title and a body in one part each, or two, as `Splicer.parts` gives them."""
+        """`join` of a title and a body in one part each, or two, as `Splicer.parts` gives them.
+
+        titled: the document has a title, which this piece of it may not show.
+        """
         shown = len(title[0]) > 0 or len(title[-1]) > 0
         title_label, content_label = self.label_pairs[len(block) > 0][titled]
         label = title_label if shown else NO_TOKENS

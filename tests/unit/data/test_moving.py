@@ -68,6 +68,20 @@ def test_counts_are_the_integral_and_no_document_is_lost_or_comes_early(ends, wi
         assert max(each) - min(each) <= 1
 
 
+@pytest.mark.parametrize(
+    ("budget", "documents"),
+    # A stage of 32 windows; the fewest documents that pack well; a window of all that there are.
+    [(32 * 3_000, 300), (32 * 1_000, 256), (32 * 90_000, 4_096)],
+)
+def test_a_stage_has_windows_enough_to_move_in(budget, documents):
+    """By hand: 10 tokens a document, and half of them of each country at one of the ends."""
+    of = [Document([], [1000] * 10, country=("gb", "no")[n % 2]) for n in range(8_192)]
+    sampling = Sampling(weights={"gb": 1, "no": 1}, end_weights={"gb": 3, "no": 1})
+    found = draws_of(MemorySplit(of), np.arange(8_192), sampling, 1, 4_096, budget, "s")
+    assert found.first.tolist() == pytest.approx([documents / 2] * 2)
+    assert found.last.tolist() == pytest.approx([documents * 3 / 4, documents / 4])
+
+
 def run_of(store, output, sampling, **data):
     stages = {"only": Stage(fraction=1, metadata=NO_METADATA, sampling=sampling)}
     train = Train(steps=400, global_batch_size=8, warmup_steps=0)

@@ -47,6 +47,13 @@ POLICIES = {
         field_dropout={"year": 0.5},
     ),
 }  # fmt: skip
+META = {
+    "meta-tokens": MetadataPolicy(fields=("url",), template="meco", meta_tokens=3),
+    "meta-tokens, appended": MetadataPolicy(
+        fields=("year",), position="append", loss_weights={"metadata": 0.5}, cut="whole",
+        meta_tokens=2,
+    ),
+}  # fmt: skip
 PACKINGS = {
     "best fit": {},
     "best fit, bare": {"prefix_fragments": False},
@@ -225,16 +232,20 @@ def test_fragments_composed_together_are_those_that_are_composed_alone(
     stores, older, kind, monkeypatch
 ):
     monkeypatch.setattr("geo_nemo.data.composing.CACHED", 3)
-    cases = [(stores[0][kind], name, "best fit") for name in POLICIES]
+    policies = POLICIES | META
+    cases = [(stores[0][kind], name, "best fit") for name in policies]
     cases += [(stores[0][kind], name, "concat, bare") for name in ("meco", "localization", "mixed")]
     cases += [(store, "meco", "best fit") for store in older[kind]]
     for store, name, packing in cases:
-        rows = dataset(store, POLICIES[name], packing, 64)
+        rows = dataset(store, policies[name], packing, 64)
         sequences = [rows.fragments(sample) for sample in range(len(rows))]
+        # And titles that are cut, of a document that ends where they do.
+        whole = [each for each in sequences[0] if each.title > 2 and not each.bare]
+        sequences.append([each._replace(title=n) for each in whole for n in (1, 2)])
         alone = [rows.composing.compose(each) for sequence in sequences for each in sequence]
         for _ in ("met first", "kept"):
             found = rows.composing.parts(sequences)
-            assert found.firsts == [fragment.first for fragment in alone]
+            assert found.firsts == [fragment.first for fragment in alone], name
             for place, fragment in enumerate(alone):
                 *parts, padding = found.parts[place * found.width : (place + 1) * found.width]
                 together = Composed(fragment.first, parts, fragment.first_kind)
