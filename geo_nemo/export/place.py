@@ -39,7 +39,8 @@ def check_out(out: Path, record: Mapping[str, Any]) -> Exported | None:
     files = told.pop("files", None)
     if told == record and files is not None and files.items() <= sizes_of(out).items():
         return Exported("tokenizer.json" in files, was_there=True)
-    beside = checkpoints(out.parent)
+    # A copy of one checkpoint may lie anywhere, and what is beside it is the user's.
+    beside = checkpoints(out.parent) if out.parent.name == "checkpoints" else []
     if any((folder / CHECKPOINT).is_file() for folder in (out, *out.parents, *beside)):
         raise UserError(f"{out} is among checkpoints, which it would spoil: give another --out")
     if out.is_mount():
