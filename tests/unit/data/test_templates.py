@@ -8,7 +8,9 @@ from geo_nemo.config import Data, MetadataPolicy
 from geo_nemo.config.template import Template
 from geo_nemo.data.audit.check import audit_stage
 from geo_nemo.data.dataset import StageDataset
+from geo_nemo.data.dropout import fields_of, is_plain
 from geo_nemo.data.text_lengths import TextLengths
+from geo_nemo.data.token_selection import TokenSelection, write_selection
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.composed import Composed
 from geo_nemo.metadata.record import Kind
@@ -225,6 +227,57 @@ def older(stores, tmp_path_factory):
             without_first_words(store, folder / "some", slice(2)),
         )
     return made
+
+
+@pytest.mark.parametrize("name", ["localization", "mixed", "meco", "appended", "meta-tokens"])
+@pytest.mark.parametrize("packing", ["best fit", "concat, bare"])
+def test_what_is_selected_of_a_text_is_selected_in_all_its_fragments(
+    stores, tmp_path, name, packing
+):
+    """Bits drawn at random; of first words that are cut anew, all where one of the old was."""
+    store, policy = stores[0]["llama_3"], (POLICIES | META)[name]
+    rng = np.random.default_rng(8)
+    rows = dataset(store, policy, packing, 64)
+    split, composing = rows.split, rows.composing
+    bits = [
+        [rng.random(len(ids)) < 0.5 for ids in split.texts(number)] for number in range(len(split))
+    ]
+    write_selection(tmp_path, map(np.concatenate, bits), "train", store.hash, {})
+    selection = TokenSelection(tmp_path, split)
+    for fragment in (each for sample in range(len(rows)) for each in rows.fragments(sample)):
+        kinds = composing.compose(fragment).kinds[1:]
+        shown = fields_of(policy, fragment.kept) if not is_plain(policy, fragment.kept) else ()
+        told = (
+            len(composing.composer_of(fragment).prefix_ids(split.record(fragment.document), shown))
+            > 0
+        )
+        title, body = bits[fragment.document]
+        composer = composing.composer_of(fragment)
+        if composer.reads_texts:
+            both = composer.splice(*split.texts(fragment.document), told)
+            title, body = (
+                np.concatenate(
+                    [
+                        np.full(len(cut.front), of[: cut.start].any() or not cut.start),
+                        of[cut.start : cut.stop],
+                        np.full(len(cut.back), of[cut.stop :].any() or cut.stop == len(of)),
+                    ]
+                )
+                for cut, of in zip(both, (title, body), strict=True)
+            )
+        if fragment.bare:
+            whole = composing.compose(
+                fragment._replace(bare=False, start=0, stop=len(body), title=len(title), final=True)
+            )
+            expected = np.ones(len(whole.kinds), bool)
+            expected[whole.kinds == Kind.TITLE] = title
+            expected[whole.kinds == Kind.BODY] = body
+            expected = expected[fragment.start + 1 : fragment.stop + 1]
+        else:
+            expected = np.ones(len(kinds), bool)
+            expected[kinds == Kind.TITLE] = title[: fragment.title]
+            expected[kinds == Kind.BODY] = body[fragment.start : fragment.stop]
+        assert composing.selected(fragment, selection).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("kind", KINDS)
