@@ -1,9 +1,9 @@
 """`python tests/support/mutants.py`: each fault that mutmut plants, and whether a test notices it.
 
 mutmut writes all faults into one copy of the code, where a name chooses one. Here the tests are
-collected once; each fault is a fork of that process, which runs the tests that meet its function,
-the quickest of each kind first, until one fails. What was found is kept in mutants/found.jsonl, and
-a later call goes on from it.
+collected once; each fault is a fork of that process, which runs the tests that meet its function
+until one fails: those first that noticed other faults of it, then the quickest of each kind. What
+was found is kept in mutants/found.jsonl, and a later call goes on from it.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,6 +43,8 @@ class Judge:
         self.options = options
         self.seconds: dict[str, float] = {}
         self.meets: dict[str, set[str]] = defaultdict(set)
+        # By function: how many of its faults each test has noticed before.
+        self.noticed: dict[str, Counter[str]] = defaultdict(Counter)
         self.complaint = ""
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -70,6 +72,9 @@ class Judge:
 
     def _judge(self, items: dict[str, pytest.Item]) -> None:
         before, options = _found(), self.options
+        for line in before.values():
+            if line["result"] == NOTICED:
+                self.noticed[mangled_name_from_mutant_name(line["name"])][line["test"]] += 1
         names = [name for name in _mutants() if _is_wanted(name, options, before)]
         random.Random(options.seed).shuffle(names)
         names = names[: options.sample]
@@ -84,15 +89,15 @@ class Judge:
             print(f"{number}/{len(names)} {line}", file=sys.__stderr__, flush=True)
 
     def _order(self, name: str) -> tuple[list[str], bool]:
-        """Tests that meet a fault, the quickest of each kind first, and whether these are all."""
+        """Tests that meet a fault, in the order of this module, and whether these are all."""
         function = mangled_name_from_mutant_name(name)
         tests = sorted(self.meets.get(function, ()), key=self.seconds.__getitem__)
         kinds: dict[str, str] = {}
         for test in tests:
             kinds.setdefault(test.split("[")[0], test)
-        first = list(kinds.values())
+        known = [test for test, _ in self.noticed[function].most_common() if test in self.seconds]
         order, spent = [], 0.0
-        for test in [*first, *(test for test in tests if test not in set(first))]:
+        for test in dict.fromkeys([*known, *kinds.values(), *tests]):
             spent += self.seconds[test]
             if order and spent > self.options.budget:
                 break
