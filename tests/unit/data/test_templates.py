@@ -229,6 +229,29 @@ def older(stores, tmp_path_factory):
     return made
 
 
+def test_what_is_not_said_of_a_document_is_that_it_has_metadata_and_no_title(stores):
+    """Of a vocabulary that begins a document otherwise than what stands behind a blank line."""
+    store = stores[0]["dummy_prefix"]
+    told, behind, bare = (
+        Composer(POLICIES[name], store.tokenizer()) for name in ("localization", "appended", "meco")
+    )
+    ids = {
+        opened: (told.title_label(opened).tolist(), told.content_label(opened).tolist())
+        for opened in (True, False)
+    }
+    assert ids[True][0] != ids[False][0] and ids[True][1] != ids[False][1]
+    assert told.title_label().tolist() == ids[True][0]
+    assert told.content_label().tolist() == ids[True][1]
+    assert told.content_label(False, True).tolist() == ids[True][1]
+    # Metadata behind the text stand before nothing of it.
+    assert behind.title_label(True).tolist() == behind.title_label(False).tolist() == ids[False][0]
+    assert behind.content_label(True).tolist() == behind.content_label(False).tolist()
+    assert behind.content_label(True, True).tolist() == ids[True][1]
+    text = store.split("train").texts(1)
+    first, second = (bare.texts(*text, opened)[0].tolist() for opened in (True, False))
+    assert first != second and bare.texts(*text)[0].tolist() == first
+
+
 @pytest.mark.parametrize("name", ["localization", "mixed", "meco", "appended", "meta-tokens"])
 @pytest.mark.parametrize("packing", ["best fit", "concat, bare"])
 def test_what_is_selected_of_a_text_is_selected_in_all_its_fragments(
