@@ -82,6 +82,15 @@ def test_a_stage_has_windows_enough_to_move_in(budget, documents):
     assert found.last.tolist() == pytest.approx([documents * 3 / 4, documents / 4])
 
 
+def test_no_group_comes_twice_in_a_window_at_either_end():
+    """By hand: of 300 documents half of a window's at first, so 600; a quarter of it at last."""
+    of = [Document([], [1000] * 10, country="no" if n < 300 else "gb") for n in range(4_300)]
+    sampling = Sampling(weights={"gb": 1, "no": 1}, end_weights={"gb": 3, "no": 1})
+    found = draws_of(MemorySplit(of), np.arange(4_300), sampling, 1, 4_096, 32 * 90_000, "s")
+    assert found.first.tolist() == pytest.approx([300, 300])
+    assert found.last.tolist() == pytest.approx([450, 150])
+
+
 def run_of(store, output, sampling, **data):
     stages = {"only": Stage(fraction=1, metadata=NO_METADATA, sampling=sampling)}
     train = Train(steps=400, global_batch_size=8, warmup_steps=0)

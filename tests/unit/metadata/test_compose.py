@@ -208,16 +208,16 @@ def test_every_piece_of_a_document_has_its_tokens_and_their_kinds(policy):
 
 
 @pytest.mark.parametrize("position", ["prepend", "append"])
-@pytest.mark.parametrize("final", [True, False])
-def test_meta_tokens_stand_behind_bos_wherever_the_metadata_stand(position, final):
+@pytest.mark.parametrize(("final", "count"), [(True, 2), (False, 2), (True, 1)])
+def test_meta_tokens_stand_behind_bos_wherever_the_metadata_stand(position, final, count):
     tokenizer = WordTokenizer()
     tokenizer.vocab_size = 1000
     weights = {"metadata": 0.5} if position == "append" else {}
     policy = MetadataPolicy(
-        fields=("country",), meta_tokens=2, position=position, loss_weights=weights
+        fields=("country",), meta_tokens=count, position=position, loss_weights=weights
     )
     composer = Composer(policy, tokenizer)
-    assert composer.meta_ids.tolist() == [1000, 1001]
+    assert composer.meta_ids.tolist() == [1000, 1001][:count]
     composed = composer.compose(
         RECORD, tokenizer.encode(" News\n\n"), tokenizer.encode(" It"), final=final
     )
@@ -225,8 +225,8 @@ def test_meta_tokens_stand_behind_bos_wherever_the_metadata_stand(position, fina
         RECORD, tokenizer.encode(" News\n\n"), tokenizer.encode(" It"), final=final
     )
     ids, kinds = composed.ids.tolist(), composed.kinds.tolist()
-    assert ids[1:3] == [1000, 1001]
+    assert ids[1 : 1 + count] == [1000, 1001][:count]
     # Where metadata stand in the loss, behind the text, they are labels, which are out of it.
-    assert set(kinds[1:3]) == {Kind.METADATA if position == "prepend" else Kind.LABEL}
-    assert ids[:1] + ids[3:] == plain.ids.tolist()
-    assert kinds[:1] + kinds[3:] == plain.kinds.tolist()
+    assert set(kinds[1 : 1 + count]) == {Kind.METADATA if position == "prepend" else Kind.LABEL}
+    assert ids[:1] + ids[1 + count :] == plain.ids.tolist()
+    assert kinds[:1] + kinds[1 + count :] == plain.kinds.tolist()
