@@ -4,14 +4,13 @@ import hashlib
 from pathlib import Path
 
 import pyarrow as pa
-import xxhash
 
+from geo_nemo.common.digests import file_digest
 from geo_nemo.common.files import read_json
 from geo_nemo.config import UserError
 
 SUMMARY = "corpus.json"
 TEXTS = ("title", "text")
-CHUNK_BYTES = 1 << 24
 
 
 def files_of(path: Path, split: str) -> tuple[list[Path], str]:
@@ -64,14 +63,11 @@ def check_types(file: Path, schema: pa.Schema) -> None:
 
 def _check_unchanged(file: Path, expected: str) -> None:
     """Raise `UserError` where a file is not what was written, by which finished cells are known."""
-    digest = xxhash.xxh3_128()
     try:
-        with file.open("rb") as content:
-            while piece := content.read(CHUNK_BYTES):
-                digest.update(piece)
+        found = file_digest(file)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}; run geo-nemo prep again") from None
-    if digest.hexdigest() != expected:
+    if found != expected:
         raise UserError(
             f"{file} was changed since geo-nemo prep wrote it: run geo-nemo prep again, or copy it "
             "to a folder of its own, which is read as any Parquet"

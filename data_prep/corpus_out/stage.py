@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from data_prep.corpus_out.parquet_out import ParquetOut
 from data_prep.corpus_out.publish import publish, withdraw
-from data_prep.corpus_out.summary import SUMMARY_NAME, CorpusFile, CorpusSummary, file_digest
+from data_prep.corpus_out.summary import SUMMARY_NAME, CorpusFile, CorpusSummary
 from data_prep.corpus_out.webdataset_out import WebDatasetOut
 from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
@@ -20,6 +20,7 @@ from data_prep.extra_fields import summed_fields
 from data_prep.final import final_keys, final_outcomes
 from data_prep.ingest import Ingest, all_parts
 from data_prep.parts import NAMES, read_part
+from geo_nemo.common.digests import file_digest
 from geo_nemo.common.files import write_synced
 from geo_nemo.store.field_column import SEVERAL
 from geo_nemo.store.manifest import NO_QUALITY, SPLITS

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Literal
 
-import xxhash
 from pydantic import ValidationError
 
 from geo_nemo.common.errors import UserError
@@ -12,7 +11,6 @@ from geo_nemo.config.section import NonNegative, Section
 from geo_nemo.store.manifest import SPLITS
 
 SUMMARY_NAME = "corpus.json"
-_CHUNK = 1 << 20
 
 
 class CorpusFile(Section):
@@ -50,12 +48,3 @@ def read_summary(folder: Path) -> CorpusSummary:
         raise UserError(
             f"{path} is no summary of a corpus: {where}: {first['msg']}; run geo-nemo prep again"
         ) from None
-
-
-def file_digest(path: Path) -> str:
-    """xxh3-128 of a file, in hex."""
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

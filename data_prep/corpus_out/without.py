@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 
 from data_prep.corpus_out.parquet_out import parquet_options
 from data_prep.corpus_out.publish import link_or_copy
-from data_prep.corpus_out.summary import SUMMARY_NAME, CorpusFile, file_digest, read_summary
+from data_prep.corpus_out.summary import SUMMARY_NAME, CorpusFile, read_summary
 from data_prep.parts import read_part
 from data_prep.tokenise.part_shards import content_hashes
+from geo_nemo.common.digests import file_digest
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import write_synced
 from geo_nemo.common.folders import building

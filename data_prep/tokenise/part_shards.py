@@ -166,15 +166,16 @@ def content_hashes(column: pa.Array) -> np.ndarray:
 def _check(choice: Choice, texts: list[str], tokens: Tokens, rows: np.ndarray) -> None:
     if choice.encoder is choice.reference or not len(rows):
         return
-    some = [texts[row] for row in rows]
-    if any(len(text) > CHECKED_CHARACTERS for text in some):
-        # The reference takes a second for 2 MB: of a long text its start is compared, cut alike.
-        some = [text[:CHECKED_CHARACTERS] for text in some]
-        found = choice.encoder.encode(some)
-    else:
-        ends = np.cumsum(tokens.lengths)
-        ids = [tokens.ids[ends[row] - tokens.lengths[row] : ends[row]] for row in rows]
-        found = Tokens(np.concatenate(ids), tokens.lengths[rows])
+    # The reference takes a second for 2 MB: of a long text its start is compared, cut alike.
+    some = [texts[row][:CHECKED_CHARACTERS] for row in rows]
+    ends = np.cumsum(tokens.lengths)
+    ids = [
+        tokens.ids[ends[row] - tokens.lengths[row] : ends[row]]
+        if len(texts[row]) <= CHECKED_CHARACTERS
+        else choice.encoder.encode([start]).ids
+        for row, start in zip(rows, some, strict=True)
+    ]
+    found = Tokens(np.concatenate(ids), np.array(list(map(len, ids))))
     at = first_unequal(found, choice.reference.encode(some))
     if at is not None:
         raise EncodersDiffer(

@@ -59,6 +59,7 @@ def command(
     from data_prep.store_tools.trace import trace
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.cli.store_move import here
+    from geo_nemo.common.characters import half_character
     from geo_nemo.common.errors import UserError
     from geo_nemo.common.files import write_whole
     from geo_nemo.store import TokenStore
@@ -68,7 +69,7 @@ def command(
     if (text is None) == (file is None):
         raise UserError("give --text TEXT or --file FILE")
     wanted = text if text is not None else _read(file)
-    if not wanted.isascii() and any("\ud800" <= char <= "\udfff" for char in wanted):
+    if half_character(wanted):
         raise UserError("--text holds half a character: give it in UTF-8")
     if not any(map(str.isalnum, wanted)):  # before an index of all texts is made
         raise UserError("the text holds no word: give some words of what a model wrote")

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from geo_nemo.common.characters import half_character
 from geo_nemo.config import UserError
 from geo_nemo.export.libraries import line_of, render
 from geo_nemo.export.loaded import Folder
@@ -83,7 +84,7 @@ class Writer:
             metadata=None if untold else dict(prompt.told) or None,
             title=prompt.title,
         )
-        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        if half_character(text):
             raise UserError("the prompt holds half a character: give it in UTF-8")
         found = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         if not found:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from geo_nemo.common.characters import half_character
 from geo_nemo.common.errors import UserError
 from geo_nemo.metadata.geography import (
     CONTINENTS,
@@ -21,7 +22,6 @@ _NUMBERS = ("year", "quality")
 # C0, C1, and what Unicode ends lines and paragraphs with.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _HOST = re.compile(r"([\w-]+(\.[\w-]+)*\.?|\[[0-9a-f:.]+\]|[0-9a-f]*:[0-9a-f:.]+)(:\d+)?", re.I)
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"PAR1")
 
 
@@ -42,9 +42,9 @@ def parse_line(line: str | bytes, place: str, wants: str) -> tuple[dict[str, Any
         several = ", each on a line of its own" if isinstance(found, list) else ""
         raise UserError(f"{place} is no record: give an object with {wants}{several}")
     escaped = b"\\u" in line if isinstance(line, bytes) else "\\u" in line
-    half = _SURROGATE.search(json.dumps(found, ensure_ascii=False)) if escaped else None
+    half = half_character(json.dumps(found, ensure_ascii=False)) if escaped else ""
     if half:
-        code = f"\\u{ord(half[0]):x}"
+        code = f"\\u{ord(half):x}"
         raise UserError(f"{place} has half a character ({code}): write it anew, in UTF-8")
     metadata = found.get("metadata") or {}
     if not isinstance(metadata, dict):
@@ -67,9 +67,10 @@ def record_of(given: Mapping[str, Any], place: str) -> MetadataRecord:
         text = str(value).strip()
         if "\n" in text or "\r" in text:
             raise UserError(f"{place}: {name} has a line end: metadata are one line each")
-        if control := _CONTROL.search(text) or _SURROGATE.search(text):
+        control = _CONTROL.search(text)
+        if sign := control[0] if control else half_character(text):
             raise UserError(
-                f"{place}: {name} holds the control character U+{ord(control[0]):04X}: remove it"
+                f"{place}: {name} holds the control character U+{ord(sign):04X}: remove it"
             )
         columns[name] = text
     for name in _NUMBERS:

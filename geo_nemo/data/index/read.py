@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from geo_nemo.common.digests import file_digest
 from geo_nemo.common.mapped import mapped
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.data.dropout import SHOWN, shown
@@ -37,7 +38,6 @@ _LATER = ("shown.bin",)
 WINDOW = np.dtype([("sequence", "<i8"), ("fragment", "<i8"), ("hash", "<u8")])
 # Documents begun, filled positions, and what their labels are: title and body tokens, metadata.
 LEDGER = ("documents", "positions", "text_tokens", "metadata_tokens")
-_CHUNK_BYTES = 1 << 24
 _GROUPS_A_WINDOW = 4096
 _COUNTED_AT_ONCE = 1 << 20
 # From an array of fragments [m] to the group of each, int [m].
@@ -265,15 +265,10 @@ def _check_file(path: Path, size: int, digest: str, check_content: bool) -> None
     try:
         if path.stat().st_size != size:
             raise DamagedIndex(f"{path.name} has another size")
-        if not check_content:
-            return
-        found = xxhash.xxh3_128()
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                found.update(chunk)
+        found = file_digest(path) if check_content else digest
     except OSError as error:
         raise DamagedIndex(f"{path.name} cannot be read: {error.strerror}") from None
-    if found.hexdigest() != digest:
+    if found != digest:
         raise DamagedIndex(f"{path.name} does not match its hash")
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from data_prep.corpus_out import read_corpus
-from data_prep.corpus_out.summary import file_digest, read_summary
+from data_prep.corpus_out.summary import read_summary
 from data_prep.corpus_out.without import corpus_without
+from geo_nemo.common.digests import file_digest
 from geo_nemo.common.errors import UserError
 from tests.unit.data_prep.corpus_out.test_corpus import SPLITS, corpus_of, run
 
