@@ -358,15 +358,13 @@ def test_an_adapter_is_its_base_and_what_it_changes(folders, tmp_path):
 
 @pytest.mark.parametrize(("width", "positions"), [(8, 2048), (128, 2048), (768, 341)])
 def test_batches_hold_what_a_cpu_s_caches_do(width, positions):
-    from types import SimpleNamespace
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     from eval.scorers.loaded import LoadedModel
 
-    head = torch.nn.Linear(width, 11)
-    model = SimpleNamespace(get_output_embeddings=lambda: head)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LoadedModel, "_body_and_head_are_the_model", lambda self: False)
-        loaded = LoadedModel(model, 4096, torch.device("cpu"))
+    shape = {"hidden_size": width, "intermediate_size": 8, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=11, num_hidden_layers=1, **shape)
+    loaded = LoadedModel(LlamaForCausalLM(config).eval(), 4096, torch.device("cpu"))
     lengths = np.array([100] * 50 + [3000])
     batches = loaded.batches(lengths)
     assert batches[0].tolist() == [50]  # longer than any batch: alone
