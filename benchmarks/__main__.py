@@ -14,6 +14,7 @@ BENCHMARKS = {
     "eval": "evaluation: documents beside transformers, questions beside lm-evaluation-harness",
     "answers": "questions after tuning: told its country, told nothing, beside an ordinary model",
     "experiment": "the method itself: runs, seeds and claims of a file, with a verdict on each",
+    "law": "how deficit and gain move with dropout, cooldown, tokens and size; trains nothing",
     "gpu_report": "a folder for a GPU that is lent for minutes; tests and speeds there",
     "gpu": "training on one GPU: speed, MFU, memory; BF16, FP8, plain PyTorch, Hugging Face",
 }

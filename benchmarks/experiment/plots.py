@@ -88,7 +88,7 @@ def draw_by(experiment: Experiment, lines: Sequence[dict], path: Path) -> None:
                 handles.setdefault(label, handle)
         figure.legend(handles.values(), handles.keys(), loc="outside upper left", frameon=False,
                       ncols=max(1, len(handles)))  # fmt: skip
-        _save(figure, path)
+        save(figure, path)
 
 
 def _by_value(
@@ -155,7 +155,7 @@ def draw(experiment: Experiment, lines: Sequence[dict], path: Path) -> None:
         axes.grid(axis="x", color="#dddddd", lw=0.6)
         axes.set_axisbelow(True)
         figure.legend(loc="outside upper left", ncols=len(conditions), frameon=False)
-        _save(figure, path)
+        save(figure, path)
 
 
 def _edge(figures: Figures, experiment: Experiment) -> float:
@@ -166,7 +166,8 @@ def _edge(figures: Figures, experiment: Experiment) -> float:
     return 4 * statistics.median([mean for mean in means if mean > 0] or [math.inf])
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Write an SVG of the same bytes for the same figure."""
     import matplotlib.pyplot as plt
 
     make_folder(path.parent)

@@ -1,0 +1,1 @@
+"""How deficit and gain of the method move with dropout, cooldown, tokens and parameters."""

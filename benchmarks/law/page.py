@@ -1,0 +1,136 @@
+"""The law's section in docs/experiments.md, and its plot."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.experiment.plots import STYLE, save
+from benchmarks.law.fit import TERMS, Error, Law, fit, left_out, upwards
+from benchmarks.law.rows import OUTCOMES, Row
+from geo_nemo.common.errors import UserError
+from geo_nemo.reporting.tables import markdown
+
+NAME = "law"
+PLOT = "law.svg"
+# Sizes of arXiv 2601.15236, embeddings included (vocabulary of 128,256, untied), and its tokens.
+PREDICTED = {"0.5B": 403e6 + 2 * 128_256 * 1024, "1B": 1_347_487_744}
+TOKENS = 41.9e9
+SHARES = {"the usual stages": (0.0, 0.2), "MeCo's cooldown": (0.0, 0.1)}
+MEANING = {
+    "gain": "told the truth, against an ordinary model on bare text",
+    "deficit": "told nothing, on bare text, against the same",
+}
+
+
+def tables(rows: Sequence[Row]) -> list[str]:
+    """What is printed and what the page shows: coefficients, errors, predictions."""
+    laws = {outcome: fit(rows, outcome) for outcome in OUTCOMES}
+    terms = [
+        (term, *(_percent(*law.interval(n)) for law in laws.values()))
+        for n, term in enumerate(TERMS)
+    ]  # fmt: skip
+    errors = []
+    for outcome in OUTCOMES:
+        errors.append((outcome, "each size left out", *_error_cells(left_out(rows, outcome))))
+        try:
+            cells = _error_cells(upwards(rows, outcome))
+        except UserError:
+            cells = ("too few sizes", "", "")
+        errors.append((outcome, "the largest, from the smaller", *cells))
+    predicted = [
+        (size, words, *(_predicted(law, parameters, *shares) for law in laws.values()))
+        for size, parameters in PREDICTED.items()
+        for words, shares in SHARES.items()
+    ]
+    return [
+        markdown(("term", *OUTCOMES), terms),
+        markdown(("of", "runs left out", "error", "error of the mean", "in the interval"), errors),
+        markdown(("size", "stages", *OUTCOMES), predicted),
+    ]
+
+
+def _percent(value: float, low: float, high: float) -> str:
+    told = (f"{math.expm1(each):+.2%}" for each in (value, low, high))
+    return "{} [{}, {}]".format(*told)
+
+
+def _error_cells(error: Error) -> tuple[str, str, str]:
+    return f"{error.law:.2%}", f"{error.mean:.2%}", f"{error.covered} of {error.count}"
+
+
+def _predicted(law: Law, parameters: float, dropout: float, cooldown: float) -> str:
+    return _percent(*law.predict(parameters, TOKENS, dropout, cooldown))
+
+
+def section(rows: Sequence[Row]) -> str:
+    """The section in Markdown."""
+    terms, errors, predicted = tables(rows)
+    sizes = ", ".join(
+        f"{p:,} parameters and {t:,} tokens" for p, t in sorted({r.size for r in rows})
+    )
+    counts = ", ".join(
+        f"{sum(row.source == source for row in rows)} of `{source}`"
+        for source in dict.fromkeys(row.source for row in rows)
+    )
+    beyond = math.log10(PREDICTED["0.5B"] / max(row.parameters for row in rows))
+    return f"""## {NAME}
+
+**How do deficit and gain move with dropout, cooldown, tokens and parameters?**
+
+`python -m benchmarks {NAME}` fits, by least squares, the change in nats a token as a sum of these
+terms, to {len(rows)} conditioned runs ({counts}), each beside the ordinary run of its seed and
+size. Gain: {MEANING["gain"]}; deficit: {MEANING["deficit"]}. Below 0 is better. Standard errors
+are clustered by ordinary run, intervals are 95%.
+
+{terms}
+
+A term is the change of perplexity for one more of it: for ln parameters and ln tokens, for 2.7
+times as many; for dropout and cooldown, for a share of 1 (a tenth of it for a tenth).
+
+Error on runs that the law has not seen, beside that of the mean of the others, which knows nothing
+of size or stages:
+
+{errors}
+
+Written down before anyone ran them, for one run of arXiv 2601.15236's sizes on
+{TOKENS / 1e9:.1f}B tokens, with the interval that a run would lie in. They lie {beyond:.1f} powers
+of ten beyond what was measured, on another corpus:
+
+{predicted}
+
+![Measured change of every run against what the law says of it](experiments/{PLOT})
+
+Sizes: {sizes}.
+"""
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """A panel an outcome: what the law says and what was measured, a dot a run, a colour a size."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(1, len(OUTCOMES), figsize=(7.6, 3.6), layout="constrained")
+        for axes, outcome in zip(panels, OUTCOMES, strict=True):
+            law, ends = fit(rows, outcome), []
+            for number, size in enumerate(sorted({row.size for row in rows})):
+                chosen = [row for row in rows if row.size == size]
+                said = [
+                    law.predict(r.parameters, r.tokens, r.dropout, r.cooldown)[0] for r in chosen
+                ]
+                across = [100 * math.expm1(value) for value in said]
+                upright = [100 * math.expm1(row.change[outcome]) for row in chosen]
+                label = f"{size[0] / 1e6:.2f}M, {size[1] / 1e6:.1f}M tokens"
+                axes.plot(across, upright, "o", ms=3.5, color=f"C{number}", label=label)
+                ends += [*across, *upright]
+            axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="#888888", lw=0.8)
+            axes.set_title(outcome, fontsize=9.5, loc="left", fontweight="bold")
+            axes.set_xlabel("by the law, %")
+            axes.grid(color="#dddddd", lw=0.6)
+            axes.set_axisbelow(True)
+        panels[0].set_ylabel("measured, %")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3,
+                      frameon=False)  # fmt: skip
+        save(figure, path)

@@ -1,0 +1,145 @@
+"""The law: planted ones are found again, errors as by hand, runs beside their own ordinary one."""
+
+import math
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.__main__ import benchmarks
+from benchmarks.experiment.figures import add_line
+from benchmarks.law.fit import fit, left_out, upwards
+from benchmarks.law.rows import Row, read_rows, rows_of
+from geo_nemo.common.errors import UserError
+
+PLANTED = np.array([-0.03, -0.01, -0.02, 0.05, 0.04])
+SIZES = [(p, t) for p in (250_000, 500_000, 800_000) for t in (600_000, 1_200_000)]
+STAGES = ((0.0, 0.2), (0.25, 0.2), (0.0, 0.1), (0.0, 0.4))
+
+
+def rows(random, seeds=(1, 2), shared=0.0, own=0.0, law=PLANTED):
+    """Runs of a law with a chance that runs of one ordinary run share, and one of their own."""
+    found = []
+    for parameters, tokens in SIZES:
+        for seed in seeds:
+            of_pair = random.normal(0, shared)
+            for dropout, cooldown in STAGES:
+                at = [1, math.log(parameters / 1e6), math.log(tokens / 1e6), dropout, cooldown]
+                value = float(np.dot(at, law)) + of_pair + random.normal(0, own)
+                change = {"gain": value, "deficit": -value}
+                found.append(
+                    Row("small_sizes", seed, parameters, tokens, dropout, cooldown, change)
+                )
+    return found
+
+
+def test_a_planted_law_is_found_again_and_foretells_what_was_left_out():
+    exact = rows(np.random.default_rng(0))
+    law = fit(exact, "gain")
+    # Rounding of an inverse of condition below 1e4.
+    np.testing.assert_allclose(law.coefficients, PLANTED, atol=1e-11)
+    np.testing.assert_allclose(fit(exact, "deficit").coefficients, -PLANTED, atol=1e-11)
+    assert left_out(exact, "gain").law < 1e-11
+    assert upwards(exact, "gain").law < 1e-11
+    # The mean of the others knows nothing of stages or size.
+    assert left_out(exact, "gain").mean > 0.005
+    value, low, high = law.predict(1e9, 1e9, 0.0, 0.2)
+    assert value == pytest.approx(-0.03 - 0.03 * math.log(1000) + 0.008, abs=1e-10)
+    assert low == pytest.approx(high, abs=1e-9)
+
+
+def test_intervals_and_predictions_cover_at_their_rate():
+    """Of 300 samples, 95% within four standard deviations of a count (1.3% each) for what the
+    clusters' few degrees and their correction cost: at least 90%.
+    """
+    random, count = np.random.default_rng(1), 300
+    within, foretold = np.zeros(5), 0
+    for _ in range(count):
+        sample = rows(random, seeds=(1, 2, 3), shared=0.01, own=0.005)
+        law = fit(sample, "gain")
+        for term in range(5):
+            _, low, high = law.interval(term)
+            within[term] += low <= PLANTED[term] <= high
+        truth = PLANTED[0] + 0.2 * PLANTED[4] + random.normal(0, math.hypot(0.01, 0.005))
+        _, low, high = law.predict(1e6, 1e6, 0.0, 0.2)
+        foretold += low <= truth <= high
+    assert (within / count > 0.90).all(), within
+    assert foretold / count > 0.90
+
+
+def test_clustered_errors_are_the_sandwich_of_the_definition():
+    sample = rows(np.random.default_rng(2), shared=0.01, own=0.01)
+    law = fit(sample, "gain")
+    design = np.array(
+        [[1, math.log(r.parameters / 1e6), math.log(r.tokens / 1e6), r.dropout, r.cooldown]
+         for r in sample]
+    )  # fmt: skip
+    values = np.array([r.change["gain"] for r in sample])
+    coefficients = np.linalg.lstsq(design, values, rcond=None)[0]
+    left = values - design @ coefficients
+    # A matrix of which two runs have a common ordinary one, in place of a sum over clusters.
+    same = np.array([[one.pair == other.pair for other in sample] for one in sample])
+    bread = np.linalg.pinv(design)
+    clusters, count = len(SIZES) * 2, len(sample)
+    few = clusters / (clusters - 1) * (count - 1) / (count - 5)
+    expected = few * bread @ (np.outer(left, left) * same) @ bread.T
+    np.testing.assert_allclose(law.coefficients, coefficients, rtol=1e-9)
+    np.testing.assert_allclose(law.covariance, expected, rtol=1e-8, atol=1e-16)
+
+
+def line(run, seed, told, plain, parameters=800_000, tokens=1_600_000):
+    nats = {"with": {"body": told}, "plain": {"body": plain}}
+    facts = {"run": run, "seed": seed, "key": "k", "commit": "c", "nats": nats}
+    return {**facts, "parameters": parameters, "tokens": tokens}
+
+
+def test_a_run_stands_beside_the_ordinary_one_of_its_seed_and_size():
+    found = rows_of(
+        "small_sizes",
+        [
+            line("ordinary_tiny_150", 1, 0.9, 0.6, 100, 50),
+            line("ordinary_tiny_300", 1, 0.9, 0.5, 100, 90),
+            line("ordinary_tiny_150", 2, 0.9, 0.7, 100, 50),
+            line("short_tiny_150", 1, 0.58, 0.61, 100, 50),
+            line("short_tiny_300", 1, 0.45, 0.52, 100, 90),
+            line("dropped_tiny_150", 2, 0.69, 0.70, 100, 50),
+            line("long_tiny_300", 2, 0.4, 0.4, 100, 90),
+            line("unknown_tiny_150", 1, 0.4, 0.4, 100, 50),
+        ],
+    )
+    told = [(r.tokens, r.seed, r.dropout, r.cooldown, r.change) for r in found]
+    assert told == [
+        (50, 1, 0.0, 0.1, {"gain": pytest.approx(-0.02), "deficit": pytest.approx(0.01)}),
+        (90, 1, 0.0, 0.1, {"gain": pytest.approx(-0.05), "deficit": pytest.approx(0.02)}),
+        (50, 2, 0.25, 0.2, {"gain": pytest.approx(-0.01), "deficit": pytest.approx(0.0)}),
+    ]
+
+
+def test_runs_that_do_not_tell_the_terms_apart_are_one_line(tmp_path):
+    with pytest.raises(UserError, match="small_sizes"):
+        read_rows(tmp_path)
+    one_size = [row for row in rows(np.random.default_rng(0)) if row.parameters == 250_000]
+    with pytest.raises(UserError, match="8 runs do not tell ln parameters"):
+        fit(one_size, "gain")
+
+
+def test_the_page_has_the_law_its_error_and_predictions(tmp_path):
+    random = np.random.default_rng(3)
+    for parameters, tokens in SIZES:
+        for seed in (1, 2):
+            base = 0.5 + random.normal(0, 0.01)
+            size = {"parameters": parameters, "tokens": tokens}
+            add = [line("ordinary", seed, 0.9, base, **size)]
+            for name in ("bare", "dropped", "short", "long"):
+                chance = random.normal(0, 0.003, 2)
+                add.append(line(name, seed, base - 0.03 + chance[0], base + chance[1], **size))
+            for each in add:
+                add_line(tmp_path / "small_sizes.jsonl", each)
+    page = tmp_path / "docs" / "experiments.md"
+    done = CliRunner().invoke(benchmarks, ["law", "--results", str(tmp_path), "--page", str(page)])
+    assert done.exit_code == 0, done.output
+    text = page.read_text()
+    assert "48 conditioned runs (48 of `small_sizes`)" in text
+    for told in ("ln parameters", "each size left out", "the largest, from the smaller", "0.5B"):
+        assert told in text and told in done.output
+    assert (page.parent / "experiments" / "law.svg").read_text().startswith("<?xml")
