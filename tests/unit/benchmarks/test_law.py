@@ -119,7 +119,7 @@ def test_runs_that_do_not_tell_the_terms_apart_are_one_line(tmp_path):
     with pytest.raises(UserError, match="small_sizes"):
         read_rows(tmp_path)
     one_size = [row for row in rows(np.random.default_rng(0)) if row.parameters == 250_000]
-    with pytest.raises(UserError, match="8 runs do not tell ln parameters"):
+    with pytest.raises(UserError, match="16 runs do not tell ln parameters"):
         fit(one_size, "gain")
 
 
