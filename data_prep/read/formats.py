@@ -142,14 +142,16 @@ class JsonLines(Format):
     @classmethod
     def resembles(cls, head: bytes) -> bool:
         # UTF-16 and UTF-32 have zeros beside the letters of ASCII.
-        return head.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{")
+        start = head.translate(None, b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")
+        return start.startswith((b"{", b"[{"))
 
     @classmethod
     def pieces(cls, head: bytes, encoding: str | None) -> str:
         from data_prep.read.encoding import find_encoding
+        from data_prep.read.jsonl import has_lines
 
         plain = encoding in (None, "utf-8", "utf8") and not find_encoding(head)[0]
-        objects = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+        objects = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") and has_lines(head)
         return "lines" if plain and objects else ""
 
     def read(self, file: Opened) -> Iterator[Raw | Bad]:

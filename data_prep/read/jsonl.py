@@ -1,4 +1,4 @@
-"""Records of JSON Lines: an object a line, UTF-8."""
+"""Records of JSON, UTF-8: an object a line, objects over several lines, or those of an array."""
 
 import json
 import re
@@ -10,6 +10,7 @@ import orjson
 from data_prep.config import Limits
 from data_prep.read.encoding import Recoded
 from data_prep.read.fields import Fields
+from data_prep.read.json_values import split_values
 from data_prep.read.lines import split_lines
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
@@ -30,22 +31,19 @@ _BEFORE, _BEHIND = "\x1e\ufeff \t\r\n\0", " \t\r\n,\0\x1e"
 
 
 def read_jsonl(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
-    """One record a line that is not blank."""
+    """One record a line that is not blank, or a value of an array."""
     loads, pick = orjson.loads, fields.pick
     number = 0
-    if _ARRAY.match(stream.peek(EXCERPT_BYTES)):
-        raise DamagedError(
-            "unknown_format", "a JSON array, not JSON Lines: jq -c '.[]' FILE > FILE.jsonl"
-        )
-    if _SPREAD.match(stream.peek(EXCERPT_BYTES)):
-        raise DamagedError(
-            "unknown_format", "JSON over several lines, not JSON Lines: jq -c . FILE > FILE.jsonl"
-        )
+    lines = has_lines(stream.peek(EXCERPT_BYTES))
+    split, what = (split_lines, "a line") if lines else (split_values, "an object")
     try:
-        for number, line, too_long in split_lines(stream.blocks(), limits.record_bytes):
+        for number, line, too_long in split(stream.blocks(), limits.record_bytes):
             head = line[:EXCERPT_BYTES]
             if too_long:
-                yield Bad(number, "record_too_long", f"a line of {too_long} bytes", head)
+                detail = f"{what} of {too_long} bytes"
+                if number == 1 and not lines:
+                    detail += ": are the records in a list of it? jq -c '.NAME[]' FILE > FILE.jsonl"
+                yield Bad(number, "record_too_long", detail, head)
                 continue
             try:
                 record = loads(line)
@@ -68,6 +66,13 @@ def read_jsonl(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> It
                 yield Bad(number, "wrong_type", f"{kind_of(record)}, not an object", head)
     except DamagedError as damage:
         yield Bad(number + 1, damage.reason, damage.detail)
+    if not number:
+        yield Bad(0, "empty_file", "the file holds no records")
+
+
+def has_lines(head: bytes) -> bool:
+    """Whether each record stands in a line of its own; else they are an array's, or spread."""
+    return not (_ARRAY.match(head) or _SPREAD.match(head))
 
 
 def _refuse_whole(record: dict[str, Any], text: str) -> None:

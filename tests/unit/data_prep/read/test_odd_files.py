@@ -36,9 +36,10 @@ def test_a_line_that_holds_something_else_too_is_set_aside_whole(tmp_path, line)
     assert texts == [f"{TEXT} 2"] and [reason for reason, _ in bads] == ["broken_json"]
 
 
-def test_an_object_over_several_lines_is_refused_with_what_mends_it(tmp_path):
-    texts, ((reason, detail),) = read(tmp_path, "a.json", json.dumps(json.loads(ONE), indent=2))
-    assert (texts, reason) == ([], "unknown_format") and "jq -c . FILE" in detail
+@pytest.mark.parametrize("between", ["", "\n", ",\n"])
+def test_objects_over_several_lines_are_read(tmp_path, between):
+    data = between.join(json.dumps(json.loads(line), indent=2) for line in (ONE, TWO))
+    assert read(tmp_path, "a.json", data) == ([f"{TEXT} 1", f"{TEXT} 2"], [])
 
 
 def test_the_line_of_a_spreadsheet_that_names_the_separator_is_no_header(tmp_path):

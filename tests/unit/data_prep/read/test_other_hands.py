@@ -151,7 +151,6 @@ def test_utf_16_of_other_scripts_needs_no_mark(tmp_path):
         ({"1": RECORDS[0], "2": RECORDS[1]}, "jq -c '.[]'"),
         ({"url": {"0": URL}, "text": {"0": TEXT}}, "pandas.read_json"),
         ({"columns": ["url", "text"], "index": [0], "data": [[URL, TEXT]]}, "FILE.jsonl split"),
-        ([], "jq -c '.[]'"), ([[URL, TEXT]], "jq -c '.[]'"),
     ],
 )  # fmt: skip
 def test_json_that_holds_all_records_at_once_is_refused_with_what_mends_it(tmp_path, value, mend):

@@ -1,6 +1,7 @@
 """Columnar files as other writers have them, and values that nobody uses."""
 
 import datetime
+import gzip
 import io
 import json
 from pathlib import Path
@@ -140,13 +141,12 @@ def test_json_with_values_that_nobody_uses(tmp_path):
     assert bads(found) == [(5, "broken_json")]
 
 
+@pytest.mark.parametrize("name", ["a.json", "a", "a.txt"])
 @pytest.mark.parametrize("indent", [None, 1])
-def test_a_json_array_is_named_with_its_remedy(tmp_path, indent):
+def test_a_json_array_is_read_as_its_records(tmp_path, indent, name):
     data = json.dumps([{"text": "one"}, {"text": "two"}], indent=indent).encode()
-    for content in (data, b"\n  " + data):
-        found = read_bytes(tmp_path, "a.json", content)
-        assert bads(found) == [(0, "unknown_format")]
-        assert "a JSON array, not JSON Lines: jq -c '.[]'" in found[0].detail
+    for content in (data, b"\n  " + data, b"\xef\xbb\xbf" + data, gzip.compress(data)):
+        assert texts(read_bytes(tmp_path, name, content)) == ["one", "two"]
 
 
 def test_a_moment_is_the_clock_s_of_its_own_zone_in_every_format(tmp_path):
