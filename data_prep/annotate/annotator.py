@@ -227,7 +227,7 @@ def _text_value(name: str, value: Any) -> str:
     if value.__class__ is str or isinstance(value, str):
         return value
     own = _unwrapped(name, value)
-    if own.__class__ is int and name == "title":
+    if name == "title" and own.__class__ in (int, float):
         return str(own)  # a title such as 1984
     if own is None or isinstance(own, str):
         return own or ""
@@ -246,6 +246,8 @@ def _unwrapped(name: str, value: Any) -> Any:
             break
     if own.__class__ is float and own.is_integer():
         own = int(own)
+    if own is False:
+        return None  # of PHP, for what is not there
     if own.__class__ in _NO_DATES:
         raise _wrong_type(name, value)
     return own

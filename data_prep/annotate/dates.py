@@ -21,21 +21,28 @@ _MONTHS = {
 }
 _MONTH = r"(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _YMD = re.compile(r"(\d{4})([-/.])(\d{1,2})(?:\2(\d{1,2}))?(?!\d|\2\d)")
+# Marks that are not seen, and words: `Published: 2024-05-31`, `D:20240531` of PDF.
+_BEFORE = re.compile(
+    r"^[\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]+|^[a-z ]{1,20}:\s*(?=\d)", re.I
+)
 _AFTER_ISO_DAY = ("", "T", " ")
 # `20240531`, and with hours and minutes, or seconds, as WARC writes it.
 _COMPACT = re.compile(r"((?:1[6-9]|20)\d\d)(\d\d)(\d\d)(?:T?\d{4}(?:\d\d)?Z?)?\Z")
 _NUMBER = re.compile(r"-?\d{1,20}(?:\.\d+)?\Z")
-# RFC 2822 and its kin: `Fri, 31 May 2024 ...`, `31-May-2024`; then `May 31, 2024`, `May 2024`.
-_DAY_NAME = re.compile(rf"(?:[a-z]+,?\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?[\s-]+{_MONTH}[,\s-]+"
-                       r"(?P<year>\d{4})(?!\d)", re.IGNORECASE)  # fmt: skip
-_NAME_DAY = re.compile(rf"(?:[a-z]+,?\s+)??{_MONTH}\s+(?:(?P<day>\d{{1,2}})(?:st|nd|rd|th)?,?\s+)?"
-                       r"(?P<year>\d{4})(?!\d)", re.IGNORECASE)  # fmt: skip
+# RFC 2822 and its kin: `Fri, 31 May 2024 ...`, `31-May-2024`, `31-May-24` before a time of day;
+# then `May 31, 2024`, `May 2024`.
+_DAY_NAME = re.compile(r"(?:[a-z]+[,:]?\s+)?(?P<day>\d{1,2})(?:st|nd|rd|th)?[\s-]*(?:of\s+)?"
+                       rf"{_MONTH}[,\s-]*(?P<year>\d{{4}}|\d\d(?=\s))(?!\d)", re.I)  # fmt: skip
+_NAME_DAY = re.compile(rf"(?:[a-z]+[,:]?\s+)??{_MONTH}\s+"
+                       r"(?:(?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s+)?(?P<year>\d{4})(?!\d)",
+                       re.IGNORECASE)  # fmt: skip
 # `Fri May 31 12:00:00 UTC 2024`, as ctime and Twitter write it.
 _CTIME = re.compile(rf"[a-z]+\s+{_MONTH}\s+(?P<day>\d{{1,2}})\s[\d:]+\s(?:\S+\s)?"
                     r"(?P<year>\d{4})(?!\d)", re.IGNORECASE)  # fmt: skip
 # `2024 March 1`, `2024-Mar-01`; `2024年3月1日`, `2024년 3월 1일`; `/Date(1709335800000)/` of .NET.
 _YEAR_NAME = re.compile(rf"(?P<year>\d{{4}})[\s-]+{_MONTH}[\s-]+(?P<day>\d{{1,2}})(?!\d)", re.I)
 _CJK = re.compile(r"(\d{4})[年년]\s*(\d{1,2})[月월](?:\s*(\d{1,2})[日일])?")
+_MONTH_YEAR = re.compile(r"(0?[1-9]|1[0-2])[-/](\d{4})")
 _NET = re.compile(r"/Date\((\d{9,15})(?:[+-]\d{4})?\)/\Z")
 # ISO 8601's weeks and days of the year.
 _WEEK = re.compile(r"(\d{4})-?W(\d{2})-?([1-7])(?:T|\Z)")
@@ -130,6 +137,7 @@ def _of_text(text: str) -> tuple[str, int] | None:
         else:
             year = int(text[:4])
             return (text[:10], year) if FIRST_YEAR <= year <= LAST_YEAR else None
+    text = _BEFORE.sub("", text)
     match = _YMD.match(text)
     if match:
         year, _, month, day = match.groups()
@@ -146,11 +154,16 @@ def _of_text(text: str) -> tuple[str, int] | None:
         if match:
             day = match["day"]
             month = _MONTHS[match["name"].lower()]
-            return _day(int(match["year"]), month, int(day) if day else None)
+            return _day(_whole_year(match["year"]), month, int(day) if day else None)
     match = _NUMBERS.match(text)
     if match:
         return _of_unordered(*map(int, match.groups()))
     return _of_rare_text(text)
+
+
+def _whole_year(digits: str) -> int:
+    """A year of two digits as RFC 2822 reads it."""
+    return int(digits) + (0 if len(digits) > 2 else 2000 if digits < "50" else 1900)
 
 
 def _of_rare_text(text: str) -> tuple[str, int] | None:
@@ -161,6 +174,8 @@ def _of_rare_text(text: str) -> tuple[str, int] | None:
     if match := _CJK.match(text):
         year, month, day = match.groups()
         return _day(int(year), int(month), int(day) if day else None)
+    if match := _MONTH_YEAR.fullmatch(text):
+        return _day(int(match[2]), int(match[1]), None)
     if match := _NET.match(text):
         return _of_number(int(match[1]))
     try:

@@ -40,12 +40,15 @@ _BEHIND = re.compile(
     r"https?://(?:[^/]*\.)?(?:archive\.org/web|archive\.(?:is|ph|today|md|li|vn|fo)|12ft\.io)"
     r"(?:/[^/]*)*?/((?:https?:/{1,2}|www\.).+)"
 )
-_CACHE = re.compile(r"[?&]q=cache(?::|%3A)(?:[\w-]{8,16}(?::|%3A))?([^&+ ]+)")
+_BARE = re.compile(
+    r"https?://web\.archive\.org/web/\d{4,14}(?:[a-z]{2}_)?/((?:[\w-]+\.)+[a-z].+)", re.I
+)
+_CACHE = re.compile(r"[?&]q=cache(?::|%3A)(?:[\w-]{1,16}(?::|%3A)(?!//|%2F))?([^&+ ]+)", re.I)
 _TRANSLATED = re.compile(r"https?://([^/]+)\.translate\.goog(/.*)?")
 _REDIRECT = re.compile(
-    r"https?://(?:www\.google\.[a-z.]+/url|(?:www\.)?google\.[a-z.]+/url|lm?\.facebook\.com/l\.php|"
+    r"https?://(?:www\.google\.[a-z.]+/url|(?:www\.)?google\.[a-z.]+/url|(?:lm?|www|m)\.facebook\.com/l\.php|"
     r"t\.umblr\.com/redirect|out\.reddit\.com/|translate\.google\.[a-z.]+/translate|"
-    r"[a-z0-9]+\.safelinks\.protection\.outlook\.com/|www\.youtube\.com/redirect)\?(.+)"
+    r"www\.bing\.com/news/apiclick\.aspx|[a-z0-9]+\.safelinks\.protection\.outlook\.com/|www\.youtube\.com/redirect)\?(.+)"
 )
 _PARAMETERS = ("q", "url", "u", "z")
 _MOST = 3  # wrappers around one another
@@ -71,7 +74,7 @@ def _inner(url: str) -> str:
         secure, rest = found.groups()
         # Not every `/amp/` of a host is a page of another one.
         return f"http{'s' * bool(secure)}://{rest}" if "." in rest.partition("/")[0] else ""
-    if found := _BEHIND.match(url):
+    if found := _BEHIND.match(url) or _BARE.match(url):
         return re.sub(r"^(?:(https?):/{1,2})?", lambda m: f"{m[1] or 'https'}://", found[1])
     if "webcache.googleusercontent." in url and (found := _CACHE.search(url)):
         return _whole(unquote(found[1]))

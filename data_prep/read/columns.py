@@ -13,6 +13,7 @@ that could be far larger than their data.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -35,6 +36,8 @@ from geo_nemo.tokenizers.base import scrub
 SLICE_ROWS = 256
 # What a row costs at least: a few bytes can stand for millions of empty ones.
 _ROW_BYTES = 64
+# Zones as Java and others name them, which Arrow does not know: `Z`, `utc`, `GMT+1`, `+0530`.
+_OFFSET = re.compile(r"(?:utc|gmt|z)?(?:([+-]\d{1,2})(?::?(\d{2}))?)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +197,27 @@ def _array(batch: pa.RecordBatch, column: Column) -> pa.Array:
         _as_bytes(array.dictionary).validate(full=True)
         # Raises where an index has no value.
         return pa.DictionaryArray.from_arrays(array.indices, array.dictionary)
+    if pt.is_date64(array.type):
+        array = array.view(pa.timestamp("ms"))  # JavaScript's and older writers' have times of day
     _as_bytes(array).validate(full=True)
     if pt.is_timestamp(array.type):
-        if array.type.tz:
-            array = pc.local_timestamp(array)
-        return array.cast(pa.string())
+        return _clock(array).cast(pa.string())
     written = pt.is_date(array.type) or pt.is_time(array.type)
     return array.cast(pa.string()) if written else array
+
+
+def _clock(array: pa.Array) -> pa.Array:
+    """Points in time as the clock of their zone shows them; missing where nobody knows the zone."""
+    zone = array.type.tz
+    if not zone:
+        return array
+    if offset := _OFFSET.fullmatch(zone):
+        hours, minutes = offset[1] or "+00", offset[2] or "00"
+        zone = f"{hours[0]}{hours[1:]:0>2}:{minutes}"
+    try:
+        return pc.local_timestamp(array.cast(pa.timestamp(array.type.unit, zone)))
+    except pa.ArrowInvalid:
+        return pa.nulls(len(array), pa.timestamp(array.type.unit))
 
 
 def _run_values(array: pa.RunEndEncodedArray) -> pa.DictionaryArray | pa.Array:

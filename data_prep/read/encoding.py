@@ -30,13 +30,15 @@ _CANDIDATES = (
     "iso8859_5", "iso8859_15", "cp874", "koi8_r", "koi8_u", "mac_roman", "cp932",
     "euc_jp", "cp949", "big5", "gb18030",
 )  # fmt: skip
-# Narrower encodings by those that hold all of their letters.
+# Narrower encodings by those that hold all of their letters in their places.
 _WIDER = {
-    "iso8859_1": "cp1252", "iso8859_2": "cp1250", "iso8859_7": "cp1253",
-    "iso8859_9": "cp1254", "iso8859_8": "cp1255", "iso8859_6": "cp1256", "iso8859_11": "cp874",
+    "iso8859_1": "cp1252", "iso8859_9": "cp1254", "iso8859_8": "cp1255", "iso8859_11": "cp874",
     "shift_jis": "cp932", "euc_kr": "cp949", "gbk": "gb18030", "gb2312": "gb18030",
     "iso8859_13": "cp1257", "ascii": "",
 }  # fmt: skip
+# And those whose kin has some letters elsewhere.
+_KIN = {"iso8859_2": "cp1250", "iso8859_6": "cp1256", "iso8859_7": "cp1253"}
+_CONTROLS = bytes(range(0x80, 0xA0))  # where Windows has quotes and dashes
 _USUAL = "cp1252"
 # Of DOS and of Macintosh.
 _OF_MACHINES = ("cp850", "mac_roman", "cp437", "cp852", "cp866", "mac_cyrillic", "mac_latin2")
@@ -86,6 +88,9 @@ def _by_detectors(sample: bytes) -> tuple[str, float]:
     most = next(iter(matches.values()), None)
     if not told or not _is_sound(sample, told):
         return (most.encoding, round((1 - most.chaos) * _ALONE, 2)) if most else ("", 0.0)
+    if kin := _KIN.get(told):
+        same = _decoded(sample, told) == _decoded(sample, kin)
+        told = kin if same or len(sample) > len(sample.translate(None, _CONTROLS)) else told
     if told != _USUAL and _decoded(sample, told) == _decoded(sample, _USUAL):
         told = (
             _USUAL  # of two that give the same text here, the one that is the likelier further on

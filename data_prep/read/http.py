@@ -1,6 +1,7 @@
 """HTTP responses as web archives keep them: what the header says of the body is tried, not trusted.
 
-1. Header and body part at the first blank line; lines may end with CR LF or LF.
+1. Header and body part at the first blank line; lines may end with CR LF or LF. A page or fields
+   that no status line stands above are an answer, too.
 2. A chunked body is joined; one that only says so stays as it is.
 3. Each content coding that the header names is undone where the body has it. Bytes behind the
    compressed data are left out.
@@ -29,17 +30,23 @@ _BLANK = re.compile(rb"\r?\n\r?\n")
 _CONTINUE = re.compile(
     rb"HTTP/1\.1 1\d\d[^\n]{0,100}\n(?:[^\r\n]{1,500}\r?\n){0,20}\r?\n", re.IGNORECASE
 )
+# `HTTP/1.1 200 OK`, as other protocols and servers have it too: `h2 200`, `ICY 200 OK`, `200.0`.
+_STATUS = re.compile(rb"(?:HTTP/[\d.]+|h[23]|ICY)[ \t]+(\d{3})(?:\.\d+)?(?:\s|\Z)", re.IGNORECASE)
+_PAGE = re.compile(rb"\s*<(?:!doctype|html|\?xml|!--)", re.IGNORECASE)
+_FIELD = re.compile(rb"[A-Za-z][A-Za-z-]{1,40}:[ \t]*[^\r\n]*\r?\n")
+_UNSAID = b"HTTP/0.9 200"
 # A chunk's size in hex, and extensions that nobody reads.
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LOOKED_AT = 1 << 10
 _PADDING = bytes(8)  # more zeros than text in UTF-32 ends with
+_PAGES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml")
 _TELL_NOTHING = ("application/octet-stream", "application/xml", "text/xml", "binary/octet-stream")
 _CONTROL = bytes({*range(32)} - {*b"\t\n\r\x0b\x0c\x1b"}) + b"\x7f"
 
 
 def is_html(kind: str) -> bool:
     """Whether a Content-Type is that of a page."""
-    return kind.lstrip().lower().startswith(("text/html", "application/xhtml+xml"))
+    return kind.lstrip().lower().startswith(_PAGES)
 
 
 def may_be_html(kind: str) -> bool:
@@ -67,11 +74,21 @@ def split_response(block: bytes, most: int) -> tuple[bytes, dict[str, str], byte
     """Status line, fields and raw body; empty fields where no header ends within `most` bytes."""
     while _CONTINUE.match(block):
         block = _BLANK.split(block, 1)[1]
+    if _PAGE.match(block):
+        return _UNSAID, {}, block
+    if _FIELD.match(block):
+        block = _UNSAID + b"\r\n" + block
     end = _BLANK.search(block, 0, most)
     if end is None:
         return block.partition(b"\n")[0].rstrip(b"\r")[:most], {}, b""
     status, _, rest = block[: end.start()].partition(b"\n")
     return status.rstrip(b"\r"), read_fields(rest), block[end.end() :]
+
+
+def status_of(line: bytes) -> int:
+    """The number in a status line; 0 where it is none."""
+    found = _STATUS.match(line)
+    return int(found[1]) if found else 0
 
 
 def read_fields(header: bytes) -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import Any
 from data_prep.config import Limits
 from data_prep.read.fields import Fields
 from data_prep.read.html import extractor
-from data_prep.read.http import is_html, may_be_html, read_fields, split_response
+from data_prep.read.http import is_html, may_be_html, read_fields, split_response, status_of
 from data_prep.read.own_metas import OwnMetas
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
@@ -27,6 +27,8 @@ MAX_HEADER_BYTES = 32 << 10
 _START = b"WARC/"
 _VERSION = re.compile(rb"WARC/[01]\.\d{1,2}[ \t]*\r?\n")
 _LONGEST_VERSION = 16
+_LONGEST = 100  # bytes of a status line that are looked at
+_PLAIN = ("text/plain", "text/markdown")
 _BLANK = re.compile(rb"\r?\n\r?\n")
 
 
@@ -96,7 +98,7 @@ def _document(
     http: dict[str, str] = {}
     kind = fields.get("content-type", "")
     if fields["warc-type"].lower() == "conversion" and not is_html(kind):
-        if not (not kind or kind.startswith("text/plain")):
+        if kind and not kind.startswith(_PLAIN):
             return Bad(number, "no_html_page", f"type {kind[:100]!r}", head)
         try:
             found["text"] = _decoded(block, kind)
@@ -104,7 +106,8 @@ def _document(
         except UnicodeDecodeError as error:
             return Bad(number, "invalid_utf8", f"byte {error.start}: {error.reason}", head)
     else:
-        if fields["warc-type"].lower() != "response" or is_html(kind):
+        bare = fields["warc-type"].lower() != "response" or is_html(kind)
+        if bare and not kind.startswith("application/http") and not status_of(block[:_LONGEST]):
             # What was found, without HTTP: its type stands in the record's own header.
             block = b"HTTP/1.1 200 OK\r\nContent-Type: " + kind.encode() + b"\r\n\r\n" + block
         status, http, _ = split_response(block, MAX_HEADER_BYTES)
@@ -193,10 +196,7 @@ def _decoded(text: bytes, kind: str) -> str:
 
 def _no_page(status: bytes, http: dict[str, str]) -> str:
     """Why the header of a response is not that of a page; empty where it is, or does not tell."""
-    if not status.upper().startswith(b"HTTP/") or status.split(None, 2)[1:2] not in (
-        [b"200"],
-        [b"203"],
-    ):
+    if status_of(status) not in (200, 203):
         return f"status {status[:60].decode('latin-1')!r}"
     kind = http.get("content-type", "")
     return "" if is_html(kind) or may_be_html(kind) else f"type {kind[:100]!r}"

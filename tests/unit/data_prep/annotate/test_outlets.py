@@ -161,6 +161,13 @@ def test_what_shortens_keeps_and_gathers_is_never_a_country(url):
             "https://web.archive.org/web/2020/https://www-bbc-com.cdn.ampproject.org/c/s/www.bbc.com/n",
             "https://www.bbc.com/n",
         ),
+        ("https://web.archive.org/web/2024if_/www2.dawn.com/n", "https://www2.dawn.com/n"),
+        (
+            "https://webcache.googleusercontent.com/search?q=cache:abc:https://www.ft.com/x+&cd=1",
+            "https://www.ft.com/x",
+        ),
+        ("https://www.facebook.com/l.php?u=https%3A%2F%2Fdawn.com%2Fn", "https://dawn.com/n"),
+        ("https://www.bing.com/news/apiclick.aspx?tid=1&url=http%3a%2f%2fft.com", "http://ft.com"),
         # These are pages of their own.
         ("https://www.bbc.com/news/amp/world-1", "https://www.bbc.com/news/amp/world-1"),
         ("https://archive.is/AbCdE", "https://archive.is/AbCdE"),

@@ -51,6 +51,25 @@ def test_an_encoding_of_old_papers_is_found_and_read(tmp_path, name, language, e
     assert find_encoding(data)[1] >= 0.7
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding", "found"),
+    [
+        ("Ludność czekała długo, aż przyjechał źle ubrany świadek z Łodzi.", "iso8859_2", ""),
+        ("V Praze se konalo důležité setkání, předseda řekl, že přijede.", "iso8859_2", ""),
+        ("U Zagrebu je održan važan sastanak, premijer je rekao da će doći.", "iso8859_2", ""),
+        ("عقد اجتماع مهم في القاهرة وحضره رئيس الوزراء وألقى كلمة.", "iso8859_6", ""),
+        ("Στην Αθήνα μίλησε ο πρωθυπουργός. Άλλοι πολίτες περίμεναν ώρες.", "iso8859_7", ""),
+        ("Ludność „Łodzi” czekała długo, aż przyjechał źle ubrany świadek.", "cp1250", ""),
+        # The same bytes in both; the wider one has quotes, which may stand further on.
+        ("Budapesten fontos találkozót tartottak, az idő múlt; űr volt.", "iso8859_2", "cp1250"),
+    ],
+)
+def test_iso_s_letters_are_told_from_those_of_windows(text, encoding, found):
+    data = f"1;{text}\n2;{text}\n".encode(encoding)
+    assert find_encoding(data)[0] == (found or encoding)
+    assert data.decode(found or encoding) == data.decode(encoding)
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
 def test_an_encoding_with_a_mark_is_read_by_it(tmp_path, name, encoding):

@@ -155,6 +155,39 @@ def test_pages_of_an_archive_are_read_whatever_their_headers_say(tmp_path):
     assert len({page["text"] for page in found}) == 1
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"", b"\n", HTML + b"\r\n\r\n", b"Date: today\nX-A: b\n\n", b"h2 200 OK\r\n\r\n",
+        b"HTTP/2 200\r\n\r\n", b"ICY 200 OK\n\n", b"http/1.1\t200.0 Fine\r\n" + HTML + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.wap.xhtml+xml\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_an_answer_may_lack_its_status_line_or_have_another_protocol_s(tmp_path, start):
+    (found,) = pages(tmp_path, warc_record(start + STORY))
+    assert found["title"] == "Title 7" and "paragraph" in found["text"]
+
+
+@pytest.mark.parametrize("status", [b"h2 404", b"ICY 301 Moved", b"HTTP/1.1 20", b"HTTP/1.1 2000"])
+def test_another_answer_than_a_page_is_none(tmp_path, status):
+    record = warc_record(status + b"\r\n" + HTML + b"\r\n\r\n" + STORY)
+    found = read_bytes(tmp_path, "a.warc", record, format="warc")
+    assert bads(found) == [(1, "no_html_page")] and status.decode() in found[0].detail
+
+
+@pytest.mark.parametrize("kind", ["application/http; msgtype=response", ""])
+def test_a_resource_may_be_an_answer_with_its_header(tmp_path, kind):
+    block = http(gzip.compress(STORY), HTML, b"Content-Encoding: gzip")
+    (found,) = pages(tmp_path, warc_record(block, "resource", Content_Type=kind))
+    assert found["title"] == "Title 7"
+
+
+def test_text_that_others_made_of_a_page_may_be_markdown(tmp_path):
+    block = b"# Title\n\nWords of a page."
+    record = warc_record(block, "conversion", Content_Type="text/markdown; charset=utf-8")
+    assert raws(read_bytes(tmp_path, "a.wet", record))[0]["text"] == block.decode()
+
+
 def test_what_is_no_page_has_a_reason_that_names_the_header(tmp_path):
     rubbish = random.Random(5).randbytes(3000)
     blocks = [http(rubbish, HTML, b"Content-Encoding: br"), http(b"plain words", b"X: y")]

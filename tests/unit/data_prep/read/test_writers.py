@@ -161,6 +161,30 @@ def test_a_moment_is_the_clock_s_of_its_own_zone_in_every_format(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("zone", "day"),
+    [
+        ("utc", "2024-05-02"), ("Z", "2024-05-02"), ("GMT+04:00", "2024-05-03"),
+        ("+0330", "2024-05-03"), ("UTC+3", "2024-05-02"), ("-3", "2024-05-02"),
+        ("Etc/GMT-4", "2024-05-03"), ("Mars/Phobos", None),
+    ],
+)  # fmt: skip
+def test_a_zone_by_another_name_costs_no_record(tmp_path, zone, day):
+    moment = pa.array([datetime.datetime(2024, 5, 2, 20, 30)], pa.timestamp("us", "UTC"))
+    table = pa.table({"text": ["a"], "date": moment.cast(pa.timestamp("us", zone))})
+    for name, data in (("a.parquet", parquet(table)), ("a.arrow", arrow(table))):
+        (found,) = raws(read_bytes(tmp_path, name, data))
+        assert (found["date"][:10] if day else found.get("date")) == day
+
+
+def test_days_in_milliseconds_may_hold_a_time_of_day(tmp_path):
+    milliseconds = pa.array([1714681800123, None, 2**62], pa.int64())
+    table = pa.table({"text": ["a", "b", "c"], "date": milliseconds.view(pa.date64())})
+    found = raws(read_bytes(tmp_path, "a.arrow", arrow(table)))
+    assert [fields["text"] for fields in found] == ["a", "b", "c"]
+    assert found[0]["date"][:10] == "2024-05-02" and "date" not in found[1]
+
+
+@pytest.mark.parametrize(
     ("header", "near"),
     [
         ("URL;Title;Texts;Country", "give fields.text=Texts"),
