@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from geo_nemo.config import Parallel, RunError, UserError
+from geo_nemo.config import Parallel
 from geo_nemo.runtime.distributed import process_groups
 from geo_nemo.runtime.launcher import rank, world_size
-from geo_nemo.train.setup import prepare
 from geo_nemo.train.collectives import check_same
+from geo_nemo.train.setup import prepare
 from tests.dist.failing_worker import outcome
 from tests.support.tiny import tiny_run
 

@@ -1,16 +1,13 @@
 """When one of two ranks fails, both say the same, name the right rank, and none hangs."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from tests.dist.failing_worker import INITIAL, LAYOUTS, slices
 from tests.dist.launch import launch
+
 
 @pytest.fixture(scope="module")
 def output(tiny_store, tmp_path_factory):

@@ -32,7 +32,6 @@ def marked(cases, longer):
     return [pytest.param(name, marks=slow) if name in longer else name for name in cases]
 
 
-
 def trainer(run, callbacks=()):
     from geo_nemo.train.loop import Trainer
 
@@ -214,8 +213,8 @@ def test_the_scorer_of_a_run_under_tensor_parallelism_scores_as_one_process_does
     two_ranks, one_rank, tiny_store, single_process
 ):
     """The checkpoint of two tensor-parallel ranks, in one process, against the run of one."""
-    from geo_nemo.train.run_record import write_record
     from geo_nemo.export.scorer import load_scorer
+    from geo_nemo.train.run_record import write_record
 
     whole, _ = one_rank
     run_dir = two_ranks / "tp2"

@@ -50,7 +50,9 @@ DETERMINISTIC = ("tp2_sp", "cp2")
 
 # Those whose parts CI sees in others; with the others in make test-slow.
 LONGER = {"cp2_overlap"}
-LONGER_VARIANTS = {"tied_vpp2", "biases", "more rows, context", "head norms"}
+LONGER_VARIANTS = {
+    "tied_vpp2", "biases", "more rows, context", "head norms", "behind", "behind, pipeline"
+}  # fmt: skip
 
 
 class Recorder:
@@ -100,6 +102,18 @@ def with_more_rows(run):
     return shaped(group_embedding=True)(run.model_copy(update={"stages": stages}))
 
 
+def told_behind(run):
+    """The same run with metadata behind the text, weighed less, and meta-tokens before it."""
+    told = {"position": "append", "loss_weights": {"metadata": 0.3}, "meta_tokens": 3}
+    stages = {
+        name: stage.model_copy(update={"metadata": stage.metadata.model_copy(update=told)})
+        if stage.metadata.fields
+        else stage
+        for name, stage in run.stages.items()
+    }
+    return run.model_copy(update={"stages": stages})
+
+
 tied = shaped(share_embeddings_and_output_weights=True)
 qwen2 = shaped(add_qkv_bias=True)
 qwen3 = shaped(qk_layernorm=True, kv_channels=32)
@@ -114,6 +128,9 @@ VARIANTS = {
     "more rows": ("tp2_sp", with_more_rows),
     "more rows, pipeline": ("pp2", with_more_rows),
     "more rows, context": ("cp2", with_more_rows),
+    "behind": ("tp2_sp", told_behind),
+    "behind, pipeline": ("pp2", told_behind),
+    "behind, context": ("cp2", told_behind),
     "head norms": ("tp2", qwen3),
     "head norms, sequence parallel": ("tp2_sp", qwen3),
 }
@@ -169,8 +186,8 @@ def said_of_a_bad_batch(parallel, trained):
 
     trained: fraction of that document's labels; with 0, the loss is finite and a gradient is not.
     """
-    from geo_nemo.train.step import BadStepError
     from geo_nemo.train.engine import Engine
+    from geo_nemo.train.step import BadStepError
 
     run = layout_run("store", "out", parallel)
     with model_parallel(parallel, run.seed):
