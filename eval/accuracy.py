@@ -18,6 +18,7 @@ from eval.matrix import Effect, Key
 from eval.question_files import QuestionSet
 from eval.questions import Answers, chance
 from eval.significance import cluster_sums, holm, mcnemar
+from geo_nemo.metadata.geography import UNKNOWN
 
 # The rules of an evaluation that names none.
 DEFAULT_RULES = ("by_sum", "by_mean")
@@ -143,14 +144,17 @@ def _answers(found: Answers, places: np.ndarray) -> Answers:
 
 
 def _groups(asked: QuestionSet) -> list[tuple[str, str, str, np.ndarray]]:
-    """(kind, group, name, places) for every kind that is asked: all, continents, countries."""
+    """(kind, group, name, places) for every kind that is asked: all, continents, countries.
+
+    Questions that name no place stand under `UNKNOWN`.
+    """
     kinds = np.array([question.kind for question in asked.questions])
     found = []
     for kind in sorted(set(kinds.tolist()), key=lambda k: (_ORDER.get(k, len(_ORDER)), k)):
         mine = np.flatnonzero(kinds == kind)
         found.append((kind, "all", "all", mine))
         for group in ("continent", "country"):
-            names = np.array([getattr(asked.questions[p], group) for p in mine])
+            names = np.array([getattr(asked.questions[p], group) or UNKNOWN for p in mine])
             found += [(kind, group, str(name), mine[names == name]) for name in np.unique(names)]
     return found
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eval.config import CONTRAST, EvalConfig
-from eval.question_files import QuestionSet, for_choices
+from eval.question_files import QuestionSet, kept_for_choices
 from eval.question_tasks import task_questions
 from eval.questions import Form, drop_long
 from eval.shown import Shown, to_questions
@@ -35,13 +35,14 @@ def ask(config: EvalConfig, composers: list[Composer], seq_length: int) -> Asked
         return Asked(None, None, form, np.zeros(0, bool))
     path = config.questions or f"the task {config.questions_task}"
     asked = task_questions(config)
+    kept = kept_for_choices(asked, config.questions_dev, config.seed)
     if config.questions_shots:
-        form = _with_shots(form, asked, config)
+        form = _with_shots(form, asked, kept, config)
     asked = drop_long(asked, composers, form, seq_length)
     if not asked.questions:
         raise UserError(f"no question of {path} fits in {seq_length} tokens with its metadata")
-    asked = _drawn(asked, config)
-    choices = _choices(asked, config)
+    asked = _drawn(asked, kept, config)
+    choices = np.array([question.id in kept for question in asked.questions], bool)
     if choices.all():
         raise UserError(
             f"questions_dev={config.questions_dev} keeps all {len(choices)} questions of {path} "
@@ -57,33 +58,28 @@ def ask(config: EvalConfig, composers: list[Composer], seq_length: int) -> Asked
     return Asked(asked, to_questions(asked, config, lines), form, choices)
 
 
-def _choices(asked: QuestionSet, config: EvalConfig) -> np.ndarray:
-    kept = [for_choices(q, config.questions_dev, config.seed) for q in asked.questions]
-    return np.array(kept, bool)
-
-
-def _drawn(asked: QuestionSet, config: EvalConfig) -> QuestionSet:
+def _drawn(asked: QuestionSet, kept: frozenset[str], config: EvalConfig) -> QuestionSet:
     """With as many of those that are reported as are asked for; their ids and the seed decide."""
-    reported = np.flatnonzero(~_choices(asked, config))
+    reported = [n for n, question in enumerate(asked.questions) if question.id not in kept]
     if config.num_questions is None or len(reported) <= config.num_questions:
         return asked
 
     def rank(place: int) -> int:
         return zlib.crc32(f"{config.seed} drawn {asked.questions[place].id}".encode())
 
-    left_out = set(sorted(reported.tolist(), key=rank)[config.num_questions :])
-    kept = [place for place in range(len(asked.questions)) if place not in left_out]
+    left_out = set(sorted(reported, key=rank)[config.num_questions :])
+    places = [place for place in range(len(asked.questions)) if place not in left_out]
     return QuestionSet(
-        [asked.questions[p] for p in kept], [asked.orders[p] for p in kept], asked.skipped
+        [asked.questions[p] for p in places], [asked.orders[p] for p in places], asked.skipped
     )
 
 
-def _with_shots(form: Form, asked: QuestionSet, config: EvalConfig) -> Form:
+def _with_shots(form: Form, asked: QuestionSet, kept: frozenset[str], config: EvalConfig) -> Form:
     """With solved questions of those kept for choices, in the order of their hashes."""
     pairs = [
-        (question, order)
-        for question, order in zip(asked.questions, asked.orders, strict=True)
-        if for_choices(question, config.questions_dev, config.seed)
+        (asked.questions[n], asked.orders[n])
+        for n in np.unique(asked.repeats)
+        if asked.questions[n].id in kept
     ]
     pairs.sort(key=lambda pair: zlib.crc32(f"{config.seed} shot {pair[0].id}".encode()))
     if len(pairs) < config.questions_shots:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from eval.corpus_files import TEXTS, check_types, files_of
@@ -51,7 +50,7 @@ class CorpusItems:
 
     def record(self, index: int) -> MetadataRecord:
         row = {name: self.table[name][index].as_py() for name in self.table.column_names}
-        known_place = row.get("country") not in (None, UNKNOWN)
+        known_place = row.get("country") not in (None, "", UNKNOWN)
         country = row["country"] if known_place else ""
         url = row.get("url") or ""
         known = {name: row.get(name) for name in ("path", "source") if row.get(name)}
@@ -184,8 +183,8 @@ def open_corpus(path: Path, split: str) -> CorpusTexts:
     table = pa.concat_tables(tables, promote_options="default").combine_chunks()
     if not len(table):
         raise UserError(f"corpus={path} has no document in split {split}")
-    country, names = _codes(table, "country")
-    unknown = sorted(set(names) - set(countries()) - {"", UNKNOWN})
+    country, names = _codes(table, "country", UNKNOWN)
+    unknown = sorted(set(names) - set(countries()) - {UNKNOWN})
     if unknown:
         raise UserError(
             f"corpus={path}: {unknown[0]!r} is no country; write ISO 3166 alpha-2 in lower case, "
@@ -200,10 +199,11 @@ def open_corpus(path: Path, split: str) -> CorpusTexts:
     return CorpusTexts(str(path), digest, items, tuple(files))
 
 
-def _codes(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
+def _codes(table: pa.Table, name: str, nothing: str = "") -> tuple[np.ndarray, list[str]]:
+    """Numbers of a column's values, and the values. nothing: of rows without one."""
     if name not in table.column_names:
-        return np.zeros(len(table), np.int64), [""]
-    values = pc.fill_null(table[name].cast(pa.string()), "").to_pylist()
+        return np.zeros(len(table), np.int64), [nothing]
+    values = [value or nothing for value in table[name].cast(pa.string()).to_pylist()]
     names, codes = np.unique(np.array(values, dtype=object).astype(str), return_inverse=True)
     return codes.reshape(-1).astype(np.int64), names.tolist()
 

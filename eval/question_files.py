@@ -1,12 +1,10 @@
-"""Reads files of questions: JSON Lines, Parquet, CSV and TSV.
+"""Questions of a file's rows, the order of their options, and which are kept for choices.
 
 A row that is no question is left out and counted with its reason. The order of an item's options
 depends on the seed and its id alone. A fraction of the questions may be kept for choices, as of the
 scoring rule: which ones follows from their ids.
 """
 
-import csv
-import json
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,10 +15,9 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from eval.question_rows import rows_of
 from eval.question_schemas import Question, question_of
 from geo_nemo.config import UserError
-
-PARQUET_MAGIC, GZIP_MAGIC = b"PAR1", b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -106,6 +103,16 @@ def for_choices(question: Question, fraction: float, seed: int) -> bool:
     return drawn < fraction
 
 
+def kept_for_choices(asked: QuestionSet, fraction: float, seed: int) -> frozenset[str]:
+    """Ids of the questions that choices are made on; one that stands again goes with the first, so
+    that no reported question is one of them."""
+    return frozenset(
+        question.id
+        for question, first in zip(asked.questions, asked.repeats.tolist(), strict=True)
+        if for_choices(asked.questions[first], fraction, seed)
+    )
+
+
 # What a field of `Question` refuses, by pydantic's name of it.
 _REASONS = {
     "too_short": "fewer than two options",
@@ -121,60 +128,3 @@ def _reason(error: ValidationError) -> str:
         return f"{'an option' if where == 'options' else where} is empty"
     reason = first["msg"].removeprefix("Value error, ")
     return _REASONS.get(first["type"], f"{where}: {reason}" if where else reason)
-
-
-def rows_of(path: Path) -> Iterator[Any]:
-    """Rows of a file by its ending; of JSON Lines a text where a line is not JSON."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise UserError(f"cannot read questions {path}: {error.strerror}") from None
-    is_parquet = start == PARQUET_MAGIC
-    if path.suffix == ".parquet" or is_parquet:
-        if not is_parquet:
-            raise UserError(f"questions {path} is no Parquet file, whatever its name says")
-        if path.suffix != ".parquet":
-            raise UserError(f"questions {path} is a Parquet file: name it so, as .parquet")
-        yield from _parquet(path)
-    elif start[:2] == GZIP_MAGIC:
-        raise UserError(f"questions {path} is compressed: unpack it with gunzip first")
-    elif path.suffix in (".csv", ".tsv"):
-        yield from _delimited(path, "\t" if path.suffix == ".tsv" else ",")
-    else:
-        yield from _json_lines(path)
-
-
-def _parquet(path: Path) -> Iterator[Any]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        for batch in pq.ParquetFile(path).iter_batches():
-            yield from batch.to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"cannot read questions {path}: {reason}") from None
-
-
-def _delimited(path: Path, delimiter: str) -> Iterator[Any]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            for row in csv.DictReader(lines, delimiter=delimiter):
-                yield {name: value for name, value in row.items() if name is not None}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"questions {path} is no CSV in UTF-8: {error}") from None
-
-
-def _json_lines(path: Path) -> Iterator[Any]:
-    try:
-        with path.open("rb") as lines:
-            for line in lines:
-                if not line.strip():
-                    continue
-                try:
-                    yield json.loads(line)
-                except (ValueError, RecursionError):
-                    yield "not JSON"
-    except OSError as error:
-        raise UserError(f"cannot read questions {path}: {error.strerror}") from None

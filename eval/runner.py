@@ -147,8 +147,12 @@ def _questions(
         name: off_distribution("with", model, plan.policies[name])
         for name, model in plan.models.items()
     }
+    lines = [line for composer in plan.composers.values() for line in composer.lines]
+    reported = [asked.questions[n] for n in np.flatnonzero(~plan.for_choices)]
     return {
-        "asked": int((~plan.for_choices).sum()),
+        "asked": len(reported),
+        # Whatever the condition: they have nothing that could be told.
+        "untold": sum(all(line.value(q.record) is None for line in lines) for q in reported),
         "skipped": asked.skipped,
         "repeated": int((asked.repeats != np.arange(len(asked.questions))).sum()),
         "conditions": [each for each in config.question_conditions if each != CONTRAST],

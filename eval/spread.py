@@ -17,6 +17,7 @@ from eval.documents import Documents
 from eval.matrix import Effect, Key
 from eval.perplexity import Scores
 from eval.where import changes_by_band
+from geo_nemo.metadata.geography import UNKNOWN
 
 
 def over_countries(effects: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -24,11 +25,11 @@ def over_countries(effects: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
 
     mean: over countries, nats a token, each country alike. spread: their standard deviation with
     n - 1. worst, best: names; their nats and intervals beside. better,
-    worse: countries whose interval is clear of 0.
+    worse: countries whose interval is clear of 0. Documents that nobody placed are no country.
     """
     found: dict[tuple, list[Mapping[str, Any]]] = {}
     for line in effects:
-        if line["group"] == "country" and line["low"] is not None:
+        if line["group"] == "country" and line["name"] != UNKNOWN and line["low"] is not None:
             key = (line["part"], line["purpose"], tuple(line["of"]), tuple(line["against"]))
             found.setdefault(key, []).append(line)
     return [

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from eval.question_files import rows_of
+from eval.question_rows import rows_of
 from geo_nemo.config import UserError
 from geo_nemo.metadata.geography import country_code
 

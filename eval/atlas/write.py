@@ -10,6 +10,7 @@ from typing import Any
 from eval.bootstrap import MIN_DOCUMENTS
 from eval.forms import write_forms
 from eval.report.sentences import condition_name, key_name, p_value, place_name, signed
+from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.reporting.tables import markdown as grid
 
 OFF = "\u2020"
@@ -92,7 +93,7 @@ def over_countries(
     same = ("kind", "run", "condition")
     places = [
         c for c in cells
-        if c["group"] == "country" and c["name"] and c["questions"] >= MIN_DOCUMENTS
+        if c["group"] == "country" and c["name"] != UNKNOWN and c["questions"] >= MIN_DOCUMENTS
         and all(c[key] == whole[key] for key in same)
     ]  # fmt: skip
     if len(places) < 2:

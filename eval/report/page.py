@@ -187,6 +187,8 @@ def _questions(evaluation: dict[str, Any]) -> dict[str, Any]:
     if skipped:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in asked["skipped"].items())
         text += f" {skipped:,} were left out: {reasons}."
+    if asked.get("untold"):
+        text += f" {asked['untold']:,} name no place: they are told nothing in every condition."
     parts = []
     full = ceilings(evaluation)
     kinds = dict.fromkeys(cell["kind"] for cell in asked["cells"])

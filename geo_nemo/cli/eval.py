@@ -80,6 +80,8 @@ def evaluate(config: "EvalConfig") -> None:
         console.print(f"not looked up: whether these documents were trained on ({names})")
     if documents["repeated"]:
         console.print(f"{documents['repeated']:,} documents repeat the text of another one")
+    if untold := (result["questions"] or {}).get("untold"):
+        console.print(f"{untold:,} questions name no place: told nothing in every condition")
     for what, skipped in (
         ("document", result["documents"]["skipped"]),
         ("question", (result["questions"] or {}).get("skipped", {})),

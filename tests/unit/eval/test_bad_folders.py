@@ -132,6 +132,25 @@ def test_columns_as_others_write_them_are_read(llama, table, tmp_path):
     assert len(plan.documents) == 60 and plan.overlap == {}
 
 
+@pytest.mark.parametrize("nothing", [None, "", "unknown"])
+def test_documents_that_nobody_placed_are_of_no_country(llama, table, tmp_path, nothing):
+    where = pa.array([nothing if n % 2 else c for n, c in enumerate(table["country"].to_pylist())])
+    there = table.drop_columns(["country", "continent"]).append_column("country", where)
+    pq.write_table(there, tmp_path / "some.parquet")
+    config = config_of(tmp_path, llama, tmp_path / "some.parquet").model_copy(
+        update={"conditions": ("without", "plain")}
+    )
+    result = evaluate(config, lambda model: load(model, config))
+    assert result["documents"]["by_country"]["unknown"]["documents"] == 30
+    groups = {(c["group"], c["name"]) for c in result["perplexity"]["cells"]}
+    assert {("country", "unknown"), ("continent", "unknown")} <= groups
+    assert not groups & {("country", ""), ("continent", ""), ("continent", "none")}
+    wide = {e["name"] for e in result["perplexity"]["effects"]
+            if e["group"] == "country" and e["low"] is not None}  # fmt: skip
+    # Of two groups that are large enough for an interval one is no country.
+    assert wide == {"gb", "unknown"} and result["countries"] == []
+
+
 def test_the_corpus_inside_of_a_preparation_is_named(llama, tmp_path):
     (tmp_path / "prep" / "corpus").mkdir(parents=True)
     (tmp_path / "prep" / "corpus" / "corpus.json").write_text("{}")

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from eval.config import EvalConfig
-from eval.question_files import for_choices, read_questions
+from eval.question_files import for_choices, kept_for_choices, read_questions
 from geo_nemo.config import UserError
 
 NAME = Path("shared", "data", "localnewsqa_sample.parquet")
@@ -122,12 +122,35 @@ def test_a_parquet_named_as_json_lines_is_named_and_so_are_others(tmp_path):
         (b"PAR1 and no more", "parquet", "cannot read questions"),
         (b"\x1f\x8b\x08 packed", "jsonl", "is compressed: unpack it"),
         (b"question\n\xff\xfe", "csv", "is no CSV in UTF-8"),
+        (json.dumps(ROW).encode("utf-16"), "jsonl", "is in UTF-16: save it in UTF-8"),
+        (json.dumps([ROW], indent=1)[:-2].encode(), "json", "holds no question"),
+        (json.dumps({"data": [ROW]}, indent=1).encode(), "json", "one object of JSON over several"),
     ):
         bad = tmp_path / f"bad.{suffix}"
         bad.write_bytes(content)
         with pytest.raises(UserError, match=words) as raised:
             read_questions(bad, 0)
         assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_list_of_json_is_read_as_lines_are(tmp_path, indent):
+    path = tmp_path / "q.json"
+    path.write_text(json.dumps([ROW, "Ben", ROW | {"id": "b"}], indent=indent), "utf-8-sig")
+    found = read_questions(path, 0)
+    assert [q.id for q in found.questions] == ["a", "b"] and found.skipped == {"not an object": 1}
+    # A line that is a text, or a list, is none.
+    mixed = tmp_path / "mixed.jsonl"
+    mixed.write_text(f'"Ben"\n[1]\n{json.dumps(ROW)}\n')
+    assert read_questions(mixed, 0).skipped == {"not an object": 2}
+
+
+@pytest.mark.parametrize("sign", [";", "\t", "|", ", "])
+def test_a_table_is_read_by_whatever_parts_its_header(tmp_path, sign):
+    path = tmp_path / "q.csv"
+    path.write_text(f'question{sign}A{sign}B{sign}answer\n"x, or; y?"{sign}x{sign}y{sign}B\n')
+    found = one(path)
+    assert (found.prompt, found.options, found.answer) == ("x, or; y?", ("x", "y"), 1)
 
 
 def test_a_question_that_stands_again_is_kept_and_goes_with_the_first(tmp_path):
@@ -147,6 +170,17 @@ def test_questions_for_choices_are_a_part_and_follow_from_id_and_seed(tmp_path):
     assert chosen.tolist() != [for_choices(q, 0.2, 2) for q in questions]
     # A larger fraction holds the smaller one.
     assert all(for_choices(q, 0.4, 1) for q, mine in zip(questions, chosen, strict=True) if mine)
+
+
+def test_no_reported_question_is_one_that_choices_are_made_on(tmp_path):
+    """Under another id it would be a solved example of itself."""
+    rows = [{**ROW, "question": f"Who leads {n % 50}?", "id": str(n)} for n in range(150)]
+    found = read_questions(lines(tmp_path / "q.jsonl", *rows), 0)
+    kept = kept_for_choices(found, 0.4, 1)
+    asked = {mine: {q.prompt for q in found.questions if (q.id in kept) == mine}
+             for mine in (True, False)}  # fmt: skip
+    assert len(asked[True]) > 10 and not asked[True] & asked[False]
+    assert len(kept) == 3 * len(asked[True])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from eval.plan import make_plan
 from eval.question_files import QuestionSet, read_questions
 from eval.question_schemas import Question
 from eval.questions import Answers, answer_questions
+from eval.runner import evaluate
 from geo_nemo.config import RunError, UserError
 from tests.unit.eval.fakes import CONTINENTS, HOSTS, BigramScorer, nats_of_text
 
@@ -170,3 +171,18 @@ def test_accuracy_by_kind_with_chance_and_paired_differences():
     assert set(by_mean) == {0.0}
     effect = next(e for e in found["effects"] if e["kind"] == "local")
     assert (effect["difference"], effect["low"], effect["high"]) == (1.0, 1.0, 1.0)
+
+
+def test_questions_that_name_no_place_are_told_nothing_and_counted(config, loader, tmp_path):
+    nowhere = {"country": None, "continent": None, "host": None}
+    items = [question(n, **(nowhere if n % 4 == 3 else {})) for n in range(40)]
+    path = write(tmp_path / "q.jsonl", items)
+    result = evaluate(config.model_copy(update={"questions": str(path)}), loader)["questions"]
+    assert result["untold"] == 10
+    names = {(c["group"], c["name"]): c["questions"] for c in result["cells"]}
+    assert names["country", "unknown"] == names["continent", "unknown"] == 10
+    assert ("country", "") not in names
+    found = {c["condition"]: c["correct"] for c in result["cells"]
+             if (c["name"], c["run"], c["rule"]) == ("unknown", "with", "by_sum")
+             and c["group"] == "country"}  # fmt: skip
+    assert found["with"] == found["without"]
