@@ -30,6 +30,7 @@ READERS = Kind(
         "jsonl": f"{_READ}:JsonLines",
         "parquet": f"{_READ}:Parquet",
         "arrow": f"{_READ}:Arrow",
+        "orc": f"{_READ}:Orc",
         "csv": f"{_READ}:Csv",
         "webdataset": f"{_READ}:WebDataset",
         "warc": f"{_READ}:Warc",

@@ -35,6 +35,8 @@ def read_arrow(
             yield from columns.rows(batch, before)
             before += batch.num_rows
         messages.check_end()
+        if not before:
+            yield Bad(0, "empty_file", "the file holds no rows")
     except DamagedError as damage:
         yield Bad(before + 1, damage.reason, damage.detail)
 

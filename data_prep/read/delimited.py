@@ -53,6 +53,8 @@ def read_csv(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iter
         try:
             row = next(rows)
         except StopIteration:
+            if number == 1:
+                yield Bad(0, "empty_file", "there are no rows below the header")
             return
         except DamagedError as damage:
             yield Bad(number, damage.reason, damage.detail)
@@ -168,6 +170,8 @@ def _header_in(text: str, delimiters: str, fields: Fields) -> tuple[list[str], s
                     "broken_header", f"two columns are called {twice!r}: rename one of them"
                 )
             return names, delimiter, text.count(f"{delimiter} ") == text.count(delimiter)
+    if not most:
+        raise DamagedError("empty_file", "the file holds no header")
     raise DamagedError("missing_text", missing_column(wanted, most))
 
 

@@ -23,8 +23,6 @@ _OTHERS = {
 _MENDS = {
     "bzip2": "bunzip2 it", "xz": "unxz it", "zip": "unzip it", "lz4": "unlz4 it",
     "7z": "7z x it", "rar": "unrar x it",
-    "ORC": "python -c 'import pyarrow.orc as o, pyarrow.parquet as p, sys; "
-    "p.write_table(o.read_table(sys.argv[1]), sys.argv[2])' FILE.orc FILE.parquet",
 }  # fmt: skip
 _MENDS |= {
     "an Excel workbook": "save it as CSV (UTF-8)", "a file of old Office": "save it as CSV (UTF-8)",
@@ -43,13 +41,13 @@ _MENDS |= {
 }  # fmt: skip
 # Endings of files that may well hold records, and are refused by name in a folder, not passed over.
 FOREIGN = frozenset((
-    "bz2", "xz", "lzma", "lz4", "br", "zip", "7z", "rar", "orc", "avro", "xls", "xlsx", "pkl",
+    "bz2", "xz", "lzma", "lz4", "br", "zip", "7z", "rar", "avro", "xls", "xlsx", "pkl",
     "pickle", "sqlite", "h5", "hdf5", "mhtml", "duckdb", "dta", "webarchive",
 ))  # fmt: skip
 _MHTML = re.compile(rb"^(?:Snapshot-Content-Location|MIME-Version):", re.IGNORECASE | re.MULTILINE)
 _XML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:\?xml|rss|feed|mediawiki|nitf)")
 _READABLE = (
-    "JSON Lines, Parquet, Arrow, CSV, tar, WARC, WET, ARC and HTML, and gzip and zstd of them"
+    "JSON Lines, Parquet, Arrow, ORC, CSV, tar, WARC, WET, ARC and HTML, and gzip and zstd of them"
 )
 
 
@@ -83,8 +81,7 @@ def detect(stream: Unpacked, name: str) -> str:
     by_name = format_of_name(name)
     if by_name in ours():
         if not ours()[by_name].packed:
-            named = by_name.capitalize()
-            detail = f"its first bytes are not those of a {named} file"
+            detail = f"its first bytes are not those of the format {by_name}"
             raise DamagedError("damaged_file", detail)
         return by_name
     if alike := _alike(head):

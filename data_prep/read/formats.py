@@ -76,6 +76,18 @@ class Parquet(Format):
         return read_parquet(file.source, file.size, span, file.fields, file.limits, file.count)
 
 
+class Orc(Format):
+    endings = ("orc",)
+    marks = (b"ORC",)
+    packed = False
+
+    def read(self, file: Opened) -> Iterator[Raw | Bad]:
+        from data_prep.read.orc import read_orc
+
+        file.count = [0]
+        return read_orc(file.source, file.fields, file.limits, file.count)
+
+
 class Arrow(Format):
     endings = ("arrow", "arrows", "ipc", "feather")
     marks = (b"ARROW1", b"\xff\xff\xff\xff")

@@ -66,6 +66,7 @@ def read_jsonl(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> It
                 yield Bad(number, "wrong_type", f"{kind_of(record)}, not an object", head)
     except DamagedError as damage:
         yield Bad(number + 1, damage.reason, damage.detail)
+        return
     if not number:
         yield Bad(0, "empty_file", "the file holds no records")
 
