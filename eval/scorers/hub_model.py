@@ -2,15 +2,14 @@
 
 import gc
 from importlib.util import find_spec
-from pathlib import Path
 
 import torch
 
 from eval.hub import base_of
-from eval.model import Model
+from eval.model import ADAPTER_RECORD, Model
 from eval.scorers.hugging_face import HuggingFaceScorer
 from geo_nemo.config import UserError
-from geo_nemo.export.libraries import line_of
+from geo_nemo.export.adapters import adapted, check_base
 from geo_nemo.export.loaded import whole_model
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -27,11 +26,12 @@ def load_hugging_face(model: Model, device: str, dtype: str) -> HuggingFaceScore
 
     target = resolve_device(device)
     base = base_of(where, model.folder)
+    check_base(model.folder, base, f"put that one's folder into its {ADAPTER_RECORD}")
     # What the last model left behind goes before this one comes.
     gc.collect()
     loaded = whole_model(base, DTYPES[dtype], where)
     if base != model.folder:
-        loaded = _adapted(where, loaded, model.folder)
+        loaded = adapted(loaded, model.folder, where, "eval")
     scorer = HuggingFaceScorer(loaded.to(target).eval(), model.seq_length, target)
     if not scorer.is_causal():
         raise UserError(
@@ -39,17 +39,3 @@ def load_hugging_face(model: Model, device: str, dtype: str) -> HuggingFaceScore
             "language model"
         )
     return scorer
-
-
-def _adapted(where: str, loaded: torch.nn.Module, folder: Path) -> torch.nn.Module:
-    try:
-        from peft import PeftModel
-    except ImportError:
-        raise UserError(
-            f"{where} is an adapter of PEFT, which is not here: pip install peft"
-        ) from None
-    try:
-        # Merged, it costs nothing at each token.
-        return PeftModel.from_pretrained(loaded, folder).merge_and_unload()
-    except Exception as error:  # as above
-        raise UserError(f"{where}: its adapter does not load: {line_of(error)}") from None

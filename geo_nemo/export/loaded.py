@@ -13,6 +13,7 @@ from geo_nemo.common.files import read_json, understood
 from geo_nemo.common.log import logger
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.config.load import validate
+from geo_nemo.export.adapters import ADAPTER_WEIGHTS, TUNED, adapted, check_base
 from geo_nemo.export.chat import chat_template, countries_of, policy_of_folder
 from geo_nemo.export.libraries import line_of, offline
 from geo_nemo.model.safetensors import folder_entries, identity
@@ -20,8 +21,7 @@ from geo_nemo.train.origin import EXPORTED
 
 LOG = logger(__name__)
 _SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size")
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-ADAPTER, TUNED = "adapter_config.json", "tune.json"
+ADAPTER = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def open_folder(given: str, base: str | None = None) -> Folder:
     config = read_json(weights / "config.json", "give a model in Hugging Face's format")
     _check_architecture(weights, config)
     _check_weights(weights)
-    entries = folder_entries(weights)
-    _check_base(folder, weights, entries)
+    folder_entries(weights)  # damaged ones are named before anything is loaded
+    check_base(folder, weights, "give that one as --base FOLDER")
     policy, countries = _told(folder, weights)
     return Folder(folder, weights, config, policy, countries, (folder / TUNED).is_file())
 
@@ -121,7 +121,7 @@ def load_model(folder: Folder, dtype: str, device: Any, merge: bool = True) -> A
 
     model = whole_model(folder.base, getattr(torch, dtype), str(folder.base))
     if folder.base != folder.folder:
-        model = _adapted(model, folder, merge)
+        model = adapted(model, folder.folder, str(folder.folder), "tune", merge)
     return model.to(device).eval()
 
 
@@ -161,23 +161,6 @@ def whole_model(folder: Path, dtype: Any, where: str) -> Any:
         if not torch.isfinite(weights).all():
             raise UserError(f"{where}: weights {name} are not finite in {dtype}: {again}")
     return model
-
-
-def _adapted(model: Any, folder: Folder, merge: bool) -> Any:
-    try:
-        from peft import PeftModel
-    except ImportError:
-        raise UserError(
-            f"{folder.folder} is an adapter of PEFT, which is not here: pip install "
-            "'geo-nemo[tune]'"
-        ) from None
-    try:
-        adapted = PeftModel.from_pretrained(model, folder.folder, local_files_only=True)
-        return adapted.merge_and_unload() if merge else adapted
-    except Exception as error:  # as above
-        raise UserError(
-            f"the adapter {folder.folder} does not go with {folder.base}: {line_of(error)}"
-        ) from None
 
 
 def _base_of(folder: Path, base: str | None) -> Path:
@@ -239,18 +222,6 @@ def _check_weights(folder: Path) -> None:
         raise UserError(
             f"{folder} has no *.safetensors: give a whole model's folder; pickled weights "
             "(*.bin), which may run code, are not read"
-        )
-
-
-def _check_base(folder: Path, base: Path, entries: Any) -> None:
-    """Raise `UserError` where `geo-nemo tune` made an adapter for other weights."""
-    if folder == base or not (folder / TUNED).is_file():
-        return
-    wanted = read_json(folder / TUNED, "tune the adapter anew").get("base")
-    if wanted and wanted != (there := identity(entries)):
-        raise UserError(
-            f"{folder} is an adapter for another base: it was tuned on weights {wanted}, and "
-            f"{base} has {there}: give that one as --base FOLDER"
         )
 
 

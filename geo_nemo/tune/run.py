@@ -22,8 +22,9 @@ from geo_nemo.common.folders import name_folder
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import UserError
 from geo_nemo.config.tune import Tune
+from geo_nemo.export.adapters import TUNED
 from geo_nemo.export.chat import chat_template
-from geo_nemo.export.loaded import TUNED, Folder, identity_of, load_tokenizer, open_folder
+from geo_nemo.export.loaded import Folder, identity_of, load_tokenizer, open_folder
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.tune.encode import Encoded, encode
 from geo_nemo.tune.telling import Teller, read_told

@@ -8,8 +8,9 @@ from typing import Any
 from geo_nemo import __version__
 from geo_nemo.common.files import write_whole
 from geo_nemo.config.tune import Tune
+from geo_nemo.export.adapters import TUNED
 from geo_nemo.export.chat import NAME as TEMPLATE
-from geo_nemo.export.loaded import TUNED, Folder, identity_of, tokenizer_place
+from geo_nemo.export.loaded import Folder, identity_of, tokenizer_place
 from geo_nemo.export.place import sizes_of
 from geo_nemo.train.origin import EXPORTED
 from geo_nemo.tune.encode import Encoded

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from eval.config import EvalConfig
 from eval.models import read_models
@@ -334,15 +335,22 @@ def test_a_report_of_models_alone_has_its_page(folders, tmp_path):
     assert "training not known" in text and "never trained on what it reads there" in text
 
 
+def adapter(peft, made_for, named, folder, **settings):
+    """An adapter of LoRA that was made for a model and names another as its base; and the model."""
+    base = AutoModelForCausalLM.from_pretrained(made_for)
+    adapted = peft.get_peft_model(base, peft.LoraConfig(**settings))
+    adapted.peft_config["default"].base_model_name_or_path = str(named)
+    adapted.save_pretrained(folder)
+    return folder, adapted
+
+
 def test_an_adapter_is_its_base_and_what_it_changes(folders, tmp_path):
     peft = pytest.importorskip("peft")
-    base = AutoModelForCausalLM.from_pretrained(folders / "llama")
-    adapted = peft.get_peft_model(
-        base, peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
-    )
-    adapted.peft_config["default"].base_model_name_or_path = str(folders / "llama")
-    adapted.save_pretrained(tmp_path / "adapter")
-    model = read_models({"m": str(tmp_path / "adapter")})["m"]
+    place, adapted = adapter(
+        peft, folders / "llama", folders / "llama", tmp_path / "adapter", r=2,
+        target_modules=["q_proj"], init_lora_weights=False,
+    )  # fmt: skip
+    model = read_models({"m": str(place)})["m"]
     assert (
         model.tuned and model.identity != read_models({"m": str(folders / "llama")})["m"].identity
     )
@@ -354,6 +362,42 @@ def test_an_adapter_is_its_base_and_what_it_changes(folders, tmp_path):
         log_p = adapted(ids).logits.log_softmax(-1)[0, 6:-1]
     expected = -log_p.gather(1, torch.from_numpy(ending)[:, None])[:, 0].numpy()
     assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+def test_an_adapter_goes_with_its_own_base_alone_and_is_whole(folders, tmp_path):
+    """PEFT itself loads what fits and says nothing of the rest."""
+    peft = pytest.importorskip("peft")
+    for layers in (1, 2):
+        shape = AutoConfig.from_pretrained(folders / "llama", num_hidden_layers=layers)
+        AutoModelForCausalLM.from_config(shape).save_pretrained(tmp_path / f"of{layers}")
+    config = config_of(tmp_path, runs={"m": "x"}, store="x")
+
+    def loaded(made_for, named, **settings):
+        settings = {"r": 2, "target_modules": ["q_proj"], "init_lora_weights": False} | settings
+        place, _ = adapter(peft, tmp_path / made_for, tmp_path / named, tmp_path / "a", **settings)
+        return load(read_models({"m": str(place)})["m"], config)
+
+    for made_for, named, words in (
+        (
+            "of2",
+            "of1",
+            r"another base: it has weights .*layers\.1\..* and 1 more, which are no part",
+        ),
+        ("of1", "of2", r"another base: it has no weights for .*layers\.1\..* and 1 more of the"),
+    ):
+        with pytest.raises(UserError, match=words) as raised:
+            loaded(made_for, named)
+        assert "\n" not in str(raised.value)
+    loaded("of2", "of2", modules_to_save=["lm_head"])
+    loaded("of2", "of2", target_modules=["q_proj", "embed_tokens"])
+    weights = load_file(tmp_path / "a" / "adapter_model.safetensors")
+    weights[min(weights)][0, 0] = torch.nan
+    save_file(weights, tmp_path / "a" / "adapter_model.safetensors")
+    with pytest.raises(UserError, match="are not finite: fetch or tune it anew"):
+        load(read_models({"m": str(tmp_path / "a")})["m"], config)
+    (tmp_path / "a" / "tune.json").write_text('{"base": "0123456789abcdef"}')
+    with pytest.raises(UserError, match=r"was tuned on weights 0123456789abcdef, and .*of2 has"):
+        load(read_models({"m": str(tmp_path / "a")})["m"], config)
 
 
 @pytest.mark.parametrize(("width", "positions"), [(8, 2048), (128, 2048), (768, 341)])
