@@ -1,7 +1,7 @@
 """Records that are set aside, and why; filters have reasons of their own besides."""
 
 REASONS = {
-    "broken_json": "the line is no JSON",
+    "broken_json": "the line or object is no JSON",
     "invalid_utf8": "bytes that are no UTF-8: give the source an encoding, such as cp1252",
     "line_too_long": "the line is longer than max_line_bytes",
     "wrong_type": "the record or a field has another type than it must",

@@ -5,6 +5,7 @@ those whose ending is that of none of the formats, such as README.md. What ends 
 records do (`.bz2`, `.xlsx`) is refused by name.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from glob import has_magic
@@ -23,6 +24,7 @@ from geo_nemo.common.errors import UserError
 # What a preparation has in its output, beside what may be a user's.
 WRITTEN = {"card.html", "card.md", "corpus", "drops", "report.json", "splits", "store",
            "tokenizer", "work"}  # fmt: skip
+_WITHOUT_IT = "move it out of the folder, or narrow the pattern"
 _OTHER_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # Other storage, and the usual way to have a copy of what is there.
 _FETCHED = {
@@ -151,7 +153,14 @@ def _only_datasets(source: Source) -> bool:
 
 def _check(entry: Entry) -> None:
     if entry.kind != FILE:
-        raise UserError(f"input={shown(entry.path)} is {entry.kind}, not a file of records")
+        raise UserError(
+            f"input={shown(entry.path)} is {entry.kind}, not a file of records: {_WITHOUT_IT}"
+        )
+    if not entry.path.startswith(SCHEME) and not os.access(entry.path, os.R_OK):
+        # Now, and not when a run of hours comes to it.
+        raise UserError(
+            f"cannot read {shown(entry.path)}: Permission denied: chmod u+r it, or {_WITHOUT_IT}"
+        )
     try:
         entry.path.encode()
     except UnicodeEncodeError:

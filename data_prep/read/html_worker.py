@@ -40,7 +40,10 @@ _DATE_SELECTORS = (
     'meta[name="pubdate"]', 'meta[name="date"]', 'meta[name="dc.date"]',
     'meta[name="parsely-pub-date"]', 'time[itemprop="datePublished"]', "article time[datetime]",
 )  # fmt: skip
-_ADDRESSES = (('link[rel="canonical"]', "href"), ('meta[property="og:url"]', "content"))
+_ADDRESSES = (
+    ('link[rel~="canonical" i]', "href"), ('meta[property="og:url"]', "content"),
+    ('meta[name="og:url"]', "content"), ('meta[name="twitter:url"]', "content"),
+)  # fmt: skip
 MAX_ADDRESS = 4096
 _PUBLISHED = re.compile(r'"datePublished"\s*:\s*"([^"]{8,40})"')
 # `mainEntityOfPage` of linked data.
@@ -145,18 +148,23 @@ def _first_text(tree: HTMLTree, name: str) -> str:
 
 
 def _canonical(tree: HTMLTree) -> str:
-    """The page's own address, where it names one in full."""
+    """The page's own address, where it names one in full; a front page's where it names no other."""
+    front = ""
     for selector, name in _ADDRESSES:
         node = tree.head and tree.head.query_selector(selector)
         found = ((node.getattr(name) or "") if node else "").strip()
+        if found.startswith("//"):
+            found = "https:" + found
         if found and (base := _base(tree)):
             found = urljoin(base, found)
-        if found.startswith(("http://", "https://")) and len(found) < MAX_ADDRESS:
-            return found
+        if found.lower().startswith(("http://", "https://")) and len(found) < MAX_ADDRESS:
+            if found.partition("://")[2].partition("/")[2]:
+                return found
+            front = front or found
     for node in tree.document.query_selector_all(LINKED_DATA)[:5]:
         if told := _OWN_PAGE.search(node.text or ""):
             return told[1].replace("\\/", "/")
-    return ""
+    return front
 
 
 def _base(tree: HTMLTree) -> str:

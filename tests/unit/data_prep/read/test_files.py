@@ -160,6 +160,14 @@ def test_a_file_that_may_not_be_read_is_a_user_error(tmp_path, monkeypatch):
         read(path)
 
 
+def test_a_file_that_may_not_be_read_is_known_before_the_run(tmp_path, monkeypatch):
+    (tmp_path / "a.jsonl").write_bytes(b"{}")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.R_OK)
+    mend = r"a.jsonl: Permission denied: chmod u\+r it, or .* narrow the pattern$"
+    with pytest.raises(UserError, match=mend):
+        names(tmp_path)
+
+
 def test_an_error_of_the_disk_is_a_user_error_and_no_damage():
     # A regular file that fails when it is read.
     with pytest.raises(UserError, match=r"cannot read /proc/self/mem: Input/output error"):

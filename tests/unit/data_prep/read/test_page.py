@@ -43,6 +43,26 @@ def test_a_folder_of_saved_pages_has_a_record_a_file(tmp_path):
     assert found[0]["title"] == "A new bridge" and found[0]["text"].startswith("The council")
 
 
+@pytest.mark.parametrize(
+    ("head", "url"),
+    [
+        ('<LINK REL="Canonical" HREF="HTTPS://dawn.com/news/1">', "HTTPS://dawn.com/news/1"),
+        ('<link rel="amphtml canonical" href="https://dawn.com/n">', "https://dawn.com/n"),
+        ('<link rel="canonical" href="//dawn.com/n">', "https://dawn.com/n"),
+        ('<meta name="og:url" content="https://dawn.com/n">', "https://dawn.com/n"),
+        ('<meta name="twitter:url" content="https://dawn.com/n">', "https://dawn.com/n"),
+        (
+            '<link rel="canonical" href="https://dawn.com/">'
+            '<meta property="og:url" content="https://dawn.com/n">', "https://dawn.com/n",
+        ),
+        ('<link rel="canonical" href="https://dawn.com/">', "https://dawn.com/"),
+    ],
+)  # fmt: skip
+def test_a_page_s_own_address_stands_in_several_ways(tmp_path, head, url):
+    (fields,) = raws(read_bytes(tmp_path, "a.html", page(head)))
+    assert fields["url"] == url
+
+
 def test_an_address_beside_a_page_goes_before_its_link(tmp_path):
     (tmp_path / "a.html").write_bytes(page(LINK))
     (tmp_path / "a.html.url").write_text("https://nation.africa/x")
