@@ -11,7 +11,7 @@ import numpy as np
 
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.data.dropout import fields_of, is_plain
-from geo_nemo.data.fragments import Fragment
+from geo_nemo.data.fragments import COLUMNS, Fragment
 from geo_nemo.data.placebo import OwnMetadata, PlaceboMetadata, told
 from geo_nemo.data.sequences import FragmentParts, parts_of
 from geo_nemo.data.token_selection import TokenSelection
@@ -235,7 +235,7 @@ def block_key(
     columns = key_columns(composer.lines)
     if columns is None:
         return None
-    own = [] if composer.policy.placebo else Fragment._fields
+    own = () if composer.policy.placebo else COLUMNS
     indexed = [column for column in columns if column in own]
     others = tuple(column for column in columns if column not in own)
     in_index = attrgetter(*indexed, "kept")

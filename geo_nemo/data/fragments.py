@@ -8,6 +8,10 @@ import numpy as np
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.data.dropout import mask_dtype
 
+# Columns of a store that a fragment has under their own names. Its other numbers are of the fragment
+# itself, and a field of the user's own may be called as one of them.
+COLUMNS = ("country", "host")
+
 
 class Fragment(NamedTuple):
     """A document or a piece of one in a sequence.

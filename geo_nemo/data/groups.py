@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.data.fragments import COLUMNS
 from geo_nemo.metadata.fields import Line, key_columns, lines_of
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.metadata.record import KEY_OF, MetadataRecord
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 # As many as int16 numbers, which is what sequences have of each position.
 MOST_GROUPS = (1 << 15) - 1
 DEFAULT = ("country",)
-# Columns that stand in the packing index.
-_INDEXED = ("country", "host")
 _CHUNK = 1 << 20
 
 
@@ -87,7 +86,7 @@ class Grouping:
         return self._cells(
             [
                 axis.table[fragments[axis.column]]
-                if axis.column in _INDEXED
+                if axis.column in COLUMNS
                 else axis.of(split, fragments["document"])
                 for axis in self.axes
             ]
@@ -257,12 +256,12 @@ def _unsigned(codes: np.ndarray) -> np.ndarray:
 
 
 def _reader(axis: Axis, split: Split) -> Callable[[Fragment], int]:
-    if axis.column in _INDEXED:
+    if axis.column in COLUMNS:
         planned = attrgetter(axis.column)
         if np.array_equal(axis.table, np.arange(len(axis.table))):
             return planned
     table = axis.table.tolist()
-    if axis.column in _INDEXED:
+    if axis.column in COLUMNS:
         return lambda fragment: table[planned(fragment)]
     code = split.code_reader((axis.column,))
     return lambda fragment: table[code(fragment.document)]

@@ -4,7 +4,9 @@ The oracle computes a document's lines from the document itself, not from a spli
 """
 
 import hashlib
+import re
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from geo_nemo.config import Data, MetadataPolicy, UserError
 from geo_nemo.data.audit.check import audit_stage
 from geo_nemo.data.dataset import StageDataset
+from geo_nemo.data.fragments import Fragment
 from geo_nemo.metadata.fields import FIELDS, Field, Form
 from geo_nemo.metadata.record import KEY_OF, Kind
 from tests.unit.data.fakes import CONTINENT_OF, Document, MemorySplit, WordTokenizer
@@ -132,6 +135,43 @@ def test_each_document_shows_its_own_values(found, columns, dropped, append, pac
         pieces = [ids for _, ids in sorted(shown[number])]
         ids = [token for piece in pieces for token in piece]
         assert sequences.tokenizer.decode(ids) == text
+
+
+class OwnColumn(MemorySplit):
+    """A split whose documents have a field of the user's own, each a value of its own."""
+
+    def __init__(self, found: list[Document], own: str):
+        super().__init__(found)
+        self.own, self.columns = own, (*KEY_OF, own)
+
+    def codes(self, column):
+        return (
+            np.arange(1, len(self.documents) + 1) if column == self.own else super().codes(column)
+        )
+
+    def code_reader(self, columns):
+        return lambda index: tuple(int(self.codes(column)[index]) for column in columns)
+
+    def record(self, index):
+        return replace(super().record(index), extra={self.own: f"v{index}"})
+
+
+@pytest.mark.parametrize("name", sorted(set(Fragment._fields) - KEY_OF.keys()))
+def test_a_field_may_be_called_as_a_number_of_a_fragment(name):
+    found = numbered([Document([], []) for _ in range(12)])
+    sequences = StageDataset(
+        OwnColumn(found, name),
+        Data(store="unused", seq_length=64),
+        MetadataPolicy(fields=("country", name)),
+        WordTokenizer(),
+        np.arange(len(found)),
+        seed=3,
+    )
+    shown = set()
+    for sequence in map(sequences.__getitem__, range(len(sequences))):
+        words = sequences.tokenizer.decode(sequence.labels[sequence.label_kinds == Kind.METADATA])
+        shown.update(re.findall(r"v\d+", words))
+    assert shown == {f"v{number}" for number in range(len(found))}
 
 
 def test_fields_above_the_eighth_are_dropped_and_shown_like_the_first():
