@@ -8,8 +8,8 @@ import numpy as np
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.data.dropout import mask_dtype
 
-# Columns of a store that a fragment has under their own names. Its other numbers are of the fragment
-# itself, and a field of the user's own may be called as one of them.
+# Columns of a store that a fragment has under their own names. Its other numbers are of itself, and
+# a field of the user's own may be called as one of them.
 COLUMNS = ("country", "host")
 
 

@@ -18,6 +18,9 @@ from geo_nemo.common.files import make_folder, writing
 # Ranks pass the same step within moments of each other: so long each waits before it ends, for a
 # launcher that sees one process end kills the others, and their stacks would be lost.
 GRACE_S = 5.0
+# So long the stacks and the telling may take besides: what hangs may be the file system that both
+# write to.
+WAITS_S = 60.0
 # How often it is looked, at most.
 TICK_S = 5.0
 # When this process cannot run Python any more, faulthandler's own thread ends it after so many
@@ -96,14 +99,32 @@ class Watchdog:
             f"geo-nemo: {self.name} made no progress for {silent:.0f} s (health.hang_minutes is "
             f"{self.timeout_s / 60:g}); the stack of each thread is in {self.stacks}\n"
         )
+        begun = time.monotonic()
+        try:
+            os.write(sys.stderr.fileno(), line.encode())
+            beside = [_beside(self._keep, line)]
+            if self._tell is not None:
+                beside.append(_beside(self._tell, line.rstrip()))
+            for thread in beside:
+                thread.join(max(0.0, begun + WAITS_S - time.monotonic()))
+            time.sleep(max(0.0, begun + self.grace_s - time.monotonic()))
+        finally:
+            os._exit(EXIT_HUNG)
+
+    def _keep(self, line: str) -> None:
         self._file.write(line)
         self._file.flush()
         faulthandler.dump_traceback(self._file, all_threads=True)
         os.fsync(self._file.fileno())
-        os.write(sys.stderr.fileno(), line.encode())
-        until = time.monotonic() + self.grace_s
-        if self._tell is not None:
-            with suppress(Exception):
-                self._tell(line.rstrip())
-        time.sleep(max(0.0, until - time.monotonic()))
-        os._exit(EXIT_HUNG)
+
+
+def _beside(work: Callable[[str], None], line: str) -> threading.Thread:
+    """`work(line)` in a thread of its own, whatever becomes of it."""
+
+    def tried() -> None:
+        with suppress(Exception):
+            work(line)
+
+    thread = threading.Thread(target=tried, name="watchdog", daemon=True)
+    thread.start()
+    return thread

@@ -88,20 +88,19 @@ class Prepared:
     def dataset(self, stage: StagePlan, progress: Progress = no_progress) -> StageDataset:
         """The sequences of a stage, as many as its steps take; every rank must ask for it.
 
-        Rank 0 has the indices of the later stages built as well, so that none of them waits.
+        The indices of the later stages are built as well, so that no step waits for one.
         """
         from geo_nemo.train.collectives import meet
 
-        if rank() == 0:
-            for later in self.stages[stage.index :]:
-                self.index(later, progress)
-        else:
-            # A long build must not be a long collective operation, which would time out.
-            self.index(stage, progress)
+        # A long build must not be a long collective operation, which would time out: the others
+        # wait for every index before they meet.
+        for each in self.stages[stage.index :]:
+            self.index(each, progress)
         meet()
         if rank() != 0:
             # What was found before rank 0 was here may be what it has replaced since.
-            del self.indices[stage.name]
+            for each in self.stages[stage.index :]:
+                del self.indices[each.name]
         return indexed_dataset(
             self.run,
             self.store.split(SPLIT),

@@ -2,13 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from megatron.core.dist_checkpointing.core import CheckpointingConfig, save_config
 
 from geo_nemo.common.files import PARTIAL, partial_of, sync_tree
 from geo_nemo.common.folders import replace_folder
+from geo_nemo.common.log import logger
 from geo_nemo.config import Checkpoint
 from geo_nemo.train.checkpoint import load as checkpoint
 from geo_nemo.train.checkpoint.files import (
@@ -18,6 +19,8 @@ from geo_nemo.train.checkpoint.files import (
     write_record,
 )
 from geo_nemo.train.checkpoint.write import RankPart, Written
+
+LOG = logger(__name__)
 
 
 def commit(
@@ -49,6 +52,17 @@ def commit(
     still_damaged = [name for name in damaged if name != final.name]
     for old in to_drop(directory, final, settings.keep_last, settings.keep_best, still_damaged):
         if old.name not in in_use:
-            os.replace(old, partial_of(old))
+            _try(old, lambda path: os.replace(path, partial_of(path)))
     for old in directory.glob(f"step_*{PARTIAL}"):
-        shutil.rmtree(old)
+        _try(old, shutil.rmtree)
+
+
+def _try(old: Path, remove: Callable[[Path], None]) -> None:
+    """Remove an old checkpoint; one that stays is no reason to end a run whose new one is whole.
+
+    A file that a process of this machine reads stays on NFS under another name, in its folder.
+    """
+    try:
+        remove(old)
+    except OSError as error:
+        LOG.warning(f"cannot remove {old}: {error.strerror or error}; each save tries it again")

@@ -186,9 +186,14 @@ class WriteJob:
         self._starter.join(_ABANDONED_S)
 
     def _run(self) -> None:
-        for thread in self._threads:
-            thread.start()
-        for thread in self._threads:
+        begun = []
+        try:
+            for thread in self._threads:
+                thread.start()
+                begun.append(thread)
+        except (RuntimeError, MemoryError) as error:  # the system gives no more threads
+            self._fail(error)
+        for thread in begun:
             thread.join()
 
     def _guarded(self, write: Callable[[Item], Done], what: Item) -> None:
@@ -199,8 +204,11 @@ class WriteJob:
                 self.written.results += results
                 self.written.files[name] = record
         except BaseException as error:
-            self.error = self.error or error
-            self._abandoned.set()
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self.error = self.error or error
+        self._abandoned.set()
 
     def _write_extra(self, item: tuple[str, bytes]) -> Done:
         name, content = item

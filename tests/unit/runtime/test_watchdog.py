@@ -3,11 +3,13 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from geo_nemo.config import UserError
+from geo_nemo.runtime import watchdog
 from geo_nemo.runtime.watchdog import EXIT_HUNG, Watchdog
 
 HANGS = """
@@ -35,6 +37,21 @@ def test_a_process_that_hangs_ends_and_leaves_its_stacks(tmp_path):
     assert lines[0].startswith("geo-nemo: rank 3 made no progress for ")
     assert str(stacks) in lines[0]
     assert "all_reduce_that_never_ends" in stacks.read_text()
+
+
+def test_it_ends_also_where_the_file_system_hangs(tmp_path, monkeypatch, capfd):
+    answers, ended = threading.Event(), []
+    monkeypatch.setattr(watchdog, "WAITS_S", 0.1)
+    monkeypatch.setattr(watchdog.os, "fsync", lambda descriptor: answers.wait())
+    monkeypatch.setattr(watchdog.os, "_exit", ended.append)
+    dog = Watchdog(60.0, tmp_path / "rank.txt", "rank 0", 0.0, lambda line: answers.wait())
+    dog.start()
+    dog._end(61.0)
+    answers.set()
+    dog.stop()
+    assert ended == [EXIT_HUNG]
+    assert capfd.readouterr().err.startswith("geo-nemo: rank 0 made no progress for 61 s")
+    assert "test_it_ends_also" in (tmp_path / "rank.txt").read_text()
 
 
 def test_a_process_that_is_touched_goes_on_and_leaves_no_file(tmp_path):

@@ -5,7 +5,9 @@ import json
 import os
 import resource
 import shutil
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from geo_nemo.config import Checkpoint, UserError
 from geo_nemo.train.checkpoint import commit as checkpoint_commit
 from geo_nemo.train.checkpoint.load import Position, newest
 from geo_nemo.train.checkpoint.manager import Checkpoints
+from geo_nemo.train.checkpoint.write import WriteJob
 from geo_nemo.train.ledger import Ledger
 from tests.support.runs import finished, trainer, weights
 from tests.support.tiny import tiny_run
@@ -298,6 +301,43 @@ def test_a_disk_that_is_full_for_a_small_file_is_a_line_too(resumed, monkeypatch
             save(resumed, position(9), keep_last=1, async_save=async_save)
     assert names(resumed.directory) == ["step_00000003", "step_00000006"]
     assert latest(resumed.directory) == "step_00000006\n"
+
+
+@pytest.mark.parametrize("call", ["rmtree", "replace"])
+def test_an_old_checkpoint_that_stays_ends_no_run(resumed, monkeypatch, capsys, call):
+    """As on NFS, where somebody on this machine reads it."""
+    place, real = {"rmtree": (shutil, shutil.rmtree), "replace": (os, os.replace)}[call]
+
+    def refuse(path, *more, **named):
+        if Path(path).name.startswith("step_00000003"):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        return real(path, *more, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, call, refuse)
+        save(resumed, position(9), keep_last=1)
+    assert latest(resumed.directory) == "step_00000009\n"
+    assert newest(resumed.directory).name == "step_00000009"
+    assert "step_00000003" in capsys.readouterr().err
+    save(resumed, position(10), keep_last=1)
+    assert names(resumed.directory) == ["step_00000010"]
+
+
+def test_a_system_without_threads_makes_no_checkpoint_of_a_part(tmp_path, monkeypatch):
+    real, begun = threading.Thread.start, []
+
+    def start(thread):
+        if thread._target.__name__ == "_guarded":
+            if begun:
+                raise RuntimeError("can't start new thread")
+            begun.append(thread)
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    writer = SimpleNamespace(buckets=[])
+    job = WriteJob(tmp_path, writer, {"one": b"1", "two": b"2"})
+    job.join()
+    assert job.done and "can't start new thread" in str(job.error)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
