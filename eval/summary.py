@@ -48,7 +48,8 @@ def describe_runs(plan: Plan) -> dict[str, dict[str, Any]]:
     return {
         name: {
             "kind": model.kind,
-            "folder": str(model.folder),
+            # Absolute, as that of the texts, so that a report is made from any folder.
+            "folder": str(model.folder.absolute()),
             "checkpoint": model.checkpoint,
             "identity": model.identity,
             "step": model.step,

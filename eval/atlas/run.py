@@ -113,7 +113,8 @@ def run_atlas(
         "commit": commit(),
         "runs": {
             name: {
-                "folder": str(model.folder), "checkpoint": model.checkpoint, "step": model.step,
+                "folder": str(model.folder.absolute()), "checkpoint": model.checkpoint,
+                "step": model.step,
                 "conditioned": model.conditioned, "identity": model.identity,
                 "policy": plan.policies[name].model_dump(mode="json"),
                 "off_distribution": [

@@ -80,11 +80,12 @@ def run_probe(
             scorer = load_model(model, plan.tokenizers[run], plan.seq_length, load)
             progress(f"load {run}", 1, 1)
             result["runs"][run] = {
-                "folder": str(model.folder), "checkpoint": model.checkpoint,
+                "folder": str(model.folder.absolute()), "checkpoint": model.checkpoint,
                 **_states(config, plan, run, scorer, records, parts, progress),
                 **_trained(config, plan, trained, run, scorer, parts, progress),
                 **_order(config, plan, run, scorer, parts, progress),
             }  # fmt: skip
+            del scorer  # before the next one comes: there is never more than one in memory
     return result
 
 

@@ -1,6 +1,8 @@
 """A small store, run directories without weights, and a bigram model that knows countries."""
 
+import gc
 import json
+import weakref
 import zlib
 from pathlib import Path
 
@@ -205,3 +207,16 @@ def nats_of_text(told: str | None, host: str, title: str, body: str) -> tuple[fl
         for at in range(start, end):
             sums[number] -= table[ids[at - 1], ids[at]]
     return sums[0], sums[1]
+
+
+def one_at_a_time(load):
+    """`load`, which fails where a model that it gave before is still in memory."""
+    given: list[weakref.ref] = []
+
+    def loading(model):
+        gc.collect()
+        assert not any(scorer() for scorer in given), "two models are in memory"
+        given.append(weakref.ref(scorer := load(model)))
+        return scorer
+
+    return loading, given

@@ -12,15 +12,17 @@ from transformers import AutoModelForCausalLM
 
 from eval.config import EvalConfig
 from eval.models import read_models
+from eval.probe.config import ProbeConfig
 from eval.probe.layers import explained, held_back_hosts, of_fields, of_regions
 from eval.probe.membership import area, membership
+from eval.probe.run import run_probe
 from eval.scorers.load import load
 from geo_nemo.cli.probe import command
 from geo_nemo.config import RunError, UserError
 from geo_nemo.train.run_record import write_record
 from tests.support.runs import finished
 from tests.unit.eval import hub
-from tests.unit.eval.fakes import make_run, make_store, texts
+from tests.unit.eval.fakes import make_run, make_store, one_at_a_time, texts
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +222,19 @@ def test_a_mistake_is_one_line_and_leaves_no_folder(world, tmp_path, more, words
     assert isinstance(done.exception, UserError), done.output
     assert words in str(done.exception) and "\n" not in str(done.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_there_is_never_more_than_one_model_in_memory(world, tmp_path):
+    folder, store = world
+    config = ProbeConfig(
+        runs={name: str(folder / name) for name in ("llama", "gpt2")}, store=str(store.root),
+        output=str(tmp_path / "out"), device="cpu", split="train", num_documents=20,
+        only=("regions",),
+    )  # fmt: skip
+    settings = config.evaluation("train", ("without",))
+    loading, given = one_at_a_time(lambda model: load(model, settings))
+    run_probe(config, loading)
+    assert len(given) == 2
 
 
 def test_a_hidden_state_that_is_not_finite_names_its_document(world, tmp_path, monkeypatch):

@@ -8,11 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.config import EvalConfig
+from eval.config import EvalConfig, ReportConfig
+from eval.report.inputs import read_inputs
 from eval.runner import evaluate
 from geo_nemo.config import UserError
 from geo_nemo.train.checkpoint.files import read_record
-from tests.unit.eval.fakes import byte_tokenizer, make_run, make_store, rewrite_record, texts
+from tests.unit.eval.fakes import (
+    byte_tokenizer,
+    make_run,
+    make_store,
+    one_at_a_time,
+    rewrite_record,
+    texts,
+)
 from tests.unit.eval.test_questions import question, write
 
 
@@ -114,6 +122,20 @@ def test_an_evaluation_that_stopped_goes_on(config, loader):
     assert loaded == ["without"]
     other = config.model_copy(update={"output": config.output + "2"})
     assert result["perplexity"] == evaluate(other, loader)["perplexity"]
+
+
+def test_there_is_never_more_than_one_model_in_memory(config, loader):
+    loading, given = one_at_a_time(loader)
+    evaluate(config, loading)
+    assert len(given) == 2
+
+
+def test_a_report_is_made_from_any_folder(config, world, loader, tmp_path, monkeypatch):
+    monkeypatch.chdir(world.folder)
+    evaluate(config.model_copy(update={"runs": {"a": "with", "b": "./without"}}), loader)
+    monkeypatch.chdir(tmp_path)
+    inputs = read_inputs(ReportConfig(eval=config.output, output="page.html"))
+    assert [run.record["name"] for run in inputs.runs.values()] == ["with", "without"]
 
 
 @pytest.mark.parametrize("change", [{"seed": 7}, {"num_documents": 30}, {"max_tokens": 9}])
