@@ -68,8 +68,8 @@ class Source(Section):
     path: a file, a folder (of a Hugging Face dataset, or of files), a pattern, or `s3://...`.
     name: what the store calls this source, in the documents' `source` column.
     format: `auto` looks at the first bytes, and at the name where they do not tell; else jsonl,
-        parquet, arrow, orc, csv, webdataset, warc, wet, arc, html, dataset, one of entry points of
-        the group `geo_nemo.readers`, or `module:attribute`. options: its reader's keyword arguments.
+        parquet, arrow, orc, csv, webdataset, warc, wet, arc, html, dataset, one of entry points
+        of the group `geo_nemo.readers`, or `module:attribute`. options: its reader's arguments.
     encoding: of JSON Lines and CSV, such as `cp1252`; UTF-8, or what the bytes show, where it is
         not given.
     fields: names of fields in another schema.

@@ -148,7 +148,7 @@ def _first_text(tree: HTMLTree, name: str) -> str:
 
 
 def _canonical(tree: HTMLTree) -> str:
-    """The page's own address, where it names one in full; a front page's where it names no other."""
+    """The page's own address in full; that of a front page where it names no other."""
     front = ""
     for selector, name in _ADDRESSES:
         node = tree.head and tree.head.query_selector(selector)
