@@ -28,7 +28,7 @@ from geo_nemo.runtime.sharing import share
 from geo_nemo.train.ending import Ending
 from geo_nemo.train.plan import Assumptions, Plan, plan_prepared
 from geo_nemo.train.run_record import earlier_sessions
-from geo_nemo.train.setup import Prepared, prepare
+from geo_nemo.train.setup import Prepared, prepare, shared_settings
 
 LOG = logger(__name__)
 
@@ -129,10 +129,10 @@ def train(prepared: Prepared, processes: int) -> int:
         prepare_megatron,
         resolve_device,
     )
-    from geo_nemo.runtime.distributed import process_groups
+    from geo_nemo.runtime.distributed import model_parallel, world
     from geo_nemo.runtime.gpu import check_gpu
     from geo_nemo.runtime.signals import announce, nobody, stop_deadline, stop_on_signal
-    from geo_nemo.train.collectives import check_same
+    from geo_nemo.train.collectives import check_same, check_same_settings
 
     run = prepared.run
     keep_launch_order(run.parallel)
@@ -159,9 +159,12 @@ def train(prepared: Prepared, processes: int) -> int:
         progress = stack.enter_context(progress_bar()) if first else no_progress
         # The watchdog speaks first: it knows where each thread stands.
         patience = timedelta(minutes=run.health.hang_minutes + WATCHDOG_FIRST_MINUTES)
-        stack.enter_context(process_groups(run.parallel, device, run.seed, patience))
+        stack.enter_context(world(device, patience))
         # Each has asked for it: one on s3:// may have changed in between.
         check_same("the hash of data.store", prepared.store.hash)
+        # Before the groups, which other layouts would wait in for each other.
+        check_same_settings(shared_settings(prepared))
+        stack.enter_context(model_parallel(run.parallel, run.seed, patience))
         # Not before: a rank that waits for the others to join must end when the launcher ends it.
         deadline = stop_deadline(run.health)
         stop = stack.enter_context(stop_on_signal(announce if first else nobody, deadline))

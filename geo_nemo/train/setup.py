@@ -206,6 +206,17 @@ def fingerprint(
     return flat
 
 
+# What each node may have of its own.
+_OF_A_NODE = ("data.store", "data.cache_dir", "logging.prometheus_textfile")
+
+
+def shared_settings(prepared: Prepared) -> dict[str, str]:
+    """What must be the same in all processes of a job, by the name that the user knows."""
+    flat = flatten(prepared.run.model_dump(mode="json"))
+    settings = {key: str(value) for key, value in flat.items() if key not in _OF_A_NODE}
+    return settings | {f"{key} (as it is read)": of for key, of in prepared.fingerprint.items()}
+
+
 def check_fingerprint(saved: dict[str, str], current: dict[str, str], checkpoint: Path) -> None:
     """Raise `UserError` that names everything that changed since the checkpoint."""
     changed = [name for name in current if saved.get(name) != current[name]]
