@@ -34,17 +34,20 @@ if TYPE_CHECKING:
 _DOCUMENTS = "documents.tmp"
 
 
-def open_store(run: Run, progress: Progress = no_progress, tokens: bool = True) -> TokenStore:
+def open_store(
+    run: Run, progress: Progress = no_progress, tokens: bool = True, sizes: bool = True
+) -> TokenStore:
     """The run's store, whose columns are those that the run's policies need, else `UserError`.
 
     tokens: False is for who reads no document: of a store on `s3://` those are then fetched only
     where a policy's lengths are counted from the documents' texts, and not by their first words.
+    sizes: as of `TokenStore.open`.
     """
     data = run.data
 
     def opened(tokens: bool) -> TokenStore:
         return TokenStore.open(
-            data.store, cache_dir=data.cache_dir, progress=progress, tokens=tokens
+            data.store, cache_dir=data.cache_dir, progress=progress, tokens=tokens, sizes=sizes
         )
 
     store = opened(tokens)

@@ -82,7 +82,7 @@ def check_fp8(run: Run, vocab_size: int) -> None:
     _check_layers(run)
     _check_settings(run)
     _check_sizes(run.model, parallel.tensor, precision.fp8.recipe, vocab_size)
-    _check_tokens(run)
+    check_tokens(run)
 
 
 def _check_layers(run: Run) -> None:
@@ -146,9 +146,12 @@ def _check_sizes(model: Model, tensor: int, recipe: str, vocab_size: int) -> Non
             )
 
 
-def _check_tokens(run: Run) -> None:
-    """Rows shared by context ranks are padded (geo_nemo.model.context); others are as they are."""
-    if run.parallel.context > 1:
+def check_tokens(run: Run) -> None:
+    """Raise `UserError` where a micro-batch's tokens are not what FP8 asks for.
+
+    Sequences that context ranks share are padded (geo_nemo.model.context); others are as they are.
+    """
+    if not run.precision.fp8.on or run.parallel.context > 1:
         return
     size, length = run.train.micro_batch_size, run.data.seq_length
     multiple = token_multiple(run.precision, run.parallel)

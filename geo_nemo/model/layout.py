@@ -50,7 +50,7 @@ def check_layout(run: Run, vocab_size: int, world_size: int) -> Layout:
     parallel = run.parallel
     _check_tensor(run.model, parallel.tensor, vocab_size)
     _check_pipeline(run.model, parallel)
-    _check_sequence(run)
+    check_sequence(run)
     _check_overlap(parallel)
     _check_world(parallel, world_size)
     data = parallel.data_parallel_size(world_size)
@@ -101,8 +101,8 @@ def _check_pipeline(model: Model, parallel: Parallel) -> None:
         )
 
 
-def _check_sequence(run: Run) -> None:
-    """The tokens of a packed sequence over the ranks that divide them.
+def check_sequence(run: Run) -> None:
+    """The tokens of a packed sequence over the ranks that divide them; `UserError` for too few.
 
     Under context parallelism a sequence is padded to whatever its ranks need
     (geo_nemo.model.context).

@@ -7,6 +7,7 @@ import torch
 from geo_nemo.common.log import logger
 from geo_nemo.config import Parallel, UserError
 from geo_nemo.runtime.gpu import no_gpu, sight
+from geo_nemo.runtime.launcher import local_rank
 
 LOG = logger(__name__)
 
@@ -23,7 +24,7 @@ def resolve_device(requested: str) -> torch.device:
         if seen.cuda and seen.has_nodes:  # somebody pays for one
             LOG.warning(f"device=auto takes the CPU, and this machine has a GPU: {why}")
         return torch.device("cpu")
-    here, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    here, count = local_rank(), torch.cuda.device_count()
     if count == 1:  # a process that SLURM shows its own GPU alone
         return torch.device("cuda", 0)
     if here >= count:

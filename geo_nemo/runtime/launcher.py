@@ -24,6 +24,11 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def local_rank() -> int:
+    """Number of this process among those of its node."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 def pid_namespace() -> str | None:
     """What this process's number is a number in: containers of one machine count anew."""
     try:

@@ -23,7 +23,7 @@ from geo_nemo.store.remote import COLUMNS_SUFFIX, fetch_store
 from geo_nemo.store.shard import Shard, read_column
 from geo_nemo.store.split import Split
 from geo_nemo.store.tokenizer import open_tokenizer
-from geo_nemo.store.verify import check_content, check_sizes
+from geo_nemo.store.verify import check_content, check_manifest, check_sizes
 from geo_nemo.tokenizers.base import Tokenizer
 
 
@@ -52,20 +52,25 @@ class TokenStore:
         cache_dir: str | Path | None = None,
         progress: Progress = no_progress,
         tokens: bool = True,
+        sizes: bool = True,
     ) -> "TokenStore":
-        """The store in folder `path`. File sizes are always compared with the manifest.
+        """The store in folder `path`. File sizes are compared with the manifest.
 
         A `path` on `s3://` is copied first, where that was not done, to a folder of `cache_dir`
         (see geo_nemo.store.remote), which `progress` shows.
         check_hashes: read every file and compare its hash too.
         tokens: False is for who asks for no title and body: a copy without them will do.
+        sizes: False is for a process beside another on its machine, which compares them.
         Raises UserError that names the file which is missing or does not match.
         """
         root = Path(path)
         if is_remote(path):
             root = fetch_store(str(path), cache_dir, progress, tokens)
         manifest, content_hash = read_manifest(root)
-        check_sizes(root, manifest, tokens or not root.name.endswith(COLUMNS_SUFFIX))
+        if sizes:
+            check_sizes(root, manifest, tokens or not root.name.endswith(COLUMNS_SUFFIX))
+        else:
+            check_manifest(root, manifest)
         store = cls(root, manifest, content_hash, str(path))
         if check_hashes:
             store.verify()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from geo_nemo.common.progress import Progress, no_progress
-from geo_nemo.config import Run, UserError
+from geo_nemo.config import Parallel, Run, UserError
 from geo_nemo.config.stage_sizes import laid_out_for, stage_run
 from geo_nemo.config.whole import flatten
 from geo_nemo.data.brought_packing import packing_identity
@@ -23,10 +23,10 @@ from geo_nemo.data.sampling import sampling_identity
 from geo_nemo.data.stage import build_stage_index, indexed_dataset, open_store
 from geo_nemo.data.token_selection import TokenSelection, selection_identity
 from geo_nemo.metadata.meta_tokens import vocab_size_of
-from geo_nemo.model.fp8 import check_fp8
-from geo_nemo.model.layout import check_layout
+from geo_nemo.model.fp8 import check_fp8, check_tokens
+from geo_nemo.model.layout import check_layout, check_sequence
 from geo_nemo.model.shape import parameter_count
-from geo_nemo.runtime.launcher import rank
+from geo_nemo.runtime.launcher import local_rank, rank
 from geo_nemo.store import TokenStore
 from geo_nemo.tokenizers.base import Tokenizer
 from geo_nemo.train.checkpoint.files import checkpoints, step_of
@@ -119,7 +119,8 @@ def prepare(
     progress: of fetching a store from `s3://`. tokens: False is for plans, which read no document:
     of a store on `s3://` their tokens are not fetched.
     """
-    store = open_store(run, progress, tokens)
+    # Once a node: a large store has a hundred thousand files, and a job a thousand processes.
+    store = open_store(run, progress, tokens, sizes=local_rank() == 0)
     tokenizer = store.tokenizer()
     groups = grouping_of(store, run.groups)
     vocab_size = vocab_size_of(run, tokenizer)
@@ -165,6 +166,19 @@ def check_stage(run: Run, stage: str, vocab_size: int, world_size: int) -> None:
         raise UserError(
             f"stage {stage}, with sizes of its own: {error} (as stages.{stage}.KEY)"
         ) from None
+    if run.validation.every_steps is not None:
+        _check_validation(run, here.parallel)
+
+
+def _check_validation(run: Run, parallel: Parallel) -> None:
+    """Raise `UserError` where a layout does not fit validation's micro-batches of one sequence."""
+    train = run.train.model_copy(update={"micro_batch_size": 1})
+    one = run.model_copy(update={"parallel": parallel, "train": train})
+    try:
+        check_sequence(one)
+        check_tokens(one)
+    except UserError as error:
+        raise UserError(f"validation.every_steps, a sequence at a time: {error}") from None
 
 
 def fingerprint(

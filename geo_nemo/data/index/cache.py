@@ -29,6 +29,8 @@ from geo_nemo.config import UserError
 from geo_nemo.data.index.read import DamagedIndex, Index, open_index
 
 _POLL_S = 0.2
+# Of a thousand processes that wait, each asks the file system less often as it waits longer.
+_MOST_POLL_S, _SLOWER = 2.0, 1.1
 _ABANDONED_S = 24 * 3600.0
 
 
@@ -96,17 +98,18 @@ def wait_for(place: Place, progress: Progress = no_progress) -> Index:
 
     Ends only with the index: where the builder fails, the launcher ends this process too.
     """
-    tries = 0
+    tries, wait_s = 0, _POLL_S
     while True:
         try:
             found = place.open(check_content=False)
-        except DamagedIndex:
-            found = None  # the process that builds will replace it
+        except (DamagedIndex, OSError):
+            found = None  # the process that builds will replace it, or does so just now
         if found is not None:
             return found
         progress(f"index {place.stage}", tries, None, "another process builds it")
         tries += 1
-        time.sleep(_POLL_S)
+        time.sleep(wait_s)
+        wait_s = min(wait_s * _SLOWER, _MOST_POLL_S)
 
 
 def _usable(place: Place) -> Index | None:
