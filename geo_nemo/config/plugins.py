@@ -106,7 +106,7 @@ class Kind:
         with self._as_user_errors(name, setting):
             thing = self.load(name, setting)
             version = getattr(thing, "version", None)
-            return f"{self.target(name)} {_hash_of(thing) if version is None else version}"
+            return f"{self.target(name)} {code_hash(thing) if version is None else version}"
 
     def make(self, name: str, setting: str, *given: Any, options: Mapping[str, Any] = {}) -> Any:
         """What `name` stands for, called with `given` and the user's `options`.
@@ -187,8 +187,8 @@ def _changed(folder: str) -> int:
         return 0
 
 
-def _hash_of(thing: Any) -> str:
-    """Of the file that defines it, 16 hex digits. ValueError where there is none."""
+def code_hash(thing: Any) -> str:
+    """Hash of the file that defines it, 16 hex digits. ValueError where there is none."""
     try:
         code = Path(inspect.getfile(thing)).read_bytes()
     except (TypeError, OSError):

@@ -35,6 +35,7 @@ from geo_nemo.data.run_draws import all_draws
 from geo_nemo.data.sequences import Block, PackedSequence, build_block
 from geo_nemo.data.token_selection import TokenSelection
 from geo_nemo.data.window import Counts, Planner
+from geo_nemo.metadata.fields import brought_fields
 
 if TYPE_CHECKING:
     from geo_nemo.store import Split
@@ -228,6 +229,7 @@ class StageDataset:
             "prefix_fragments": self.data.prefix_fragments,
             "packing_window": self.data.packing_window,
             "policy": self.policy.hash(),
+            **({"brought_fields": brought} if (brought := brought_fields(self.policy)) else {}),
             "tokenizer": self.tokenizer.sha256,
             **({"token_selection": self.selection.identity} if self.selection else {}),
         }

@@ -21,6 +21,7 @@ from geo_nemo.data.index.cache import Place
 from geo_nemo.data.index.read import Index
 from geo_nemo.data.replay import SUFFIX, AnyIndex, ReplayIndex
 from geo_nemo.data.sampling import sampling_identity
+from geo_nemo.metadata.fields import brought_fields
 
 if TYPE_CHECKING:
     from geo_nemo.store import Split
@@ -96,6 +97,7 @@ def _description(run: Run, store_hash: str, split: Split, part: Part) -> dict[st
     data, settings = stage_run(run, part.stage).data, run.stages[part.stage]
     # Indices by country are as they were before there were other groups.
     groups = {} if run.groups == DEFAULT else {"groups": list(run.groups)}
+    brought = brought_fields(settings.metadata)
     replay = {}
     if part.replay is not None:
         earlier = [
@@ -107,6 +109,7 @@ def _description(run: Run, store_hash: str, split: Split, part: Part) -> dict[st
     return {
         **groups,
         **replay,
+        **({"brought_fields": brought} if brought else {}),
         "plan_version": PLAN_VERSION,
         "store": store_hash,
         "split": split.name,

@@ -15,9 +15,11 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.config.plugins import entry_points
+from geo_nemo.config.plugins import code_hash, entry_points
 from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.metadata.record import KEY_OF, MetadataRecord
 
@@ -153,6 +155,15 @@ def is_declared(name: str) -> bool:
     return name in FIELDS or _installed(name) is not None
 
 
+def brought_fields(policy: MetadataPolicy) -> str:
+    """The fields of a policy that other packages declare, each with a hash of the file that does.
+
+    Empty: none. It belongs beside the policy's hash, which knows their names alone.
+    """
+    points = [point for name in policy.fields if name not in FIELDS for point in _points(name)[:1]]
+    return " ".join(f"{point.value} {_hash_of(point)}" for point in points)
+
+
 def key_columns(lines: Iterable[Line]) -> tuple[str, ...] | None:
     """Integer columns of a store that decide what these lines say, sorted.
 
@@ -198,10 +209,25 @@ def _text(value: str | int | None) -> str | None:
     return None if value is None else str(value)
 
 
+def _points(name: str) -> list[EntryPoint]:
+    """What packages offer as the field."""
+    return list(entry_points(group=ENTRY_POINTS, name=name))
+
+
+@cache
+def _hash_of(point: EntryPoint) -> str:
+    try:
+        return code_hash(import_module(point.module))
+    except ValueError:
+        raise UserError(
+            f"{point.value}, which {ENTRY_POINTS} names, stands in no file of Python: put it in one"
+        ) from None
+
+
 @cache
 def _installed(name: str) -> Field | None:
     """A field that another package declares."""
-    for point in entry_points(group=ENTRY_POINTS, name=name):
+    for point in _points(name):
         try:
             found = point.load()
         except Exception as error:

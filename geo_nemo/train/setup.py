@@ -22,6 +22,7 @@ from geo_nemo.data.replay import AnyIndex
 from geo_nemo.data.sampling import sampling_identity
 from geo_nemo.data.stage import build_stage_index, indexed_dataset, open_store
 from geo_nemo.data.token_selection import TokenSelection, selection_identity
+from geo_nemo.metadata.fields import brought_fields
 from geo_nemo.metadata.meta_tokens import vocab_size_of
 from geo_nemo.model.fp8 import check_fp8, check_tokens
 from geo_nemo.model.layout import check_layout, check_sequence
@@ -29,6 +30,7 @@ from geo_nemo.model.shape import parameter_count
 from geo_nemo.runtime.launcher import local_rank, rank
 from geo_nemo.store import TokenStore
 from geo_nemo.tokenizers.base import Tokenizer
+from geo_nemo.train.checkpoint.changes import changed_settings
 from geo_nemo.train.checkpoint.files import checkpoints, step_of
 from geo_nemo.train.origin import Origin, find_origin
 from geo_nemo.train.stage_steps import StagePlan, plan_stages, stage_of
@@ -195,6 +197,8 @@ def fingerprint(
         flat[f"stages.{name}.share"] = f"{stage.fraction:g}"
         flat[f"stages.{name}.lr"] = stage.lr.model_dump_json() if stage.lr else "null"
         flat[f"stages.{name}.metadata"] = stage.metadata.hash()
+        if brought := brought_fields(stage.metadata):
+            flat[f"stages.{name}.brought_fields"] = brought
         flat[f"stages.{name}.select"] = stage.select.canonical()
         flat[f"stages.{name}.sampling"] = sampling_identity(stage.sampling, name)
         for size in ("seq_length", "global_batch_size"):
@@ -233,9 +237,7 @@ def shared_settings(prepared: Prepared) -> dict[str, str]:
 
 def check_fingerprint(saved: dict[str, str], current: dict[str, str], checkpoint: Path) -> None:
     """Raise `UserError` that names everything that changed since the checkpoint."""
-    changed = [name for name in current if saved.get(name) != current[name]]
-    changed += [name for name in saved if name not in current]
-    if changed:
+    if changed := changed_settings(saved, current):
         # Checkpoints keep the fraction of a stage under the name that it had first.
         names = re.sub(r"\.share(?=,|$)", ".fraction", ", ".join(changed))
         record = checkpoint.parents[1] / "run.json"

@@ -20,6 +20,7 @@ from geo_nemo.common.errors import UserError
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.storage.folder import RemoteFolder, retried
 from geo_nemo.storage.transfer import Item, check_room, download, upload
+from geo_nemo.train.checkpoint.changes import changed_settings
 from geo_nemo.train.checkpoint.files import RECORD, Files, listed_files, read_record
 
 RUN = "run.json"
@@ -52,9 +53,7 @@ class Bucket:
             raise UserError(
                 f"{self.address}/{RUN} is no record of a run: give another checkpoint.remote"
             ) from None
-        changed = [key for key in fingerprint if saved.get(key) != fingerprint[key]]
-        changed += [key for key in saved if key not in fingerprint]
-        if changed:
+        if changed := changed_settings(saved, fingerprint):
             raise UserError(
                 f"{self.address} holds the checkpoints of a run with another "
                 f"{', '.join(changed)}: restore what it was, or give another checkpoint.remote"

@@ -8,7 +8,9 @@ from geo_nemo.metadata.fields import (
     FIELDS,
     Field,
     Form,
+    _hash_of,
     _installed,
+    brought_fields,
     field_words,
     find_field,
     is_declared,
@@ -136,9 +138,11 @@ def package(tmp_path, monkeypatch):
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(__import__("sys").modules, "mood", raising=False)
         _installed.cache_clear()
+        _hash_of.cache_clear()
 
     yield install
     _installed.cache_clear()
+    _hash_of.cache_clear()
 
 
 def test_another_package_declares_a_field(package):
@@ -148,6 +152,19 @@ def test_another_package_declares_a_field(package):
     )
     line = lines_of(MetadataPolicy(fields=("tone",)))[0]
     assert (line.label, line.value(RECORD), line.form) == ("TONE", "bbc", "of_host")
+
+
+def test_a_field_of_another_package_is_known_by_its_code_too(package, tmp_path):
+    """A policy's hash knows its name alone, and the values that it gives are what is trained on."""
+    policy = MetadataPolicy(fields=("country", "tone"))
+    assert brought_fields(policy) == ""
+    package("TONE = 1\n")
+    first = brought_fields(policy)
+    assert first.startswith("mood:TONE ")
+    (tmp_path / "mood.py").write_text("TONE = 2\n")
+    assert brought_fields(policy) == first  # as it was imported
+    _hash_of.cache_clear()
+    assert brought_fields(policy) not in ("", first)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from geo_nemo.config import (
 )
 from geo_nemo.config.section import LATER
 from geo_nemo.store import TokenStore
+from geo_nemo.train.checkpoint.changes import changed_settings
 from geo_nemo.train.setup import prepare
 from tests.support.runs import finished, trainer
 from tests.support.tiny import NO_METADATA, tiny_run
@@ -216,3 +217,11 @@ def test_a_setting_decides_unless_it_is_declared_free():
 
     assert Outer().deciding() == {"inner": {"decides": [1, 2]}}
     assert Outer(inner=Inner(later=3)).deciding() == {"inner": {"decides": [1, 2], "later": 3}}
+
+
+def test_what_came_later_is_believed_where_a_checkpoint_does_not_tell_it():
+    old, key = {"seed": "1"}, "stages.a.brought_fields"
+    assert changed_settings(old, {"seed": "1", key: "m:F 1"}) == []
+    assert changed_settings({**old, key: "m:F 1"}, {"seed": "2", key: "m:F 2"}) == ["seed", key]
+    assert changed_settings({**old, key: "m:F 1"}, old) == [key]
+    assert changed_settings({}, old) == ["seed"]
