@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from scipy.stats import mannwhitneyu
+from scipy.stats import binomtest, mannwhitneyu
 from transformers import AutoModelForCausalLM
 
 from eval.config import EvalConfig
@@ -15,14 +15,21 @@ from eval.models import read_models
 from eval.probe.config import ProbeConfig
 from eval.probe.layers import explained, held_back_hosts, of_fields, of_regions
 from eval.probe.membership import area, membership
-from eval.probe.run import run_probe
+from eval.probe.run import _extracted, plan_probe, run_probe
 from eval.scorers.load import load
 from geo_nemo.cli.probe import command
 from geo_nemo.config import RunError, UserError
 from geo_nemo.train.run_record import write_record
 from tests.support.runs import finished
 from tests.unit.eval import hub
-from tests.unit.eval.fakes import make_run, make_store, one_at_a_time, texts
+from tests.unit.eval.fakes import (
+    load_ids,
+    log_table,
+    make_run,
+    make_store,
+    one_at_a_time,
+    texts,
+)
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +229,37 @@ def test_a_mistake_is_one_line_and_leaves_no_folder(world, tmp_path, more, words
     assert isinstance(done.exception, UserError), done.output
     assert words in str(done.exception) and "\n" not in str(done.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_extracted_bodies_are_those_that_a_bigram_goes_on_with(tmp_path):
+    """Its likeliest next letter is known, and so is each body that it continues by two of them."""
+    table = log_table(None)
+    hub.save_byte_tokenizer(tmp_path / "bigram")
+    made = [body for *_, body in texts(80)]
+    follows = {}  # the likeliest letter behind each letter is one that bodies have
+    letters = load_ids("".join(sorted(set("".join(made)))))
+    for letter in letters:
+        follows[letter] = letters[letter % len(letters)]
+        table[letter, follows[letter]] = 1.0
+    hub.save_bigram(tmp_path / "bigram", table)
+    corpus = hub.save_corpus(tmp_path / "corpus.parquet", texts(80))
+    config = ProbeConfig(runs={"m": str(tmp_path / "bigram")}, corpus=str(corpus),
+                         output=str(tmp_path / "out"), device="cpu", prompt=4, extracted=2)  # fmt: skip
+    plan, _ = plan_probe(config)
+    scorer = load(plan.models["m"], config.evaluation("test", ("without",)))
+    expected = 0
+    for body in made:
+        ids = load_ids(f" {body}")
+        expected += len(ids) >= 6 and all(follows[ids[n - 1]] == ids[n] for n in (4, 5))
+    for condition in ("with", "without"):
+        found = _extracted(config, plan, "m", scorer, condition, "test")
+        assert (found["extracted"], found["documents"]) == (
+            expected,
+            sum(len(b) >= 5 for b in made),
+        )
+        wilson = binomtest(expected, found["documents"]).proportion_ci(0.95, method="wilson")
+        assert (found["low"], found["high"]) == pytest.approx(tuple(wilson))
+    assert 0 < expected < len(made) / 2
 
 
 def test_there_is_never_more_than_one_model_in_memory(world, tmp_path):

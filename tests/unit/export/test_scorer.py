@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from geo_nemo.config import Data, MetadataPolicy, UserError
+from eval.config import EvalConfig
+from eval.runner import evaluate
+from geo_nemo.config import Data, MetadataPolicy, RunError, UserError
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.sequences import build_sequence
 from geo_nemo.export.scorer import load_scorer
@@ -96,6 +98,31 @@ def test_guided_losses_are_those_of_mixed_logits_in_double_precision(run_dir, ti
     wanted = told.loss_mask > 0
     assert wanted.sum() == sum(map(len, bodies)) and (measured[~wanted] == 0).all()
     np.testing.assert_allclose(measured[wanted], np.concatenate(expected), rtol=5e-6)
+
+
+def test_weights_that_are_no_numbers_name_the_document_and_the_question(
+    run_dir, tiny_store, tmp_path
+):
+    """Through Megatron-Core; the documents of the second evaluation are scored already."""
+
+    def poisoned(model):
+        scorer = load_scorer(model.folder, device="cpu")
+        with torch.no_grad():
+            scorer.model.decoder.final_layernorm.weight[0] = torch.nan
+        return scorer
+
+    asked = {"question": "Who leads?", "options": ["Ann", "Ben"], "answer": "B", "country": "gb"}
+    (tmp_path / "q.jsonl").write_text(json.dumps(asked))
+    config = EvalConfig(
+        runs={"a": str(run_dir)}, store=str(tiny_store), output=str(tmp_path / "out"),
+        num_documents=4, conditions=("without",), bootstrap_samples=100,
+    )  # fmt: skip
+    for condition in ("without", "guidance_1.5"):
+        with pytest.raises(RunError, match=rf"run a, condition {condition}, document \d+: .* nan"):
+            evaluate(config.model_copy(update={"conditions": (condition,)}), poisoned)
+    evaluate(config, lambda model: load_scorer(model.folder, device="cpu"))
+    with pytest.raises(RunError, match=r"run a, condition without, question row 0: .* nan"):
+        evaluate(config.model_copy(update={"questions": tmp_path / "q.jsonl"}), poisoned)
 
 
 def scorer_model(run_dir):

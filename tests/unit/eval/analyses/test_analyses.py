@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from eval.analyses.efficiency import NEVER
 from eval.analyses.questions import QUESTIONS
@@ -205,6 +206,42 @@ def test_tokens_saved_are_read_off_the_curve(tmp_path, losses, saved):
     (line,) = QUESTIONS["learning_efficiency"].answer(Study([evaluation(tmp_path / "e", runs)]))
     assert line.estimate.value == pytest.approx(saved) == line.estimate.low == line.estimate.high
     assert verdict(line) == ("worse" if saved == NEVER else "better")
+
+
+def test_the_interval_of_tokens_saved_is_scipy_s(tmp_path):
+    """Countries learn at their own pace, so that what is saved depends on the documents drawn."""
+    steps = (100, 200, 400)
+    gb, ke = np.array([2.6, 1.7, 1.0]), np.array([3.1, 2.4, 1.3])
+    curve = {
+        f"told-{tokens}": (run(tokens=tokens), {"with": {"gb": gb[n], "ke": ke[n]}})
+        for n, tokens in enumerate(steps)
+    }
+    runs = curve | {"bare": (run(()), {"without": {"gb": 1.4, "ke": 1.8}})}
+    study = Study([evaluation(tmp_path / "e", runs)])
+    study.samples = 8000
+    (line,) = QUESTIONS["learning_efficiency"].answer(study)
+    tokens = 5 + np.arange(N) % 20
+    of_gb = np.arange(N) % 2 == 0
+    losses = np.where(of_gb, gb[:, None], ke[:, None]) * tokens
+    wanted = np.where(of_gb, 1.4, 1.8) * tokens
+
+    def saved(drawn, axis=-1):
+        found = []
+        for places in np.atleast_2d(drawn):
+            curve = losses[:, places].sum(1) / tokens[places].sum()
+            level = wanted[places].sum() / tokens[places].sum()
+            found.append(1 - np.exp(np.interp(-level, -curve, np.log(steps))) / 400)
+        return np.array(found)
+
+    assert line.estimate.value == pytest.approx(saved(np.arange(N))[0])
+    expected = stats.bootstrap(
+        (np.arange(N),), saved, n_resamples=4000, method="percentile", vectorized=True,
+        rng=np.random.default_rng(3),
+    ).confidence_interval  # fmt: skip
+    width = expected.high - expected.low
+    assert width > 0.01
+    assert line.estimate.low == pytest.approx(expected.low, abs=0.06 * width)
+    assert line.estimate.high == pytest.approx(expected.high, abs=0.06 * width)
 
 
 def test_a_trained_run_gives_what_the_evaluation_gives(config, loader, tmp_path):
