@@ -23,7 +23,7 @@ from geo_nemo.model.context import ContextRank
 from geo_nemo.model.fp8 import token_multiple
 from geo_nemo.model.group_embedding import tell_groups
 from geo_nemo.train.blame import Bad, Blame
-from geo_nemo.train.fp8_scales import scales_kept
+from geo_nemo.train.fp8_scales import scales_kept, scales_of_taken_steps
 from geo_nemo.train.gradients import clip, finalize, squared_norm
 from geo_nemo.train.loss import LossOutput, masked_loss
 from geo_nemo.train.micro_batch import MicroBatch, forward, in_groups, on_device
@@ -50,6 +50,8 @@ class Engine:
         self.config = transformer_config(
             run.model, run.parallel, run.precision, device, run.deterministic
         )
+        # Scales of the delayed recipe follow the values of the steps before.
+        self._follows_scales = bool(self.config.fp8) and self.config.fp8_recipe == "delayed"
         if device.type == "cpu":  # by BLAS (geo_nemo.runtime.cpu_speed), in fp32 alone
             self.config.gradient_accumulation_fusion = run.precision.dtype == "fp32"
         self.model = model_chunks(run, self.config, vocab_size, device, num_groups)
@@ -143,8 +145,15 @@ class Engine:
 
         Raises:
             BadStepError: the loss or the gradient norm is not finite, or `check` refuses the loss,
-                on every rank alike; weights are as before the step.
+                on every rank alike; weights, and the scales of FP8, are as before the step.
         """
+        may_be_refused = check is not None and self._follows_scales
+        with scales_of_taken_steps(self.modules) if may_be_refused else nullcontext():
+            return self._train_step(batches, step, check)
+
+    def _train_step(
+        self, batches: Sequence[Batch], step: int, check: LossCheck | None
+    ) -> StepReport:
         self.clock.start()
         self.zero_gradients()
         self.optimizer.zero_grad()

@@ -4,7 +4,7 @@ Every other recipe finds each scale anew, and has none of these.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -40,17 +40,42 @@ def scales_kept(modules: list[torch.nn.Module]) -> Iterator[None]:
     Transformer Engine notes the largest values of every forward pass, also of one without
     gradients, and takes its next scales from them.
     """
-    before = {name: (held, held.clone()) for name, held in _tensors(modules)}
+    back = _remembered(modules)
     try:
         yield
     finally:
+        back()
+
+
+@contextmanager
+def scales_of_taken_steps(modules: list[torch.nn.Module]) -> Iterator[None]:
+    """Where the block raises, the scales are as they were before it.
+
+    A value that is not finite would stay in the histories, and while it does Transformer Engine
+    changes no scale: for `amax_history_len` micro-batches after a step that was skipped.
+    """
+    back = _remembered(modules)
+    try:
+        yield
+    except BaseException:
+        back()
+        raise
+
+
+def _remembered(modules: list[torch.nn.Module]) -> Callable[[], None]:
+    """What puts the scales back to how they are now."""
+    before = {name: (held, held.clone()) for name, held in _tensors(modules)}
+
+    def back() -> None:
         with torch.no_grad():
             for name, held in _tensors(modules):
                 was, value = before.get(name, (None, None))
                 if was is held:
                     held.copy_(value)
-                else:  # made within the block: as a new run's
+                else:  # made since: as a new run's
                     held.fill_(1.0 if name.endswith(KINDS[0]) else 0.0)
+
+    return back
 
 
 def _tensors(modules: list[torch.nn.Module]) -> Iterator[tuple[str, torch.Tensor]]:

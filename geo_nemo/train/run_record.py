@@ -26,10 +26,12 @@ class RunRecord:
     def __init__(self, prepared: Prepared, world_size: int):
         self.prepared = prepared
         self.world_size = world_size
+        self._is_written = False
 
     def on_start(self, step: int) -> None:
-        if rank() == 0:
+        if rank() == 0 and not self._is_written:  # after a rewind it is the same session
             write_record(self.prepared, self.world_size)
+            self._is_written = True
 
     def reads(self, step: int) -> bool:
         return False

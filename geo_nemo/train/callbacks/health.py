@@ -12,12 +12,15 @@ from typing import Any
 import torch.distributed as dist
 
 from geo_nemo.common.files import write_whole
+from geo_nemo.common.log import logger
 from geo_nemo.common.progress import Progress
 from geo_nemo.config import UserError
 from geo_nemo.runtime.launcher import pid_namespace
 from geo_nemo.runtime.watchdog import Watchdog
 from geo_nemo.train.callback import ReadsNothing, StepEvent
 from geo_nemo.train.callbacks.accounting import Accounting
+
+LOG = logger(__name__)
 
 
 class Heartbeat(ReadsNothing):
@@ -36,6 +39,7 @@ class Heartbeat(ReadsNothing):
         self.steps = steps
         self.accounting = accounting
         self._next = 0.0
+        self._is_unseen = False
         self._newest: dict[str, Any] = {}  # of rank 0, once the run has begun
 
     def on_start(self, step: int) -> None:
@@ -52,12 +56,24 @@ class Heartbeat(ReadsNothing):
                 "loss": event.latest_loss,
             }
             if time.monotonic() >= self._next:
-                self._write()
+                self._try_to_write()
 
     def on_end(self) -> None:
         if self._newest:
             with suppress(UserError):  # what ended the run is what to tell
                 self._write()
+
+    def _try_to_write(self) -> None:
+        """That nobody sees the run live is no reason to end it: a file system may answer again."""
+        try:
+            self._write()
+        except UserError as error:
+            if not self._is_unseen:
+                LOG.warning(f"{error}; the run goes on, and looks silent to geo-nemo status")
+            self._is_unseen = True
+            self._next = time.monotonic() + self.every_s
+        else:
+            self._is_unseen = False
 
     def _write(self) -> None:
         process = {

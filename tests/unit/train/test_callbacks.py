@@ -2,13 +2,16 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from geo_nemo.config import RunError, UserError
 from geo_nemo.train.build import build_trainer
 from geo_nemo.train.callback import Verdict
-from geo_nemo.train.callbacks import Loggers
+from geo_nemo.train.callbacks import Loggers, health
+from geo_nemo.train.run_record import RunRecord, earlier_sessions
+from geo_nemo.train.setup import prepare
 from tests.support.runs import CPU, Events, trainer, weights
 from tests.support.tiny import tiny_run
 from tests.unit.train.loggers.conftest import module_at
@@ -113,6 +116,40 @@ def test_a_trainer_is_built_with_all_that_the_command_watches_by(
     assert json.loads((tmp_path / "run.json").read_text())["name"] == "tiny"
     assert json.loads((tmp_path / "heartbeat.json").read_text())["step"] == 6
     assert json.loads((tmp_path / "ledger.json").read_text())["step"] == 6
+
+
+def test_a_heartbeat_that_cannot_be_written_ends_no_run(
+    tmp_path, single_process, monkeypatch, capsys
+):
+    """As where a file system is away for a moment; it is said once, until it is back."""
+    path = tmp_path / "heartbeat.json"
+    beat = health.Heartbeat(path, every_s=0.0, steps=9)
+    beat.on_start(0)
+
+    def refuse(path, content):
+        raise UserError(f"cannot write {path}: Stale file handle")
+
+    def step(number):
+        beat.on_step(SimpleNamespace(step=number, stage=SimpleNamespace(name="a"), latest_loss=2.0))
+
+    with monkeypatch.context() as away:
+        away.setattr(health, "write_whole", refuse)
+        step(0)
+        step(1)
+    said = capsys.readouterr().err
+    assert said.count("heartbeat.json: Stale file handle; the run goes on") == 1
+    step(2)
+    assert json.loads(path.read_text())["step"] == 3
+
+
+def test_a_rewind_is_no_session_of_its_own(tiny_store, tmp_path):
+    prepared = prepare(tiny_run(tiny_store, tmp_path), world_size=1)
+    record = RunRecord(prepared, 1)
+    record.on_start(0)
+    record.on_start(3)
+    assert len(earlier_sessions(tmp_path)) == 1
+    RunRecord(prepared, 1).on_start(3)
+    assert len(earlier_sessions(tmp_path)) == 2
 
 
 def test_a_callback_of_the_recipe_has_options_and_state_over_a_resume(

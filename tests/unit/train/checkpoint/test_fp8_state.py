@@ -4,6 +4,7 @@ Transformer Engine is not here: what is asked of its layers and tensors is playe
 keep their state as its source (2.9 to 2.12) does.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ from geo_nemo.config import Precision, UserError
 from geo_nemo.config.precision import FP8
 from geo_nemo.model import initialize as initialize_module
 from geo_nemo.model.build import build_model, transformer_config
-from geo_nemo.train import masters
+from geo_nemo.train import engine, masters
 from geo_nemo.train.checkpoint import fp8_state
 from geo_nemo.train.checkpoint.files import read_record
 from geo_nemo.train.checkpoint.fp8_state import (
@@ -27,7 +28,8 @@ from geo_nemo.train.checkpoint.fp8_state import (
     sharded_weights,
 )
 from geo_nemo.train.checkpoint.load import precision_note
-from geo_nemo.train.fp8_scales import WAYS, scales_kept, scales_of
+from geo_nemo.train.fp8_scales import WAYS, scales_kept, scales_of, scales_of_taken_steps
+from geo_nemo.train.step import BadStepError
 from tests.support.runs import finished, trainer
 from tests.support.tiny import VOCAB_SIZE, tiny_run
 
@@ -134,6 +136,36 @@ def test_what_a_look_writes_into_scales_is_taken_back():
     made = {name: value for name, value in after.items() if name not in before}
     assert len(made) == len(before) == 8
     assert all((value == name.endswith("scale")).all() for name, value in made.items())
+
+
+def test_a_step_that_is_refused_leaves_no_value_in_the_histories():
+    """One that is not finite would keep the scales as they are until it is out of them."""
+    trained = stage(0, Recipe())
+    before = scales_of([trained])
+    history = trained.decoder.layers[0].linear_qkv.fp8_meta[WAYS[0]].amax_history
+    with pytest.raises(BadStepError), scales_of_taken_steps([trained]):
+        history[0] = torch.inf
+        raise BadStepError("the loss is not finite")
+    assert all((scales_of([trained])[name] == value).all() for name, value in before.items())
+    with scales_of_taken_steps([trained]):
+        history[0] = 5
+    assert (history[0] == 5).all()
+
+
+def test_a_step_is_refused_so_under_the_delayed_recipe(
+    tiny_store, tmp_path, single_process, monkeypatch
+):
+    made = trainer(tiny_run(tiny_store, tmp_path))
+    asked = []
+    monkeypatch.setattr(
+        engine, "scales_of_taken_steps", lambda of: asked.append(of) or nullcontext()
+    )
+    batches = next(made.batches(made.prepared.stages[0]))
+    made.engine._follows_scales = True
+    made.engine.train_step(batches, 0, None)
+    assert asked == []
+    made.engine.train_step(batches, 0)
+    assert asked == [made.engine.modules]
 
 
 @pytest.mark.parametrize("length", [2, 7])
