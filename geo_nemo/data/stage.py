@@ -97,7 +97,7 @@ def build_stage_index(
                 draws = EpochDraws(read, key, run.data.packing_window)
             _build_part(run, split, tokenizer, part, draws, grouping, place, folder, progress)
 
-        index, built = find_or_build(place, into)
+        index, built = find_or_build(place, into, progress)
         found.append(index)
         any_built |= built
     return of_parts(run, stage, found), any_built

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,13 @@ class Place:
         return open_index(self.path, self.description, self.dtype, self.num_groups, check_content)
 
 
-def find_or_build(place: Place, build: Callable[[Path], None]) -> tuple[Index, bool]:
+def find_or_build(
+    place: Place, build: Callable[[Path], None], progress: Progress = no_progress
+) -> tuple[Index, bool]:
     """The index at `place`, and whether it was built now.
 
-    build: writes a whole index into the new folder that it is given.
+    build: writes a whole index into the new folder that it is given. progress: hears of the wait
+    for another job that builds it.
     Raises `UserError` where the folder cannot be written.
     """
     found = _usable(place)
@@ -70,7 +74,7 @@ def find_or_build(place: Place, build: Callable[[Path], None]) -> tuple[Index, b
         return found, False
     with _writing(place.folder):
         place.folder.mkdir(parents=True, exist_ok=True)
-        with _lock(place.path.with_name(place.path.name + ".lock")):
+        with _lock(place.path.with_name(place.path.name + ".lock"), place.stage, progress):
             found = _usable(place)
             if found is not None:
                 return found, False
@@ -151,14 +155,15 @@ def _clear_abandoned(path: Path) -> None:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def _lock(path: Path, stage: str, progress: Progress) -> Iterator[None]:
     """Hold the lock of an index, after whoever holds it now; without one where there are none."""
     with path.open("a", encoding="utf-8") as file:
-        while True:
+        for tries in count():
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                progress(f"index {stage}", tries, None, "another job builds it")
                 time.sleep(_POLL_S)
             except OSError:
                 break

@@ -1,5 +1,6 @@
 """The index on disk: what was planned, or an error; whoever builds it, and how often."""
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -257,6 +258,23 @@ def test_processes_that_build_at_once_build_one(tmp_path):
     assert all(
         sequences == [data.index.sequence(i) for i in range(SEQUENCES)] for _, sequences in found
     )
+
+
+def test_who_waits_for_another_job_is_heard_meanwhile(tmp_path):
+    """Else the watchdog would take it for one that hangs."""
+    data = planned()
+    place = place_of(tmp_path, data)
+    holder = place.path.with_name(f"{place.path.name}.lock").open("a")
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    told = []
+
+    def heard(*words):
+        told.append(words)
+        holder.close()
+
+    index, built = find_or_build(place, builder(data, place.description), heard)
+    assert built and len(index) >= SEQUENCES
+    assert told == [("index s", 0, None, "another job builds it")]
 
 
 def test_a_rank_that_waits_gets_what_another_builds(tmp_path):
