@@ -22,7 +22,7 @@ from geo_nemo.config.stage_bounds import different_texts
 from geo_nemo.config.sweep import expand
 from geo_nemo.config.whole import as_json, as_yaml, whole_config
 from geo_nemo.runtime.caches import keep_caches_writable
-from geo_nemo.runtime.launcher import adopt_slurm_step, rank, world_size
+from geo_nemo.runtime.launcher import adopt_slurm_step, in_a_job, rank, world_size
 from geo_nemo.runtime.lost import LostRankError, lost_ranks_in_a_line
 from geo_nemo.runtime.sharing import share
 from geo_nemo.train.ending import Ending
@@ -36,6 +36,8 @@ RANK_ZERO_SPEAKS_S = 5.0
 # A rank that only lost another leaves the word to that one, which may be such that waits.
 LOST_WAITS_S = 2 * RANK_ZERO_SPEAKS_S
 WATCHDOG_FIRST_MINUTES = 2
+# An NFS server gives a client 90 s to be heard again, and as long once more after its own restart.
+LOCK_KEPT_S = 200.0
 
 
 @click.command(
@@ -147,7 +149,8 @@ def train(prepared: Prepared, processes: int) -> int:
         ending = Ending(run)
         share(run.sharing, output, first)
         if first:
-            stack.enter_context(folder_lock(output))
+            # A job that SLURM has started again may find the lock of a node that died.
+            stack.enter_context(folder_lock(output, LOCK_KEPT_S if in_a_job() else 0.0))
             earlier_sessions(output)  # refuses what is no run's folder
         stack.enter_context(ending)
         # They import Megatron-Core, which on a CPU must not find Transformer Engine.

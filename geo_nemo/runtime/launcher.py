@@ -29,6 +29,11 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def in_a_job() -> bool:
+    """Whether SLURM runs this process, which nobody may be looking at."""
+    return "SLURM_JOB_ID" in os.environ
+
+
 def pid_namespace() -> str | None:
     """What this process's number is a number in: containers of one machine count anew."""
     try:

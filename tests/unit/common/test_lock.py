@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -51,6 +52,16 @@ def test_a_second_process_is_refused_and_told_why(held):
     assert line == (
         f"another process is writing in {folder}: wait for it, or give another folder\n"
     )
+
+
+def test_with_patience_it_is_taken_when_the_other_lets_go(held):
+    """As an NFS server lets go of a dead node's."""
+    folder, process = held
+    with pytest.raises(UserError, match="another process is writing"), folder_lock(folder, 0.1):
+        pass
+    threading.Timer(0.1, process.kill).start()
+    with folder_lock(folder, 20):
+        pass
 
 
 def test_another_folder_is_free(held, tmp_path):
