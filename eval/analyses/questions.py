@@ -11,6 +11,7 @@ from itertools import groupby
 
 from eval.analyses.efficiency import saved_tokens
 from eval.analyses.study import Estimate, Member, Study, pairs
+from geo_nemo.reporting.tables import short
 
 GLOBAL = "all continents"
 
@@ -127,10 +128,8 @@ def scaling(study: Study) -> Iterator[Line]:
             if has(pair[0], condition) and has(pair[2], baseline)
         ]
         for _, matched in by_size(scored):
-            size = matched[0][0].trained.parameters
-            yield Line(
-                f"{size:,} parameters, {said}", "plain", GLOBAL, study.change(matched)
-            )  # fmt: skip
+            size = sized(matched[0][0].trained.parameters)
+            yield Line(f"{size}, {said}", "plain", GLOBAL, study.change(matched))
 
 
 def learning_efficiency(study: Study) -> Iterator[Line]:
@@ -159,6 +158,11 @@ def has(member: Member, condition: str) -> bool:
     return f"{member.name}/{condition}" in member.evaluated.arrays["keys"].tolist()
 
 
+def sized(number: int, what: str = "parameters") -> str:
+    """`1.347B parameters`: four figures, so that sizes of one study have names of their own."""
+    return f"{short(number, '.4g')} {what}"
+
+
 def words(told: bool) -> str:
     return "told" if told else "plain"
 
@@ -171,7 +175,7 @@ def by_size(found: list[tuple[Member, str, Member, str]]) -> Iterator[tuple[str,
 
     groups = [(key, list(of)) for key, of in groupby(sorted(found, key=size), key=size)]
     for (parameters, tokens), matched in groups:
-        several = f" ({parameters:,} parameters, {tokens:,} tokens)" if len(groups) > 1 else ""
+        several = f" ({sized(parameters)}, {sized(tokens, 'tokens')})" if len(groups) > 1 else ""
         yield several, matched
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -81,6 +82,30 @@ def table(answer: Answer) -> tuple[list[str], list[list[str]]]:
     return list(compress(HEAD, said)), [list(compress(row, said)) for row in rows]
 
 
+TONES = {-1: "good", 0: "flat", 1: "bad"}
+
+
+def laid_out(answer: Answer) -> tables.Table:
+    """The same for a page, in as few columns as fit beside each other on a desk and a phone."""
+    has_mixed = any(map(_mixed, answer.lines))
+    rows = []
+    for line in answer.lines:
+        low, high = line.estimate.low, line.estimate.high
+        sign = -line.estimate.sign if line.unit == FRACTION else line.estimate.sign
+        number = f"{line.estimate.seeds} {'seed' if line.estimate.seeds == 1 else 'seeds'}"
+        number += f", {line.estimate.documents:,} documents"
+        row = [
+            tables.Cell(line.of, f"against {line.against}, on {line.tested_on}; {number}"),
+            tables.Cell(verdict(line), tone=TONES[sign] if low is not None else ""),
+            tables.Cell(
+                shown(line, line.estimate.value), interval(low, high, partial(shown, line))
+            ),
+        ]  # fmt: skip
+        rows.append(row + [tables.Cell(_mixed(line), "mixed model")] * has_mixed)
+    head = ("compared", "verdict", "change", *["mixed model"] * has_mixed)
+    return tables.Table(head, rows, text=2, name="compare")
+
+
 def _mixed(line: Line) -> str:
     """The interval of the mixed model, where there are several seeds."""
     low, high = line.estimate.mixed_low, line.estimate.mixed_high
@@ -120,7 +145,7 @@ def page(study: Study, found: Sequence[Answer]) -> str:
         about=about(study),
         sections=[
             {"name": a.question.name, "asks": a.question.asks, "needs": a.question.needs,
-             "table": table(a) if a.lines else None, "plot": forest(a)}
+             "table": laid_out(a) if a.lines else None, "plot": forest(a)}
             for a in found
         ],
         evaluations=sorted({str(m.evaluated.folder) for m in study.members}),
@@ -140,7 +165,7 @@ def forest(answer: Answer) -> str | None:
 
     def draw(width: str) -> Figure:
         figure, axes = plt.subplots(
-            figsize=(WIDTHS[width], 0.8 + 0.28 * len(lines) * (1 if width == "wide" else 2)),
+            figsize=(WIDTHS[width], 0.8 + len(lines) * (0.36 if width == "wide" else 0.5)),
             layout="constrained",
         )
         for place, line in enumerate(lines):
@@ -160,9 +185,11 @@ def forest(answer: Answer) -> str | None:
 
 
 def _label(line: Line, width: str) -> str:
-    if width == "narrow":
-        return f"{line.of}\nagainst {line.against}\non {line.tested_on}"
-    return f"{line.of} against {line.against}, on {line.tested_on}"
+    """In lines that leave room for the points."""
+    name = f"{line.of}\nagainst {line.against}, on {line.tested_on}"
+    if width == "wide":
+        return name
+    return "\n".join(textwrap.fill(part, 34) for part in name.splitlines())
 
 
 def _records(found: Iterable[Answer]) -> Iterable[dict[str, object]]:

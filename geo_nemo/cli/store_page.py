@@ -13,6 +13,7 @@ from data_prep.store_tools.stats import Bin, Count, StoreStats
 from geo_nemo.cli.store_stats import field_words
 from geo_nemo.reporting.html import page
 from geo_nemo.reporting.svg import DASHES, MUTED, WIDTHS, bare, colour, inline
+from geo_nemo.reporting.tables import short
 
 SHOWN_COUNTRIES = 30
 PERCENT = {"0.01": "1%", "0.05": "5%", "0.25": "25%", "0.5": "50%", "0.75": "75%", "0.95": "95%",
@@ -61,15 +62,6 @@ def stats_page(stats: StoreStats) -> str:
             ["tokenizer", f"{stats.tokenizer}, {stats.vocab_size:,} pieces"],
         ],
     )  # fmt: skip
-
-
-def short(value: float, form: str = ".3g") -> str:
-    """`1.2M`: three figures and the unit. form: `#.3g` keeps zeros, `1.20M`."""
-    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        # What rounds up to the next unit is written in it.
-        if value >= 0.9995 * size:
-            return f"{value / size:{form}}".rstrip(".") + unit
-    return f"{value:.0f}"
 
 
 def _sentence(stats: StoreStats) -> str:

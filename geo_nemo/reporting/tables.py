@@ -33,3 +33,12 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown; a bar inside a cell becomes a slash, which ends no cell."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in lines)
+
+
+def short(value: float, form: str = ".3g") -> str:
+    """`1.2M`: three figures and the unit. form: `#.3g` keeps zeros, `1.20M`."""
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        # What rounds up to the next unit is written in it.
+        if value >= 0.9995 * size:
+            return f"{value / size:{form}}".rstrip(".") + unit
+    return f"{value:.0f}"

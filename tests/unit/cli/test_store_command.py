@@ -12,8 +12,8 @@ import pytest
 from data_prep.store_tools import export as export_module
 from geo_nemo.cli import main as cli
 from geo_nemo.cli.store import command as store_group
-from geo_nemo.cli.store_page import short
 from geo_nemo.cli.store_stats import octaves
+from geo_nemo.reporting.tables import short
 from geo_nemo.store import TokenStore
 from tests.unit.data_prep.store_tools.worlds import Text, content_hash, write_store, write_tokenizer
 

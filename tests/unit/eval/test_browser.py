@@ -52,6 +52,7 @@ parent.postMessage(JSON.stringify({
   heads: shown.filter((e) => e.matches("table") && !e.querySelector("th[scope]")).length,
   twice: ids.length - new Set(ids).size,
   outside: performance.getEntriesByType("resource").length,
+  sideways: shown.filter((e) => e.matches(".scroll") && e.scrollWidth > e.clientWidth).length,
   dark: matchMedia("(prefers-color-scheme: dark)").matches,
 }), "*");
 </script>"""
@@ -77,6 +78,36 @@ def page(world, tmp_path_factory):
     evaluate(config, load)
     path = folder / "report.html"
     write_report(ReportConfig(eval=str(folder / "eval"), output=str(path)))
+    return watched(path)
+
+
+@pytest.fixture(scope="module")
+def analyses(tmp_path_factory):
+    """Three seeds of three sizes, whose names are as long as those of the paper's models."""
+    from eval.analyses.study import Study
+    from eval.analyses.write import answers, write
+    from tests.unit.eval.analyses.test_analyses import evaluation, flat, run
+
+    folder = tmp_path_factory.mktemp("analyses")
+    made = []
+    for seed in (1, 2, 3):
+        runs = {}
+        for number in (403_000_000, 1_347_487_744):
+            alike = {"seed": seed, "parameters": number, "tokens": 41_943_040_000,
+                     "final_tokens": 41_943_040_000}  # fmt: skip
+            told, plain = 1.5 + seed / 100, 1.6
+            runs |= {
+                f"told{number}": (run(**alike), {"with": flat(told), "without": flat(1.7)}),
+                f"plain{number}": (run((), **alike), {"without": flat(plain)}),
+                f"url{number}": (run(("url",), **alike), {"with": flat(told + 0.1)}),
+                f"no{number}": (run(left_out=("Africa",), **alike), {"with": flat(told + 0.2)}),
+            }
+        made.append(evaluation(folder / f"seed{seed}", runs))
+    study = Study(made)
+    return watched(write(study, answers(study), folder / "out")[0])
+
+
+def watched(path):
     text = (
         path.read_text().replace("<head>", f"<head>{WATCH}").replace("</body>", f"{MEASURE}</body>")
     )
@@ -107,3 +138,10 @@ def test_no_overflow_no_error_and_all_of_it_can_be_read(page, width, dark):
     assert found["faults"] == [] and found["outside"] == 0
     assert found["pale"] == [] and found["unnamed"] == 0 and found["heads"] == 0
     assert found["twice"] == 0 and found["dark"] == dark
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_analyses_of_long_names_need_no_sideways_scrolling(analyses, width):
+    found = browse(analyses, width, dark=False)
+    assert found["room"] == width and found["width"] <= width and found["sideways"] == 0
+    assert found["faults"] == [] and found["pale"] == [] and found["unnamed"] == 0

@@ -243,8 +243,10 @@ def test_extracted_bodies_are_those_that_a_bigram_goes_on_with(tmp_path):
         table[letter, follows[letter]] = 1.0
     hub.save_bigram(tmp_path / "bigram", table)
     corpus = hub.save_corpus(tmp_path / "corpus.parquet", texts(80))
-    config = ProbeConfig(runs={"m": str(tmp_path / "bigram")}, corpus=str(corpus),
-                         output=str(tmp_path / "out"), device="cpu", prompt=4, extracted=2)  # fmt: skip
+    config = ProbeConfig(
+        runs={"m": str(tmp_path / "bigram")}, corpus=str(corpus), output=str(tmp_path / "out"),
+        device="cpu", prompt=4, extracted=2,
+    )  # fmt: skip
     plan, _ = plan_probe(config)
     scorer = load(plan.models["m"], config.evaluation("test", ("without",)))
     expected = 0

@@ -166,8 +166,8 @@ def test_fields_and_sizes(study):
         "told url": -0.25, "told url, country, continent": -0.3
     }  # fmt: skip
     assert {key[0]: round(e.value, 6) for key, e in lines(study, "scaling").items()} == {
-        "1,000 parameters, told": -0.3, "1,000 parameters, told nothing": 0.1,
-        "1,000 parameters, bare text": 0.1,
+        "1k parameters, told": -0.3, "1k parameters, told nothing": 0.1,
+        "1k parameters, bare text": 0.1,
     }  # fmt: skip
 
 
