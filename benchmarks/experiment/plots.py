@@ -12,6 +12,7 @@ from geo_nemo.common.files import make_folder
 
 STYLE = {"svg.hashsalt": "geo_nemo", "svg.fonttype": "none", "font.size": 9}
 PANEL = 3.8  # inches
+LEGEND = 5  # columns, beyond which names would be cut off
 
 
 CELLS = "Change of perplexity by run and condition, a dot a seed, bars intervals"
@@ -87,7 +88,7 @@ def draw_by(experiment: Experiment, lines: Sequence[dict], path: Path) -> None:
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
                 handles.setdefault(label, handle)
         figure.legend(handles.values(), handles.keys(), loc="outside upper left", frameon=False,
-                      ncols=max(1, len(handles)))  # fmt: skip
+                      ncols=min(LEGEND, max(1, len(handles))))  # fmt: skip
         save(figure, path)
 
 
@@ -121,10 +122,12 @@ def draw(experiment: Experiment, lines: Sequence[dict], path: Path) -> None:
     figures, runs = Figures(experiment, lines), list(experiment.runs)
     conditions = experiment.evaluation.conditions
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(7.6, 1.0 + 0.42 * len(runs)), layout="constrained")
+        # A row of a run is as high as its conditions need, and they stay within it.
+        step, row = min(0.24, 0.84 / len(conditions)), max(0.42, 0.14 * len(conditions))
+        figure, axes = plt.subplots(figsize=(7.6, 1.0 + row * len(runs)), layout="constrained")
         edge = _edge(figures, experiment)
         for number, condition in enumerate(conditions):
-            offset = (number - (len(conditions) - 1) / 2) * 0.24
+            offset = (number - (len(conditions) - 1) / 2) * step
             for place, run in enumerate(runs):
                 changes = figures.change((run, condition), experiment.baseline)
                 values = [100 * math.expm1(value) for value in changes.values()]
@@ -154,7 +157,8 @@ def draw(experiment: Experiment, lines: Sequence[dict], path: Path) -> None:
         axes.set_xlabel(f"change of perplexity against {' '.join(experiment.baseline)}, %")
         axes.grid(axis="x", color="#dddddd", lw=0.6)
         axes.set_axisbelow(True)
-        figure.legend(loc="outside upper left", ncols=len(conditions), frameon=False)
+        columns = min(LEGEND, len(conditions))
+        figure.legend(loc="outside upper left", ncols=columns, frameon=False)
         save(figure, path)
 
 
