@@ -91,7 +91,8 @@ def _entries(key: str, paths: Iterable[str]) -> Iterable[tuple[str, str]]:
                 if host and _counts(row, below):
                     yield host_entry(f"{key}={path} line {number}", host + (below or "/"))
             continue
-        if lines and _ROBOTS.match(lines[0]):
+        first = next((line for line in lines if line.partition("#")[0].strip()), "")
+        if _ROBOTS.match(first):
             raise UserError(
                 f"{key}={path} is a robots.txt, which names no host: make a table of it, with a "
                 "line host,rule,path (news.com,Disallow,/sport) for each rule"

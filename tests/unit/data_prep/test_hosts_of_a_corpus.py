@@ -136,7 +136,8 @@ def test_a_table_of_rules_is_read_however_it_parts_its_values(tmp_path, sign):
     ]  # fmt: skip
 
 
-def test_a_robots_txt_itself_is_refused_with_what_to_make_of_it(tmp_path):
-    (tmp_path / "robots.txt").write_text("User-agent: *\nDisallow: /private\n")
+@pytest.mark.parametrize("above", ["", "# ai.txt\n\n"])
+def test_a_robots_txt_itself_is_refused_with_what_to_make_of_it(tmp_path, above):
+    (tmp_path / "robots.txt").write_text(f"{above}User-agent: *\nDisallow: /private\n")
     with pytest.raises(UserError, match="names no host: make a table of it, with a line host,rule"):
         HostLists(Annotate(opt_out=[str(tmp_path / "robots.txt")]))
