@@ -189,6 +189,14 @@ def test_what_tables_write_for_a_missing_value_is_missing(missing):
     assert (found.country, found.title, found.id) == ("gb", "", annotate(id=None).id)
 
 
+def test_a_continent_that_a_country_also_belongs_to_gives_way_and_is_counted():
+    annotator = Annotator(Annotate())
+    for continent in ("Europe", "Asia", "Europe", None):
+        found = annotate(annotator, url="https://a.com/", country="am", continent=continent)
+        assert found.continent == "Asia"
+    assert annotator.continents_replaced == {"am": 2}
+
+
 def test_namibia_is_no_missing_value():
     assert annotate(url="https://a.com/", country="NA").country == "na"
 

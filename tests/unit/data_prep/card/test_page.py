@@ -236,6 +236,14 @@ def test_limits_say_what_was_not_done():
         assert known in found
 
 
+def test_continents_that_gave_way_are_told_by_country():
+    told = "The continent that 1,207 records named gave way to the one that the country has here"
+    assert not any("gave way" in line for line in limits(card()))
+    data = card(continents_replaced={"tr": 1200, "cy": 7})
+    assert f"{told}, by country: cy 7, tr 1,200." in limits(data)
+    assert told in to_markdown(data)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
