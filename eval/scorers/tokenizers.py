@@ -3,11 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from eval.hub import base_of
 from eval.model import Model
 from geo_nemo.config import UserError
+from geo_nemo.export.libraries import tokenizer_in
 from geo_nemo.store.manifest import MANIFEST_NAME, read_manifest
 from geo_nemo.store.tokenizer import open_tokenizer
 from geo_nemo.tokenizers.base import Tokenizer, scrub
@@ -56,15 +56,11 @@ class HubTokenizer:
 
     def __init__(self, where: str, folder: Path):
         try:
-            from transformers import AutoTokenizer
+            found = tokenizer_in(folder)
         except ImportError:
             raise UserError(
                 f"{where} needs transformers for its tokenizer: pip install 'geo-nemo[eval]'"
             ) from None
-        try:
-            found: Any = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
         except Exception as error:  # transformers raises errors of every class
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{where}: its tokenizer does not load: {reason}") from None

@@ -106,4 +106,6 @@ def command(
         click.echo(
             "no tokenizer.json, whose ids would differ: the tokenizer is there in its own form"
         )
+    if done.note:
+        click.echo(done.note)
     click.echo(out)

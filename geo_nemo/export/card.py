@@ -10,6 +10,7 @@ from geo_nemo.config import MetadataPolicy
 from geo_nemo.export import card_parts
 from geo_nemo.export.chat import countries_of, policy_with_metadata, told
 from geo_nemo.export.source import Source
+from geo_nemo.export.tokenizer_files import FOR_QWENS, taken_for_qwens
 from geo_nemo.metadata.compose import (
     CONTENT_LABEL,
     NEWLINE,
@@ -84,7 +85,11 @@ def card(
                 "this tokenizer makes other ids."
             )
         shown = [meta + prompt[0], *prompt[1:]] if whole or not meta else [meta, *prompt]
-        parts.append(f"```python\n{_code(shown, whole)}\n```")
+        kind = "AutoTokenizer"
+        if taken_for_qwens(run.model, backend):
+            kind = "PreTrainedTokenizerFast"
+            parts.append(FOR_QWENS)
+        parts.append(f"```python\n{_code(shown, whole, kind)}\n```")
         parts += ["## Conversations", card_parts.chat(policy, _told(policy, record))]
     parts += ["## Data", card_parts.data(source, record)]
     parts += ["## Training", _table(source, record), _weights(source, record)]
@@ -188,7 +193,7 @@ def _about_a_template(policy: MetadataPolicy, of_last: MetadataPolicy, last: str
         yield "- Metadata were out of the loss, so the model does not write them."
 
 
-def _code(parts: list[str], whole: bool) -> str:
+def _code(parts: list[str], whole: bool, kind: str) -> str:
     if whole:
         prompt = f"""prompt = tokenizer({"".join(parts)!r}, return_tensors="pt")
 written = model.generate(**prompt, max_new_tokens=40)[0]"""
@@ -199,10 +204,10 @@ for part in parts:
     ids += tokenizer(part, add_special_tokens=False)["input_ids"]
 written = model.generate(torch.tensor([ids]), max_new_tokens=40)[0]"""
     imports = "" if whole else "import torch\n"
-    return f"""{imports}from transformers import AutoModelForCausalLM, AutoTokenizer
+    return f"""{imports}from transformers import AutoModelForCausalLM, {kind}
 
 folder = "."
-tokenizer = AutoTokenizer.from_pretrained(folder)  # puts BOS in front
+tokenizer = {kind}.from_pretrained(folder)  # puts BOS in front
 model = AutoModelForCausalLM.from_pretrained(folder)
 {prompt}
 print(tokenizer.decode(written))"""

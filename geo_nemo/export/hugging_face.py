@@ -46,7 +46,7 @@ from geo_nemo.export.place import (
 from geo_nemo.export.plan import Dtype, Plan
 from geo_nemo.export.settings import generation_settings, model_settings, training_record
 from geo_nemo.export.source import Source
-from geo_nemo.export.tokenizer_files import write_tokenizer
+from geo_nemo.export.tokenizer_files import FOR_QWENS, taken_for_qwens, write_tokenizer
 from geo_nemo.export.weights import CheckpointWeights
 from geo_nemo.model.hugging_face import INDEX
 from geo_nemo.model.hugging_face_names import EMBEDDING, OUTPUT, Parameter, split, tensor_names
@@ -91,7 +91,8 @@ def export(
         name_folder(partial, out)
         (out / LOCK_NAME).unlink()
         sync_folder(out)
-    return Exported(backend is not None, was_there=False)
+    for_qwens = backend is not None and taken_for_qwens(source.run.model, backend)
+    return Exported(backend is not None, was_there=False, note=FOR_QWENS if for_qwens else "")
 
 
 def _compare(checkpoint: Path, progress: Progress) -> None:

@@ -1,11 +1,16 @@
 """transformers and what is built on it: quiet, off the network, and with errors of one line."""
 
+import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from geo_nemo.config import UserError
+
+# What transformers 4 and 5 call a tokenizer that is what its tokenizer.json says.
+_PLAIN = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 def render(tokenizer: Any, messages: Sequence[Mapping[str, str]], **options: Any) -> Any:
@@ -24,6 +29,23 @@ def render(tokenizer: Any, messages: Sequence[Mapping[str, str]], **options: Any
             f"the chat template does not work: {line_of(error)}; export the model anew, or put its "
             "own chat_template.jinja into its folder"
         ) from None
+
+
+def tokenizer_in(folder: Path) -> Any:
+    """A folder's tokenizer as transformers makes it; raises what transformers does.
+
+    One that says it is a plain tokenizer.json is read as such: AutoTokenizer of transformers 5
+    takes each one in a folder of type qwen2 for Qwen's own, which cuts words at other places.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    try:
+        told = json.loads((folder / "tokenizer_config.json").read_bytes())
+        plain = told.get("tokenizer_class") in _PLAIN and "auto_map" not in told
+    except (OSError, ValueError, AttributeError):
+        plain = False  # transformers says what is wrong
+    kind = PreTrainedTokenizerFast if plain else AutoTokenizer
+    return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def offline() -> None:

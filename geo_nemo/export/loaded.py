@@ -15,7 +15,7 @@ from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.config.load import validate
 from geo_nemo.export.adapters import ADAPTER_WEIGHTS, TUNED, adapted, check_base
 from geo_nemo.export.chat import chat_template, countries_of, policy_of_folder
-from geo_nemo.export.libraries import line_of, offline
+from geo_nemo.export.libraries import line_of, offline, tokenizer_in
 from geo_nemo.model.safetensors import folder_entries, identity
 from geo_nemo.train.origin import EXPORTED
 
@@ -85,13 +85,9 @@ def load_tokenizer(folder: Folder) -> Any:
     Raises `UserError` where it has more tokens than the model.
     """
     offline()
-    from transformers import AutoTokenizer
-
     place = tokenizer_place(folder)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            place, local_files_only=True, trust_remote_code=False
-        )
+        tokenizer = tokenizer_in(place)
     except Exception as error:  # transformers raises errors of every class for a folder's faults
         raise UserError(
             f"the tokenizer of {place} does not load: {line_of(error)}; give the folder its own "

@@ -23,10 +23,11 @@ FETCHED = "checkpoint"
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """was_there: the folder held this very export before."""
+    """was_there: the folder held this very export before. note: what its user should know."""
 
     has_tokenizer_json: bool
     was_there: bool
+    note: str = ""
 
 
 def check_out(out: Path, record: Mapping[str, Any]) -> Exported | None:

@@ -4,17 +4,25 @@ import shutil
 from pathlib import Path
 
 from tokenizers import Tokenizer as Backend
+from tokenizers.normalizers import NFC
 
+from geo_nemo.config import Model
 from geo_nemo.export.chat import NAME as TEMPLATE_NAME
 from geo_nemo.export.chat import chat_template, countries_of, policy_with_metadata
 from geo_nemo.export.place import write_json
 from geo_nemo.export.source import Source
 from geo_nemo.export.tokenizer_json import add_rows, converted, starts_with_bos
 from geo_nemo.metadata.meta_tokens import meta_names
+from geo_nemo.model.hugging_face_config import architecture
 from geo_nemo.tokenizers.base import control_tokens
 from geo_nemo.tokenizers.load import copy_tokenizer
 
 JSON = "tokenizer.json"
+FOR_QWENS = (
+    "AutoTokenizer of transformers 5 takes every tokenizer in a folder of type qwen2 for Qwen's "
+    "own, and gives other ids than those of training; so does what uses it, such as vLLM. "
+    "PreTrainedTokenizerFast reads this one right."
+)
 
 
 def write_tokenizer(folder: Path, source: Source) -> Backend | None:
@@ -67,3 +75,12 @@ def _is_fit(path: Path, source: Source) -> bool:
     backend = Backend.from_str(path.read_text("utf-8"))
     plain = backend.truncation is None and backend.padding is None
     return plain and starts_with_bos(backend, source.tokenizer)
+
+
+def taken_for_qwens(model: Model, backend: Backend) -> bool:
+    """Whether AutoTokenizer of transformers 5 would read another tokenizer than this: it takes each
+    one in a folder of type qwen2 for Qwen's own, which has NFC and this token."""
+    if architecture(model) != "Qwen2":
+        return False
+    own = isinstance(backend.normalizer, NFC) and backend.token_to_id("<|endoftext|>") is not None
+    return not own
