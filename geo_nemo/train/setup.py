@@ -224,14 +224,22 @@ def fingerprint(
     return flat
 
 
-# What each node may have of its own.
-_OF_A_NODE = ("data.store", "data.cache_dir", "logging.prometheus_textfile")
+# Paths, which a node may have of its own, or mount elsewhere; what they lead to is compared.
+_OF_A_NODE = (
+    "output_dir",
+    "data.store",
+    "data.index_dir",
+    "data.cache_dir",
+    "init.checkpoint",
+    "token_selection",
+    "logging.prometheus_textfile",
+)
 
 
 def shared_settings(prepared: Prepared) -> dict[str, str]:
     """What must be the same in all processes of a job, by the name that the user knows."""
     flat = flatten(prepared.run.model_dump(mode="json"))
-    settings = {key: str(value) for key, value in flat.items() if key not in _OF_A_NODE}
+    settings = {key: str(value) for key, value in flat.items() if not key.endswith(_OF_A_NODE)}
     return settings | {f"{key} (as it is read)": of for key, of in prepared.fingerprint.items()}
 
 
