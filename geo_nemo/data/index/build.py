@@ -118,9 +118,10 @@ _planner: Planner | None = None
 
 
 def _open(given: WorkerInput) -> None:
-    """Open the store in a worker; the interrupt of a terminal is the parent's to handle."""
+    """Open the store in a worker; what a terminal or SLURM sends to all is for the parent."""
     global _planner
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for sent in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(sent, signal.SIG_IGN)
     from geo_nemo.store import TokenStore
 
     store = TokenStore.open(given.data.store, tokens=False)

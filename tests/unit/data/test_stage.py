@@ -1,6 +1,9 @@
 """A run's stages on a real store: shared indices, documents of their own, and an exact ledger."""
 
+import os
+import signal
 from collections import Counter, defaultdict
+from multiprocessing import active_children
 
 import numpy as np
 import pytest
@@ -64,6 +67,24 @@ def test_workers_build_the_same_bytes(tiny_store, tmp_path, name):
         "shown.bin",
         "windows.bin",
     }
+
+
+def test_a_signal_to_all_processes_of_a_job_ends_no_worker(tiny_store, tmp_path):
+    """As SLURM sends SIGUSR1 before its time limit: what it means is the parent's to decide."""
+    store = TokenStore.open(tiny_store)
+    run = run_of(tiny_store, tmp_path, index_workers=1)
+    told = []
+
+    def progress(name, done, total, note=""):
+        if name == "index condition" and done and not told:  # the worker is at work
+            told.extend(active_children())
+            for child in told:
+                os.kill(child.pid, signal.SIGUSR1)
+                os.kill(child.pid, signal.SIGINT)
+
+    split, tokenizer = store.split("train"), store.tokenizer()
+    assert build_stage_index(run, store.hash, split, tokenizer, "condition", progress)[1]
+    assert len(told) == 1
 
 
 def test_a_mistake_that_a_worker_finds_is_the_users(tiny_store, tmp_path):
