@@ -13,7 +13,7 @@ import click
 
 from geo_nemo import __version__
 from geo_nemo.common import log
-from geo_nemo.common.errors import RunError, UserError
+from geo_nemo.common.errors import RunError, StorageError, UserError
 from geo_nemo.common.secrets import masked
 from geo_nemo.common.stuck import end_process
 from geo_nemo.runtime.sharing import use_umask
@@ -109,6 +109,8 @@ def main() -> None:
         _raise_open_files()
         status = cli(standalone_mode=False)
         sys.stdout.flush()
+    except StorageError as error:
+        _fail(str(error), EXIT_RUN_ERROR)
     except UserError as error:
         _fail(str(error), EXIT_USER_ERROR)
     except RunError as error:

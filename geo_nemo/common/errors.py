@@ -1,4 +1,4 @@
-"""The one error that a user's mistake raises."""
+"""Errors of one line: a user's mistake, a failed run, a file system that fails."""
 
 
 class UserError(Exception):
@@ -6,6 +6,13 @@ class UserError(Exception):
 
     The message is one line: what is wrong, where, and how to mend it. The command line prints it
     without a traceback and exits with code 2.
+    """
+
+
+class StorageError(UserError):
+    """A file system that fails for now, such as one of the network: nothing in settings mends it.
+
+    Handled where a `UserError` is; but the exit code is 1, and a job of SLURM starts again.
     """
 
 

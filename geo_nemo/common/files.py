@@ -4,6 +4,7 @@ The one home for this; an operating system's refusal becomes a `UserError` that 
 Records in JSON are read here too, with the same care.
 """
 
+import errno
 import gzip
 import json
 import os
@@ -12,17 +13,29 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from geo_nemo.common.errors import UserError
+from geo_nemo.common.errors import StorageError, UserError
 
 PARTIAL = ".partial"
 _GZIP_LEVEL = 6
+# What a file system says that has failed, where others say what the user may mend.
+# slurm/train.sbatch looks for FAILED in a rank's last words.
+_FAULTS = (
+    errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.ENOTCONN, errno.ECOMM,
+    errno.ESHUTDOWN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNRESET, errno.ECONNABORTED,
+)  # fmt: skip
+FAILED = "the file system failed"
+
+
+def is_fault(error: OSError) -> bool:
+    """Whether a file system has failed, rather than refused."""
+    return error.errno in _FAULTS
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn an OSError of the block, such as a full disk, into a `UserError`.
 
-    It names the file that the system names, else `path`.
+    It names the file that the system names, else `path`. `StorageError` for a fault.
     """
     try:
         yield
@@ -31,6 +44,11 @@ def writing(path: Path) -> Iterator[None]:
         told = error.filename2 or error.filename
         name = os.fsdecode(told) if isinstance(told, str | bytes) else str(path)
         reason = error.strerror or str(error)
+        if is_fault(error):
+            raise StorageError(
+                f"cannot write {name.removesuffix(PARTIAL)}: {FAILED} ({reason}); look at it, the "
+                "same command goes on"
+            ) from error
         raise UserError(
             f"cannot write {name.removesuffix(PARTIAL)}: {reason}; mend that or give another output"
         ) from error
@@ -132,6 +150,9 @@ def read_json(path: Path, mend: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
+        if is_fault(error):
+            told = f"{FAILED} ({error.strerror}); look at it, the same command goes on"
+            raise StorageError(f"cannot read {path}: {told}") from None
         raise UserError(f"cannot read {path}: {error.strerror or error}; {mend}") from None
     except (ValueError, RecursionError):
         raise UserError(f"{path} is not JSON; {mend}") from None

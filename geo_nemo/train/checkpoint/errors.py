@@ -12,6 +12,8 @@ from typing import TypeVar
 import torch.distributed as dist
 from torch.distributed.checkpoint import CheckpointException
 
+from geo_nemo.common.errors import StorageError
+from geo_nemo.common.files import FAILED, is_fault
 from geo_nemo.config import RunError, UserError
 
 # What a failed save or load raises; torch's own is no Exception.
@@ -40,17 +42,21 @@ def rank_zero_does(failure: str) -> Iterator[bool]:
 
     failure: what could not be done, before a reason of the system's.
     """
-    problem = ""
+    kind, problem = UserError, ""
     try:
         yield dist.get_rank() == 0
     except OSError as error:
         problem = f"{failure}: {error.strerror or error}"
+        if is_fault(error):
+            kind, problem = StorageError, f"{failure}: {FAILED} ({error.strerror})"
     except UserError as error:
+        kind = StorageError if isinstance(error, StorageError) else UserError
         problem = str(error)
-    shared = [problem]
+    shared = [kind, problem]
     dist.broadcast_object_list(shared, src=0)
-    if shared[0]:
-        raise UserError(shared[0])
+    kind, problem = shared
+    if problem:
+        raise kind(problem)
 
 
 def raise_first(error: BaseException | None, final: Path, partial: Path) -> None:
@@ -74,6 +80,8 @@ def why_not_saved(error: BaseException, directory: Path) -> tuple[bool, str]:
     root = _root(error)
     if not isinstance(root, OSError) or not root.strerror:
         return isinstance(root, OSError), root_cause(error)
+    if is_fault(root):
+        return False, f"{FAILED} ({root.strerror}); look at it, the same command goes on"
     if root.errno not in _NO_ROOM:
         return True, root.strerror
     free = shutil.disk_usage(directory).free / 1e9

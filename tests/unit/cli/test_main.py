@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from geo_nemo.cli import main
+from geo_nemo.common.errors import RunError, StorageError, UserError
 
 ROOT = Path(__file__).parents[3]
 FULL = Path("/dev/full")
@@ -48,3 +49,22 @@ def test_output_of_a_locale_without_a_character_shows_its_number(monkeypatch):
         print("Łódź", flush=True)
         shown = stream.buffer.getvalue()
         assert shown.decode(encoding).startswith(r"\u0141") and b"d" in shown
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(UserError("a"), 2), (StorageError("a"), 1), (RunError("a"), 1)]
+)
+def test_a_mistake_ends_with_2_and_a_failure_with_1(error, code, monkeypatch, capsys):
+    def raises(**_):
+        raise error
+
+    def ends(code):
+        raise SystemExit(code)
+
+    monkeypatch.setattr(main, "cli", raises)
+    monkeypatch.setattr(main, "end_process", ends)
+    for changes_this_process in ("_take_any_encoding", "use_umask", "_raise_open_files"):
+        monkeypatch.setattr(main, changes_this_process, lambda: None)
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert (ended.value.code, capsys.readouterr().err) == (code, "geo-nemo: a\n")

@@ -1,12 +1,16 @@
 """Files are whole or absent: full disks, forbidden folders, failures in the middle."""
 
+import errno
 import gzip
 import os
 import re
+from pathlib import Path
 
 import pytest
 
+from geo_nemo.common.errors import StorageError
 from geo_nemo.common.files import (
+    FAILED,
     discard,
     keep,
     make_folder,
@@ -66,6 +70,25 @@ def test_of_a_copy_that_fails_the_copy_is_named(tmp_path):
     error = OSError(28, "No space left on device", "/from/a", None, "/to/b")
     with pytest.raises(UserError, match=r"^cannot write /to/b: No space left"), writing(tmp_path):
         raise error
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET])
+def test_a_fault_of_a_file_system_is_no_mistake_of_settings(tmp_path, number):
+    """A job of SLURM starts again after it, as it does not after a full disk."""
+    with pytest.raises(StorageError, match=FAILED), writing(tmp_path / "x"):
+        raise OSError(number, os.strerror(number), str(tmp_path / "x"))
+    with pytest.raises(UserError) as refused, writing(tmp_path / "x"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not isinstance(refused.value, StorageError)
+
+
+def test_a_fault_while_a_record_is_read_is_one(tmp_path, monkeypatch):
+    def fails(path):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(Path, "read_bytes", fails)
+    with pytest.raises(StorageError, match=r"cannot read .*run.json: the file system failed"):
+        read_json(tmp_path / "run.json", "train it again")
 
 
 def test_other_errors_pass_through_writing(tmp_path):

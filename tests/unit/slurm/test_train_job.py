@@ -12,6 +12,7 @@ from shutil import which
 
 import pytest
 
+from geo_nemo.common.files import FAILED
 from tests.unit.slurm.fake_cluster import ROOT, Cluster, stub
 
 SCRIPTS = sorted(path.name for path in (ROOT / "slurm").iterdir())
@@ -180,6 +181,14 @@ def test_a_fault_of_the_network_is_requeued_and_counted(cluster, tmp_path):
     codes, _ = cluster.run_to_the_end(f"output_dir={output}", **stub(cluster, text))
     assert codes == [75, 75, 1]
     assert verdict(output, 0) == "a GPU or the network failed (rank_00000.exit)"
+
+
+def test_a_file_system_that_failed_is_requeued_and_counted(cluster, tmp_path):
+    output = tmp_path / "run"
+    text = f"echo 'geo-nemo: cannot write x: {FAILED} (Stale file handle)' >&2; exit 1"
+    codes, _ = cluster.run_to_the_end(f"output_dir={output}", **stub(cluster, text))
+    assert codes == [75, 75, 1]
+    assert verdict(output, 0) == "a file system failed (rank_00000.exit)"
 
 
 def test_a_hang_is_requeued_and_counted(cluster, tmp_path):
