@@ -13,6 +13,9 @@ from eval.report.sentences import (
     perplexity,
     pick,
 )
+from eval.report.threats import ceilings
+
+TOO_EASY = "too easy to tell"
 
 
 def findings(evaluation: dict[str, Any]) -> list[Finding]:
@@ -63,7 +66,7 @@ def _question_findings(evaluation: dict[str, Any]) -> list[Finding]:
     if questions is None:
         return []
     found = []
-    rule = questions.get("rule", "by_sum")
+    rule, full = questions.get("rule", "by_sum"), ceilings(evaluation)
     for kind, purpose, text in (
         ("local", "conditioned model, told, against plain model",
          "Does it answer more questions about a country than the model trained without?"),
@@ -91,9 +94,12 @@ def _question_findings(evaluation: dict[str, Any]) -> list[Finding]:
             )
             for run, condition in (effect["of"], effect["against"])
         ]
+        right = f"{rates[0]['accuracy']:.0%} against {rates[1]['accuracy']:.0%} right"
+        if kind in full:
+            found.append(Finding(text, Verdict(TOO_EASY, "flat"), right, "in every condition"))
+            continue
         found.append(Finding(
-            text, Verdict(words, verdict.tone),
-            f"{rates[0]['accuracy']:.0%} against {rates[1]['accuracy']:.0%} right",
+            text, Verdict(words, verdict.tone), right,
             f"{points(effect['difference'])} points, "
             f"{interval(effect['low'], effect['high'], points)}; chance "
             f"{rates[0]['chance']:.0%}",

@@ -26,6 +26,7 @@ from eval.report.sentences import (
     sure,
     told_fields,
 )
+from eval.report.threats import ceilings
 
 
 def sentence(evaluation: dict[str, Any]) -> str:
@@ -94,7 +95,7 @@ def lead(evaluation: dict[str, Any]) -> list[str]:
         if verdict.tone != "good":
             does = "makes it worse" if verdict.tone == "bad" else "makes no clear difference"
             said.append(f"Telling that same model the origin {does} ({percent(own['ratio'])}).")
-    said += _floor(evaluation) + _answers(evaluation)
+    said += _others(evaluation) + _floor(evaluation) + _answers(evaluation)
     return said
 
 
@@ -160,12 +161,44 @@ def _floor(evaluation: dict[str, Any]) -> list[str]:
     ]
 
 
+def _others(evaluation: dict[str, Any]) -> list[str]:
+    """Models of somebody else's beside the others at their last step, all on bare text."""
+    said, about = [], evaluation["runs"]
+
+    def is_last(run: str) -> bool:
+        place, step = about[run].get("folder"), about[run].get("step") or 0
+        return all(r.get("folder") != place or (r.get("step") or 0) <= step for r in about.values())
+
+    for line in evaluation["perplexity"]["effects"]:
+        if (line["group"], line["part"]) != ("all", "text") or line["low"] is None:
+            continue
+        if line["purpose"] != "another model, bare text":
+            continue
+        (of, _), (against, _) = line["of"], line["against"]
+        if not is_last(against):
+            continue
+        bits = [
+            pick(evaluation["perplexity"]["cells"], group="all", part="text", run=run,
+                 condition="plain")["bits_per_byte"]
+            for run in (of, against)
+        ]  # fmt: skip
+        how = {"good": "better than", "bad": "worse than", "flat": "as good as"}
+        said.append(
+            f"On bare text run {of} is {how[loss_verdict(line).tone]} run {against}: "
+            f"{bits[0]:.3f} bits a byte against {bits[1]:.3f}."
+        )
+    return said
+
+
 def _answers(evaluation: dict[str, Any]) -> list[str]:
     asked = evaluation["questions"]
     if asked is None:
         return []
-    said = []
+    said, full = [], ceilings(evaluation)
     for kind in dict.fromkeys(line["kind"] for line in asked["effects"]):
+        if kind in full:
+            said.append(f"{kind_name(kind)}: every model answers nearly all of them, told or not.")
+            continue
         effect = pick(asked["effects"], kind=kind, purpose="told against not told")
         if effect is None or effect["low"] is None or kind == "shared":
             continue

@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from eval.config import EvalConfig
 from eval.models import read_models
+from eval.report.lead import lead
 from eval.runner import evaluate
 from eval.scorers.load import load
 from geo_nemo.cli.eval import command
@@ -325,8 +326,17 @@ def test_a_report_of_models_alone_has_its_page(folders, tmp_path):
     from eval.report.page import write_report
 
     models = {"bigram": str(folders / "bigram"), "words": str(folders / "llama")}
-    run(config_of(tmp_path, runs=models, corpus=str(folders / "corpus.parquet"),
-                  conditions=("with", "without", "plain", "only_country")))  # fmt: skip
+    found = run(config_of(tmp_path, runs=models, corpus=str(folders / "corpus.parquet"),
+                          conditions=("with", "without", "plain", "only_country")))  # fmt: skip
+    bits = {
+        c["run"]: c["bits_per_byte"] for c in found["perplexity"]["cells"]
+        if (c["group"], c["part"], c["condition"]) == ("all", "text", "plain")
+    }  # fmt: skip
+    how = "worse" if bits["words"] > bits["bigram"] else "better"
+    assert (
+        f"On bare text run words is {how} than run bigram: {bits['words']:.3f} bits a byte against "
+        f"{bits['bigram']:.3f}."
+    ) in lead(found)
     page = tmp_path / "report.html"
     write_report(ReportConfig(eval=str(tmp_path / "out"), output=str(page)))
     text = page.read_text()

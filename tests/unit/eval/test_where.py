@@ -11,6 +11,7 @@ from eval.documents import Documents
 from eval.matrix import Effect
 from eval.perplexity import BANDS, Scores
 from eval.report import beside
+from eval.report.findings import findings
 from eval.report.lead import lead
 from eval.report.threats import ceilings, threats
 from eval.runner import evaluate
@@ -183,6 +184,16 @@ def test_questions_that_all_answer_are_flagged(result):
             cell["accuracy"] = 1.0
     assert list(ceilings(result)) == ["shared"]
     assert "at least 100.0% of them in every condition" in ceilings(result)["shared"]
+    # No difference of theirs is in the page's head, either.
+    easy = [f for f in findings(result) if "the same in every country" in f.question]
+    assert [(f.answer.text, f.detail) for f in easy] == [("too easy to tell", "in every condition")]
+    for cell in result["questions"]["cells"]:
+        cell["accuracy"] = 1.0
+    said = [text for text in lead(result) if "depends on the country" in text]
+    assert said == [
+        "Questions whose answer depends on the country: every model answers nearly all of them, "
+        "told or not."
+    ]
 
 
 def test_threats_are_those_of_this_evaluation(result):
