@@ -42,7 +42,8 @@ def rank_zero_does(failure: str) -> Iterator[bool]:
 
     failure: what could not be done, before a reason of the system's.
     """
-    kind, problem = UserError, ""
+    kind: type[UserError] = UserError
+    problem = ""
     try:
         yield dist.get_rank() == 0
     except OSError as error:
@@ -52,9 +53,9 @@ def rank_zero_does(failure: str) -> Iterator[bool]:
     except UserError as error:
         kind = StorageError if isinstance(error, StorageError) else UserError
         problem = str(error)
-    shared = [kind, problem]
+    shared: list[tuple[type[UserError], str]] = [(kind, problem)]
     dist.broadcast_object_list(shared, src=0)
-    kind, problem = shared
+    kind, problem = shared[0]
     if problem:
         raise kind(problem)
 
