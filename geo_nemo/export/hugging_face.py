@@ -14,7 +14,6 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from geo_nemo.common.addresses import is_remote
@@ -33,6 +32,7 @@ from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Checkpoint, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.export.card import NOTHING_SAID, About, card
+from geo_nemo.export.libraries import writing_weights
 from geo_nemo.export.place import (
     BEGUN,
     FETCHED,
@@ -157,10 +157,11 @@ def _tensors(plan: Plan, parameter: Parameter, whole: torch.Tensor) -> dict[str,
 def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     partial = partial_of(path)
     try:
-        save_file(tensors, partial, metadata={"format": "pt"})
-    except SafetensorError as error:
+        with writing_weights(path):
+            save_file(tensors, partial, metadata={"format": "pt"})
+    except UserError:
         partial.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error}; mend that and run it again") from None
+        raise
     shutil.copymode(path.parent / BEGUN, partial)  # the library keeps it to its owner
     sync_file(partial)
     keep(path)

@@ -1,14 +1,17 @@
 """transformers and what is built on it: quiet, off the network, and with errors of one line."""
 
+import contextlib
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geo_nemo.common.files import writing
 from geo_nemo.config import UserError
 
+_OF_TORCH = ("PytorchStreamWriter", "inline_container")  # what torch.save says of a full disk
 # What transformers 4 and 5 call a tokenizer that is what its tokenizer.json says.
 _PLAIN = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
@@ -46,6 +49,22 @@ def tokenizer_in(folder: Path) -> Any:
         plain = False  # transformers says what is wrong
     kind = PreTrainedTokenizerFast if plain else AutoTokenizer
     return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+@contextlib.contextmanager
+def writing_weights(path: Path) -> Iterator[None]:
+    """Turn what the libraries raise where a disk is full, and OSError, into a `UserError`."""
+    from safetensors import SafetensorError
+
+    try:
+        with writing(path):
+            yield
+    except (SafetensorError, RuntimeError) as error:
+        if isinstance(error, SafetensorError) or any(name in str(error) for name in _OF_TORCH):
+            raise UserError(
+                f"cannot write {path}: {line_of(error)}; mend that and run it again"
+            ) from None
+        raise
 
 
 def offline() -> None:

@@ -16,7 +16,6 @@ from geo_nemo.common.files import (
     read_json,
     sync_tree,
     write_whole,
-    writing,
 )
 from geo_nemo.common.folders import name_folder
 from geo_nemo.common.progress import Progress, no_progress
@@ -24,6 +23,7 @@ from geo_nemo.config import UserError
 from geo_nemo.config.tune import Tune
 from geo_nemo.export.adapters import TUNED
 from geo_nemo.export.chat import chat_template
+from geo_nemo.export.libraries import writing_weights
 from geo_nemo.export.loaded import Folder, identity_of, load_tokenizer, open_folder
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.tune.encode import Encoded, encode
@@ -97,7 +97,7 @@ class Tuning:
             if rank() == 0:
                 place = partial / MODEL
                 shutil.rmtree(place, ignore_errors=True)
-                with writing(place):
+                with writing_weights(place):
                     make_folder(place)
                     write_model(place, self.config, self.folder, self.tokenizer, model, record)
                     shutil.copyfile(partial / METRICS, place / METRICS)

@@ -20,7 +20,7 @@ from geo_nemo.common.files import write_whole
 from geo_nemo.common.progress import Progress
 from geo_nemo.config import RunError, UserError
 from geo_nemo.config.tune import Lora, Tune
-from geo_nemo.export.libraries import line_of
+from geo_nemo.export.libraries import line_of, writing_weights
 from geo_nemo.export.loaded import Folder, load_model
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.runtime.signals import StopRequest, announce, nobody, stop_on_signal
@@ -123,7 +123,8 @@ def train(
         watch = _Watch(work / CHECKPOINTS, progress, stop)
         trainer.add_callback(watch)
         try:
-            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+            with writing_weights(work / CHECKPOINTS):
+                trainer.train(resume_from_checkpoint=str(newest) if newest else None)
         except torch.OutOfMemoryError as error:
             raise RunError(
                 f"{line_of(error)}; give a lower micro_batch_size or seq_length"

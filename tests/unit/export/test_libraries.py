@@ -1,13 +1,16 @@
 """What an export's folder is read with: its tokenizer as it says it is."""
 
+import errno
 import json
 
 import pytest
+import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
-from geo_nemo.config import Model
-from geo_nemo.export.libraries import tokenizer_in
+from geo_nemo.config import Model, UserError
+from geo_nemo.export.libraries import tokenizer_in, writing_weights
 from geo_nemo.export.tokenizer_files import taken_for_qwens
 
 TEXT = "In 1999 the A\u030as said it's 12,345\n\n  and more"
@@ -56,3 +59,29 @@ def test_only_another_tokenizer_in_qwen_2_s_shape_is_taken_for_qwens(backend):
     biased = Model(**shape, add_qkv_bias=True)
     assert taken_for_qwens(biased, backend) and not taken_for_qwens(biased, qwen)
     assert not taken_for_qwens(Model(**shape), backend)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SafetensorError(
+            "Error while serializing: I/O error: No space left on device (os error 28)"
+        ),
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"),
+    ],
+)
+def test_a_full_disk_is_a_line_whichever_library_finds_it(tmp_path, error):
+    match = r"^cannot write .*/model: .*; mend that.*$"
+    with pytest.raises(UserError, match=match), writing_weights(tmp_path / "model"):
+        raise error
+
+
+def test_torch_says_of_a_full_disk_what_is_looked_for():
+    with pytest.raises(UserError, match="cannot write x: "), writing_weights("x"):
+        torch.save({"a": torch.zeros(1 << 16)}, "/dev/full")
+
+
+def test_another_error_of_a_library_stays_one():
+    with pytest.raises(RuntimeError, match="shapes"), writing_weights("x"):
+        raise RuntimeError("shapes differ")
