@@ -18,7 +18,7 @@ def threats(inputs: Inputs) -> list[str]:
     evaluation = inputs.evaluation
     return [
         *_leaks(evaluation), *_synthetic(evaluation), *_few(evaluation), *_seeds(inputs),
-        *_epochs(inputs), *_unknown(evaluation), *_repeated(evaluation),
+        *_epochs(inputs), *_unknown(evaluation), *_asked(evaluation), *_repeated(evaluation),
     ]  # fmt: skip
 
 
@@ -122,6 +122,18 @@ def _unknown(evaluation: dict[str, Any]) -> Iterator[str]:
             f"What {_names(unknown)} was trained on is not known: these documents and questions "
             "may be part of it."
         )
+
+
+def _asked(evaluation: dict[str, Any]) -> Iterator[str]:
+    asked = evaluation["questions"]
+    if asked is None:
+        return
+    yield (
+        "Documents are looked for in training, questions are not: that training texts hold none of "
+        "them is seen to by overlap.evaluations of geo-nemo prep, whose data card says what it met."
+    )
+    if untold := asked.get("untold"):
+        yield f"{untold:,} questions name no place, and are told nothing in every condition."
 
 
 def _names(runs: list[str]) -> str:

@@ -200,6 +200,11 @@ def test_threats_are_those_of_this_evaluation(result):
     inputs = SimpleNamespace(evaluation=result, runs={}, manifest=None)
     said = " ".join(threats(inputs))
     assert "60 documents are few" in said and "8 hosts" in said
+    assert "questions are not: that training texts hold none" in said
+    alone = SimpleNamespace(evaluation=result | {"questions": None}, runs={}, manifest=None)
+    assert "questions" not in " ".join(threats(alone))
+    result["questions"]["untold"] = 7
+    assert "7 questions name no place" in " ".join(threats(inputs))
     assert "synthetic" not in said and "not known" not in said
     # Documents that nobody could place are no country.
     result["documents"]["by_country"] = {
