@@ -49,7 +49,8 @@ class Writer:
         self._max_length = folder.max_length
         if tokenizer.chat_template is None:
             raise UserError(
-                f"{folder.folder} has no chat template: export it anew with geo-nemo export"
+                f"{folder.folder} has no chat template: put the model's own chat_template.jinja "
+                "into its folder, or export a run of geo-nemo anew"
             )
         self.use(options)
 
