@@ -78,6 +78,7 @@ def _run(
     store = Path(given) if given else make_store(experiment.corpus, work / "corpus", processes)
     opened = TokenStore.open(store)
     check_among(experiment, opened)
+    written = experiment  # what is told of it has `{before}` and `{store}` as in its file
     experiment = prepared(experiment, work, opened, processes)
     planned = plan_runs(experiment, store, work)
     commit, lines = code_commit(), read_lines(results)
@@ -99,14 +100,14 @@ def _run(
     def finished(run: Planned, evaluation: dict, seconds: dict[str, float]) -> None:
         record = read_json(run.folder / "run.json", "train the run again")
         facts = {"commit": commit, "seconds": seconds, "parameters": record["parameters"]}
-        add_line(results, line_of(name, experiment, run, evaluation, **facts))
+        add_line(results, line_of(name, written, run, evaluation, **facts))
         click.echo(f"{run.title}: {' + '.join(f'{k} {v:.0f} s' for k, v in seconds.items())}")
         sys.stdout.flush()
 
     try:
         work_off(planned, store, experiment.evaluation, done, processes, at_once, finished)
     finally:
-        _tell(name, experiment, planned, results, page)
+        _tell(name, written, planned, results, page)
     return 0
 
 
