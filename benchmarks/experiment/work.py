@@ -44,8 +44,7 @@ class Processes:
         self.stopped = threading.Event()
         self._running: set[subprocess.Popen] = set()
         self._lock = threading.Lock()
-        threads = str(max(1, len(os.sched_getaffinity(0)) // at_once))
-        self._environment = {"OMP_NUM_THREADS": threads, **os.environ}
+        self._threads = str(max(1, len(os.sched_getaffinity(0)) // at_once))
 
     def run(self, arguments: Sequence[str], log: Path) -> float:
         """Run one to its end, in seconds. RunError with its last line where it fails.
@@ -61,7 +60,9 @@ class Processes:
                     raise Stopped
                 process = subprocess.Popen(
                     [sys.executable, "-m", "geo_nemo", *arguments], stdin=subprocess.DEVNULL,
-                    stdout=file, stderr=file, env=self._environment,
+                    stdout=file, stderr=file,
+                    # As it is now: recipes that were made before the runs have been added to it.
+                    env={"OMP_NUM_THREADS": self._threads, **os.environ},
                 )  # fmt: skip
                 (log.parent / PID).write_text(str(process.pid))
                 self._running.add(process)

@@ -30,6 +30,7 @@ from benchmarks.experiment.verdict import Figures, judge
 from benchmarks.experiment.work import Processes
 from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.files import read_json
+from geo_nemo.config.recipe_files import add_recipes
 from geo_nemo.store import TokenStore
 from tests.support.runs import trainer
 
@@ -141,6 +142,19 @@ def test_the_experiments_of_the_project_are_valid(path, tmp_path, monkeypatch):
     # Runs of one experiment take as many steps over as many tokens, so that they can be compared.
     assert len({(run.train.steps, run.train.global_batch_size, run.data.seq_length)
                 for run in runs}) == 1  # fmt: skip
+
+
+def test_recipes_that_are_made_before_have_names_for_the_runs(tmp_path, monkeypatch):
+    """Runs are processes of their own, started by what was there before the recipes were."""
+    processes = Processes(1)
+    learnt = "by: continent\nweights: {Africa: 1, America: 2, Asia: 1, Europe: 1}\n"
+    (tmp_path / "recipes/sampling").mkdir(parents=True)
+    (tmp_path / "recipes/sampling/learnt.yaml").write_text(learnt)
+    monkeypatch.setenv("GEO_NEMO_RECIPES", "")
+    add_recipes(str(tmp_path / "recipes"))
+    shown = ["recipes", "show", "experiment=demo", "sampling@stages.condition.sampling=learnt"]
+    processes.run(shown, tmp_path / "log/log")
+    assert "America: 2" in (tmp_path / "log/log").read_text()
 
 
 def test_what_is_made_before_is_made_once_and_anew_where_it_changes(tiny_store, tmp_path):
