@@ -80,8 +80,8 @@ def fit(rows: Sequence[Row], outcome: str) -> Law:
     clusters = sorted({row.pair for row in rows})
     if np.linalg.matrix_rank(design) < terms or count <= terms or len(clusters) < 2:
         raise UserError(
-            f"{count} runs do not tell {', '.join(TERMS[1:])} apart: each needs two values, "
-            "independent of the others'"
+            f"{count} runs do not tell {', '.join(TERMS[1:])} apart, each of which needs two "
+            "values: run python -m benchmarks experiment small_sizes"
         )
     inverse = np.linalg.inv(design.T @ design)
     coefficients = inverse @ design.T @ values
