@@ -61,10 +61,10 @@ def section(
 def _claim_row(found: Found) -> tuple[str, ...]:
     claim = found.claim
     if claim.keeps is None:
-        measured = _told(found.mean, found.low, found.high)
+        measured = told(found.mean, found.low, found.high)
         allowed = f"at most {claim.at_most:+.1%}"
     else:
-        measured = f"{_told(found.mean, found.low, found.high)} beside that share"
+        measured = f"{told(found.mean, found.low, found.high)} beside that share"
         allowed = f"{claim.keeps:.0%} of the gain of {_cell_name(claim.than)}"
     compared = f"{_cell_name(claim.of)} against {_cell_name(claim.against)}"
     return f"{claim.says} ({compared})", measured, allowed, f"**{found.verdict}**"
@@ -77,7 +77,7 @@ def _run_row(
     for condition in conditions:
         changes = figures.change((run, condition), experiment.baseline)
         is_itself = (run, condition) == tuple(experiment.baseline)
-        cells.append("0" if is_itself else _told(*interval(list(changes.values()))))
+        cells.append("0" if is_itself else told(*interval(list(changes.values()))))
     return (f"`{run}`", *cells)
 
 
@@ -96,7 +96,8 @@ def _sizes(
     )
 
 
-def _told(mean: float, low: float, high: float) -> str:
+def told(mean: float, low: float, high: float) -> str:
+    """A change in nats a token and its interval, as changes of perplexity."""
     if math.isnan(mean):
         return "-"
     shown = f"{math.expm1(mean):+.2%}"

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.experiment.page import told
 from benchmarks.experiment.plots import STYLE, save
 from benchmarks.law.fit import TERMS, Error, Law, fit, left_out, upwards
 from benchmarks.law.rows import OUTCOMES, Row
@@ -26,7 +27,7 @@ def tables(rows: Sequence[Row]) -> list[str]:
     """What is printed and what the page shows: coefficients, errors, predictions."""
     laws = {outcome: fit(rows, outcome) for outcome in OUTCOMES}
     terms = [
-        (term, *(_percent(*law.interval(n)) for law in laws.values()))
+        (term, *(told(*law.interval(n)) for law in laws.values()))
         for n, term in enumerate(TERMS)
     ]  # fmt: skip
     errors = []
@@ -49,17 +50,12 @@ def tables(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _percent(value: float, low: float, high: float) -> str:
-    told = (f"{math.expm1(each):+.2%}" for each in (value, low, high))
-    return "{} [{}, {}]".format(*told)
-
-
 def _error_cells(error: Error) -> tuple[str, str, str]:
     return f"{error.law:.2%}", f"{error.mean:.2%}", f"{error.covered} of {error.count}"
 
 
 def _predicted(law: Law, parameters: float, dropout: float, cooldown: float) -> str:
-    return _percent(*law.predict(parameters, TOKENS, dropout, cooldown))
+    return told(*law.predict(parameters, TOKENS, dropout, cooldown))
 
 
 def section(rows: Sequence[Row]) -> str:

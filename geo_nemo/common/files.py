@@ -26,9 +26,11 @@ _FAULTS = (
 FAILED = "the file system failed"
 
 
-def is_fault(error: OSError) -> bool:
-    """Whether a file system has failed, rather than refused."""
-    return error.errno in _FAULTS
+def fault_of(error: OSError) -> str:
+    """What to say where a file system has failed; empty where it has refused."""
+    if error.errno not in _FAULTS:
+        return ""
+    return f"{FAILED} ({error.strerror or error}); look at it, the same command goes on"
 
 
 @contextmanager
@@ -44,14 +46,10 @@ def writing(path: Path) -> Iterator[None]:
         told = error.filename2 or error.filename
         name = os.fsdecode(told) if isinstance(told, str | bytes) else str(path)
         reason = error.strerror or str(error)
-        if is_fault(error):
-            raise StorageError(
-                f"cannot write {name.removesuffix(PARTIAL)}: {FAILED} ({reason}); look at it, the "
-                "same command goes on"
-            ) from error
-        raise UserError(
-            f"cannot write {name.removesuffix(PARTIAL)}: {reason}; mend that or give another output"
-        ) from error
+        cannot = f"cannot write {name.removesuffix(PARTIAL)}"
+        if fault := fault_of(error):
+            raise StorageError(f"{cannot}: {fault}") from error
+        raise UserError(f"{cannot}: {reason}; mend that or give another output") from error
 
 
 def partial_of(path: Path) -> Path:
@@ -150,9 +148,8 @@ def read_json(path: Path, mend: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
-        if is_fault(error):
-            told = f"{FAILED} ({error.strerror}); look at it, the same command goes on"
-            raise StorageError(f"cannot read {path}: {told}") from None
+        if fault := fault_of(error):
+            raise StorageError(f"cannot read {path}: {fault}") from None
         raise UserError(f"cannot read {path}: {error.strerror or error}; {mend}") from None
     except (ValueError, RecursionError):
         raise UserError(f"{path} is not JSON; {mend}") from None

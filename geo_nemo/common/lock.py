@@ -44,7 +44,7 @@ def folder_lock(folder: Path, patience_s: float = 0.0) -> Iterator[None]:
     with file:
         is_told = not patience_s
         try:
-            while not _taken(file):
+            while not taken(file):
                 if not is_told:
                     is_told = True
                     LOG.info(f"another process is writing in {folder}: waits {patience_s:.0f} s")
@@ -62,7 +62,7 @@ def folder_lock(folder: Path, patience_s: float = 0.0) -> Iterator[None]:
         yield
 
 
-def _taken(file: TextIO) -> bool:
+def taken(file: TextIO) -> bool:
     """Take the lock of an open file, unless another process holds it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,7 +82,7 @@ def waiting_lock(path: Path, waits: Callable[[], None]) -> Iterator[None]:
         file = path.open("a", encoding="utf-8")
     with file:
         try:
-            while not _taken(file):
+            while not taken(file):
                 waits()
                 time.sleep(POLL_S)
         except OSError as error:

@@ -7,7 +7,6 @@ taken by equal bytes. What is damaged, torn or another's is built anew.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from geo_nemo.common.folders import name_folder
-from geo_nemo.common.lock import is_alive
+from geo_nemo.common.lock import is_alive, taken
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import UserError
 from geo_nemo.data.index.read import DamagedIndex, Index, open_index
@@ -160,13 +159,12 @@ def _lock(path: Path, stage: str, progress: Progress) -> Iterator[None]:
     with path.open("a", encoding="utf-8") as file:
         for tries in count():
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                progress(f"index {stage}", tries, None, "another job builds it")
-                time.sleep(_POLL_S)
+                if taken(file):
+                    break
             except OSError:
                 break
+            progress(f"index {stage}", tries, None, "another job builds it")
+            time.sleep(_POLL_S)
         yield
 
 

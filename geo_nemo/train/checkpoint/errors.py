@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch.distributed.checkpoint import CheckpointException
 
 from geo_nemo.common.errors import StorageError
-from geo_nemo.common.files import FAILED, is_fault
+from geo_nemo.common.files import fault_of
 from geo_nemo.config import RunError, UserError
 
 # What a failed save or load raises; torch's own is no Exception.
@@ -47,9 +47,9 @@ def rank_zero_does(failure: str) -> Iterator[bool]:
     try:
         yield dist.get_rank() == 0
     except OSError as error:
-        problem = f"{failure}: {error.strerror or error}"
-        if is_fault(error):
-            kind, problem = StorageError, f"{failure}: {FAILED} ({error.strerror})"
+        fault = fault_of(error)
+        kind = StorageError if fault else UserError
+        problem = f"{failure}: {fault or error.strerror or error}"
     except UserError as error:
         kind = StorageError if isinstance(error, StorageError) else UserError
         problem = str(error)
@@ -81,8 +81,8 @@ def why_not_saved(error: BaseException, directory: Path) -> tuple[bool, str]:
     root = _root(error)
     if not isinstance(root, OSError) or not root.strerror:
         return isinstance(root, OSError), root_cause(error)
-    if is_fault(root):
-        return False, f"{FAILED} ({root.strerror}); look at it, the same command goes on"
+    if fault := fault_of(root):
+        return False, fault
     if root.errno not in _NO_ROOM:
         return True, root.strerror
     free = shutil.disk_usage(directory).free / 1e9

@@ -218,7 +218,7 @@ def test_where_there_are_no_locks_the_second_builder_takes_what_the_first_has_ma
     def no_locks(*_):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(index_cache.fcntl, "flock", no_locks)
+    monkeypatch.setattr("fcntl.flock", no_locks)
     data = planned()
     place = place_of(tmp_path, data)
     honest = builder(data, place.description)
