@@ -21,6 +21,7 @@ SOURCES: dict[str, dict[str, tuple[float, float]]] = {
     "no_labels": {"bare": (0.0, 0.2), "d10_bare": (0.1, 0.2), "d25_bare": (0.25, 0.2)},
     "confirm": {"bare": (0.0, 0.2)},
     "decide": {"bare": (0.0, 0.2)},
+    "demo_size": {"usual": (0.0, 0.2)},
 }
 OUTCOMES = {"gain": "with", "deficit": "plain"}
 
