@@ -327,6 +327,9 @@ def test_shellcheck_has_nothing_to_say():
         cwd=ROOT,
         capture_output=True,
         text=True,
+    (cluster.folder / "end").write_text("")  # its controller is away
+    assert cluster.run(f"output_dir={tmp_path / 'run'}", **environment)[0] == 0
+    assert seen.read_text() == "\n"
     )
     assert done.returncode == 0, done.stdout
 
