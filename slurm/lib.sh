@@ -95,7 +95,7 @@ read_environment_file() {
 
 # Sets of_srun and inside: how a step gets into the container. container_start FOLDER...
 container_start() {
-  local image=${GEO_NEMO_CONTAINER:-} runtime=${GEO_NEMO_RUNTIME:-} mounts mount flags=()
+  local image=${GEO_NEMO_CONTAINER:-} runtime=${GEO_NEMO_RUNTIME:-} mounts mount flags=() folders=()
   of_srun=()
   inside=()
   if [ -z "$image" ]; then
@@ -110,7 +110,13 @@ container_start() {
   if [ -z "$runtime" ]; then
     case $image in *.sif) runtime=apptainer ;; *) runtime=pyxis ;; esac
   fi
-  mounts=$(IFS=,; printf '%s' "$*")${GEO_NEMO_MOUNTS:+,$GEO_NEMO_MOUNTS}
+  # A comma or a colon would part a list of mounts: runs of a sweep have one in their names.
+  for mount in "$@"; do
+    while [[ $mount == *[,:]* ]]; do mount=$(dirname "$mount"); done
+    [ "$mount" != / ] || refuse "$1: a container cannot be given a folder of / with , or : in its name: rename it"
+    folders+=("$mount")
+  done
+  mounts=$(IFS=,; printf '%s' "${folders[*]}")${GEO_NEMO_MOUNTS:+,$GEO_NEMO_MOUNTS}
   case $runtime in
     pyxis)
       grep -q -- --container-image <<<"$(srun --help 2>&1)" ||

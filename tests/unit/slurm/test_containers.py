@@ -30,6 +30,22 @@ def test_pyxis_starts_the_container_with_every_folder_that_the_run_needs(cluster
     assert call[call.index(f"{output}/slurm/42/0") + 1 :][:2] == ["bash", f"{slurm}/enter.sh"]
 
 
+@pytest.mark.parametrize("name", ["image.sqsh", "image.sif"])
+def test_a_run_of_a_sweep_has_a_comma_in_its_name_and_its_container_sees_it(
+    cluster, tmp_path, name
+):
+    image, told = tmp_path / name, tmp_path / "told"
+    image.touch()
+    cluster.everywhere("apptainer", f'echo "$@" >{told}')
+    output = tmp_path / "sweep/train.lr=0.001,seed=1"
+    environment = stub(cluster, "") | {"GEO_NEMO_CONTAINER": str(image)}
+    code, log = cluster.run(f"output_dir='{output}'", **environment)
+    assert code == 0, log
+    call = " ".join(cluster.calls("srun")[-1])
+    one = f"{tmp_path}/sweep" + f":{tmp_path}/sweep" * name.endswith("sqsh")
+    assert f"--container-mounts={one}," in call or f"--bind {one}," in call
+
+
 def test_without_pyxis_the_job_says_so_in_one_line(cluster, tmp_path):
     image = tmp_path / "image.sqsh"
     image.touch()
