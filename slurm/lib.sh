@@ -157,6 +157,8 @@ run_step() {
   local code again
   "$@" &
   step=$!
+  # The signal came just before there was a step to pass it on to.
+  [ "$asked" != USR1 ] || pass_on
   while :; do
     wait "$step"
     code=$?
@@ -250,10 +252,28 @@ excluded_nodes() {
   [ "$list" = "(null)" ] || printf '%s' "$list"
 }
 
+# Runs a command of SLURM's until it succeeds: its controller may be away for a moment, for a new
+# configuration or another host. insist TIMES COMMAND...
+insist() {
+  local left=$1
+  shift
+  while :; do
+    "$@" && return 0
+    left=$((left - 1))
+    [ "$left" -gt 0 ] || return 1
+    sleep "${GEO_NEMO_PAUSE:-5}"
+  done
+}
+
+# The state of this job, which is in the queue; fails where SLURM does not answer.
+state_of_job() {
+  state=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2>/dev/null) && [ -n "$state" ]
+}
+
 # Starts this job anew, on other nodes where avoid_nodes said so; does not come back.
 requeue() {
-  local job=$SLURM_JOB_ID state earlier
-  state=$(squeue --noheader --jobs="$job" --format=%T 2>/dev/null)
+  local job=$SLURM_JOB_ID state='' earlier
+  insist 60 state_of_job
   case $state in
     # SIGNALING is the time of grace of a preemption. COMPLETING: cancelled, out of time, or preempted
     # and requeued by SLURM itself; to requeue would bring a cancelled job back.
@@ -267,19 +287,20 @@ requeue() {
   # what nodes to leave out.
   trap '' TERM USR1 INT CONT
   if [ -z "$left_out" ]; then
-    if ! scontrol requeue "$job"; then
+    if ! insist 3 scontrol requeue "$job"; then
       say "cannot be requeued: submit it again, it goes on from its checkpoint"
       exit 75
     fi
   else
-    if ! scontrol requeuehold "$job"; then
+    if ! insist 3 scontrol requeuehold "$job"; then
       say "cannot be requeued: submit it again with --exclude=$left_out"
       exit 75
     fi
     earlier=$(excluded_nodes)
-    scontrol update JobId="$job" ExcNodeList="${earlier:+$earlier,}$left_out" ||
+    # SLURM kills this script half a minute from now.
+    insist 3 scontrol update JobId="$job" ExcNodeList="${earlier:+$earlier,}$left_out" ||
       say "cannot leave out $left_out: it may be given again"
-    scontrol release "$job"
+    insist 3 scontrol release "$job" || say "is held, and goes on by: scontrol release $job"
   fi
   exit 75
 }

@@ -233,6 +233,42 @@ def test_a_file_named_stop_ends_the_requeues(cluster, tmp_path):
     output = tmp_path / "run"
     stops = stub(cluster, f"touch {output}/slurm/stop; exit 75")
     code, log = cluster.run(f"output_dir={output}", **stops)
+@pytest.mark.parametrize("end", ["kill -9 $$", "exec sleep 60"])
+def test_a_doctor_that_does_not_come_to_its_end_is_no_mistake_of_the_user_s(cluster, tmp_path, end):
+    environment = stub(cluster, f'[ "$1" = doctor ] && {{ echo begun; {end}; }}') | {
+        "GEO_NEMO_CHECKS": "doctor", "GEO_NEMO_CHECK_SECONDS": "2",
+    }  # fmt: skip
+    code, log = cluster.run(f"output_dir={tmp_path / 'run'}", **environment)
+    assert code == 75 and cluster.requeues() == ["requeue"], log
+    assert "geo-nemo doctor did not come to its end (exit 1" in log
+
+
+def test_a_controller_that_is_away_for_a_moment_does_not_end_the_run(cluster, tmp_path):
+    for name in ("squeue", "scontrol"):
+        real, tries = f"{cluster.folder}/bin/real-{name}", f"{cluster.folder}/tries-{name}"
+        (cluster.folder / "bin" / name).rename(real)
+        away = '[ "$1" != show ] && [ "$(wc -l <%s)" -lt 2 ] && { echo >>%s; exit 1; }'
+        Path(tries).touch()
+        cluster.everywhere(name, f'{away % (tries, tries)}\nexec {real} "$@"')
+    environment = stub(cluster, "exit 75") | {"GEO_NEMO_PAUSE": "0", "SLURM_JOB_END_TIME": "9" * 10}
+    code, log = cluster.run(f"output_dir={tmp_path / 'run'}", **environment)
+    assert code == 75 and cluster.requeues() == ["requeue"], log
+
+
+def test_a_job_that_stays_held_says_how_it_goes_on(cluster, tmp_path):
+    (cluster.folder / "silent").write_text("n1")
+    cluster.deny("release")
+    environment = stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node", "GEO_NEMO_PAUSE": "0"}
+    code, log = cluster.run(f"output_dir={tmp_path / 'run'}", **environment)
+    assert code == 75 and "is held, and goes on by: scontrol release 42" in log
+
+
+def test_a_signal_that_came_just_before_a_step_reaches_it(tmp_path):
+    lines = f". {ROOT}/slurm/lib.sh; asked=USR1; run_step sleep 60; echo $?"
+    done = subprocess.run(["bash", "-c", lines], capture_output=True, text=True, timeout=50)
+    assert done.stdout == f"{128 + signal.SIGUSR1}\n"
+
+
     assert code == 75 and cluster.requeues() == []
     assert f"{output}/slurm/stop is there: not requeued" in log
     code, log = cluster.run(f"output_dir={output}", job=43, **stops)
