@@ -95,6 +95,50 @@ def test_a_node_that_does_not_answer_is_drained(tmp_path):
     assert "drained node n2: did not answer" in log
 
 
+@pytest.mark.parametrize(
+    ("listed", "left_out"), [("", None), ("n1 idle\nn2 down*\nn3 idle\nn4 idle\n", "n2")]
+)
+def test_of_several_nodes_without_a_word_those_are_at_fault_that_slurm_does_not_reach(
+    tmp_path, listed, left_out
+):
+    # One node on which a step cannot start ends it on the others.
+    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2", "n3"))
+    (cluster.folder / "silent").write_text("n1 n2 n3")
+    (cluster.folder / "sinfo").write_text(listed)
+    code, log = cluster.run(
+        f"output_dir={tmp_path / 'run'}", **stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node"}
+    )
+    assert code == 75, log
+    changes = [call for call in cluster.calls("scontrol") if call[0] == "update"]
+    if left_out is None:
+        assert "only 0 of 3 nodes answered (srun: 0); requeues" in log and not changes
+    else:
+        assert changes == [["update", "JobId=42", f"ExcNodeList={left_out}"]]
+        assert "leaves out node n2: did not answer, neither to SLURM" in log
+
+
+def test_a_node_whose_check_hangs_is_left_out(tmp_path):
+    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"))
+    cluster.on_node("n2", "df", "exec sleep 60")
+    environment = stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node"}
+    code, log = cluster.run(
+        f"output_dir={tmp_path / 'run'}", GEO_NEMO_CHECK_SECONDS="4", **environment
+    )
+    assert code == 75
+    assert "leaves out node n2: did not answer" in log and "node n1" not in log
+
+
+def test_a_clock_that_differs_from_most_is_the_one_at_fault(tmp_path):
+    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2", "n3"))
+    for node in ("n2", "n3"):
+        cluster.on_node(node, "date", '[ "$1" = +%s ] && exec echo 9999999999; exec /bin/date "$@"')
+    environment = stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node", "SLURMD_NODENAME": "n1"}
+    code, log = cluster.run(f"output_dir={tmp_path / 'run'}", **environment)
+    assert code == 75
+    assert "leaves out node n1: has another time than 2 nodes" in log
+    assert "node n2" not in log and "node n3" not in log
+
+
 def test_where_every_node_is_faulty_none_is_drained(tmp_path):
     cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2", "n3"))
     cluster.everywhere("nvidia-smi", H100)

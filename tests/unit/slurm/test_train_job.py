@@ -13,6 +13,7 @@ from shutil import which
 import pytest
 
 from geo_nemo.common.files import FAILED
+from geo_nemo.runtime.lost import LostRankError, lost_ranks_in_a_line
 from tests.unit.slurm.fake_cluster import ROOT, Cluster, stub
 
 SCRIPTS = sorted(path.name for path in (ROOT / "slurm").iterdir())
@@ -191,6 +192,17 @@ def test_a_file_system_that_failed_is_requeued_and_counted(cluster, tmp_path):
     assert verdict(output, 0) == "a file system failed (rank_00000.exit)"
 
 
+def test_a_run_that_lost_a_rank_without_a_cause_is_requeued_and_counted(cluster, tmp_path):
+    with pytest.raises(LostRankError) as lost, lost_ranks_in_a_line():
+        raise RuntimeError("[..] Connection closed by peer [10.0.0.7]:4242")
+    codes, _ = cluster.run_to_the_end(
+        f"output_dir={tmp_path / 'run'}",
+        **stub(cluster, f"echo 'geo-nemo: {lost.value}' >&2; exit 1"),
+    )
+    assert codes == [75, 75, 1]
+    assert verdict(tmp_path / "run") == "a GPU or the network failed (rank_00000.exit)"
+
+
 def test_a_hang_is_requeued_and_counted(cluster, tmp_path):
     output = tmp_path / "run"
     text = f"mkdir -p {output}/stacks; echo stuck > {output}/stacks/rank_00000.txt; exit 1"
@@ -221,18 +233,6 @@ def test_a_doctor_s_finding_ends_the_job_before_the_training(tmp_path):
     assert cluster.requeues() == []
 
 
-def test_a_cancelled_job_is_not_brought_back(cluster, tmp_path):
-    (cluster.folder / "queue").write_text("42 COMPLETING\n")
-    code, log = cluster.run(f"output_dir={tmp_path / 'run'}", **stub(cluster, "exit 75"))
-    assert code == 75
-    assert "is COMPLETING: SLURM ends it" in log
-    assert cluster.requeues() == []
-
-
-def test_a_file_named_stop_ends_the_requeues(cluster, tmp_path):
-    output = tmp_path / "run"
-    stops = stub(cluster, f"touch {output}/slurm/stop; exit 75")
-    code, log = cluster.run(f"output_dir={output}", **stops)
 @pytest.mark.parametrize("end", ["kill -9 $$", "exec sleep 60"])
 def test_a_doctor_that_does_not_come_to_its_end_is_no_mistake_of_the_user_s(cluster, tmp_path, end):
     environment = stub(cluster, f'[ "$1" = doctor ] && {{ echo begun; {end}; }}') | {
@@ -269,6 +269,18 @@ def test_a_signal_that_came_just_before_a_step_reaches_it(tmp_path):
     assert done.stdout == f"{128 + signal.SIGUSR1}\n"
 
 
+def test_a_cancelled_job_is_not_brought_back(cluster, tmp_path):
+    (cluster.folder / "queue").write_text("42 COMPLETING\n")
+    code, log = cluster.run(f"output_dir={tmp_path / 'run'}", **stub(cluster, "exit 75"))
+    assert code == 75
+    assert "is COMPLETING: SLURM ends it" in log
+    assert cluster.requeues() == []
+
+
+def test_a_file_named_stop_ends_the_requeues(cluster, tmp_path):
+    output = tmp_path / "run"
+    stops = stub(cluster, f"touch {output}/slurm/stop; exit 75")
+    code, log = cluster.run(f"output_dir={output}", **stops)
     assert code == 75 and cluster.requeues() == []
     assert f"{output}/slurm/stop is there: not requeued" in log
     code, log = cluster.run(f"output_dir={output}", job=43, **stops)
@@ -315,6 +327,9 @@ def test_the_end_of_the_job_comes_from_squeue_where_slurm_does_not_set_it(cluste
     environment = stub(cluster, f"echo $SLURM_JOB_END_TIME > {seen}") | {"TZ": "UTC"}
     assert cluster.run(f"output_dir={tmp_path / 'run'}", **environment)[0] == 0
     assert seen.read_text() == "1893456000\n"
+    (cluster.folder / "end").write_text("")  # its controller is away
+    assert cluster.run(f"output_dir={tmp_path / 'run'}", **environment)[0] == 0
+    assert seen.read_text() == "\n"
     environment["SLURM_JOB_END_TIME"] = "1700000000"
     assert cluster.run(f"output_dir={tmp_path / 'run'}", **environment)[0] == 0
     assert seen.read_text() == "1700000000\n"
@@ -363,9 +378,6 @@ def test_shellcheck_has_nothing_to_say():
         cwd=ROOT,
         capture_output=True,
         text=True,
-    (cluster.folder / "end").write_text("")  # its controller is away
-    assert cluster.run(f"output_dir={tmp_path / 'run'}", **environment)[0] == 0
-    assert seen.read_text() == "\n"
     )
     assert done.returncode == 0, done.stdout
 
