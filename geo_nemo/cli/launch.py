@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 
 from geo_nemo.cli.options import DryRun, Recipes
+from geo_nemo.common.errors import StorageError
+from geo_nemo.common.log import logger
 from geo_nemo.config import UserError
 from geo_nemo.config.launch import Launch as LaunchConfig
 from geo_nemo.config.load import load_config
@@ -33,6 +35,8 @@ from geo_nemo.launch.jobs import (
     withdraw,
 )
 from geo_nemo.launch.tuning import check_tuning
+
+LOG = logger(__name__)
 
 
 @click.command(
@@ -106,8 +110,10 @@ def command(
     before, behind = chain_jobs(slurm, chain)
     jobs = [*before, main, *behind]
     scripts = scripts_dir()
-    folder = settings_folder(main.outputs, [config for job in jobs for config in job.configs])
-    launch = Launch(folder, scripts, job_environment(slurm, scripts), jobs)
+    environment = job_environment(slurm, scripts)
+    held = [(job.command, job.configs, job.outputs, job.stores, job.partials) for job in jobs]
+    folder = settings_folder(main.outputs, (environment, held))
+    launch = Launch(folder, scripts, environment, jobs)
     check_cluster([job.ask for job in jobs])
     if dry_run:
         show(launch, after)
@@ -131,12 +137,17 @@ def submit_all(launch: Launch, main: Job, after: str | None) -> dict[str, str]:
     submitted: dict[str, str] = {}
     with claimed(dict(zip(main.outputs, main.named, strict=True)), after):
         launch.write()
-        for job in launch.jobs:
-            try:
+        try:
+            for job in launch.jobs:
                 after = submitted[job.name] = submit(job, launch, after)
-            except UserError as error:
-                raise UserError(f"{error}{withdraw(submitted.values())}") from None
-        record_job(main.outputs, submitted[main.name])
+            record_job(main.outputs, submitted[main.name])
+        except UserError as error:
+            kind = StorageError if isinstance(error, StorageError) else UserError
+            raise kind(f"{error}{withdraw(submitted.values())}") from None
+        except BaseException:
+            if left := withdraw(submitted.values()):
+                LOG.warning(f"the launch was broken off{left}")
+            raise
     return submitted
 
 

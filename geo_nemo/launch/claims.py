@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from geo_nemo.common.files import make_folder, write_whole
@@ -29,7 +29,7 @@ def claimed(outputs: Mapping[str, str], after: str | None = None) -> Iterator[No
     which may have the folder until then.
     Raises `UserError` where a job is in the queue for one of them, or another launch is on its way.
     """
-    taken: list[Path] = []
+    taken: dict[Path, bytes | None] = {}  # what was there before
     try:
         for output, named in outputs.items():
             folder = Path(output) / "slurm"
@@ -37,12 +37,18 @@ def claimed(outputs: Mapping[str, str], after: str | None = None) -> Iterator[No
             with folder_lock(folder):
                 _check_free(folder, named, after)
                 mark = f"{LAUNCHING} {socket.gethostname()} {os.getpid()}\n"
+                before = _read(folder / "launched")
                 write_whole(folder / "launched", mark.encode())
-            taken.append(folder)
+            # The job that is waited for keeps its claim.
+            taken[folder] = f"{before}\n".encode() if before and before == after else None
         yield
     except BaseException:
-        for folder in taken:
-            (folder / "launched").unlink(missing_ok=True)
+        for folder, kept in taken.items():
+            with suppress(UserError, OSError):  # what failed first is what to tell
+                if kept is None:
+                    (folder / "launched").unlink(missing_ok=True)
+                else:
+                    write_whole(folder / "launched", kept)
         raise
 
 

@@ -147,14 +147,17 @@ def scripts_dir() -> Path:
     raise UserError(f"no folder slurm beside {package}: reinstall geo-nemo")
 
 
-def settings_folder(outputs: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> Path:
-    """Where a launch writes: beside its run, or its runs; another name for other configs."""
+def settings_folder(outputs: Sequence[str], told: object) -> Path:
+    """Where a launch writes: beside its run, or its runs; another name where `told` is another.
+
+    told: all that the files hold, for a job in the queue refuses one that was changed.
+    """
     place = outputs[0]
     if len(outputs) > 1:
         common = os.path.commonpath(outputs)
         place = common if common != "/" else os.path.dirname(place)
-    told = hashlib.sha256(repr(configs).encode()).hexdigest()[:8]
-    return Path(place) / "slurm" / f"launch-{told}"
+    name = hashlib.sha256(repr(told).encode()).hexdigest()[:8]
+    return Path(place) / "slurm" / f"launch-{name}"
 
 
 def training_job(slurm: Slurm, name: str, runs: Sequence[Run], is_array: bool) -> Job:

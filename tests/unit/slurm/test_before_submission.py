@@ -1,10 +1,13 @@
 """What the cluster says before anything is submitted, and one launch an output folder."""
 
+import hashlib
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
+from geo_nemo.config import UserError
 from tests.unit.slurm.test_launch import PREP, RUN
 
 GIVEN = (*RUN, "data.store=/data/news/store", *PREP)
@@ -109,6 +112,36 @@ def test_a_second_launch_of_a_folder_is_refused_while_the_first_is_in_the_queue(
     assert code == 0, err
     (cluster.folder / "queue").write_text("1004 gone\n")
     assert launch(*GIVEN)[0] == 0
+
+
+def test_a_launch_behind_another_leaves_the_files_and_the_claim_of_that_one(launch, cluster):
+    assert launch(*GIVEN)[0] == 0
+    (cluster.folder / "queue").write_text("1002 PENDING\n")
+    *_, file, told = cluster.calls("sbatch")[1]
+    (cluster.folder / "refuse").write_text("-demo")
+    code, _, err = launch(*GIVEN, "--after", "1002", "slurm.restarts=9")
+    assert code == 2 and "sbatch refused the job train" in err
+    # The first job is still to start, or to be requeued: it asks for the file as it was.
+    assert hashlib.sha256(Path(file).read_bytes()).hexdigest() == told
+    assert (launch.runs / "a/slurm/launched").read_text() == "1002\n"
+
+
+def test_of_a_chain_all_jobs_are_submitted_or_none_stays(launch, cluster, monkeypatch):
+    def full(*_):
+        raise UserError("cannot write /runs/a/slurm/launched: No space left on device")
+
+    monkeypatch.setattr("geo_nemo.cli.launch.record_job", full)
+    code, _, err = launch(*GIVEN)
+    assert code == 2 and cluster.calls("scancel") == [["1001", "1002"]]
+    assert "No space left on device; those before it (1001 1002) are cancelled" in err
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("geo_nemo.cli.launch.record_job", interrupted)
+    code, _, err = launch(*GIVEN)
+    assert code == 130 and len(cluster.calls("scancel")) == 2
+    assert "the launch was broken off; those before it" in err
 
 
 def test_runs_of_an_array_are_claimed_each(launch, cluster):
