@@ -98,6 +98,13 @@ def _check_secrets(run: Run) -> None:
             "slurm.env_file (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD), and the address "
             "here without it"
         )
+    # What is brought from outside has arguments, which may hold one, too.
+    for key in Run.model_fields:
+        if getattr(kept, key) != getattr(run, key):
+            raise UserError(
+                f"a setting of {key} holds a password, which no file of the job may keep: have it "
+                "read from a variable, which slurm.env_file sets"
+            )
 
 
 def check_slurm(slurm: Slurm) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from geo_nemo.cli import main as cli
-from geo_nemo.config import Run, UserError
+from geo_nemo.config import Logging, Run, UserError
 from geo_nemo.config.load import compose, load_config, quote
 
 GIVEN = ("data.store=store", "output_dir=out")
@@ -123,6 +123,36 @@ def test_a_mistake_is_one_line_and_exit_code_2(override, monkeypatch, capsys):
 def test_every_open_key_is_named():
     with pytest.raises(UserError, match=r"no value for output_dir, data\.store: add output_dir="):
         load_config("train", Run)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            ["logging.wandb_project=p", "logging.options.wandb.api_key=hush-hush"],
+            "logging.options: wandb.api_key holds a secret, and settings are kept in run.json and "
+            "in the checkpoints: leave it out, and have it read from WANDB_API_KEY",
+        ),
+        (["logging.loggers=[mine]", "logging.options.mine.token=hush-hush"], "mine.token holds a"),
+        (["callbacks.use=[mine]", "++callbacks.options.mine={http: {auth_token: hush-hush}}"],
+         "callbacks.options: mine.http.auth_token holds a secret"),
+    ],
+)  # fmt: skip
+def test_a_secret_among_the_options_is_refused_and_told_where_it_belongs(settings, told):
+    with pytest.raises(UserError) as refused:
+        load_config("train", Run, [*GIVEN, *settings])
+    assert told in str(refused.value) and "hush" not in str(refused.value)
+
+
+def test_options_that_only_look_like_a_secret_are_taken_and_one_that_python_gives_is_not_kept():
+    options = {"max_tokens": 5, "sort_key": "a", "token_budget": "b", "api_key": None}
+    given = [f"++logging.options.mine.{key}={value or 'null'}" for key, value in options.items()]
+    run = load_config("train", Run, [*GIVEN, "logging.loggers=[mine]", *given])
+    assert run.logging.options == {"mine": options}
+    assert run.model_dump(mode="json")["logging"]["options"] == {"mine": options}
+    secret = Logging(loggers=("mine",), options={"mine": {"api_key": "hush-hush", "url": "x"}})
+    assert secret.options["mine"]["api_key"] == "hush-hush"
+    assert secret.model_dump()["options"] == {"mine": {"api_key": "***", "url": "x"}}
 
 
 def test_a_misspelt_key_is_named_before_the_one_it_leaves_without_a_value():

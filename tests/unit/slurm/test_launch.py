@@ -268,6 +268,14 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
             ("logging.mlflow_uri='https://me:hush@mlflow.example'",),
             "a setting of logging holds a password, which no file of the job may keep: put it into",
         ),
+        (
+            ("callbacks.use=[mine]", "++callbacks.options.mine.url='https://me:hush@host.example'"),
+            "a setting of callbacks holds a password, which no file of the job may keep: have it",
+        ),
+        (
+            ("logging.wandb_project=p", "logging.options.wandb.api_key=hush"),
+            "wandb.api_key holds a secret, and settings are kept in run.json",
+        ),
         (("--multirun",), "--multirun, but no setting has several values: KEY=A,B"),
     ],
 )
