@@ -94,7 +94,8 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         ) from None
     # Hydra raises ValueError for the choice of a group that is not a name.
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise UserError(f"{name}: {_without_addresses(_hydra_line(error))}") from error
+        line = _no_choice(overrides) or _without_addresses(_hydra_line(error))
+        raise UserError(f"{name}: {line}") from error
 
 
 def validate(name: str, schema: type[S], values: dict[str, Any]) -> S:
@@ -132,6 +133,22 @@ def _forced(override: str) -> str:
         raise UserError(f"{override} is not key=value" + f"; write experiment={key}" * there)
     names_group = "@" in key or is_group(key)
     return override if names_group or key[:1] in "+~" else f"++{override}"
+
+
+def _no_choice(overrides: Sequence[str]) -> str:
+    """What is wrong with `group=null` or `group=3`, of which Hydra does not say which it is."""
+    no_name = re.compile(r"|null|true|false|[-+.\d]+", re.IGNORECASE)
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        group = key.partition("@")[0]
+        if group and is_group(group) and no_name.fullmatch(value):
+            return f"{override} is not a recipe's name; there is {_listed(group)}"
+    return ""
+
+
+def _listed(group: str) -> str:
+    names = group_names(group)
+    return ", ".join(names) if len(names) <= MANY else f"geo-nemo recipes list {group}"
 
 
 def _first_mistake(schema: type[BaseModel], error: ValidationError) -> str:

@@ -13,10 +13,11 @@ from pydantic import (
     field_validator,
 )
 
-Positive = Annotated[int, Field(gt=0)]
-NonNegative = Annotated[int, Field(ge=0)]
 # What every generator takes: torch, NumPy and draws of our own.
 SEEDS = 2**63
+# NumPy and torch count no further.
+Positive = Annotated[int, Field(gt=0, lt=2**63)]
+NonNegative = Annotated[int, Field(ge=0, lt=2**63)]
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 # Of what users may bring: a name, or `module:attribute`; see geo_nemo.config.plugins.
@@ -79,6 +80,14 @@ def listed(value: Any, annotation: Any) -> Any:
     return [value] if wants_list and is_one else value
 
 
+def check_no_switch(value: Any, annotation: Any) -> None:
+    """Raise `ValueError` for true or false where a number is wanted, which it would be taken as."""
+    kinds = {annotation, *get_args(annotation)}
+    kinds |= {kind.__origin__ for kind in kinds if get_origin(kind) is Annotated}
+    if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+        raise ValueError(f"write a number, not {str(value).lower()}")
+
+
 class Section(BaseModel):
     """Base of every config section: frozen; an unknown key is an error; a word is a list of one."""
 
@@ -88,7 +97,9 @@ class Section(BaseModel):
     @classmethod
     def _one_is_a_list(cls, value: Any, info: ValidationInfo) -> Any:
         assert info.field_name is not None  # of a validator of fields
-        return listed(value, cls.model_fields[info.field_name].annotation)
+        annotation = cls.model_fields[info.field_name].annotation
+        check_no_switch(value, annotation)
+        return listed(value, annotation)
 
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the weights, as plain JSON, in nested dicts."""

@@ -76,7 +76,12 @@ MISTAKES = {
     "model=7b": "train: model=7b is not a recipe; there is 0.5b, 1.6b, 1b, 3b, 600m, 8b, demo, "
     "llama3.2-1b, mistral-7b, qwen2.5-0.5b, qwen3-0.6b",
     "metadata@stages.condition.metadata=nonee": "url_country, year; did you mean none?",
-    "model=3": "train: Config group override must be a string or a list. Got int",
+    "model=3": "train: model=3 is not a recipe's name; there is 0.5b, 1.6b",
+    "parallel=null": "train: parallel=null is not a recipe's name; there is context, overlap",
+    "seed=true": "train: seed: write a number, not true",
+    "train.min_lr=false": "train: train.min_lr: write a number, not false",
+    "logging.prometheus_port=true": "logging.prometheus_port: write a number, not true",
+    f"train.steps={10**30}": "input should be less than 9223372036854775808",
     "trian.lr=3": "train: unknown key trian; did you mean train?",
     "train.stepz=3": "train: unknown key train.stepz; did you mean train.steps?",
     "model.hidden_sizee=64": "unknown key model.hidden_sizee; did you mean model.hidden_size?",
@@ -120,11 +125,6 @@ def test_a_mistake_is_one_line_and_exit_code_2(override, monkeypatch, capsys):
     assert "hydra.cc" not in err
 
 
-def test_every_open_key_is_named():
-    with pytest.raises(UserError, match=r"no value for output_dir, data\.store: add output_dir="):
-        load_config("train", Run)
-
-
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -153,6 +153,11 @@ def test_options_that_only_look_like_a_secret_are_taken_and_one_that_python_give
     secret = Logging(loggers=("mine",), options={"mine": {"api_key": "hush-hush", "url": "x"}})
     assert secret.options["mine"]["api_key"] == "hush-hush"
     assert secret.model_dump()["options"] == {"mine": {"api_key": "***", "url": "x"}}
+
+
+def test_every_open_key_is_named():
+    with pytest.raises(UserError, match=r"no value for output_dir, data\.store: add output_dir="):
+        load_config("train", Run)
 
 
 def test_a_misspelt_key_is_named_before_the_one_it_leaves_without_a_value():
