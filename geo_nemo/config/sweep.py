@@ -1,9 +1,11 @@
 """Sweeps: settings with several values become a run for each combination, as Hydra's --multirun."""
 
+import re
 from collections.abc import Sequence
 from itertools import product
 
 from geo_nemo.common.errors import UserError
+from geo_nemo.config.load import quote
 
 OUTPUT = "output_dir"
 # A combination is a folder's name.
@@ -33,24 +35,38 @@ def expand(settings: Sequence[str]) -> list[tuple[str, ...]]:
             continue
         swept.append(place)
         key = text.partition("=")[0]
-        choices.append([f"{key}={value}" for value in parsed.sweep_string_iterator()])
+        try:
+            choices.append([f"{key}={value}" for value in parsed.sweep_string_iterator()])
+        except HydraException:  # glob() and interval() stand for no list
+            raise UserError(f"{text} names no values one by one: write {key}=A,B") from None
     outputs = [place for place, text in enumerate(settings) if text.startswith(f"{OUTPUT}=")]
     if not swept:
         raise UserError("--multirun, but no setting has several values: KEY=A,B")
     if len(outputs) != 1 or outputs[0] in swept:
         raise UserError("--multirun needs one output_dir=FOLDER, in which each run has its own")
+    folder = parser.parse_override(settings[outputs[0]]).value()
+    if not isinstance(folder, str) or not folder.strip():
+        raise UserError("--multirun needs output_dir=FOLDER, in which each run has its own")
     runs = []
     for chosen in product(*choices):
-        name = ",".join(chosen[place].lstrip("+").replace("/", "-") for place in swept)
+        name = ",".join(_as_name(chosen[place]) for place in swept)
         if len(name) > _LONGEST:
             raise UserError(
                 f"a run of {len(swept)} settings has too long a name: sweep fewer at once, or use "
                 "geo-nemo launch --runs FILE"
             )
-        folder = chosen[outputs[0]].partition("=")[2].strip("'\"").rstrip("/")
-        own = f"{OUTPUT}='{folder}/{name}'"
+        whole = f"{folder.rstrip('/')}/{name}"
+        own = f"{OUTPUT}={quote(whole)}"
         runs.append((*chosen[: outputs[0]], own, *chosen[outputs[0] + 1 :]))
     return runs
+
+
+def _as_name(setting: str) -> str:
+    """A setting as a part of a folder's name: without quotation marks and slashes."""
+    key, _, value = setting.lstrip("+").partition("=")
+    if quoted := re.fullmatch(r"""(['"])(.*)\1""", value, re.DOTALL):
+        value = re.sub(r"""\\(['"\\])""", r"\1", quoted[2])
+    return f"{key}={value}".replace("/", "-")
 
 
 def check_apart(where: str, outputs: Sequence[str]) -> None:
