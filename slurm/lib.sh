@@ -78,7 +78,7 @@ read_command() {
 
 # Takes secrets and site settings from a file of the cluster's own. Nothing of it is printed.
 read_environment_file() {
-  local file=${GEO_NEMO_ENV_FILE:-} mode
+  local file=${GEO_NEMO_ENV_FILE:-} mode options loaded
   [ -n "$file" ] || return 0
   { set +x; } 2>/dev/null
   [ -r "$file" ] || refuse "GEO_NEMO_ENV_FILE=$file cannot be read"
@@ -87,10 +87,15 @@ read_environment_file() {
     *00) ;;
     *) refuse "GEO_NEMO_ENV_FILE=$file can be read by others (mode $mode): chmod 600 $file" ;;
   esac
-  set -a
+  # A site's files are written for the shell's own options, and may set others: `module load` asks
+  # for variables that are not set, at which this script would end without a word.
+  options=$(set +o)
+  set -a +u
   # shellcheck source=/dev/null
-  . "$file" >/dev/null 2>&1 || refuse "GEO_NEMO_ENV_FILE=$file does not load as a shell file"
-  set +a
+  . "$file" >/dev/null 2>&1
+  loaded=$?
+  { eval "$options"; } 2>/dev/null
+  [ "$loaded" -eq 0 ] || refuse "GEO_NEMO_ENV_FILE=$file does not load as a shell file (exit $loaded)"
 }
 
 # Sets of_srun and inside: how a step gets into the container. container_start FOLDER...

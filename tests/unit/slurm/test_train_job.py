@@ -321,6 +321,21 @@ def test_secrets_reach_the_training_and_no_log(cluster, tmp_path):
     assert not any("hush-hush" in text for text in [log, calls, *written])
 
 
+def test_a_site_s_file_is_loaded_under_the_shell_s_own_options(cluster, tmp_path):
+    # As those of modules and conda: variables that are not set, and options of their own.
+    secret, seen = tmp_path / "site", tmp_path / "seen"
+    secret.write_text("PATH=$NOT_SET_BEFORE$PATH\nfalse\nSITE=loaded\nset -e\n")
+    secret.chmod(0o600)
+    environment = stub(cluster, f"echo $SITE >{seen}; exit 75")
+    environment["GEO_NEMO_ENV_FILE"] = str(secret)
+    code, log = cluster.run(f"output_dir={tmp_path / 'run'}", **environment)
+    assert code == 75 and cluster.requeues() == ["requeue"], log
+    assert seen.read_text() == "loaded\n"
+    secret.write_text("return 3\n")
+    code, log = cluster.run(f"output_dir={tmp_path / 'run'}", **environment)
+    assert code == 2 and f"GEO_NEMO_ENV_FILE={secret} does not load as a shell file (exit 3)" in log
+
+
 def test_the_end_of_the_job_comes_from_squeue_where_slurm_does_not_set_it(cluster, tmp_path):
     (cluster.folder / "end").write_text("2030-01-01T00:00:00")
     seen = tmp_path / "seen"
