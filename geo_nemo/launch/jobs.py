@@ -26,6 +26,8 @@ from geo_nemo.config.tune import Tune
 from geo_nemo.config.whole import as_json
 from geo_nemo.launch.cluster import Ask
 
+# How SLURM's commands find its controller, in a job or not.
+_OF_THE_SITE = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_CLUSTERS")
 # Of a job that shares its node.
 GIB_PER_CPU = 4
 HEAD = "# Settings of the job {name}, by geo-nemo launch. The job refuses them when they change.\n"
@@ -91,7 +93,9 @@ class Launch:
         file = self.folder / f"{job.name}.sh"
         given = ["--launch", str(file), _sha256(self.files[file.name])]
         log = f"--output={logs}/{job.name}-{number}.out"
-        return ["sbatch", "--parsable", log, *job.options, *behind, script, *given]
+        # Said in the scripts, which variables of the user's would overrule.
+        always = ["--requeue", "--open-mode=append"]
+        return ["sbatch", "--parsable", log, *always, *job.options, *behind, script, *given]
 
     def _config(self, job: Job, number: int) -> Path:
         return self.folder / f"{job.name}-{number}.json"
@@ -116,13 +120,28 @@ class Launch:
 
 def submit(job: Job, launch: Launch, after: str | None) -> str:
     """The number of the job that sbatch takes."""
-    own = {key: value for key, value in os.environ.items() if not key.startswith("GEO_NEMO_")}
-    done = subprocess.run(launch.call(job, after), env=own, capture_output=True, text=True)
+    done = subprocess.run(
+        launch.call(job, after), env=handed_on(os.environ), capture_output=True, text=True
+    )
     number = done.stdout.strip().partition(";")[0]
     if done.returncode or not number.isdigit():
         said = " ".join((done.stderr or done.stdout).split())
         raise UserError(f"sbatch refused the job {job.name}: {said[:300]}")
     return number
+
+
+def handed_on(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a job gets of the shell that submits it, where the site hands an environment on.
+
+    Not the settings of another day, and of a job in which the shell runs nothing that is that
+    job's: srun ends where it finds the memory of one beside that of the other.
+    """
+    return {
+        key: value
+        for key, value in environment.items()
+        if not key.startswith("GEO_NEMO_")
+        and (not key.startswith(("SLURM_", "SLURMD_", "SRUN_")) or key in _OF_THE_SITE)
+    }
 
 
 def withdraw(numbers: Collection[str]) -> str:

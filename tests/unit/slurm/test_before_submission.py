@@ -126,6 +126,20 @@ def test_a_launch_behind_another_leaves_the_files_and_the_claim_of_that_one(laun
     assert (launch.runs / "a/slurm/launched").read_text() == "1002\n"
 
 
+def test_nothing_of_a_job_in_which_the_user_is_goes_into_the_new_one(launch, cluster, monkeypatch):
+    seen = launch.runs.parent / "seen"
+    (cluster.folder / "bin/sbatch").rename(cluster.folder / "bin/real-sbatch")
+    cluster.everywhere("sbatch", f'env >>{seen}\nexec {cluster.folder}/bin/real-sbatch "$@"')
+    monkeypatch.setenv("SLURM_MEM_PER_CPU", "4096")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm/here.conf")
+    monkeypatch.setenv("SBATCH_NO_REQUEUE", "1")
+    assert launch(*GIVEN)[0] == 0
+    names = {line.partition("=")[0] for line in seen.read_text().splitlines()}
+    assert "SLURM_CONF" in names and "SLURM_MEM_PER_CPU" not in names
+    # What is on the command line goes before a variable, which goes before what a script says.
+    assert all({"--requeue", "--open-mode=append"} <= set(c) for c in cluster.calls("sbatch"))
+
+
 def test_of_a_chain_all_jobs_are_submitted_or_none_stays(launch, cluster, monkeypatch):
     def full(*_):
         raise UserError("cannot write /runs/a/slurm/launched: No space left on device")
