@@ -280,4 +280,4 @@ lint: setup
 	@.venv/bin/python -m mypy
 
 clean:
-	rm -rf .venv .venv-nemo .venv-bridge runs
+	rm -rf .venv .venv-nemo .venv-bridge
