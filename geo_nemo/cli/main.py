@@ -122,6 +122,8 @@ def main() -> None:
         name = error.option_name.lstrip("-").partition("=")[0].replace("-", "_")
         setting = f"; a setting is written {name}=..." if not error.possibilities else ""
         _fail(error.format_message().rstrip(".") + setting, EXIT_USER_ERROR)
+    except click.UsageError as error:
+        _fail(f"{error.format_message().rstrip('.')}{_example(error)}", EXIT_USER_ERROR)
     except click.ClickException as error:
         _fail(error.format_message(), EXIT_USER_ERROR)
     except click.exceptions.Abort:
@@ -139,6 +141,13 @@ def main() -> None:
         traceback.print_exc()
         end_process(EXIT_RUN_ERROR)
     end_process(status if isinstance(status, int) else 0)
+
+
+def _example(error: click.UsageError) -> str:
+    """How a command is written, where an argument or option of it is missing or too many."""
+    epilog = error.ctx.command.epilog if error.ctx else None
+    counts = isinstance(error, click.MissingParameter) or type(error) is click.UsageError
+    return f"; {epilog[0].lower()}{epilog[1:]}" if epilog and counts else ""
 
 
 def _raise_open_files() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from geo_nemo.cli import main
 from geo_nemo.common.errors import RunError, StorageError, UserError
+from tests.support.command import call
 
 ROOT = Path(__file__).parents[3]
 FULL = Path("/dev/full")
@@ -68,3 +69,17 @@ def test_a_mistake_ends_with_2_and_a_failure_with_1(error, code, monkeypatch, ca
     with pytest.raises(SystemExit) as ended:
         main.main()
     assert (ended.value.code, capsys.readouterr().err) == (code, "geo-nemo: a\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["export", "a", "b"], "Missing option '--out'; example: geo-nemo export runs/a --out"),
+        (["export"], "Missing argument 'RUN'; example: geo-nemo export runs/a --out runs/a-hf"),
+        (["trace", "a", "b"], "unexpected extra argument (b); example: geo-nemo trace runs/news"),
+        (["export", "a", "--out"], "Option '--out' requires an argument\n"),
+    ],
+)
+def test_what_is_missing_or_too_many_is_said_with_an_example(arguments, says, monkeypatch, capsys):
+    code, printed, told = call(monkeypatch, capsys, *arguments)
+    assert (code, printed) == (2, "") and told.count("\n") == 1 and says in told
