@@ -20,6 +20,8 @@ from geo_nemo.data.fragments import Fragment
 from geo_nemo.data.index.read import LEDGER, GroupOf, Index, by_country
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from geo_nemo.data.index.write import FileSink
     from geo_nemo.data.window import Counts
 
@@ -70,6 +72,12 @@ class ReplayIndex:
         """As of an `Index`."""
         own, again = self.split(sequences)
         return self.own.shown(own, policy) + self.replayed.shown(again, policy)
+
+    def fragments(self, start: int, stop: int) -> Iterator[np.ndarray]:
+        """As of an `Index`."""
+        (own, again), (own_stop, again_stop) = self.split(start), self.split(stop)
+        yield from self.own.fragments(own, own_stop)
+        yield from self.replayed.fragments(again, again_stop)
 
     def sequences_with(
         self, documents: np.ndarray, sequences: int

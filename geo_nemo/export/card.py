@@ -1,6 +1,6 @@
 """The README of an export: how the model was trained, and how to tell it where a text is from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ from tokenizers import Tokenizer as Backend
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.export import card_parts
 from geo_nemo.export.chat import countries_of, policy_with_metadata, told
+from geo_nemo.export.hosts import by_host
 from geo_nemo.export.source import Source
 from geo_nemo.export.tokenizer_files import FOR_QWENS, taken_for_qwens
 from geo_nemo.metadata.compose import (
@@ -24,6 +25,7 @@ from geo_nemo.metadata.meta_tokens import meta_names
 from geo_nemo.metadata.record import KEY_OF, MetadataRecord
 from geo_nemo.model.hugging_face_config import architecture
 from geo_nemo.model.shape import parameter_count
+from geo_nemo.train.hosts import HostCount
 
 EXAMPLE = MetadataRecord(
     "bbc.co.uk", "gb", "Europe", path="/news/business", year=2024, quality=80, source="news"
@@ -50,6 +52,7 @@ def card(
     record: Mapping[str, Any],
     backend: Backend | None,
     about: About = NOTHING_SAID,
+    hosts: Sequence[HostCount] | None = None,
 ) -> str:
     """Markdown. record: `training_record` of the same export. backend: of its tokenizer.json."""
     run, tokenizer = source.run, source.tokenizer
@@ -94,6 +97,7 @@ def card(
     parts += ["## Data", card_parts.data(source, record)]
     parts += ["## Training", _table(source, record), _weights(source, record)]
     parts += ["## By country", card_parts.by_country(record)]
+    parts += ["## By host", by_host(hosts)]
     if about.evaluation is not None:
         parts += ["## Evaluation", card_parts.evaluation(about.evaluation, source)]
     parts += ["## Intended use and limits", card_parts.use(policy)]

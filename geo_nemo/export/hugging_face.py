@@ -4,6 +4,7 @@
     model.safetensors, or model-00001-of-00004.safetensors .. and model.safetensors.index.json
     tokenizer.json, tokenizer_config.json, chat_template.jinja, and the tokenizer's own file
     README.md          how it was trained, and how to tell it where a text is from
+    hosts.csv          whose documents it read, where the run's store is at hand
     training.json      the same for programs: run, step, stages, ledger, hashes, sizes of the files
 
 The folder is built as `<out>.partial` and renamed. A file of weights has its own name there when it
@@ -32,6 +33,8 @@ from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Checkpoint, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.export.card import NOTHING_SAID, About, card
+from geo_nemo.export.hosts import NAME as HOSTS
+from geo_nemo.export.hosts import hosts_of
 from geo_nemo.export.libraries import writing_weights
 from geo_nemo.export.place import (
     BEGUN,
@@ -52,6 +55,7 @@ from geo_nemo.model.hugging_face import INDEX
 from geo_nemo.model.hugging_face_names import EMBEDDING, OUTPUT, Parameter, split, tensor_names
 from geo_nemo.runtime.distributed import ensure_single_process
 from geo_nemo.train.checkpoint.files import content_problem
+from geo_nemo.train.hosts import as_csv
 
 
 def export(
@@ -84,7 +88,10 @@ def export(
         backend = write_tokenizer(partial, source)
         write_json(partial / "config.json", model_settings(source, dtype))
         write_json(partial / "generation_config.json", generation_settings(source.tokenizer))
-        (partial / "README.md").write_text(card(source, record, backend, about), "utf-8")
+        hosts = hosts_of(source)
+        if hosts is not None:
+            (partial / HOSTS).write_text(as_csv(hosts), "utf-8")
+        (partial / "README.md").write_text(card(source, record, backend, about, hosts), "utf-8")
         (partial / BEGUN).unlink()
         write_json(partial / RECORD, {**record, "files": sizes_of(partial)})
         sync_tree(partial)

@@ -15,7 +15,7 @@ About 29 bytes a fragment on disk; a process holds only the pages that it reads.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,11 +138,15 @@ class Index:
         if self._parts.shown is not None:
             return self._sums(self._parts.shown, 1, sequences, shown_of)
         total = np.zeros((len(SHOWN), len(LEDGER)), np.int64)
-        last = int(self._parts.sequences[sequences])
-        for first in range(0, last, _COUNTED_AT_ONCE):
-            part = self._parts.fragments[first : min(first + _COUNTED_AT_ONCE, last)]
+        for part in self.fragments(0, sequences):
             total += tally(part, shown_of(part), len(SHOWN))
         return total
+
+    def fragments(self, start: int, stop: int) -> Iterator[np.ndarray]:
+        """The fragments of sequences `start` to `stop`, a million at a time."""
+        first, last = (int(self._parts.sequences[number]) for number in (start, stop))
+        for here in range(first, last, _COUNTED_AT_ONCE):
+            yield self._parts.fragments[here : min(here + _COUNTED_AT_ONCE, last)]
 
     def sequences_with(
         self, documents: np.ndarray, sequences: int
@@ -167,10 +171,8 @@ class Index:
 
     def mark_documents(self, sequences: int, marks: np.ndarray) -> None:
         """Set `marks`, bool [documents of the split], of those in the first `sequences`."""
-        last = int(self._parts.sequences[sequences])
-        for first in range(0, last, _COUNTED_AT_ONCE):
-            part = self._parts.fragments["document"][first : min(first + _COUNTED_AT_ONCE, last)]
-            marks[part] = True
+        for part in self.fragments(0, sequences):
+            marks[part["document"]] = True
 
     def _sums(self, kept: np.ndarray, stride: int, sequences: int, of: GroupOf) -> np.ndarray:
         """Of the first `sequences` sequences, from sums that are kept every `stride` windows."""

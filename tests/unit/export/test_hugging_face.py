@@ -1,8 +1,10 @@
 """A run as a Hugging Face folder: the oracle's logits, the very numbers, whole or absent."""
 
+import csv
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from geo_nemo.common.lock import folder_lock
 from geo_nemo.config import MetadataPolicy, Precision, Stage, UserError
 from geo_nemo.export import hugging_face, plan, weights
+from geo_nemo.export.card_parts import COUNTED
 from geo_nemo.export.hugging_face import INDEX, export
 from geo_nemo.export.place import BEGUN, FETCHED, RECORD
 from geo_nemo.export.source import find_source
@@ -189,6 +192,29 @@ def test_what_it_was_trained_on_is_told_without_a_path_of_the_machine(run_dir, t
         for path in folder.rglob("*")
         if path.is_file() and path.name != RECORD
     }
+
+
+def test_whose_documents_it_read_is_told_as_the_ledger_counts(run_dir, tmp_path):
+    folder = exported(run_dir, tmp_path / "out")
+    ledger = json.loads((folder / RECORD).read_text())["ledger"]
+    with (folder / "hosts.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    told, counted = Counter(), Counter()
+    for row in rows:
+        told.update({(row["country"], key): int(row[key]) for key in COUNTED})
+    for stage in ledger["stages"].values():
+        for country, of in stage["trained"]["by_country"].items():
+            counted.update({(country, key): of[key] for key in COUNTED})
+    assert told == counted and len({row["host"] for row in rows}) > 3
+    card = (folder / "README.md").read_text()
+    assert f"| {rows[0]['host']} | {rows[0]['country']} | " in card
+
+
+def test_without_the_run_s_index_no_hosts_are_told(run_dir, tmp_path):
+    moved = shutil.copytree(run_dir, tmp_path / "run", ignore=shutil.ignore_patterns("index"))
+    folder = exported(moved, tmp_path / "out")
+    assert not (folder / "hosts.csv").exists()
+    assert "its packing index was not at hand" in (folder / "README.md").read_text()
 
 
 @pytest.fixture
