@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geo_nemo.common.files import read_json
+from geo_nemo.common.files import read_json, understood
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.load import validate
@@ -30,12 +30,17 @@ class StageReads:
 
 @dataclass(frozen=True)
 class RunReads:
-    """steps: optimizer steps of its newest checkpoint. checkpoints: step of each, oldest first."""
+    """steps: optimizer steps of its newest checkpoint. checkpoints: step of each, oldest first.
+
+    before: the runs that its first weights come from, by name, step and store; what these have
+    read is in them, and is not looked up.
+    """
 
     run: str
     steps: int
     checkpoints: dict[str, int]
     stages: tuple[StageReads, ...]
+    before: tuple[str, ...] = ()
 
     def seen_by(self) -> list[str]:
         """Names of the checkpoints that a step stands behind which read such a document."""
@@ -43,6 +48,19 @@ class RunReads:
         if first is None:
             return []
         return [name for name, step in self.checkpoints.items() if step > first]
+
+
+def check_run(folder: Path, store: TokenStore) -> Run:
+    """The run in `folder`. Raises UserError where it holds none, or one of another store."""
+    record = read_json(folder / "run.json", "give the folder of a run")
+    if record.get("store_hash") != store.hash:
+        raise UserError(
+            f"{folder} was trained on another store ({record.get('store_hash')}) than {store.root} "
+            f"({store.hash}): give that one"
+        )
+    with understood(folder / "run.json", "give the folder of a run"):
+        settings = {**record["config"], "output_dir": str(folder)}
+    return validate(f"{folder / 'run.json'}, of another version", Run, settings)
 
 
 def read_by(
@@ -55,14 +73,7 @@ def read_by(
     fragments, a million at a time. Raises UserError where `folder` holds no run, or one of another
     store.
     """
-    record = read_json(folder / "run.json", "give the folder of a run")
-    if record.get("store_hash") != store.hash:
-        raise UserError(
-            f"{folder} was trained on another store ({record.get('store_hash')}) than {store.root} "
-            f"({store.hash}): give that one"
-        )
-    settings = {**record["config"], "output_dir": str(folder)}
-    run = validate(f"{folder / 'run.json'}, of another version", Run, settings)
+    run = check_run(folder, store)
     kept, left_out = _checkpoints(folder)
     done = max(kept.values(), default=0)
     split, tokenizer = store.split(SPLIT), store.tokenizer()
@@ -79,7 +90,7 @@ def read_by(
         steps = stage.first_step + at // stage.global_batch_size
         taken = ~np.isin(steps, left_out)
         found.append(StageReads(stage.name, documents[taken], steps[taken]))
-    return RunReads(str(folder), done, kept, tuple(found))
+    return RunReads(str(folder), done, kept, tuple(found), _before(folder))
 
 
 def _checkpoints(folder: Path) -> tuple[dict[str, int], Sequence[int]]:
@@ -92,3 +103,12 @@ def _checkpoints(folder: Path) -> tuple[dict[str, int], Sequence[int]]:
     except ValueError as error:
         raise UserError(f"{list(found)[-1]} is not whole: {error}") from None
     return {path.name: step for path, step in found.items()}, left_out
+
+
+def _before(folder: Path) -> tuple[str, ...]:
+    try:
+        records = [read_record(path) for path in checkpoints(folder / "checkpoints")[-1:]]
+    except ValueError:
+        return ()  # it is not whole, and has no weights either
+    earlier = [run for record in records for run in record.get("ledger", {}).get("before", [])]
+    return tuple(f"{run['run']}, step {run['step']}, of store {run['store']}" for run in earlier)

@@ -1,20 +1,24 @@
 """Which documents a run has read, and in which step: beside its sequences, looked at one by one."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from geo_nemo.config import UserError
 from geo_nemo.data.groups import grouping_of
+from geo_nemo.data.sequences import Kind
 from geo_nemo.data.stage import build_stage_index, indexed_dataset
 from geo_nemo.store import TokenStore
 from geo_nemo.train import reads
+from geo_nemo.train.hosts import trained_hosts
 from geo_nemo.train.reads import RunReads, StageReads, read_by
 from geo_nemo.train.stage_steps import plan_stages
 from tests.support.tiny import tiny_run
 
 LEFT_OUT = [1, 4]
+TEXT = (Kind.TITLE, Kind.BODY)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,41 @@ def test_in_pieces_the_same_is_found(run, monkeypatch):
     for one, other in zip(whole.stages, read_by(folder, store, documents).stages, strict=True):
         np.testing.assert_array_equal(one.documents, other.documents)
         np.testing.assert_array_equal(one.steps, other.steps)
+
+
+def test_hosts_and_countries_are_counted_as_a_walk_over_the_sequences_does(run):
+    run, _, store = run
+    by_sequences(run, store, 6)  # makes the indices
+    split, tokenizer, groups = (
+        store.split("train"),
+        store.tokenizer(),
+        grouping_of(store, run.groups),
+    )
+    expected = Counter()
+    for stage in plan_stages(run):
+        index, _ = build_stage_index(run, store.hash, split, tokenizer, stage.name, groups=groups)
+        dataset = indexed_dataset(run, split, tokenizer, stage.name, index, groups)
+        for step in set(range(stage.first_step, min(5, stage.last_step))) - set(LEFT_OUT):
+            first = (step - stage.first_step) * run.train.global_batch_size
+            for sample in range(first, first + run.train.global_batch_size):
+                sequence = dataset[sample]
+                fragments = dataset.fragments(sample)
+                for number, each in enumerate(fragments):
+                    kinds = sequence.label_kinds[sequence.segment_ids == number]
+                    key = split.hosts[split.host[each.document]], store.countries[each.country]
+                    expected[*key, "documents"] += each.start == 0
+                    expected[*key, "text"] += int(np.isin(kinds, TEXT).sum())
+    found = trained_hosts(run, store, 5, LEFT_OUT)
+    told = Counter()
+    for each in found:
+        told[each.host, each.country, "documents"] += each.documents
+        told[each.host, each.country, "text"] += each.text_tokens
+    assert told == expected and sum(each.documents for each in found) > 5
+    assert [each.text_tokens for each in found] == sorted(
+        (each.text_tokens for each in found), reverse=True
+    )
+    gone = run.model_copy(update={"output_dir": "/nowhere"})
+    assert trained_hosts(gone, store, 5) is None
 
 
 def test_a_checkpoint_has_seen_what_a_step_before_it_read():
