@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from data_prep.corpus_out.parquet_out import parquet_options
 from data_prep.corpus_out.publish import link_or_copy
-from data_prep.corpus_out.summary import SUMMARY_NAME, CorpusFile, read_summary
+from data_prep.corpus_out.summary import SUMMARY_NAME, CorpusFile, CorpusSummary, read_summary
 from data_prep.parts import read_part
 from data_prep.tokenise.part_shards import content_hashes
 from geo_nemo.common.digests import file_digest
@@ -30,9 +30,7 @@ def corpus_without(
     hashes: as a store has them, the first 64 bits, uint64 [n]. In memory: a row group, or a text.
     Raises UserError where `folder` is no corpus or damaged, or `out` exists.
     """
-    if out.exists():
-        raise UserError(f"{out} exists: remove it, or give another --corpus-out")
-    summary = read_summary(folder)
+    summary = check_corpus(folder, out)
     filtered = _parquet if summary.format == "parquet" else _webdataset
     files, gone = {}, 0
     with building(out) as partial:
@@ -57,6 +55,13 @@ def corpus_without(
         summary = summary.model_copy(update={"files": files})
         write_synced(partial / SUMMARY_NAME, summary.model_dump_json(indent=1).encode() + b"\n")
     return gone
+
+
+def check_corpus(folder: Path, out: Path) -> CorpusSummary:
+    """What the corpus in `folder` tells of itself; `UserError` if it is none, or `out` exists."""
+    if out.exists():
+        raise UserError(f"{out} exists: remove it, or give another --corpus-out")
+    return read_summary(folder)
 
 
 def _parquet(source: Path, target: Path, hashes: np.ndarray) -> tuple[int, int]:

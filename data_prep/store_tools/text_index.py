@@ -62,6 +62,11 @@ class TextIndex:
         return places, found.count
 
 
+def words_of(text: str) -> list[str]:
+    """The words of a text, as every index has them. Raises UserError without tantivy."""
+    return _analyzer(_tantivy()).analyze(text)
+
+
 def text_index(store: TokenStore, folder: Path, progress: Progress = no_progress) -> TextIndex:
     """The index of a store in `folder`, made now where there is none, or one of another store.
 

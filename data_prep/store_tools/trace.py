@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data_prep.store_tools.text_index import Place, TextIndex
+from data_prep.store_tools.text_index import Place, TextIndex, words_of
 from geo_nemo.common.errors import UserError
 from geo_nemo.metadata.record import MetadataRecord
 from geo_nemo.store import TokenStore
@@ -50,9 +50,7 @@ def trace(store: TokenStore, index: TextIndex, text: str, run: int = 8, top: int
 
     Raises UserError for a text of fewer than 3 words.
     """
-    words = index.words(text)
-    if len(words) < FEWEST_WORDS:
-        raise UserError(f"give a text of {FEWEST_WORDS} words or more, not of {len(words)}")
+    words = check_words(text)
     places, whole = index.holding(words, max(top, 1))
     if not whole and len(words) > run:
         named: Counter[Place] = Counter()
@@ -62,6 +60,14 @@ def trace(store: TokenStore, index: TextIndex, text: str, run: int = 8, top: int
     found = [_compared(store, index, place, words, min(run, len(words))) for place in places]
     found.sort(key=lambda s: (-s.shared, -s.covered, s.place.split, s.place.number))
     return Traced(len(words), whole, tuple(found[:top]))
+
+
+def check_words(text: str) -> list[str]:
+    """Its words; `UserError` where they are too few to be looked for."""
+    words = words_of(text)
+    if len(words) < FEWEST_WORDS:
+        raise UserError(f"give a text of {FEWEST_WORDS} words or more, not of {len(words)}")
+    return words
 
 
 def _compared(

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from geo_nemo.cli.options import OVERRIDES
+from geo_nemo.cli.options import OVERRIDES, DiskFile
 
 if TYPE_CHECKING:
     from geo_nemo.data.audit.check import StageAudit
@@ -28,7 +29,13 @@ SPLIT = "train"
     show_default=True,
     help="Sequences of each stage to check, rounded up to whole packing windows.",
 )
-@click.option("--html", "html_path", metavar="FILE", help="Write them to an HTML page as well.")
+@click.option(
+    "--html",
+    "html_path",
+    metavar="FILE",
+    type=DiskFile(),
+    help="Write them to an HTML page as well.",
+)
 def command(
     overrides: tuple[str, ...], sequences: int, check_sequences: int, html_path: str | None
 ) -> int:
@@ -115,7 +122,9 @@ def _groups(audit: "StageAudit") -> Table:
     for name in ("fragments", "positions", "trained labels"):
         table.add_column(name, justify="right")
     for group, count in audit.by_group.items():
-        table.add_row(group, f"{count.fragments:,}", f"{count.positions:,}", f"{count.trained:,}")
+        table.add_row(
+            escape(group), f"{count.fragments:,}", f"{count.positions:,}", f"{count.trained:,}"
+        )
     return table
 
 

@@ -1,12 +1,16 @@
 """Arguments that several commands share, and how quiet their libraries are."""
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import click
 
 from geo_nemo.common.addresses import check_on_disk
+from geo_nemo.common.errors import UserError
+from geo_nemo.common.files import writing
 from geo_nemo.config.recipe_files import add_recipes
 
 # Whose log has what programs that call Megatron-Core 0.19 should do otherwise, and that a build of
@@ -30,6 +34,26 @@ class DiskPath(click.Path):
 def _add_recipes(context: click.Context, option: click.Parameter, folder: str | None) -> None:
     if folder is not None:
         add_recipes(folder)
+
+
+class DiskFile(DiskPath):
+    """A file of this machine that a command writes at its end: what refuses it is said first."""
+
+    def convert(self, value, param, context):
+        name = param.opts[-1] if param else "a file"
+        path = super().convert(value, param, context)
+        with writing(Path(path)):  # a name may be too long to be asked for
+            is_folder, has_folder = Path(path).is_dir(), Path(path).parent.is_dir()
+        if is_folder:
+            raise UserError(f"{name} {path} is a folder: give a file in it")
+        if not has_folder:
+            raise UserError(
+                f"{name} {path}: there is no folder {Path(path).parent}; make it, or give another "
+                "file"
+            )
+        if not os.access(Path(path).parent, os.W_OK):
+            raise UserError(f"{name} {path}: its folder cannot be written to; give another file")
+        return path
 
 
 Recipes = click.option(

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from geo_nemo.cli.options import DiskFile
+
 if TYPE_CHECKING:
     from data_prep.annotate.outlet_changes import Comparison, HostChange
 
@@ -92,7 +94,13 @@ def diff(output: str, table: str, before: str | None, rows: int) -> None:
 
 @command.command(epilog="Example: geo-nemo outlets missing runs/news --csv my_outlets.csv")
 @click.argument("output", type=str)
-@click.option("--csv", "csv_path", metavar="FILE", help="Write all of them as a table to fill in.")
+@click.option(
+    "--csv",
+    "csv_path",
+    metavar="FILE",
+    type=DiskFile(),
+    help="Write all of them as a table to fill in.",
+)
 @ROWS
 def missing(output: str, csv_path: str | None, rows: int) -> None:
     """Show the hosts of OUTPUT (of geo-nemo prep) that tell no country, the heaviest first.

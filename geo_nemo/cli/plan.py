@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from pydantic import BaseModel
 
-from geo_nemo.cli.options import OVERRIDES, with_experiment
+from geo_nemo.cli.options import OVERRIDES, DiskFile, with_experiment
 from geo_nemo.common.log import logger
 from geo_nemo.model.flops import MEMORY_GIB, peak_flops
 
@@ -56,7 +56,9 @@ VOCAB_SIZE = 128_256
     metavar="N",
     help=f"Without a store; default: {VOCAB_SIZE:,}, Llama 3's.",
 )
-@click.option("--json", "json_path", metavar="FILE", help="Write the plan as JSON as well.")
+@click.option(
+    "--json", "json_path", metavar="FILE", type=DiskFile(), help="Write the plan as JSON as well."
+)
 def command(
     overrides: tuple[str, ...],
     gpus: int | None,

@@ -1,6 +1,7 @@
 """A plan as tables for people; geo_nemo.train.plan makes it."""
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from geo_nemo.cli.units import duration, size_text
@@ -87,7 +88,7 @@ def _groups(stage: StageLine, by: str, groups: tuple[GroupOutline, ...]) -> Tabl
         table.add_column(name, justify="right")
     for group in sorted(groups, key=lambda group: (-round(group.fraction, 9), group.name)):
         table.add_row(
-            group.name,
+            escape(group.name),
             f"{group.documents:,}",
             f"{group.tokens:,}",
             f"{group.drawn_tokens:,}",

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from geo_nemo.cli.options import DiskPath
+from geo_nemo.cli.options import DiskFile, DiskPath
 from geo_nemo.cli.store_move import StorePlace, here, pull, push
 from geo_nemo.cli.store_options import POLICY, POSITION, STORE, TEMPLATE, URL_FORM, WHERE
 from geo_nemo.cli.store_remove import remove
@@ -83,8 +83,12 @@ def verify(store: Path | str, workers: int) -> int:
     metavar="N",
     help="Hosts to count by name, and countries to print; the files have all countries.",
 )
-@click.option("--json", "json_path", metavar="FILE", help="Write the counts as JSON.")
-@click.option("--html", "html_path", metavar="FILE", help="Write one HTML page with plots.")
+@click.option(
+    "--json", "json_path", metavar="FILE", type=DiskFile(), help="Write the counts as JSON."
+)
+@click.option(
+    "--html", "html_path", metavar="FILE", type=DiskFile(), help="Write one HTML page with plots."
+)
 def stats(
     store: Path | str,
     splits: tuple[str, ...],
@@ -128,7 +132,13 @@ def stats(
 @TEMPLATE
 @click.option("--tokens", is_flag=True, help="Show where each token ends.")
 @click.option("--ids", is_flag=True, help="List each token with its id, kind and mask.")
-@click.option("--html", "html_path", metavar="FILE", help="Write the document to an HTML page.")
+@click.option(
+    "--html",
+    "html_path",
+    metavar="FILE",
+    type=DiskFile(),
+    help="Write the document to an HTML page.",
+)
 def inspect(
     store: Path | str,
     index: int | None,

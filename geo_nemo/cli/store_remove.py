@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geo_nemo.cli.options import DiskPath
+from geo_nemo.cli.options import DiskFile, DiskPath
 from geo_nemo.cli.store_move import here
 from geo_nemo.cli.store_options import STORE, WHERE
 
@@ -40,7 +40,12 @@ _FILE = DiskPath(path_type=Path)
     "--run", "runs", multiple=True, metavar="RUN", type=_FILE,
     help="Look up which stages, steps and checkpoints of this run have read them; several times.",
 )  # fmt: skip
-@click.option("--takedown", metavar="FILE", type=_FILE, help="Write what was removed as JSON.")
+@click.option(
+    "--takedown",
+    metavar="FILE",
+    type=DiskFile(path_type=Path),
+    help="Write what was removed as JSON.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would go, and who has read it.")
 def remove(
     store: Path | str,
@@ -62,7 +67,7 @@ def remove(
     """
     import numpy as np
 
-    from data_prep.corpus_out.without import corpus_without
+    from data_prep.corpus_out.without import check_corpus, corpus_without
     from data_prep.store_tools.listed import read_listed
     from data_prep.store_tools.output import check_free
     from data_prep.store_tools.remove import find_removal
@@ -76,8 +81,8 @@ def remove(
         raise UserError("give --out STORE, or --dry-run, one of the two")
     if (corpus is None) != (corpus_out is None):
         raise UserError("give --corpus and --corpus-out together")
-    if corpus_out is not None and corpus_out.exists():
-        raise UserError(f"{corpus_out} exists: remove it, or give another --corpus-out")
+    if corpus is not None and corpus_out is not None:  # before a store is made
+        check_corpus(corpus, corpus_out)
     listed = read_listed(list_path) if list_path else None
     conditions, folder = parse_where(where), here(store)
     if out is not None:
@@ -125,6 +130,8 @@ def _say(store: "TokenStore", done: "Removed", read: list["RunReads"], out: Path
         seen = run.seen_by()
         what = f"checkpoints that have seen them: {', '.join(seen)}" if seen else "has read none"
         click.echo(f"{run.run}: {what} (of {run.steps:,} steps)")
+        for before in run.before:
+            click.echo(f"{run.run}: its first weights are of {before}: ask for that run as well")
     if out is not None:
         click.echo(
             f"{done.shards_taken:,} shards taken as they are, {done.shards_copied:,} copied in part"
@@ -164,6 +171,7 @@ def _takedown(store: "TokenStore", done: "Removed", read: list["RunReads"]) -> d
                     if len(stage.steps)
                 },
                 "checkpoints": run.seen_by(),
+                "first_weights_of": list(run.before),
             }
             for run in read
         ],

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from geo_nemo.cli.options import DiskFile, DiskPath
 from geo_nemo.cli.store_options import STORE
 
 if TYPE_CHECKING:
@@ -34,10 +35,12 @@ _EXCERPT = 90
 )  # fmt: skip
 @click.option("--top", default=10, show_default=True, type=click.IntRange(1), metavar="N")
 @click.option(
-    "--index", metavar="FOLDER", type=click.Path(path_type=Path),
+    "--index", metavar="FOLDER", type=DiskPath(path_type=Path),
     help="Of the texts' index, which is made once; STORE.trace beside the store else.",
 )  # fmt: skip
-@click.option("--json", "json_path", metavar="FILE", help="Write what was found as JSON.")
+@click.option(
+    "--json", "json_path", metavar="FILE", type=DiskFile(), help="Write what was found as JSON."
+)
 def command(
     store: Path | str,
     text: str | None,
@@ -56,7 +59,7 @@ def command(
     import numpy as np
 
     from data_prep.store_tools.text_index import text_index
-    from data_prep.store_tools.trace import trace
+    from data_prep.store_tools.trace import check_words, trace
     from geo_nemo.cli.progress import progress_bar
     from geo_nemo.cli.store_move import here
     from geo_nemo.common.characters import half_character
@@ -64,7 +67,7 @@ def command(
     from geo_nemo.common.files import write_whole
     from geo_nemo.store import TokenStore
     from geo_nemo.store.manifest import TEXTS_SUFFIX
-    from geo_nemo.train.reads import SPLIT, read_by
+    from geo_nemo.train.reads import SPLIT, check_run, read_by
 
     if (text is None) == (file is None):
         raise UserError("give --text TEXT or --file FILE")
@@ -75,6 +78,9 @@ def command(
         raise UserError("the text holds no word: give some words of what a model wrote")
     folder = here(store)
     opened = TokenStore.open(folder)
+    if run is not None:  # before an index of all texts is made
+        check_run(run, opened)
+    check_words(wanted)
     with progress_bar() as progress:
         beside = folder.with_name(f"{folder.name}{TEXTS_SUFFIX}")
         searched = text_index(opened, index or beside, progress)
@@ -84,6 +90,8 @@ def command(
             numbers = [s.place.number for s in found.sources if s.place.split == SPLIT]
             read = read_by(run, opened, np.array(numbers, np.int64), progress)
     _print(found, read, Console(highlight=False))
+    for before in read.before if read is not None else ():
+        click.echo(f"{run}: its first weights are of {before}: ask for that run as well")
     if json_path:
         entries = [_entry(source, read) for source in found.sources]
         content = {"words": found.words, "whole": found.whole, "sources": entries}

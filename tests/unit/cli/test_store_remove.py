@@ -8,6 +8,7 @@ import pytest
 from geo_nemo.cli import main as cli
 from geo_nemo.store import TokenStore
 from geo_nemo.train import reads
+from geo_nemo.train.checkpoint.files import FORMAT, RECORD, _hash
 from tests.support.tiny import tiny_run
 
 
@@ -58,6 +59,16 @@ def test_documents_leave_and_their_readers_are_named(store_remove, run, tiny_sto
     assert f"{run}: checkpoints that have seen them: " in out
 
 
+def test_a_run_that_began_from_another_s_weights_names_that_one(store_remove, run, tmp_path):
+    folder = run / "checkpoints" / "step_00000006"
+    folder.mkdir(parents=True)
+    before = {"run": "base", "step": 9, "store": "aa", "stages": {}}
+    record = {"format": FORMAT, "step": 6, "ledger": {"before": [before]}}
+    (folder / RECORD).write_text(json.dumps({**record, "sha256": _hash(record)}))
+    _, out, err = store_remove("--where", "country=gb", "--dry-run", "--run", run)
+    assert f"{run}: its first weights are of base, step 9, of store aa: ask for" in out, err
+
+
 def test_a_dry_run_makes_nothing(store_remove, tmp_path):
     code, out, _ = store_remove("--where", "country=gb", "--dry-run")
     assert (code or 0) == 0 and "would go" in out
@@ -73,6 +84,9 @@ def test_a_dry_run_makes_nothing(store_remove, tmp_path):
         (["--where", "country=zz", "--out", "new"], "has none of these documents"),
         (["--where", "country=gb", "--dry-run", "--corpus", "c"], "--corpus-out together"),
         (["--where", "country=gb", "--dry-run", "--run", "no"], "give the folder of a run"),
+        (["--where", "country=gb", "--out", "new", "--corpus", "c", "--corpus-out", "d"], "c/"),
+        (["--where", "country=gb", "--out", "new", "--takedown", "no/t"], "there is no folder no"),
+        (["--where", "country=gb", "--out", "new", "--takedown", "."], "is a folder: give a file"),
     ],
 )
 def test_a_mistake_is_one_line(store_remove, tmp_path, monkeypatch, arguments, said):

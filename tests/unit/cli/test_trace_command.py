@@ -51,9 +51,12 @@ def test_a_sentence_is_traced_to_its_document(store, call, tmp_path):
         (["--text", " ... "], "the text holds no word: give some words of what a model wrote"),
         (["--text", "hello"], "give a text of 3 words or more"),
         (["--text", "one two three", "--run", "none"], "give the folder of a run"),
+        (["--text", "one two three", "--json", "no/a.json"], "there is no folder no; make it"),
+        (["--text", "one two three", "--index", "s3://a/b"], "give a path on a disk"),
     ],
 )
-def test_a_mistake_is_one_line(store, call, arguments, said):
+def test_a_mistake_is_one_line_before_an_index_is_made(store, call, arguments, said):
     code, _, err = call(store, *arguments)
     lines = [line for line in err.splitlines() if line.startswith("geo-nemo: ")]
     assert code == 2 and len(lines) == 1 and said in lines[0]
+    assert not store.with_name("store.trace").exists()
