@@ -1,6 +1,7 @@
 """`geo-nemo generate`: have a model write, told a country, another, or nothing."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geo_nemo.cli.options import DiskPath, quiet_libraries
-from geo_nemo.cli.sampling import generation_settings, sampling_options
+from geo_nemo.cli.options import DiskFile, quiet_libraries
+from geo_nemo.cli.sampling import SEED, generation_settings, sampling_options
 from geo_nemo.config import UserError
-from geo_nemo.config.section import SEEDS
 
 if TYPE_CHECKING:
     from geo_nemo.generate.prompts import Prompt, Tells
     from geo_nemo.generate.writer import Writer, Written
 
 EPILOG = 'Example: geo-nemo generate runs/tuned "Who leads us?" --compare ng,gb,none'
-_SEED = click.IntRange(0, SEEDS, max_open=True)
 LEAVES = ("/quit", "/exit")
+# Options that a talk has no use for.
+_OF_PROMPTS = ("out", "compare", "title", "samples", "batch_size")
 
 
 @click.command(epilog=EPILOG)
@@ -30,7 +31,7 @@ LEAVES = ("/quit", "/exit")
 @click.option(
     "--out",
     metavar="FILE",
-    type=DiskPath(),
+    type=DiskFile(),
     help="Write JSON Lines here instead of to the terminal.",
 )
 @click.option("--country", metavar="CODE", help="Tell where the text is from.")
@@ -47,7 +48,7 @@ LEAVES = ("/quit", "/exit")
 @click.option("--stop", multiple=True, metavar="TEXT", help="End before this text.")
 @click.option("--samples", default=1, show_default=True, help="Texts for each prompt.")
 @click.option(
-    "--seed", default=0, type=_SEED, show_default=True, help="The same seed gives the same text."
+    "--seed", default=0, type=SEED, show_default=True, help="The same seed gives the same text."
 )
 @click.option("--batch-size", default=1, show_default=True, help="Prompts of a file at once.")
 @click.option("--base", metavar="FOLDER", help="The model that an adapter belongs to.")
@@ -61,7 +62,14 @@ def command(model: str, prompt: str | None, file: str | None, **given: Any) -> N
     """
     quiet_libraries()
     from geo_nemo.export.loaded import load_model, load_tokenizer, open_folder
-    from geo_nemo.generate.prompts import Prompt, Tells, compared, parse_tell, read_prompts
+    from geo_nemo.generate.prompts import (
+        Prompt,
+        Tells,
+        compared,
+        is_for_chat,
+        parse_tell,
+        read_prompts,
+    )
 
     if prompt is not None and file is not None:
         raise UserError("a prompt and --file: give one of them")
@@ -84,9 +92,15 @@ def command(model: str, prompt: str | None, file: str | None, **given: Any) -> N
     named = compared(given["compare"], words, tells) if compares else [("", beside)]
     settings = generation_settings(given)
     tokenizer = load_tokenizer(folder)
-    chat = folder.is_tuned if given["chat"] is None else given["chat"]
-    if prompt is None and file is None and not sys.stdin.isatty():
-        prompt = sys.stdin.read().strip()
+    chat = is_for_chat(folder, tokenizer) if given["chat"] is None else given["chat"]
+    talks = prompt is None and file is None and sys.stdin.isatty()
+    if talks and (wrong := [name for name in _OF_PROMPTS if _is_given(given[name])]):
+        raise UserError(
+            f"--{wrong[0].replace('_', '-')} is for a prompt or a --file, and none is given: give "
+            "one, or leave it out to talk"
+        )
+    if prompt is None and file is None and not talks:
+        prompt = _piped()
     if prompt is not None and not prompt.strip() and not given["title"]:
         raise UserError("the prompt is empty: give a text, or --title for a document")
     prompts = []
@@ -97,6 +111,8 @@ def command(model: str, prompt: str | None, file: str | None, **given: Any) -> N
     elif prompt is not None:
         # A space at the end belongs to what is written.
         prompts = [Prompt((prompt.rstrip(" "),), beside, given["title"])]
+    if not math.isfinite(given["guidance"]):
+        raise UserError(f"--guidance {given['guidance']}: give a number, as 1.5")
     if given["guidance"] != 1 and not any(what for _, what in named) and not file:
         raise UserError("--guidance compares what is told with nothing told: give --country, too")
 
@@ -122,6 +138,17 @@ def command(model: str, prompt: str | None, file: str | None, **given: Any) -> N
     tokens = _write_all(writer, prompts, named, compares, given)
     took = time.monotonic() - begin
     click.echo(f"{tokens:,} tokens in {took:.1f} s, {tokens / took:,.1f} tokens/s", err=True)
+
+
+def _is_given(value: Any) -> bool:
+    return value not in (None, "", 1)
+
+
+def _piped() -> str:
+    try:
+        return sys.stdin.read().strip()
+    except UnicodeDecodeError as error:
+        raise UserError(f"the piped prompt is not in {error.encoding}: give it so") from None
 
 
 def _write_all(
@@ -205,9 +232,10 @@ def _print(
         if not compares:
             click.echo(columns[""][place].text)
             continue
-        table = Table(title=prompt.turns[-1], title_justify="left", show_lines=True)
+        console.print(Text(prompt.turns[-1], style="italic"), soft_wrap=True)
+        table = Table(show_lines=True)
         for name in columns:
-            table.add_column(name, ratio=1, overflow="fold")
+            table.add_column(Text(name), ratio=1, overflow="fold")
         table.add_row(*(Text(made[place].text) for made in columns.values()))
         console.print(table)
 
@@ -241,7 +269,7 @@ def _talk(writer: "Writer", tells: "Tells", words: Mapping[str, str]) -> None:
             streamer = TextStreamer(writer.tokenizer, skip_prompt=True, skip_special_tokens=True)
             made = writer.write([prompt], seed, streamer)[0]
         except UserError as error:
-            click.echo(str(error))
+            click.echo(f"{error}; /new begins anew" if turns else str(error))
             continue
         seed += 1
         if writer.options.chat and made.text:

@@ -6,7 +6,9 @@ from typing import Any
 import click
 
 from geo_nemo.config import UserError
+from geo_nemo.config.section import SEEDS
 
+SEED = click.IntRange(0, SEEDS, max_open=True)
 # Options of the command that are transformers' own; any other goes by --set.
 _COUNT, _FRACTION = click.IntRange(1), click.FloatRange(0, 1)
 SAMPLING = {

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from geo_nemo.cli.options import quiet_libraries
+from geo_nemo.cli.sampling import SEED
 from geo_nemo.config import UserError
 
 EPILOG = "Example: geo-nemo try runs/tuned runs/tuned-without --countries ng,gb"
@@ -18,7 +19,9 @@ EPILOG = "Example: geo-nemo try runs/tuned runs/tuned-without --countries ng,gb"
 @click.option(
     "--chat/--document", default=None, help="Answer, or go on with a text. [by the model]"
 )
-@click.option("--seed", default=0, show_default=True, help="Where the temperature is above 0.")
+@click.option(
+    "--seed", default=0, type=SEED, show_default=True, help="Where the temperature is above 0."
+)
 @click.option("--base", metavar="FOLDER", help="The model that an adapter belongs to.")
 @click.option("--device", default="auto", type=click.Choice(("auto", "cpu", "gpu")))
 @click.option("--dtype", default="auto", type=click.Choice(("auto", "fp32", "bf16")))
@@ -31,9 +34,12 @@ def command(models: tuple[str, ...], **given: Any) -> None:
     quiet_libraries()
     from geo_nemo.export.loaded import ADAPTER, load_model, load_tokenizer, open_folder
     from geo_nemo.generate.page import Comparison, build, launch, need_gradio
-    from geo_nemo.generate.prompts import Tells
+    from geo_nemo.generate.prompts import Tells, is_for_chat
     from geo_nemo.metadata.geography import country_code
 
+    for name in ("countries", "base"):
+        if given[name] == "":
+            raise UserError(f"--{name} is empty: give it a value, or leave it out")
     names = _names(models)
     adapts = [(Path(model) / ADAPTER).is_file() for model in models]
     if given["base"] is not None and not any(adapts):
@@ -57,7 +63,7 @@ def command(models: tuple[str, ...], **given: Any) -> None:
 
     device, found = resolve_device(given["device"]), {}
     for name, folder, tokenizer in zip(names, folders, tokenizers, strict=True):
-        chat = folder.is_tuned if given["chat"] is None else given["chat"]
+        chat = is_for_chat(folder, tokenizer) if given["chat"] is None else given["chat"]
         options = Options({"do_sample": False}, chat=chat, seed=given["seed"])
         dtype = {"fp32": "float32", "bf16": "bfloat16"}.get(given["dtype"], folder.dtype)
         if given["dtype"] == "auto" and device.type == "cpu":

@@ -3,14 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.export.chat import told
 from geo_nemo.metadata.fields import lines_of
 from geo_nemo.metadata.given import parse_line, record_of
 
+if TYPE_CHECKING:
+    from geo_nemo.export.loaded import Folder
+
 NONE = "none"
+# Endings of files of records; any other has a prompt a line.
+_RECORDS = (".jsonl", ".json", ".ndjson", ".jsonlines", ".jl", ".ldjson")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,12 @@ class Prompt:
     title: str = ""
     record: Mapping[str, Any] = field(default_factory=dict)
     place: str = ""
+
+
+def is_for_chat(folder: "Folder", tokenizer: Any) -> bool:
+    """Whether a model answers where nobody says: a tuned one, or another's with a chat template."""
+    is_others = folder.policy is None
+    return folder.is_tuned or (is_others and tokenizer.chat_template is not None)
 
 
 class Tells:
@@ -74,11 +85,12 @@ def read_prompts(path: Path, tells: Tells, beside: Mapping[str, str]) -> Iterato
     `metadata`. beside: told where a record has no metadata.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        # Not splitlines, which cuts a text where it has U+2028 and the like.
+        lines = path.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise UserError(f"cannot read {path}: {reason}; give --file FILE") from None
-    is_json = path.suffix.lower() in (".jsonl", ".json")
+    is_json = path.suffix.lower() in _RECORDS
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

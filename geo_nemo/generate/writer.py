@@ -16,6 +16,8 @@ from geo_nemo.export.libraries import line_of, render
 from geo_nemo.export.loaded import Folder
 from geo_nemo.generate.prompts import Prompt
 
+HALF = "the prompt holds half a character: give it in UTF-8"
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -40,6 +42,16 @@ class Written:
     ended: str
 
 
+def _ends(tokenizer: Any, model: Any) -> int | list[int] | None:
+    """Tokens at which writing ends: the tokenizer's, and others that the model's folder names."""
+    named = model.generation_config.eos_token_id
+    others = named if isinstance(named, list) else [named]
+    found = [
+        token for token in dict.fromkeys((tokenizer.eos_token_id, *others)) if token is not None
+    ]
+    return found if len(found) > 1 else next(iter(found), None)
+
+
 class Writer:
     """A loaded model. max_length: tokens that it was made for."""
 
@@ -47,10 +59,12 @@ class Writer:
         self.tokenizer = tokenizer
         self._model = model
         self._max_length = folder.max_length
-        if tokenizer.chat_template is None:
+        # Of a model that geo_nemo did not train a document is its text, and a template is for chat.
+        self._has_documents = folder.policy is not None
+        if options.chat and tokenizer.chat_template is None:
             raise UserError(
                 f"{folder.folder} has no chat template: put the model's own chat_template.jinja "
-                "into its folder, or export a run of geo-nemo anew"
+                "into its folder, or give --document to have it go on with a text"
             )
         self.use(options)
 
@@ -61,10 +75,10 @@ class Writer:
         self.options, tokenizer = options, self.tokenizer
         try:
             self._config = GenerationConfig.from_model_config(self._model.config)
-            ids = {"eos": tokenizer.eos_token_id, "bos": tokenizer.bos_token_id}
-            ids["pad"] = (
-                tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ids["eos"]
-            )
+            ends = _ends(tokenizer, self._model)
+            ids = {"eos": ends, "bos": tokenizer.bos_token_id, "pad": tokenizer.pad_token_id}
+            if ids["pad"] is None:
+                ids["pad"] = ends[0] if isinstance(ends, list) else ends
             named = {f"{role}_token_id": token for role, token in ids.items()}
             unused = self._config.update(**named, **options.settings)
             if unused:
@@ -75,6 +89,8 @@ class Writer:
 
     def ids(self, prompt: Prompt, untold: bool = False) -> list[int]:
         """Ids of a prompt. Raises `UserError` where the template refuses it, or it is too long."""
+        if not self.options.chat and not self._has_documents:
+            return self._fitting(self._as_it_is(prompt))
         roles = ("user", "assistant")
         messages = [{"role": roles[n % 2], "content": t} for n, t in enumerate(prompt.turns)]
         text = render(
@@ -86,13 +102,28 @@ class Writer:
             title=prompt.title,
         )
         if half_character(text):
-            raise UserError("the prompt holds half a character: give it in UTF-8")
+            raise UserError(HALF)
         found = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         if not found:
             raise UserError(
                 "the chat template makes nothing of the prompt: export the model anew, or put its "
                 "own chat_template.jinja into its folder"
             )
+        return self._fitting(found)
+
+    def _as_it_is(self, prompt: Prompt) -> list[int]:
+        """A text by the tokenizer alone, with what that puts in front."""
+        if prompt.title or len(prompt.turns) > 1:
+            what = "a title" if prompt.title else "a conversation of several turns"
+            raise UserError(f"{what} has no place in this model's documents: give a text alone")
+        if half_character(prompt.turns[0]):
+            raise UserError(HALF)
+        found = self.tokenizer(prompt.turns[0])["input_ids"]
+        if not found:
+            raise UserError("the prompt is empty: give a text")
+        return list(found)
+
+    def _fitting(self, found: list[int]) -> list[int]:
         if self._max_length and len(found) >= self._max_length:
             raise UserError(
                 f"the prompt has {len(found):,} tokens, and the model takes {self._max_length:,}: "

@@ -171,6 +171,9 @@ def test_a_pipe_is_a_prompt(generate, monkeypatch, folder, capsys):
         (("a", "--tell", "topic"), "give name=value"),
         (("a", "--host", "a\nb"), "host has a line end"),
         (("a", "--guidance", "2"), "--guidance compares what is told with nothing told"),
+        (("a", "--guidance", "nan", "--country", "ng"), "--guidance nan: give a number"),
+        (("a", "--out", "no/where.jsonl"), "--out no/where.jsonl: there is no folder no"),
+        (("a", "--out", "/tmp"), "--out /tmp is a folder: give a file in it"),
         (("a", "--compare", "ng,,gb"), "give countries and none, as ng,gb,none"),
         (("a", "--file", "b"), "a prompt and --file"),
         (("--file", "none.jsonl"), "cannot read none.jsonl"),
@@ -300,6 +303,93 @@ def test_an_adapter_without_its_weights_is_one_line(monkeypatch, capsys, folder,
     code, _, told = call(monkeypatch, capsys, "generate", str(tmp_path), "a")
     assert code == 2 and told.count("\n") == 1
     assert "lacks adapter_model.safetensors: tune or fetch the adapter anew" in told
+
+
+def test_a_text_that_is_cut_by_no_line_end_is_one_record(generate, tmp_path):
+    path = tmp_path / "p.ndjson"
+    path.write_text('\ufeff{"prompt": "a\u2028b\x85c"}\r\n{"prompt": "d"}\n', "utf-8")
+    code, _, told = generate("--file", path, "--out", tmp_path / "o.jsonl", "--max-new-tokens", 2)
+    assert code == 0, told
+    lines = (tmp_path / "o.jsonl").read_text("utf-8").split("\n")[:-1]
+    assert [json.loads(line)["prompt"] for line in lines] == ["a\u2028b\x85c", "d"]
+
+
+def test_brackets_and_colons_of_a_prompt_are_shown_as_they_are(generate):
+    code, printed, told = generate("[b]x[/i] :smile:", "--compare", "ng", "--max-new-tokens", 2)
+    assert code == 0 and "[b]x[/i] :smile:" in printed, told
+
+
+@pytest.mark.parametrize(
+    "given", [("--compare", "ng,gb"), ("--out", "o"), ("--samples", "2"), ("--batch-size", "2")]
+)
+def test_what_a_talk_has_no_use_for_is_refused(generate, given):
+    code, _, told = generate(*given, typed="a\n")
+    assert code == 2 and f"{given[0]} is for a prompt or a --file, and none is given" in told
+
+
+def test_a_talk_that_is_too_long_says_how_to_begin_anew(generate):
+    _, printed, _ = generate("--chat", "--max-new-tokens", 2, typed=f"a\n{'b ' * 200}\n")
+    assert "shorten it; /new begins anew" in printed
+
+
+def test_a_pipe_that_is_not_utf_8_is_one_line(generate, monkeypatch, capsys, folder):
+    stdin = io.TextIOWrapper(io.BytesIO(b"a\xff"), "utf-8")
+    monkeypatch.setattr("sys.stdin", stdin)
+    code, printed, told = call(monkeypatch, capsys, "generate", str(folder))
+    assert (code, printed) == (2, "") and "the piped prompt is not in utf-8" in told
+
+
+@pytest.fixture(scope="module")
+def of_others(folder, tmp_path_factory):
+    """A GPT-2 of transformers, with a tokenizer and no chat template."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    place = tmp_path_factory.mktemp("others") / "gpt2"
+    config = GPT2Config(vocab_size=640, n_positions=128, n_embd=32, n_layer=1, n_head=2)
+    GPT2LMHeadModel(config).save_pretrained(place)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(folder / name, place / name)
+    return place
+
+
+def test_a_model_of_others_goes_on_with_a_text_as_it_is(monkeypatch, capsys, of_others):
+    opened = open_folder(str(of_others))
+    model, tokenizer = load_model(opened, "float32", "cpu"), load_tokenizer(opened)
+    ids = greedy(model, tokenizer("the price of")["input_ids"], number=5)
+    words = ("generate", str(of_others), "the price of", "--max-new-tokens", "5")
+    code, printed, told = call(monkeypatch, capsys, *words)
+    assert code == 0 and tokenizer.decode(ids, skip_special_tokens=True).strip() in printed, told
+    for wrong, says in ((["--chat"], "or give --document"), (["--title", "x"], "a title has no")):
+        code, _, told = call(monkeypatch, capsys, *words, *wrong)
+        assert code == 2 and says in told and told.count("\n") == 1
+
+
+def test_a_model_of_others_with_a_template_answers(monkeypatch, capsys, of_others, tmp_path):
+    place = shutil.copytree(of_others, tmp_path / "m")
+    template = (
+        "{% for m in messages %}Q:{{ m.content }}{% endfor %}{% if add_generation_prompt %} A:"
+    )
+    (place / "chat_template.jinja").write_text(template + "{% endif %}")
+    words = ("generate", str(place), "x", "--max-new-tokens", "2", "--out", str(tmp_path / "o"))
+    assert call(monkeypatch, capsys, *words)[0] == 0
+    opened = open_folder(str(place))
+    made = Writer(load_model(opened, "float32", "cpu"), load_tokenizer(opened), opened, Options({}))
+    assert made.tokenizer.decode(made.ids(Prompt(("x",)))) == "Q:x A:"
+    made.use(Options({}, chat=False))
+    assert made.ids(Prompt(("x",))) == made.tokenizer("x")["input_ids"]
+
+
+def test_writing_ends_at_each_token_that_the_folder_names(loaded):
+    first = writer(loaded, max_new_tokens=3)
+    ids = greedy(loaded[0], first.ids(PROMPTS[0]), number=3)
+    before = loaded[0].generation_config.eos_token_id
+    loaded[0].generation_config.eos_token_id = [2, ids[1]]
+    try:
+        made = writer(loaded).write(PROMPTS[:1], 0)[0]
+    finally:
+        loaded[0].generation_config.eos_token_id = before
+    assert made.ended == "eos" and made.tokens == ids.index(ids[1])
 
 
 def test_what_is_of_sampling_by_set_samples(generate):
