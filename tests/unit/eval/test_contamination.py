@@ -88,6 +88,13 @@ def test_min_k_tells_what_was_trained_on_and_is_its_formula(models):
     assert area(lowest("clean", items(1)), lowest("clean", items(3))) < 1.0
 
 
+def test_a_text_is_not_cut_at_a_line_end_of_unicode(tmp_path):
+    texts = [f"a\u2028b {n}" for n in range(99)]
+    lines = [json.dumps({"text": text}, ensure_ascii=False) for text in texts]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), "utf-8")
+    assert read_benchmark(tmp_path / "a.jsonl") == texts
+
+
 def test_mistakes_are_one_line(tmp_path):
     with pytest.raises(UserError, match="give a file of JSON Lines"):
         read_benchmark(tmp_path / "none.jsonl")
