@@ -17,7 +17,13 @@ EPILOG = (
 @click.argument("model", metavar="MODEL")
 @OVERRIDES
 @Config
-@click.option("--show", default=3, show_default=True, help="Conversations to show in colour.")
+@click.option(
+    "--show",
+    default=3,
+    type=click.IntRange(0),
+    show_default=True,
+    help="Conversations to show in colour.",
+)
 @DryRun
 def command(
     model: str, overrides: tuple[str, ...], config: str | None, show: int, dry_run: bool
@@ -57,6 +63,7 @@ def command(
             click.echo(f"{settings.output} is there already")
         return 0
     if dry_run:
+        tuning.check()
         return 0
     with progress_bar() as progress:
         record = tuning.run(progress)

@@ -41,6 +41,11 @@ class Folder:
     is_tuned: bool
 
     @property
+    def is_adapter(self) -> bool:
+        """Whether it is one of PEFT, with its base elsewhere."""
+        return self.folder != self.base
+
+    @property
     def max_length(self) -> int | None:
         """Tokens that the model was made for, where its config tells."""
         told = self.config.get("max_position_embeddings")
@@ -77,6 +82,13 @@ def open_folder(given: str, base: str | None = None) -> Folder:
 def identity_of(folder: Path) -> str:
     """Sixteen hex digits of a folder's weights."""
     return identity(folder_entries(folder))
+
+
+def weights_of(folder: Folder) -> str:
+    """The same of a model, with its adapter if it is one."""
+    if not folder.is_adapter:
+        return identity_of(folder.base)
+    return f"{identity_of(folder.base)}+{identity_of(folder.folder)}"
 
 
 def load_tokenizer(folder: Folder) -> Any:
@@ -116,7 +128,7 @@ def load_model(folder: Folder, dtype: str, device: Any, merge: bool = True) -> A
     import torch
 
     model = whole_model(folder.base, getattr(torch, dtype), str(folder.base))
-    if folder.base != folder.folder:
+    if folder.is_adapter:
         model = adapted(model, folder.folder, str(folder.folder), "tune", merge)
     return model.to(device).eval()
 

@@ -15,24 +15,26 @@ from geo_nemo.common.files import (
     partial_of,
     read_json,
     sync_tree,
+    understood,
     write_whole,
 )
 from geo_nemo.common.folders import name_folder
 from geo_nemo.common.progress import Progress, no_progress
-from geo_nemo.config import UserError
+from geo_nemo.config import RunError, UserError
 from geo_nemo.config.tune import Tune
 from geo_nemo.export.adapters import TUNED
 from geo_nemo.export.chat import chat_template
 from geo_nemo.export.libraries import writing_weights
-from geo_nemo.export.loaded import Folder, identity_of, load_tokenizer, open_folder
+from geo_nemo.export.loaded import Folder, load_tokenizer, open_folder, weights_of
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.tune.encode import Encoded, encode
+from geo_nemo.tune.targets import check_targets
 from geo_nemo.tune.telling import Teller, read_told
 
 if TYPE_CHECKING:
     from geo_nemo.tune.train import Stopped
 
-BEGUN, MODEL = "begun.json", "model"
+BEGUN, MODEL, CONVERSATIONS = "begun.json", "model", "conversations_hash"
 # Settings under which a tuning that was stopped may go on: they decide no weight.
 _FREE = ("model", "output", "save_every_steps", "keep_last", "log_every_steps", "device",
          "micro_batch_size")  # fmt: skip
@@ -53,6 +55,13 @@ class Tuning:
         self.is_done = (self.output / TUNED).is_file()
         _check_output(self.output)
         self.folder, self.tokenizer = _opened(config)
+        if config.method == "lora":
+            check_targets(config.lora, self.folder)
+            if self.folder.is_adapter and not config.lora.merge:
+                raise UserError(
+                    f"lora.merge=false: {config.model} is an adapter, and one on top of it would "
+                    "have no model that it belongs to: give lora.merge=true, or tune its base"
+                )
         self.seq_length = config.seq_length or self.folder.max_length or 1024
         if self.folder.max_length and self.seq_length > self.folder.max_length:
             raise UserError(
@@ -68,14 +77,15 @@ class Tuning:
         found, left_out = read_told(config, teller)
         self.encoded: Encoded = encode(found, self.tokenizer, config, self.seq_length, progress)
         self.encoded.dropped += left_out
+        if self.is_done:
+            self._check_done()
 
     def run(self, progress: Progress = no_progress) -> "dict[str, Any] | Stopped":
         """Train and write; what `tune.json` then says, or where it stopped when it was asked to."""
-        from geo_nemo.tune.train import CHECKPOINTS, METRICS, Stopped, check_launcher, train
+        from geo_nemo.tune.train import CHECKPOINTS, METRICS, Stopped, train
         from geo_nemo.tune.write import record_of, write_model
 
-        check_batch(self.config, world_size())
-        check_launcher()
+        self.check()
         partial = partial_of(self.output)
         identity = self._identity()
         with _locked(partial):
@@ -85,15 +95,18 @@ class Tuning:
                     self.config, self.folder, self.tokenizer, self.encoded, self.seq_length,
                     partial, progress,
                 )  # fmt: skip
-            except UserError:
-                # A mistake that the library found: mended, it is another tuning.
+            except (UserError, RunError):
+                # Settings that do not work: mended, it is another tuning.
                 if rank() == 0 and not any((partial / CHECKPOINTS).glob("*")):
                     shutil.rmtree(partial)
                 raise
             if isinstance(done, Stopped):
                 return done
             model, trained = done
-            record = record_of(self.config, self.folder, self.encoded, trained)
+            record = {
+                **record_of(self.config, self.folder, self.encoded, trained),
+                CONVERSATIONS: _digest(self.encoded),
+            }
             if rank() == 0:
                 place = partial / MODEL
                 shutil.rmtree(place, ignore_errors=True)
@@ -106,9 +119,38 @@ class Tuning:
                 shutil.rmtree(partial)
         return record
 
+    def check(self) -> None:
+        """Raise `UserError` for what `run` in these processes would refuse; writes nothing."""
+        from geo_nemo.tune.train import check_processes
+
+        check_batch(self.config, world_size())
+        check_processes(self.config)
+        self.check_begun()
+
     def check_begun(self) -> None:
         """Raise `UserError` where another tuning was begun for this output."""
         _check_begun(partial_of(self.output), self._identity())
+
+    def _check_done(self) -> None:
+        """Raise `UserError` where the output is of other settings, another model or other data."""
+        path, again = self.output / TUNED, "give another output"
+        before = read_json(path, again)
+        with understood(path, again):
+            there = {**before["settings"], "model": before["base"]}
+            if CONVERSATIONS in before:
+                there["data"] = before[CONVERSATIONS]
+            else:
+                del there["data"]  # as before it was kept
+        mine = {
+            **self.config.model_dump(mode="json", exclude={*_FREE}),
+            "model": weights_of(self.folder),
+            "data": _digest(self.encoded),
+        }
+        if changed := sorted(key for key in mine if key in there and there[key] != mine[key]):
+            raise UserError(
+                f"{self.output} was tuned with another {', '.join(changed)}: give another output, "
+                "or what it was"
+            )
 
     def _identity(self) -> dict[str, Any]:
         """What the weights depend on, by name; sizes and times of files are not of it."""
@@ -122,7 +164,7 @@ class Tuning:
         settings["data"] = [file["weight"] for file in settings["data"]]
         return {
             **settings,
-            "weights of the model": identity_of(self.folder.base),
+            "weights of the model": weights_of(self.folder),
             "conversations": _digest(self.encoded),
         }
 

@@ -25,7 +25,8 @@ def show(console: Console, encoded: Encoded, tokenizer: Any, number: int) -> Non
     """Print the first conversations of each kind, `number` in all, and the counts."""
     for place in _some(encoded.told, number):
         each = encoded.told[place]
-        console.print(f"[bold]{each.conversation.place}[/bold], told {HOW[each.how]}")
+        named = Text(each.conversation.place, style="bold")  # brackets of a path are no markup
+        console.print(named + Text(f", told {HOW[each.how]}", style="not bold"))
         console.print(colours(encoded, place, tokenizer))
     console.print(counts(encoded))
 

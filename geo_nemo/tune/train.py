@@ -25,6 +25,7 @@ from geo_nemo.export.loaded import Folder, load_model
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.runtime.signals import StopRequest, announce, nobody, stop_on_signal
 from geo_nemo.tune.encode import Encoded
+from geo_nemo.tune.targets import targets_of
 
 CHECKPOINTS, WHOLE, METRICS = "checkpoints", "whole.json", "metrics.jsonl"
 
@@ -77,7 +78,7 @@ class _Watch(TrainerCallback):
         if loss is None:
             return
         if not torch.isfinite(torch.tensor(float(loss))):
-            self.failed = f"the loss of step {state.global_step} is {loss}: give a lower lr"
+            self.failed = f"the loss of step {state.global_step} is {loss}"
             control.should_training_stop = True
             control.should_save = False
         if state.is_world_process_zero:
@@ -118,6 +119,8 @@ def train(
     )
     trainer.remove_callback(_printer())
     newest = newest_checkpoint(work / CHECKPOINTS)
+    if rank() == 0:
+        _keep_metrics(work / METRICS, _step(newest) if newest else 0)
     # Not before: a rank that waits for the others to join must end when the launcher ends it.
     with stop_on_signal(announce if rank() == 0 else nobody) as stop:
         watch = _Watch(work / CHECKPOINTS, progress, stop)
@@ -127,14 +130,17 @@ def train(
                 trainer.train(resume_from_checkpoint=str(newest) if newest else None)
         except torch.OutOfMemoryError as error:
             raise RunError(
-                f"{line_of(error)}; give a lower micro_batch_size or seq_length"
+                f"{line_of(error)}; give a lower micro_batch_size, or a lower seq_length and "
+                "another output"
             ) from None
     if watch.failed:
-        raise RunError(watch.failed)
+        raise RunError(f"{watch.failed}: give a lower lr, and another output")
     if watch.stopped:
         return watch.stopped
-    state = trainer.state
-    return _whole_model(config, folder, trainer), {
+    state, tuned = trainer.state, _whole_model(config, folder, trainer)
+    if tuned is not None and not all(each.isfinite().all() for each in tuned.parameters()):
+        raise RunError("the tuned weights are not finite: give a lower lr, and another output")
+    return tuned, {
         "steps": state.global_step,
         "epochs": state.epoch,
         "sequences": len(trainer.train_dataset),
@@ -165,7 +171,7 @@ def _whole_model(config: Tune, folder: Folder, trainer: Any) -> Any:
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint; those that a killed run left behind it go, on rank 0."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    found = sorted(folder.glob("checkpoint-*"), key=_step)
     whole = [path for path in found if (path / WHOLE).is_file()]
     if rank() == 0:
         for path in set(found) - set(whole):
@@ -173,28 +179,27 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return whole[-1] if whole else None
 
 
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.split("-")[1])
+
+
+def _keep_metrics(path: Path, last: int) -> None:
+    """Drop the lines behind step `last`, which is gone on from: they are written again."""
+    if path.is_file():
+        lines = path.read_text("utf-8").split("\n")[:-1]  # what a kill cut off has no end
+        kept = [line for line in lines if json.loads(line)["step"] <= last]
+        write_whole(path, "".join(f"{line}\n" for line in kept).encode())
+
+
 def adapter_config(lora: Lora, model: Any) -> Any:
     """PEFT's; `UserError` for a target that the model does not have."""
     from peft import LoraConfig
 
-    linear = {
-        name.rpartition(".")[2]
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings()
-    }
-    targets = lora.targets
-    if targets != "all-linear":
-        if missing := sorted(set(targets) - linear):
-            raise UserError(
-                f"lora.targets names {missing[0]}, which the model does not have: there is "
-                f"{', '.join(sorted(linear))}, or all-linear"
-            )
-        targets = list(targets)
     return LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=targets,
+        target_modules=targets_of(lora, model),
         task_type="CAUSAL_LM",
     )
 
@@ -208,12 +213,6 @@ def _arguments(config: Tune, seq_length: int, work: Path) -> Any:
 
     together = config.micro_batch_size * world_size()
     on_cpu = is_on_cpu(config)
-    if config.device == "gpu" and on_cpu:
-        raise UserError("device=gpu: torch sees no GPU here; give device=cpu")
-    if config.shard and on_cpu:
-        raise UserError(
-            "shard=true needs a GPU for each process: accelerate has FSDP there alone; leave it out"
-        )
     return SFTConfig(
         output_dir=str(work / CHECKPOINTS),
         per_device_train_batch_size=config.micro_batch_size,
@@ -238,6 +237,7 @@ def _arguments(config: Tune, seq_length: int, work: Path) -> Any:
         save_total_limit=config.keep_last,
         logging_steps=config.log_every_steps,
         logging_first_step=True,
+        logging_nan_inf_filter=False,  # it would show a mean in the place of such a loss
         gradient_checkpointing=False,
         # A group of weights a layer; a checkpoint is written by all, each its part.
         fsdp=config.shard and world_size() > 1,
@@ -249,8 +249,15 @@ def _arguments(config: Tune, seq_length: int, work: Path) -> Any:
     )
 
 
-def check_launcher() -> None:
-    """Raise `UserError` where accelerate's launcher was told how the weights are divided."""
+def check_processes(config: Tune) -> None:
+    """Raise `UserError` for a device that is not here, and for a launcher that divides weights."""
+    on_cpu = is_on_cpu(config)
+    if config.device == "gpu" and on_cpu:
+        raise UserError("device=gpu: torch sees no GPU here; give device=cpu")
+    if config.shard and on_cpu:
+        raise UserError(
+            "shard=true needs a GPU for each process: accelerate has FSDP there alone; leave it out"
+        )
     for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         if os.environ.get(f"ACCELERATE_USE_{name}", "").lower() in ("true", "1"):
             raise UserError(

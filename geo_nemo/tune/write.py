@@ -10,7 +10,7 @@ from geo_nemo.common.files import write_whole
 from geo_nemo.config.tune import Tune
 from geo_nemo.export.adapters import TUNED
 from geo_nemo.export.chat import NAME as TEMPLATE
-from geo_nemo.export.loaded import Folder, identity_of, tokenizer_place
+from geo_nemo.export.loaded import Folder, tokenizer_place, weights_of
 from geo_nemo.export.place import sizes_of
 from geo_nemo.train.origin import EXPORTED
 from geo_nemo.tune.encode import Encoded
@@ -34,7 +34,7 @@ def write_model(
 
     dtype = getattr(torch, folder.dtype)
     adapter = config.method == "lora"
-    if adapter:
+    if adapter and not folder.is_adapter:  # on top of another it would have no base
         where = place / ADAPTER_FOLDER if config.lora.merge else place
         model.save_pretrained(where, safe_serialization=True)
         (where / "README.md").unlink(missing_ok=True)  # names the machine's folder
@@ -47,7 +47,7 @@ def write_model(
     _keep_settings(folder, place)
     (place / TEMPLATE).write_text(tokenizer.chat_template, "utf-8")
     _write_json(place / TUNED, record)
-    (place / "README.md").write_text(card(place.name, config, folder, record), "utf-8")
+    (place / "README.md").write_text(card(config, folder, record), "utf-8")
     if (folder.base / EXPORTED).is_file():
         trained = json.loads((folder.base / EXPORTED).read_bytes())
         trained.pop("files", None)
@@ -64,7 +64,7 @@ def record_of(
     return {
         "format": 1,
         "geo_nemo": __version__,
-        "base": identity_of(folder.base),
+        "base": weights_of(folder),
         "policy": folder.policy.model_dump(mode="json") if folder.policy else None,
         "settings": settings,
         "conversations": len(encoded.told),
@@ -76,7 +76,7 @@ def record_of(
     }
 
 
-def card(name: str, config: Tune, folder: Folder, record: dict[str, Any]) -> str:
+def card(config: Tune, folder: Folder, record: dict[str, Any]) -> str:
     """README.md: the base's own, behind what the tuning was."""
     method = f"LoRA of rank {config.lora.rank}" if config.method == "lora" else "all weights"
     told = ", ".join(f"{record['told'][how]:,} were told {HOW[how]}" for how in HOW)

@@ -12,12 +12,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from geo_nemo.common.progress import no_progress
-from geo_nemo.config import UserError
+from geo_nemo.config import RunError, UserError
 from geo_nemo.config.tune import Tune
 from geo_nemo.export.loaded import load_model, load_tokenizer, open_folder
 from geo_nemo.tune import train as training
 from geo_nemo.tune.encode import IGNORED
 from geo_nemo.tune.run import Tuning
+from tests.support.exports import alpaca, write_jsonl
 
 SETTINGS = ("config.json", "tokenizer_config.json")
 SMALL = {"steps": 3, "global_batch_size": 2, "lr": 5e-3, "log_every_steps": 1, "device": "cpu"}
@@ -198,6 +199,82 @@ def test_all_weights_are_tuned_and_another_setting_is_not_gone_on_with(base, dat
     before = weights_of(base)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert not any(torch.equal(found[name], before[name]) for name in expected)
+    lines = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
+    assert (
+        Tuning(config).is_done and Tuning(config.model_copy(update={"save_every_steps": 9})).is_done
+    )
+    other = write_jsonl(tmp_path / "d.jsonl", alpaca(8))
+    for changes, named in (
+        ({"lr": 1e-3}, "lr"),
+        ({"seed": 1}, "data, seed"),
+        ({"data": other}, "data"),
+    ):
+        values = {"method": "full", "save_every_steps": 1, **changes}
+        given = {"data": data, **values}
+        with pytest.raises(UserError, match=f"was tuned with another {named}: give another output"):
+            Tuning(config_of(base, given.pop("data"), tmp_path / "out", **given))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"lora": {"targets": ["wqkv"]}}, "lora.targets names wqkv, .* there is down_proj"),
+        ({"global_batch_size": 3, "micro_batch_size": 2}, "is no multiple of micro_batch_size 2"),
+        ({"shard": True}, "shard=true needs a GPU for each process"),
+        ({"device": "gpu"}, "torch sees no GPU here"),
+    ],
+    ids=["target", "batch", "shard", "device"],
+)
+def test_what_the_run_refuses_is_refused_before_it(base, data, tmp_path, changes, says):
+    with pytest.raises(UserError, match=says):
+        Tuning(config_of(base, data, tmp_path / "out", **changes)).check()
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("steps", "says"), [(1, "weights are not finite"), (3, "loss of step 2 is")]
+)
+def test_what_is_not_finite_ends_it_and_writes_no_model(base, data, tmp_path, steps, says):
+    config = config_of(base, data, tmp_path / "out", method="full", lr=1e39, steps=steps)
+    with pytest.raises(RunError, match=f"{says}.*give a lower lr, and another output"):
+        Tuning(config).run()
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_is_tuned_on_into_a_whole_model(base, data, tmp_path):
+    Tuning(config_of(base, data, tmp_path / "a", lora={"merge": False})).run()
+    with pytest.raises(UserError, match=r"lora.merge=false: .* is an adapter, and one on top"):
+        Tuning(config_of(tmp_path / "a", data, tmp_path / "b", lora={"merge": False}))
+    record = Tuning(config_of(tmp_path / "a", data, tmp_path / "b", lr=1e-9)).run()
+    assert "+" in record["base"] and not (tmp_path / "b" / "adapter").exists()
+    before = load_model(open_folder(str(tmp_path / "a")), "float32", "cpu").state_dict()
+    after, plain = weights_of(tmp_path / "b"), weights_of(base)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    assert torch.allclose(after[name], before[name], atol=1e-6)
+    assert not torch.allclose(after[name], plain[name], atol=1e-4)
+
+
+def test_targets_of_a_gpt_2_are_its_own(base, data, tmp_path):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from geo_nemo.config import MetadataPolicy
+
+    place = tmp_path / "gpt2"
+    shape = GPT2Config(vocab_size=640, n_positions=128, n_embd=32, n_layer=1, n_head=2)
+    GPT2LMHeadModel(shape).save_pretrained(place)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(base / name, place / name)
+    given = {"metadata": MetadataPolicy(fields=("country",), cut="whole"), "seq_length": 128}
+    lora = {"targets": ["c_attn"], "rank": 2}
+    Tuning(config_of(place, data, tmp_path / "out", lora=lora, **given)).run()
+    found, before = weights_of(tmp_path / "out"), weights_of(place)
+    changed = {name for name in found if not torch.equal(found[name], before[name])}
+    assert changed == {"transformer.h.0.attn.c_attn.weight"}
+    with pytest.raises(
+        UserError, match=r"lora.targets names q_proj, .* there is c_attn, c_fc, c_proj"
+    ):
+        Tuning(config_of(place, data, tmp_path / "o", lora={"targets": ["q_proj"]}, **given))
 
 
 def test_half_a_checkpoint_is_not_gone_on_from(tmp_path):

@@ -9,7 +9,7 @@ from geo_nemo.config import UserError
 from geo_nemo.config.tune import Told, Tune
 from geo_nemo.export.loaded import load_tokenizer, open_folder
 from geo_nemo.tune.encode import IGNORED, encode, encode_one
-from geo_nemo.tune.show import colours, counts
+from geo_nemo.tune.show import colours, counts, show
 from geo_nemo.tune.telling import Teller, read_told
 from tests.support.exports import COUNTRIES, alpaca, write_export, write_jsonl
 
@@ -81,6 +81,14 @@ def test_a_turn_that_spells_a_control_token_is_refused(opened, tmp_path, turn):
     found, config = told_of(opened, data)
     with pytest.raises(UserError, match=r"d:3 spells </s>, a control token of the model"):
         encode(found, opened[1], config, 128)
+
+
+def test_a_file_s_name_with_brackets_is_shown_as_it_is(opened, tmp_path):
+    path = write_jsonl(tmp_path / "a[b]c[", [CHAT])
+    found, config = told_of(opened, path, none=0, country=0)
+    console = Console(width=400, record=True, file=io.StringIO())
+    show(console, encode(found, opened[1], config, 128), opened[1], 1)
+    assert "a[b]c[:1, told all that is known" in console.export_text()
 
 
 def test_what_is_shown_has_the_colours_of_its_labels(opened, tmp_path):
