@@ -173,7 +173,7 @@ tune-packages: setup
 
 test-tune: tune-packages
 	@PYTHONPATH="$(CURDIR)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/tune/bin/python -m pytest \
-	  tests/tune tests/unit/integrations/test_store_rows.py -rs
+	  tests/tune tests/unit/integrations/test_store_sequences.py -rs
 
 # The newest gradio of the extra; Chromium is the system's: apt-get install chromium.
 test-try: setup
