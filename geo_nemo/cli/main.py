@@ -146,7 +146,8 @@ def main() -> None:
 def _example(error: click.UsageError) -> str:
     """How a command is written, where an argument or option of it is missing or too many."""
     epilog = error.ctx.command.epilog if error.ctx else None
-    counts = isinstance(error, click.MissingParameter) or type(error) is click.UsageError
+    is_missing = isinstance(error, click.MissingParameter)
+    counts = is_missing or error.format_message().startswith("Got unexpected extra argument")
     return f"; {epilog[0].lower()}{epilog[1:]}" if epilog and counts else ""
 
 

@@ -45,14 +45,14 @@ class DiskFile(DiskPath):
         with writing(Path(path)):  # a name may be too long to be asked for
             is_folder, has_folder = Path(path).is_dir(), Path(path).parent.is_dir()
         if is_folder:
-            raise UserError(f"{name} {path} is a folder: give a file in it")
+            raise UserError(f"cannot write {path}: it is a folder; give a file in it as {name}")
         if not has_folder:
             raise UserError(
-                f"{name} {path}: there is no folder {Path(path).parent}; make it, or give another "
-                "file"
+                f"cannot write {path}: there is no folder {Path(path).parent}; make it, or give "
+                f"another {name}"
             )
         if not os.access(Path(path).parent, os.W_OK):
-            raise UserError(f"{name} {path}: its folder cannot be written to; give another file")
+            raise UserError(f"cannot write {path}: its folder is not yours; give another {name}")
         return path
 
 

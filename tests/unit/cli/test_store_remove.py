@@ -86,7 +86,10 @@ def test_a_dry_run_makes_nothing(store_remove, tmp_path):
         (["--where", "country=gb", "--dry-run", "--run", "no"], "give the folder of a run"),
         (["--where", "country=gb", "--out", "new", "--corpus", "c", "--corpus-out", "d"], "c/"),
         (["--where", "country=gb", "--out", "new", "--takedown", "no/t"], "there is no folder no"),
-        (["--where", "country=gb", "--out", "new", "--takedown", "."], "is a folder: give a file"),
+        (
+            ["--where", "country=gb", "--out", "new", "--takedown", "."],
+            "it is a folder; give a file",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(store_remove, tmp_path, monkeypatch, arguments, said):

@@ -172,8 +172,11 @@ def test_a_pipe_is_a_prompt(generate, monkeypatch, folder, capsys):
         (("a", "--host", "a\nb"), "host has a line end"),
         (("a", "--guidance", "2"), "--guidance compares what is told with nothing told"),
         (("a", "--guidance", "nan", "--country", "ng"), "--guidance nan: give a number"),
-        (("a", "--out", "no/where.jsonl"), "--out no/where.jsonl: there is no folder no"),
-        (("a", "--out", "/tmp"), "--out /tmp is a folder: give a file in it"),
+        (
+            ("a", "--out", "no/where.jsonl"),
+            "cannot write no/where.jsonl: there is no folder no; make",
+        ),
+        (("a", "--out", "/tmp"), "cannot write /tmp: it is a folder; give a file in it as --out"),
         (("a", "--compare", "ng,,gb"), "give countries and none, as ng,gb,none"),
         (("a", "--file", "b"), "a prompt and --file"),
         (("--file", "none.jsonl"), "cannot read none.jsonl"),
