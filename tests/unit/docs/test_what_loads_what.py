@@ -30,6 +30,8 @@ def test_each_line_names_a_test_that_is_there_or_none():
 
 def test_each_test_that_the_makefile_runs_is_there():
     recipes = re.findall(r"^\t.*(?:\n\t.*)*", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    named = {path for recipe in recipes for path in re.findall(r"tests/[\w/]+(?:\.py|\.sh)?", recipe)}
+    named = {
+        path for recipe in recipes for path in re.findall(r"tests/[\w/]+(?:\.py|\.sh)?", recipe)
+    }
     assert len(named) > 20
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
