@@ -1,19 +1,22 @@
-"""What follows a prefix, by a model of transformers: the prefix runs once for all that follows.
+"""What follows a prefix, by a model of transformers: what is alike runs once.
 
-Keys and values of prefixes are kept, or a prefix and all its endings stand in one row and one run,
-where trying both once gives what the whole texts give.
+What several prefixes begin with, as solved examples, runs once for all of them, and its keys and
+values are kept. The rest of a prefix and all its endings stand in one row and one run, where trying
+that once gives what the whole texts give.
 """
 
+import copy
 from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
 import torch
 
+from eval.scorers.beginnings import alike
 from eval.scorers.loaded import LoadedModel
 
-# Fewer tokens at the beginning of all texts are not worth a run of their own.
-LEAST_COMMON = 16
+# A run costs as much as this part of a full batch at least.
+RUNS = 32
 
 
 class Endings:
@@ -34,131 +37,106 @@ class Endings:
             len(prefix) + sum(map(len, of)) for prefix, of in zip(prefixes, endings, strict=True)
         ])  # fmt: skip
         found: list[list[np.ndarray]] = [[] for _ in prefixes]
-        for places in self._of.batches(cost):
-            mine = [prefixes[p] for p in places], [endings[p] for p in places]
-            if not self._can_share():
-                answers = self._apart(*mine)
-            elif _common(mine[0]):
-                answers = self._shared(*mine)
-            else:
-                answers = self._together(*mine)
-            for place, answer in zip(places, answers, strict=True):
-                found[place] = answer
+        groups = [(np.arange(len(prefixes)), 0)]
+        if self._can_share():
+            groups = alike(prefixes, max(1, self._of.positions // RUNS))
+        for members, common in groups:
+            cache = self._kept(prefixes[members[0]][:common]) if common else None
+            for chosen in self._of.batches(cost[members]):
+                places = members[chosen]
+                mine = [prefixes[p] for p in places], [endings[p] for p in places]
+                answers = self._together(*mine, cache) if self.shares else self._apart(*mine)
+                for place, answer in zip(places, answers, strict=True):
+                    found[place] = answer
         return found
 
-    def _shared(self, prefixes, endings) -> list[list[np.ndarray]]:
-        """Keys and values of a prefix are kept; behind it stand all its endings in one sequence.
+    def _kept(self, beginning: np.ndarray):
+        """Keys and values of ids [n], as transformers' cache of one row."""
+        ids = torch.from_numpy(np.asarray(beginning, np.int64)[None]).to(self._of.device)
+        return self._of.run(ids, use_cache=True)[1]
 
-        What all prefixes begin with, as solved examples, runs once for all of them. Each ending
-        sees the prefix and itself, and begins at the place behind the prefix.
-        """
-        count = len(prefixes)
-        lengths = torch.tensor([len(prefix) for prefix in prefixes], device=self._of.device)
-        common = _common(prefixes)
-        tokens, _ = self._of.padded([prefix[common:] for prefix in prefixes])
-        cache = None
-        if common:
-            start = torch.from_numpy(np.asarray(prefixes[0][:common], np.int64)[None])
-            _, cache = self._of.run(start.to(self._of.device), use_cache=True)
-            cache.batch_repeat_interleave(count)
-        hidden, cache = self._of.run(tokens, past_key_values=cache, use_cache=True)
-        last = lengths - common - 1
-        first = self._of.head(hidden[torch.arange(count, device=self._of.device), last])
-        flat = [ending for of in endings for ending in of]
-        owner = np.repeat(np.arange(count), [len(of) for of in endings])
-        rows = torch.from_numpy(owner).to(self._of.device)
-        losses = self._of.losses(first[rows], np.array([ending[0] for ending in flat])).double()
-        values = [[loss] for loss in losses[:, None].cpu().numpy()]
-        # The last token of an ending is read by nobody.
-        fed, there = self._of.padded([np.concatenate([e[:-1] for e in of]) for of in endings])
-        if fed.shape[1]:
-            sizes = [[len(ending) - 1 for ending in of] for of in endings]
-            part = torch.full(fed.shape, -1)
-            place = torch.zeros(fed.shape, dtype=torch.long)
-            for number, of in enumerate(sizes):
-                counts = torch.tensor(of)
-                part[number, : sum(of)] = torch.arange(len(of)).repeat_interleave(counts)
-                place[number, : sum(of)] = torch.cat([torch.arange(n) for n in of])
-            part, place = part.to(self._of.device), place.to(self._of.device)
-            hidden, _ = self._of.run(
-                fed, past_key_values=cache, use_cache=True,
-                attention_mask=self._behind(lengths, common + tokens.shape[1], part),
-                position_ids=lengths[:, None] + place,
-            )  # fmt: skip
-            labels = np.concatenate([ending[1:] for ending in flat])
-            rest = (
-                self._of.losses(self._of.head(hidden[there.bool()]), labels).double().cpu().numpy()
-            )
-            ends = np.cumsum([len(ending) - 1 for ending in flat])[:-1]
-            for mine, more in zip(values, np.split(rest, ends), strict=True):
-                mine.append(more)
-        numbers = iter([np.concatenate(mine) for mine in values])
-        return [[next(numbers) for _ in of] for of in endings]
-
-    def _together(self, prefixes, endings) -> list[list[np.ndarray]]:
-        """Prefix and all its endings in one row and one run, without a cache.
+    def _together(self, prefixes, endings, cache=None) -> list[list[np.ndarray]]:
+        """Prefix and all its endings in one row and one run.
 
         Each ending sees the prefix and itself, and begins at the place behind the prefix.
+        cache: of what all prefixes begin with, at most all but the last token of the shortest.
         """
+        common = cache.get_seq_length() if cache else 0
         tokens, _ = self._of.padded([
-            np.concatenate([prefix, *(ending[:-1] for ending in of)])
+            np.concatenate([prefix[common:], *(ending[:-1] for ending in of)])
             for prefix, of in zip(prefixes, endings, strict=True)
         ])  # fmt: skip
         part = np.full(tokens.shape, -1)
         place = np.zeros(tokens.shape, np.int64)
-        owner, last, fed = [], [], np.zeros(tokens.shape, bool)
+        last, fed = [], np.zeros(tokens.shape, bool)
         for row, (prefix, of) in enumerate(zip(prefixes, endings, strict=True)):
             sizes = [len(ending) - 1 for ending in of]
-            stop, end = len(prefix), len(prefix) + sum(sizes)
+            stop = len(prefix) - common
+            end = stop + sum(sizes)
             part[row, :end] = np.repeat(np.arange(len(of) + 1), [stop, *sizes])
             place[row, :end] = np.concatenate([
                 np.arange(stop), *(stop + np.arange(size) for size in sizes)
             ])  # fmt: skip
             fed[row, stop:end] = True
-            owner += [row] * len(of)
-            last += [stop - 1] * len(of)
-        parts = torch.from_numpy(part).to(self._of.device)
-        size = tokens.shape[1]
-        earlier = torch.ones(size, size, dtype=torch.bool, device=self._of.device).tril()
-        seen = ((parts[:, :, None] == parts[:, None, :]) | (parts[:, None, :] == 0)) & earlier
-        dtype = next(self._of.model.parameters()).dtype
-        mask = torch.zeros(seen.shape, dtype=dtype, device=self._of.device)
+            last.append(stop - 1)
+        options: dict = {"use_cache": False}
+        if cache:
+            cache = copy.deepcopy(cache)
+            cache.batch_repeat_interleave(len(prefixes))
+            options = {"use_cache": True, "past_key_values": cache}
         hidden, _ = self._of.run(
-            tokens, use_cache=False, position_ids=torch.from_numpy(place).to(self._of.device),
-            attention_mask=mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None],
-        )  # fmt: skip
+            tokens,
+            position_ids=torch.from_numpy(place + common).to(self._of.device),
+            attention_mask=self._mask(part, common),
+            **options,
+        )
         flat = [ending for of in endings for ending in of]
-        # An ending's first token is told by the prefix's last one, the others by its own.
-        behind = torch.cat([
-            hidden[owner, last], hidden[torch.from_numpy(fed).to(self._of.device)]
-        ])  # fmt: skip
-        labels = np.concatenate([[e[0] for e in flat], *(e[1:] for e in flat)])
-        found = [
+        # An ending's first token is told by the prefix's last one, which all its endings share.
+        first = self._next_tokens(
+            hidden[np.arange(len(prefixes)), last],
+            np.repeat(np.arange(len(prefixes)), [len(of) for of in endings]),
+            np.array([ending[0] for ending in flat]),
+        )
+        behind = hidden[torch.from_numpy(fed).to(self._of.device)]
+        labels = np.concatenate([ending[1:] for ending in flat])
+        rest = [
             self._of.losses(self._of.head(behind[at]), labels[at])
             for at in self._of.pieces(len(labels))
         ]
-        losses = torch.cat(found).double().cpu().numpy()
+        losses = torch.cat([first, *rest]).double().cpu().numpy()
         ends = np.cumsum([len(ending) - 1 for ending in flat])[:-1]
-        rest = np.split(losses[len(flat) :], ends)
         numbers = iter(
-            np.concatenate([[first], more]) for first, more in zip(losses, rest, strict=False)
+            np.concatenate([[one], more])
+            for one, more in zip(losses, np.split(losses[len(flat) :], ends), strict=False)
         )
         return [[next(numbers) for _ in of] for of in endings]
 
-    def _behind(self, lengths: torch.Tensor, longest: int, part: torch.Tensor) -> torch.Tensor:
-        """What each token of the endings sees, as numbers that are added to attention's scores.
+    def _next_tokens(
+        self, hidden: torch.Tensor, rows: np.ndarray, labels: np.ndarray
+    ) -> torch.Tensor:
+        """-log p of `labels` [n] behind hidden states [rows, size], float32; `rows` ascends."""
+        found = []
+        for at in self._of.pieces(len(hidden)):
+            here = slice(*np.searchsorted(rows, [at.start, at.stop]))
+            logits = self._of.head(hidden[at]).float()
+            mine = rows[here] - at.start
+            found.append(logits.logsumexp(-1)[mine] - logits[mine, labels[here]])
+        return torch.cat(found)
 
-        lengths: of prefixes [n], which are padded to `longest`. part: the ending of each token
-        [n, s]; -1 is padding. Returns [n, 1, s, longest + s].
+    def _mask(self, part: np.ndarray, common: int) -> torch.Tensor:
+        """What each token of a row sees, as numbers that are added to attention's scores.
+
+        part: 0 of a prefix, else the number of an ending [n, s]; -1 is padding. common: tokens in
+        front of the row, which all see. Returns [n, 1, s, common + s].
         """
-        size = part.shape[1]
-        before = torch.arange(longest, device=self._of.device)[None] < lengths[:, None]
-        before = before[:, None].expand(-1, size, -1)
+        parts = torch.from_numpy(part).to(self._of.device)
+        size = parts.shape[1]
         earlier = torch.ones(size, size, dtype=torch.bool, device=self._of.device).tril()
-        own = (part[:, :, None] == part[:, None, :]) & earlier
+        seen = ((parts[:, :, None] == parts[:, None, :]) | (parts[:, None, :] == 0)) & earlier
         dtype = next(self._of.model.parameters()).dtype
-        mask = torch.zeros(len(part), 1, size, longest + size, dtype=dtype, device=self._of.device)
-        return mask.masked_fill_(~torch.cat([before, own], -1)[:, None], torch.finfo(dtype).min)
+        mask = torch.zeros(len(part), 1, size, common + size, dtype=dtype, device=self._of.device)
+        mask[..., common:].masked_fill_(~seen[:, None], torch.finfo(dtype).min)
+        return mask
 
     def _apart(self, prefixes, endings) -> list[list[np.ndarray]]:
         """Each ending with its prefix anew, for models without such a cache."""
@@ -178,27 +156,15 @@ class Endings:
             return False
         if self.shares is None:
             rng = np.random.default_rng(0)
-            ids = [rng.integers(self._of.vocab_size, size=n) for n in (5, 3, 2, 1, 4)]
-            start = rng.integers(self._of.vocab_size, size=LEAST_COMMON)
-            ids[:2] = (np.concatenate([start, text]) for text in ids[:2])
+            ids = [rng.integers(self._of.vocab_size, size=n) for n in (5, 3, 2, 1, 4, 16)]
+            mine = [np.concatenate([ids[5], text]) for text in ids[:2]], [ids[2:4], ids[3:5]]
             try:
-                mine = self._shared(ids[:2], [ids[2:4], ids[3:]])
-                mine += self._together(ids[:2], [ids[2:4], ids[3:]])
+                found = self._together(*mine) + self._together(*mine, self._kept(ids[5]))
             except Exception:  # whatever a model of somebody else's makes of a cache
                 self.shares = False
             else:
-                apart = self._apart(ids[:2], [ids[2:4], ids[3:]])
-                pairs = zip(chain(*mine), chain(*apart, *apart), strict=True)
+                apart = self._apart(*mine)
+                pairs = zip(chain(*found), chain(*apart, *apart), strict=True)
                 near = 1e-4 if next(self._of.model.parameters()).dtype == torch.float32 else 5e-2
                 self.shares = all(np.allclose(a, b, rtol=near, atol=near) for a, b in pairs)
         return self.shares
-
-
-def _common(texts: Sequence[np.ndarray]) -> int:
-    """Tokens that all texts begin with, but for the last of the shortest; 0 for one or for few."""
-    shortest = min(map(len, texts))
-    same = np.ones(shortest - 1, dtype=bool)
-    for text in texts[1:]:
-        same &= text[: shortest - 1] == texts[0][: shortest - 1]
-    common = len(same) if same.all() else int(same.argmin())
-    return common if len(texts) > 1 and common >= LEAST_COMMON else 0

@@ -21,16 +21,19 @@ HEAD_VALUES = {"cpu": 2_000_000, "cuda": 512_000_000}
 
 
 class LoadedModel:
-    """A model on its device. vocab_size: rows of its head. seq_length: positions that it takes."""
+    """A model on its device.
+
+    vocab_size: rows of its head. seq_length: positions that it takes. positions: of a full batch.
+    """
 
     def __init__(self, model: torch.nn.Module, seq_length: int, device: torch.device):
         self.model = model
         self.seq_length = seq_length
         self.device = device
         self.vocab_size, width = model.get_output_embeddings().weight.shape
-        self._positions = BATCH_POSITIONS[device.type]
+        self.positions = BATCH_POSITIONS[device.type]
         if device.type == "cpu":
-            self._positions = min(self._positions, CPU_HIDDEN_VALUES // width)
+            self.positions = min(self.positions, CPU_HIDDEN_VALUES // width)
         self._split = self._body_and_head_are_the_model()
 
     def batches(self, positions: np.ndarray) -> list[np.ndarray]:
@@ -38,7 +41,7 @@ class LoadedModel:
         order = np.argsort(-positions, kind="stable")
         found, start = [], 0
         while start < len(order):
-            size = max(1, self._positions // int(positions[order[start]]))
+            size = max(1, self.positions // int(positions[order[start]]))
             found.append(order[start : start + size])
             start += size
         return found

@@ -16,6 +16,8 @@ from eval.config import EvalConfig
 from eval.models import read_models
 from eval.report.lead import lead
 from eval.runner import evaluate
+from eval.scorers.beginnings import alike
+from eval.scorers.endings import RUNS
 from eval.scorers.load import load
 from geo_nemo.cli.eval import command
 from geo_nemo.config import UserError
@@ -143,9 +145,19 @@ def test_endings_behind_a_shared_prefix_have_the_losses_of_the_whole_text(folder
     scorer = load(model, config_of(folders, runs={"m": "x"}, store="x"))
     plain = AutoModelForCausalLM.from_pretrained(folders / name)
     rng = np.random.default_rng(3)
-    prefixes = [rng.integers(VOCAB, size=n) for n in (30, 4, 11, 90)]
+    # Some begin alike, as questions of a country or behind solved examples do.
+    begun = [rng.integers(VOCAB, size=n) for n in (0, 70, 70)]
+    begun.append(np.concatenate([begun[2], rng.integers(VOCAB, size=80)]))
+    starts = [begun[n] for n in (0, 0, 1, 1, 2, 2, 3, 3, 0)]
+    prefixes = [
+        np.concatenate([start, rng.integers(VOCAB, size=n)])
+        for start, n in zip(starts, (30, 4, 11, 90, 1, 2, 3, 1, 1), strict=True)
+    ]
     endings = [[rng.integers(VOCAB, size=n) for n in sizes] for sizes in
-               ((1, 4, 2), (7, 7), (1, 1, 1, 1), (3, 1, 9))]  # fmt: skip
+               ((1, 4, 2), (7, 7), (1, 1, 1, 1), (3, 1, 9), (1,), (2, 2), (3, 4), (5,), (1, 1))
+               ]  # fmt: skip
+    common = [common for _, common in alike(prefixes, scorer.positions // RUNS)]
+    assert sorted(common) == [0, 70, 70, 150]
     found = scorer.continuations(prefixes, endings)
     assert scorer.endings.shares  # it was tried, and is what gave the answers
     for prefix, of, answers in zip(prefixes, endings, found, strict=True):
