@@ -54,8 +54,7 @@ def ask(config: EvalConfig, composers: list[Composer], seq_length: int) -> Asked
             "its "
             "options: leave it out of conditions="
         )
-    lines = [line for composer in composers for line in composer.lines]
-    return Asked(asked, to_questions(asked, config, lines), form, choices)
+    return Asked(asked, to_questions(asked, config, composers), form, choices)
 
 
 def _drawn(asked: QuestionSet, kept: frozenset[str], config: EvalConfig) -> QuestionSet:

@@ -3,9 +3,10 @@
 with, without         the truth; nothing
 plain                 nothing, and no label either: the bare text
 shuffled              another document's record
-wrong_country         the record of a document of another country
+wrong_country         the record of a document of another country, which is known
 only_FIELD, no_FIELD  the truth, in one field alone; in all fields but one
-other_FIELD           the truth, but in one field what a document of another country has there
+other_FIELD           the truth, but in one field something else, what a document of another country
+                      has there
 invented_host         the truth, but for a host that nobody has
 as_gb                 told to be from a country, and of the rest nothing that tells another
 guidance_1.5          the truth and nothing, and how they differ 1.5 times: logits are untold +
@@ -14,7 +15,7 @@ guidance_1.5          the truth and nothing, and how they differ 1.5 times: logi
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -67,11 +68,22 @@ def guidance(condition: Condition) -> float | None:
     return float(condition.partition("_")[2]) if re.fullmatch(GUIDANCE, condition) else None
 
 
-def donors(condition: Condition, told: np.ndarray, seed: int, what: str) -> np.ndarray | None:
+def is_wrong(condition: Condition) -> bool:
+    """Whether a condition tells something that is not the document's own."""
+    return SHOWN_AS.get(kind_of(condition)[0]) == shown_as.WRONG
+
+
+def donors(
+    condition: Condition,
+    told: np.ndarray,
+    seed: int,
+    what: str,
+    values: Sequence[np.ndarray] = (),
+) -> np.ndarray | None:
     """`geo_nemo.data.conditions.donors` of a condition; its error says how to go on."""
     try:
         shown = SHOWN_AS.get(kind_of(condition)[0], shown_as.WITH)
-        return shown_as.donors(shown, told, seed, what)
+        return shown_as.donors(shown, told, seed, what, values)
     except UserError as error:
         raise UserError(f"condition {condition}: {error}: leave it out of conditions=") from None
 

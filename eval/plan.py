@@ -107,8 +107,7 @@ def make_plan(config: EvalConfig) -> Plan:
     items = texts.items
     chosen = choose(np.asarray(items.country), config.num_documents, config.seed)
     alike = distinct(composers)
-    lines = [line for composer in alike for line in composer.lines]
-    shown = to_documents(items, chosen, config, lines)
+    shown = to_documents(items, chosen, config, alike)
     tokens, documents = scored_documents(config, texts, composers, chosen, shown, seq_length)
     overlap = _overlap(config, texts, models, chosen)
     asked = ask(config, alike, seq_length)

@@ -109,6 +109,9 @@ def describe_documents(plan: Plan) -> dict[str, Any]:
             country for country, n in zip(countries, counts, strict=True) if not n
         ],
         "controls": _controls(plan),
+        # Of the chosen: with nothing to tell; others of unknown country.
+        "untold": plan.shown.untold,
+        "unknown_country": plan.shown.unknown,
         "overlap": max(plan.overlap.values(), default=0),
         "overlap_not_known": [name for name in plan.models if name not in plan.overlap],
         "repeated": len(documents) - len(np.unique(documents.token_hash)),
@@ -120,11 +123,13 @@ def _controls(plan: Plan) -> dict[str, dict[str, float]]:
     """How often a control's record happens to have the document's own host or country."""
     host = np.asarray(plan.items.host)[plan.chosen]
     country = np.asarray(plan.items.country)[plan.chosen]
-    return {
-        condition: {
-            "same_host": float((host[source] == host).mean()),
-            "same_country": float((country[source] == country).mean()),
+    found = {}
+    for condition, source in plan.shown.source.items():
+        if source is None or condition not in CONTROLS:
+            continue
+        other = source != np.arange(len(source))  # the rest have nothing to tell
+        found[condition] = {
+            "same_host": float((host[source] == host)[other].mean()),
+            "same_country": float((country[source] == country)[other].mean()),
         }
-        for condition, source in plan.shown.source.items()
-        if source is not None and condition in CONTROLS
-    }
+    return found

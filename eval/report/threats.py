@@ -17,8 +17,9 @@ def threats(inputs: Inputs) -> list[str]:
     """Sentences, the gravest first."""
     evaluation = inputs.evaluation
     return [
-        *_leaks(evaluation), *_synthetic(evaluation), *_few(evaluation), *_seeds(inputs),
-        *_epochs(inputs), *_unknown(evaluation), *_asked(evaluation), *_repeated(evaluation),
+        *_leaks(evaluation), *_synthetic(evaluation), *_few(evaluation),
+        *_untold(evaluation), *_seeds(inputs), *_epochs(inputs), *_unknown(evaluation),
+        *_asked(evaluation), *_repeated(evaluation),
     ]  # fmt: skip
 
 
@@ -84,6 +85,21 @@ def _few(evaluation: dict[str, Any]) -> Iterator[str]:
         yield (
             f"The documents come from {hosts} {'host' if hosts == 1 else 'hosts'}: what is "
             "measured may be their style. The intervals over hosts are the ones to read."
+        )
+
+
+def _untold(evaluation: dict[str, Any]) -> Iterator[str]:
+    documents = evaluation["documents"]
+    if untold := documents.get("untold"):
+        yield (
+            f"{untold:,} documents have no metadata: they are told nothing, also where others are "
+            "told the truth or something wrong."
+        )
+    unknown = documents.get("unknown_country")
+    if unknown and "wrong_country" in documents["controls"]:
+        yield (
+            f"{unknown:,} documents are of unknown country: the other country that they are told "
+            "may be their own."
         )
 
 

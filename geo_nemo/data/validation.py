@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from geo_nemo.config import MetadataPolicy, UserError
-from geo_nemo.data.conditions import WITH, WITHOUT, WRONG, donors, told_codes
+from geo_nemo.data.conditions import WITH, WITHOUT, WRONG, donors, told_codes, told_values
 from geo_nemo.data.counter import derive_key, hash64
 from geo_nemo.data.groups import Grouping, by_country
 from geo_nemo.data.sequences import PackedSequence, build_sequence
@@ -45,9 +45,9 @@ def validation_sequences(
     records = [split.record(i) for i in documents]
     conditions: dict[str, Sequence[MetadataRecord | None]] = {WITHOUT: [None] * len(records)}
     if policy.fields:
-        told = told_codes(composer.lines, len(records), records.__getitem__)
+        items = composer.lines, len(records), records.__getitem__
         try:
-            wrong = donors(WRONG, told, seed, "documents")
+            wrong = donors(WRONG, told_codes(*items), seed, "documents", [told_values(*items)])
         except UserError as error:
             raise UserError(
                 f"validation.every_steps: {error}; take more documents, or set it to null"

@@ -13,8 +13,10 @@ from transformers import BertConfig, BertLMHeadModel
 from eval.cells import load_model
 from eval.config import EvalConfig
 from eval.plan import make_plan
+from eval.report.threats import _untold
 from eval.runner import evaluate
 from eval.scorers.load import load
+from eval.summary import describe_documents
 from geo_nemo.cli.outputs import output_folder
 from geo_nemo.common.lock import folder_lock
 from geo_nemo.config import RunError, UserError
@@ -149,6 +151,31 @@ def test_documents_that_nobody_placed_are_of_no_country(llama, table, tmp_path, 
             if e["group"] == "country" and e["low"] is not None}  # fmt: skip
     # Of two groups that are large enough for an interval one is no country.
     assert wide == {"gb", "unknown"} and result["countries"] == []
+
+
+def test_of_documents_that_nobody_placed_no_other_is_told_wrong_and_the_report_counts_them(
+    llama, table, tmp_path
+):
+    countries = table["country"].to_pylist()
+    where = [None if n % 3 == 0 else c for n, c in enumerate(countries)]
+    there = table.drop_columns(["country", "continent"]).append_column("country", pa.array(where))
+    hosts = [None if n % 6 == 0 else h for n, h in enumerate(table["host"].to_pylist())]
+    there = there.set_column(there.column_names.index("host"), "host", pa.array(hosts))
+    pq.write_table(there, tmp_path / "some.parquet")
+    plan = make_plan(
+        config_of(tmp_path, llama, tmp_path / "some.parquet").model_copy(
+            update={"conditions": ("with", "wrong_country")}
+        )
+    )
+    told = [plan.items.record(n) for n in plan.shown.source["wrong_country"].tolist()]
+    for place, record in enumerate(told):
+        own = plan.items.record(place)
+        assert record.country not in ("", own.country) if own.host else record == own
+    found = describe_documents(plan)
+    assert (found["untold"], found["unknown_country"]) == (10, 10)
+    assert found["controls"]["wrong_country"]["same_country"] == 0
+    said = " ".join(_untold({"documents": found}))
+    assert "10 documents have no metadata" in said and "10 documents are of unknown" in said
 
 
 def test_the_corpus_inside_of_a_preparation_is_named(llama, tmp_path):
