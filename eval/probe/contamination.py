@@ -56,10 +56,13 @@ def read_benchmark(path: Path) -> list[str]:
     try:
         lines = [line for line in path.read_text("utf-8").split("\n") if line.strip()]
         records = [json.loads(line) for line in lines]
-        texts = [next(str(record[key]) for key in TEXTS if key in record) for record in records]
+        texts = [
+            next(record[key] for key in TEXTS if isinstance(record.get(key), str))
+            for record in records
+        ]
     except OSError as error:
         raise UserError(f"benchmark={path}: {error.strerror}; give a file of JSON Lines") from None
-    except (ValueError, TypeError, StopIteration):
+    except (ValueError, AttributeError, StopIteration):
         raise UserError(
             f"benchmark={path}: a line has no {', '.join(TEXTS)}: give JSON Lines with one of them"
         ) from None

@@ -1,10 +1,13 @@
 """A benchmark that a model was trained on, in its order, is found; one that it was not is not."""
 
 import json
+import zlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest, chisquare
 from transformers import LlamaForCausalLM
 
 from eval.config import EvalConfig
@@ -69,6 +72,57 @@ def test_an_order_that_was_read_is_found_and_none_where_it_was_not(models):
     assert tried(models, "trained", items(3))["p"] > 0.1
 
 
+class AnyOrder:
+    """A model that likes orders by chance: a token's loss is drawn by all that stands before it."""
+
+    seq_length, vocab_size = ROOM, 259
+
+    def nll(self, sequence):
+        found = np.zeros(len(sequence.tokens), np.float32)
+        for start, end in pairwise(sequence.cu_seqlens.tolist()):
+            ids = sequence.tokens[start:end].astype(np.int64).tobytes()
+            found[end - 1] = zlib.crc32(ids) % 10_007
+        return found
+
+
+@pytest.mark.parametrize("together", [8, 2])
+def test_p_of_an_order_that_nobody_read_is_as_uniform_as_ranks_are(models, together):
+    """Of m other orders p is each of 1/(m+1), ..., 1 alike; equal orders make it larger only."""
+    _, tokenizer = models
+    texts, rng = items(5, 3 * together), np.random.default_rng(6)
+    found = np.array([
+        order_test(
+            AnyOrder(), tokenizer, [texts[n] for n in rng.permutation(len(texts))],
+            seq_length=8 * together, packed_length=4 * ROOM, permutations=9, rng=rng,
+        )["p"]
+        for _ in range(300)
+    ])  # fmt: skip
+    ranks = np.rint(found * 10).astype(int)
+    assert found == pytest.approx(ranks / 10)
+    counts = np.bincount(ranks, minlength=11)[1:]
+    if together == 8:
+        assert chisquare(counts).pvalue > 0.001
+    for rank in range(1, 10):
+        assert binomtest(int(counts[:rank].sum()), 300, rank / 10, "greater").pvalue > 0.001
+
+
+def test_an_order_that_is_the_file_s_own_counts_as_likely_as_it_however_it_was_batched(
+    models, monkeypatch
+):
+    scorers, tokenizer = models
+    monkeypatch.setattr(scorers["clean"], "positions", 3 * 17)
+    texts = items(7, 4)
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        orders = [[rng.permutation(2).tolist() for _ in range(39)] for _ in range(2)]
+        same = sum(a == b == [0, 1] for a, b in zip(*orders, strict=True))
+        found = order_test(
+            scorers["clean"], tokenizer, texts, seq_length=16, packed_length=4 * ROOM,
+            permutations=39, rng=np.random.default_rng(seed),
+        )  # fmt: skip
+        assert found["shards"] == 2 and found["p"] >= (1 + same) / 40
+
+
 def test_min_k_tells_what_was_trained_on_and_is_its_formula(models):
     assert min_k(np.array([1.0, 9, 2, 3, 4, 8, 5, 6, 7, 0]), 0.2) == 8.5
     assert min_k(np.array([3.0])) == 3.0
@@ -100,6 +154,9 @@ def test_mistakes_are_one_line(tmp_path):
         read_benchmark(tmp_path / "none.jsonl")
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"answer": "a"}) + "\n")
+    with pytest.raises(UserError, match="a line has no text, question"):
+        read_benchmark(path)
+    path.write_text(json.dumps({"text": "a"}) + "\n" + json.dumps({"text": None}) + "\n")
     with pytest.raises(UserError, match="a line has no text, question"):
         read_benchmark(path)
     path.write_text(json.dumps({"text": "a"}) + "\n")
