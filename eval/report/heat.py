@@ -79,16 +79,28 @@ def maps(evaluation: dict[str, Any], part: str) -> list[tuple[str, str, Table]]:
                     f"Run {run} {heading}",
                     "Change of perplexity against the same model told nothing; the colour goes "
                     "with its size, blue where it predicts better, orange where worse. A cell "
-                    "whose interval holds 0, or that has none, has no colour.",
+                    "whose interval holds 0, or that has none, has no colour."
+                    + _left_out(lines),
                     _map(lines, conditions),
                 ))  # fmt: skip
     return found
 
 
+def _names(lines: list[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(line["name"] for line in lines))
+
+
+def _left_out(lines: list[dict[str, Any]]) -> str:
+    number = len(_names(lines))
+    if number <= MOST_COUNTRIES:
+        return ""
+    return f" {MOST_COUNTRIES} of {number} countries are here; eval.json has all."
+
+
 def _map(lines: list[dict[str, Any]], conditions: list[str]) -> Table:
     clear = [abs(line["nats"]) for line in lines if loss_verdict(line).tone != "flat"]
     top = max(clear, default=1.0)
-    names = list(dict.fromkeys(line["name"] for line in lines))[:MOST_COUNTRIES]
+    names = _names(lines)[:MOST_COUNTRIES]
     rows = []
     for name in names:
         mine = {line["of"][1]: line for line in lines if line["name"] == name}

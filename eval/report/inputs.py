@@ -23,7 +23,8 @@ NEEDED = ("config", "conditions", "runs", "documents", "perplexity", "floor", "q
 
 @dataclass(frozen=True)
 class RunInput:
-    """One training run: `run.json`, and the lines of `metrics.jsonl`; empty where it has none.
+    """One training run: `run.json`, and the lines of `metrics.jsonl` up to the step that was
+    evaluated; empty where it has none.
 
     ledger: of the step that was evaluated, None where the run has none of it.
     """
@@ -64,12 +65,16 @@ def read_inputs(config: ReportConfig) -> Inputs:
             f"{', '.join(trained)}"
         )
     runs = {
-        name: replace(
-            read_run(name, Path(folders[name])), ledger=read_ledger(Path(folders[name]), about)
-        )
+        name: _of_step(read_run(name, Path(folders[name])), about)
         for name, about in trained.items()
     }
     return Inputs(config, evaluation, runs, _store(config, evaluation))
+
+
+def _of_step(run: RunInput, about: dict[str, Any]) -> RunInput:
+    """The run up to the step that was evaluated: it may have been trained further."""
+    metrics = [line for line in run.metrics if line["step"] <= about["step"]]
+    return replace(run, metrics=metrics, ledger=read_ledger(run.folder, about))
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:
@@ -115,7 +120,7 @@ def read_run(name: str, folder: Path) -> RunInput:
     metrics = []
     path = folder / "metrics.jsonl"
     try:
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_bytes().splitlines() if path.exists() else []
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     for number, line in enumerate(lines, 1):

@@ -122,6 +122,8 @@ def plot(inputs: Inputs) -> tuple[str, str] | None:
     trained = {stage: entry["trained"][key] for stage, entry in stages.items()}
     continents = _continents(inputs) if key == "by_country" else {}
     places, what = _places(trained, continents, key.removeprefix(BY))
+    number = len(places)
+    places = dict(list(places.items())[:MOST_COUNTRIES])
     if len(places) < 2:
         return None
 
@@ -143,6 +145,8 @@ def plot(inputs: Inputs) -> tuple[str, str] | None:
         return figure
 
     label = f"Text tokens that run {name} was trained on, by {what} and stage"
+    if number > len(places):
+        label += f" (the {len(places)} largest of {number})"
     return inline("ledger", label, draw), f"{label}, titles and bodies, as its ledger has them."
 
 
@@ -159,4 +163,4 @@ def _places(
             of = found.setdefault(place, dict.fromkeys(trained, 0))
             of[stage] += sums["text_tokens"]
     order = sorted(found, key=lambda place: (-sum(found[place].values()), place))
-    return {place: found[place] for place in order[:MOST_COUNTRIES]}, field if few else "continent"
+    return {place: found[place] for place in order}, field if few else "continent"

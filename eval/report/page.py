@@ -146,7 +146,8 @@ def _places(evaluation: dict[str, Any]) -> dict[str, Any]:
         if cost is None
         else f"R{key_name(cost['of'])[1:]}, against {key_name(cost['against'])}",
         "gain_caption": f"Bars are {sure(evaluation)} intervals of the paired difference. Places "
-        f"with too few documents for an interval are in the tables only.",
+        f"with too few documents for an interval, and those beyond {plots.MOST_COUNTRIES}, are in "
+        f"the tables only.",
         "absent": [
             place_name("country", country)
             for country in evaluation["documents"]["countries_without_documents"]
@@ -214,6 +215,8 @@ def _questions(evaluation: dict[str, Any]) -> dict[str, Any]:
     by_continent = tables.questions_by_place(evaluation, local, "continent") if local else None
     by_country = tables.questions_by_place(evaluation, local, "country") if local else None
     switched = tables.switch(evaluation)
+    if len(kinds) > plots.MOST_KINDS:
+        text += f" The plot has {plots.MOST_KINDS} of {len(kinds)} kinds, the tables have all."
     values = (parts, plots.questions_plot(evaluation), text, by_continent, by_country, switched)
     return dict(zip(names, values, strict=True))
 

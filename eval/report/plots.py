@@ -23,6 +23,7 @@ from geo_nemo.reporting.svg import (
 )
 
 MOST_COUNTRIES = 40
+MOST_KINDS = 4
 MOST_POINTS = 400
 # Times the median, above which a value is shown at the edge, with an arrow.
 OUTLIER = 3
@@ -42,10 +43,11 @@ def matrix_plot(evaluation: dict[str, Any]) -> str:
             lines = {run: [pick(cells, part=part, run=run, condition=each) for each in conditions]
                      for run in runs}  # fmt: skip
             points = {
-                run: [(c["perplexity"], c["low"], c["high"]) for c in found]
+                run: [(_finite(c["perplexity"]), c["low"], c["high"]) for c in found]
                 for run, found in lines.items()
             }
-            _dots(axes, [condition_name(condition) for condition in conditions], points, perplexity)
+            names = [condition_name(condition) for condition in conditions]
+            _dots(axes, names, points, lambda x: perplexity(x if x < np.inf else None))
             axes.set_title(PART_NAMES[part])
             axes.set_xlabel("perplexity")
         return _with_legend(figure, panels[0], width)
@@ -68,7 +70,7 @@ def curves_plot(evaluation: dict[str, Any]) -> str | None:
     def draw(width: str) -> Figure:
         figure, axes = plt.subplots(figsize=(WIDTHS[width], 3.3), layout="constrained")
         for number, steps in enumerate(curves.values()):
-            run = steps[0][1].rpartition("-")[0]
+            run = _stem([name for _, name in steps])
             for place, condition in enumerate(evaluation["conditions"]):
                 found = [
                     pick(cells, run=name, condition=condition)["perplexity"] for _, name in steps
@@ -85,6 +87,12 @@ def curves_plot(evaluation: dict[str, Any]) -> str | None:
         return figure
 
     return inline("curves", "Perplexity of bodies by step and condition", draw)
+
+
+def _stem(names: Sequence[str]) -> str:
+    """What checkpoints of one run are called together: `a` of a-200 and a-400, else all names."""
+    stems = {name.rpartition("-")[0] for name in names}
+    return stem if len(stems) == 1 and (stem := next(iter(stems))) else ", ".join(names)
 
 
 def gain_plot(evaluation: dict[str, Any], effect: dict[str, Any], name: str = "gain") -> str | None:
@@ -107,17 +115,17 @@ def gain_plot(evaluation: dict[str, Any], effect: dict[str, Any], name: str = "g
     if len(places) < 2:
         return None
     places.sort(key=lambda e: e["nats"])
-    continent_of = evaluation["documents"]["continents"]
-    continents = sorted({continent_of.get(e["name"], e["name"]) for e in places})
+    of_place = evaluation["documents"]["continents"] if places[0]["group"] == "country" else {}
+    coloured = places[0]["group"] in ("country", "continent")
+    # Of another field each value is a line of its own, and colours would tell nothing.
+    series = [of_place.get(e["name"], e["name"]) if coloured else e["group"] for e in places]
+    continents = sorted(set(series))
 
     def draw(width: str) -> Figure:
         size = (WIDTHS[width], 0.95 + 0.21 * len(places))
         figure, axes = plt.subplots(figsize=size, layout="constrained")
         for number, continent in enumerate(continents):
-            mine = [
-                (row, e) for row, e in enumerate(places)
-                if continent_of.get(e["name"], e["name"]) == continent
-            ]  # fmt: skip
+            mine = [(row, e) for row, e in enumerate(places) if series[row] == continent]
             points = [(e["nats"], e["low"], e["high"]) for _, e in mine]
             _bars(axes, [row for row, _ in mine], points, number, continent)
         axes.axvline(0, color=AXIS, linewidth=0.9)
@@ -138,7 +146,7 @@ def questions_plot(evaluation: dict[str, Any]) -> str:
     cells = [c for c in evaluation["questions"]["cells"]
              if c["group"] == "all"
              and c["rule"] == evaluation["questions"].get("rule", "by_sum")]  # fmt: skip
-    kinds = list(dict.fromkeys(cell["kind"] for cell in cells))[:4]
+    kinds = list(dict.fromkeys(cell["kind"] for cell in cells))[:MOST_KINDS]
     runs, conditions = list(evaluation["runs"]), evaluation["questions"]["conditions"]
     titles = {"local": "Answer depends on the country", "shared": "Same answer everywhere",
               "explicit": "The question names its country",
@@ -265,8 +273,13 @@ def _dots(
 
 def _edge(values: list[float]) -> float:
     """Where a scale ends: far values stand at its edge, so that they do not flatten the others."""
-    near = [value for value in values if value <= OUTLIER * np.median(values)]
-    return max(values) if len(near) == len(values) else 1.1 * max(near)
+    near = [value for value in values if value <= OUTLIER * np.median(values) and value < np.inf]
+    return max(values) if len(near) == len(values) else 1.1 * max(near, default=1.0)
+
+
+def _finite(value: float | None) -> float:
+    """A perplexity; without end where it is too large for a number, which stands as null."""
+    return np.inf if value is None else value
 
 
 def _bars(axes: Axes, rows, points, number: int, name: str) -> None:

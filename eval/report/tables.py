@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from eval.groups import COMMA
+from eval.groups import AND, COMMA
 from eval.report.sentences import (
     PART_NAMES,
     Verdict,
@@ -128,7 +128,11 @@ def crossed(evaluation: dict[str, Any], effect: dict[str, Any], kind: str) -> Ta
     """The change of a comparison by two fields: a line a value of the first, a column a second."""
     wanted = {"group": kind, "part": effect["part"]}
     found = _by_name(evaluation["perplexity"]["effects"], wanted)
-    changes = {tuple(name.split(COMMA, 1)): lines for name, lines in found.items()}
+    known = [
+        {e["name"] for e in evaluation["perplexity"]["effects"] if e["group"] == field}
+        for field in kind.split(AND)
+    ]
+    changes = {_pair(name, *known): lines for name, lines in found.items()}
     columns = sorted({second for _, second in changes})
     rows = []
     for first in sorted({first for first, _ in changes}):
@@ -142,6 +146,13 @@ def crossed(evaluation: dict[str, Any], effect: dict[str, Any], kind: str) -> Ta
             tone = loss_verdict(line).tone if line["low"] is not None else ""
             rows[-1].append(Cell(percent(line["ratio"]), f"{line['tokens']:,} tokens", tone))
     return Table((kind, *columns), rows)
+
+
+def _pair(name: str, first: set[str], second: set[str]) -> tuple[str, str]:
+    """`gb, sport` as its two values, which may have commas of their own."""
+    parts = name.split(COMMA)
+    pairs = [(COMMA.join(parts[:at]), COMMA.join(parts[at:])) for at in range(1, len(parts))]
+    return next((pair for pair in pairs if pair[0] in first and pair[1] in second), pairs[0])
 
 
 def by_place(evaluation: dict[str, Any], effect: dict[str, Any]) -> Table | None:

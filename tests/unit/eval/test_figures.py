@@ -1,6 +1,8 @@
 """What figures draw is what the evaluation says: points, bars, their order and their names."""
 
+import copy
 import json
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +17,7 @@ from eval.report import plots
 from eval.report.about import training
 from eval.report.page import _perplexity
 from eval.report.sentences import place_name
+from eval.report.tables import crossed
 from tests.unit.eval.fakes import make_run
 
 
@@ -76,6 +79,49 @@ def test_the_matrix_has_each_perplexity_with_its_interval(drawn):
         assert any(low <= x <= high and y == at for low, high, at in bars)
         condition = next(c["condition"] for c in cells if c["perplexity"] == x)
         assert round(y) == EVALUATION["conditions"].index(condition)
+
+
+def test_a_perplexity_that_is_too_large_for_a_number_stands_at_the_edge(drawn):
+    evaluation = copy.deepcopy(EVALUATION)
+    evaluation["perplexity"]["cells"][0] |= {"perplexity": None, "low": None, "high": None}
+    plots.matrix_plot(evaluation)
+    axes = drawn[0].axes[0]
+    assert max(x for x, _ in points(axes)[0]) == pytest.approx(1.1 * 50)
+    assert "over 1e300 \u2192" in [text.get_text() for text in axes.texts]
+    for each in evaluation["perplexity"]["cells"]:
+        each["perplexity"] = None
+    plots.matrix_plot(evaluation)
+    assert np.isfinite(points(drawn[1].axes[0])[0]).all()
+
+
+def test_a_curve_of_checkpoints_with_names_of_their_own_has_all_of_them(drawn):
+    evaluation = json.loads(json.dumps(EVALUATION).replace("a-10", "early").replace("a-20", "late"))
+    plots.curves_plot(evaluation)
+    assert drawn[0].axes[0].get_lines()[0].get_label() == "run early, late, told the truth"
+
+
+def test_places_of_another_field_are_one_series(drawn):
+    evaluation = json.loads(json.dumps(EVALUATION).replace("country", "topic"))
+    plots.gain_plot(evaluation, evaluation["perplexity"]["effects"][0])
+    named = [line.get_label() for line in drawn[0].axes[0].get_lines()]
+    assert [name for name in named if name[0] != "_"] == ["topic"]
+
+
+def test_values_with_commas_stand_in_their_own_cells_of_a_table_of_two_fields():
+    sides = {"part": "body", "of": ["a", "with"], "against": ["a", "without"], "low": None,
+             "tokens": 5}  # fmt: skip
+    names = {"gb": 1.1, "a, b": 1.2}, {"sport": 1.0, "arts, film": 1.0}
+    lines = [
+        {"group": g, "name": n, "ratio": r, **sides}
+        for g, of in zip(("place", "topic"), names, strict=True)
+        for n, r in of.items()
+    ]
+    lines += [{"group": "place and topic", "name": f"{a}, {b}", "ratio": r, **sides}
+              for r, (a, b) in zip((1.3, 1.4, 1.5), product(*names), strict=False)]  # fmt: skip
+    table = crossed({"perplexity": {"effects": lines}}, lines[0], "place and topic")
+    assert table.head == ("place and topic", "arts, film", "sport")
+    shown = {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
+    assert shown == {"a, b": ["", "+50.0%"], "gb": ["+40.0%", "+30.0%"]}
 
 
 def test_a_curve_goes_through_the_perplexities_of_its_steps(drawn):

@@ -202,9 +202,22 @@ def test_a_metrics_line_that_a_kill_cut_off_is_left_out(world, tmp_path):
     whole = path.read_text()
     path.write_text(whole + '{"step": 11')
     assert len(read_run("with", run).metrics) == 10
-    path.write_text("{\n" + whole)
-    with pytest.raises(UserError, match="line 1 is not JSON"):
-        read_run("with", run)
+    for damage in (b"{\n", b"\xff\xfe\n"):
+        path.write_bytes(damage + whole.encode())
+        with pytest.raises(UserError, match="line 1 is not JSON"):
+            read_run("with", run)
+
+
+def test_of_a_run_that_went_on_the_losses_end_where_it_was_evaluated(evaluated, world, tmp_path):
+    run = shutil.copytree(world.runs["with"], tmp_path / "with")
+    found = read_inputs(ReportConfig(eval=str(evaluated), output="-"))
+    step = found.evaluation["runs"]["with"]["step"]
+    later = [{**found.runs["with"].metrics[-1], "step": step + n, "loss": 0.0} for n in (1, 2)]
+    with (run / "metrics.jsonl").open("a") as out:
+        out.writelines(json.dumps(line) + "\n" for line in later)
+    runs = {"with": str(run), "without": str(world.runs["without"])}
+    again = read_inputs(ReportConfig(eval=str(evaluated), output="-", runs=runs))
+    assert again.runs["with"].metrics == found.runs["with"].metrics
 
 
 def entry(steps, by_country, padding=10):

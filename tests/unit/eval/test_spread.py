@@ -12,6 +12,7 @@ from eval.models import read_models
 from eval.perplexity import BANDS, Scores
 from eval.report import heat
 from eval.report.lead import lead
+from eval.report.sentences import place_name
 from eval.runner import evaluate
 from eval.spread import constant_and_slope, moments, over_countries, solved
 from eval.where import by_frequency
@@ -176,6 +177,52 @@ def test_the_map_of_countries_told_is_hot_where_a_document_is_told_its_own(told)
     own = next(e for e in lines if e["of"] == ["with", "as_gb"])
     assert own["purpose"] == "told one country against not told"
     assert gb.text.endswith("%") or gb.text == f"x {math.exp(own['nats']):,.3g}"
+
+
+def test_shades_of_a_map_are_the_share_of_the_largest_clear_change():
+    """Each shade against the definition, written down anew; the largest is the darkest."""
+    rng = np.random.default_rng(3)
+    places, conditions = ["gb", "ke", "us", "unknown"], ["with", "shuffled", "only_url"]
+    effects, expected = [], {}
+    for place in places:
+        for condition in conditions:
+            nats, half = rng.normal(0, 0.1), rng.exponential(0.05)
+            interval = (None, None) if place == "us" else (nats - half, nats + half)
+            effects.append({
+                "group": "country", "part": "body", "name": place, "of": ["told", condition],
+                "against": ["told", "without"], "nats": nats, "ratio": math.exp(nats),
+                "low": interval[0], "high": interval[1], "purpose": "",
+            })  # fmt: skip
+            clear = place != "us" and half < abs(nats)
+            expected[place, condition] = abs(nats) if clear else 0.0, nats
+    runs = {"told": {"conditioned": True, "policy_hashes": {"a": "b"}}}
+    found = heat.maps({"runs": runs, "perplexity": {"effects": effects}}, "body")
+    ((heading, _, table),) = found
+    assert heading == "Run told by country and condition"
+    largest = max(size for size, _ in expected.values())
+    shades = {}
+    for place, row in zip(places, table.rows, strict=True):
+        assert row[0].text == place_name("country", place)
+        for condition, cell in zip(conditions, row[1:], strict=True):
+            size, nats = expected[place, condition]
+            assert cell.heat == round(45 * size / largest)
+            assert cell.tone == ("flat" if not size else "good" if nats < 0 else "bad")
+            assert cell.small == "" and cell.text.startswith("−" if nats < 0 else "+")
+            shades[place, condition] = cell.heat
+    assert max(shades.values()) == 45 and {shades["us", c] for c in conditions} == {0}
+
+
+def test_a_map_of_more_countries_than_it_shows_says_how_many_it_leaves_out():
+    names = [f"{a}{b}" for a in "abcde" for b in "abcdefghij"]
+    effects = [
+        {"group": "country", "part": "body", "name": name, "of": ["told", condition],
+         "against": ["told", "without"], "nats": 0.1, "ratio": 1.1, "low": None, "high": None,
+         "purpose": ""}
+        for name in names for condition in ("with", "shuffled")
+    ]  # fmt: skip
+    runs = {"told": {"conditioned": True, "policy_hashes": {"a": "b"}}}
+    ((_, caption, table),) = heat.maps({"runs": runs, "perplexity": {"effects": effects}}, "body")
+    assert len(table.rows) == 40 and "40 of 50 countries" in caption
 
 
 def test_the_lead_names_the_worst_country_and_the_tables_have_it(told):
