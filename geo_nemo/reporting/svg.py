@@ -6,6 +6,7 @@ one drawing to a phone would make its text unreadable.
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from html import escape
 
@@ -50,6 +51,8 @@ STYLE = {
     "legend.frameon": False,
     "legend.fontsize": 9,
     "axes.unicode_minus": True,
+    # A topic or host may have a $: it is none of a formula's.
+    "text.parse_math": False,
 }
 
 Draw = Callable[[str], Figure]
@@ -63,7 +66,10 @@ def inline(name: str, label: str, draw: Draw) -> str:
     """
     parts = []
     for width in WIDTHS:
-        with plt.rc_context({**STYLE, "svg.hashsalt": f"{name}-{width}"}):
+        settings = {**STYLE, "svg.hashsalt": f"{name}-{width}"}
+        with plt.rc_context(settings), warnings.catch_warnings():
+            # Letters are drawn by the page's font; here they are only measured.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             figure = draw(width)
             content = io.StringIO()
             figure.savefig(
