@@ -1,7 +1,6 @@
 """The runs of one or more evaluations of the same documents, and differences between them."""
 
 import io
-import math
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from eval.conditions import generator
 from eval.mixed import crossed
 from eval.pooled import t_interval
 from eval.report.inputs import AGAIN, read_evaluation
+from eval.report.sentences import ratio_of
 from eval.runner import ARRAYS
 from eval.trained import Trained, read_trained
 from geo_nemo.common.seal import check_sealed_file
@@ -57,12 +57,16 @@ class Member:
         return "without" if self.trained.plain else "with"
 
     def nats(self, condition: str, part: str) -> np.ndarray:
-        """Loss of each document's part, float64 [n]. KeyError where it was not scored so."""
+        """Loss of each document's part, float64 [n]. UserError where it was not scored so."""
         keys = self.evaluated.arrays["keys"].tolist()
         try:
             return self.evaluated.arrays[part][keys.index(f"{self.name}/{condition}")]
         except ValueError:
-            raise KeyError(condition) from None
+            raise UserError(
+                f"{self.evaluated.folder}: run {self.name} was not scored under condition "
+                f"{condition}, which it is compared by: run the same geo-nemo eval with "
+                f"{condition} among its conditions="
+            ) from None
 
     def tokens(self, part: str) -> np.ndarray:
         """Tokens of each document's part, int [n]."""
@@ -119,7 +123,10 @@ class Study:
             raise UserError("no training run among what was evaluated: give runs.NAME=RUN to eval")
         assert first is not None
         self.first = first
-        self.continents = sorted({*first.continents.tolist()} - {""})
+        scored = first.arrays[f"{part}_tokens"] > 0
+        if not scored.any():
+            raise UserError(f"no document of {first.folder} has a {part}: leave out --part")
+        self.continents = sorted({*first.continents[scored].tolist()} - {""})
         config = first.record["config"]
         self.samples, self.confidence = config["bootstrap_samples"], config["confidence"]
         self.seed = config["seed"]
@@ -193,9 +200,13 @@ class Study:
         return Estimate(mean, mean - half, mean + half, len(found), len(places), *ends)
 
     def resampled(self, columns: np.ndarray) -> np.ndarray:
-        """Column sums over resamples of documents, [samples, k]; the same ones at every call."""
+        """Column sums over resamples of documents, [samples, k]; the same ones at every call.
+
+        The last column is of tokens: a draw without any, as of few titles, is left out.
+        """
         rng = generator(self.seed, f"analysis/{len(columns)}")
-        return resampled_sums(columns.astype(np.float64), self.samples, rng)
+        drawn = resampled_sums(columns.astype(np.float64), self.samples, rng)
+        return drawn[drawn[:, -1] > 0]
 
     def _over_documents(
         self, columns: np.ndarray, rate: Callable[[np.ndarray], np.ndarray]
@@ -269,4 +280,4 @@ _SAME = ("content_hash", "country", "title_tokens", "body_tokens")
 
 def ratio(nats: float | None) -> float | None:
     """A difference of losses as a ratio of perplexities."""
-    return None if nats is None else math.exp(nats)
+    return None if nats is None else ratio_of(nats)

@@ -272,6 +272,43 @@ def test_the_page_says_what_runs_are_missing(study, tmp_path):
     assert len(paths[2].read_text().splitlines()) == 1 + len(records)
 
 
+def test_a_condition_that_was_not_scored_is_named(tmp_path):
+    runs = {"told": (run(), {"without": flat(1.9)}), "bare": (run(()), {"without": flat(1.8)})}
+    study = Study([evaluation(tmp_path / "eval", runs)])
+    with pytest.raises(
+        UserError, match=r"run told was not scored under condition with, .* with am"
+    ):
+        answers(study)
+
+
+def test_titles_that_few_documents_have_are_counted_where_there_are_some(tmp_path):
+    runs = {
+        name: (run(fields, continents), {"with": flat(loss), "without": flat(loss)})
+        for name, fields, continents, loss in (
+            ("told", FULL, (), 2.0), ("africa", FULL, ("Africa",), 802.0),
+            ("europe", FULL, ("Europe",), 1.9),
+        )
+    }  # fmt: skip
+    folder = evaluation(tmp_path / "eval", runs)
+    with np.load(folder / "documents.npz") as content:
+        arrays = {name: content[name] for name in content.files}
+    titled = np.isin(np.arange(N), (3, 5))  # of ke alone
+    for name in ("title", "title_tokens"):
+        arrays[name] = arrays[name] * titled
+    np.savez(folder / "documents.npz", **arrays)
+    study = Study([folder], part="title")
+    paths = write(study, answers(study), tmp_path / "out")
+    found = json.loads(next(p for p in paths if p.suffix == ".json").read_text())
+    local = {line["of"]: line for line in found if line["analysis"] == "local_against_global"}
+    assert set(local) == {"Africa alone, told"}
+    # More than a ratio of perplexities has numbers for.
+    assert [local["Africa alone, told"][key] for key in ("value", "low")] == [800.0, 800.0]
+    arrays["title_tokens"] *= 0
+    np.savez(folder / "documents.npz", **arrays)
+    with pytest.raises(UserError, match=r"no document of .* has a title: leave out --part"):
+        Study([folder], part="title")
+
+
 def test_two_runs_that_are_alike_are_named(tmp_path):
     runs = {
         "told": (run(), {"with": flat(1.5)}),
