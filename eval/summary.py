@@ -128,6 +128,8 @@ def _controls(plan: Plan) -> dict[str, dict[str, float]]:
         if source is None or condition not in CONTROLS:
             continue
         other = source != np.arange(len(source))  # the rest have nothing to tell
+        if not other.any():
+            continue
         found[condition] = {
             "same_host": float((host[source] == host)[other].mean()),
             "same_country": float((country[source] == country)[other].mean()),

@@ -61,7 +61,7 @@ class Endings:
         Each ending sees the prefix and itself, and begins at the place behind the prefix.
         cache: of what all prefixes begin with, at most all but the last token of the shortest.
         """
-        common = cache.get_seq_length() if cache else 0
+        common = 0 if cache is None else cache.get_seq_length()
         tokens, _ = self._of.padded([
             np.concatenate([prefix[common:], *(ending[:-1] for ending in of)])
             for prefix, of in zip(prefixes, endings, strict=True)
@@ -80,7 +80,7 @@ class Endings:
             fed[row, stop:end] = True
             last.append(stop - 1)
         options: dict = {"use_cache": False}
-        if cache:
+        if cache is not None:
             cache = copy.deepcopy(cache)
             cache.batch_repeat_interleave(len(prefixes))
             options = {"use_cache": True, "past_key_values": cache}

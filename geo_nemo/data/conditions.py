@@ -97,8 +97,6 @@ def donors(
     silent = np.zeros(n, bool)
     if len(values):
         silent = (np.concatenate(values) == NOTHING).all(0)
-    if silent.all():
-        raise UserError(f"wrong metadata needs {what} that tell something, and none does")
     drawn[silent] = np.flatnonzero(silent)
     # Most are told something else, and keep what was drawn; the rest draw among what is.
     again = ~silent & ~_wrong(told, values, np.arange(n), drawn)
