@@ -73,7 +73,9 @@ def read_inputs(config: ReportConfig) -> Inputs:
 
 def _of_step(run: RunInput, about: dict[str, Any]) -> RunInput:
     """The run up to the step that was evaluated: it may have been trained further."""
-    metrics = [line for line in run.metrics if line["step"] <= about["step"]]
+    metrics = [
+        line for line in run.metrics if line.get("steps_done", line["step"]) <= about["step"]
+    ]
     return replace(run, metrics=metrics, ledger=read_ledger(run.folder, about))
 
 

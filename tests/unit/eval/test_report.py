@@ -212,7 +212,15 @@ def test_of_a_run_that_went_on_the_losses_end_where_it_was_evaluated(evaluated, 
     run = shutil.copytree(world.runs["with"], tmp_path / "with")
     found = read_inputs(ReportConfig(eval=str(evaluated), output="-"))
     step = found.evaluation["runs"]["with"]["step"]
-    later = [{**found.runs["with"].metrics[-1], "step": step + n, "loss": 0.0} for n in (1, 2)]
+    later = [
+        {
+            **found.runs["with"].metrics[-1],
+            "step": step + n,
+            "steps_done": step + n + 1,
+            "loss": 0.0,
+        }
+        for n in (0, 1)
+    ]
     with (run / "metrics.jsonl").open("a") as out:
         out.writelines(json.dumps(line) + "\n" for line in later)
     runs = {"with": str(run), "without": str(world.runs["without"])}
