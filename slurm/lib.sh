@@ -3,6 +3,9 @@
 # What is set here is used there.
 # shellcheck disable=SC2034
 
+# What a user's shell hides from squeue and sinfo would be no job and no node here.
+unset "${!SQUEUE_@}" "${!SINFO_@}"
+
 # Where a tuning goes on until it is whole; empty for a training.
 partial=
 

@@ -1,5 +1,6 @@
 """What SLURM says of jobs, where its commands are there; one question for many jobs."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -56,9 +57,11 @@ def ask_jobs(ids: Iterable[str]) -> dict[str, Job]:
 def _asked(command: list[str]) -> dict[str, Job]:
     if shutil.which(command[0]) is None:
         return {}
+    # Nor what the user's shell hides, as SQUEUE_PARTITION does.
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("SQUEUE_", "SACCT_"))}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, errors="replace"
+            command, env=own, capture_output=True, text=True, timeout=TIMEOUT_S, errors="replace"
         )
     except (OSError, subprocess.TimeoutExpired):
         return {}

@@ -272,9 +272,11 @@ def test_slurm_is_asked_once_for_all_runs(tmp_path, monkeypatch):
     runs = [Folder(tmp_path / str(n)).record().beat(1, host="n", age=9e3) for n in (1, 2, 3)]
     for number, run in enumerate(runs, 11):
         run.write("slurm/job", f"{number}\n")
+    monkeypatch.setenv("SQUEUE_PARTITION", "mine")  # which hides the jobs of others
     calls = commands(
         tmp_path, monkeypatch,
-        squeue="echo '11|RUNNING|None'; exit 1", sacct="echo '12|CANCELLED by 0|0:15'",
+        squeue="[ -n \"$SQUEUE_PARTITION\" ] || echo '11|RUNNING|None'; exit 1",
+        sacct="echo '12|CANCELLED by 0|0:15'",
     )  # fmt: skip
     found = read_statuses([run.path for run in runs])
     assert [status.state for status in found] == ["silent", "failed", "silent"]

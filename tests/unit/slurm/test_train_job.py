@@ -255,6 +255,18 @@ def test_a_controller_that_is_away_for_a_moment_does_not_end_the_run(cluster, tm
     assert code == 75 and cluster.requeues() == ["requeue"], log
 
 
+def test_what_a_user_s_shell_hides_from_squeue_is_there_for_the_job(cluster, tmp_path):
+    output = tmp_path / "run"
+    (output / "slurm").mkdir(parents=True)
+    (output / "slurm/job").write_text("41\n")
+    (cluster.folder / "bin/squeue").rename(cluster.folder / "bin/real-squeue")
+    hides = f'[ -n "${{SQUEUE_PARTITION:-}}" ] || exec {cluster.folder}/bin/real-squeue "$@"'
+    cluster.everywhere("squeue", hides)
+    environment = stub(cluster, "exit 0") | {"SQUEUE_PARTITION": "mine"}
+    code, log = cluster.run(f"output_dir={output}", **environment)
+    assert code == 2 and f"job 41 writes in {output}: wait for it" in log
+
+
 def test_a_job_that_stays_held_says_how_it_goes_on(cluster, tmp_path):
     (cluster.folder / "silent").write_text("n1")
     cluster.deny("release")
