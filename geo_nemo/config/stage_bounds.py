@@ -1,5 +1,7 @@
 """Where the stages of a run begin and end, from their fractions; how their texts differ."""
 
+from collections.abc import Sequence
+
 from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.config.replay import Replay
 from geo_nemo.config.schema import Run
@@ -7,15 +9,19 @@ from geo_nemo.config.schema import Run
 
 def stage_borders(run: Run) -> list[int]:
     """Steps at which stages begin, and the run's last; rounded so that each stage has a step."""
-    names = list(run.stages)
+    return borders_of([stage.fraction for stage in run.stages.values()], run.train.steps)
+
+
+def borders_of(fractions: Sequence[float], steps: int) -> list[int]:
+    """The same of stages with these fractions of so many steps."""
     borders = [0]
-    fraction = 0.0
-    for position, name in enumerate(names):
-        fraction += run.stages[name].fraction
-        left = len(names) - position - 1
-        border = round(fraction * run.train.steps)
-        borders.append(min(max(border, borders[-1] + 1), run.train.steps - left))
-    borders[-1] = run.train.steps
+    so_far = 0.0
+    for position, fraction in enumerate(fractions):
+        so_far += fraction
+        left = len(fractions) - position - 1
+        border = round(so_far * steps)
+        borders.append(min(max(border, borders[-1] + 1), steps - left))
+    borders[-1] = steps
     return borders
 
 

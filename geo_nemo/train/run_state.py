@@ -24,7 +24,7 @@ from geo_nemo.train.engine import Engine
 from geo_nemo.train.everyone import Everyone
 from geo_nemo.train.init_weights import load_initial
 from geo_nemo.train.ledger import Ledger
-from geo_nemo.train.setup import Prepared, check_fingerprint
+from geo_nemo.train.setup import Prepared, check_borders, check_fingerprint
 from geo_nemo.train.stage_steps import StagePlan, stage_of
 from geo_nemo.train.step_times import StepTimes
 from geo_nemo.train.unseen import Unseen
@@ -105,6 +105,7 @@ class RunState:
             return
         position = checkpoint.read_position(newest)
         check_fingerprint(position.fingerprint, self.prepared.fingerprint, newest)
+        check_borders(position.config, self.run, newest)
         changed = checkpoint.precision_note(position.config, self.run.precision)
         if changed and dist.get_rank() == 0:
             LOG.info(f"{newest.name}: {changed}")

@@ -6,11 +6,14 @@ Needs neither torch nor Megatron, so that `--dry-run` and every mistake of the u
 import hashlib
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import Parallel, Run, UserError
+from geo_nemo.config.stage_bounds import borders_of, stage_borders
 from geo_nemo.config.stage_sizes import laid_out_for, stage_run
 from geo_nemo.config.whole import flatten
 from geo_nemo.data.brought_packing import packing_identity
@@ -247,12 +250,33 @@ def check_fingerprint(saved: dict[str, str], current: dict[str, str], checkpoint
     """Raise `UserError` that names everything that changed since the checkpoint."""
     if changed := changed_settings(saved, current):
         # Checkpoints keep the fraction of a stage under the name that it had first.
-        names = re.sub(r"\.share(?=,|$)", ".fraction", ", ".join(changed))
-        record = checkpoint.parents[1] / "run.json"
-        how = (
-            f", with geo-nemo train --config {shlex.quote(str(record))}" if record.is_file() else ""
-        )
-        raise UserError(
-            f"{names} changed since the checkpoint {checkpoint}: "
-            f"restore what it was{how}, or give another output_dir to start anew"
-        )
+        names = [re.sub(r"\.share$", ".fraction", name) for name in changed]
+        raise _changed(names, checkpoint)
+
+
+def check_borders(saved: Mapping[str, Any], run: Run, checkpoint: Path) -> None:
+    """Raise `UserError` where a stage begins at another step than in the run of the checkpoint.
+
+    saved: its settings. The fingerprint has fractions with six digits, a step in a million.
+    """
+    try:
+        stages = {
+            name: float(stage.get("fraction", stage.get("share")))
+            for name, stage in saved["stages"].items()
+        }
+    except (KeyError, TypeError, AttributeError):
+        return  # a checkpoint of before settings were kept
+    if stages.keys() == run.stages.keys() and (
+        borders_of(list(stages.values()), run.train.steps) != stage_borders(run)
+    ):
+        names = [n for n, stage in run.stages.items() if stage.fraction != stages[n]]
+        raise _changed([f"stages.{name}.fraction" for name in names], checkpoint)
+
+
+def _changed(names: Sequence[str], checkpoint: Path) -> UserError:
+    record = checkpoint.parents[1] / "run.json"
+    how = f", with geo-nemo train --config {shlex.quote(str(record))}" if record.is_file() else ""
+    return UserError(
+        f"{', '.join(names)} changed since the checkpoint {checkpoint}: "
+        f"restore what it was{how}, or give another output_dir to start anew"
+    )

@@ -22,7 +22,7 @@ from geo_nemo.config import (
 from geo_nemo.config.section import LATER
 from geo_nemo.store import TokenStore
 from geo_nemo.train.checkpoint.changes import changed_settings
-from geo_nemo.train.setup import prepare
+from geo_nemo.train.setup import check_borders, prepare
 from tests.support.runs import finished, trainer
 from tests.support.tiny import NO_METADATA, tiny_run
 
@@ -225,3 +225,24 @@ def test_what_came_later_is_believed_where_a_checkpoint_does_not_tell_it():
     assert changed_settings({**old, key: "m:F 1"}, {"seed": "2", key: "m:F 2"}) == ["seed", key]
     assert changed_settings({**old, key: "m:F 1"}, old) == [key]
     assert changed_settings({}, old) == ["seed"]
+
+
+def test_a_stage_of_millions_of_steps_that_begins_a_step_later_is_a_change(tmp_path):
+    def run(steps):
+        values = BASE.model_dump(mode="json")
+        for stage, own in zip(values["stages"].values(), (steps, 3_000_000 - steps), strict=True):
+            stage["steps"] = own
+        return Run.model_validate(values)
+
+    begun, checkpoint = run(1_999_999), tmp_path / "checkpoints/step_00000100"
+    saved = begun.model_dump(mode="json")
+    check_borders(saved, begun, checkpoint)
+    assert f"{run(2_000_000).stages['cooldown'].fraction:g}" == "0.333333"
+    with pytest.raises(
+        UserError, match=r"^stages\.condition\.fraction, stages\.cooldown\.fraction c"
+    ):
+        check_borders(saved, run(2_000_000), checkpoint)
+    for stage in saved["stages"].values():
+        stage["share"] = stage.pop("fraction")  # as it was called at first
+    check_borders(saved, begun, checkpoint)
+    check_borders({}, begun, checkpoint)
