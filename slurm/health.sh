@@ -1,9 +1,10 @@
 #!/bin/bash
 # Checks one node before a run starts on it; one task of it on each node.
 #
-#   srun --ntasks-per-node=1 bash health.sh FOLDER GPUS OUTPUT
+#   srun --ntasks-per-node=1 bash health.sh FOLDER GPUS OUTPUT [PATH]...
 #
 # GPUS: how many the node must have; 0 leaves the checks of GPUs out. OUTPUT: the run's folder.
+# PATH: what the job's first node sees, and so must this one.
 # Writes FOLDER/<node>, a finding a line: `fault TEXT` the node is not fit, `note TEXT` worth
 # knowing; then `time SECONDS`, the node's clock, which says that the checks came to their end.
 # GEO_NEMO_MIN_FREE_GB: free space that OUTPUT must have (default 50).
@@ -86,7 +87,15 @@ check_disk() {
     fault "/dev/shm has ${free:-0} MiB free; NCCL and data workers need 1024"
 }
 
+check_paths() {
+  local path
+  for path in "$@"; do
+    stat -- "$path" >/dev/null 2>&1 || fault "does not see $path, which the first node sees"
+  done
+}
+
 [ "$gpus" -eq 0 ] || check_gpus
 check_disk
+check_paths "${@:4}"
 tell "time $(date +%s)"
 mv "$found" "$folder/$node"

@@ -117,6 +117,32 @@ def test_of_several_nodes_without_a_word_those_are_at_fault_that_slurm_does_not_
         assert "leaves out node n2: did not answer, neither to SLURM" in log
 
 
+@pytest.mark.parametrize("which", ["store", "image"])
+def test_a_node_without_a_mount_is_left_out(tmp_path, which):
+    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2", "n3"))
+    (cluster.folder / "sinfo").write_text("".join(f"n{i} idle\n" for i in range(1, 6)))
+    lost = tmp_path / which
+    lost.mkdir()
+    (lost / "manifest.json").touch()
+    lacks = f'case "$*" in *"{lost}"*) exit 1 ;; esac\nexec /usr/bin/stat "$@"'
+    cluster.on_node("n2", "stat", lacks)
+    environment = stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node"}
+    store = f"data.store={tmp_path / 'store'}"
+    if which == "image":
+        environment["GEO_NEMO_CONTAINER"] = str(lost)
+    code, log = cluster.run(f"output_dir={tmp_path / 'run'}", store, **environment)
+    assert code == 75, log
+    assert f"leaves out node n2: does not see {lost}" in log
+    assert "node n1" not in log and "node n3" not in log
+
+
+def test_a_store_that_no_node_sees_is_no_fault_of_theirs(tmp_path):
+    cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"))
+    environment = stub(cluster, "exit 0") | {"GEO_NEMO_CHECKS": "node"}
+    code, log = cluster.run(f"output_dir={tmp_path / 'run'}", "data.store=/none", **environment)
+    assert code == 0, log
+
+
 def test_a_node_whose_check_hangs_is_left_out(tmp_path):
     cluster = Cluster(tmp_path / "cluster", nodes=("n1", "n2"))
     cluster.on_node("n2", "df", "exec sleep 60")
