@@ -7,10 +7,10 @@ import click
 from rich.console import Console
 
 from geo_nemo.cli.options import DiskFile, DiskPath
+from geo_nemo.cli.sampling import SEED
 from geo_nemo.cli.store_move import StorePlace, here, pull, push
 from geo_nemo.cli.store_options import POLICY, POSITION, STORE, TEMPLATE, URL_FORM, WHERE
 from geo_nemo.cli.store_remove import remove
-from geo_nemo.config.section import SEEDS
 
 EXIT_BROKEN = 1
 
@@ -201,7 +201,9 @@ def inspect(
 @click.option(
     "--seq-length", default=2048, show_default=True, help="Of packed sequences (webdataset)."
 )
-@click.option("--seed", default=1234, show_default=True, help="Of their order (webdataset).")
+@click.option(
+    "--seed", default=1234, type=SEED, show_default=True, help="Of their order (webdataset)."
+)
 @click.option(
     "--sequences-per-shard",
     "--rows-per-shard",
@@ -305,7 +307,7 @@ def merge(stores: tuple[Path | str, ...], out: Path) -> None:
 @click.option("--per-country", is_flag=True, help="The same number from each country.")
 @WHERE
 @click.option("--split", "splits", multiple=True, metavar="NAME", help="Draw from this split only.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, SEEDS - 1))
+@click.option("--seed", default=0, show_default=True, type=SEED)
 def sample(
     store: Path | str,
     out: Path,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from geo_nemo.common.errors import UserError
 from geo_nemo.config.load import compose, validate
@@ -28,11 +28,19 @@ class Lora(Section):
     merge: the output is a model that loads anywhere, with the adapter beside it; else the adapter.
     """
 
-    rank: Positive = 16
+    rank: Annotated[int, Field(gt=0, le=1 << 16)] = 16
     alpha: Positive = 32
     dropout: Probability = 0.05
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     merge: bool = True
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _names(cls, targets: Any) -> Any:
+        names = targets if isinstance(targets, list | tuple) else []
+        if targets != "all-linear" and not (names and all(isinstance(n, str) for n in names)):
+            raise ValueError("give all-linear, or modules by their last name, as [q_proj,v_proj]")
+        return targets
 
 
 class Told(Section):
@@ -83,7 +91,7 @@ class Tune(Section):
     untold_country: Literal["error", "drop"] = "error"
     global_batch_size: Positive = 16
     micro_batch_size: Positive = 1
-    epochs: Annotated[float, Field(gt=0)] = 3.0
+    epochs: Annotated[float, Field(gt=0, le=1e6)] = 3.0
     steps: Positive | None = None
     lr: Annotated[float, Field(gt=0)] = 2e-4
     schedule: Literal["constant", "linear", "cosine"] = "linear"

@@ -63,6 +63,8 @@ def parse_tell(words: Sequence[str]) -> dict[str, str]:
         name, sign, value = word.partition("=")
         if not sign or not name.strip():
             raise UserError(f"--tell {word}: give name=value, as --tell topic=sport")
+        if not value.strip():
+            raise UserError(f"--tell {word}: its value is empty: give one, or leave it out")
         found[name.strip()] = value
     return found
 

@@ -169,6 +169,7 @@ def test_a_pipe_is_a_prompt(generate, monkeypatch, folder, capsys):
         (("a", "--country", "atlantis"), "'atlantis' is no country"),
         (("a", "--tell", "topic=sport"), "this model was not told topic in training: it knows"),
         (("a", "--tell", "topic"), "give name=value"),
+        (("a", "--tell", "country= "), "--tell country= : its value is empty"),
         (("a", "--host", "a\nb"), "host has a line end"),
         (("a", "--guidance", "2"), "--guidance compares what is told with nothing told"),
         (("a", "--guidance", "nan", "--country", "ng"), "--guidance nan: give a number"),
