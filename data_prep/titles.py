@@ -9,6 +9,7 @@ import re
 
 MOST_LINES, MOST_WORDS = 8, 16
 MOST_BEFORE = 6
+LONGEST = 2000  # characters; what is longer is no title, and stays as it is
 _SEPARATOR = re.compile(
     r"\s+[|\u2013\u2014\u00b7\u00bb:•-]\s+|\s*[|\u00bb\uff5c\u4e28]\s*|\s+::\s+|(?<=\S)_(?=[^\x00-\x7f])"
 )
@@ -36,19 +37,25 @@ def without_site(title: str, site: str = "", host: str = "", heading: str = "") 
     """
     labels = {_key(label) for label in host.split(".")[:-1]}
     names = {_key(site), *labels} - {"", "www", "com", "co", "org", "net"}
-    first = _BEFORE_COLON.match(title)
-    # A colon parts much else: only the whole name, or the host, is one.
-    if first and _key(first[1]) in (_key(site), _key(host.removeprefix("www."))):
-        return title[first.end() :]
-    parts = [(m.start(), m.end()) for m in _SEPARATOR.finditer(title)]
-    if not parts:
+    whole = (_key(site), _key(host.removeprefix("www.")))
+    while len(title) <= LONGEST:
+        first = _BEFORE_COLON.match(title)
+        # A colon parts much else: only the whole name, or the host, is one.
+        if first and _key(first[1]) in whole:
+            return title[first.end() :]
+        parts = [(m.start(), m.end()) for m in _SEPARATOR.finditer(title)]
+        if not parts:
+            return title
+        start, end = parts[-1]
+        if _is_name(title[end:], names) or (heading and _key(title[:start]) == _key(heading)):
+            if not (rest := title[:start].strip()):
+                return title
+            title = rest  # a section may stand before the name, and the name twice
+            continue
+        start, end = parts[0]
+        if _is_name(title[:start], names) or (heading and _key(title[end:]) == _key(heading)):
+            return title[end:].strip() or title
         return title
-    start, end = parts[-1]
-    if _is_name(title[end:], names) or (heading and _key(title[:start]) == _key(heading)):
-        return without_site(title[:start].strip(), site, host, heading) or title
-    start, end = parts[0]
-    if _is_name(title[:start], names) or (heading and _key(title[end:]) == _key(heading)):
-        return title[end:].strip() or title
     return title
 
 

@@ -153,7 +153,8 @@ def _of_text(text: str) -> tuple[str, int] | None:
         match = pattern.match(text)
         if match:
             day = match["day"]
-            month = _MONTHS[match["name"].lower()]
+            # Old prints have a long s, which is an s where case does not matter.
+            month = _MONTHS[match["name"].casefold()]
             return _day(_whole_year(match["year"]), month, int(day) if day else None)
     match = _NUMBERS.match(text)
     if match:

@@ -40,7 +40,7 @@ _FOREIGN_SPAIN = re.compile(r"[XYZ](?<!\w.)\d{7}-?[A-HJ-NP-TV-Z](?!\w)")
 _SINGAPORE = re.compile(r"[STFGM](?<!\w.)\d{7}[A-Z](?!\w)")
 _HONG_KONG = re.compile(r"[A-Z](?<!\w.)[A-Z]?\d{6}\([\dA]\)")
 _CANADA = re.compile(r"\d(?<![\w-].)\d\d-\d{3}-\d{3}(?![\w-])")
-_ITALY = re.compile(r"[A-Z]{6}(?<!\w.{6})\d\d[A-EHLMPR-T]\d\d[A-Z]\d{3}[A-Z](?!\w)")
+_ITALY = re.compile(r"[A-Z]{6}(?<!\w.{6})[0-9]{2}[A-EHLMPR-T][0-9]{2}[A-Z][0-9]{3}[A-Z](?!\w)")
 _ODD_PLACES = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
     [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6,
      8, 12, 14, 16, 10, 22, 25, 24, 23], strict=True))  # fmt: skip

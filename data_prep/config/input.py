@@ -89,6 +89,8 @@ class Source(Section):
     def _known_encoding(cls, value: str | None) -> str | None:
         try:
             known = value is None or codecs.lookup(value)._is_text_encoding
+            if known and value is not None:  # some are of names of hosts, and read no text
+                codecs.getincrementaldecoder(value)(errors="replace").decode(b"id,text", True)
         except (LookupError, ValueError):
             known = False
         if not known:

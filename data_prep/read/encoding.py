@@ -16,6 +16,7 @@ from typing import Any
 from data_prep.read.record import DamagedError
 from data_prep.read.unpack import Unpacked
 from data_prep.read.wide import wide_encoding
+from geo_nemo.tokenizers.base import scrub
 
 LOOKED_AT = 1 << 20
 SAMPLE_BYTES = 1 << 14
@@ -208,9 +209,9 @@ class Recoded:
     def _recoded(self) -> Iterator[bytes]:
         for block in self._stream.blocks():
             if text := self._decoder.decode(block):
-                yield text.encode()
+                yield scrub(text).encode()
         if text := self._decoder.decode(b"", final=True):
-            yield text.encode()
+            yield scrub(text).encode()
 
 
 def as_utf8(stream: Unpacked, given: str | None) -> tuple[Unpacked | Recoded, str]:

@@ -43,7 +43,12 @@ class Raw(NamedTuple):
     @property
     def excerpt(self) -> bytes:
         """At most 300 bytes to show a person."""
-        return self.head or orjson.dumps(self.fields, default=str)[:EXCERPT_BYTES]
+        if self.head:
+            return self.head
+        try:
+            return orjson.dumps(self.fields, default=str)[:EXCERPT_BYTES]
+        except TypeError:  # a number of more than 64 bits, half a character
+            return repr(self.fields)[:EXCERPT_BYTES].encode("utf-8", "replace")[:EXCERPT_BYTES]
 
 
 @dataclass(frozen=True, slots=True)

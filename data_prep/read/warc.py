@@ -22,6 +22,7 @@ from data_prep.read.own_metas import OwnMetas
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
 from data_prep.titles import without_byline, without_site, without_title
+from geo_nemo.tokenizers.base import scrub
 
 MAX_HEADER_BYTES = 32 << 10
 _START = b"WARC/"
@@ -189,8 +190,10 @@ def _decoded(text: bytes, kind: str) -> str:
     """Plain text in the encoding that its type tells, else UTF-8. Raises UnicodeDecodeError."""
     named = re.search(r"charset=\"?([\w.:-]+)", kind, re.IGNORECASE)
     try:
-        return text.decode(named[1] if named else "utf-8")
-    except LookupError:
+        return scrub(text.decode(named[1] if named else "utf-8"))
+    except UnicodeDecodeError:
+        raise
+    except (LookupError, UnicodeError):  # no encoding, or none of text, as `idna`
         return text.decode()
 
 

@@ -57,3 +57,9 @@ def test_prose_that_names_the_title_stays():
         assert without_title(text, "Maize prices rise in Kisumu") == text
     assert without_title(f"Rain\n{PROSE}", "Rain") == f"Rain\n{PROSE}"  # too short to be sure
     assert without_title("Maize prices rise in Kisumu", "Maize prices rise in Kisumu")
+
+
+@pytest.mark.parametrize("parts", [400, 3000])
+def test_a_title_of_nothing_but_the_outlet_s_name_ends_no_run(parts):
+    title = "|".join(["a"] * parts)
+    assert without_site(title, host="a.com") in ("a", title)

@@ -165,3 +165,7 @@ def test_any_value_gives_a_date_of_the_calendar_or_none(value, path):
 def test_an_order_tells_what_alone_can_be_told_by_it(value, day_first, month_first):
     assert find_date(value, order="day_first")[0] == day_first
     assert find_date(value, order="month_first")[0] == month_first
+
+
+def test_a_long_s_of_old_prints_is_an_s():
+    assert find_date("1 \u017fep 1789") == ("1789-09-01", 1789)

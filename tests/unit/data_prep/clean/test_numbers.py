@@ -62,3 +62,8 @@ def test_checksums_against_oracles():
         assert not verhoeff(whole[:at] + str((int(whole[at]) + 3) % 10) + whole[at + 1 :])
         if whole[at] != whole[at + 1]:
             assert not verhoeff(whole[:at] + whole[at + 1] + whole[at] + whole[at + 2 :])
+
+
+def test_digits_of_other_scripts_end_no_run():
+    text = "ABCDEF\u0663\u0663A\u0663\u0663B\u0663\u0663\u0663C"
+    assert MASKS["national_id"](text) == text

@@ -113,7 +113,7 @@ def test_the_reader_says_the_encoding_and_how_sure_it_is(tmp_path):
 
 
 def test_an_encoding_that_there_is_not_is_refused():
-    for wrong in ("latin99", "rot13", "hex"):
+    for wrong in ("latin99", "rot13", "hex", "idna", "undefined"):
         with pytest.raises(ValueError, match="is no encoding of text"):
             Source(path="a", encoding=wrong)
 
@@ -136,3 +136,9 @@ def test_names_that_differ_by_case_alone_are_told_apart(tmp_path):
     record = {"text": "right", "Text": "wrong", "URL": "https://a.example/", "Url": "b"}
     (found,) = raws(read_bytes(tmp_path, "a.jsonl", samples.jsonl([record])))
     assert found == {"text": "right"}
+
+
+def test_half_characters_of_an_encoding_end_no_run(tmp_path):
+    content = rb"url,text" + b"\n" + rb"https://a.ke/1,Rain \ud83d\ude00 \ud800"
+    found = read_bytes(tmp_path, "a.csv", content, encoding="unicode_escape")
+    assert raws(found)[0]["text"] == "Rain \U0001f600 \ufffd"

@@ -8,6 +8,7 @@ import zstandard
 
 from data_prep.config import FieldMap, Limits, Source
 from data_prep.read import Bad, list_files, open_reader
+from data_prep.read.record import Raw
 from tests.unit.data_prep.read import samples
 from tests.unit.data_prep.read.samples import RECORDS, bads, raws, read, read_bytes
 
@@ -105,3 +106,8 @@ def test_a_document_of_10_mb_passes_whole_or_is_set_aside_by_the_limit(tmp_path,
 def _write(path, data):
     path.write_bytes(data)
     return path
+
+
+@pytest.mark.parametrize("value", [10**20, "\ud800"])
+def test_an_excerpt_shows_what_is_no_json_of_64_bits(value):
+    assert Raw(1, {"id": value, "title": "Rain"}).excerpt.endswith(b"'title': 'Rain'}")

@@ -208,3 +208,10 @@ def test_an_extractor_that_someone_else_ended_is_started_again():
     while extract._process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     assert extract.extract(response(STORY.encode()))["title"] == "Title 1"
+
+
+@pytest.mark.parametrize("charset", ["idna", "undefined", "nonsense"])
+def test_an_encoding_that_is_none_of_text_ends_no_run(tmp_path, charset):
+    kind = f"text/plain; charset={charset}"
+    record = warc_record(b"Rain in Kisumu.", "conversion", Content_Type=kind)
+    assert raws(read_bytes(tmp_path, "a.wet", record))[0]["text"] == "Rain in Kisumu."
