@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,16 @@ def test_jobs_of_a_launcher_that_went_away_are_waited_for_and_not_submitted_agai
     run_stage(stage)
     assert runs(tmp_path) == ["a", "b"]
     assert [path.name for path in cluster.iterdir()] == ["101"]
+
+
+def test_what_jobs_of_a_launcher_that_went_away_have_begun_is_left_to_them(tmp_path, cluster):
+    stage = on_slurm(tmp_path, {"a": "wait"})
+    submit(stage)
+    while not (stage.folder / "a.partial").exists():
+        time.sleep(0.02)
+    threading.Timer(0.5, Path(f"{tmp_path}/plan.json.go").touch).start()
+    run_stage(stage)
+    assert (runs(tmp_path), results(stage)) == (["a"], {"a": "a is done"})
 
 
 def test_jobs_of_another_config_are_cancelled_first(tmp_path, cluster):
