@@ -8,6 +8,7 @@ from data_prep.config import FieldMap
 
 EXTRA = "extra."
 MOST_SEEN = 40
+MOST_KNOWN = 10_000  # names of records that are told apart by case
 _LONGEST = 100  # characters of a column's name
 # What other schemas call them.
 _USUAL = {
@@ -20,7 +21,9 @@ _USUAL = {
 class Fields:
     """A FieldMap made ready: `pick` takes our fields out of a record.
 
-    A name with dots is first looked for as it is, then as a way into objects.
+    A name with dots is first looked for as it is, then as a way into objects. A field of ours
+    stands under a name that differs by case alone, `URL` for `url`, where a record (or the header
+    of a table) has one such and not the name itself.
     names: name in the source by ours, of the fields that the source has; ours of a field of the
         user's own begins with EXTRA. seen: what the source calls its fields, as far as is known.
     """
@@ -29,12 +32,16 @@ class Fields:
         extra = {f"{EXTRA}{name}": field.column for name, field in fields.extra.items()}
         self.names: dict[str, str] = fields.built_in | extra
         self.seen: tuple[str, ...] = ()
+        self._known: set[str] = set()
+        self._folded: dict[str, dict[str, None]] = {}
+        # Ours, theirs, and the names that differ from theirs by case, each as a way into objects.
+        self._loose: list[tuple[str, str, list[list[str]]]] = []
         self._arrange()
 
     def pick(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Our fields of `record` that are neither absent nor null."""
-        if not self.seen:
-            self.see([*record, *_within(record)])
+        if not record.keys() <= self._known:
+            self._learn(record)
         get = record.get
         found = {}
         for ours, theirs in self._plain:
@@ -47,28 +54,59 @@ class Fields:
                 value = _follow(record, way)
             if value is not None:
                 found[ours] = value
+        for ours, theirs, ways in self._loose:
+            if ours in found or theirs in record or theirs.partition(".")[0] in record:
+                continue
+            values = [value for way in ways if (value := _follow(record, way)) is not None]
+            if len(values) == 1:
+                found[ours] = values[0]
         return found
 
     def see(self, names: Iterable[str]) -> None:
-        """Learn what the source calls its fields, as its header or first record has them.
+        """Learn what a table calls its columns, as its header has them.
 
-        Kept for who looks for one that is not there. A field of ours stands under a name that
-        differs by case alone, `URL` for `url`, where there is one such and not the name itself.
+        Kept for who looks for one that is not there.
         """
         there = [str(name) for name in names]
         self.seen = tuple(there[:MOST_SEEN])
-        folded: dict[str, list[str]] = {}
-        for name in there:
-            folded.setdefault(name.strip().casefold(), []).append(name)
+        self._known.update(there)
+        self._fold(there)
         for ours, theirs in self.names.items():
-            first, dot, rest = theirs.partition(".")
+            first = theirs.partition(".")[0]
             if theirs in there or first in there:
                 continue
-            alike = folded.get(theirs.casefold(), [])
-            alike = alike or [f"{name}{dot}{rest}" for name in folded.get(first.casefold(), [])]
+            alike = self._alike(theirs)
             if len(alike) == 1:
                 self.names[ours] = alike[0]
+        self._folded.clear()
         self._arrange()
+
+    def _learn(self, record: Mapping[str, Any]) -> None:
+        """The same of a record, of which others may have other names."""
+        if len(self._known) > MOST_KNOWN:
+            return
+        there = [*map(str, record), *_within(record)]
+        self.seen = self.seen or tuple(there[:MOST_SEEN])
+        self._known.update(record)
+        self._fold(there)
+        alike = ((ours, theirs, self._alike(theirs)) for ours, theirs in self.names.items())
+        self._loose = [
+            (ours, theirs, [[name] if name in self._known else name.split(".") for name in names])
+            for ours, theirs, names in alike
+            if names
+        ]
+
+    def _fold(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._folded.setdefault(name.strip().casefold(), {})[name] = None
+
+    def _alike(self, theirs: str) -> list[str]:
+        """Names so far that differ from `theirs` by case alone."""
+        first, dot, rest = theirs.partition(".")
+        alike = list(self._folded.get(theirs.casefold(), {}))
+        if not alike and dot:
+            alike = [f"{name}.{rest}" for name in self._folded.get(first.casefold(), {})]
+        return [name for name in alike if name != theirs]
 
     def explained(self, reason: str, detail: str) -> str:
         """Why a record has no text or address: what its source has instead of such a field."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_prep.config import Limits, Source
+from data_prep.config import FieldMap, Limits, Source
 from data_prep.read import list_files, open_reader
 from data_prep.read.encoding import find_encoding
 from tests.unit.data_prep.read import samples
@@ -142,3 +142,16 @@ def test_half_characters_of_an_encoding_end_no_run(tmp_path):
     content = rb"url,text" + b"\n" + rb"https://a.ke/1,Rain \ud83d\ude00 \ud800"
     found = read_bytes(tmp_path, "a.csv", content, encoding="unicode_escape")
     assert raws(found)[0]["text"] == "Rain \U0001f600 \ufffd"
+
+
+def test_names_in_another_case_are_found_in_every_record_whatever_the_first_has(tmp_path):
+    lines = b"""{"url": "https://a.ke/1", "Text": "Rain.", "Title": "One", "Country": "ke"}
+{"URL": "https://a.ke/2", "text": "Sun.", "title": "Two", "country": "ng"}
+{"url": "https://a.ke/3", "text": "Wind.", "TITLE": "Three", "Meta": {"x": 1}}
+"""
+    found = raws(read_bytes(tmp_path, "a.jsonl", lines, fields=FieldMap(date="meta.x")))
+    assert [each["title"] for each in found] == ["One", "Two", "Three"]
+    assert [each["text"] for each in found] == ["Rain.", "Sun.", "Wind."]
+    assert [each["url"][-1] for each in found] == ["1", "2", "3"]
+    assert [each.get("country") for each in found] == ["ke", "ng", None]
+    assert found[2]["date"] == 1
