@@ -1,12 +1,9 @@
 """First stage: raw files to parts of checked, annotated, cleaned documents.
 
-A task is some of the input files. What cannot be used is counted by reason, and a sample of each
-reason is kept for reading: those whose excerpt hashes lowest, so that it is a fair one and the same
-in every run. In memory: one row group, one record and the samples.
+A task is some of the input files. What cannot be used is counted by reason (data_prep.account). In
+memory: one row group, one record and the samples.
 """
 
-import heapq
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import xxhash
 
+from data_prep.account import Account, shown_name
 from data_prep.config import Prep
 from data_prep.engine import Receipt, Stage, Task, TaskProgress
-from data_prep.engine.receipt import task_key
+from data_prep.engine.receipt import read_receipt, task_key
 from data_prep.engine.stage import WORK
 from data_prep.extra_fields import (
     check_own_fields,
@@ -27,18 +24,16 @@ from data_prep.extra_fields import (
     partition_fields,
 )
 from data_prep.parts import PartWriter
-from data_prep.quarantine import FILE_REASONS, REASONS, Rejected
-from data_prep.read.record import shown
+from data_prep.quarantine import Rejected
 from data_prep.unplaced import NAME as UNPLACED
 from data_prep.unplaced import Unplaced, read_unplaced
 from geo_nemo.common.errors import UserError
-from geo_nemo.common.files import write_whole
-from geo_nemo.metadata.geography import UNKNOWN
+from geo_nemo.common.files import write_together
 
 # A file is not cut into smaller pieces, however small tasks are to be.
 LEAST_PIECE_BYTES = 1 << 13
 INGEST_VERSION = "4"
-DROPS_NAME, PARTS_NAME = "drops.jsonl", "parts.json"
+DROPS_NAME, PARTS_NAME, TASKS_NAME = "drops.jsonl", "parts.json", "tasks.json"
 REPORT_RECORDS = 1000
 
 
@@ -64,20 +59,10 @@ class Ingest(Stage):
     name = "ingest"
 
     def tasks(self) -> list[Task]:
-        from data_prep.annotate import annotation_key
-        from data_prep.clean.rules import brought_filters
         from data_prep.read import list_inputs, pieces
-        from data_prep.read.brought import brought_reader
 
-        settings = self.config.canonical("annotate", "clean", "shard_documents")
-        others = {"task_bytes", "max_values"}
-        if not self.config.kinds:
-            others.add("max_value_bytes")
-        record_limits = self.config.limits.model_dump_json(exclude=others)
-        base = (INGEST_VERSION, settings, record_limits, annotation_key(self.config.annotate),
-                *brought_filters(self.config.clean))  # fmt: skip
         sources = self.config.sources
-        readers = [f" {who}" if (who := brought_reader(source)) else "" for source in sources]
+        base, readers = self._settings()
         most = max(self.config.limits.task_bytes, LEAST_PIECE_BYTES)
         files = [
             (sources.index(file.source), piece)
@@ -101,6 +86,58 @@ class Ingest(Stage):
             )
         return tasks
 
+    def _settings(self) -> tuple[tuple[str, ...], list[str]]:
+        """What decides the results beside the files, and who reads each source from outside."""
+        from data_prep.annotate import annotation_key
+        from data_prep.clean.rules import brought_filters
+        from data_prep.read.brought import brought_reader
+
+        settings = self.config.canonical("annotate", "clean", "shard_documents")
+        others = {"task_bytes", "max_values"}
+        if not self.config.kinds:
+            others.add("max_value_bytes")
+        record_limits = self.config.limits.model_dump_json(exclude=others)
+        base = (INGEST_VERSION, settings, record_limits, annotation_key(self.config.annotate),
+                *brought_filters(self.config.clean))  # fmt: skip
+        readers = [brought_reader(source) for source in self.config.sources]
+        return base, [f" {who}" if who else "" for who in readers]
+
+    def _settings_key(self) -> str:
+        base, readers = self._settings()
+        return task_key(
+            *base, *(s.key + r for s, r in zip(self.config.sources, readers, strict=True))
+        )
+
+    def ended(self, tasks: list[Task]) -> bytes:
+        """What tells later stages which tasks a run had."""
+        done = {"settings": self._settings_key(), "tasks": [[t.id, t.key] for t in tasks]}
+        return orjson.dumps(done)
+
+    def receipts(self) -> list[Receipt]:
+        """Those of the run that ended last: input that has changed since is for the next one.
+
+        UserError where none has ended, or it had other settings.
+        """
+        try:
+            done = orjson.loads((self.folder / TASKS_NAME).read_bytes())
+        except (OSError, ValueError):
+            done = {"settings": self._settings_key(), "tasks": []}
+        if done["settings"] != self._settings_key():
+            raise UserError(
+                f"stage ingest of {self.config.output} was done with other settings: run geo-nemo "
+                "prep run without --stage"
+            )
+        found = [(read_receipt(self.task_folder(name)), key) for name, key in done["tasks"]]
+        receipts = [receipt for receipt, key in found if receipt is not None and receipt.key == key]
+        if not found or len(receipts) < len(found):
+            raise _unfinished(self.config)
+        return receipts
+
+    def done(self) -> list[Path]:
+        """Folders of the tasks of the run that ended last."""
+        entries = orjson.loads((self.folder / TASKS_NAME).read_bytes())["tasks"]
+        return [self.task_folder(name) for name, _ in entries]
+
     def run(self, task: Task, folder: Path, progress: TaskProgress) -> dict[str, Any]:
         from data_prep.annotate import Annotator, Annotators, OwnFields
         from data_prep.clean import Cleaner
@@ -112,7 +149,7 @@ class Ingest(Stage):
         writer = PartWriter(
             folder, self.config.shard_documents, annotator.settle, tuple(self.config.kinds)
         )
-        account = _Account(self.config.clean.samples_per_reason)
+        account = Account(self.config.clean.samples_per_reason)
         done = 0
         try:
             for index, path, size, version, *piece in task.payload["files"]:
@@ -184,7 +221,12 @@ class Ingest(Stage):
         if not start:
             self._nothing_usable(tasks, receipts)
         check_own_fields(self.config, [receipt.counts for receipt in receipts])
-        write_whole(self.folder / PARTS_NAME, orjson.dumps(parts, option=orjson.OPT_INDENT_2))
+        write_together(
+            {
+                self.folder / PARTS_NAME: orjson.dumps(parts, option=orjson.OPT_INDENT_2),
+                self.folder / TASKS_NAME: self.ended(tasks),
+            }
+        )
 
     def _nothing_usable(self, tasks: list[Task], receipts: list[Receipt]) -> None:
         drops: Counter[str] = Counter()
@@ -207,111 +249,14 @@ def all_parts(config: Prep) -> list[PartRef]:
     try:
         entries = orjson.loads((folder / PARTS_NAME).read_bytes())
     except (OSError, ValueError):
-        raise UserError(
-            f"stage ingest of {config.output} is not finished: run geo-nemo prep run first"
-        ) from None
+        raise _unfinished(config) from None
     return [PartRef(**{**entry, "path": folder / entry["path"]}) for entry in entries]
 
 
-class _Account:
-    """What became of the records of a task."""
-
-    def __init__(self, samples_per_reason: int):
-        self.read = self.kept = self.text_bytes = 0
-        self.drops: Counter[str] = Counter()
-        self.evidence: Counter[str] = Counter()
-        self.countries: Counter[str] = Counter()
-        self.sources: list[dict[str, Any]] = []
-        self.seen: tuple[str, ...] = ()
-        self.unplaced = Unplaced()
-        self.extractors: Counter[str] = Counter()
-        self.lost: list[dict[str, Any]] = []
-        self.notes: list[dict[str, Any]] = []
-        self._limit = samples_per_reason
-        # Highest hash first: heaps of the samples with the lowest, by reason.
-        self._samples: dict[str, list[tuple[int, int, bytes]]] = {}
-
-    def keep(self, document: Any, extractor: str | None = None) -> None:
-        self.kept += 1
-        if extractor is not None:
-            self.extractors[extractor] += 1
-        self.evidence[document.evidence] += 1
-        if document.country == UNKNOWN:
-            size = len(document.text.encode())
-            self.unplaced.add(document.host, size, document.url, kept=True)
-        self.countries[document.country] += 1
-
-    def drop(self, file: str, record: Any, verdict: Rejected) -> None:
-        if verdict.reason == "no_country":
-            text, url = record.fields["text"], record.fields["url"]
-            self.unplaced.add(verdict.detail, len(text.encode("utf-8", "replace")), url, False)
-        self.refuse(file, record.number, verdict.reason, verdict.detail, record.excerpt)
-
-    def refuse(self, file: str, number: int, reason: str, detail: str, excerpt: bytes) -> None:
-        from data_prep.annotate import without_credentials
-
-        assert "." in reason or reason in REASONS, reason
-        # A file that is refused is not one record; `lose` has it.
-        if number:
-            self.drops[reason] += 1
-        rank = xxhash.xxh3_64_intdigest(b"%d %b" % (number, excerpt))
-        heap = self._samples.setdefault(reason, [])
-        if self._limit == 0 or (len(heap) == self._limit and -heap[0][0] <= rank):
-            return
-        sample = {
-            "reason": reason,
-            "file": file,
-            "number": number,
-            "detail": without_credentials(detail)[:300],
-            "excerpt": without_credentials(excerpt.decode("utf-8", "replace")),
-        }
-        entry = (-rank, number, orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE))
-        (heapq.heappushpop if len(heap) == self._limit else heapq.heappush)(heap, entry)
-
-    def lose(self, name: str, bad: Any, records: int) -> None:
-        """Keep the name of a file of which more is lost than a record; `records` were read."""
-        from data_prep.annotate import without_credentials
-
-        if bad.number == 0 or bad.reason in FILE_REASONS:
-            detail = without_credentials(bad.detail)[:300]
-            self.lost.append(
-                {"name": name, "reason": bad.reason, "detail": detail, "records": records}
-            )
-
-    def finish_file(self, path: str, shown: str, reader: Any) -> None:
-        self.text_bytes += reader.text_bytes
-        self.seen = self.seen or reader.seen
-        if reader.note:
-            self.notes.append({"name": shown, "note": reader.note})
-        name = path.rstrip("/").rpartition("/")[2]
-        self.sources.append({"name": name, "bytes": reader.bytes_read, "xxh3_128": reader.digest})
-
-    def samples(self) -> bytes:
-        """The samples as JSON Lines, by reason."""
-        entries = (sorted(self._samples[reason]) for reason in sorted(self._samples))
-        return b"".join(line for heap in entries for _, _, line in reversed(heap))
-
-    def counts(self) -> dict[str, Any]:
-        return {
-            "read": self.read,
-            "kept": self.kept,
-            "text_bytes": self.text_bytes,
-            "drops": dict(sorted(self.drops.items())),
-            "evidence": dict(sorted(self.evidence.items())),
-            "countries": dict(sorted(self.countries.items())),
-            "sources": self.sources,
-            "extractors": dict(sorted(self.extractors.items())),
-            "lost": self.lost,
-            "notes": self.notes,
-        }
-
-
-def shown_name(path: str, given: str) -> str:
-    """A file's path below what a source names of its folder, as cards show it."""
-    fixed = given[: re.search(r"[*?\[]|$", given).start()]
-    folder = fixed if fixed == given and path != given else fixed.rpartition("/")[0]
-    below = path.removeprefix(folder).lstrip("/")
-    return shown(below or path.rpartition("/")[2])
+def _unfinished(config: Prep) -> UserError:
+    return UserError(
+        f"stage ingest of {config.output} is not finished: run geo-nemo prep run first"
+    )
 
 
 def _entry(index: int, file: Any) -> list[Any]:

@@ -190,8 +190,7 @@ def _lost(ingested: list[dict[str, Any]]) -> tuple[LostFile, ...]:
 
 
 def _unplaced(config: Prep) -> dict[str, Any]:
-    ingest = Ingest(config)
-    files = (ingest.task_folder(task.id) / UNPLACED for task in ingest.tasks())
+    files = (folder / UNPLACED for folder in Ingest(config).done())
     found = read_unplaced(path for path in files if path.is_file())
     rows = tuple(
         UnplacedHost(host=h, documents=w.documents, dropped=w.dropped, bytes=w.bytes)

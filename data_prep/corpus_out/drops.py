@@ -154,10 +154,9 @@ def _described(
 
 def _ingest_samples(config, limit: int) -> dict[str, list[dict[str, Any]]]:
     """The samples of all tasks of ingest, at most `limit` of a reason."""
-    ingest = Ingest(config)
     found: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
-    for task in ingest.tasks():
-        path = ingest.task_folder(task.id) / DROPS_NAME
+    for done in Ingest(config).done():
+        path = done / DROPS_NAME
         by_reason: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
         for line in path.read_bytes().splitlines():
             rank = xxhash.xxh3_64_intdigest(line)

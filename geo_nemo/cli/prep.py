@@ -73,9 +73,14 @@ def run(arguments: tuple[str, ...], only: tuple[str, ...], strict: bool, dry_run
 
 
 def _any_lost(config: "Prep") -> bool:
+    from data_prep.card.stage import REPORT
+    from data_prep.engine.stage import WORK
     from data_prep.ingest import Ingest
+    from geo_nemo.common.files import read_json
 
-    return any(receipt.counts["lost"] for receipt in Ingest(config).receipts())
+    if (Path(config.output) / WORK).is_dir():
+        return any(receipt.counts["lost"] for receipt in Ingest(config).receipts())
+    return bool(read_json(Path(config.output) / REPORT, "run the same command again")["lost"])
 
 
 def print_plan(plan: "Plan", console: Console) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -249,6 +250,24 @@ def test_one_stage_alone_runs_when_those_before_it_are_done(tmp_path):
         run_prep(config, only=["assing"])
     assert list(run_prep(config, only=["ingest"])) == ["ingest"]
     assert not (tmp_path / "out/store").exists()
+
+
+def test_input_that_comes_during_a_run_is_for_the_next_one(tmp_path):
+    config = config_of(tmp_path, files=2)
+    run_prep(config, only=["ingest"])
+    write_jsonl(tmp_path / "in-2.jsonl", records(40)[30:])
+    os.utime(tmp_path / "in-0.jsonl")
+    run_prep(config, only=[stage.name for stage in stages(config)][1:])
+    assert report_of(config).found == 30
+    run_prep(config)
+    assert report_of(config).found == 40
+
+
+def test_a_later_stage_alone_tells_that_settings_of_the_first_have_changed(tmp_path):
+    run_prep(config_of(tmp_path), only=["ingest"])
+    other = config_of(tmp_path, clean={"min_characters": 9})
+    with pytest.raises(UserError, match="was done with other settings: run geo-nemo prep run w"):
+        run_prep(other, only=["drops"])
 
 
 def test_unwritable_output_is_a_user_error(tmp_path):

@@ -153,6 +153,8 @@ def test_lost_files_are_told_by_name_and_strict_makes_them_exit_1(folder):
         assert "junk.parquet" in (folder / "out put" / page).read_text()
     code, out, _ = prep(folder, "run", *settings, "--strict")
     assert code == 1 and "1 file was not read" in out
+    code, out, errors = prep(folder, "run", *settings, "keep_work=false", "--strict")
+    assert code == 1 and "1 file was not read" in out, errors
     assert (folder / "out put/drops/damaged_file.jsonl").exists()
 
 

@@ -25,7 +25,7 @@ from data_prep.ingest import Ingest
 from data_prep.quarantine import REASONS
 from data_prep.splits import OUTCOMES, split_stages
 from data_prep.splits.outcomes import DROPS
-from tests.unit.data_prep.splits.corpora import Corpus, document, make_corpus
+from tests.unit.data_prep.splits.corpora import Corpus, document, end_ingest, make_corpus
 
 MASKED = " [EMAIL] [IP] @ @ @ @ @ @ @ @ @ @"
 INGEST_DROPS = {"broken_json": 4, "no_country": 30, "language_not_listed": 6}
@@ -78,7 +78,7 @@ def prepared(folder: Path, monkeypatch) -> Corpus:
         }  # fmt: skip
 
     build_task_folder(folder, task.key, build)
-    monkeypatch.setattr(Ingest, "tasks", lambda self: [task])
+    end_ingest(made.config, task)
     return made
 
 

@@ -11,7 +11,7 @@ from data_prep.engine.receipt import build_task_folder
 from data_prep.engine.stage import Task
 from data_prep.ingest import Ingest
 from data_prep.splits import split_stages
-from tests.unit.data_prep.splits.corpora import Corpus, document, make_corpus
+from tests.unit.data_prep.splits.corpora import Corpus, document, end_ingest, make_corpus
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def corpus(tmp_path, monkeypatch) -> Corpus:
         return {"parts": []}
 
     build_task_folder(folder, task.key, build)
-    monkeypatch.setattr(Ingest, "tasks", lambda self: [task])
+    end_ingest(made.config, task)
     return made
 
 

@@ -15,7 +15,8 @@ import xxhash
 
 from data_prep.config import Prep
 from data_prep.document import Document
-from data_prep.ingest import PARTS_NAME, Ingest, PartRef, all_parts
+from data_prep.engine import Task
+from data_prep.ingest import PARTS_NAME, TASKS_NAME, Ingest, PartRef, all_parts
 from data_prep.parts import PartWriter
 from geo_nemo.metadata.geography import continent_of
 
@@ -125,3 +126,9 @@ def make_corpus(folder: Path, documents: list[Document], part_documents: int, **
         start += part.documents
     (ingest.folder / PARTS_NAME).write_bytes(orjson.dumps(entries))
     return Corpus(config, documents)
+
+
+def end_ingest(config: Prep, task: Task) -> None:
+    """Say that the ingest of a config ended with this task alone."""
+    ingest = Ingest(config)
+    (ingest.folder / TASKS_NAME).write_bytes(ingest.ended([task]))
