@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -28,6 +28,8 @@ _PANDAS = (
     'sys.argv[2], orient="records", lines=True)\' FILE FILE.jsonl '
 )
 _BEFORE, _BEHIND = "\x1e\ufeff \t\r\n\0", " \t\r\n,\0\x1e"
+_BETWEEN = re.compile(f"[{_BEFORE},]*")
+_LARGE = float(1 << 63)
 
 
 def read_jsonl(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
@@ -36,6 +38,9 @@ def read_jsonl(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> It
     number = 0
     lines = has_lines(stream.peek(EXCERPT_BYTES))
     split, what = (split_lines, "a line") if lines else (split_values, "an object")
+    # The first record, where all others may stand in it: a second one tells.
+    whole: tuple[Raw, DamagedError] | None = None
+    text = fields.names["text"]
     try:
         for number, line, too_long in split(stream.blocks(), limits.record_bytes):
             head = line[:EXCERPT_BYTES]
@@ -58,12 +63,23 @@ def read_jsonl(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> It
                     if not several:
                         yield Bad(number, bad.reason, bad.detail, head)
                     continue
-            if type(record) is dict:
-                if number == 1:
-                    _refuse_whole(record, fields.names["text"])
-                yield Raw(number, pick(record), head)
-            else:
+            if type(record) is not dict:
                 yield Bad(number, "wrong_type", f"{kind_of(record)}, not an object", head)
+                continue
+            if number == 1 or whole:
+                refusal = _refusal(record, text)
+                if whole and refusal:
+                    number = whole[0].number
+                    raise whole[1]
+                if refusal:
+                    whole = Raw(number, pick(record), head), refusal
+                    continue
+                if whole:
+                    yield whole[0]
+                    whole = None
+            yield Raw(number, _exact(pick(record), line, pick), head)
+        if whole:
+            raise whole[1]
     except DamagedError as damage:
         yield Bad(number + 1, damage.reason, damage.detail)
         return
@@ -71,36 +87,48 @@ def read_jsonl(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> It
         yield Bad(0, "empty_file", "the file holds no records")
 
 
+def _exact(
+    found: dict[str, Any], line: bytes, pick: Callable[[dict[str, Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    """`found`, with whole numbers beyond 64 bits as they stand: orjson rounds them."""
+    if float in map(type, found.values()):
+        large = (type(v) is float and not -_LARGE < v < _LARGE for v in found.values())
+        if any(large):
+            return pick(_loaded(line.decode()))
+    return found
+
+
 def has_lines(head: bytes) -> bool:
     """Whether each record stands in a line of its own; else they are an array's, or spread."""
     return not (_ARRAY.match(head) or _SPREAD.match(head))
 
 
-def _refuse_whole(record: dict[str, Any], text: str) -> None:
-    """Raise DamagedError where a first line holds all records in itself."""
+def _refusal(record: dict[str, Any], text: str) -> DamagedError | None:
+    """Why a line is no record, where it holds all records in itself; None where it may be one."""
     if record.keys() == {"columns", "index", "data"}:
-        raise DamagedError("unknown_format", f"a table, not JSON Lines: {_PANDAS}split")
+        return DamagedError("unknown_format", f"a table, not JSON Lines: {_PANDAS}split")
     own = record.get(text)
     if isinstance(own, dict) and own.keys() and all(map(str.isdigit, own)):
-        raise DamagedError(
+        return DamagedError(
             "unknown_format", f"a table by columns, not JSON Lines: {_PANDAS}columns"
         )
     if own is not None:
-        return
+        return None
     for name, value in record.items():
         if isinstance(value, list) and value and isinstance(value[0], dict) and text in value[0]:
             way = f".{name}" if name.isidentifier() else f'."{name}"'
-            raise DamagedError(
+            return DamagedError(
                 "unknown_format",
                 f"an object with the records in its list {name[:40]!r}, not JSON Lines: "
                 f"jq -c '{way[:60]}[]' FILE > FILE.jsonl",
             )
     if len(record) > 1 and all(isinstance(v, dict) and text in v for v in record.values()):
-        raise DamagedError(
+        return DamagedError(
             "unknown_format",
             "an object with a record under each name, not JSON Lines: "
             "jq -c '.[]' FILE > FILE.jsonl",
         )
+    return None
 
 
 def loads_leniently(data: bytes) -> Any:
@@ -119,11 +147,13 @@ def loads_leniently(data: bytes) -> Any:
         raise DamagedError("invalid_utf8", f"byte {error.start}: {error.reason}") from None
     try:
         # Not strict: control characters stand in texts as they are.
-        return scrubbed(
-            json.loads(decoded, parse_constant=_missing, parse_int=_whole, strict=False)
-        )
+        return _loaded(decoded)
     except (ValueError, RecursionError):
         raise DamagedError("broken_json", reason) from None
+
+
+def _loaded(text: str) -> Any:
+    return scrubbed(json.loads(text, parse_constant=_missing, parse_int=_whole, strict=False))
 
 
 def objects_of(line: bytes) -> list[dict[str, Any]]:
@@ -133,14 +163,15 @@ def objects_of(line: bytes) -> list[dict[str, Any]]:
     except UnicodeDecodeError:
         return []
     decoder, found = json.JSONDecoder(parse_constant=_missing), []
-    while text.startswith("{"):
+    place = 0
+    while text.startswith("{", place):
         try:
-            record, end = decoder.raw_decode(text)
+            record, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
             return []
         found.append(scrubbed(record))
-        text = text[end:].lstrip(_BEFORE + ",")
-    return [] if text else found
+        place = _BETWEEN.match(text, end).end()
+    return [] if place < len(text) else found
 
 
 def kind_of(value: Any) -> str:

@@ -1,11 +1,14 @@
 """Files as other tools put them together: each is read, or refused with what mends it."""
 
 import json
+import time
 
+import orjson
 import pytest
 
+from data_prep.read.jsonl import objects_of
 from data_prep.read.record import Bad, Raw
-from tests.unit.data_prep.read.samples import read_bytes
+from tests.unit.data_prep.read.samples import bads, raws, read_bytes
 
 URL, TEXT = "https://www.nation.co.ke/1", "The council of the town met on Tuesday."
 ONE, TWO = (json.dumps({"url": URL, "text": f"{TEXT} {n}"}) for n in (1, 2))
@@ -54,3 +57,30 @@ def test_lines_that_end_with_cr_alone_are_named(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_utf_16_without_a_mark_is_known_by_its_nuls(tmp_path, encoding):
     assert read(tmp_path, "a.csv", TABLE.encode(encoding)) == ([f"{TEXT} 1"], [])
+
+
+@pytest.mark.parametrize("text", [{}, {"text": None}])
+def test_a_first_line_with_a_list_of_objects_is_a_record_where_others_follow(tmp_path, text):
+    first = {"url": URL, "comments": [{"text": "Well said."}, {"text": "Not so."}], **text}
+    lines = [first, *(first | {"text": f"{TEXT} {n}"} for n in range(2))]
+    found = read_bytes(tmp_path, "a.jsonl", b"\n".join(map(orjson.dumps, lines)))
+    assert bads(found) == []
+    assert [each.get("text") for each in raws(found)] == [None, f"{TEXT} 0", f"{TEXT} 1"]
+
+
+def test_lines_that_each_hold_a_list_of_records_are_refused_with_what_mends_it(tmp_path):
+    page = orjson.dumps({"articles": [{"url": URL, "text": TEXT}]})
+    (bad,) = read_bytes(tmp_path, "a.jsonl", b"\n".join([page] * 3))
+    assert (bad.number, bad.reason) == (2, "unknown_format") and ".articles[]" in bad.detail
+
+
+def test_whole_numbers_of_any_length_stay_as_they_are(tmp_path):
+    ids = [123456789012345678901234567890 + n for n in range(2)]
+    lines = b"".join(b'{"url": "%b", "text": "Rain.", "id": %d}\n' % (URL.encode(), i) for i in ids)
+    assert [each["id"] for each in raws(read_bytes(tmp_path, "a.jsonl", lines))] == ids
+
+
+def test_many_objects_in_a_line_are_read_in_time_that_grows_with_them():
+    started = time.process_time()
+    assert len(objects_of(b"{}\n," * 100_000)) == 100_000
+    assert time.process_time() - started < 10
