@@ -1,15 +1,25 @@
 """Arrays in files of their own, written once and then read where they lie."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from geo_nemo.common.errors import UserError
 
 
+class _Writing:
+    """A file for numpy to write to piece by piece: what it writes at once to a file of the system
+    fails on a full disk without the system's reason."""
+
+    def __init__(self, file: BinaryIO):
+        self.write = file.write
+
+
 def save(path: Path, array: np.ndarray) -> None:
     """Write one .npy file."""
-    np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+    with path.open("wb") as file:
+        np.lib.format.write_array(_Writing(file), np.ascontiguousarray(array), allow_pickle=False)
 
 
 def load(path: Path) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 
 from data_prep.config import Prep
+from data_prep.dedup.arrays import save
 from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from data_prep.ingest import PartRef, all_parts
@@ -62,12 +63,8 @@ class Units(Stage):
 
         part = _part(self.config, task)
         names = columns_for(self.config)
-        arrays = {
-            name: np.lib.format.open_memmap(
-                folder / f"{name}.npy", "w+", DTYPES[name], (part.documents,)
-            )
-            for name in names
-        }
+        # Not mapped: a disk that is full would end the process, where a write is refused.
+        arrays = {name: np.zeros(part.documents, DTYPES[name]) for name in names}
         decided = decisions(self.config, part)
         arrays["drop"][:] = decided.outcome
         if "leader" in names:
@@ -79,8 +76,8 @@ class Units(Stage):
                 arrays[name][done : done + len(batch)] = values
             done += len(batch)
             progress(done, done)
-        for array in arrays.values():
-            array.flush()
+        for name, array in arrays.items():
+            save(folder / f"{name}.npy", array)
         return {"documents": done, "kept": int((decided.outcome == 0).sum())}
 
 
@@ -103,7 +100,7 @@ class Split(Stage):
         config, parts = self.config, all_parts(self.config)
         country_of = None
         if "leader" in columns_for(config):
-            country_of = _all_countries(config, parts, folder / "country.npy")
+            country_of = _all_countries(config, parts, folder / "country.bin")
 
         passes = 0
 
@@ -125,9 +122,9 @@ class Split(Stage):
         given = _test_documents(rules, one_pass())
         if country_of is not None:
             del country_of
-            (folder / "country.npy").unlink()
+            (folder / "country.bin").unlink()
         for name in ARRAYS:
-            np.save(folder / f"{name}.npy", getattr(rules, name))
+            save(folder / f"{name}.npy", getattr(rules, name))
         (folder / _RULES).write_bytes(orjson.dumps(rules.to_json(), option=orjson.OPT_INDENT_2))
         write(folder, settled, settings_of(config), {"totals": totals, "given": given})
         return {
@@ -174,7 +171,7 @@ class Assign(Stage):
             at = kept[start : start + _ROWS]
             outcome[at] = rules.outcomes(columns.rows(at))
             progress(int(at[-1]) + 1, int(at[-1]) + 1)
-        np.save(folder / _OUTCOME, outcome)
+        save(folder / _OUTCOME, outcome)
         return {"by_country": by_country(outcome, columns["country"])}
 
 
@@ -228,12 +225,10 @@ def _test_documents(rules: Rules, rows: Iterator[Rows]) -> dict[str, int]:
 
 def _all_countries(config: Prep, parts: list[PartRef], path: Path) -> np.ndarray:
     """uint8 [documents of all parts], in a file: the leader of a cluster may be in any part."""
-    total = sum(part.documents for part in parts)
-    found = np.lib.format.open_memmap(path, "w+", np.uint8, (total,))
-    for part in parts:
-        country = part_arrays(config, part.id)["country"]
-        found[part.start : part.start + part.documents] = country
-    return found
+    with path.open("wb") as file:
+        for part in parts:
+            file.write(np.ascontiguousarray(part_arrays(config, part.id)["country"]).data)
+    return np.memmap(path, np.uint8, "r")
 
 
 def part_arrays(config: Prep, part_id: str) -> PartArrays:

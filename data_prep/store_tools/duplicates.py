@@ -10,6 +10,7 @@ by their first bits, and one file after the other is sorted: memory is bounded, 
 a document. Two texts of 10^9 share a hash by chance with a probability of 3%; one of them is lost.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -48,7 +49,10 @@ class Outcomes:
             raise UserError("no store has any document: there is nothing to merge")
         self.total = total
         self._num_stores = len(stores)
-        self._outcome = np.memmap(folder / "outcome", np.uint8, "w+", shape=(total,))
+        with (folder / "outcome").open("wb") as file:
+            # A map of what the disk has no place for would end the process when it is written.
+            os.posix_fallocate(file.fileno(), 0, total)
+        self._outcome = np.memmap(folder / "outcome", np.uint8, "r+")
         self._folder, self._progress = folder, progress
         self._find(stores)
 

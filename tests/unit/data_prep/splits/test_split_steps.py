@@ -1,5 +1,8 @@
 """The stages of the split, from parts on disk to one outcome a row."""
 
+import errno
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +10,7 @@ import pytest
 
 from data_prep.engine import run_stage
 from data_prep.final import final_keys, final_outcomes
-from data_prep.splits import OUTCOMES, Assign, outcomes, split_stages
+from data_prep.splits import OUTCOMES, Assign, Units, outcomes, split_stages
 from data_prep.splits.rules import Rules
 from data_prep.splits.units import first_word, host_units
 from geo_nemo.common.errors import UserError
@@ -174,3 +177,25 @@ def test_columns_of_a_slice_are_those_of_its_rows():
     hosts = pa.array(["x", "www.a.uk", "10.0.0.1", "a.uk"])[1:]
     units = host_units(domains, hosts)
     assert units[0] == units[2] != units[1]
+
+
+def test_a_disk_that_is_full_is_an_error_and_ends_no_process(tmp_path, monkeypatch):
+    corpus = make_corpus(tmp_path / "c", many(20_000), 20_000)
+    corpus.install(monkeypatch)
+    stage, disk = Units(corpus.config), tmp_path / "disk"
+    (task,) = stage.tasks()
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk]).returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        child = os.fork()  # a page that has no place on the disk ends it by SIGBUS
+        if child == 0:
+            try:
+                stage.run(task, disk, lambda *_: None)
+            except OSError as error:
+                os._exit(error.errno)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == errno.ENOSPC
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
