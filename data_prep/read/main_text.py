@@ -5,9 +5,10 @@
 3. Where that is not there either: resiliparse's main content.
 """
 
+import html
+import json
 import re
 
-import orjson
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
@@ -20,7 +21,7 @@ TINY = 250
 FACTOR = 1.5
 ARTICLE, LINKED, SECOND = "article", "linked data", "resiliparse"
 LINKED_DATA = 'script[type="application/ld+json"]'
-_BODY = re.compile(r'"articleBody"\s*:\s*("(?:[^"\\\\]|\\\\.)*")', re.DOTALL)
+_BODY = re.compile(r'"articleBody"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
 _TAG = re.compile(r"<[^>]{1,200}>")
 _LEAST = 40
 
@@ -51,13 +52,20 @@ def linked_text(tree: HTMLTree) -> str:
     for node in tree.document.query_selector_all(LINKED_DATA)[:10]:
         for found in _BODY.finditer(node.text or ""):
             try:
-                body = orjson.loads(found[1].replace("\n", "\\n").replace("\t", "\\t"))
-            except orjson.JSONDecodeError:
+                # Not strict: line ends stand in texts as they are, and halves of characters.
+                body = json.loads(found[1], strict=False)
+            except ValueError:
                 continue
             if len(body) > len(longest):
                 longest = body
-    if "<" in longest:
-        breaks = re.sub(r"</p>|<br ?/?>", "\n", longest)
-        longest = _TAG.sub("", breaks)
+    longest = _without_markup(longest)
+    if "&" in longest:
+        longest = html.unescape(longest)
+        if "</p>" in longest:  # markup that was itself escaped
+            longest = _without_markup(longest)
     lines = (" ".join(line.split()) for line in longest.splitlines())
     return "\n".join(filter(None, lines))
+
+
+def _without_markup(text: str) -> str:
+    return _TAG.sub("", re.sub(r"</p>|<br ?/?>", "\n", text)) if "<" in text else text

@@ -102,3 +102,12 @@ def test_the_licence_that_a_page_names_is_a_field_where_it_is_asked_for(tmp_path
     fields = {"extra": {"license": "license"}}
     (found,) = raws(read_bytes(tmp_path, "a.warc", data, fields=fields))
     assert found["extra.license"] == CC
+
+
+def test_escapes_and_entities_of_linked_data_are_text():
+    body = f'He said: "No."\n{SENTENCE * 3}\nTea &amp; bread \u20ac 5.'
+    text, way = found(page("<div id=app></div>", linked(body)))
+    assert way == LINKED
+    assert text == f'He said: "No."\n{(SENTENCE * 3).strip()}\nTea & bread \u20ac 5.'
+    half = '<script type="application/ld+json">{"articleBody": "\\ud83d %s"}</script>'
+    assert found(page("", half % (SENTENCE * 3)))[1] == LINKED
