@@ -12,9 +12,12 @@ from typing import Any
 
 import orjson
 
+from geo_nemo.common.errors import RunError
+
 _SCRIPT = Path(__file__).with_name("html_worker.py")
 # An ordinary page takes a few milliseconds.
 CPU_SECONDS = 20
+_PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html><body><p>Rain.</p></body></html>"
 
 
 class Extractor:
@@ -26,6 +29,7 @@ class Extractor:
         self._arguments = [str(most_bytes), str(cpu_seconds), *metas]
         self._process: subprocess.Popen | None = None
         self._owner = 0
+        self._answered = False
 
     def extract(self, response: bytes) -> dict[str, Any]:
         """`text`, `title`, `date` of an HTTP response with HTML; or `error`, why there are none.
@@ -39,6 +43,8 @@ class Extractor:
                 return self._ask(response)
             except (OSError, EOFError):
                 self.close()
+        if not self._answered:
+            self._check()
         return {"error": "the page takes the extractor too much time or memory"}
 
     def close(self) -> None:
@@ -56,16 +62,33 @@ class Extractor:
         process.stdin.write(struct.pack("<I", len(response)))
         process.stdin.write(response)
         process.stdin.flush()
-        return orjson.loads(_exactly(process, struct.unpack("<I", _exactly(process, 4))[0]))
+        answer = orjson.loads(_exactly(process, struct.unpack("<I", _exactly(process, 4))[0]))
+        self._answered = True
+        return answer
+
+    def _check(self) -> None:
+        """Raise RunError where no page is to blame, but the process does not start at all."""
+        done = subprocess.run(
+            self._command(), input=struct.pack("<I", len(_PLAIN)) + _PLAIN, capture_output=True,
+            env=_environment(),
+        )  # fmt: skip
+        if done.returncode:
+            said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2][:200]
+            raise RunError(
+                f"the process that reads web pages does not start: {said or done.returncode}: mend "
+                "that, then run the same command again"
+            )
+        self._answered = True
+
+    def _command(self) -> list[str]:
+        # -P: the folder of the script is not one to import from.
+        return [sys.executable, "-P", str(_SCRIPT), *self._arguments]
 
     def _running(self) -> subprocess.Popen:
         if self._process is None or self._owner != os.getpid():
-            # -P: the folder of the script is not one to import from.
-            environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(_SCRIPT), *self._arguments],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                env=environment,
+                self._command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, env=_environment(),
             )  # fmt: skip
             self._owner = os.getpid()
         return self._process
@@ -80,6 +103,10 @@ def extractor(most_bytes: int, metas: tuple[str, ...] = ()) -> Extractor:
     made = Extractor(most_bytes, metas=metas)
     atexit.register(made.close)
     return made
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def _exactly(process: subprocess.Popen, size: int) -> bytes:

@@ -20,7 +20,10 @@ SLICE_ROWS = 256
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    # A cluster may allow less, and nobody may raise that.
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[1]
+    memory = MEMORY_BYTES if allowed == resource.RLIM_INFINITY else min(MEMORY_BYTES, allowed)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with os.fdopen(int(sys.argv[1]), "rb") as raw:
         file = pyarrow.orc.ORCFile(pa.PythonFile(raw, mode="r"))

@@ -3,12 +3,16 @@
 import gzip
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from data_prep.config import Limits
+from data_prep.read import html
 from data_prep.read.html import Extractor, extractor
+from geo_nemo.common.errors import RunError
 from tests.unit.data_prep.read import samples
 from tests.unit.data_prep.read.samples import (
     PAGE,
@@ -215,3 +219,23 @@ def test_an_encoding_that_is_none_of_text_ends_no_run(tmp_path, charset):
     kind = f"text/plain; charset={charset}"
     record = warc_record(b"Rain in Kisumu.", "conversion", Content_Type=kind)
     assert raws(read_bytes(tmp_path, "a.wet", record))[0]["text"] == "Rain in Kisumu."
+
+
+def test_where_a_cluster_allows_less_memory_pages_are_read_all_the_same():
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+        "from data_prep.read.html import extractor\n"
+        "from tests.unit.data_prep.read.test_warc import STORY, response\n"
+        "print(extractor(10_000_000).extract(response(STORY.encode()))['title'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "Title 1\n", done.stderr
+
+
+def test_an_extractor_that_does_not_start_is_no_fault_of_the_pages(tmp_path, monkeypatch):
+    script = tmp_path / "worker.py"
+    script.write_text("import no_such_package")
+    monkeypatch.setattr(html, "_SCRIPT", script)
+    extract = Extractor(10_000_000)
+    with pytest.raises(RunError, match=r"does not start: ModuleNotFoundError: .*no_such_package"):
+        extract.extract(response(STORY.encode()))
