@@ -2,7 +2,7 @@
 
 import re
 
-from data_prep.read.formats import ours
+from data_prep.read.formats import is_text, ours
 from data_prep.read.record import DamagedError
 from data_prep.read.unpack import Unpacked, compression_of
 
@@ -119,6 +119,8 @@ def refuse_foreign(stream: Unpacked) -> None:
             "nested_compression", f"{inner} inside {stream.compression}: unpack it once"
         )
     for mark, kind in _OTHERS.items():
+        if kind != "PDF" and is_text(head):
+            continue
         if head.startswith(mark, _DUCKDB_PLACE if mark == _DUCKDB else 0):
             if kind == "zip" and (b"[Content_Types].xml" in head or b"xl/" in head):
                 kind = "an Excel workbook"

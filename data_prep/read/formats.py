@@ -14,12 +14,14 @@ from data_prep.read.opened import Opened
 from data_prep.read.record import Bad, Raw
 
 _PAGE = re.compile(
-    rb"\s*(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,300}?-->\s*)*"
+    rb"\s*(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--(?:(?!-->).){0,300}-->\s*)*"
     rb"<(?:!doctype\s+html|html|head)",
     re.IGNORECASE | re.DOTALL,
 )
+_CONTROL = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b\x1e\x1f"})
 TAR_MARK, TAR_PLACE = b"ustar", 257
 SETTING = "input.format"
+_LONGEST_MARK = 16
 
 
 class Reader(Protocol):
@@ -59,10 +61,25 @@ class Format:
         return ""
 
 
-class Parquet(Format):
+def is_text(head: bytes) -> bool:
+    """Whether nothing in the first bytes of a file speaks against text, as of a table whose first
+    column is `ORCID`."""
+    return len(head) > _LONGEST_MARK and len(head.translate(None, _CONTROL)) == len(head)
+
+
+class Binary(Format):
+    """One whose marks are letters, and whose files hold more than that."""
+
+    packed = False
+
+    @classmethod
+    def begins(cls, head: bytes) -> bool:
+        return super().begins(head) and not is_text(head)
+
+
+class Parquet(Binary):
     endings = ("parquet", "pq", "parq")
     marks = (b"PAR1",)
-    packed = False
 
     @classmethod
     def pieces(cls, head: bytes, encoding: str | None) -> str:
@@ -76,10 +93,9 @@ class Parquet(Format):
         return read_parquet(file.source, file.size, span, file.fields, file.limits, file.count)
 
 
-class Orc(Format):
+class Orc(Binary):
     endings = ("orc",)
     marks = (b"ORC",)
-    packed = False
 
     def read(self, file: Opened) -> Iterator[Raw | Bad]:
         from data_prep.read.orc import read_orc

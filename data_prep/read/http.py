@@ -24,6 +24,7 @@ from data_prep.read.wide import wide_encoding
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_MOST_CONTINUED = 8
 _MOST_UNNAMED = 3  # codings around one another that no header tells
 _BLANK = re.compile(rb"\r?\n\r?\n")
 # What a server says before its answer.
@@ -72,7 +73,9 @@ class LongBodyError(BodyError):
 
 def split_response(block: bytes, most: int) -> tuple[bytes, dict[str, str], bytes]:
     """Status line, fields and raw body; empty fields where no header ends within `most` bytes."""
-    while _CONTINUE.match(block):
+    for _ in range(_MOST_CONTINUED):
+        if not _CONTINUE.match(block):
+            break
         block = _BLANK.split(block, 1)[1]
     if _PAGE.match(block):
         return _UNSAID, {}, block

@@ -111,3 +111,19 @@ def _write(path, data):
 @pytest.mark.parametrize("value", [10**20, "\ud800"])
 def test_an_excerpt_shows_what_is_no_json_of_64_bits(value):
     assert Raw(1, {"id": value, "title": "Rain"}).excerpt.endswith(b"'title': 'Rain'}")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("name", ["ORCID", "PAR1", "BZh", "Rar!", "<stata_dta>"])
+def test_a_table_whose_first_column_begins_as_another_format_is_a_table(tmp_path, name, pack):
+    table = f"{name},url,text\n1,https://a.ke/1,Rain fell on the town.\n".encode()
+    assert raws(read_bytes(tmp_path, "a.csv", pack(table)))[0]["text"] == "Rain fell on the town."
+
+
+def test_a_text_that_begins_with_the_mark_of_a_database_is_a_text(tmp_path):
+    line = b'{"txt":"DUCK AND COVER","url":"https://a.ke/1","text":"Rain fell."}'
+    assert raws(read_bytes(tmp_path, "a.jsonl", line))[0]["text"] == "Rain fell."
+
+
+def test_many_comments_at_the_start_of_a_file_take_no_time(tmp_path):
+    assert bads(read_bytes(tmp_path, "a", b"<!---->" * 100)) == [(0, "unknown_format")]

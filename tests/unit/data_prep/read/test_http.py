@@ -2,6 +2,7 @@
 
 import gzip
 import random
+import time
 import zlib
 from pathlib import Path
 
@@ -218,3 +219,10 @@ def test_the_shared_archive_of_lying_headers_is_read_whole(tmp_path):
     found = raws(read_bytes(tmp_path, "a.warc", (CASES / "encodings.warc").read_bytes()))
     assert len(found) == (CASES / "encodings.warc").read_bytes().count(b"WARC-Type:")
     assert all("MARK" in page["text"] for page in found)
+
+
+def test_an_answer_of_nothing_but_provisional_ones_ends_soon():
+    block = b"HTTP/1.1 100 Continue\r\n\r\n" * 200_000
+    started = time.process_time()
+    split_response(block, 32 << 10)
+    assert time.process_time() - started < 5
