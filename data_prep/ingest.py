@@ -74,6 +74,7 @@ class Ingest(Stage):
             identity = [
                 f"{f.path} {f.size} {f.version} {sources[i].key}{readers[i]}"
                 + (f" {f.piece}" if f.piece else "")
+                + _beside(f)
                 for i, f in group
             ]
             tasks.append(
@@ -262,6 +263,17 @@ def _unfinished(config: Prep) -> UserError:
 def _entry(index: int, file: Any) -> list[Any]:
     """A file, or a piece of one, as JSON that a task keeps."""
     return [index, file.path, file.size, file.version, *(file.piece or ())]
+
+
+def _beside(file: Any) -> str:
+    """What stands beside a file and is read with it: the address of a web page."""
+    from data_prep.read.detect import format_of_name
+    from data_prep.read.page import beside_version
+
+    name = file.path.rpartition("/")[2]
+    is_page = "html" in (file.source.format, format_of_name(name))
+    version = beside_version(file.path) if is_page else ""
+    return f" beside {version}" if version else ""
 
 
 def _bytes(file: Any) -> int:

@@ -15,7 +15,7 @@ from data_prep.annotate.host_lists import HostLists, lists_key
 from data_prep.annotate.language import check_languages, identify, language_code
 from data_prep.annotate.measures import MOST_TEXTS, Excerpt, excerpt
 from data_prep.annotate.origin import OriginRules
-from data_prep.annotate.outlets import load_outlets
+from data_prep.annotate.outlets import default_outlets, load_outlets
 from data_prep.annotate.quality import qualities
 from data_prep.annotate.text import MISSING, normal_line, normal_text
 from data_prep.annotate.urls import parse_url
@@ -200,7 +200,9 @@ def annotation_key(annotate: Annotate) -> str:
 
 @lru_cache(4)  # every stage asks for it, and more than once
 def _outlets_key(path: str | None, international: str, changed: int) -> str:
-    return repr(sorted(load_outlets(path, international).items()))
+    table = load_outlets(path, international)
+    other = table.international ^ default_outlets().international
+    return repr(sorted(table.items())) + (repr(sorted(other)) if other else "")
 
 
 def _changed(path: str | None) -> int:

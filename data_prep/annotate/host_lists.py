@@ -111,11 +111,13 @@ def _counts(row: dict[str, str | None], path: str) -> bool:
 def host_entry(place: str, written: str) -> tuple[str, str]:
     """A host and the beginning of a path, of a line. place: where it stands, for the UserError."""
     host, _, below = written.removeprefix("https://").removeprefix("http://").partition("/")
+    below = below.partition("*")[0].removesuffix("$")
     try:
-        name = host_facts(parse(f"https://{host.removeprefix('*.')}").hostname).name
+        # As the path of a document's URL is written: other letters than ASCII's by their codes.
+        url = parse(f"https://{host.removeprefix('*.')}/{below}")
+        return host_facts(url.hostname).name, url.pathname + url.search
     except Rejected:
         raise UserError(f"{place}: {written[:80]!r} is no host") from None
-    return name, "/" + below.partition("*")[0].removesuffix("$")
 
 
 def list_text(key: str, path: str) -> str:

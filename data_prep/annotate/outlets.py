@@ -145,6 +145,9 @@ def _row(name: str, number: int, cells: dict[str, str]) -> Row:
             text = host_facts(parse("https://" + text).hostname).name
         except Rejected:
             raise UserError(f"{name} line {number}: {written!r} is no host,country") from None
-    host = text + slash + path.strip("/") if path.strip("/") else text
+    path = path.strip("/")
+    if not path.isascii():
+        path = parse(f"https://{text}/{path}").pathname.strip("/")
+    host = text + slash + path if path else text
     scope = cells.get("scope", "").strip().lower()
     return Row(number, host, code, cells.get("basis", "").strip(), scope == "international")

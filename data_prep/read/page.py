@@ -6,6 +6,7 @@ and SingleFile write (`<!-- saved from url=(0026)https://... -->`).
 A field of the user's own is the content of a meta tag, by its name.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,6 @@ from data_prep.read.warc import MAX_HEADER_BYTES, page_fields
 
 SIDECAR = ".url"
 MAX_ADDRESS_BYTES = 4096
-START = re.compile(rb"\s*(?:<!--.{0,400}?-->\s*)*<(?:!doctype\s+html|html|head)", re.I | re.DOTALL)
 _SAVED = re.compile(
     rb"<!--\s*saved from url=\(\d+\)(https?://[^\s>]+)"
     rb"|<!--\s*Page saved with SingleFile\s*url:\s*(https?://[^\s>]+)"
@@ -59,7 +59,7 @@ def read_page(stream: Unpacked, path: str, fields: Fields, limits: Limits) -> It
 
 def _beside(path: str) -> str:
     """What a file beside the page says of its address; empty where there is none."""
-    for name in (path + SIDECAR, str(Path(path).with_suffix(SIDECAR))):
+    for name in _sidecars(path):
         try:
             with open(name, "rb") as file:
                 text = file.read(MAX_ADDRESS_BYTES)
@@ -69,3 +69,18 @@ def _beside(path: str) -> str:
             text = shortcut[1]
         return text.decode("utf-8-sig", "replace").strip()
     return ""
+
+
+def beside_version(path: str) -> str:
+    """Changes with the file that says a page's address; empty where there is none."""
+    for name in _sidecars(path):
+        try:
+            state = os.stat(name)
+        except (OSError, ValueError):
+            continue
+        return f"{state.st_size} {state.st_mtime_ns}"
+    return ""
+
+
+def _sidecars(path: str) -> tuple[str, str]:
+    return path + SIDECAR, str(Path(path).with_suffix(SIDECAR))

@@ -141,3 +141,13 @@ def test_a_robots_txt_itself_is_refused_with_what_to_make_of_it(tmp_path, above)
     (tmp_path / "robots.txt").write_text(f"{above}User-agent: *\nDisallow: /private\n")
     with pytest.raises(UserError, match="names no host: make a table of it, with a line host,rule"):
         HostLists(Annotate(opt_out=[str(tmp_path / "robots.txt")]))
+
+
+def test_a_path_in_another_script_is_as_documents_have_it(tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text("news.example/m\u00fcnchen\n", encoding="utf-8")
+    lists = HostLists(Annotate(opt_out=(str(path),)))
+    for address in ("https://news.example/m\u00fcnchen/1", "https://news.example/m%C3%BCnchen/1"):
+        with pytest.raises(Rejected, match="opted_out"):
+            lists.check(parse_url(address))
+    lists.check(parse_url("https://news.example/ulm/1"))

@@ -1,11 +1,12 @@
 """The reviewed table: what it knows, whom it agrees with, and what it never takes for a country."""
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
 
-from data_prep.annotate import Annotator
+from data_prep.annotate import Annotator, annotation_key
 from data_prep.annotate.origin import OriginRules
 from data_prep.annotate.outlets import NONE, default_outlets, load_outlets, read_table
 from data_prep.annotate.urls import host_facts, parse_url
@@ -243,3 +244,23 @@ def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path, text):
     (tmp_path / "own.csv").write_text(text, encoding="utf-8-sig", newline="")
     (row,) = read_table(str(tmp_path / "own.csv"))
     assert (row.host, row.country) == ("a-herald.com", "us")
+
+
+def test_an_edition_in_another_script_is_found(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text(
+        "host,country\nnews.example/\u0939\u093f\u0928\u094d\u0926\u0940,in\n", encoding="utf-8"
+    )
+    rules = OriginRules(load_outlets(str(path)))
+    url = parse_url("https://news.example/\u0939\u093f\u0928\u094d\u0926\u0940/1")
+    assert rules.of_url(url) == ("in", "outlet")
+
+
+def test_a_scope_that_changes_is_noticed(tmp_path):
+    path = tmp_path / "mine.csv"
+    keys = []
+    for stamp, scope in enumerate(("", "international")):
+        path.write_text(f"host,country,scope\nnews.example,ke,{scope}\n")
+        os.utime(path, ns=(stamp, stamp))
+        keys.append(annotation_key(Annotate(outlets=str(path))))
+    assert keys[0] != keys[1]

@@ -4,7 +4,8 @@ import gzip
 
 import pytest
 
-from data_prep.config import Limits, Source
+from data_prep.config import Limits, Prep, Source
+from data_prep.ingest import Ingest
 from data_prep.read import list_files, open_reader
 from tests.unit.data_prep.read.samples import bads, raws, read_bytes, response, warc_record
 
@@ -160,3 +161,14 @@ def test_the_tags_that_a_page_has_are_told(tmp_path):
     reader = open_reader(file, Limits())
     list(reader)
     assert "article:section" in reader.seen and "keywords" in reader.seen
+
+
+def test_an_address_beside_a_page_that_changes_is_read_again(tmp_path):
+    (tmp_path / "a.html").write_bytes(page())
+    config = Prep(input=str(tmp_path / "a.html"), output=str(tmp_path / "out"))
+    keys = []
+    for address in ("", "https://a.ke/1", "https://a.ke/22"):
+        if address:
+            (tmp_path / "a.html.url").write_text(address)
+        keys.append(Ingest(config).tasks()[0].key)
+    assert len(set(keys)) == 3
