@@ -84,15 +84,18 @@ class PartWriter:
         self._writer: pq.ParquetWriter | None = None
         self._settle = settle
         self._added: list[Document] = []
-        self._added_bytes = 0
+        self._added_bytes = self._other_bytes = 0
         self._documents = self._text_bytes = 0
 
     def add(self, document: Document) -> None:
         self._added.append(document)
         self._added_bytes += len(document.text)
+        # As a rule they are short; a title or an id may be as long as a record.
+        self._other_bytes += len(document.title) + len(document.id)
         count = len(self._added)
         full = self._documents + count == self._max_documents
-        if full or count == ROW_GROUP_DOCUMENTS or self._added_bytes > ROW_GROUP_BYTES:
+        large = max(self._added_bytes, self._other_bytes) > ROW_GROUP_BYTES
+        if full or count == ROW_GROUP_DOCUMENTS or large:
             self._flush()
             if full:
                 self._finish()
@@ -126,7 +129,7 @@ class PartWriter:
         self._writer.write_table(table)
         self._documents += len(self._added)
         self._text_bytes += pc.sum(table["text_bytes"]).as_py()
-        self._added, self._added_bytes = [], 0
+        self._added, self._added_bytes, self._other_bytes = [], 0, 0
 
     def _finish(self) -> None:
         self._writer.close()

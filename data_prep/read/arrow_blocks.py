@@ -12,6 +12,7 @@ import pyarrow as pa
 from data_prep.read.record import DamagedError
 
 MAX_FOOTER_BYTES = 64 << 20
+MAX_BATCH_BYTES = 1 << 30
 _TAIL = b"ARROW1"
 _CONTINUED = b"\xff\xff\xff\xff"
 
@@ -46,6 +47,12 @@ class Blocks:
         return True
 
 
+def too_large(body: int) -> DamagedError:
+    """What a writer may do who put all rows into one batch; the rest of the file is lost."""
+    detail = f"a batch of {body} bytes, over {MAX_BATCH_BYTES}: write it as Parquet, or in batches"
+    return DamagedError("unknown_format", f"{detail} of fewer rows")
+
+
 def _schema(file: BinaryIO) -> bytes:
     try:
         return pa.ipc.open_file(pa.PythonFile(file, mode="r")).schema.serialize().to_pybytes()
@@ -71,6 +78,8 @@ def _blocks(file: BinaryIO) -> list[tuple[int, int]]:
     for at, metadata, body in listed:
         if min(at, metadata) <= 0 or body < 0 or at + metadata + body > start:
             raise DamagedError("damaged_file", "a batch stands outside the file")
+        if body > MAX_BATCH_BYTES:
+            raise too_large(body)
     return [(at, metadata + body) for at, metadata, body in listed]
 
 

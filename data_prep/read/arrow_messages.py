@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from data_prep.config import Limits
-from data_prep.read.arrow_blocks import Blocks
+from data_prep.read.arrow_blocks import MAX_BATCH_BYTES, Blocks, too_large
 from data_prep.read.record import DamagedError
 from data_prep.read.unpack import FREE_BYTES, Unpacked
 
 MAX_METADATA_BYTES = 64 << 20
-MAX_BATCH_BYTES = 1 << 30
 _FILE_MAGIC = b"ARROW1\0\0"
 _CONTINUED = b"\xff\xff\xff\xff"
 _DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
@@ -100,10 +99,10 @@ class Messages:
             body_bytes, expanded_at = _look_at(metadata)
         except (struct.error, IndexError, ValueError):
             raise DamagedError("damaged_file", "a message without proper metadata") from None
-        if not 0 <= body_bytes <= MAX_BATCH_BYTES:
-            raise DamagedError(
-                "record_too_long", f"a batch of {body_bytes} bytes, over {MAX_BATCH_BYTES}"
-            )
+        if body_bytes < 0:
+            raise DamagedError("damaged_file", f"a batch of {body_bytes} bytes")
+        if body_bytes > MAX_BATCH_BYTES:
+            raise too_large(body_bytes)
         body = self._take(body_bytes)
         self._check_expansion(body, expanded_at)
         self._pending = memoryview(prefix + metadata + body)

@@ -10,6 +10,7 @@ A member of its own wins over the same field in `.json`. A record without an id 
 Members of other names, such as `.jpg`, are passed over.
 """
 
+import re
 from collections.abc import Iterator
 
 from data_prep.config import FieldMap, Limits
@@ -19,6 +20,8 @@ from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.tar import Member, Tar
 from data_prep.read.unpack import Unpacked
 
+# What macOS puts beside files: it stands between the members of a record.
+_OF_MACOS = re.compile(r"(?:^|/)(?:\._|\.DS_Store$|__MACOSX/)")
 _FIELDS = {"txt": "text"} | {name: name for name in FieldMap().built_in if name != "text"}
 _FIELDS |= {name: name for name in ("language", "quality")}
 
@@ -31,6 +34,8 @@ def read_webdataset(stream: Unpacked, fields: Fields, limits: Limits) -> Iterato
     endings = _FIELDS | _own_endings(fields)
     try:
         for member in tar:
+            if _OF_MACOS.search(member.name) and not member.refused:
+                continue
             key, ending = _split(member.name)
             if sample is None or key != sample.key:
                 if sample is not None:

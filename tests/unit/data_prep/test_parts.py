@@ -3,7 +3,7 @@
 import pytest
 
 from data_prep.document import MASK_COUNTS, Document
-from data_prep.parts import ROW_GROUP_DOCUMENTS, PartWriter, read_part, read_rows
+from data_prep.parts import ROW_GROUP_BYTES, ROW_GROUP_DOCUMENTS, PartWriter, read_part, read_rows
 from geo_nemo.common.errors import UserError
 
 TEXTS = ["plain", "naïve 東京 😀", "x\n" * 3]
@@ -80,3 +80,13 @@ def test_a_part_that_is_cut_short_is_the_user_s_to_know(tmp_path, kept):
 def test_a_part_that_is_missing_is_named(tmp_path):
     with pytest.raises(UserError, match=r"part.parquet is missing: run geo-nemo prep again"):
         list(read_part(tmp_path / "part.parquet"))
+
+
+def test_long_titles_do_not_wait_in_memory(tmp_path):
+    writer = PartWriter(tmp_path, 100)
+    for number in range(4):
+        long = document(number)
+        long.title = "x" * (ROW_GROUP_BYTES // 2 + 1)
+        writer.add(long)
+        assert len(writer._added) < 3
+    assert [part.documents for part in writer.close()] == [4]

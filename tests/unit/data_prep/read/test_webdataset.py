@@ -131,3 +131,11 @@ def test_fields_of_json_go_through_the_map(tmp_path):
     assert raws(read_bytes(tmp_path, "a.tar", data, fields=fields)) == [
         {"text": "b", "url": "u", "id": "k"}
     ]
+
+
+def test_what_macos_puts_between_the_members_is_passed_over(tmp_path):
+    mac = [("./._1.json", b"\0\5\x16\7"), (".DS_Store", b"\0"), ("__MACOSX/1.txt", b"no")]
+    own = [("1.json", b'{"url": "https://a.ke/1"}'), ("1.txt", b"Rain fell.")]
+    data = tar([mac[0], own[0], *mac[1:], ("./._1.txt", b"\0\5\x16\7"), own[1]])
+    found = read_bytes(tmp_path, "a.tar", data)
+    assert (len(found), raws(found)[0]["text"]) == (1, "Rain fell.")

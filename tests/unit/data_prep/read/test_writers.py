@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from data_prep.quarantine import FILE_REASONS
+from data_prep.read import arrow_blocks, arrow_messages
 from tests.unit.data_prep.read.samples import bads, raws, read_bytes
 
 CASES = Path(__file__).parents[5] / "shared/data/cases"
@@ -234,3 +236,13 @@ def test_files_of_other_engines(tmp_path, package):
             relation.write_parquet(str(places[-1]), compression=codec)
     for place in places:
         assert texts(read_bytes(tmp_path, place.name, place.read_bytes())) == KEPT, place
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_batch_that_is_too_large_is_a_lost_file_with_what_mends_it(tmp_path, monkeypatch, stream):
+    for module in (arrow_blocks, arrow_messages):
+        monkeypatch.setattr(module, "MAX_BATCH_BYTES", 1 << 10)
+    table = pa.table({"url": ["https://a.ke/1"] * 99, "text": ["Rain fell on the town."] * 99})
+    data = arrow(table)
+    (bad,) = read_bytes(tmp_path, "a.arrow", data if stream else without_stream_marks(data))
+    assert bad.reason in FILE_REASONS and "in batches of fewer rows" in bad.detail
