@@ -1,8 +1,10 @@
 """Where files are listed: this machine's folders, as one kind of place beside `s3://`."""
 
+import fnmatch
 import glob
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,7 +68,8 @@ class LocalFolders:
         return [self.entry(path) or Entry(path, "a link to nothing") for path in paths]
 
     def matches(self, pattern: str) -> list[Entry]:
-        paths = sorted(glob.glob(pattern, recursive=True))
+        # Not glob's own: it passes over a folder that cannot be read, and what is in it.
+        paths = sorted(set(_matches("", pattern)))
         return [self.entry(path) or Entry(path, "a link to nothing") for path in paths]
 
     def content(self, path: str, limit: int) -> bytes:
@@ -75,6 +78,47 @@ class LocalFolders:
                 return file.read(limit)
         except OSError as error:
             raise _failed(path, error) from None
+
+
+def _matches(folder: str, pattern: str) -> Iterator[str]:
+    """Paths below `folder` that match, as glob has them: names with a dot in front only where the
+    pattern has it. UserError for a folder that cannot be listed."""
+    name, slash, rest = pattern.partition("/")
+    rest = rest.lstrip("/")
+    if not glob.has_magic(name):
+        yield from _below(f"{folder}{name}", slash, rest)
+    elif name != "**":
+        for entry in _listed(folder):
+            hidden = entry.name.startswith(".") and not name.startswith(".")
+            if not hidden and fnmatch.fnmatchcase(entry.name, name):
+                yield from _below(f"{folder}{entry.name}", slash, rest)
+    else:
+        yield from _matches(folder, rest) if rest else filter(None, [folder])
+        for entry in _listed(folder):
+            if entry.name.startswith("."):
+                continue
+            if not slash:
+                yield f"{folder}{entry.name}"
+            if entry.is_dir():
+                yield from _matches(f"{folder}{entry.name}/", pattern)
+
+
+def _below(path: str, slash: str, rest: str) -> Iterator[str]:
+    if not slash:
+        if os.path.lexists(path):
+            yield path
+    elif os.path.isdir(path or "/"):
+        yield from _matches(f"{path}{slash}", rest) if rest else [f"{path}{slash}"]
+
+
+def _listed(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder or ".") as entries:
+            return list(entries)
+    except FileNotFoundError:  # removed meanwhile
+        return []
+    except OSError as error:
+        raise _failed(folder or ".", error) from None
 
 
 def kind_of(mode: int) -> str:

@@ -1,6 +1,7 @@
 """Paths, patterns and folders: which files are read, in which order, and what is refused."""
 
 import errno
+import glob
 import os
 import socket
 
@@ -8,6 +9,7 @@ import pytest
 
 from data_prep.config import Limits, Source
 from data_prep.read import list_files, list_inputs, open_reader
+from data_prep.read.places import LocalFolders
 from geo_nemo.config import UserError
 from tests.unit.data_prep.read.samples import bads, raws, read
 
@@ -257,3 +259,41 @@ def test_an_address_of_other_storage_is_named_with_what_to_do(address, words):
     with pytest.raises(UserError, match="is not read") as error:
         list_files(Source(path=address))
     assert words in str(error.value)
+
+
+def test_a_folder_that_a_pattern_reaches_and_nobody_can_list_is_an_error(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jsonl").write_text("{}")
+    scandir = os.scandir
+
+    def failing(path):
+        if str(path).rstrip("/").endswith("/b"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    for pattern in ("*/*.jsonl", "**/*.jsonl"):
+        with pytest.raises(UserError, match=r"cannot read .*/b/: Input/output error"):
+            list_files(Source(path=f"{tmp_path}/{pattern}"))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["*", "*.jsonl", "*/*.jsonl", "**/*.jsonl", "a/**/*.jsonl", "**/b/*", ".*", "a/.*", "a/?.jsonl",
+     "a//[xy]*", "*/", "no/*", "a/b/*/e.jsonl", "a/x.jsonl/*"],
+)  # fmt: skip
+def test_patterns_match_what_those_of_the_shell_do(tmp_path, pattern):
+    for name in (
+        "x.jsonl",
+        ".h.jsonl",
+        "a/x.jsonl",
+        "a/.h/q.jsonl",
+        "a/b/y.jsonl",
+        "a/b/c/e.jsonl",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "a/gone.jsonl").symlink_to("nowhere")
+    found = {entry.path for entry in LocalFolders().matches(f"{tmp_path}/{pattern}")}
+    assert found == set(glob.glob(f"{tmp_path}/{pattern}", recursive=True))
