@@ -23,7 +23,7 @@ from data_prep.overlap.texts import NO_FIELD, OverlapTexts
 from data_prep.overlap.upstream import assigned_keys, block_words, part_of, rows_in
 from data_prep.parts import read_part
 
-INDEX_VERSION = MATCH_VERSION = "1"
+INDEX_VERSION, MATCH_VERSION = "1", "2"
 WHOLE = "all"
 REPORT_ROWS = 1000
 REPORT = "report.jsonl"

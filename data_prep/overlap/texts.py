@@ -18,7 +18,7 @@ from data_prep.overlap.grams import GRAMS_VERSION, item_grams
 from data_prep.overlap.upstream import assigned_keys, block_words, part_of, rows_in
 from data_prep.parts import read_part
 
-TEXTS_VERSION = "1"
+TEXTS_VERSION = "2"
 HELD_OUT = ("validation", "test")
 NO_FIELD = 0xFFFF
 _BATCH_TEXTS = 4096

@@ -27,7 +27,14 @@ def part_of(config: Prep, part_id: str) -> PartRef:
 
 
 def block_words(strings) -> Iterator[tuple[int, Hashes]]:
-    """(number of the first text, words) of blocks of a pyarrow string array."""
+    """(number of the first text, words) of blocks of a pyarrow string array.
+
+    Letters with marks are one character (Unicode's NFC), however the text has them.
+    """
+    import pyarrow.compute as pc
+
+    if not pc.all(pc.string_is_ascii(strings)).as_py():
+        strings = pc.utf8_normalize(strings, "NFC")
     data, offsets = text_bytes(strings)
     for first, last in blocks(offsets):
         yield first, word_hashes(data, offsets[first : last + 1])

@@ -1,6 +1,7 @@
 """The stages find exactly the training documents that hold an evaluation text."""
 
 import random
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -217,3 +218,10 @@ def test_after_the_real_split_copies_of_held_out_texts_leave_train(tmp_path):
     expected = [i for i in range(120) if train[i] and i % 60 in held_out]
     assert expected
     assert run(config) == expected
+
+
+def test_letters_with_marks_are_found_however_a_text_has_them(tmp_path, splits):
+    question = "Ông thị trưởng nói rằng cây cầu mới sẽ mở cửa vào tháng Năm tới"
+    other = planted(text_of(1), unicodedata.normalize("NFD", question))
+    config = make(tmp_path / "out", [[Doc(other, "a"), Doc(text_of(2), "b")]])
+    assert run(with_overlap(config, evaluations=[evaluation(tmp_path, [question])])) == [0]
