@@ -51,6 +51,10 @@ _OWN_PAGE = re.compile(
     r'"mainEntityOfPage"\s*:\s*(?:\{[^{}]{0,300}?"@id"\s*:\s*)?"(https?:[^"\s]{5,2000})"'
 )
 _DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
+# Archives of papers have pages of articles that are older than the web.
+_FIRST_YEAR = 1600
+# What software writes that knows no date.
+_NO_DAYS = ("1970-01-01", "1900-01-01", "1899-12-30", "1753-01-01")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 
 
@@ -199,8 +203,9 @@ def _day(text: str) -> str:
         except (ValueError, TypeError, IndexError):
             return ""
     year, month, day = map(int, found.groups())
-    proper = 1990 <= year <= 2100 and 1 <= month <= 12 and 1 <= day <= 31
-    return f"{year}-{month:02}-{day:02}" if proper else ""
+    proper = _FIRST_YEAR <= year <= 2100 and 1 <= month <= 12 and 1 <= day <= 31
+    found = f"{year}-{month:02}-{day:02}"
+    return found if proper and found not in _NO_DAYS else ""
 
 
 def _sound(text: str) -> str:

@@ -132,6 +132,8 @@ def test_pages_sent_packed_or_in_chunks_are_read(tmp_path, body, more):
         ('<meta name="pubdate" content="Mon, 02 Jan 2023 10:00:00 GMT">', "2023-01-02"),
         ('<script type="application/ld+json">{"datePublished": "2023-01-02T00:00"}</script>',
          "2023-01-02"),
+        ('<meta name="date" content="1965-07-04">', "1965-07-04"),
+        ('<meta name="date" content="1970-01-01T00:00:00Z">', "2024-06-01"),
         ('<meta name="date" content="yesterday">', "2024-06-01"),
         ('<meta name="date" content="0000-00-00">', "2024-06-01"),
         ("", "2024-06-01"),
