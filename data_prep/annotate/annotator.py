@@ -10,7 +10,7 @@ from typing import Any
 import xxhash
 
 from data_prep.annotate.annotators import Annotators
-from data_prep.annotate.dates import ambiguous, find_date
+from data_prep.annotate.dates import LONGEST, ambiguous, find_date
 from data_prep.annotate.host_lists import HostLists, lists_key
 from data_prep.annotate.language import check_languages, identify, language_code
 from data_prep.annotate.measures import MOST_TEXTS, Excerpt, excerpt
@@ -53,6 +53,8 @@ class Annotator:
         self.continents_replaced: Counter[str] = Counter()
         # Of dates whose day and month cannot be told: how many, and the first.
         self.ambiguous_dates, self.ambiguous_date = 0, ""
+        # The same of those that nobody could read, and nothing else told.
+        self.unread_dates, self.unread_date = 0, ""
         self._date_order = annotate.ambiguous_dates
         self._judged = frozenset(annotate.quality_languages)
         self._lists = HostLists(annotate)
@@ -100,6 +102,9 @@ class Annotator:
         if len(date) == 4 and ambiguous(found_date):
             self.ambiguous_dates += 1
             self.ambiguous_date = self.ambiguous_date or found_date.strip()
+        if not date and found_date and not _is_no_date(found_date):
+            self.unread_dates += 1
+            self.unread_date = self.unread_date or str(found_date)[:LONGEST]
         measured = own_quality is None and (
             not self._judged or not language or language in self._judged
         )
@@ -137,10 +142,15 @@ class Annotator:
         return document
 
     def date_counts(self) -> dict[str, Any]:
-        """Of dates whose day and month could not be told; empty where there are none."""
-        if not self.ambiguous_dates:
-            return {}
-        return {"ambiguous_dates": self.ambiguous_dates, "ambiguous_date": self.ambiguous_date}
+        """Of dates whose day and month could not be told, or nothing at all; empty without any."""
+        kinds = {
+            "ambiguous": (self.ambiguous_dates, self.ambiguous_date),
+            "unread": (self.unread_dates, self.unread_date),
+        }
+        found = {kind: pair for kind, pair in kinds.items() if pair[0]}
+        return {f"{kind}_dates": number for kind, (number, _) in found.items()} | {
+            f"{kind}_date": first for kind, (_, first) in found.items()
+        }
 
     def settle(self) -> None:
         """Give each document so far the quality of its text as it came."""
@@ -270,6 +280,11 @@ def _string(name: str, value: Any) -> str | None:
 
 def _title(text: str) -> str:
     return "" if text in MISSING else normal_line(text)
+
+
+def _is_no_date(value: Any) -> bool:
+    """Whether a date that cannot be read is none: a missing value, or zeros."""
+    return isinstance(value, str) and (value.strip() in MISSING or not value.strip(" 0-/:.TZ"))
 
 
 def _identifier(value: Any) -> str | None:

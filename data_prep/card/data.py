@@ -200,7 +200,8 @@ class CardData(Section):
     config, without folders and execution. extractors: documents of web pages by the way their text
     was found. continents_replaced: records whose continent gave way to the table's, by country.
     unmeasured: documents without a quality, by language. ambiguous_dates: records whose day and
-    month cannot be told; ambiguous_date: the date of the first.
+    month cannot be told; ambiguous_date: the date of the first. unread_dates, unread_date: the
+    same of dates that cannot be read at all.
     lost: files that are no input, or in part. unplaced: hosts of no country with most documents, of
     `unplaced_hosts`. notes: of how files were read. fields: metadata fields of the user's own, by
     name. signals: what metadata tell of the texts. hashes: that identify what was made, by
@@ -229,6 +230,8 @@ class CardData(Section):
     unmeasured: dict[str, NonNegative] = Field(default_factory=dict)
     ambiguous_dates: NonNegative = 0
     ambiguous_date: str = ""
+    unread_dates: NonNegative = 0
+    unread_date: str = ""
     unplaced: tuple[UnplacedHost, ...] = ()
     unplaced_hosts: NonNegative = 0
     lost: tuple[LostFile, ...] = ()

@@ -10,7 +10,8 @@ from itertools import pairwise
 
 from data_prep.card.data import LENGTH_BINS, CardData
 from data_prep.card.profile import length_edge
-from data_prep.card.sentences import count, fraction, short, total, visible
+from data_prep.card.sentences import count, fraction, total, visible
+from geo_nemo.reporting.tables import short
 from geo_nemo.store.manifest import SPLITS
 
 MOST_COLUMNS = 60

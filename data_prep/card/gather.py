@@ -100,10 +100,7 @@ def gather(config: Prep) -> CardData:
                 for split in counts["splits"].values()
             )
         ),
-        ambiguous_dates=sum(counts.get("ambiguous_dates", 0) for counts in ingested),
-        ambiguous_date=next(
-            (counts["ambiguous_date"] for counts in ingested if "ambiguous_date" in counts), ""
-        ),
+        **_dates(ingested),
         **_unplaced(config),
         lost=_lost(ingested),
         notes=tuple(FileNote(**entry) for counts in ingested for entry in counts.get("notes", ())),
@@ -187,6 +184,16 @@ def _lost(ingested: list[dict[str, Any]]) -> tuple[LostFile, ...]:
     """Files that are lost; one whose pieces all are is one."""
     found = (LostFile(**entry) for counts in ingested for entry in counts.get("lost", ()))
     return tuple(dict.fromkeys(found))
+
+
+def _dates(ingested: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many dates are ambiguous, or could not be read, and the first of each."""
+    found: dict[str, Any] = {}
+    for kind in ("ambiguous", "unread"):
+        found[f"{kind}_dates"] = sum(counts.get(f"{kind}_dates", 0) for counts in ingested)
+        firsts = (counts[f"{kind}_date"] for counts in ingested if f"{kind}_date" in counts)
+        found[f"{kind}_date"] = next(firsts, "")
+    return found
 
 
 def _unplaced(config: Prep) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from data_prep.card.sentences import (
     limits,
     lost_files,
     lost_how,
-    short,
     size,
     split_rule,
     summary,
@@ -30,6 +29,7 @@ from data_prep.card.sentences import (
 from data_prep.card.steps import meaning
 from data_prep.card.told import looked_for, told
 from geo_nemo.reporting.html import page
+from geo_nemo.reporting.tables import short
 from geo_nemo.store.manifest import SPLITS
 
 SHOWN_COUNTRIES, SHOWN_INPUTS = 15, 20

@@ -5,6 +5,7 @@ from typing import Any
 
 from data_prep.card.data import CardData
 from geo_nemo.metadata.geography import UNKNOWN
+from geo_nemo.reporting.tables import short
 
 EVIDENCE = {
     "field": "the record says so",
@@ -37,20 +38,10 @@ FEW_TEST_DOCUMENTS = 100
 # English, and what is taken for it: languages that nobody identified (data_prep.annotate.measures).
 QUALITY_SERVES = ("en", "")
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
 def count(number: int) -> str:
     return f"{number:,}"
-
-
-def short(number: int) -> str:
-    """Three digits and a unit: 15.6M."""
-    for size, unit in _UNITS:
-        if number >= size:
-            scaled = number / size
-            return f"{scaled:.{0 if scaled >= 100 else 1}f}{unit}"
-    return str(number)
 
 
 def size(number: int) -> str:
@@ -159,6 +150,8 @@ def limits(data: CardData) -> list[str]:
         )
     if data.ambiguous_dates:
         found.append(ambiguous_dates(data))
+    if data.unread_dates:
+        found.append(unread_dates(data))
     if data.unmeasured:
         named = ", ".join(f"{c} {count(n)}" for c, n in sorted(data.unmeasured.items()))
         found.append(f"The measure of quality does not serve all languages; without one: {named}.")
@@ -246,4 +239,12 @@ def ambiguous_dates(data: CardData) -> str:
         f"{plural(data.ambiguous_dates, 'record has', 'records have')} a date whose day and month "
         f"cannot be told ({visible(data.ambiguous_date)[:40]}): the year was kept. "
         "annotate.ambiguous_dates=day_first or month_first tells it."
+    )
+
+
+def unread_dates(data: CardData) -> str:
+    """How many dates could not be read, and which was the first."""
+    return (
+        f"{plural(data.unread_dates, 'record has', 'records have')} a date that cannot be read "
+        f"({visible(data.unread_date)[:60]}), and no other: they count as undated."
     )

@@ -13,7 +13,6 @@ that could be far larger than their data.
 """
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -31,13 +30,12 @@ from data_prep.read.fields import EXTRA, Fields, missing_column
 from data_prep.read.jsonl import kind_of
 from data_prep.read.record import Bad, DamagedError, Raw
 from data_prep.read.unpack import FREE_BYTES
+from data_prep.read.zones import clock
 from geo_nemo.tokenizers.base import scrub
 
 SLICE_ROWS = 256
 # What a row costs at least: a few bytes can stand for millions of empty ones.
 _ROW_BYTES = 64
-# Zones as Java and others name them, which Arrow does not know: `Z`, `utc`, `GMT+1`, `+0530`.
-_OFFSET = re.compile(r"(?:utc|gmt|z)?(?:([+-]\d{1,2})(?::?(\d{2}))?)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,23 +199,9 @@ def _array(batch: pa.RecordBatch, column: Column) -> pa.Array:
         array = array.view(pa.timestamp("ms"))  # JavaScript's and older writers' have times of day
     _as_bytes(array).validate(full=True)
     if pt.is_timestamp(array.type):
-        return _clock(array).cast(pa.string())
+        return clock(array, column.ours)
     written = pt.is_date(array.type) or pt.is_time(array.type)
     return array.cast(pa.string()) if written else array
-
-
-def _clock(array: pa.Array) -> pa.Array:
-    """Points in time as the clock of their zone shows them; missing where nobody knows the zone."""
-    zone = array.type.tz
-    if not zone:
-        return array
-    if offset := _OFFSET.fullmatch(zone):
-        hours, minutes = offset[1] or "+00", offset[2] or "00"
-        zone = f"{hours[0]}{hours[1:]:0>2}:{minutes}"
-    try:
-        return pc.local_timestamp(array.cast(pa.timestamp(array.type.unit, zone)))
-    except pa.ArrowInvalid:
-        return pa.nulls(len(array), pa.timestamp(array.type.unit))
 
 
 def _run_values(array: pa.RunEndEncodedArray) -> pa.DictionaryArray | pa.Array:

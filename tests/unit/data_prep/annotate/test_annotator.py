@@ -312,3 +312,13 @@ def test_any_fields_are_a_document_or_are_set_aside(record):
     )
     for name in (*names, "host", "path", "year", "quality", "hash"):
         assert getattr(again, name) == getattr(document, name)
+
+
+def test_a_date_that_cannot_be_read_is_counted_and_none_is_not():
+    annotator = Annotator(Annotate())
+    for value in ("", "  ", None, "0000-00-00 00:00:00", 0, "null", "2024-05-31", "31/12/2023"):
+        annotate(annotator, date=value)
+    assert annotator.date_counts() == {}
+    for value in ("soon", "99/99/2024"):
+        assert annotate(annotator, date=value).date == ""
+    assert annotator.date_counts() == {"unread_dates": 2, "unread_date": "soon"}

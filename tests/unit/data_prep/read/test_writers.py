@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from data_prep.annotate import Annotator, OwnFields
+from data_prep.config import Annotate, FieldMap
 from data_prep.quarantine import FILE_REASONS
 from data_prep.read import arrow_blocks, arrow_messages
 from tests.unit.data_prep.read.samples import bads, raws, read_bytes
@@ -167,7 +169,7 @@ def test_a_moment_is_the_clock_s_of_its_own_zone_in_every_format(tmp_path):
     [
         ("utc", "2024-05-02"), ("Z", "2024-05-02"), ("GMT+04:00", "2024-05-03"),
         ("+0330", "2024-05-03"), ("UTC+3", "2024-05-02"), ("-3", "2024-05-02"),
-        ("Etc/GMT-4", "2024-05-03"), ("Mars/Phobos", None),
+        ("Etc/GMT-4", "2024-05-03"),
     ],
 )  # fmt: skip
 def test_a_zone_by_another_name_costs_no_record(tmp_path, zone, day):
@@ -175,7 +177,22 @@ def test_a_zone_by_another_name_costs_no_record(tmp_path, zone, day):
     table = pa.table({"text": ["a"], "date": moment.cast(pa.timestamp("us", zone))})
     for name, data in (("a.parquet", parquet(table)), ("a.arrow", arrow(table))):
         (found,) = raws(read_bytes(tmp_path, name, data))
-        assert (found["date"][:10] if day else found.get("date")) == day
+        assert found["date"][:10] == day
+
+
+@pytest.mark.parametrize("zone", ["Mars/Phobos", "XX", "GMT+99"])
+def test_a_date_of_a_zone_that_nobody_knows_is_counted_as_one_that_cannot_be_read(tmp_path, zone):
+    moments = pa.array([datetime.datetime(2024, 5, 2), None], pa.timestamp("us", "UTC"))
+    odd = moments.cast(pa.timestamp("us", zone))
+    table = pa.table({"url": ["https://a.ke/1"] * 2, "text": ["a", "b"], "date": odd, "seen": odd})
+    fields = FieldMap(extra={"seen": "seen"})
+    found = raws(read_bytes(tmp_path, "a.parquet", parquet(table), fields=fields))
+    annotator, own = Annotator(Annotate()), OwnFields({"seen": "category"}, 256)
+    assert [annotator.document(each, "s").date for each in found] == ["", ""]
+    counts = annotator.date_counts()
+    assert (counts["unread_dates"], zone in counts["unread_date"]) == (1, True)
+    assert [own.of(each) for each in found] == [None, None]
+    assert own.counts["seen"] == {"unusable": 1}
 
 
 def test_days_in_milliseconds_may_hold_a_time_of_day(tmp_path):
