@@ -128,11 +128,13 @@ def missing(output: str, csv_path: str | None, rows: int) -> None:
         for host, weight in heaviest:
             writer.writerow((host, "", "", "", weight.documents, weight.bytes, weight.example))
         write_whole(Path(csv_path), text.getvalue().encode())
+    from data_prep.card.sentences import plural
+
     documents = sum(weight.documents for weight in found.values())
     dropped = sum(weight.dropped for weight in found.values())
     click.echo(
-        f"{len(found):,} hosts tell no country, with {documents:,} documents, of which {dropped:,} "
-        "were dropped"
+        f"{plural(len(found), 'host tells', 'hosts tell')} no country, with "
+        f"{plural(documents, 'document')}, of which {dropped:,} were dropped"
     )
 
 

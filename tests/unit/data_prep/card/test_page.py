@@ -288,7 +288,7 @@ def test_fractions_never_round_some_to_none_or_most_to_all(part, whole, expected
 
 
 def test_numbers_with_units():
-    assert [short(n) for n in (999, 1000, 15_630_000, 123_456)] == ["999", "1.0k", "15.6M", "123k"]
+    assert [short(n) for n in (999, 1000, 15_630_000, 123_456)] == ["999", "1k", "15.6M", "123k"]
     assert [size(n) for n in (999, 1500, 31_204_881, 128_900_000)] == [
         "999 bytes", "1.5 kB", "31.2 MB", "129 MB",
     ]  # fmt: skip
