@@ -186,8 +186,10 @@ class JsonLines(Format):
         from data_prep.read.encoding import as_utf8
         from data_prep.read.jsonl import read_jsonl
 
-        text, file.note = as_utf8(file.stream, file.encoding)
-        return read_jsonl(text, file.fields, file.limits)
+        # What the start of the file has told holds for its pieces, whatever they begin with.
+        known = file.encoding or ("utf-8" if file.piece else None)
+        text, file.note = as_utf8(file.stream, known)
+        return read_jsonl(text, file.fields, file.limits, lines=bool(file.piece))
 
 
 class Csv(Format):

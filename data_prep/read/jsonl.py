@@ -32,11 +32,16 @@ _BETWEEN = re.compile(f"[{_BEFORE},]*")
 _LARGE = float(1 << 63)
 
 
-def read_jsonl(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
-    """One record a line that is not blank, or a value of an array."""
+def read_jsonl(
+    stream: Unpacked | Recoded, fields: Fields, limits: Limits, lines: bool = False
+) -> Iterator[Raw | Bad]:
+    """One record a line that is not blank, or a value of an array.
+
+    lines: it is known to be lines, as of a piece of a file.
+    """
     loads, pick = orjson.loads, fields.pick
     number = 0
-    lines = has_lines(stream.peek(EXCERPT_BYTES))
+    lines = lines or has_lines(stream.peek(EXCERPT_BYTES))
     split, what = (split_lines, "a line") if lines else (split_values, "an object")
     # The first record, where all others may stand in it: a second one tells.
     whole: tuple[Raw, DamagedError] | None = None

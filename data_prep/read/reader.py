@@ -13,6 +13,9 @@ from data_prep.read.record import Bad, DamagedError, InputFile, Raw, RecordReade
 from data_prep.read.s3 import SCHEME, S3File
 from data_prep.read.storage import ByteSource, LocalFile
 
+# Formats whose files are cut, by how; see data_prep.read.borders.
+_OF_PIECES = {"lines": "jsonl", "records": "warc", "members": "warc"}
+
 
 def open_reader(file: InputFile, limits: Limits) -> RecordReader:
     """The reader of `file`; it opens the file when it is iterated over."""
@@ -83,7 +86,9 @@ class FileReader:
             stream.read(1)
             raise DamagedError("empty_file", "the file holds nothing")
         opened.found = given == AUTO
-        kind = ours()[detect(stream, opened.name) if opened.found else given]
+        if opened.found:
+            given = _OF_PIECES[piece[0]] if piece else detect(stream, opened.name)
+        kind = ours()[given]
         if kind.packed or stream.compression:
             refuse_foreign(stream)
         return kind().read(opened)

@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import random
+from collections import Counter
 
 import pyarrow as pa
 import pytest
@@ -126,3 +127,20 @@ def test_one_file_has_all_workers_and_gives_the_same_documents(tmp_path):
     many, cut = prepared("cut", task_bytes=9000)
     assert tasks == 1 and many > 5
     assert cut == whole
+
+
+def test_what_is_read_does_not_depend_on_what_a_piece_begins_with(tmp_path):
+    sound = [b'{"url": "https://a.ke/%d", "text": "Rain \xc3\xa9 %d"}' % (n, n) for n in range(400)]
+    odd = [b"oops", b'[{"text": 1}]', b'{"text": "caf\xe9"}', b"", b"null"] * 60
+    path = tmp_path / "part-0"
+    path.write_bytes(b"\n".join([*sound, *odd, *sound]))
+    (file,) = list_files(Source(path=str(path)))
+
+    def told(most):
+        found = [item for piece in pieces(file, most) for item in open_reader(piece, Limits())]
+        return Counter(getattr(item, "reason", "a record") for item in found)
+
+    whole = told(1 << 30)
+    assert whole["a record"] == 800 and len(whole) > 2
+    for most in range(9000, 20_000, 1111):
+        assert told(most) == whole
