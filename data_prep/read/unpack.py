@@ -221,7 +221,7 @@ class _ZstdFrame:
             try:
                 text = self._decoder.decompress(data[start:end])
             except zstandard.ZstdError as error:
-                failure = DamagedError("damaged_file", str(error))
+                failure = _of_zstd(error)
                 break
             texts.append(text)
             size += len(text)
@@ -236,3 +236,10 @@ class _ZstdFrame:
             yield b"".join(texts)
         if failure is not None:
             raise failure
+
+
+def _of_zstd(error: zstandard.ZstdError) -> DamagedError:
+    if "too much memory" in str(error):  # of --long=31, which others read with the same option
+        mend = "zstd -d --long=31 FILE.zst, then compress it without --long"
+        return DamagedError("unknown_format", f"zstd with a window over 128 MiB: {mend}")
+    return DamagedError("damaged_file", str(error))

@@ -127,3 +127,12 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
 def test_a_missing_file_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match=r"cannot read .*none: No such file"):
         read(tmp_path / "none")
+
+
+def test_a_long_window_of_zstd_is_refused_with_what_mends_it(tmp_path):
+    options = zstandard.ZstdCompressionParameters(window_log=28)
+    packer = zstandard.ZstdCompressor(compression_params=options).compressobj()
+    path = tmp_path / "a.zst"
+    path.write_bytes(packer.compress(b"{}\n" * 99) + packer.flush())
+    with pytest.raises(DamagedError, match=r"window over 128 MiB: zstd -d --long=31"):
+        list(Unpacked(LocalFile(str(path)), Limits()).blocks())
