@@ -13,6 +13,7 @@ from data_prep.config.extra import (
     named_columns,
 )
 from data_prep.config.kinds import READERS
+from geo_nemo.config.secret import Arguments
 from geo_nemo.config.section import PluginName, Positive, Section, spelled
 
 AUTO = "auto"
@@ -79,7 +80,7 @@ class Source(Section):
     path: str
     name: Annotated[str, Field(min_length=1, max_length=64)] = "default"
     format: Format = AUTO
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Arguments = Field(default_factory=dict)
     encoding: str | None = None
     fields: FieldMap = FieldMap()
     set: dict[str, Constant] = Field(default_factory=dict)

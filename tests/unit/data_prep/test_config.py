@@ -47,3 +47,17 @@ def test_countries_are_read_as_codes():
 def test_mistakes(values, message):
     with pytest.raises(UserError, match=message):
         validate("prep", Prep, BASE | values)
+
+
+def test_a_country_that_is_named_twice_is_a_mistake():
+    for name in ("keep", "cap"):
+        with pytest.raises(ValueError, match="'USA' is a country that is named twice, as us"):
+            Prep(input="a.jsonl", output="o", balance={name: {"us": 1, "USA": 1}})
+
+
+def test_passwords_of_a_reader_are_not_written():
+    source = {"path": "a.db", "format": "tests.plugin:Reader"}
+    source["options"] = {"server": "postgres://me:secret@db.example/news"}
+    config = Prep(input=[source], output="o")
+    assert config.input[0].options == source["options"]
+    assert "secret" not in config.model_dump_json()
