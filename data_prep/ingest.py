@@ -28,7 +28,7 @@ from data_prep.quarantine import Rejected
 from data_prep.unplaced import NAME as UNPLACED
 from data_prep.unplaced import Unplaced, read_unplaced
 from geo_nemo.common.errors import UserError
-from geo_nemo.common.files import write_together
+from geo_nemo.common.files import PARTIAL, write_together
 
 # A file is not cut into smaller pieces, however small tasks are to be.
 LEAST_PIECE_BYTES = 1 << 13
@@ -296,7 +296,8 @@ def _groups(files: list, limit: int) -> Iterator[list]:
 
 def unplaced_of(output: Path) -> Unplaced:
     """The hosts of a preparation, from its work. UserError where that was not kept."""
-    files = sorted((output / WORK / Ingest.name).glob(f"*/{UNPLACED}"))
+    found = (output / WORK / Ingest.name).glob(f"*/{UNPLACED}")
+    files = sorted(path for path in found if path.parent.suffix != PARTIAL)
     if not files:
         raise UserError(
             f"{output} has no {WORK}/ of geo-nemo prep run: prepare it with keep_work=true; the "

@@ -272,6 +272,8 @@ def _string(name: str, value: Any) -> str | None:
     value = _text_value(name, value).strip()
     if not value or value in MISSING:
         return None
+    if name != "id" and len(value) > _SHORT_CHARACTERS:  # answers are remembered by it
+        raise Rejected("wrong_type", f"{name} has {len(value)} characters")
     # Names and codes are ASCII; the rest is rare enough to take the long way.
     if not (value.isascii() and value.isprintable()):
         value = normal_line(value)

@@ -42,6 +42,8 @@ _REMOVED_CLASS = (
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
     "\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff"
 )
+# Kept beside others, and nothing by themselves; with white space between them.
+_INVISIBLE = "\u034f\u180e\u200b\u200c\u200d\u2060\u2061\u2062\u2063\u2064 \t\n\xa0\u3000"
 _REMOVED = re.compile(f"[{_REMOVED_CLASS}]")
 _CHANGED = re.compile(f"[\r\x0b\x0c\x85\u2028\u2029{_REMOVED_CLASS}]")
 
@@ -61,6 +63,8 @@ def normal_text(value: str) -> tuple[str, bytes]:
     if rest and _CHANGED.search(rest.decode()):
         value = _REMOVED.sub("", _LINE_ENDS.sub("\n", value)).strip()
         utf8 = value.encode()
+    if not value.strip(_INVISIBLE):
+        return "", b""
     return value, utf8
 
 

@@ -84,5 +84,7 @@ class Balance(Section):
                 raise ValueError(
                     f"{name!r} is neither a code (fr, FRA) nor an English name of a country"
                 )
+            if code in known:
+                raise ValueError(f"{name!r} is a country that is named twice, as {code}")
             known[code] = number
         return known

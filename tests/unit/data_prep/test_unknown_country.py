@@ -10,6 +10,7 @@ from data_prep.card import CardData
 from data_prep.config import Annotate, Prep
 from data_prep.corpus_out import read_corpus
 from data_prep.graph import run_prep
+from data_prep.ingest import unplaced_of
 from data_prep.store_tools.sample import sample_store
 from data_prep.store_tools.stats import store_stats
 from data_prep.store_tools.where import parse_where
@@ -161,3 +162,10 @@ def test_a_word_that_is_neither_is_a_mistake(tmp_path):
     words = [f"input={tmp_path}", "output=out", "annotate.on_unknown_country=ignore"]
     with pytest.raises(Exception, match="on_unknown_country='ignore'"):
         load_config("prep", Prep, words)
+
+
+def test_what_a_kill_left_is_not_counted(tmp_path):
+    for name in ("00000", "00001.partial", "00000.before.partial"):
+        (tmp_path / "work/ingest" / name).mkdir(parents=True)
+        (tmp_path / "work/ingest" / name / "unplaced.json").write_text('{"a.io": [2, 1, 9, "x"]}')
+    assert unplaced_of(tmp_path)["a.io"].documents == 2

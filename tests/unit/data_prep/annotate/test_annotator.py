@@ -322,3 +322,7 @@ def test_a_date_that_cannot_be_read_is_counted_and_none_is_not():
     for value in ("soon", "99/99/2024"):
         assert annotate(annotator, date=value).date == ""
     assert annotator.date_counts() == {"unread_dates": 2, "unread_date": "soon"}
+
+
+def test_a_country_as_long_as_a_text_is_set_aside():
+    assert reason(country="United" + "." * 5000 + "Kingdom") == "wrong_type"

@@ -26,6 +26,7 @@ from data_prep.annotate.text import normal_line, normal_text
         ("naïve “quotes” – 中文", "naïve “quotes” – 中文"),
         (" \n\t\u00a0\u3000", ""),
         ("\x00\u200e", ""),
+        ("\u200b\u200d \u2060\n", ""),
     ],
 )
 def test_normal_form(value, expected):
