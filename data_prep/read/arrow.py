@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from data_prep.config import Limits
 from data_prep.read.arrow_messages import Messages
-from data_prep.read.columns import Columns, one_line
+from data_prep.read.columns import Columns, refused
 from data_prep.read.fields import Fields
 from data_prep.read.record import Bad, DamagedError, Raw
 from data_prep.read.storage import ByteSource
@@ -28,7 +28,7 @@ def read_arrow(
         reader = pa.ipc.open_stream(pa.PythonFile(messages, mode="r"), options=options)
         columns = Columns(reader.schema, fields, limits, file_bytes)
     except _ERRORS as error:
-        raise messages.failure or _damage(error) from None
+        raise messages.failure or refused(error) from None
     before = 0
     try:
         while (batch := _next(reader, messages)) is not None:
@@ -41,19 +41,10 @@ def read_arrow(
         yield Bad(before + 1, damage.reason, damage.detail)
 
 
-def _damage(error: Exception) -> DamagedError:
-    detail = one_line(error)
-    if "not implemented" not in detail:
-        return DamagedError("damaged_file", detail)
-    # Polars writes integers of 128 bits, which Arrow's format does not have.
-    mend = "write it as Parquet, or without the columns of that type"
-    return DamagedError("unknown_format", f"{detail}: {mend}")
-
-
 def _next(reader: pa.RecordBatchReader, messages: Messages) -> pa.RecordBatch | None:
     try:
         return reader.read_next_batch()
     except StopIteration:
         return None
     except _ERRORS as error:
-        raise messages.failure or _damage(error) from None
+        raise messages.failure or refused(error) from None

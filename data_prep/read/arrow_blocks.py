@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from data_prep.read.columns import refused
 from data_prep.read.record import DamagedError
 
 MAX_FOOTER_BYTES = 64 << 20
@@ -57,7 +58,7 @@ def _schema(file: BinaryIO) -> bytes:
     try:
         return pa.ipc.open_file(pa.PythonFile(file, mode="r")).schema.serialize().to_pybytes()
     except (OSError, pa.ArrowException, ValueError) as error:
-        raise DamagedError("damaged_file", " ".join(str(error).split())[:200]) from None
+        raise refused(error) from None
 
 
 def _blocks(file: BinaryIO) -> list[tuple[int, int]]:

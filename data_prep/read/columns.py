@@ -121,6 +121,16 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
+def refused(error: Exception) -> DamagedError:
+    """What pyarrow says of a file that it does not read: damaged, or of types that it has not."""
+    detail = one_line(error)
+    if "not implemented" not in detail:
+        return DamagedError("damaged_file", detail)
+    # Polars writes integers of 128 bits, which Arrow's format does not have.
+    mend = "write it without the columns of that type, or with them as text"
+    return DamagedError("unknown_format", f"{detail}: {mend}")
+
+
 def _find(schema: pa.Schema, fields: Fields) -> Iterator[Column]:
     for ours, theirs in fields.names.items():
         name, *way = [theirs] if theirs in schema.names else theirs.split(".")

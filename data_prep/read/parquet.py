@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_prep.config import Limits
-from data_prep.read.columns import SLICE_ROWS, Columns, one_line
+from data_prep.read.columns import SLICE_ROWS, Columns, one_line, refused
 from data_prep.read.fields import Fields
 from data_prep.read.parquet_footer import Group, read_groups
 from data_prep.read.parquet_pages import value_bytes
@@ -47,7 +47,7 @@ def read_parquet(
         )  # fmt: skip
         schema = file.schema_arrow
     except _ERRORS as error:
-        raise DamagedError("damaged_file", one_line(error)) from None
+        raise refused(error) from None
     columns = Columns(schema, fields, limits, size)
     if not any(group.rows for group in groups):
         raise DamagedError("empty_file", "the file holds no rows")

@@ -15,7 +15,7 @@ from data_prep.annotate import Annotator, OwnFields
 from data_prep.config import Annotate, FieldMap
 from data_prep.quarantine import FILE_REASONS
 from data_prep.read import arrow_blocks, arrow_messages
-from tests.unit.data_prep.read.samples import bads, raws, read_bytes
+from tests.unit.data_prep.read.samples import bads, raws, read, read_bytes
 
 CASES = Path(__file__).parents[5] / "shared/data/cases"
 TEXTS = ["A first text.", "é" * 40, "", None, "A last one, longer than twelve bytes."]
@@ -263,3 +263,12 @@ def test_a_batch_that_is_too_large_is_a_lost_file_with_what_mends_it(tmp_path, m
     data = arrow(table)
     (bad,) = read_bytes(tmp_path, "a.arrow", data if stream else without_stream_marks(data))
     assert bad.reason in FILE_REASONS and "in batches of fewer rows" in bad.detail
+
+
+@pytest.mark.parametrize("name", ["int128.arrow", "int128.parquet"])
+def test_types_that_arrow_lacks_are_named_with_what_mends_them(name):
+    # Written by Polars 2.1.0.
+    path = Path(__file__).parents[3] / "fixtures" / "polars" / name
+    ((bad,), _) = read(path)
+    assert bad.reason == "unknown_format"
+    assert bad.detail.endswith("write it without the columns of that type, or with them as text")
