@@ -71,11 +71,13 @@ class HostCount(Section):
 class Clusters(Section):
     """Clusters of copies and near-duplicates, before copies were dropped.
 
-    clusters: those of several documents. largest: sizes of the largest, in order.
+    clusters: those of several documents. largest: sizes of the largest, in order. other_texts:
+    documents dropped for an id that an earlier one has, whose text is another.
     """
 
     clusters: NonNegative
     documents_in_clusters: NonNegative
+    other_texts: NonNegative = 0
     largest: tuple[NonNegative, ...]
 
 

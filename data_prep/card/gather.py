@@ -214,6 +214,7 @@ def _clusters(config: Prep) -> Clusters | None:
     return Clusters(
         clusters=counts["clusters"],
         documents_in_clusters=counts["documents_in_clusters"],
+        other_texts=counts.get("other_texts", 0),
         largest=tuple(counts["largest_clusters"]),
     )
 

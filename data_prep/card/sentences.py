@@ -152,6 +152,8 @@ def limits(data: CardData) -> list[str]:
         found.append(ambiguous_dates(data))
     if data.unread_dates:
         found.append(unread_dates(data))
+    if line := other_texts(data):
+        found.append(line)
     if data.unmeasured:
         named = ", ".join(f"{c} {count(n)}" for c, n in sorted(data.unmeasured.items()))
         found.append(f"The measure of quality does not serve all languages; without one: {named}.")
@@ -247,4 +249,15 @@ def unread_dates(data: CardData) -> str:
     return (
         f"{plural(data.unread_dates, 'record has', 'records have')} a date that cannot be read "
         f"({visible(data.unread_date)[:60]}), and no other: they count as undated."
+    )
+
+
+def other_texts(data: CardData) -> str:
+    """What to tell where documents were dropped for their ids alone; empty where none was."""
+    number = data.clusters.other_texts if data.clusters is not None else 0
+    if not number:
+        return ""
+    return (
+        f"{plural(number, 'document was', 'documents were')} dropped for an id that an earlier one "
+        "has, with another text. Where ids are numbers of a file's rows, fields.id=null keeps them."
     )

@@ -98,6 +98,9 @@ class Dedup(Stage):
             "documents": done,
             "outcomes": {name: int(n) for name, n in zip(OUTCOMES, outcomes, strict=True)},
             **joined.sizes(),
+            "other_texts": sum(
+                receipt.counts.get("other_texts", 0) for receipt in DedupIds(config).receipts()
+            ),
             "fingerprints": near_settings(config.dedup.near),
             "decisions": digests,
         }

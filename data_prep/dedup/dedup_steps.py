@@ -70,7 +70,8 @@ class DedupIds(Stage):
         copies = copies[copies[:, 0] >= shards.earlier_documents]
         save(folder / DROPS, copies)
         held = int((copies[:, 1] < shards.earlier_documents).sum())
-        return {"entries": entries, "copies": len(copies) - held, "held": held}
+        counts = {"entries": entries, "copies": len(copies) - held, "held": held}
+        return counts | {"other_texts": _other_texts(copies, shards)}
 
     def _keys(self, shard: Shard) -> SortedKeys:
         return shard.ids()
@@ -160,6 +161,16 @@ class SignatureReader:
                 found = np.empty((len(numbers), minima.shape[1]), np.uint16)
             found[where] = minima
         return found
+
+
+def _other_texts(copies: np.ndarray, shards: Shards) -> int:
+    """How many of the copies [m, 2] have another text than their first."""
+    asked, index = np.unique(copies, return_inverse=True)
+    found = np.empty(len(asked), np.uint64)
+    for shard, where, rows in shards.split(asked):
+        found[where] = load(shard.folder / "hash.npy")[rows]
+    first = found[index.reshape(-1, 2)]
+    return int((first[:, 0] != first[:, 1]).sum())
 
 
 def task_keys(stage: Stage) -> tuple[str, ...]:

@@ -174,7 +174,13 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
     from data_prep.card import CardData
     from data_prep.card.fields import field_notes
     from data_prep.card.page import continents, reasons
-    from data_prep.card.sentences import ambiguous_dates, empty_splits, summary, unread_dates
+    from data_prep.card.sentences import (
+        ambiguous_dates,
+        empty_splits,
+        other_texts,
+        summary,
+        unread_dates,
+    )
 
     folder = Path(output)
     card = CardData.model_validate_json((folder / "report.json").read_bytes())
@@ -205,7 +211,7 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
         console.print(f"{file.name}: {file.note}", highlight=False, markup=False, soft_wrap=True)
     dates = [ambiguous_dates(card)] if card.ambiguous_dates else []
     dates += [unread_dates(card)] if card.unread_dates else []
-    for line in (*dates, *field_notes(card)):
+    for line in filter(None, (*dates, other_texts(card), *field_notes(card))):
         console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     size, spent = card.text_bytes / 1e6, sum(seconds.values())
     console.print(f"{size:,.1f} MB of records, {spent:.1f} s in this run", highlight=False)

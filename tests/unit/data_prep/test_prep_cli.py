@@ -1,6 +1,7 @@
 """`geo-nemo prep`: its tables, its plan, its files of settings, and its exit codes."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,12 @@ def prep(tmp_path, *arguments):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env={"COLUMNS": "100", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+        env={
+            "COLUMNS": "100",
+            "PATH": "/usr/bin:/bin",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        },
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -154,7 +160,7 @@ def test_lost_files_are_told_by_name_and_strict_makes_them_exit_1(folder):
     code, out, _ = prep(folder, "run", *settings, "--strict")
     assert code == 1 and "1 file was not read" in out
     code, out, errors = prep(folder, "run", *settings, "keep_work=false", "--strict")
-    assert code == 1 and "1 file was not read" in out, errors
+    assert code == 1 and "1 file was not read" in out and "Traceback" not in errors, errors
     assert (folder / "out put/drops/damaged_file.jsonl").exists()
 
 
@@ -193,3 +199,16 @@ def test_a_dry_run_names_the_column_that_is_there_instead(tmp_path):
     code, _, error = prep(tmp_path, "run", "input=news.csv", "output=o", "--dry-run")
     assert code == 2
     assert "no column 'text' among 'Link', 'Content': give fields.text=Content" in error
+
+
+def test_ids_that_are_numbers_of_rows_are_told_and_can_be_left_out(tmp_path):
+    for name, first in (("a", 0), ("b", 20)):
+        rows = [row | {"id": n} for n, row in enumerate(records(40)[first : first + 20])]
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+    settings = ("input=*.jsonl", "output=o", "tokenizer.vocab_size=300", "tokenizer.shrink=true")
+    code, out, errors = prep(tmp_path, "run", *settings)
+    assert code == 0, errors
+    told = "20 documents were dropped for an id that an earlier one has, with another text. Where"
+    assert told in out and told in (tmp_path / "o/card.md").read_text()
+    code, out, errors = prep(tmp_path, "run", *settings, "fields.id=null")
+    assert code == 0 and "dropped for an id" not in out, errors
