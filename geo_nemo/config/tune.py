@@ -34,12 +34,11 @@ class Lora(Section):
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     merge: bool = True
 
-    @field_validator("targets", mode="before")
+    @field_validator("targets")
     @classmethod
-    def _names(cls, targets: Any) -> Any:
-        names = targets if isinstance(targets, list | tuple) else []
-        if targets != "all-linear" and not (names and all(isinstance(n, str) for n in names)):
-            raise ValueError("give all-linear, or modules by their last name, as [q_proj,v_proj]")
+    def _names(cls, targets: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not targets:
+            raise ValueError("it names no module: give all-linear, or some, as [q_proj,v_proj]")
         return targets
 
 
