@@ -267,7 +267,7 @@ def test_what_was_stopped_goes_on_behind_its_whole_files(
     names = {path.name for path in out.iterdir()}
     assert names - {n for n in names if n.startswith("model-")} == {
         "config.json", "generation_config.json", INDEX, RECORD, "README.md", "tokenizer.json",
-        "tokenizer_config.json", "tokenizer.model", "chat_template.jinja",
+        "tokenizer_config.json", "tokenizer.model", "chat_template.jinja", "hosts.csv",
     }  # fmt: skip
     modes = {path.stat().st_mode & 0o777 for path in out.iterdir()}
     assert modes == {0o666 & ~_umask()}
