@@ -16,8 +16,8 @@ from eval.config import EvalConfig
 from eval.models import read_models
 from eval.report.lead import lead
 from eval.runner import evaluate
+from eval.scorers import endings as endings_of
 from eval.scorers.beginnings import alike
-from eval.scorers.endings import RUNS
 from eval.scorers.load import load
 from geo_nemo.cli.eval import command
 from geo_nemo.config import UserError
@@ -140,7 +140,10 @@ def test_a_row_s_losses_are_those_of_plain_transformers_one_text_at_a_time(folde
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "bigram"])
-def test_endings_behind_a_shared_prefix_have_the_losses_of_the_whole_text(folders, name):
+def test_endings_behind_a_shared_prefix_have_the_losses_of_the_whole_text(
+    folders, name, monkeypatch
+):
+    monkeypatch.setattr(endings_of, "RUNS", 32)  # so that a few texts make several groups
     model = read_models({"m": str(folders / name)})["m"]
     scorer = load(model, config_of(folders, runs={"m": "x"}, store="x"))
     plain = AutoModelForCausalLM.from_pretrained(folders / name)
@@ -156,7 +159,7 @@ def test_endings_behind_a_shared_prefix_have_the_losses_of_the_whole_text(folder
     endings = [[rng.integers(VOCAB, size=n) for n in sizes] for sizes in
                ((1, 4, 2), (7, 7), (1, 1, 1, 1), (3, 1, 9), (1,), (2, 2), (3, 4), (5,), (1, 1))
                ]  # fmt: skip
-    common = [common for _, common in alike(prefixes, scorer.positions // RUNS)]
+    common = [common for _, common in alike(prefixes, scorer.positions // 32)]
     assert sorted(common) == [0, 70, 70, 150]
     found = scorer.continuations(prefixes, endings)
     assert scorer.endings.shares  # it was tried, and is what gave the answers
