@@ -87,7 +87,9 @@ def without_byline(text: str) -> str:
 def _place_of(lines: list[str], title: str) -> int:
     """How many lines there are up to the title's; 0 where prose stands before it, or it is not."""
     for place, line in enumerate(lines, start=1):
-        if _same(_key(line), title) or _key(_SEPARATOR.split(line, maxsplit=1)[0]) == title:
+        # Runs of white space take a search for separators the square of their length.
+        start = " ".join(line[:LONGEST].split())
+        if _same(_key(line), title) or _key(_SEPARATOR.split(start, maxsplit=1)[0]) == title:
             return place
         if _is_prose(line):
             return 0
