@@ -40,7 +40,8 @@ def read_jsonl(
     lines: it is known to be lines, as of a piece of a file.
     """
     loads, pick = orjson.loads, fields.pick
-    number = 0
+    number = blank = 0
+    is_piece = lines
     lines = lines or has_lines(stream.peek(EXCERPT_BYTES))
     split, what = (split_lines, "a line") if lines else (split_values, "an object")
     # The first record, where all others may stand in it: a second one tells.
@@ -59,6 +60,7 @@ def read_jsonl(
                 record = loads(line)
             except orjson.JSONDecodeError:
                 if not line.strip():
+                    blank += 1
                     continue
                 try:
                     record = loads_leniently(line)
@@ -88,7 +90,7 @@ def read_jsonl(
     except DamagedError as damage:
         yield Bad(number + 1, damage.reason, damage.detail)
         return
-    if not number:
+    if number == blank and not is_piece:
         yield Bad(0, "empty_file", "the file holds no records")
 
 

@@ -55,6 +55,8 @@ def read_webdataset(stream: Unpacked, fields: Fields, limits: Limits) -> Iterato
         return
     if sample is not None:
         yield sample.record(fields)
+    elif tar.trailing is None:
+        yield Bad(0, "empty_file", "the archive holds no records")
     if tar.trailing is not None:
         yield Bad(number + 1, tar.trailing.reason, tar.trailing.detail)
 

@@ -84,3 +84,11 @@ def test_many_objects_in_a_line_are_read_in_time_that_grows_with_them():
     started = time.process_time()
     assert len(objects_of(b"{}\n," * 100_000)) == 100_000
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("a.jsonl", b"\n \n\n"), ("a.tar", bytes(1024)), ("a.jsonl", b"\xef\xbb\xbf\n")],
+)
+def test_a_file_without_a_record_is_an_empty_one(tmp_path, name, data):
+    assert bads(read_bytes(tmp_path, name, data)) == [(0, "empty_file")]
