@@ -59,6 +59,7 @@ def command(
     if is_first:
         show_conversations(Console(highlight=False), tuning.encoded, tuning.tokenizer, show)
     if tuning.is_done:
+        tuning.check_done()
         if is_first:
             click.echo(f"{settings.output} is there already")
         return 0

@@ -77,8 +77,6 @@ class Tuning:
         found, left_out = read_told(config, teller)
         self.encoded: Encoded = encode(found, self.tokenizer, config, self.seq_length, progress)
         self.encoded.dropped += left_out
-        if self.is_done:
-            self._check_done()
 
     def run(self, progress: Progress = no_progress) -> "dict[str, Any] | Stopped":
         """Train and write; what `tune.json` then says, or where it stopped when it was asked to."""
@@ -131,7 +129,7 @@ class Tuning:
         """Raise `UserError` where another tuning was begun for this output."""
         _check_begun(partial_of(self.output), self._identity())
 
-    def _check_done(self) -> None:
+    def check_done(self) -> None:
         """Raise `UserError` where the output is of other settings, another model or other data."""
         path, again = self.output / TUNED, "give another output"
         before = read_json(path, again)

@@ -213,7 +213,7 @@ def test_all_weights_are_tuned_and_another_setting_is_not_gone_on_with(base, dat
         values = {"method": "full", "save_every_steps": 1, **changes}
         given = {"data": data, **values}
         with pytest.raises(UserError, match=f"was tuned with another {named}: give another output"):
-            Tuning(config_of(base, given.pop("data"), tmp_path / "out", **given))
+            Tuning(config_of(base, given.pop("data"), tmp_path / "out", **given)).check_done()
 
 
 @pytest.mark.parametrize(
