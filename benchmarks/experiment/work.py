@@ -24,7 +24,7 @@ from benchmarks.experiment.plan import Planned
 from benchmarks.experiment.schema import Corpus, Evaluation
 from geo_nemo.cli.codes import STOPPED
 from geo_nemo.common.errors import RunError
-from geo_nemo.common.files import make_folder, read_json
+from geo_nemo.common.files import make_folder, read_json, write_whole
 from geo_nemo.common.lock import folder_lock
 from geo_nemo.config.load import quote
 from geo_nemo.train.checkpoint.files import checkpoints, shape_problem, step_of
@@ -162,7 +162,7 @@ def work_off(
             if (run.name, run.seed) not in done:
                 result = _evaluate(run, store, evaluation, processes)
                 with lock:
-                    finished(run, result, _seconds(run))
+                    finished(run, result, _seconds(run.folder))
         except RunError as error:
             failed[number] = f"{run.title}: {error}"
         finally:
@@ -217,12 +217,12 @@ def _train(
             raise RunError(f"it branches off {planned[source].title}, which failed")
         branch(planned[source], run, run.branch.step)
     every = run.saved_every
-    seconds = processes.run(
-        ["train", *run.settings, f"checkpoint.every_steps={every}",
-         f"checkpoint.keep_last={run.run.train.steps // every + 1}"],
-        run.folder / "train.log",
-    )  # fmt: skip
-    _add_seconds(run, "train", seconds)
+    with counted(run.folder, "train"):
+        processes.run(
+            ["train", *run.settings, f"checkpoint.every_steps={every}",
+             f"checkpoint.keep_last={run.run.train.steps // every + 1}"],
+            run.folder / "train.log",
+        )  # fmt: skip
 
 
 def eval_arguments(
@@ -238,18 +238,23 @@ def eval_arguments(
 def _evaluate(run: Planned, store: Path, evaluation: Evaluation, processes: Processes) -> dict:
     output = run.folder / "eval"
     arguments = eval_arguments(run.name, run.folder, store, output, evaluation)
-    seconds = processes.run(arguments, run.folder / "eval.log")
-    _add_seconds(run, "eval", seconds)
+    with counted(run.folder, "eval"):
+        processes.run(arguments, run.folder / "eval.log")
     return read_json(output / "eval.json", "evaluate the run again")
 
 
-def _seconds(run: Planned) -> dict[str, float]:
-    path = run.folder / TIMES
+def _seconds(folder: Path) -> dict[str, float]:
+    path = folder / TIMES
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def _add_seconds(run: Planned, what: str, seconds: float) -> None:
-    """Parts of a run that was stopped between count together."""
-    times = _seconds(run)
-    times[what] = round(times.get(what, 0.0) + seconds, 1)
-    (run.folder / TIMES).write_text(json.dumps(times))
+@contextmanager
+def counted(folder: Path, what: str) -> Iterator[None]:
+    """Add the seconds of a block to those of a run; parts of one that was stopped count, too."""
+    begin = time.monotonic()
+    try:
+        yield
+    finally:
+        times = _seconds(folder)
+        times[what] = round(times.get(what, 0.0) + time.monotonic() - begin, 1)
+        write_whole(folder / TIMES, json.dumps(times).encode())

@@ -95,8 +95,10 @@ def command(
             return train(prepared, world_size())
         from geo_nemo.runtime.chip import check_chip, chip_of
         from geo_nemo.runtime.device import resolve_device
+        from geo_nemo.train.build import check_brought
 
         check_folder(Path(run.output_dir))
+        check_brought(run)
         device = resolve_device(run.device)
         check_chip(run.precision, run.parallel, chip_of(device))
         if first:

@@ -67,7 +67,8 @@ def tells(level: str) -> bool:
 
 
 def _rank() -> int:
-    return int(os.environ.get("RANK", "0"))
+    text = os.environ.get("RANK", "")
+    return int(text) if text.isdecimal() else 0  # what is no number, geo_nemo.runtime refuses
 
 
 def _begin() -> None:

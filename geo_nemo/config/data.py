@@ -9,7 +9,15 @@ from geo_nemo.common.addresses import check_address, is_remote
 from geo_nemo.config.groups import FieldName
 from geo_nemo.config.kinds import PACKINGS, SAMPLERS, PackingName, SamplerName
 from geo_nemo.config.secret import Arguments
-from geo_nemo.config.section import FREE, LATER, NonNegative, Positive, Section, Spelled
+from geo_nemo.config.section import (
+    FREE,
+    LATER,
+    NonNegative,
+    Positive,
+    Section,
+    SequenceLength,
+    Spelled,
+)
 
 Weight = Annotated[float, Field(gt=0)]
 
@@ -33,7 +41,7 @@ class Data(Section):
     """
 
     store: Annotated[str, FREE]
-    seq_length: Annotated[int, Field(ge=16)] = 2048
+    seq_length: SequenceLength = 2048
     packing: PackingName = "best_fit"
     packing_options: Annotated[Arguments, LATER] = Field(default_factory=dict)
     prefix_fragments: bool = True

@@ -30,6 +30,7 @@ from geo_nemo.config.section import (
     Positive,
     Section,
     Seed,
+    SequenceLength,
     renamed,
 )
 from geo_nemo.config.sharing import Sharing
@@ -65,7 +66,7 @@ class Stage(Section):
     sampling: Sampling = Sampling()
     replay: Replay | None = None
     token_selection: str | None = None
-    seq_length: Annotated[int, Field(ge=16)] | None = None
+    seq_length: SequenceLength | None = None
     global_batch_size: Positive | None = None
     micro_batch_size: Positive | None = None
     parallel: StageParallel | None = None

@@ -18,6 +18,7 @@ SEEDS = 2**63
 # NumPy and torch count no further.
 Positive = Annotated[int, Field(gt=0, lt=2**63)]
 NonNegative = Annotated[int, Field(ge=0, lt=2**63)]
+SequenceLength = Annotated[int, Field(ge=16, le=1 << 24)]  # beyond any that is trained
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 # Of what users may bring: a name, or `module:attribute`; see geo_nemo.config.plugins.

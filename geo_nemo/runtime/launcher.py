@@ -16,17 +16,27 @@ FIRST_PORT, PORTS = 10_000, 20_000
 
 def world_size() -> int:
     """Number of processes of this job."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _whole("WORLD_SIZE", 1)
 
 
 def rank() -> int:
     """Rank of this process."""
-    return int(os.environ.get("RANK", "0"))
+    return _whole("RANK", 0)
 
 
 def local_rank() -> int:
     """Number of this process among those of its node."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return _whole("LOCAL_RANK", 0)
+
+
+def _whole(variable: str, default: int) -> int:
+    """A number of the launcher's environment; UserError for what is none."""
+    text = os.environ.get(variable) or str(default)
+    if not text.isdecimal():
+        raise UserError(
+            f"{variable}={text} is no number: start by torchrun or srun, or unset {variable}"
+        )
+    return int(text)
 
 
 def in_a_job() -> bool:

@@ -31,6 +31,7 @@ from geo_nemo.train.callbacks import (
 )
 from geo_nemo.train.callbacks.brought import Brought
 from geo_nemo.train.callbacks.loggers.background import Background
+from geo_nemo.train.callbacks.loggers.registry import check_loggers
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.loop import Trainer
 from geo_nemo.train.run_record import RunRecord, earlier_sessions
@@ -119,6 +120,13 @@ def open_loggers(run: Run) -> list[Background]:
     if rank() != 0:
         return []
     return make_loggers(run.logging, Path(run.output_dir), run.name, run.model_dump())
+
+
+def check_brought(run: Run) -> None:
+    """Raise `UserError` where a callback or a logger of the recipe is none, or does not import."""
+    for name in run.callbacks.use:
+        CALLBACKS.get(name, "callbacks.use")
+    check_loggers(run.logging)
 
 
 def _validation(trainer: Trainer, dashboards: Loggers) -> list[Callback]:

@@ -27,7 +27,7 @@ from benchmarks.experiment.plan import Branch, load_run, plan_runs
 from benchmarks.experiment.plots import draw_all, values_of
 from benchmarks.experiment.schema import FOLDER, Claim, Experiment, read_experiment
 from benchmarks.experiment.verdict import Figures, judge
-from benchmarks.experiment.work import Processes
+from benchmarks.experiment.work import TIMES, Processes, Stopped, counted
 from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.files import read_json
 from geo_nemo.config.recipe_files import add_recipes
@@ -374,6 +374,14 @@ def test_a_section_takes_the_place_of_the_one_before(tmp_path):
     assert text.startswith("# Experiments")
     assert "first" not in text
     assert text.index("third \\1") < text.index("second")
+
+
+def test_the_time_of_a_part_that_was_stopped_counts(tmp_path):
+    for _ in range(2):
+        with pytest.raises(Stopped), counted(tmp_path, "train"):
+            time.sleep(0.1)
+            raise Stopped
+    assert read_json(tmp_path / TIMES, "")["train"] >= 0.2
 
 
 @pytest.mark.very_slow

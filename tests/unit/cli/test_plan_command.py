@@ -295,3 +295,16 @@ def test_what_does_not_fit_is_told_with_a_way_that_does(plan):
 )
 def test_a_duration_is_read_at_a_glance(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("logging.loggers=[nowhere.at_all:Table]", "at_all:Table needs the package nowhere"),
+        ("callbacks.use=[nowhere.at_all:Table]", "callbacks.use: nowhere.at_all:Table does not"),
+    ],
+)
+def test_a_dry_run_finds_a_logger_and_a_callback_that_are_not_there(plan, demo, setting, told):
+    code, _, errors, _ = plan(*demo, setting, "device=cpu", "--dry-run", command="train")
+    assert code == 2 and errors.count("\n") == 1
+    assert told in errors

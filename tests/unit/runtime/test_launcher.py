@@ -3,7 +3,13 @@
 import pytest
 
 from geo_nemo.config import UserError
-from geo_nemo.runtime.launcher import adopt_slurm_step, first_host, rendezvous_port
+from geo_nemo.runtime.launcher import (
+    adopt_slurm_step,
+    first_host,
+    rank,
+    rendezvous_port,
+    world_size,
+)
 
 STEP = {
     "SLURM_JOB_ID": "4711",
@@ -81,3 +87,11 @@ def test_ports_stay_in_their_range_and_differ_between_steps():
     }
     assert len(ports) == 9
     assert all(10_000 <= port < 30_000 for port in ports)
+
+
+def test_a_place_that_is_no_number_is_named(monkeypatch):
+    monkeypatch.setenv("RANK", "")
+    assert rank() == 0
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(UserError, match="WORLD_SIZE=two is no number: start by torchrun or srun"):
+        world_size()

@@ -47,6 +47,15 @@ def make_loggers(
     return [Background(_setting(name), logger, history) for name, logger in made]
 
 
+def check_loggers(logging: Logging) -> None:
+    """Raise `UserError` where a logger that `logging` asks for is none, or does not import."""
+    for name in logging.wanted:
+        try:
+            LOGGERS.load(name, "logging.loggers")
+        except ImportError as error:
+            raise UserError(missing(_setting(name), error)) from None
+
+
 def _setting(name: str) -> str:
     """How a message names a logger."""
     return KNOWN[name].setting if name in KNOWN else f"logging.loggers: {name}"
