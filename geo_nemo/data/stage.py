@@ -121,7 +121,8 @@ def _build_part(
     workers = None
     if run.data.index_workers:
         path = folder / _DOCUMENTS
-        draws.documents.tofile(path)
+        with path.open("wb") as file:  # numpy's own writing fails without the system's reason
+            file.write(np.ascontiguousarray(draws.documents).data)
         empty = draws.over(draws.documents[:0])
         dtype = draws.documents.dtype
         # This very copy: a store on s3:// may have changed since.

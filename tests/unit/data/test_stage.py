@@ -1,6 +1,7 @@
 """A run's stages on a real store: shared indices, documents of their own, and an exact ledger."""
 
 import os
+import resource
 import signal
 from collections import Counter, defaultdict
 from multiprocessing import active_children
@@ -93,6 +94,24 @@ def test_a_mistake_that_a_worker_finds_is_the_users(tiny_store, tmp_path):
     with pytest.raises(UserError, match="leave no room for text at seq_length 16"):
         build_stage_index(run, store.hash, store.split("train"), store.tokenizer(), "condition")
     assert [path.suffix for path in (tmp_path / "index").iterdir()] == [".lock"]
+
+
+def test_a_disk_that_is_full_where_documents_are_listed_gives_its_reason(
+    tiny_store, tmp_path, monkeypatch
+):
+    begun = []
+    monkeypatch.setattr("geo_nemo.data.stage.build", lambda *given: begun.append(given))
+    store = TokenStore.open(tiny_store)
+    run = run_of(tiny_store, tmp_path, index_workers=1)
+    split, tokenizer = store.split("train"), store.tokenizer()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    try:
+        with pytest.raises(UserError, match=r"^cannot write the packing index .*: File too large;"):
+            build_stage_index(run, store.hash, split, tokenizer, "condition")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not begun
 
 
 def test_everything_that_decides_the_sequences_is_in_the_key(tiny_store, tmp_path):
