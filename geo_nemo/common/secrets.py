@@ -6,6 +6,13 @@ from typing import Any
 MASK = "***"
 # `user:password@` or `token@` in front of a host.
 _USER = re.compile(r"([a-z][a-z0-9+.-]*://)([^\s@:/?#'\"]*:)?[^\s/?#'\"]*@", re.IGNORECASE)
+# The same where the password has a `/`, `?` or `#` of its own, up to the last `@`. What stands in
+# front of the first of these is no port then; of digits alone it may be one.
+_ODD_PASSWORD = re.compile(
+    r"([a-z][a-z0-9+.-]*://[^\s@:/?#'\"\[]*:)(?!\d+[,/?#])[^\s@/?#'\"]*[/?#]"
+    r"(?:(?!://)[^\s'\"])*@",
+    re.IGNORECASE,
+)
 _QUERY = re.compile(
     r"([?&](?:[\w-]*(?:password|passwd|pwd|token|secret|key|signature))=)[^&\s'\"]*", re.IGNORECASE
 )
@@ -13,7 +20,8 @@ _QUERY = re.compile(
 
 def masked(text: str) -> str:
     """`text` with `***` for the passwords and tokens of each address in it."""
-    hidden = _USER.sub(lambda found: f"{found[1]}{found[2] or ''}{MASK}@", text)
+    hidden = _ODD_PASSWORD.sub(rf"\g<1>{MASK}@", text)
+    hidden = _USER.sub(lambda found: f"{found[1]}{found[2] or ''}{MASK}@", hidden)
     return _QUERY.sub(rf"\g<1>{MASK}", hidden)
 
 

@@ -17,7 +17,16 @@ from geo_nemo.config.load import load_config
         ("two: http://a:b@c http://d:e@f", "two: http://a:***@c http://d:***@f"),
         ("http://h/x?user=me&password=s3&access_token=t", "http://h/x?user=me&password=***"
          "&access_token=***"),
+        ("http://me:pa/s?s#w@host:5000/a", "http://me:***@host:5000/a"),
+        ("uri=redis://:/p@ss@host/0 or me@host", "uri=redis://:***@host/0 or me@host"),
+        ("http://me:1a/b@h http://d:e?f@g", "http://me:***@h http://d:***@g"),
+        ("'http://me:p/s@h' of 'me@host'", "'http://me:***@h' of 'me@host'"),
+        ("http://me:pass@host/runs@home?to=me@h", "http://me:***@host/runs@home?to=me@h"),
         # Nothing to hide.
+        ("http://host:5000/a?to=me@home#x@y", "http://host:5000/a?to=me@home#x@y"),
+        ("http://host?to=me@home", "http://host?to=me@home"),
+        ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
+        ("zk://a:2181,b:2181/c@d", "zk://a:2181,b:2181/c@d"),
         ("http://host:5000/runs@home", "http://host:5000/runs@home"),
         ("sqlite:////home/me@site/x.db", "sqlite:////home/me@site/x.db"),
         ("s3://bucket/a@b?c", "s3://bucket/a@b?c"),
