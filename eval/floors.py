@@ -49,7 +49,7 @@ def read_floors(path: Path, split: Items, documents: Documents) -> np.ndarray:
                 seen.add(url)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"cannot read floors {path}: {error}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a file of floors: {error!r}") from None
     if not np.isfinite(floors).any():
         raise UserError(f"{path} names no document of split {split.name}: it is of another corpus")

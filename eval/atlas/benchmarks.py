@@ -50,7 +50,7 @@ class Benchmark:
                     )
                 try:
                     yield from list(self.questions(row, f"{path.stem}/{number}"))
-                except (ValueError, TypeError, KeyError):
+                except (ValueError, RecursionError, TypeError, KeyError):
                     yield "a cell that cannot be read"
 
     def questions(self, row: Row, place: str) -> Iterator[Any]:

@@ -96,7 +96,7 @@ class Factbook:
                     yield str(row["country"]), str(row["text"])
         except (OSError, EOFError) as error:
             raise UserError(f"cannot read {self.path}: {error}") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
             raise UserError(f"{self.path} is no factbook in JSON Lines: {error}") from None
 
 

@@ -62,7 +62,7 @@ def read_benchmark(path: Path) -> list[str]:
         ]
     except OSError as error:
         raise UserError(f"benchmark={path}: {error.strerror}; give a file of JSON Lines") from None
-    except (ValueError, AttributeError, StopIteration):
+    except (ValueError, RecursionError, AttributeError, StopIteration):
         raise UserError(
             f"benchmark={path}: a line has no {', '.join(TEXTS)}: give JSON Lines with one of them"
         ) from None

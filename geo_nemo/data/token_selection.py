@@ -112,6 +112,6 @@ def _record(folder: Path) -> dict[str, Any]:
             return dict(record)
     except OSError as error:
         raise UserError(f"token_selection={folder}: {path}: {error.strerror}; {_AGAIN}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         pass
     raise UserError(f"token_selection={folder}: {path.name} is no record of one: {_AGAIN}")

@@ -45,7 +45,7 @@ def tokenizer_in(folder: Path) -> Any:
     try:
         told = json.loads((folder / "tokenizer_config.json").read_bytes())
         plain = told.get("tokenizer_class") in _PLAIN and "auto_map" not in told
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, RecursionError, AttributeError):
         plain = False  # transformers says what is wrong
     kind = PreTrainedTokenizerFast if plain else AutoTokenizer
     return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -128,7 +128,7 @@ def _check_files(folder: Path) -> None:
         named = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
     except FileNotFoundError:
         return
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise UserError(f"{folder / INDEX} is no index of files: fetch it again") from None
     if missing := sorted(name for name in named if not (folder / str(name)).is_file()):
         raise UserError(

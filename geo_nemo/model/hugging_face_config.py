@@ -44,7 +44,7 @@ def read_shape(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"cannot read {path}: {error.strerror}; give a folder in Hugging Face's format"
         ) from None
-    except (ValueError, TypeError):
+    except (ValueError, RecursionError, TypeError):
         raise UserError(f"{path} is not JSON with a model's settings") from None
     kind = told.get("model_type")
     if kind not in _HAS:

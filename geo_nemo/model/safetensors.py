@@ -70,7 +70,7 @@ def read_entries(path: Path) -> dict[str, Entry]:
         }
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is no safetensors file, or is cut off: {error}") from None
 
 

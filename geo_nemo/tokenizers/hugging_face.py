@@ -125,7 +125,7 @@ def _names_beside(path: Path) -> dict[str, str]:
     """Control-token names that a `tokenizer_config.json` beside `path` gives, by role."""
     try:
         config = json.loads(path.with_name(_NAMES).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     names: dict[str, str] = {}
     for role in ("bos", "eos", "pad"):

@@ -49,7 +49,7 @@ class Bucket:
             return
         try:
             saved = dict(json.loads(content)["fingerprint"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, RecursionError, KeyError, TypeError):
             raise UserError(
                 f"{self.address}/{RUN} is no record of a run: give another checkpoint.remote"
             ) from None

@@ -159,6 +159,9 @@ def test_mistakes_are_one_line(tmp_path):
     path.write_text(json.dumps({"text": "a"}) + "\n" + json.dumps({"text": None}) + "\n")
     with pytest.raises(UserError, match="a line has no text, question"):
         read_benchmark(path)
+    path.write_text("[" * 200_000)
+    with pytest.raises(UserError, match="a line has no text, question"):
+        read_benchmark(path)
     path.write_text(json.dumps({"text": "a"}) + "\n")
     with pytest.raises(UserError, match="has 1 items, too few"):
         read_benchmark(path)

@@ -134,6 +134,8 @@ def test_control_names_come_from_the_config_beside_the_file(tmp_path):
         "<start>", "<stop>", "<stop>",
     ]  # fmt: skip
     assert load_tokenizer(tmp_path / "tokenizer.json", bos=BOS).bos_id == 0
+    (tmp_path / "tokenizer_config.json").write_text("[" * 200_000)
+    assert load_tokenizer(tmp_path / "tokenizer.json", bos=BOS, eos="<stop>").eos_id
 
 
 def test_refuses_a_vocabulary_that_turns_text_into_a_control_token(tmp_path):

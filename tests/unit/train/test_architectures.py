@@ -161,9 +161,10 @@ def test_a_file_that_the_index_names_and_is_not_there_is_named(tiny_store, tmp_p
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(UserError, match=r"model-00002-of-00002.safetensors is missing, which"):
         prepare(run, 1)
-    (folder / "model.safetensors.index.json").write_text("{")
-    with pytest.raises(UserError, match=r"index.json is no index of files"):
-        prepare(run, 1)
+    for broken in ("{", "[" * 200_000):
+        (folder / "model.safetensors.index.json").write_text(broken)
+        with pytest.raises(UserError, match=r"index.json is no index of files"):
+            prepare(run, 1)
 
 
 def test_another_shape_tells_the_settings_that_fit(tiny_store, tmp_path):

@@ -14,6 +14,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from geo_nemo.config import Init, Parallel, Precision, Stage, UserError
+from geo_nemo.model.hugging_face_config import read_shape
 from geo_nemo.store import TokenStore
 from geo_nemo.train.masters import masters
 from geo_nemo.train.run_record import write_record
@@ -339,6 +340,16 @@ def test_a_file_that_is_cut_off_is_one_line(hugging_face, tiny_store, tmp_path, 
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(UserError, match="is no safetensors file, or is cut off"):
         prepare(tiny_run(tiny_store, tmp_path / "run", init={"checkpoint": str(hugging_face)}), 1)
+
+
+def test_files_nested_deeper_than_can_be_read_are_one_line(hugging_face, tiny_store, tmp_path):
+    path, deep = sorted(hugging_face.glob("*.safetensors"))[0], b"[" * 200_000
+    path.write_bytes(len(deep).to_bytes(8, "little") + deep)
+    with pytest.raises(UserError, match="is no safetensors file, or is cut off"):
+        prepare(tiny_run(tiny_store, tmp_path / "run", init={"checkpoint": str(hugging_face)}), 1)
+    (hugging_face / "config.json").write_bytes(deep)
+    with pytest.raises(UserError, match="is not JSON with a model's settings"):
+        read_shape(hugging_face)
 
 
 def test_what_is_no_source_is_one_line(tiny_store, tmp_path):

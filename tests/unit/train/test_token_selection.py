@@ -162,6 +162,9 @@ def test_mistakes_are_one_line(chosen, tiny_store, tmp_path, single_process):
         path.write_text(json.dumps(other | change))
         with pytest.raises(UserError, match=words):
             prepare(selecting(tiny_store, tmp_path, tmp_path / "moved"), world_size=1)
+    path.write_text("[" * 200_000)
+    with pytest.raises(UserError, match="is no record of one"):
+        prepare(selecting(tiny_store, tmp_path, tmp_path / "moved"), world_size=1)
     stranger = tmp_path / "stranger"
     shutil.copytree(chosen / "run", stranger)
     for checkpoint in checkpoints(stranger / "checkpoints"):
