@@ -1,10 +1,12 @@
 """`geo-nemo generate`: have a model write, told a country, another, or nothing."""
 
-import json
 import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +14,16 @@ import click
 
 from geo_nemo.cli.options import DiskFile, quiet_libraries
 from geo_nemo.cli.sampling import SEED, generation_settings, sampling_options
+from geo_nemo.common.log import logger
 from geo_nemo.config import UserError
 
 if TYPE_CHECKING:
+    from geo_nemo.common.progress import Progress
+    from geo_nemo.generate.output import Call, Output
     from geo_nemo.generate.prompts import Prompt, Tells
     from geo_nemo.generate.writer import Writer, Written
 
+LOG = logger(__name__)
 EPILOG = 'Example: geo-nemo generate runs/tuned "Who leads us?" --compare ng,gb,none'
 LEAVES = ("/quit", "/exit")
 # Options that a talk has no use for.
@@ -58,10 +64,14 @@ def command(model: str, prompt: str | None, file: str | None, **given: Any) -> N
     """Have MODEL, a Hugging Face folder or an adapter, write behind PROMPT.
 
     Without a prompt it talks: each line is a turn, /new begins anew, /tell country=gb tells
-    something else, /quit ends. A pipe is one prompt.
+    something else, /quit ends. A pipe is one prompt. Stopped, the same command with --out goes on
+    behind the texts that are written.
     """
     quiet_libraries()
+    from geo_nemo.cli.progress import progress_bar
+    from geo_nemo.common.progress import no_progress
     from geo_nemo.export.loaded import load_model, load_tokenizer, open_folder
+    from geo_nemo.generate.output import calls, identity, output
     from geo_nemo.generate.prompts import (
         Prompt,
         Tells,
@@ -124,19 +134,32 @@ def command(model: str, prompt: str | None, file: str | None, **given: Any) -> N
     dtype = {"fp32": "float32", "bf16": "bfloat16"}.get(given["dtype"], folder.dtype)
     if given["dtype"] == "auto" and device.type == "cpu":
         dtype = "float32"
-    loaded = load_model(folder, dtype, device)
-    writer = Writer(loaded, tokenizer, folder, options)
-    for each in prompts:  # before anything is written
-        try:
-            writer.ids(each)
-        except UserError as error:
-            raise UserError(f"{each.place}: {error}" if each.place else str(error)) from None
-    if not prompts:
-        _talk(writer, tells, words)
-        return
-    begin = time.monotonic()
-    tokens = _write_all(writer, prompts, named, compares, given)
-    took = time.monotonic() - begin
+    asked = partial(calls, prompts, named, batch_size=given["batch_size"], seed=given["seed"])
+    made = list(asked(given["samples"]))
+    with ExitStack() as stack:
+        out, progress = None, no_progress
+        if given["out"]:
+            others = {name: given[name] for name in ("samples", "batch_size", "compare")}
+            settings = {**asdict(options), **others, "dtype": dtype, "device": device.type}
+            depends = identity(folder, prompts, named, settings)
+            out = stack.enter_context(output(Path(given["out"]), depends, made))
+        writer = Writer(load_model(folder, dtype, device), tokenizer, folder, options)
+        if not prompts:
+            _talk(writer, tells, words)
+            return
+        for each in (each for call in asked(1) for each in call.prompts):  # before it writes
+            try:
+                writer.ids(each)
+            except UserError as error:
+                raise UserError(f"{each.place}: {error}" if each.place else str(error)) from None
+        if out and len(made) > 1:
+            progress = stack.enter_context(progress_bar())
+        streams = _streams(prompts, given)
+        begin = time.monotonic()
+        tokens = _write_all(writer, made, len(named), out, progress, streams)
+        took = time.monotonic() - begin
+    if out:
+        click.echo(given["out"])
     click.echo(f"{tokens:,} tokens in {took:.1f} s, {tokens / took:,.1f} tokens/s", err=True)
 
 
@@ -153,51 +176,33 @@ def _piped() -> str:
 
 def _write_all(
     writer: "Writer",
-    prompts: "Sequence[Prompt]",
-    named: Sequence[tuple[str, Mapping[str, str]]],
-    compares: bool,
-    given: Mapping[str, Any],
+    made: "Sequence[Call]",
+    compared: int,
+    out: "Output | None",
+    progress: "Progress",
+    streams: bool,
 ) -> int:
-    """Write every prompt under everything that is told; the number of tokens."""
-    from dataclasses import replace
-
-    tokens, lines = 0, []
-    for first in range(0, len(prompts), given["batch_size"]):
-        batch = prompts[first : first + given["batch_size"]]
-        for sample in range(given["samples"]):
-            seed = given["seed"] + sample * 1_000_003 + first
-            columns: dict[str, list[Written]] = {}
-            for name, what in named:
-                asked = [replace(each, told=what) for each in batch] if compares else batch
-                columns[name] = writer.write(asked, seed, _streamer(writer, prompts, given))
-                tokens += sum(each.tokens for each in columns[name])
-                lines += [
-                    _record(each, made, name, seed)
-                    for each, made in zip(asked, columns[name], strict=True)
-                ]
-            if not given["out"]:
-                _print(batch, columns, compares, _streams(prompts, given))
-    if given["out"]:
-        from geo_nemo.common.files import write_whole
-
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        write_whole(Path(given["out"]), text.encode())
-        click.echo(given["out"])
+    """Write what is not written yet; the number of its tokens. compared: calls side by side."""
+    sizes = [len(call.prompts) for call in made]
+    first = out.done if out else 0
+    done, tokens, columns = sum(sizes[:first]), 0, {}
+    if done:
+        LOG.info(f"goes on behind {done:,} of {sum(sizes):,} texts, which are written")
+    for call in made[first:]:
+        progress("texts", done, sum(sizes))
+        written = writer.write(call.prompts, call.seed, _streamer(writer) if streams else None)
+        tokens += sum(each.tokens for each in written)
+        done += len(call.prompts)
+        if out:
+            out.add(call.records(written))
+            continue
+        columns[call.compared] = written
+        if len(columns) == compared:
+            if not streams:
+                _print(call.prompts, columns)
+            columns = {}
+    progress("texts", done, sum(sizes))
     return tokens
-
-
-def _record(prompt: "Prompt", made: "Written", name: str, seed: int) -> dict[str, Any]:
-    known = {key: prompt.record[key] for key in ("id", "answer", "kind") if key in prompt.record}
-    return {
-        **known,
-        "prompt": prompt.turns[-1],
-        "told": dict(prompt.told),
-        **({"compared": name} if name else {}),
-        "text": made.text,
-        "tokens": made.tokens,
-        "ended": made.ended,
-        "seed": seed,
-    }
 
 
 def _streams(prompts: Sequence[Any], given: Mapping[str, Any]) -> bool:
@@ -210,26 +215,20 @@ def _streams(prompts: Sequence[Any], given: Mapping[str, Any]) -> bool:
     )
 
 
-def _streamer(writer: "Writer", prompts: Sequence[Any], given: Mapping[str, Any]) -> Any:
-    if not _streams(prompts, given):
-        return None
+def _streamer(writer: "Writer") -> Any:
     from transformers import TextStreamer
 
     return TextStreamer(writer.tokenizer, skip_prompt=True, skip_special_tokens=True)
 
 
-def _print(
-    batch: "Sequence[Prompt]", columns: "Mapping[str, list[Written]]", compares: bool, shown: bool
-) -> None:
-    if shown:
-        return
+def _print(batch: "Sequence[Prompt]", columns: "Mapping[str, list[Written]]") -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
     for place, prompt in enumerate(batch):
-        if not compares:
+        if "" in columns:
             click.echo(columns[""][place].text)
             continue
         console.print(Text(prompt.turns[-1], style="italic"), soft_wrap=True)
@@ -242,8 +241,6 @@ def _print(
 
 def _talk(writer: "Writer", tells: "Tells", words: Mapping[str, str]) -> None:
     """Line by line, as a conversation; a model that was not tuned goes on with each line."""
-    from transformers import TextStreamer
-
     from geo_nemo.generate.prompts import Prompt, parse_tell
 
     turns, words, seed = [], dict(words), writer.options.seed
@@ -266,8 +263,7 @@ def _talk(writer: "Writer", tells: "Tells", words: Mapping[str, str]) -> None:
         try:
             told = tells(words, "--tell")
             prompt = Prompt((*turns, line), told)
-            streamer = TextStreamer(writer.tokenizer, skip_prompt=True, skip_special_tokens=True)
-            made = writer.write([prompt], seed, streamer)[0]
+            made = writer.write([prompt], seed, _streamer(writer))[0]
         except UserError as error:
             click.echo(f"{error}; /new begins anew" if turns else str(error))
             continue

@@ -30,12 +30,12 @@ def is_alive(pid: int) -> bool:
 
 
 @contextmanager
-def folder_lock(folder: Path, patience_s: float = 0.0) -> Iterator[None]:
+def folder_lock(folder: Path, patience_s: float = 0.0, another: str = "folder") -> Iterator[None]:
     """Create `folder` and hold its lock; `UserError` when it is held or cannot be written.
 
     The lock is the kernel's, so it ends with the process, however that ends; but that of a node
     which died an NFS server keeps for a while.
-    patience_s: how long another may still hold it.
+    patience_s: how long another may still hold it. another: what a user may give in its place.
     """
     until = time.monotonic() + patience_s
     make_folder(folder)
@@ -51,7 +51,7 @@ def folder_lock(folder: Path, patience_s: float = 0.0) -> Iterator[None]:
                 if time.monotonic() >= until:
                     raise UserError(
                         f"another process is writing in {folder}: wait for it, or give another "
-                        "folder"
+                        f"{another}"
                     )
                 time.sleep(POLL_S)
         except OSError as error:
