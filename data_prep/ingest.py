@@ -28,7 +28,7 @@ from data_prep.quarantine import Rejected
 from data_prep.unplaced import NAME as UNPLACED
 from data_prep.unplaced import Unplaced, read_unplaced
 from geo_nemo.common.errors import UserError
-from geo_nemo.common.files import PARTIAL, write_together
+from geo_nemo.common.files import PARTIAL, write_together, writing
 
 # A file is not cut into smaller pieces, however small tasks are to be.
 LEAST_PIECE_BYTES = 1 << 13
@@ -202,6 +202,14 @@ class Ingest(Stage):
                 ]
             }
         )
+
+    def begin(self, tasks: list[Task]) -> None:
+        """What the last run has listed goes, where its tasks were others: a kill would leave it."""
+        listed = self.folder / TASKS_NAME
+        if not (listed.is_file() and listed.read_bytes() == self.ended(tasks)):
+            with writing(self.folder):
+                (self.folder / PARTS_NAME).unlink(missing_ok=True)
+                listed.unlink(missing_ok=True)
 
     def finish(self, tasks: list[Task], receipts: list[Receipt]) -> None:
         """List all parts, for the stages that follow. UserError where there is no document."""

@@ -19,6 +19,7 @@ def run_stage(
     Raises UserError or RunError; finished tasks stay finished.
     """
     tasks = stage.tasks()
+    stage.begin(tasks)
     _remove_others(stage, tasks)
     pending = [task for task in tasks if stage.receipt(task) is None]
     if pending:

@@ -67,6 +67,9 @@ class Stage(ABC):
         The same task gives the same bytes. Raises UserError for what only the user can mend.
         """
 
+    def begin(self, tasks: list[Task]) -> None:  # noqa: B027
+        """Called by the process that leads, before any task is done or removed."""
+
     def finish(self, tasks: list[Task], receipts: list[Receipt]) -> None:  # noqa: B027
         """What remains when all tasks are done; called by the process that leads."""
 

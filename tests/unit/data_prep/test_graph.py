@@ -263,6 +263,18 @@ def test_input_that_comes_during_a_run_is_for_the_next_one(tmp_path):
     assert report_of(config).found == 40
 
 
+def test_a_later_stage_alone_takes_no_list_of_before_a_kill(tmp_path):
+    config = config_of(tmp_path, files=2, limits={"task_bytes": 1})
+    run_prep(config)
+    write_jsonl(tmp_path / "in-0.jsonl", records(80)[40:])
+    assert run(config, "kill ingest").wait() == -signal.SIGKILL
+    for name in ("fingerprint", "dedup", "split", "corpus", "tokenise", "store", "card"):
+        with pytest.raises(UserError, match=r"stage ingest of .* is not finished: run geo-nemo"):
+            run_prep(config, only=[name])
+    run_prep(config)
+    assert report_of(config).found == 55
+
+
 def test_a_later_stage_alone_tells_that_settings_of_the_first_have_changed(tmp_path):
     run_prep(config_of(tmp_path), only=["ingest"])
     other = config_of(tmp_path, clean={"min_characters": 9})
