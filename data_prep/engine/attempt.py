@@ -142,7 +142,7 @@ class TaskStep:
             self._do(rank)
 
     def _do(self, rank: int) -> None:
-        task = self.tasks[rank]
+        task, stage = self.tasks[rank], None
         try:
             os.chdir(self.working_folder)
             stage = self.stage_type(self.config)
@@ -152,6 +152,8 @@ class TaskStep:
             with reporter(stage.folder, task.id) as report:
                 stage.do(task, report)
         except Exception as error:
+            if stage is not None and stage.receipt(task) is not None:
+                return  # the job was requeued, and its new process was the quicker
             self._record(rank, task, error)
             raise
 

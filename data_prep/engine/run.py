@@ -3,9 +3,8 @@
 import shutil
 
 from data_prep.engine.local import LocalWorkers
-from data_prep.engine.receipt import Receipt
+from data_prep.engine.receipt import Receipt, task_begun
 from data_prep.engine.stage import Stage, StageFailed, Task
-from geo_nemo.common.files import PARTIAL
 from geo_nemo.common.progress import Progress, no_progress
 
 
@@ -51,10 +50,11 @@ def _run(stage: Stage, tasks: list[Task], progress: Progress, workers: LocalWork
 
 
 def _remove_others(stage: Stage, tasks: list[Task]) -> None:
-    # A job of a launcher that went away may still be filling the folder aside.
-    wanted = {task.id for task in tasks}
-    wanted |= {f"{task.id}{PARTIAL}" for task in tasks if stage.receipt(task) is None}
+    wanted, begun = {task.id for task in tasks}, set()
+    if stage.config.execution.executor != "local":
+        # A job of a launcher that went away may still be filling the folder aside.
+        begun = {task.id for task in tasks if stage.receipt(task) is None}
     if stage.folder.is_dir():
         for path in stage.folder.iterdir():
-            if path.is_dir() and path.name not in wanted:
+            if path.is_dir() and path.name not in wanted and task_begun(path) not in begun:
                 shutil.rmtree(path, ignore_errors=True)

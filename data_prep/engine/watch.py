@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,8 @@ class _Reporter(TaskReport):
             # One short line, replaced whole: a reader never sees half of it.
             aside = self._path.with_suffix(".next")
             aside.write_text(f"{done} {documents}")
-            os.replace(aside, self._path)
+            with suppress(FileNotFoundError):  # the old process of a requeued job was the quicker
+                os.replace(aside, self._path)
 
 
 @contextmanager

@@ -38,9 +38,15 @@ def replace_folder(made: Path, folder: Path) -> None:
     before = partial_of(folder.with_name(f"{folder.name}.before"))
     if before.exists():
         shutil.rmtree(before)
-    if folder.exists():
+    had_name = folder.exists()
+    if had_name:
         os.replace(folder, before)
-    name_folder(made, folder)
+    try:
+        name_folder(made, folder)
+    except OSError:
+        if had_name:
+            os.rename(before, folder)
+        raise
     shutil.rmtree(before, ignore_errors=True)
 
 

@@ -33,6 +33,13 @@ def test_what_stops_it_leaves_the_folder_as_it_was(tmp_path, error):
     assert (place / "file").read_text() == "old" and names(tmp_path) == ["out"]
 
 
+def test_where_the_new_one_cannot_be_named_the_old_one_is_named_again(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(FileNotFoundError):
+        replace_folder(tmp_path / "gone", tmp_path / "out")
+    assert names(tmp_path) == ["out"]
+
+
 def test_killed_between_its_two_renames_it_is_built_again(tmp_path, monkeypatch):
     place = tmp_path / "out"
     place.mkdir()

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,22 @@ def test_a_failure_is_kept_in_the_attempt_in_one_line(tmp_path):
         "a": (False, "ValueError: the task fell over"),
         "b": (True, "line 3 of news.jsonl is no JSON: mend it"),
     }
+
+
+def test_a_job_that_is_requeued_beside_its_old_process_is_done_once_and_no_failure(tmp_path):
+    stage = planned(tmp_path, {"a": "wait"})
+    todo = step(stage)
+    both = [threading.Thread(target=todo, args=(None, 0, 1)) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    while len(list(stage.folder.glob("a*.partial"))) < len(both):
+        time.sleep(0.02)
+    Path(f"{tmp_path}/plan.json.go").touch()
+    for thread in both:
+        thread.join()
+    assert results(stage) == {"a": "a is done"}
+    assert attempts(stage)[0].failures() == {}
+    assert [path.name for path in stage.folder.iterdir()] == ["a"]
 
 
 def test_relative_paths_are_the_launcher_s_wherever_a_worker_starts(tmp_path, monkeypatch):

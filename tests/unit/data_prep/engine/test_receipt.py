@@ -49,11 +49,33 @@ def test_a_build_that_fails_leaves_the_old_folder_and_nothing_aside(tmp_path):
 
 def test_a_build_replaces_the_old_folder_and_what_a_killed_one_left(tmp_path):
     build(tmp_path / "t")
-    (tmp_path / "t.partial").mkdir()
-    (tmp_path / "t.partial" / "left").write_text("left")
+    (tmp_path / "t.01234567.partial").mkdir()
+    (tmp_path / "t.01234567.partial" / "left").write_text("left")
+    (tmp_path / "t.2.01234567.partial").mkdir()  # another task's
     build(tmp_path / "t", text="fresh", key="k2")
+    assert {path.name for path in tmp_path.iterdir()} == {"t", "t.2.01234567.partial"}
     assert read_receipt(tmp_path / "t").key == "k2"
     assert sorted(p.name for p in (tmp_path / "t").iterdir()) == ["a.txt", "deep", "receipt.json"]
+
+
+def test_two_that_build_the_same_folder_at_once_do_not_mix(tmp_path):
+    """The old process of a job that is requeued may live on for a while."""
+
+    def old(partial):
+        (partial / "a.txt").write_text("fo")
+
+        def new(other):
+            (other / "a.txt").write_text("four")
+            assert (partial / "a.txt").read_text() == "fo"
+            return {}
+
+        build_task_folder(tmp_path / "t", "k1", new)
+        (partial / "b.txt").write_text("late")
+
+    with pytest.raises(UserError, match=r"cannot write .*b\.txt: No such file"):
+        build_task_folder(tmp_path / "t", "k1", old)
+    assert read_receipt(tmp_path / "t").files == {"a.txt": 4}
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
 
 
 def test_a_full_disk_is_a_user_error_that_names_the_file(tmp_path):
