@@ -57,16 +57,19 @@ class Ingest(Stage):
     """Reads, annotates and cleans."""
 
     name = "ingest"
+    told = ""  # of files that are passed over, in words, once `tasks` has looked
 
     def tasks(self) -> list[Task]:
         from data_prep.read import list_inputs, pieces
+        from data_prep.read.files import told_passed_over
 
         sources = self.config.sources
         base, readers = self._settings()
+        passed_over: set[str] = set()
         most = max(self.config.limits.task_bytes, LEAST_PIECE_BYTES)
         files = [
             (sources.index(file.source), piece)
-            for file in list_inputs(sources, self.config.output)
+            for file in list_inputs(sources, self.config.output, passed_over)
             for piece in pieces(file, most)
         ]
         tasks = []
@@ -85,6 +88,7 @@ class Ingest(Stage):
                     payload={"files": [_entry(i, f) for i, f in group]},
                 )
             )
+        self.told = told_passed_over(passed_over)
         return tasks
 
     def _settings(self) -> tuple[tuple[str, ...], list[str]]:
@@ -112,7 +116,13 @@ class Ingest(Stage):
     def ended(self, tasks: list[Task]) -> bytes:
         """What tells later stages which tasks a run had."""
         done = {"settings": self._settings_key(), "tasks": [[t.id, t.key] for t in tasks]}
+        if self.told:
+            done["passed_over"] = self.told
         return orjson.dumps(done)
+
+    def passed_over(self) -> str:
+        """What is to be told of files that the run that ended last has not read; or empty."""
+        return orjson.loads((self.folder / TASKS_NAME).read_bytes()).get("passed_over", "")
 
     def receipts(self) -> list[Receipt]:
         """Those of the run that ended last: input that has changed since is for the next one.

@@ -72,10 +72,11 @@ class Plan:
     """Files and their bytes are counted; documents and what follows from them are estimates.
 
     disk_bytes: of work, corpus and store together, at most; free_bytes: there now.
-    tokenizer: the one in use, in words.
+    tokenizer: the one in use, in words. passed_over: files of folders that are not read, in words.
     """
 
     files: int
+    passed_over: str
     bytes: int
     sample: Sample
     documents: int
@@ -98,7 +99,8 @@ def make_plan(config: Prep) -> Plan:
     from data_prep.graph import check_output, stages
 
     check_output(config)
-    tasks = Ingest(config).tasks()
+    ingest = Ingest(config)
+    tasks = ingest.tasks()
     size = sum(task.size for task in tasks)
     sample = _sample(config, tasks)
     record_bytes = size * sample.expansion
@@ -123,6 +125,7 @@ def make_plan(config: Prep) -> Plan:
     fraction = PART_FRACTION + CORPUS_FRACTION * (config.corpus != "none")
     return Plan(
         files=sum(len(task.payload["files"]) for task in tasks),
+        passed_over=ingest.told,
         bytes=size,
         sample=sample,
         documents=documents,

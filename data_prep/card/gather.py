@@ -103,7 +103,7 @@ def gather(config: Prep) -> CardData:
         **_dates(ingested),
         **_unplaced(config),
         lost=_lost(ingested),
-        notes=tuple(FileNote(**entry) for counts in ingested for entry in counts.get("notes", ())),
+        notes=_notes(config, ingested),
         signals=signals(config),
         fields=field_facts(config, Path(config.output) / STORE_FOLDER, ingested),
         settings=settings,
@@ -178,6 +178,13 @@ def _hosts(profile: Profile) -> Counter[str]:
 def _most(hosts: Counter[str]) -> tuple[HostCount, ...]:
     most = heapq.nsmallest(MOST_HOSTS, hosts.items(), key=lambda entry: (-entry[1], entry[0]))
     return tuple(HostCount(host=host, documents=documents) for host, documents in most)
+
+
+def _notes(config: Prep, ingested: list[dict[str, Any]]) -> tuple[FileNote, ...]:
+    found = [FileNote(**entry) for counts in ingested for entry in counts.get("notes", ())]
+    if told := Ingest(config).passed_over():
+        found.insert(0, FileNote(name="input", note=told))
+    return tuple(found)
 
 
 def _lost(ingested: list[dict[str, Any]]) -> tuple[LostFile, ...]:

@@ -7,7 +7,8 @@ records do (`.bz2`, `.xlsx`) is refused by name.
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from glob import has_magic
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from geo_nemo.common.errors import UserError
 WRITTEN = {"card.html", "card.md", "corpus", "drops", "report.json", "splits", "store",
            "tokenizer", "work"}  # fmt: skip
 _WITHOUT_IT = "move it out of the folder, or narrow the pattern"
+_ENDINGS = 5
+_ENDING = re.compile(r"\.[^./]+(?:\.(?:gz|gzip|zst|zstd))?$", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # Other storage, and the usual way to have a copy of what is there.
 _FETCHED = {
@@ -49,17 +52,23 @@ def list_files(source: Source) -> list[InputFile]:
     return list_inputs([source])
 
 
-def list_inputs(sources: Sequence[Source], output: str | None = None) -> list[InputFile]:
+def list_inputs(
+    sources: Sequence[Source], output: str | None = None, passed_over: set[str] | None = None
+) -> list[InputFile]:
     """The files of all sources, source by source. UserError also where two share a file.
 
     output: of the preparation; what it has written there is passed over, in a folder or by a
         pattern that holds both, so that a second run finds what the first one found.
+    passed_over: takes the paths of files in folders whose endings are those of no format.
     """
     files: list[InputFile] = []
     written = None if output is None else Path(output).resolve()
     seen: dict[str, str] = {}
     for source in sources:
-        found = {entry.path: entry for entry in _expand(source)}
+        others: list[str] = []
+        found = {entry.path: entry for entry in _expand(source, others)}
+        if passed_over is not None:
+            passed_over.update(p for p in others if not (written and _is_written(p, written)))
         given = [path for path in sorted(found) if not (written and _is_written(path, written))]
         if not given:
             raise UserError(
@@ -88,7 +97,7 @@ def _is_written(path: str, output: Path) -> bool:
     return output in file.parents and file.relative_to(output).parts[0] in WRITTEN
 
 
-def _expand(source: Source) -> list[Entry]:
+def _expand(source: Source, others: list[str]) -> list[Entry]:
     path = source.path
     if "\0" in path:
         raise UserError(f"input={shown(path)}: a path cannot hold a NUL")
@@ -100,7 +109,7 @@ def _expand(source: Source) -> list[Entry]:
     place = S3Buckets() if path.startswith(SCHEME) else LocalFolders()
     entry = place.entry(path)
     if entry is not None:
-        found = list(_files(place, entry, source, set()))
+        found = list(_files(place, entry, source, set(), others))
         if not found:
             raise UserError(f"input={shown(path)}: the folder holds no file of records")
         return found
@@ -110,14 +119,19 @@ def _expand(source: Source) -> list[Entry]:
     for match in place.matches(path):
         # `**` matches a folder and what is in it.
         if match.kind != FOLDER or "**" not in path:
-            found += _files(place, match, source, set())
+            found += _files(place, match, source, set(), others)
     if not found:
         raise UserError(f"input={shown(path)}: no file matches")
     return found
 
 
-def _files(place: Place, entry: Entry, source: Source, above: set[str]) -> Iterator[Entry]:
-    """`entry`, or the files in it where it is a folder. above: the folders that it stands in."""
+def _files(
+    place: Place, entry: Entry, source: Source, above: set[str], others: list[str]
+) -> Iterator[Entry]:
+    """`entry`, or the files in it where it is a folder. above: the folders that it stands in.
+
+    others: takes the paths of those whose ending is that of no format.
+    """
     if entry.kind != FOLDER:
         if _only_datasets(source):
             raise UserError(
@@ -135,7 +149,7 @@ def _files(place: Place, entry: Entry, source: Source, above: set[str]) -> Itera
         if other.name.startswith((".", "_")):
             continue
         if other.kind == FOLDER:
-            yield from _files(place, other, source, above | {entry.identity})
+            yield from _files(place, other, source, above | {entry.identity}, others)
         elif _only_datasets(source):
             raise UserError(
                 f"input={shown(entry.path)}: no dataset_dict.json, and no state.json with "
@@ -145,6 +159,24 @@ def _files(place: Place, entry: Entry, source: Source, above: set[str]) -> Itera
             source.format != AUTO or format_of_name(other.name) != UNKNOWN or is_foreign(other.name)
         ):
             yield other
+        else:
+            others.append(other.path)
+
+
+def told_passed_over(paths: Iterable[str]) -> str:
+    """How many files those are, of which endings, and how to have them read; empty for none."""
+    found = (_ENDING.search(path) for path in sorted(paths))
+    endings = Counter(shown(ending[0].lower()) for ending in found if ending)
+    if not endings:
+        return ""
+    most = endings.most_common(_ENDINGS)
+    more = f" and {len(endings) - len(most)} other endings" if len(endings) > len(most) else ""
+    named = ", ".join(f"{number:,} {ending}" for ending, number in most)
+    example = most[0][0].replace("'", "?")
+    return (
+        f"files of other endings, passed over: {named}{more}; where they hold records, "
+        f"name them: input='FOLDER/*{example}'"
+    )
 
 
 def _only_datasets(source: Source) -> bool:

@@ -111,6 +111,10 @@ def print_plan(plan: "Plan", console: Console) -> None:
     sizes.add_row("workers", f"{plan.workers}", "")
     sizes.add_row("time, about", _duration(plan.seconds), "where the tasks share it equally")
     console.print(sizes)
+    if plan.passed_over:
+        console.print(
+            plan.passed_over, style="yellow", highlight=False, markup=False, soft_wrap=True
+        )
     stages = Table(title="Stages", title_justify="left")
     stages.add_column("stage")
     for name in ("tasks", "done", "CPU time left, about"):

@@ -46,6 +46,28 @@ def row_of(out, name):
     return next(cells for cells in lines if cells[: len(name.split())] == name.split())
 
 
+def test_files_of_a_folder_that_are_passed_over_are_told_and_can_be_named(tmp_path):
+    (tmp_path / "in/deep").mkdir(parents=True)
+    write_jsonl(tmp_path / "in" / "a.jsonl", records(60)[:30])
+    write_jsonl(tmp_path / "in" / "b.dat", records(60)[30:])
+    write_jsonl(tmp_path / "in" / "deep" / "c.dat", records(60)[30:])
+    for name in ("README.md", ".hidden.dat", "n.txt.gz"):
+        (tmp_path / "in" / name).write_text("# News")
+    settings = ("output=in/out", "tokenizer.vocab_size=400", "execution.workers=1")
+    line = (
+        "files of other endings, passed over: 2 .dat, 1 .md, 1 .txt.gz; where they hold records, "
+        "name them: input='FOLDER/*.dat'"
+    )
+    assert line in prep(tmp_path, "run", "input=in", *settings, "--dry-run")[1]
+    for _ in range(2):  # what prep has written there itself is not told
+        code, out, errors = prep(tmp_path, "run", "input=in", *settings)
+        assert code == 0 and f"input: {line}" in out, errors
+    (note,) = json.loads((tmp_path / "in/out/report.json").read_text())["notes"]
+    assert note == {"name": "input", "note": line}
+    code, out, errors = prep(tmp_path, "run", "input=in/*.dat", *settings)
+    assert code == 0 and "30 documents" in out and "passed over" not in out, errors
+
+
 def test_tables_show_what_was_kept_and_why_not(folder):
     code, out, errors = prep(folder, "run", *SETTINGS)
     assert code == 0, errors
