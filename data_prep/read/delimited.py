@@ -1,5 +1,6 @@
 """Records of CSV with a header, UTF-8; newlines may stand in quoted fields.
 
+A header whose every name stands in single quotes has such quotes below it.
 The delimiter is the one of comma, tab, semicolon, bar and rarer ones that makes the text's field a
 column. Quotes in quotes are doubled, or stand behind a backslash where the file begins so.
 An empty value is an absent one, and so are empty ones behind the last column. Blank lines and
@@ -26,6 +27,7 @@ _ESCAPED = re.compile(rb"(?<!\\)\\\"(?![,\t;|]|\r?\n|\Z)")
 _DOUBLED = re.compile(rb"[^,\t;|\n\r\"]\"\"(?=[^,\t;|\n\r\"])")
 _MOST_ABOVE = 20  # lines above a header
 _NAME = re.compile(r"[\w .#/()-]{0,60}")
+_SINGLE = re.compile(r"'[^']+'(?:[,\t;|] ?'[^']+')+")  # every name in single quotes
 _SEPARATOR = re.compile(r"sep=([,\t;|])\s*")
 
 
@@ -40,12 +42,16 @@ class _TooLongError(Exception):
 
 def read_csv(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
     """One record a row below the header. DamagedError where the header is not usable."""
-    escape = "\\" if _escapes(stream.peek(_LOOKED_AT)) else None
+    head = stream.peek(_LOOKED_AT)
     lines = _Lines(stream, limits.record_bytes)
     # A field may be as long as a record; the module's own limit is for the whole process.
     csv.field_size_limit(max(csv.field_size_limit(), 1 << 31))
-    names, delimiter, spaced = _header(lines, fields)
-    rows = csv.reader(lines, delimiter=delimiter, escapechar=escape, skipinitialspace=spaced)
+    names, delimiter, spaced, quote = _header(lines, fields)
+    escapes = _escapes(head) if quote == '"' else b"\\'" in head
+    rows = csv.reader(
+        lines, delimiter=delimiter, quotechar=quote, escapechar="\\" if escapes else None,
+        skipinitialspace=spaced,
+    )  # fmt: skip
     number = 0
     while True:
         number += 1
@@ -110,9 +116,9 @@ def _escapes(head: bytes) -> bool:
     return len(_ESCAPED.findall(head)) > len(_DOUBLED.findall(head))
 
 
-def _header(lines: "_Lines", fields: Fields) -> tuple[list[str], str, bool]:
-    """Names of the columns, the delimiter, and whether a space stands behind each; `fields` sees
-    the names."""
+def _header(lines: "_Lines", fields: Fields) -> tuple[list[str], str, bool, str]:
+    """Names of the columns, the delimiter, whether a space stands behind each, and the quote, which
+    is a single one where every name stands in such; `fields` sees the names."""
     for _ in range(_MOST_ABOVE):
         lines.start()
         try:
@@ -125,14 +131,16 @@ def _header(lines: "_Lines", fields: Fields) -> tuple[list[str], str, bool]:
             break
     if told := _SEPARATOR.fullmatch(text):
         # Spreadsheets write it above the header.
-        return _header_in(next(lines, ""), told[1], fields)
+        return *_header_in(next(lines, ""), told[1], fields), '"'
     if "\r" in text.rstrip("\r\n"):
         raise DamagedError(
             "broken_header", "its lines end with CR alone: tr '\\r' '\\n' < FILE > FILE.csv"
         )
     try:
-        return _header_in(text, DELIMITERS, fields)
+        return *_header_in(text, DELIMITERS, fields), '"'
     except DamagedError as damage:
+        if damage.reason == "missing_text" and _SINGLE.fullmatch(text.strip(" \r\n\ufeff")):
+            return *_header_in(text, DELIMITERS, fields, "'"), "'"
         if damage.reason == "missing_text" and (number := _header_below(lines, fields)):
             raise DamagedError(
                 "broken_header",
@@ -150,12 +158,15 @@ def _header_below(lines: "_Lines", fields: Fields) -> int:
     return 0
 
 
-def _header_in(text: str, delimiters: str, fields: Fields) -> tuple[list[str], str, bool]:
+def _header_in(
+    text: str, delimiters: str, fields: Fields, quote: str = '"'
+) -> tuple[list[str], str, bool]:
     wanted = fields.names["text"]
     most: list[str] = []
     for delimiter in delimiters:
         try:
-            row = next(csv.reader([text], delimiter=delimiter, skipinitialspace=True), [])
+            reader = csv.reader([text], delimiter=delimiter, quotechar=quote, skipinitialspace=True)
+            row = next(reader, [])
             names = [name.strip() for name in row]
         except csv.Error:
             continue

@@ -100,6 +100,19 @@ def test_a_backslash_before_the_end_of_a_value_is_itself(tmp_path):
     assert read(tmp_path, "a.csv", table) == (['He said "no" in C:\\'], [])
 
 
+@pytest.mark.parametrize("quoted", ["It''s no, he said.\nBye.", "It\\'s no, he said.\nBye."])
+def test_single_quotes_are_quotes_where_every_name_stands_in_them(tmp_path, quoted):
+    table = f"'url';'text'\r\n'{URL}';'{quoted}'\r\n{URL};'{TEXT} \"'\r\n"
+    expected = ["It's no, he said.\nBye.", f'{TEXT} "']
+    assert read(tmp_path, "a.csv", table) == (expected, [])
+    # And are none where a name without them is asked for, as before.
+    plain = f"url,text\n{URL},'{TEXT}'\n"
+    assert read(tmp_path, "a.csv", plain) == ([f"'{TEXT}'"], [])
+    names = {"text": "'text'", "url": "'url'"}
+    rows = raws(read_bytes(tmp_path, "a.csv", b"'url','text'\nu,'x'\n", fields=names))
+    assert rows == [{"url": "u", "text": "'x'"}]
+
+
 def test_empty_values_behind_the_last_column_and_lines_above_the_header_do_no_harm(tmp_path):
     table = f"\n# made by x\nurl,text\n{URL},{TEXT},\n"
     assert read(tmp_path, "a.csv", table) == ([TEXT], [])
