@@ -2,7 +2,7 @@
 
 REASONS = {
     "broken_json": "the line or object is no JSON",
-    "invalid_utf8": "bytes that are no UTF-8: give the source an encoding, such as cp1252",
+    "invalid_utf8": "bytes that are no UTF-8: give their encoding, such as encoding=cp1252",
     "line_too_long": "the line is longer than max_line_bytes",
     "wrong_type": "the record or a field has another type than it must",
     "missing_text": "no field text: fields.text of the source names the one that holds it",

@@ -57,6 +57,7 @@ _ODD_CYRILLIC = re.compile(
 # Confidence where the detectors do not agree.
 _ALONE = 0.8
 _NOT_ASCII = bytes(range(128, 256))
+_OTHERWISE = "where letters are wrong, give it: encoding=NAME, such as encoding=cp850 of DOS"
 # So few bytes may be damage, and tell no encoding.
 LEAST_BYTES = 3
 
@@ -227,7 +228,8 @@ def as_utf8(stream: Unpacked, given: str | None) -> tuple[Unpacked | Recoded, st
     if not name or confidence < LEAST_CONFIDENCE:
         return stream, ""
     by = "its mark" if marked_encoding(head) else f"its bytes, confidence {confidence:.2f}"
-    return Recoded(stream, name), f"read as {name}, by {by}"
+    unsure = "" if confidence > _ALONE else f"; {_OTHERWISE}"
+    return Recoded(stream, name), f"read as {name}, by {by}{unsure}"
 
 
 def _is_utf8(head: bytes) -> bool:

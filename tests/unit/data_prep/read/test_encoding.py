@@ -112,6 +112,19 @@ def test_the_reader_says_the_encoding_and_how_sure_it_is(tmp_path):
     assert reader.note.startswith("read as cp1252, by its bytes, confidence ")
 
 
+def test_where_it_is_not_sure_it_says_how_to_give_the_encoding(tmp_path):
+    table = "url,text\nhttps://a.example/1,São Paulo não tem opções, disse a ministra.\n"
+    path = tmp_path / "a.csv"
+    path.write_bytes(table.replace("opções,", "opções").encode("cp850"))
+    (file,) = list_files(Source(path=str(path)))
+    reader = open_reader(file, Limits())
+    assert len(list(reader)) == 1
+    assert "letters are wrong, give it: encoding=NAME, such as encoding=cp850" in reader.note
+    (file,) = list_files(Source(path=str(path), encoding="cp850"))
+    (record,) = open_reader(file, Limits())
+    assert record.fields["text"] == "São Paulo não tem opções disse a ministra."
+
+
 def test_an_encoding_that_there_is_not_is_refused():
     for wrong in ("latin99", "rot13", "hex", "idna", "undefined"):
         with pytest.raises(ValueError, match="is no encoding of text"):
