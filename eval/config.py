@@ -195,7 +195,8 @@ class EvalConfig(Section):
                 "questions_dev=0.2, too"
             )
         if self.store is None and self.corpus is None:
-            raise ValueError("no texts to score: give store=STORE, or corpus=PREP/corpus")
+            alone = "; questions alone are asked by geo-nemo atlas" if self.questions else ""
+            raise ValueError(f"no texts to score: give store=STORE, or corpus=PREP/corpus{alone}")
         if self.metadata is not None and not self.metadata.fields:
             raise ValueError(
                 "metadata shows no field; leave it out, or choose conditions=[without]"
