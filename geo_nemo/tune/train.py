@@ -17,6 +17,7 @@ import torch
 from transformers import TrainerCallback
 
 from geo_nemo.common.files import write_whole
+from geo_nemo.common.lines import keep_lines
 from geo_nemo.common.progress import Progress
 from geo_nemo.config import RunError, UserError
 from geo_nemo.config.tune import Lora, Tune
@@ -120,7 +121,8 @@ def train(
     trainer.remove_callback(_printer())
     newest = newest_checkpoint(work / CHECKPOINTS)
     if rank() == 0:
-        _keep_metrics(work / METRICS, _step(newest) if newest else 0)
+        last = _step(newest) if newest else 0  # later lines are written again
+        keep_lines(work / METRICS, lambda line: line["step"] <= last)
     # Not before: a rank that waits for the others to join must end when the launcher ends it.
     with stop_on_signal(announce if rank() == 0 else nobody) as stop:
         watch = _Watch(work / CHECKPOINTS, progress, stop)
@@ -181,14 +183,6 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.split("-")[1])
-
-
-def _keep_metrics(path: Path, last: int) -> None:
-    """Drop the lines behind step `last`, which is gone on from: they are written again."""
-    if path.is_file():
-        lines = path.read_text("utf-8").split("\n")[:-1]  # what a kill cut off has no end
-        kept = [line for line in lines if json.loads(line)["step"] <= last]
-        write_whole(path, "".join(f"{line}\n" for line in kept).encode())
 
 
 def adapter_config(lora: Lora, model: Any) -> Any:
