@@ -12,7 +12,7 @@ ELSEWHERE = {
     *(f"tune/test_{name}.py" for name in ("command", "job", "sequences", "sharded", "training")),
     "gpu/test_tune.py",
     "slurm/test_tuning.py",
-    "titan/test_torchtitan.py",
+    *(f"titan/test_{name}.py" for name in ("torchtitan", "training")),
     "try_page/test_page.py",
     "vllm/test_serving.py",
 }
