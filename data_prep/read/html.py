@@ -5,14 +5,13 @@ import contextlib
 import os
 import struct
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from geo_nemo.common.errors import RunError
+from data_prep.beside import check_start, command, environment
 
 _SCRIPT = Path(__file__).with_name("html_worker.py")
 # An ordinary page takes a few milliseconds.
@@ -44,7 +43,9 @@ class Extractor:
             except (OSError, EOFError):
                 self.close()
         if not self._answered:
-            self._check()
+            given = struct.pack("<I", len(_PLAIN)) + _PLAIN
+            check_start("web pages", _SCRIPT, *self._arguments, given=given)
+            self._answered = True
         return {"error": "the page takes the extractor too much time or memory"}
 
     def close(self) -> None:
@@ -66,29 +67,11 @@ class Extractor:
         self._answered = True
         return answer
 
-    def _check(self) -> None:
-        """Raise RunError where no page is to blame, but the process does not start at all."""
-        done = subprocess.run(
-            self._command(), input=struct.pack("<I", len(_PLAIN)) + _PLAIN, capture_output=True,
-            env=_environment(),
-        )  # fmt: skip
-        if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2][:200]
-            raise RunError(
-                f"the process that reads web pages does not start: {said or done.returncode}: mend "
-                "that, then run the same command again"
-            )
-        self._answered = True
-
-    def _command(self) -> list[str]:
-        # -P: the folder of the script is not one to import from.
-        return [sys.executable, "-P", str(_SCRIPT), *self._arguments]
-
     def _running(self) -> subprocess.Popen:
         if self._process is None or self._owner != os.getpid():
             self._process = subprocess.Popen(
-                self._command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, env=_environment(),
+                command(_SCRIPT, *self._arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, env=environment(),
             )  # fmt: skip
             self._owner = os.getpid()
         return self._process
@@ -103,10 +86,6 @@ def extractor(most_bytes: int, metas: tuple[str, ...] = ()) -> Extractor:
     made = Extractor(most_bytes, metas=metas)
     atexit.register(made.close)
     return made
-
-
-def _environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def _exactly(process: subprocess.Popen, size: int) -> bytes:

@@ -10,7 +10,6 @@ of how deep elements stand in each other, hence the limit of time.
 """
 
 import re
-import resource
 import signal
 import struct
 import sys
@@ -22,13 +21,13 @@ import orjson
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 from resiliparse.parse.html import HTMLTree
 
+from data_prep.beside import lower_limits
 from data_prep.read.http import BodyError, decode_body, is_html, split_response
 from data_prep.read.main_text import LINKED_DATA, main_text
 from data_prep.read.meta_tags import meta_values
 from data_prep.read.page_license import LICENSE, page_license
 from data_prep.read.wide import wide_encoding
 
-MEMORY_BYTES = 4 << 30
 HEADER_BYTES = 32 << 10
 # How a page begins that has no Content-Type.
 _PAGE = re.compile(
@@ -60,11 +59,7 @@ _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 
 def main() -> None:
     most, seconds, metas = int(sys.argv[1]), float(sys.argv[2]), frozenset(sys.argv[3:])
-    # A cluster may allow less, and nobody may raise that.
-    allowed = resource.getrlimit(resource.RLIMIT_AS)[1]
-    memory = MEMORY_BYTES if allowed == resource.RLIM_INFINITY else min(MEMORY_BYTES, allowed)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    lower_limits()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     source, target = sys.stdin.buffer, sys.stdout.buffer
     while len(head := source.read(4)) == 4:

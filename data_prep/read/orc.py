@@ -3,14 +3,15 @@
 import contextlib
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator, Set
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 import orjson
 import pyarrow as pa
 
+from data_prep.beside import check_start, command, environment
 from data_prep.config import Limits
 from data_prep.quarantine import FILE_REASONS
 from data_prep.read.arrow import read_arrow
@@ -33,7 +34,7 @@ def read_orc(
     """
     descriptor = source.seekable().fileno()
     process = subprocess.Popen(
-        [sys.executable, "-P", str(_SCRIPT), str(descriptor)], pass_fds=(descriptor,),
+        command(_SCRIPT, str(descriptor)), pass_fds=(descriptor,), env=environment(),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     last: Raw | Bad = Bad(0, "empty_file", "")
@@ -73,10 +74,16 @@ def _is(item: Raw | Bad, reasons: Set[str]) -> bool:
 
 
 def _said(process: subprocess.Popen) -> str:
-    """What a process that ended says of why."""
-    process.wait()
+    """What a process that ended says of why. RunError where it does not start at all."""
+    if process.wait() > 0:  # below it, a signal ended it
+        _check_start(_SCRIPT)
     said = process.stderr.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
     return said or f"pyarrow's reader of ORC ended with {process.returncode}"
+
+
+@cache
+def _check_start(script: Path) -> None:
+    check_start("ORC files", script)
 
 
 class _Piped(ByteSource):

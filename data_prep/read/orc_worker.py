@@ -2,29 +2,28 @@
 
 It is run as a script, by data_prep.read.orc: pyarrow gives a stripe as a whole, however large a
 damaged file makes it, and may crash over it; that ends this process and not the preparation.
-Argument: the descriptor of the file. On stdout: the schema, its length before it; then, of the
-columns that a line of JSON on stdin names, a stream. What it has to say of damage is on stderr.
+Argument: the descriptor of the file; without one it ends as soon as it has started. On stdout:
+the schema, its length before it; then, of the columns that a line of JSON on stdin names, a stream.
+What it has to say of damage is on stderr.
 """
 
 import json
 import os
-import resource
 import struct
 import sys
 
 import pyarrow as pa
 import pyarrow.orc
 
-MEMORY_BYTES = 4 << 30
+from data_prep.beside import lower_limits
+
 SLICE_ROWS = 256
 
 
 def main() -> None:
-    # A cluster may allow less, and nobody may raise that.
-    allowed = resource.getrlimit(resource.RLIMIT_AS)[1]
-    memory = MEMORY_BYTES if allowed == resource.RLIM_INFINITY else min(MEMORY_BYTES, allowed)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    lower_limits()
+    if len(sys.argv) == 1:
+        return
     with os.fdopen(int(sys.argv[1]), "rb") as raw:
         file = pyarrow.orc.ORCFile(pa.PythonFile(raw, mode="r"))
         schema = file.schema.serialize().to_pybytes()

@@ -2,14 +2,20 @@
 
 import datetime
 import io
+import resource
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.orc
 import pytest
 import xxhash
 
+from data_prep.beside import environment
 from data_prep.config import FieldMap, Limits
 from data_prep.read import orc
+from geo_nemo.common.errors import RunError
 from tests.unit.data_prep.read import samples
 from tests.unit.data_prep.read.samples import RECORDS, bads, raws, read, read_bytes
 
@@ -84,6 +90,47 @@ def test_a_reader_that_crashes_costs_its_file_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(orc, "_SCRIPT", tmp_path / "worker.py")
     found = read_bytes(tmp_path, "a.orc", written(pa.Table.from_pylist(RECORDS)))
     assert bads(found) == [(0, "damaged_file")] and "ended with -6" in found[0].detail
+
+
+def test_a_reader_that_does_not_start_is_no_fault_of_the_files(tmp_path, monkeypatch):
+    (tmp_path / "worker.py").write_text("import no_such_package")
+    monkeypatch.setattr(orc, "_SCRIPT", tmp_path / "worker.py")
+    with pytest.raises(RunError, match=r"ORC files does not start: ModuleNotFoundError: .*no_such"):
+        read_bytes(tmp_path, "a.orc", written(pa.Table.from_pylist(RECORDS)))
+
+
+def test_it_starts_without_what_is_slow_and_with_what_is_imported_here(tmp_path, monkeypatch):
+    """What it imports beside pyarrow is Python's own, and `data_prep.beside`."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert raws(read_bytes(tmp_path, "a.orc", written(pa.Table.from_pylist(RECORDS)))) == RECORDS
+    code = (
+        "import sys, pyarrow.orc; before = set(sys.modules)\n"
+        "import runpy; runpy.run_path(sys.argv.pop(), run_name='orc_worker')\n"
+        "new = {name for name in set(sys.modules) - before if not name.startswith('_')}\n"
+        "print(*sorted(name for name in new if name.partition('.')[0] not in\n"
+        "             {*sys.stdlib_module_names}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(orc._SCRIPT)], capture_output=True, text=True,
+        env=environment(),
+    )  # fmt: skip
+    wanted = "data_prep data_prep.beside geo_nemo geo_nemo.common geo_nemo.common.errors"
+    assert done.stdout.split() == wanted.split(), done.stderr
+
+
+def test_memory_and_core_files_of_a_process_are_limited_in_one_place():
+    code = (
+        "import resource; from data_prep.beside import lower_limits; lower_limits()\n"
+        "print(resource.getrlimit(resource.RLIMIT_AS)[0], resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[1]
+    most = 4 << 30 if allowed == resource.RLIM_INFINITY else min(4 << 30, allowed)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment()
+    )
+    assert done.stdout == f"{most} (0, 0)\n", done.stderr
+    here = Path(orc.__file__).parent
+    assert not [path.name for path in here.rglob("*.py") if "setrlimit" in path.read_text()]
 
 
 def test_packed_by_another_program_it_is_refused(tmp_path):
