@@ -24,7 +24,6 @@ from geo_nemo.launch.checks import check_slurm, check_training, split_words
 from geo_nemo.launch.claims import claimed, record_job
 from geo_nemo.launch.cluster import check_cluster
 from geo_nemo.launch.jobs import (
-    Job,
     Launch,
     job_environment,
     scripts_dir,
@@ -124,23 +123,25 @@ def command(
         return 0
     if shutil.which("sbatch") is None:
         raise UserError("there is no sbatch here: run this on a login node of the cluster")
-    for name, number in submit_all(launch, main, after).items():
+    for name, number in submit_all(launch, after).items():
         click.echo(f"{name} {number}")
     return 0
 
 
-def submit_all(launch: Launch, main: Job, after: str | None) -> dict[str, str]:
-    """Submit the jobs, each behind the one before it; numbers by name. All of them, or none.
-
-    main: the one whose outputs are claimed.
-    """
+def submit_all(launch: Launch, after: str | None) -> dict[str, str]:
+    """Submit the jobs, each behind the one before it; numbers by name. All of them, or none."""
     submitted: dict[str, str] = {}
-    with claimed(dict(zip(main.outputs, main.named, strict=True)), after):
+    claims = [job for job in launch.jobs if job.named]
+    named = {o: n for job in claims for o, n in zip(job.outputs, job.named, strict=True)}
+    with claimed(named, after):
         launch.write()
         try:
             for job in launch.jobs:
                 after = submitted[job.name] = submit(job, launch, after)
-            record_job(main.outputs, submitted[main.name])
+            numbers = list(submitted.values())
+            for job in claims:
+                number = submitted[job.name]
+                record_job(job.outputs, number, numbers[numbers.index(number) + 1 :])
         except UserError as error:
             kind = StorageError if isinstance(error, StorageError) else UserError
             raise kind(f"{error}{withdraw(submitted.values())}") from None

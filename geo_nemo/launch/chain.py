@@ -15,7 +15,13 @@ from geo_nemo.common.addresses import is_remote
 from geo_nemo.config import UserError
 from geo_nemo.config.launch import Slurm
 from geo_nemo.config.load import load_config
-from geo_nemo.launch.checks import check_output, check_seen, check_shared, split_words
+from geo_nemo.launch.checks import (
+    check_output,
+    check_seen,
+    check_shared,
+    is_seen_here,
+    split_words,
+)
 from geo_nemo.launch.jobs import Job, task_job
 
 
@@ -49,21 +55,32 @@ def read_chain(prep: str | None, evaluate: str | None, report: str | None) -> Ch
 
 
 def chain_jobs(slurm: Slurm, chain: Chain) -> tuple[list[Job], list[Job]]:
-    """The jobs before and behind the training."""
+    """The jobs before and behind the training.
+
+    A report is claimed by no launch: it is a file that is written whole, in a folder of others.
+    """
     before, behind = [], []
     if chain.prep is not None:
         words = ("prep", "run")
-        before.append(task_job(slurm, "prep", slurm.prep, words, chain.prep, chain.prep.output))
+        prep = chain.prep
+        named = _named("--prep", prep.output)
+        before.append(task_job(slurm, "prep", slurm.prep, words, prep, prep.output, named))
     if chain.evaluate is not None:
         words = ("eval", "--config")
         config = chain.evaluate
-        behind.append(task_job(slurm, "eval", slurm.eval, words, config, config.output))
+        named = _named("--eval", config.output)
+        behind.append(task_job(slurm, "eval", slurm.eval, words, config, config.output, named))
     if chain.report is not None:
         words = ("report", "--config")
         page = chain.report
         folder = os.path.dirname(page.output)
         behind.append(task_job(slurm, "report", slurm.report, words, page, folder))
     return before, behind
+
+
+def _named(option: str, output: str) -> tuple[str, ...]:
+    """The setting that names an output, which is claimed where this machine sees its disk."""
+    return (f"{option} output={output}",) if is_seen_here(output) else ()
 
 
 def check_prep(slurm: Slurm, prep: Prep) -> None:

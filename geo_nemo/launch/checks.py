@@ -151,13 +151,25 @@ def check_output(key: str, path: str) -> None:
 
     Where nothing but / is there, it may be on a disk that the nodes alone see.
     """
+    place = _place(path)
+    if not place.is_dir():
+        raise UserError(f"{key}={path}: {place} is no folder: give another")
+    if is_seen_here(path) and not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"{key}={path}: you may not write in {place}: give another, or the right")
+
+
+def is_seen_here(path: str) -> bool:
+    """Whether a path is there, or one above it; where / alone is, nodes may have a disk there."""
+    place = _place(path)
+    return place != place.parent
+
+
+def _place(path: str) -> Path:
+    """What is there of a path: itself, or the nearest above it."""
     place = Path(path)
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
-    if not place.is_dir():
-        raise UserError(f"{key}={path}: {place} is no folder: give another")
-    if place != place.parent and not os.access(place, os.W_OK | os.X_OK):
-        raise UserError(f"{key}={path}: you may not write in {place}: give another, or the right")
+    return place
 
 
 def check_seen(slurm: Slurm, output: str, inputs: dict[str, str]) -> None:

@@ -1,7 +1,7 @@
 """One launch a run: who has submitted a job for an output folder.
 
-`OUTPUT/slurm/launched` names the job, or the launch that is about to submit it; `OUTPUT/slurm/job`
-the job that runs there, which the job itself writes.
+`OUTPUT/slurm/launched` names the job, and those of its launch that wait for it, or the launch that
+is about to submit it; `OUTPUT/slurm/job` the job that runs there, which the job itself writes.
 """
 
 import os
@@ -40,7 +40,7 @@ def claimed(outputs: Mapping[str, str], after: str | None = None) -> Iterator[No
                 before = _read(folder / "launched")
                 write_whole(folder / "launched", mark.encode())
             # The job that is waited for keeps its claim.
-            taken[folder] = f"{before}\n".encode() if before and before == after else None
+            taken[folder] = f"{before}\n".encode() if _gives_way(before, after) else None
         yield
     except BaseException:
         for folder, kept in taken.items():
@@ -52,11 +52,19 @@ def claimed(outputs: Mapping[str, str], after: str | None = None) -> Iterator[No
         raise
 
 
-def record_job(outputs: Sequence[str], job: str) -> None:
-    """Write down the job that was submitted; of several outputs, each is a task of an array."""
+def record_job(outputs: Sequence[str], job: str, behind: Sequence[str] = ()) -> None:
+    """Write down the job that was submitted; of several outputs, each is a task of an array.
+
+    behind: jobs of the same launch that wait for it.
+    """
     for number, output in enumerate(outputs):
         task = f"{job}_{number}" if len(outputs) > 1 else job
-        write_whole(Path(output) / "slurm/launched", f"{task}\n".encode())
+        write_whole(Path(output) / "slurm/launched", f"{' '.join([task, *behind])}\n".encode())
+
+
+def _gives_way(claim: str, after: str | None) -> bool:
+    """Whether the job of a claim has ended when `after` has."""
+    return not claim.startswith(LAUNCHING) and after in claim.split()
 
 
 def _check_free(folder: Path, named: str, after: str | None) -> None:
@@ -67,9 +75,11 @@ def _check_free(folder: Path, named: str, after: str | None) -> None:
                 raise UserError(
                     f"another geo-nemo launch is submitting {named.partition('=')[2]}: wait for it"
                 )
-        elif owner and owner != after and (state := is_queued(owner)):
+            continue
+        job = owner.partition(" ")[0]
+        if job and not _gives_way(owner, after) and (state := is_queued(job)):
             raise UserError(
-                f"job {owner} is {state} for {named}: wait for it, scancel {owner}, or "
+                f"job {job} is {state} for {named}: wait for it, scancel {job}, or "
                 f"give another {named.partition('=')[0]}"
             )
 

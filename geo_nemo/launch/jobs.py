@@ -39,8 +39,9 @@ class Job:
 
     options: sbatch's. command: the words before the config's file. configs: of each run, a whole
     one. outputs, stores: of each run; a store is empty where it is not known. ask: what the cluster
-    is asked about. named: of each run, the setting that names its output. partials: where a tuning
-    goes on until it is whole; it must find its output absent, so `outputs` are the job's own.
+    is asked about. named: of each run, the setting that names its output; none where it is not
+    claimed. partials: where a tuning goes on until it is whole; it must find its output absent, so
+    `outputs` are the job's own.
     """
 
     name: str
@@ -237,7 +238,13 @@ def _process_options(slurm: Slurm, name: str) -> tuple[list[str], Ask]:
 
 
 def task_job(
-    slurm: Slurm, name: str, task: Task, command: Sequence[str], config: Section, output: str
+    slurm: Slurm,
+    name: str,
+    task: Task,
+    command: Sequence[str],
+    config: Section,
+    output: str,
+    named: Sequence[str] = (),
 ) -> Job:
     """A job of one task before or behind the training; what it does not name is the training's."""
     ask = Ask(
@@ -264,7 +271,10 @@ def task_job(
         *task.sbatch,
     )
     whole = config.model_dump(mode="json")
-    return Job(name, "command.sbatch", options, tuple(command), (whole,), (output,), ask)
+    return Job(
+        name, "command.sbatch", options, tuple(command), (whole,), (output,), ask,
+        named=tuple(named),
+    )  # fmt: skip
 
 
 def job_environment(slurm: Slurm, scripts: Path) -> dict[str, str]:

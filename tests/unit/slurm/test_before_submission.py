@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from geo_nemo.config import UserError
-from tests.unit.slurm.test_launch import PREP, RUN
+from tests.unit.slurm.test_launch import INPUT, PREP, RUN
 
-GIVEN = (*RUN, "data.store=/data/news/store", *PREP)
+GIVEN = (*RUN, "data.store=/none/news/store", *PREP)
 PARTITIONS = (
     "PartitionName=gpu AllowAccounts=ALL AllowQos=ALL Default=YES MaxNodes=UNLIMITED "
     "MaxTime=1-00:00:00 State=UP TotalNodes=4\n"
@@ -90,7 +90,7 @@ def test_accounts_and_qos_are_those_of_the_database_where_there_is_one(launch, c
     given = (*GIVEN, "output_dir=/runs/b")
     code, _, err = launch(*given, "slurm.account=theirs")
     assert code == 2 and "slurm.account=theirs: no such account of yours; yours are mine, o" in err
-    evaluation = ("--eval", "runs.a=/runs/b store=/data/news/store output=/runs/e")
+    evaluation = ("--eval", "runs.a=/runs/b store=/none/news/store output=/runs/e")
     code, _, err = launch(*given, "slurm.account=ours", "slurm.eval.qos=low", *evaluation)
     assert code == 2 and "slurm.eval.qos=low: no such QOS; there is high, normal" in err
     assert launch(*given, "slurm.account=Ours", "slurm.qos=high")[0] == 0
@@ -166,6 +166,55 @@ def test_runs_of_an_array_are_claimed_each(launch, cluster):
     (cluster.folder / "queue").write_text("1002_1 RUNNING\n1002_0 gone\n")
     code, _, err = launch(*given)
     assert code == 2 and "job 1002_1 is RUNNING for output_dir=/runs/a/train.lr=0.002" in err
+
+
+CHAIN = (
+    "experiment=demo", "device=cpu", "slurm.partition=gpu", "train.global_batch_size=256",
+    "data.store=/runs/news/store", "--prep", f"{INPUT} output=/runs/news", "--eval",
+    "runs.a=/runs/a store=/runs/news/store output=/runs/e", "output_dir=/runs/a",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (("/runs/e", "/runs/e2"), "job 1001 is PENDING for --prep output=/runs/news: wait for it"),
+        (("/runs/news", "/runs/news2"), "job 1003 is RUNNING for --eval output=/runs/e: wait for"),
+    ],
+)
+def test_outputs_of_a_preparation_and_an_evaluation_are_claimed(launch, cluster, changed, told):
+    cluster_queue = cluster.folder / "queue"
+    assert launch(*CHAIN)[0] == 0
+    claims = {n: (launch.runs / n / "slurm/launched").read_text() for n in ("news", "a", "e")}
+    assert claims == {"news": "1001 1002 1003\n", "a": "1002 1003\n", "e": "1003\n"}
+    cluster_queue.write_text("1001 PENDING\n1002 PENDING\n1003 RUNNING\n")
+    other = [word.replace("/runs/a", "/runs/b").replace(*changed) for word in CHAIN]
+    code, _, err = launch(*other)
+    assert code == 2 and err.count("\n") == 1 and told in err
+    assert len(cluster.calls("sbatch")) == 3 and not (launch.runs / "b/slurm/launched").exists()
+    # What it had claimed before the mistake it lets go of.
+    assert not (launch.runs / "news2/slurm/launched").exists()
+    cluster_queue.write_text("1001 gone\n1002 gone\n1003 gone\n")
+    assert launch(*other)[0] == 0
+
+
+@pytest.mark.parametrize("after", ["1002", "1003"])
+def test_a_launch_behind_the_last_job_of_a_chain_may_have_its_folders(launch, cluster, after):
+    assert launch(*CHAIN)[0] == 0
+    (cluster.folder / "queue").write_text("1001 PENDING\n1002 PENDING\n1003 PENDING\n")
+    code, _, err = launch(*CHAIN, "--after", after)
+    if after == "1003":
+        assert code == 0, err
+        assert (launch.runs / "a/slurm/launched").read_text() == "1005 1006\n"
+    else:  # the evaluation may still be writing then
+        assert code == 2 and "job 1003 is PENDING for --eval output=/runs/e" in err
+        assert (launch.runs / "a/slurm/launched").read_text() == "1002 1003\n"
+        assert (launch.runs / "news/slurm/launched").read_text() == "1001 1002 1003\n"
+
+
+def test_on_a_disk_that_this_machine_does_not_see_nothing_is_made(launch, cluster):
+    assert launch(*GIVEN)[0] == 0 and "/none/news" in PREP[1]
+    assert not Path("/none").exists()
 
 
 def test_a_job_that_was_submitted_by_hand_has_its_folder_too(launch, cluster):

@@ -24,7 +24,7 @@ RUN = ("experiment=demo", "device=cpu", "output_dir=/runs/a", "train.global_batc
 # nodes share, and in a folder with a space.
 RAW = os.__file__
 INPUT = shlex.quote(f"input={RAW}")
-PREP = ("--prep", f"{INPUT} output=/data/news")
+PREP = ("--prep", f"{INPUT} output=/none/news")
 
 
 def settings_of(call):
@@ -43,8 +43,8 @@ def configs_of(call):
 
 def test_preparation_training_evaluation_and_report_wait_for_each_other(launch):
     code, out, err = launch(
-        "slurm=nodes4", "slurm.partition=gpu", *RUN, "data.store=/data/news/store", *PREP,
-        "--eval", "runs.a=/runs/a store=/data/news/store output=/runs/e",
+        "slurm=nodes4", "slurm.partition=gpu", *RUN, "data.store=/none/news/store", *PREP,
+        "--eval", "runs.a=/runs/a store=/none/news/store output=/runs/e",
         "--report", "eval=/runs/e output=/runs/r.html",
     )  # fmt: skip
     assert code == 0, err
@@ -55,12 +55,12 @@ def test_preparation_training_evaluation_and_report_wait_for_each_other(launch):
     assert "--ntasks-per-node=8" in train and "--partition=gpu" in train
     assert train[-4] == str(ROOT / "slurm/train.sbatch")
     (config,) = configs_of(train)
-    given = load_config("train", Run, (*RUN, "data.store=/data/news/store"))
+    given = load_config("train", Run, (*RUN, "data.store=/none/news/store"))
     assert config == {**given.model_dump(mode="json"), "output_dir": f"{launch.runs}/a"}
     assert "--dependency=afterok:1002" in evaluate and "--gpus-per-node=1" in evaluate
     assert configs_of(evaluate)[0]["runs"] == {"a": f"{launch.runs}/a"}
     assert "--dependency=afterok:1003" in report and "--gpus-per-node=0" in report
-    assert configs_of(prep)[0]["output"] == "/data/news"
+    assert configs_of(prep)[0]["output"] == "/none/news"
     calls = (prep, train, evaluate, report)
     assert all("--time=24:00:00" in call for call in calls)
     # Logs are with the run, and the settings beside them.
@@ -72,10 +72,10 @@ def test_preparation_training_evaluation_and_report_wait_for_each_other(launch):
 def test_each_job_of_a_chain_has_resources_of_its_own(launch):
     code, _, err = launch(
         "slurm=nodes4", "slurm.partition=gpu", "slurm.account=a", *RUN,
-        "data.store=/data/news/store", *PREP, "slurm.prep.partition=cpu", "slurm.prep.cpus=48",
+        "data.store=/none/news/store", *PREP, "slurm.prep.partition=cpu", "slurm.prep.cpus=48",
         "slurm.prep.memory=200G", "slurm.prep.time=2:00:00", "slurm.prep.account=b",
         "slurm.eval.gpus=2", "slurm.eval.sbatch=['--reservation=r']", "slurm.report.cpus=1",
-        "--eval", "runs.a=/runs/a store=/data/news/store output=/runs/e",
+        "--eval", "runs.a=/runs/a store=/none/news/store output=/runs/e",
         "--report", "eval=/runs/e output=/runs/r.html",
     )  # fmt: skip
     assert code == 0, err
@@ -91,7 +91,7 @@ def test_each_job_of_a_chain_has_resources_of_its_own(launch):
 
 
 def test_a_job_that_shares_its_node_asks_for_memory_as_the_script_does(launch):
-    code, _, err = launch("slurm=gpu", *RUN, "data.store=/data/news/store", *PREP)
+    code, _, err = launch("slurm=gpu", *RUN, "data.store=/none/news/store", *PREP)
     assert code == 0, err
     _, train = launch.cluster.calls("sbatch")
     script = (ROOT / "slurm/train.sbatch").read_text()
@@ -101,7 +101,7 @@ def test_a_job_that_shares_its_node_asks_for_memory_as_the_script_does(launch):
 
 
 def test_a_dry_run_shows_the_calls_and_submits_nothing(launch):
-    code, out, _ = launch(*RUN, "data.store=/data/news/store", *PREP, "--dry-run")
+    code, out, _ = launch(*RUN, "data.store=/none/news/store", *PREP, "--dry-run")
     assert code == 0
     assert "\nGEO_NEMO_CHECKS='node doctor allreduce'\n" in out
     assert "--dependency=afterok:<prep>" in out and "--signal=B:USR1@600" in out
@@ -110,7 +110,7 @@ def test_a_dry_run_shows_the_calls_and_submits_nothing(launch):
 
 
 def test_a_dry_run_shows_the_config_as_train_does(launch, monkeypatch, capsys):
-    settings = (*RUN, "data.store=/data/news/store")
+    settings = (*RUN, "data.store=/none/news/store")
     code, out, _ = launch(*settings, *PREP, "--dry-run")
     shown = out.partition("# the training's config: /runs/a\n")[2]
     settings = [word.replace("/runs", str(launch.runs)) for word in settings]
@@ -124,7 +124,7 @@ def test_a_dry_run_shows_the_config_as_train_does(launch, monkeypatch, capsys):
 
 def test_a_dry_run_of_an_array_shows_one_config_and_in_what_the_others_differ(launch):
     sweep = ("train.lr=1e-3,2e-3", "seed=1,2", "--multirun")
-    code, out, _ = launch(*RUN, "data.store=/data/news/store", *PREP, *sweep, "--dry-run")
+    code, out, _ = launch(*RUN, "data.store=/none/news/store", *PREP, *sweep, "--dry-run")
     assert code == 0 and launch.cluster.calls("sbatch") == []
     first, *others = out.partition("# the training's config, run 0 of 4: ")[2].split("\n# run ")
     folder, _, config = first.partition("\n")
@@ -146,7 +146,7 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
         f"# two\nexperiment=demo output_dir='{launch.runs}/the first'\n"
         f"experiment=demo output_dir={launch.runs}/b\n"
     )
-    store = "data.store=/data/news/store"
+    store = "data.store=/none/news/store"
     given = ("device=cpu", RUN[-1], store, "--runs", str(runs), *PREP)
     code, _, err = launch(*given, "slurm.at_once=4", "slurm.sbatch=['--reservation=r']")
     assert code == 0, err
@@ -186,31 +186,40 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
         (("slurm.nodes=2", "output_dir=/data/../run/a"), "each node has a folder of its own there"),
         (("data.index_dir=runs/index",), "data.index_dir=runs/index is not absolute"),
         ((f"output_dir={RAW}/a",), f"{RAW} is no folder: give another"),
-        (("data.store=/data/other",), "--prep makes another: give data.store=/data/news/store"),
+        (
+            ("data.store=/none/other",),
+            "--prep makes another: give data.store=/none/news/store",
+        ),
         (("--prep", "input=/raw output='/data"), "--prep: no closing quotation in input="),
         (("--prep", ""), "prep: no value for input, output"),
         (
-            ("--prep", f"nonsense {INPUT} output=/data/news"),
+            ("--prep", f"nonsense {INPUT} output=/none/news"),
             "no recipe nonsense: give the name",
         ),
-        (("--prep", "input=/raw/none.jsonl output=/data/news"), "/raw/none.jsonl: no such file or"),
-        (("--prep", f"{INPUT} output=news"), "--prep output=news is not absolute"),
-        (("--eval", "runs.a=/runs/a store=/data/news/store output=e"), "output=e is not absolute"),
         (
-            ("--eval", "runs.a=/runs/b store=/data/news/store output=/e"),
+            ("--prep", "input=/raw/none.jsonl output=/none/news"),
+            "/raw/none.jsonl: no such file or",
+        ),
+        (("--prep", f"{INPUT} output=news"), "--prep output=news is not absolute"),
+        (
+            ("--eval", "runs.a=/runs/a store=/none/news/store output=e"),
+            "output=e is not absolute",
+        ),
+        (
+            ("--eval", "runs.a=/runs/b store=/none/news/store output=/e"),
             "--eval runs.a=/runs/b is not there, and the jobs before it make /runs/a",
         ),
         (
-            ("--eval", "runs.a=/runs/a store=/data/other output=/e"),
-            "--eval store=/data/other is not there, and the jobs before it make /data/news",
+            ("--eval", "runs.a=/runs/a store=/none/other output=/e"),
+            "--eval store=/none/other is not there, and the jobs before it make /none/news",
         ),
         (("--report", "eval=/e output=/r.html"), "--report eval=/e is not there, and no job makes"),
         (
             (
                 "slurm.container=docker://x",
-                f"slurm.mounts=[/data,{os.path.dirname(RAW)},/runs]",
+                f"slurm.mounts=[/none,{os.path.dirname(RAW)},/runs]",
                 "--eval",
-                "runs.a=/runs/a store=/data/news/store questions=/q.jsonl output=/e",
+                "runs.a=/runs/a store=/none/news/store questions=/q.jsonl output=/e",
             ),
             "the container would not see --eval questions=/q.jsonl: add its folder",
         ),
@@ -218,7 +227,7 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
         (("slurm.container=/none.sqsh",), "/none.sqsh: no such image"),
         (
             ("slurm.container=docker://x", f"slurm.mounts=[{os.path.dirname(RAW)}]"),
-            "the container would not see data.store=/data/news/store: add its folder, slurm.mounts",
+            "the container would not see data.store=/none/news/store: add its folder, slurm.mounts",
         ),
         (("slurm.container=docker://x", "slurm.mounts=[data]"), "slurm.mounts: data is not absolu"),
         (("slurm.runtime=apptainer",), "slurm.runtime=apptainer, but no container: add slurm.con"),
@@ -237,7 +246,7 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
         (
             (
                 "slurm.container=docker://x",
-                f"slurm.mounts=[/data,{os.path.dirname(RAW)}]",
+                f"slurm.mounts=[/none,{os.path.dirname(RAW)}]",
                 "init.checkpoint=/models/llama",
             ),
             "add its folder, slurm.mounts=[/models]",
@@ -280,14 +289,14 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_submitted(launch, arguments, message):
-    code, _, err = launch(*RUN, "data.store=/data/news/store", *PREP, *arguments)
+    code, _, err = launch(*RUN, "data.store=/none/news/store", *PREP, *arguments)
     assert code == 2
     assert message in err and err.count("\n") == 1
     assert launch.cluster.calls("sbatch") == []
 
 
 def test_what_does_not_fit_is_told_with_settings_that_launch_takes(launch):
-    large = (*RUN, "data.store=/data/news/store", *PREP, "model=8b", "data.seq_length=8192",
+    large = (*RUN, "data.store=/none/news/store", *PREP, "model=8b", "data.seq_length=8192",
              "train.micro_batch_size=2", "slurm=gpu", "device=gpu", "precision=bf16")  # fmt: skip
     code, _, err = launch(*large)
     assert code == 2 and "--gpus" not in err
@@ -324,14 +333,14 @@ def test_gpus_are_asked_for_by_nodes_and_gpus_of_a_node(nodes, per_node, gpus, w
 
 
 def test_a_mistake_in_the_preparation_s_settings_is_one_line(launch):
-    given = ("--prep", "inptu=/raw/a.jsonl output=/data/news")
-    code, _, err = launch(*RUN, "data.store=/data/news/store", *given)
+    given = ("--prep", "inptu=/raw/a.jsonl output=/none/news")
+    code, _, err = launch(*RUN, "data.store=/none/news/store", *given)
     assert code == 2 and "unknown key inptu; did you mean input?" in err
     assert err.count("\n") == 1 and launch.cluster.calls("sbatch") == []
 
 
 def test_a_sweep_is_an_array_of_every_combination(launch, tmp_path):
-    store = "data.store=/data/news/store"
+    store = "data.store=/none/news/store"
     output = tmp_path / "sweep"
     code, _, err = launch(
         "experiment=demo", "device=cpu", f"output_dir={output}", store, *PREP, RUN[-1],
@@ -384,17 +393,17 @@ def test_of_a_store_on_s3_the_manifest_alone_is_read(
 
 def test_no_slurm_and_a_refusal_are_one_line(launch, monkeypatch):
     (launch.cluster.folder / "refuse").touch()
-    code, _, err = launch(*RUN, "data.store=/data/news/store", *PREP)
+    code, _, err = launch(*RUN, "data.store=/none/news/store", *PREP)
     assert code == 2
     assert "sbatch refused the job prep: sbatch: error: Batch job submission failed" in err
     assert launch.cluster.calls("scancel") == []
     (launch.cluster.folder / "refuse").write_text("-demo")
-    code, _, err = launch(*RUN, "data.store=/data/news/store", *PREP)
+    code, _, err = launch(*RUN, "data.store=/none/news/store", *PREP)
     (number,) = launch.cluster.calls("scancel")[0]
     assert code == 2 and err.count("\n") == 1
     assert f"Invalid account; those before it ({number}) are cancelled" in err
     monkeypatch.setenv("PATH", "/nowhere")
-    code, _, err = launch(*RUN, "data.store=/data/news/store", *PREP)
+    code, _, err = launch(*RUN, "data.store=/none/news/store", *PREP)
     assert code == 2 and "there is no sbatch here: run this on a login node" in err
 
 
