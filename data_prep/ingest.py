@@ -131,14 +131,15 @@ class Ingest(Stage):
         """
         try:
             done = orjson.loads((self.folder / TASKS_NAME).read_bytes())
-        except (OSError, ValueError):
-            done = {"settings": self._settings_key(), "tasks": []}
-        if done["settings"] != self._settings_key():
+            settings, tasks = done["settings"], [(name, key) for name, key in done["tasks"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            settings, tasks = self._settings_key(), []
+        if settings != self._settings_key():
             raise UserError(
                 f"stage ingest of {self.config.output} was done with other settings: run geo-nemo "
                 "prep run without --stage"
             )
-        found = [(read_receipt(self.task_folder(name)), key) for name, key in done["tasks"]]
+        found = [(read_receipt(self.task_folder(name)), key) for name, key in tasks]
         receipts = [receipt for receipt, key in found if receipt is not None and receipt.key == key]
         if not found or len(receipts) < len(found):
             raise _unfinished(self.config)

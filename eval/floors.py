@@ -6,7 +6,6 @@ the end of the text, so it is read against body and EOS together.
 """
 
 import gzip
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from eval.documents import Documents
 from eval.matrix import Key
 from eval.perplexity import Scores
 from eval.texts import Items
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import UserError
 
 # Floors of a document by what a reader knows of its origin, nats.
@@ -39,7 +39,7 @@ def read_floors(path: Path, split: Items, documents: Documents) -> np.ndarray:
     try:
         with gzip.open(path, "rb") as lines:
             for line in lines:
-                entry = json.loads(line)
+                entry = parse_json(line)
                 url = str(entry["url"]).partition("://")[2]
                 place = place_of.get(url)
                 if place is None:
@@ -49,7 +49,7 @@ def read_floors(path: Path, split: Items, documents: Documents) -> np.ndarray:
                 seen.add(url)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"cannot read floors {path}: {error}") from None
-    except (ValueError, RecursionError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a file of floors: {error!r}") from None
     if not np.isfinite(floors).any():
         raise UserError(f"{path} names no document of split {split.name}: it is of another corpus")

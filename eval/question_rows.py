@@ -1,11 +1,11 @@
 """Rows of files of questions: JSON Lines or a list of JSON, Parquet, CSV and TSV."""
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import UserError
 
 PARQUET_MAGIC, GZIP_MAGIC = b"PAR1", b"\x1f\x8b"
@@ -94,6 +94,6 @@ def _json(path: Path) -> Iterator[Any]:
 
 def _parsed(text: bytes) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         return UNREAD

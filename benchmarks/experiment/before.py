@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.experiment.schema import Experiment
 from benchmarks.experiment.work import Processes
 from geo_nemo.common.errors import UserError
-from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.common.files import make_folder, read_json, write_whole
 from geo_nemo.config.load import quote
 from geo_nemo.config.recipe_files import add_recipes
 from geo_nemo.store import TokenStore
@@ -60,7 +60,7 @@ def _carry_out(
 ) -> None:
     record = folder / MADE
     wanted = {name: [store_hash, *words] for name, words in commands.items()}
-    made = json.loads(record.read_text()) if record.exists() else {}
+    made = read_json(record, f"remove {record}") if record.exists() else {}
     if any(wanted.get(name) != words for name, words in made.items()):
         shutil.rmtree(folder)
         made = {}

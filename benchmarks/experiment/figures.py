@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from benchmarks.experiment.plan import Planned
 from benchmarks.experiment.schema import Experiment
 from benchmarks.machine import machine_facts
 from geo_nemo.common.errors import UserError
-from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.common.files import write_whole
+from geo_nemo.common.lock import waiting_lock
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config.stage_sizes import taken_tokens
 from geo_nemo.store import TokenStore
 
@@ -43,8 +46,9 @@ def read_lines(path: Path) -> list[Line]:
     lines = []
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            line = json.loads(text)
+            line = parse_json(text)
             line["run"], line["seed"], line["key"], line["commit"], line["nats"]
+            line["documents"]["store_hash"]
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{path}:{number} is no finished run: remove the line") from None
         lines.append(line)
@@ -120,11 +124,16 @@ def check_among(experiment: Experiment, store: TokenStore) -> None:
             )
 
 
+def changing(path: Path) -> AbstractContextManager[None]:
+    """Hold a file that other commands may change, too: they wait for the end of the block."""
+    return waiting_lock(path.with_name(f".{path.name}.lock"), lambda: None)
+
+
 def add_line(path: Path, line: Line) -> None:
     """Add a line to the file, which is whole or as before."""
-    make_folder(path.parent)
-    before = path.read_bytes() if path.exists() else b""
-    write_whole(path, before + json.dumps(line).encode() + b"\n")
+    with changing(path):
+        before = path.read_bytes() if path.exists() else b""
+        write_whole(path, before + json.dumps(line).encode() + b"\n")
 
 
 def check_same_documents(lines: Sequence[Line]) -> None:

@@ -2,13 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
 from pydantic import Field, model_validator
 
 from eval.config import Condition, RunName
 from geo_nemo.common.errors import UserError
+from geo_nemo.common.parse import parse_yaml
 from geo_nemo.config.load import validate
 from geo_nemo.config.section import Positive, Section, Seed
 
@@ -139,9 +139,9 @@ def read_experiment(name: str) -> tuple[str, Experiment]:
         there = ", ".join(sorted(p.stem for p in FOLDER.glob("*.yaml"))) or "none yet"
         raise UserError(f"no experiment {name}: there is {there}; or give a YAML file")
     try:
-        values: Any = yaml.safe_load(path.read_bytes())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
+        values = parse_yaml(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path} is not YAML: {error}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no settings: see benchmarks/experiments for one that does")
     needed = [k for k, field in Experiment.model_fields.items() if field.is_required()]

@@ -8,7 +8,8 @@ from statistics import median
 from benchmarks.experiment.plan import Planned
 from benchmarks.experiment.schema import Experiment
 from benchmarks.experiment.work import Processes, eval_arguments
-from geo_nemo.common.files import read_json, write_whole
+from geo_nemo.common.files import read_json, understood, write_whole
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config.load import quote
 from geo_nemo.store import TokenStore
 
@@ -39,8 +40,9 @@ def measure(
     key = f"{first.key} {experiment.timing_steps} {experiment.evaluation}"
     if path.exists():
         known = read_json(path, f"remove {path}")
-        if known.get("key") == key:
-            return Timing(**known["timing"])
+        with understood(path, f"remove {path}"):
+            if known.get("key") == key:
+                return Timing(**known["timing"])
     folder = work / "timing" / first.key
     steps = experiment.timing_steps
     settings = [text for text in first.settings if not text.startswith("output_dir=")]
@@ -49,7 +51,7 @@ def measure(
     log = folder / "log"
     whole = processes.run(["train", *settings], log)
     metrics = (folder / "run" / "metrics.jsonl").read_text().splitlines()
-    seconds = [json.loads(line)["seconds"] for line in metrics]
+    seconds = [parse_json(line)["seconds"] for line in metrics]
     texts = min(TEXTS, TokenStore.open(store).manifest.splits["test"].documents)
     arguments = eval_arguments(
         "first", folder / "run", store, folder / "eval", experiment.evaluation

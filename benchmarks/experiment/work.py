@@ -245,7 +245,7 @@ def _evaluate(run: Planned, store: Path, evaluation: Evaluation, processes: Proc
 
 def _seconds(folder: Path) -> dict[str, float]:
     path = folder / TIMES
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_json(path, f"remove {path}") if path.exists() else {}
 
 
 @contextmanager

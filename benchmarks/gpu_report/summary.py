@@ -1,9 +1,10 @@
 """What the stages left behind, read from their logs, as a section of docs/performance.md."""
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from geo_nemo.common.parse import parse_json
 
 # What tests and probes print of what they measured, each on a line of its own.
 _FIGURE = re.compile(r"^figure: (.*\S)", re.MULTILINE)
@@ -43,7 +44,7 @@ def speeds(out: Path) -> list[dict]:
     """Rows of `benchmarks gpu`, as far as that stage came."""
     path = out / "gpu.json"
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []

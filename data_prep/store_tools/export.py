@@ -23,6 +23,7 @@ from data_prep.store_tools.where import EVERYTHING, Where
 from data_prep.store_tools.whole import WholeText
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import sync_folder, write_whole, writing
+from geo_nemo.common.parse import parse_json
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.metadata.compose import Composer
@@ -173,6 +174,6 @@ class _Files:
 
     def _ours(self) -> bool:
         try:
-            return json.loads(self.about.read_bytes())["made_by"] == MADE_BY
+            return parse_json(self.about.read_bytes())["made_by"] == MADE_BY
         except (OSError, ValueError, KeyError, TypeError):
             return False

@@ -5,13 +5,13 @@ reads; what is wrong with a row is told there, and counted. A path is a file, or
 """
 
 import ast
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from eval.question_rows import rows_of
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import UserError
 from geo_nemo.metadata.geography import country_code
 
@@ -50,7 +50,7 @@ class Benchmark:
                     )
                 try:
                     yield from list(self.questions(row, f"{path.stem}/{number}"))
-                except (ValueError, RecursionError, TypeError, KeyError):
+                except (ValueError, TypeError, KeyError):
                     yield "a cell that cannot be read"
 
     def questions(self, row: Row, place: str) -> Iterator[Any]:
@@ -105,7 +105,7 @@ class Blend(Benchmark):
             "country": self.regions.get(named.lower(), named),
             # Behind the question stand an instruction and the options.
             "prompt": before(str(row["prompt"]), "?"),
-            "options": json.loads(choices) if isinstance(choices, str) else choices,
+            "options": parse_json(choices) if isinstance(choices, str) else choices,
             "answer": row["answer_idx"],
         }  # fmt: skip
 

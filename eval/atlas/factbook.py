@@ -6,7 +6,6 @@ right one's rank among them is drawn by the question's id, as far as bounds of t
 """
 
 import gzip
-import json
 import re
 import zlib
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import UserError
 from geo_nemo.metadata.geography import countries
 
@@ -92,11 +92,11 @@ class Factbook:
         try:
             with opened(self.path, "rt", encoding="utf-8") as lines:
                 for line in lines:
-                    row = json.loads(line)
+                    row = parse_json(line)
                     yield str(row["country"]), str(row["text"])
         except (OSError, EOFError) as error:
             raise UserError(f"cannot read {self.path}: {error}") from None
-        except (ValueError, RecursionError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.path} is no factbook in JSON Lines: {error}") from None
 
 

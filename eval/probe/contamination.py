@@ -5,7 +5,6 @@ Order (Oren et al. 2024, arXiv 2310.17623): who has not read a file likes no ord
 than another. Overlap by n-grams is looked for while data are prepared (docs/data.md).
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from eval.perplexity import sequences_of
 from eval.scorers.base import Scorer
+from geo_nemo.common.parse import parse_json
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import UserError
 from geo_nemo.data.sequences import build_sequence
@@ -55,14 +55,14 @@ def read_benchmark(path: Path) -> list[str]:
     """The texts of a file of JSON Lines, in its order; raises UserError for what is none."""
     try:
         lines = [line for line in path.read_text("utf-8").split("\n") if line.strip()]
-        records = [json.loads(line) for line in lines]
+        records = [parse_json(line) for line in lines]
         texts = [
             next(record[key] for key in TEXTS if isinstance(record.get(key), str))
             for record in records
         ]
     except OSError as error:
         raise UserError(f"benchmark={path}: {error.strerror}; give a file of JSON Lines") from None
-    except (ValueError, RecursionError, AttributeError, StopIteration):
+    except (ValueError, AttributeError, StopIteration):
         raise UserError(
             f"benchmark={path}: a line has no {', '.join(TEXTS)}: give JSON Lines with one of them"
         ) from None

@@ -1,6 +1,5 @@
 """What the report is made of, read and checked: evaluation, runs and store."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from eval.config import ReportConfig
 from eval.runner import FORMAT, RECORD
 from geo_nemo.common.addresses import is_remote
 from geo_nemo.common.files import read_json
+from geo_nemo.common.parse import parse_json
 from geo_nemo.common.seal import check_seal
 from geo_nemo.config import UserError
 from geo_nemo.store import TokenStore
@@ -127,10 +127,10 @@ def read_run(name: str, folder: Path) -> RunInput:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     for number, line in enumerate(lines, 1):
         try:
-            metrics.append(json.loads(line))
-        except ValueError:
+            metrics.append(dict(parse_json(line)))
+        except (ValueError, TypeError):
             if number < len(lines):
-                raise UserError(f"{path} is damaged: line {number} is not JSON") from None
+                raise UserError(f"{path} is damaged: line {number} is no JSON object") from None
     return RunInput(name, folder, record, metrics)
 
 

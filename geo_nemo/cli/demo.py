@@ -4,7 +4,6 @@ corpus -> token store -> two trainings side by side (with metadata, and without)
 report. Each step is a command of its own, printed before it runs; what is done is not done again.
 """
 
-import json
 import os
 import shlex
 import subprocess
@@ -22,6 +21,7 @@ from geo_nemo.cli.options import DiskPath
 from geo_nemo.cli.progress import progress_bar
 from geo_nemo.common.lock import folder_lock
 from geo_nemo.common.log import logger
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import RunError, UserError
 from geo_nemo.config.load import quote
 
@@ -169,7 +169,7 @@ def _standing(metrics: Path) -> tuple[int, str]:
         with metrics.open("rb") as file:
             file.seek(max(0, metrics.stat().st_size - 8192))
             lines = file.read().splitlines()
-        line = json.loads(next((x for x in reversed(lines) if x.endswith(b"}")), b""))
+        line = parse_json(next((x for x in reversed(lines) if x.endswith(b"}")), b""))
         speed = f"{line['tokens_per_second']:,.0f} tokens/s"
         return line["step"] + 1, f"{line['stage']}, loss {line['loss']:.3f}, {speed}"
     return 0, "starting"

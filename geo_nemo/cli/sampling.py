@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from geo_nemo.common.parse import parse_yaml
 from geo_nemo.config import UserError
 from geo_nemo.config.section import SEEDS
 
@@ -47,8 +48,6 @@ def sampling_options(command: Any) -> Any:
 
 def generation_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """What transformers' GenerationConfig gets."""
-    import yaml
-
     found = {name: given[name] for name in SAMPLING if given[name] is not None}
     for word in given["others"]:
         name, sign, value = word.partition("=")
@@ -59,8 +58,8 @@ def generation_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         if name in NOT_HERE or name.startswith("output_"):
             raise UserError(f"--set {name}: it is not to be set here, leave it out")
         try:
-            found[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            found[name] = parse_yaml(value)
+        except ValueError:
             raise UserError(f"--set {word}: give name=value, as --set typical_p=0.9") from None
     if found.get("temperature") == 0:
         raise UserError("--temperature 0: leave it out, and the best token is taken each time")

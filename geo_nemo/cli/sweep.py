@@ -4,7 +4,6 @@ All are checked before the first one starts; each then trains in a process of it
 `geo-nemo train` with its settings does, and one that is finished is passed over.
 """
 
-import json
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.cli.progress import fetch_bar
 from geo_nemo.common.files import check_folder
 from geo_nemo.common.log import logger
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import Run, RunError, UserError
 from geo_nemo.config.load import load_config
 from geo_nemo.config.sweep import OUTPUT, check_apart, expand
@@ -195,7 +195,7 @@ def is_finished(prepared: Prepared) -> bool:
     record = read_record(found[-1])
     check_fingerprint(record["fingerprint"], prepared.fingerprint, found[-1])
     try:
-        ledger = json.loads((folder / LEDGER).read_bytes())["step"]
+        ledger = parse_json((folder / LEDGER).read_bytes())["step"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return run.checkpoint.remote is None and record["step"] == ledger == run.train.steps

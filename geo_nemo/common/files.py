@@ -6,7 +6,6 @@ Records in JSON are read here too, with the same care.
 
 import errno
 import gzip
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from geo_nemo.common.errors import StorageError, UserError
+from geo_nemo.common.parse import parse_json
 
 PARTIAL = ".partial"
 _GZIP_LEVEL = 6
@@ -146,12 +146,12 @@ def discard(path: Path) -> None:
 def read_json(path: Path, mend: str) -> dict[str, Any]:
     """The object in a JSON file; `UserError` that ends with `mend` where there is none."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except OSError as error:
         if fault := fault_of(error):
             raise StorageError(f"cannot read {path}: {fault}") from None
         raise UserError(f"cannot read {path}: {error.strerror or error}; {mend}") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise UserError(f"{path} is not JSON; {mend}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object; {mend}")

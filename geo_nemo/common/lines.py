@@ -1,11 +1,11 @@
 """Files of JSON lines that a run appends to, and cuts back where it goes on from earlier."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from geo_nemo.common.files import write_whole
+from geo_nemo.common.parse import parse_json
 
 
 def keep_lines(path: Path, is_kept: Callable[[dict[str, Any]], bool]) -> None:
@@ -19,7 +19,7 @@ def keep_lines(path: Path, is_kept: Callable[[dict[str, Any]], bool]) -> None:
     kept = []
     for line in before.splitlines():
         try:
-            if is_kept(json.loads(line)):
+            if is_kept(parse_json(line)):
                 kept.append(line + b"\n")
         except (ValueError, KeyError, TypeError):
             break

@@ -3,9 +3,10 @@
 A run that is there goes on as it began: what its record says of a stage, or does not say.
 """
 
-import json
 from pathlib import Path
 from typing import Any
+
+from geo_nemo.common.parse import parse_json
 
 # `cut` of geo_nemo.config.MetadataPolicy: of new policies, and of records that do not tell.
 NEWEST_CUT, FIRST_CUT = "whole", "parts"
@@ -43,6 +44,7 @@ def _cut(policy: Any, cut: str = NEWEST_CUT) -> Any:
 def _record(output_dir: Any) -> dict[str, Any]:
     """Stages of the run in a folder, as its record has them; none where there is no run."""
     try:
-        return json.loads(Path(str(output_dir), "run.json").read_bytes())["config"]["stages"]
+        record = parse_json(Path(str(output_dir), "run.json").read_bytes())
+        return dict(record["config"]["stages"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from geo_nemo.common.errors import UserError
+from geo_nemo.common.parse import parse_yaml
 from geo_nemo.config.load import compose, validate
 from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.config.section import NonNegative, Positive, Probability, Section, Seed
@@ -129,8 +129,8 @@ def load_tune(name: str, model: str, overrides: Sequence[str]) -> Tune:
         key, sign, value = word.partition("=")
         if key == "data" and sign:
             try:
-                values["data"] = yaml.safe_load(value)
-            except yaml.YAMLError:
+                values["data"] = parse_yaml(value)
+            except ValueError:
                 raise UserError(
                     f"cannot read {word}: give data=FILE, or data='[{{path: FILE, weight: 2}}]'"
                 ) from None

@@ -15,6 +15,7 @@ import numpy as np
 import xxhash
 
 from geo_nemo.common.errors import UserError
+from geo_nemo.common.parse import parse_json
 from geo_nemo.store import Split
 
 RECORD, BITS = "token_selection.json", "kept.bin"
@@ -107,11 +108,11 @@ def _put(file: BinaryIO, digest: Any, bits: np.ndarray) -> None:
 def _record(folder: Path) -> dict[str, Any]:
     path = folder / RECORD
     try:
-        record = json.loads(path.read_bytes())
+        record = parse_json(path.read_bytes())
         if record["format"] == FORMAT and {"store", "split", "xxh3_128"} <= record.keys():
             return dict(record)
     except OSError as error:
         raise UserError(f"token_selection={folder}: {path}: {error.strerror}; {_AGAIN}") from None
-    except (ValueError, RecursionError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         pass
     raise UserError(f"token_selection={folder}: {path.name} is no record of one: {_AGAIN}")

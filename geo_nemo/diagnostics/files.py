@@ -1,11 +1,12 @@
 """Files of a run that is under way, or was killed: read as far as they are whole."""
 
-import json
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from geo_nemo.common.parse import parse_json
 
 # The longest line of metrics, of all countries, has some 10 kB.
 TAIL_BYTES = 1 << 18
@@ -32,7 +33,7 @@ def read_text(path: Path, size: int = TAIL_BYTES) -> str:
 def json_object(path: Path) -> dict[str, Any]:
     """The object in a file; ValueError where there is none in it, OSError where it is not read."""
     with open_file(path) as file:
-        content = json.loads(file.read())
+        content = parse_json(file.read())
     if not isinstance(content, dict):
         raise ValueError("is not a JSON object")
     return content
@@ -42,7 +43,7 @@ def json_object_or_none(path: Path) -> dict[str, Any] | None:
     """The same; None where that fails."""
     try:
         return json_object(path)
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return None
 
 
@@ -65,8 +66,8 @@ def last_objects(path: Path, size: int = TAIL_BYTES) -> Iterator[dict[str, Any]]
     """The objects in the last lines of a file of JSON lines, the last one first."""
     for line in reversed(last_lines(path, size)):
         try:
-            content = json.loads(line)
-        except (ValueError, RecursionError):
+            content = parse_json(line)
+        except ValueError:
             continue
         if isinstance(content, dict):
             yield content

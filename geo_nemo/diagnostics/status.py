@@ -181,7 +181,7 @@ def _record(folder: Path) -> tuple[dict[str, Any], str]:
         return {}, ""
     except OSError as error:
         return {}, f"run.json cannot be read: {error.strerror}"
-    except (ValueError, RecursionError):
+    except ValueError:
         return {}, "run.json is cut off or no JSON"
 
 

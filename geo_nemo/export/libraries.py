@@ -1,7 +1,6 @@
 """transformers and what is built on it: quiet, off the network, and with errors of one line."""
 
 import contextlib
-import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from geo_nemo.common.files import writing
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import UserError
 
 _OF_TORCH = ("PytorchStreamWriter", "inline_container")  # what torch.save says of a full disk
@@ -43,9 +43,9 @@ def tokenizer_in(folder: Path) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
-        told = json.loads((folder / "tokenizer_config.json").read_bytes())
+        told = parse_json((folder / "tokenizer_config.json").read_bytes())
         plain = told.get("tokenizer_class") in _PLAIN and "auto_map" not in told
-    except (OSError, ValueError, RecursionError, AttributeError):
+    except (OSError, ValueError, AttributeError):
         plain = False  # transformers says what is wrong
     kind = PreTrainedTokenizerFast if plain else AutoTokenizer
     return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

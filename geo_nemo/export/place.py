@@ -9,6 +9,7 @@ from typing import Any
 
 from geo_nemo.common.files import partial_of
 from geo_nemo.common.lock import LOCK_NAME
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import UserError
 from geo_nemo.export.plan import Plan
 from geo_nemo.train.checkpoint.files import RECORD as CHECKPOINT
@@ -76,7 +77,7 @@ def sizes_of(folder: Path) -> dict[str, int]:
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_bytes()))
+        return dict(parse_json(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         return {}
 

@@ -1,11 +1,11 @@
 """A trained checkpoint as a function from packed sequences to losses; users need no Megatron."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import Parallel, Precision, Run, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.config.load import validate
@@ -110,7 +110,7 @@ def _of_step(folder: Path, step: int) -> Path:
 def _described(folder: Path) -> tuple[Run, int]:
     path = folder / "run.json"
     try:
-        record = json.loads(path.read_text())
+        record = parse_json(path.read_text())
         config, vocab_size = record["config"], int(record["vocab_size"])
     except OSError as error:
         reason = f"{path}: {error.strerror}"

@@ -1,11 +1,11 @@
 """What is exported: a checkpoint, the settings that it was trained with, and its tokenizer."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geo_nemo.common.addresses import check_address, is_remote
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.config.load import validate
@@ -82,7 +82,7 @@ def check_weights(source: Source, weights: Weights) -> None:
 def _check_control_tokens(place: str, found: Tokenizer) -> None:
     """Raise `UserError` where `run.json` tells of others; a tokenizer's file may not name them."""
     try:
-        record = json.loads((Path(place).parents[1] / "run.json").read_bytes())
+        record = parse_json((Path(place).parents[1] / "run.json").read_bytes())
         trained = dict(record["control_tokens"])
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return  # on s3://, moved away, or of before they were recorded

@@ -24,6 +24,7 @@ from geo_nemo.common.files import (
     writing,
 )
 from geo_nemo.common.lock import LOCK_NAME, folder_lock
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import UserError
 from geo_nemo.export.loaded import Folder, weights_of
 from geo_nemo.generate.prompts import Prompt
@@ -188,7 +189,7 @@ def _whole(path: Path, made: Sequence[Call]) -> tuple[int, int]:
 
 def _is_record(line: bytes, asked: Mapping[str, Any]) -> bool:
     try:
-        record = json.loads(line) if line.endswith(b"\n") else None
+        record = parse_json(line) if line.endswith(b"\n") else None
     except ValueError:
         return False
     return isinstance(record, dict) and all(

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from geo_nemo.common.characters import half_character
 from geo_nemo.common.errors import UserError
+from geo_nemo.common.parse import parse_json
 from geo_nemo.metadata.geography import (
     CONTINENTS,
     UNKNOWN,
@@ -33,8 +34,8 @@ def parse_line(line: str | bytes, place: str, wants: str) -> tuple[dict[str, Any
     if isinstance(line, bytes) and line.startswith(_COMPRESSED):
         raise UserError(f"{place} is packed, and not JSON Lines: unpack it first")
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
+        found = parse_json(line)
+    except ValueError:
         begins = line.lstrip()[:1] in ("[", b"[")
         whole = ", not one list over all" if begins else ""
         raise UserError(f"{place} is not JSON: give a record a line{whole}") from None

@@ -3,12 +3,12 @@
 Checks of config.json, names and shapes come before a weight is read, and need no torch.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import Model, UserError
 from geo_nemo.config.load import validate
 from geo_nemo.model.hugging_face_config import check_shape, read_shape
@@ -125,10 +125,10 @@ class HuggingFaceModel:
 def _check_files(folder: Path) -> None:
     """Raise `UserError` where a file is missing that the folder's own index names."""
     try:
-        named = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
+        named = set(parse_json((folder / INDEX).read_bytes())["weight_map"].values())
     except FileNotFoundError:
         return
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{folder / INDEX} is no index of files: fetch it again") from None
     if missing := sorted(name for name in named if not (folder / str(name)).is_file()):
         raise UserError(

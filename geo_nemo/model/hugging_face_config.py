@@ -5,10 +5,10 @@ of queries, keys and values) and Qwen 3 (norms of queries and keys). What none o
 an error: a window of attention that slides, other biases, other rotary positions.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import Model, UserError
 from geo_nemo.model.hugging_face_names import LLAMA_3, SETTINGS
 
@@ -39,12 +39,12 @@ def read_shape(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     try:
-        told = dict(json.loads(path.read_text("utf-8")))
+        told = dict(parse_json(path.read_text("utf-8")))
     except OSError as error:
         raise UserError(
             f"cannot read {path}: {error.strerror}; give a folder in Hugging Face's format"
         ) from None
-    except (ValueError, RecursionError, TypeError):
+    except (ValueError, TypeError):
         raise UserError(f"{path} is not JSON with a model's settings") from None
     kind = told.get("model_type")
     if kind not in _HAS:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import UserError
 
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
@@ -62,7 +63,7 @@ def read_entries(path: Path) -> dict[str, Entry]:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
                 raise ValueError("no header")
-            header = json.loads(file.read(length))
+            header = parse_json(file.read(length))
         return {
             name: _entry(path, name, told, 8 + length, size)
             for name, told in header.items()
@@ -70,7 +71,7 @@ def read_entries(path: Path) -> dict[str, Entry]:
         }
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is no safetensors file, or is cut off: {error}") from None
 
 

@@ -18,13 +18,13 @@ Format 2 has no fields; it is read as it is.
 """
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from geo_nemo.common.errors import UserError
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config.groups import FieldName
 from geo_nemo.config.section import NonNegative, Section
 from geo_nemo.tokenizers.kinds import KindName
@@ -304,8 +304,8 @@ def parse_manifest(content: bytes, store: str, mending: str) -> tuple[Manifest, 
 
 def _format_version(content: bytes) -> int | None:
     try:
-        version = json.loads(content)["format_version"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        version = parse_json(content)["format_version"]
+    except (ValueError, TypeError, KeyError):
         return None
     return version if isinstance(version, int) else None
 

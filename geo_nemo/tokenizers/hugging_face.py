@@ -1,12 +1,12 @@
 """Hugging Face's tokenizer.json."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from geo_nemo.common.errors import UserError
+from geo_nemo.common.parse import parse_json
 from geo_nemo.tokenizers.base import FlatEncoder, OneFile, control_ids, refuse_leaks, scrub
 from geo_nemo.tokenizers.by_fastokens import by_fastokens
 
@@ -124,8 +124,8 @@ class HuggingFaceTokenizer(OneFile):
 def _names_beside(path: Path) -> dict[str, str]:
     """Control-token names that a `tokenizer_config.json` beside `path` gives, by role."""
     try:
-        config = json.loads(path.with_name(_NAMES).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        config = parse_json(path.with_name(_NAMES).read_bytes())
+    except (OSError, ValueError):
         return {}
     names: dict[str, str] = {}
     for role in ("bos", "eos", "pad"):

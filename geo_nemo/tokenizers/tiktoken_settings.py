@@ -8,12 +8,12 @@ They are given in a JSON file beside it, `cl100k_base.tiktoken.json` for `cl100k
 A file that bears the name of a published vocabulary, as `cl100k_base.tiktoken` does, needs none.
 """
 
-import json
 from pathlib import Path
 
 from pydantic import Field, ValidationError, model_validator
 
 from geo_nemo.common.errors import UserError
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config.section import NonNegative, Section
 
 # Published by the vocabularies' makers: github.com/openai/tiktoken (tiktoken_ext/openai_public.py),
@@ -106,8 +106,8 @@ def read_settings(vocabulary: Path) -> TiktokenSettings:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     try:
-        given = json.loads(content)
-    except (ValueError, RecursionError):
+        given = parse_json(content)
+    except ValueError:
         raise UserError(f"{path} is not JSON") from None
     if isinstance(given, dict) and set(given) == {"name"}:
         name = given["name"]

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from geo_nemo.common.files import write_whole
 from geo_nemo.common.log import logger
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import Run, RunError, UserError
 from geo_nemo.config.notify import Event
 from geo_nemo.runtime.launcher import rank
@@ -158,6 +159,6 @@ def keep_end(output: Path, message: Mapping[str, Any], told: bool) -> None:
 def has_told(output: Path) -> bool:
     """Whether the last process in `output` told of its end: it was asked to, and could."""
     try:
-        return json.loads((output / NAME).read_bytes())["told"] is True
+        return parse_json((output / NAME).read_bytes())["told"] is True
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -5,7 +5,6 @@ source has moved on, or is gone. Needs no torch.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from geo_nemo.common.addresses import is_remote
 from geo_nemo.common.log import logger
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import Model, Run, UserError
 from geo_nemo.config.average import Weights
 from geo_nemo.config.init import Init
@@ -109,7 +109,7 @@ def _begun_from(run: Run) -> Origin | None:
     """What the run's own record tells, where it is of the same settings."""
     path = Path(run.output_dir) / "run.json"
     try:
-        origin = Origin(**json.loads(path.read_text())["init"])
+        origin = Origin(**parse_json(path.read_text())["init"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     init = init_of(run)
@@ -267,6 +267,6 @@ def _hugging_face(run: Run, tokenizer: Tokenizer, folder: Path) -> Origin:
 def _exported_with(folder: Path) -> str:
     """Hash of the tokenizer that `geo-nemo export` found; empty for a folder of another's."""
     try:
-        return str(json.loads((folder / EXPORTED).read_bytes())["fingerprint"]["tokenizer"])
+        return str(parse_json((folder / EXPORTED).read_bytes())["fingerprint"]["tokenizer"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""

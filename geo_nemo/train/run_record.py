@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geo_nemo.common.files import write_whole
+from geo_nemo.common.parse import parse_json
 from geo_nemo.common.secrets import masked
 from geo_nemo.common.versions import installed
 from geo_nemo.config import UserError
@@ -78,6 +79,9 @@ def earlier_sessions(output: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        return json.loads(path.read_text())["sessions"]
+        sessions = parse_json(path.read_bytes())["sessions"]
+        if not isinstance(sessions, list):
+            raise TypeError
+        return sessions
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path} is not a run record: give another output_dir") from None

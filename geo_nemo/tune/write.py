@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from geo_nemo import __version__
-from geo_nemo.common.files import write_whole
+from geo_nemo.common.files import read_json, write_whole
 from geo_nemo.config.tune import Tune
 from geo_nemo.export.adapters import TUNED
 from geo_nemo.export.chat import NAME as TEMPLATE
@@ -49,7 +49,7 @@ def write_model(
     _write_json(place / TUNED, record)
     (place / "README.md").write_text(card(config, folder, record), "utf-8")
     if (folder.base / EXPORTED).is_file():
-        trained = json.loads((folder.base / EXPORTED).read_bytes())
+        trained = read_json(folder.base / EXPORTED, "export the model anew")
         trained.pop("files", None)
         _write_json(place / EXPORTED, {**trained, "files": sizes_of(place)})
 
@@ -112,7 +112,7 @@ def _keep_settings(folder: Folder, place: Path) -> None:
                 continue
             if name != "config.json" or (place / name).is_file():  # none beside an adapter alone
                 shutil.copyfile(source / name, place / name)
-    settings = json.loads((place / "tokenizer_config.json").read_bytes())
+    settings = read_json(place / "tokenizer_config.json", "fetch the model again")
     if settings.pop("chat_template", None) is not None:
         _write_json(place / "tokenizer_config.json", settings)
 

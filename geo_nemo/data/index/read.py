@@ -25,6 +25,7 @@ import xxhash
 
 from geo_nemo.common.digests import file_digest
 from geo_nemo.common.mapped import mapped
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.data.dropout import SHOWN, shown
 from geo_nemo.data.fragments import Fragment, fragments_of
@@ -225,7 +226,7 @@ def open_index(
     Raises `DamagedIndex` for one that is not whole, or was made from something else.
     """
     try:
-        record = json.loads((folder / NAME).read_bytes())
+        record = parse_json((folder / NAME).read_bytes())
     except FileNotFoundError:
         if folder.exists():
             raise DamagedIndex(f"{NAME} is missing") from None

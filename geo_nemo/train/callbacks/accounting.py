@@ -1,6 +1,5 @@
 """What a run has taken and given so far, over all restarts: samples, tokens, GPU-hours, goodput."""
 
-import json
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import psutil
 import torch.distributed as dist
 
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config.stage_sizes import taken_samples
 from geo_nemo.train.callback import ReadsNothing, StepEvent
 from geo_nemo.train.setup import Prepared
@@ -128,7 +128,7 @@ class Accounting(ReadsNothing):
 def _held_at(heartbeat: Path) -> float:
     """GPU-seconds up to the last sign of life of the session before this one."""
     try:
-        beat = json.loads(heartbeat.read_bytes())
+        beat = parse_json(heartbeat.read_bytes())
         lived = max(beat["time"] - beat["started"], 0.0)
         return float(beat["held_seconds_before"] + lived * beat["world_size"])
     except (OSError, ValueError, KeyError, TypeError):

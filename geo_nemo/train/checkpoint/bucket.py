@@ -17,6 +17,7 @@ from typing import Any
 import xxhash
 
 from geo_nemo.common.errors import UserError
+from geo_nemo.common.parse import parse_json
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.storage.folder import RemoteFolder, retried
 from geo_nemo.storage.transfer import Item, check_room, download, upload
@@ -48,8 +49,8 @@ class Bucket:
             retried(lambda: self.folder.write(RUN, record))
             return
         try:
-            saved = dict(json.loads(content)["fingerprint"])
-        except (ValueError, RecursionError, KeyError, TypeError):
+            saved = dict(parse_json(content)["fingerprint"])
+        except (ValueError, KeyError, TypeError):
             raise UserError(
                 f"{self.address}/{RUN} is no record of a run: give another checkpoint.remote"
             ) from None

@@ -19,6 +19,7 @@ import xxhash
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import PARTIAL, write_synced, write_whole
 from geo_nemo.common.log import logger
+from geo_nemo.common.parse import parse_json
 from geo_nemo.common.progress import Progress, no_progress
 
 LOG = logger(__name__)
@@ -76,7 +77,7 @@ def read_record(checkpoint: Path) -> dict[str, Any]:
 def parse_record(content: bytes, checkpoint: str) -> dict[str, Any]:
     """The same of a record that was read already; `checkpoint` is where, for the error."""
     try:
-        record = json.loads(content)
+        record = parse_json(content)
         version = record["format"]
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{RECORD} is cut off or no record") from None

@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from megatron.core import parallel_state, tensor_parallel
 
+from geo_nemo.common.parse import parse_json
 from geo_nemo.config import UserError
 
 
@@ -50,7 +51,7 @@ def restore_random_states(checkpoint: Path) -> None:
     if not path.exists():
         return
     try:
-        states = json.loads(path.read_bytes())
+        states = parse_json(path.read_bytes())
         if states["layout"] != _layout():
             return
         version, inner, gauss = states["python"]

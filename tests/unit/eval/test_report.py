@@ -204,7 +204,7 @@ def test_a_metrics_line_that_a_kill_cut_off_is_left_out(world, tmp_path):
     assert len(read_run("with", run).metrics) == 10
     for damage in (b"{\n", b"\xff\xfe\n"):
         path.write_bytes(damage + whole.encode())
-        with pytest.raises(UserError, match="line 1 is not JSON"):
+        with pytest.raises(UserError, match="line 1 is no JSON object"):
             read_run("with", run)
 
 

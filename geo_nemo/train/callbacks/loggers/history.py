@@ -5,11 +5,11 @@ server missed that was down to the end, what a kill took from W&B's files, or al
 logger is turned on later.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from geo_nemo.common.parse import parse_json
 from geo_nemo.train.callbacks.loggers.values import of_validation, renamed, scalars
 
 METRICS, VALIDATION = "metrics.jsonl", "validation.jsonl"
@@ -38,7 +38,7 @@ class History:
         with path.open("rb") as file:
             for raw in file:
                 try:
-                    line = json.loads(raw)
+                    line = parse_json(raw)
                     step = int(line["step"]) + 1
                 except (ValueError, KeyError, TypeError):
                     return  # it is being written
