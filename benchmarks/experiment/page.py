@@ -5,11 +5,12 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.experiment.figures import changing
 from benchmarks.experiment.plan import Planned, stage_lengths
 from benchmarks.experiment.schema import Cell, Experiment
 from benchmarks.experiment.timing import words
 from benchmarks.experiment.verdict import Figures, Found, interval
-from geo_nemo.common.files import make_folder, write_whole
+from geo_nemo.common.files import write_whole
 from geo_nemo.reporting.tables import markdown
 
 HEAD = """# Experiments
@@ -116,14 +117,18 @@ def _cell_name(cell: Cell) -> str:
 
 
 def put(page: Path, name: str, text: str) -> None:
-    """Put a section into the page, in the place of the one of that name, else at the end."""
-    content = page.read_text(encoding="utf-8") if page.exists() else HEAD
-    begin, end = f"<!-- experiment {name} -->", f"<!-- end of {name} -->"
-    whole = f"{begin}\n{text}{end}"
-    found = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    if found.search(content):
-        content = found.sub(lambda _: whole, content, count=1)
-    else:
-        content = f"{content.rstrip()}\n\n{whole}\n"
-    make_folder(page.parent)
-    write_whole(page, content.encode())
+    """Put a section into the page, in the place of the one of that name, else at the end.
+
+    Of a section that has lost its end, the next one is the end.
+    """
+    begin, end = f"<!-- experiment {name} -->", re.escape(f"<!-- end of {name} -->")
+    whole = f"{begin}\n{text}<!-- end of {name} -->"
+    ends = rf"{end}(\s*{end})*|(?=<!-- experiment )|\Z"
+    found = re.compile(rf"{re.escape(begin)}.*?({ends})\s*", re.DOTALL)
+    with changing(page):
+        content = page.read_text(encoding="utf-8") if page.exists() else HEAD
+        if found.search(content):
+            content = found.sub(lambda _: f"{whole}\n\n", content, count=1).rstrip() + "\n"
+        else:
+            content = f"{content.rstrip()}\n\n{whole}\n"
+        write_whole(page, content.encode())

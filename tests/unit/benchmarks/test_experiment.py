@@ -2,6 +2,7 @@
 
 import json
 import math
+import multiprocessing
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from benchmarks.experiment.before import prepared, with_places
 from benchmarks.experiment.branch import branch
 from benchmarks.experiment.command import command
 from benchmarks.experiment.figures import (
+    add_line,
     check_among,
     check_lines,
     check_same_documents,
@@ -374,6 +376,56 @@ def test_a_section_takes_the_place_of_the_one_before(tmp_path):
     assert text.startswith("# Experiments")
     assert "first" not in text
     assert text.index("third \\1") < text.index("second")
+
+
+def _put_often(page: Path, name: str) -> None:
+    for number in range(30):
+        put(page, name, f"{name} {number}\n" * 50 * (1 + number % 7))
+
+
+def _add_often(path: Path, name: str) -> None:
+    for number in range(30):
+        add_line(path, {"run": name, "seed": number})
+
+
+@pytest.mark.parametrize("often", [_put_often, _add_often])
+def test_what_commands_write_at_once_loses_and_doubles_nothing(tmp_path, often):
+    file, names = tmp_path / "written", ("a", "bb", "ccc")
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=often, args=(file, name)) for name in names]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    text = file.read_text()
+    if often is _add_often:
+        found = sorted((line["run"], line["seed"]) for line in map(json.loads, text.splitlines()))
+        assert found == [(name, number) for name in names for number in range(30)]
+        return
+    marks = re.findall(r"<!--.*?-->", text)
+    assert len(marks) == 6 and all(text.count(f"<!-- end of {name} -->") == 1 for name in names)
+    assert all(f"{name} 29\n<!-- end of {name} -->" in text for name in names)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "<!-- experiment a -->\nold\n",  # at the end of the page, and before another section
+        "<!-- experiment a -->\nold\n\n<!-- experiment b -->\nkept\n<!-- end of b -->\n",
+        "<!-- experiment a -->\nold\n<!-- end of a -->\n<!-- end of a -->\n\nkept\n",
+        "<!-- experiment a -->\nold\n<!-- end of a --><!-- end of a -->\n\nkept\n",
+    ],
+)
+def test_a_section_without_its_end_or_with_two_gets_one(tmp_path, damaged):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n\n{damaged}")
+    put(page, "a", "new\n")
+    text = page.read_text()
+    assert text.startswith("before\n\n<!-- experiment a -->\nnew\n<!-- end of a -->\n")
+    assert text.count("<!-- end of a -->") == 1 and "old" not in text
+    assert ("kept" in text) == ("kept" in damaged)
+    put(page, "a", "new\n")
+    assert page.read_text() == text
 
 
 def test_the_time_of_a_part_that_was_stopped_counts(tmp_path):
