@@ -13,7 +13,7 @@ that could be far larger than their data.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -36,6 +36,7 @@ from geo_nemo.tokenizers.base import scrub
 SLICE_ROWS = 256
 # What a row costs at least: a few bytes can stand for millions of empty ones.
 _ROW_BYTES = 64
+MOST_DEEP = 4  # structs in structs whose names are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Columns:
         self._most = FREE_BYTES + limits.expansion * file_bytes
         self._cost = 0
         if not fields.seen:
-            fields.see(schema.names)
+            fields.see([*schema.names, *_inside(schema)])
         self.bind(schema)
 
     def bind(self, schema: pa.Schema) -> None:
@@ -170,10 +171,14 @@ def _is_coded(kind: pa.DataType) -> bool:
     return named or pt.is_dictionary(kind) or pt.is_run_end_encoded(kind)
 
 
-def _inside(schema: pa.Schema) -> list[str]:
+def _inside(fields: Iterable[pa.Field], deep: int = MOST_DEEP) -> list[str]:
     """Names of what stands in structs, with the way to it."""
-    structs = [field for field in schema if pt.is_struct(field.type)]
-    return [f"{field.name}.{inner.name}" for field in structs for inner in field.type]
+    found = []
+    for field in fields:
+        if deep and pt.is_struct(field.type):
+            inner = [each.name for each in field.type] + _inside(field.type, deep - 1)
+            found += [f"{field.name}.{name}" for name in inner]
+    return found
 
 
 def _is_text(kind: pa.DataType) -> bool:

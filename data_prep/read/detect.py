@@ -16,13 +16,13 @@ _OTHERS = {
     b"PAR1": "Parquet", b"SQLite format 3": "SQLite", b"FEA1": "Feather of version 1",
     b"\x89HDF": "HDF5", b"\x93NUMPY": "NumPy's format", b"\xd0\xcf\x11\xe0": "a file of old Office",
     _DUCKDB: "a database of DuckDB", b"<stata_dta>": "a file of Stata", b"r\2\1": "a file of Stata",
-    b"bplist00": "a web archive of Safari",
+    b"bplist00": "a web archive of Safari", b"\x1f\x9d": "compress", b"\xff\6\0\0sNaPpY": "snappy",
     **{bytes([0x80, version]): "a pickle" for version in (2, 3, 4, 5)},
 }  # fmt: skip
 # How to have what is in such a file, in words that work when typed.
 _MENDS = {
     "bzip2": "bunzip2 it", "xz": "unxz it", "zip": "unzip it", "lz4": "unlz4 it",
-    "7z": "7z x it", "rar": "unrar x it",
+    "7z": "7z x it", "rar": "unrar x it", "compress": "uncompress it", "snappy": "snzip -d it",
 }  # fmt: skip
 _MENDS |= {
     "an Excel workbook": "save it as CSV (UTF-8)", "a file of old Office": "save it as CSV (UTF-8)",
@@ -39,9 +39,11 @@ _MENDS |= {
     "a pickle": "python -c 'import pandas, sys; pandas.read_pickle(sys.argv[1])"
     ".to_parquet(sys.argv[2])' FILE.pkl FILE.parquet",
 }  # fmt: skip
+# Compressions whose files begin with no mark, by the endings of names.
+_UNMARKED = {"br": ("brotli", "brotli -d it"), "lzma": ("lzma", "unlzma it")}
 # Endings of files that may well hold records, and are refused by name in a folder, not passed over.
 FOREIGN = frozenset((
-    "bz2", "xz", "lzma", "lz4", "br", "zip", "7z", "rar", "avro", "xls", "xlsx", "pkl",
+    "bz2", "xz", "lzma", "lz4", "br", "sz", "z", "zip", "7z", "rar", "avro", "xls", "xlsx", "pkl",
     "pickle", "sqlite", "h5", "hdf5", "mhtml", "duckdb", "dta", "webarchive",
 ))  # fmt: skip
 _MHTML = re.compile(rb"^(?:Snapshot-Content-Location|MIME-Version):", re.IGNORECASE | re.MULTILINE)
@@ -90,6 +92,8 @@ def detect(stream: Unpacked, name: str) -> str:
         raise DamagedError("unknown_format", "MHTML is not read: save pages as HTML")
     if _XML.match(head):
         raise DamagedError("unknown_format", f"XML is not read ({_READABLE} are)")
+    if known := _UNMARKED.get(name.lower().rpartition(".")[2]):
+        raise DamagedError("unknown_format", f"{known[0]} is not read: {known[1]}")
     raise DamagedError(
         "unknown_format",
         f"neither bytes nor name tell the format ({_READABLE} can be read): if it is one of them, "

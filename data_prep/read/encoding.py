@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from data_prep.read.labels import wider
 from data_prep.read.record import DamagedError
 from data_prep.read.unpack import Unpacked
 from data_prep.read.wide import wide_encoding
@@ -31,13 +32,7 @@ _CANDIDATES = (
     "iso8859_5", "iso8859_15", "cp874", "koi8_r", "koi8_u", "mac_roman", "cp932",
     "euc_jp", "cp949", "big5", "gb18030",
 )  # fmt: skip
-# Narrower encodings by those that hold all of their letters in their places.
-_WIDER = {
-    "iso8859_1": "cp1252", "iso8859_9": "cp1254", "iso8859_8": "cp1255", "iso8859_11": "cp874",
-    "shift_jis": "cp932", "euc_kr": "cp949", "gbk": "gb18030", "gb2312": "gb18030",
-    "iso8859_13": "cp1257", "ascii": "",
-}  # fmt: skip
-# And those whose kin has some letters elsewhere.
+# Narrower encodings, some of whose letters stand elsewhere in their kin.
 _KIN = {"iso8859_2": "cp1250", "iso8859_6": "cp1256", "iso8859_7": "cp1253"}
 _CONTROLS = bytes(range(0x80, 0xA0))  # where Windows has quotes and dashes
 _USUAL = "cp1252"
@@ -168,7 +163,7 @@ def _by_frequencies(sample: bytes) -> str:
         name = codecs.lookup(detect_encoding(sample)).name.replace("-", "_")
     except LookupError:
         return ""
-    return _WIDER.get(name, name)
+    return "" if name == "ascii" else wider(name)
 
 
 def _by_chaos(sample: bytes) -> list[Any]:
@@ -222,7 +217,11 @@ def as_utf8(stream: Unpacked, given: str | None) -> tuple[Unpacked | Recoded, st
     """
     if given is not None:
         known = codecs.lookup(given).name
-        return (stream, "") if known == "utf-8" else (Recoded(stream, given), f"read as {given}")
+        return (
+            (stream, "")
+            if known == "utf-8"
+            else (Recoded(stream, wider(known)), f"read as {given}")
+        )
     head = stream.peek(LOOKED_AT)
     name, confidence = find_encoding(head)
     if not name or confidence < LEAST_CONFIDENCE:

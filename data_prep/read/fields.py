@@ -128,6 +128,8 @@ def _within(record: Mapping[str, Any]) -> Iterable[str]:
 
 def missing_column(wanted: str, names: Sequence[str]) -> str:
     """What to say where no column is called `wanted`: those there are, and the nearest name."""
+    if not names:
+        return "the file has no columns"
     listed = _listed(names)
     if any(name.startswith(("http://", "https://")) or len(name) > _LONGEST for name in names):
         return (

@@ -18,15 +18,14 @@ from typing import Any
 from urllib.parse import urljoin
 
 import orjson
-from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 from resiliparse.parse.html import HTMLTree
 
 from data_prep.beside import lower_limits
 from data_prep.read.http import BodyError, decode_body, is_html, split_response
 from data_prep.read.main_text import LINKED_DATA, main_text
 from data_prep.read.meta_tags import meta_values
+from data_prep.read.page_encoding import decode
 from data_prep.read.page_license import LICENSE, page_license
-from data_prep.read.wide import wide_encoding
 
 HEADER_BYTES = 32 << 10
 # How a page begins that has no Content-Type.
@@ -54,7 +53,6 @@ _DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
 _FIRST_YEAR = 1600
 # What software writes that knows no date.
 _NO_DAYS = ("1970-01-01", "1900-01-01", "1899-12-30", "1753-01-01")
-_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 
 
 def main() -> None:
@@ -110,23 +108,6 @@ def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> 
         "canonical": _sound(_canonical(tree)), "site": _sound(_site(tree)),
         "heading": _sound(heading), "extractor": extractor, **more,
     }  # fmt: skip
-
-
-def decode(body: bytes, content_type: str) -> str:
-    """A page's bytes as text: UTF-8 where they are it, else as header, page or bytes suggest."""
-    if wide := wide_encoding(body[: 1 << 12]):
-        return body.decode(wide, "replace").removeprefix("\ufeff")
-    if b"\x1b" not in body:
-        try:
-            # Servers name Latin-1 for pages in UTF-8; the other way round the bytes tell.
-            return body.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            pass
-    named = _CHARSET.search(content_type)
-    encoding = map_encoding_to_html5(named[1], fallback_utf8=False) if named else None
-    if encoding in (None, "utf-8"):
-        encoding = detect_encoding(body, from_html_meta=True) or "windows-1252"
-    return bytes_to_str(body, encoding, errors="replace")
 
 
 def _title(tree: HTMLTree) -> str:

@@ -95,7 +95,7 @@ def status_of(line: bytes) -> int:
 
 
 def read_fields(header: bytes) -> dict[str, str]:
-    """Fields by name in small letters; the first of two of the same name."""
+    """Fields by name in small letters; of two of the same name the first, or the type of a page."""
     found: dict[str, str] = {}
     name = ""
     for line in header.decode("utf-8", "replace").split("\n"):
@@ -105,7 +105,8 @@ def read_fields(header: bytes) -> dict[str, str]:
             continue
         key, colon, value = line.partition(":")
         name = key.strip().lower() if colon else ""
-        if name in found:
+        is_page = name == "content-type" and is_html(value)
+        if name in found and (is_html(found[name]) or not is_page):
             name = ""
         elif name:
             found[name] = value.strip()

@@ -56,7 +56,8 @@ def read_parquet(
     before = 0
     total = sum(group.size for group in groups) or 1
     for number, group in enumerate(groups):
-        if not span[0] <= _start(group) < span[1]:
+        # Pages of a group without rows may stand nowhere.
+        if not group.rows or not span[0] <= _start(group) < span[1]:
             before += group.rows
             continue
         done = 0

@@ -18,6 +18,7 @@ from data_prep.config import Limits
 from data_prep.read.fields import Fields
 from data_prep.read.html import extractor
 from data_prep.read.http import is_html, may_be_html, read_fields, split_response, status_of
+from data_prep.read.labels import codec_of
 from data_prep.read.own_metas import OwnMetas
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
@@ -31,6 +32,8 @@ _LONGEST_VERSION = 16
 _LONGEST = 100  # bytes of a status line that are looked at
 _PLAIN = ("text/plain", "text/markdown")
 _BLANK = re.compile(rb"\r?\n\r?\n")
+# Encodings whose bytes pass for ASCII.
+_LIKE_ASCII = ("utf_16", "utf_32", "utf_7", "iso2022", "hz")
 
 
 def read_warc(
@@ -187,14 +190,15 @@ def _day(date: str) -> str:
 
 
 def _decoded(text: bytes, kind: str) -> str:
-    """Plain text in the encoding that its type tells, else UTF-8. Raises UnicodeDecodeError."""
+    """Plain text: UTF-8, else in the encoding that its type tells. Raises UnicodeDecodeError."""
     named = re.search(r"charset=\"?([\w.:-]+)", kind, re.IGNORECASE)
-    try:
-        return scrub(text.decode(named[1] if named else "utf-8"))
-    except UnicodeDecodeError:
-        raise
-    except (LookupError, UnicodeError):  # no encoding, or none of text, as `idna`
-        return text.decode()
+    codec = (named and codec_of(named[1])) or "utf_8"
+    if not codec.startswith(_LIKE_ASCII):
+        try:
+            return scrub(text.decode())
+        except UnicodeDecodeError:
+            pass
+    return scrub(text.decode(codec))
 
 
 def _no_page(status: bytes, http: dict[str, str]) -> str:

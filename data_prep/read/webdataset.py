@@ -7,7 +7,8 @@ The key is a member's path up to the first dot of its file name; the rest is wha
                          our field of that name, as text; white space around it is dropped
     .topic               a field of the user's own, by its name or that of its column; as text
 A member of its own wins over the same field in `.json`. A record without an id has its key for one.
-Members of other names, such as `.jpg`, are passed over.
+Members of other names, such as `.jpg`, are passed over; one that is itself a file of records, as
+`.jsonl`, and stands alone is named as lost.
 """
 
 import re
@@ -49,6 +50,8 @@ def read_webdataset(stream: Unpacked, fields: Fields, limits: Limits) -> Iterato
                 sample.add(tar, member, ending, limits.record_bytes)
             elif ending.rpartition(".")[2] in ("gz", "zst", "bz2", "xz"):
                 sample.fail("nested_compression", f"member {member.name[:200]!r}: unpack it")
+            elif _holds_records(member.name):
+                sample.file = sample.file or member.name
     except DamagedError as damage:
         # The record at hand may lack members that were to come.
         yield Bad(max(number, 1), damage.reason, damage.detail)
@@ -71,6 +74,7 @@ class _Sample:
         self._parts: dict[str, bytes] = {}
         self._bytes = 0
         self._bad: tuple[str, str] | None = None
+        self.file = ""  # the name of a member that is itself a file of records
 
     def fail(self, reason: str, detail: str) -> None:
         """Make it no record; the first reason counts."""
@@ -90,6 +94,9 @@ class _Sample:
         head = next(iter(self._parts.values()), b"")[:EXCERPT_BYTES]
         if self._bad is not None:
             return Bad(self.number, *self._bad, head or self.key.encode()[:EXCERPT_BYTES])
+        if self.file and not self._parts:
+            why = f"member {self.file[:200]!r} is itself a file of records: tar -xf FILE"
+            return Bad(self.number, "unknown_format", why)
         try:
             return Raw(self.number, self._fields(fields), head)
         except DamagedError as bad:
@@ -119,6 +126,13 @@ def _own_endings(fields: Fields) -> dict[str, str]:
     by_column = {theirs.lower(): ours for ours, theirs in own.items()}
     by_name = {ours.removeprefix(EXTRA): ours for ours in own}
     return {name: ours for name, ours in (by_column | by_name).items() if name not in _FIELDS}
+
+
+def _holds_records(name: str) -> bool:
+    from data_prep.read.detect import format_of_name
+    from data_prep.read.formats import ours
+
+    return format_of_name(name) in ours()
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -226,3 +226,11 @@ def test_an_answer_of_nothing_but_provisional_ones_ends_soon():
     started = time.process_time()
     split_response(block, 32 << 10)
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("others", [["application/json"], ["text/plain", "application/json"]])
+def test_of_several_types_that_of_a_page_counts(others):
+    lines = "".join(
+        f"Content-Type: {kind}\r\n" for kind in [*others, "text/html; charset=x", "text/html"]
+    )
+    assert read_fields(lines.encode())["content-type"] == "text/html; charset=x"

@@ -1,0 +1,73 @@
+"""The encoding of a web page: its bytes as text.
+
+1. UTF-8 where most of what is not ASCII is it, whatever header and page say;
+   UTF-16 by its mark or zeros.
+2. Else what the header names, then the page's meta tag or XML declaration, then what the bytes
+   show: the first that leaves nearly no byte over.
+3. A byte that is no character becomes U+FFFD, alone: a page that is damaged, or cut off within a
+   character, keeps the rest.
+"""
+
+import re
+
+from data_prep.read.encoding import marked_encoding
+from data_prep.read.labels import codec_of
+from data_prep.read.wide import wide_encoding
+
+_HEAD_BYTES = 4 << 10
+_USUAL = "cp1252"
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+_DECLARED = re.compile(
+    rb"<meta\b[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)"
+    rb"|<\?xml\b[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]+)",
+    re.IGNORECASE,
+)
+# What was looked for before, whatever is named.
+_NOT_TRIED = ("", "utf_8", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_7", "utf_8_sig")
+_LOST = "\ufffd"
+# Of the characters that are not ASCII so many may be lost, in UTF-8 and in what is named.
+_MOST_OF_UTF8, _MOST_NAMED = 0.25, 0.1
+
+
+def decode(body: bytes, content_type: str) -> str:
+    """The text of a page that was sent with this Content-Type."""
+    if wide := marked_encoding(body[:4]) or wide_encoding(body[:_HEAD_BYTES]):
+        return body.decode(wide, "replace").removeprefix("\ufeff")
+    if b"\x1b" not in body:
+        try:
+            # Servers name Latin-1 for pages in UTF-8; the other way round the bytes tell.
+            return body.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            pass
+        text = body.decode("utf-8-sig", "replace")
+        if _lost(text) <= _MOST_OF_UTF8:
+            return text
+    tried: dict[str, str] = {}
+    for codec in (*_named(body, content_type), _by_bytes(body), _USUAL):
+        if codec in _NOT_TRIED or codec in tried:
+            continue
+        tried[codec] = body.decode(codec, "replace")
+        if _lost(tried[codec]) <= _MOST_NAMED:
+            return tried[codec]
+    return min(tried.values(), key=_lost)
+
+
+def _lost(text: str) -> float:
+    """Of the characters that are not ASCII, the share that are none."""
+    others = len(text) - len(text.encode("ascii", "ignore"))
+    return text.count(_LOST) / max(others, 1)
+
+
+def _named(body: bytes, content_type: str) -> list[str]:
+    header = _CHARSET.search(content_type)
+    declared = _DECLARED.search(body[:_HEAD_BYTES])
+    labels = [header[1]] if header else []
+    if declared:
+        labels.append((declared[1] or declared[2]).decode("ascii", "replace"))
+    return [codec_of(label) for label in labels]
+
+
+def _by_bytes(body: bytes) -> str:
+    from resiliparse.parse.encoding import detect_encoding
+
+    return codec_of(detect_encoding(body) or "")
