@@ -22,12 +22,13 @@ _LINE = re.compile(rb"(\S.*?) (\S+) (\d{8})\d{0,6} (.*?)(\d{1,12})\s*\Z")
 
 def read_arc(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
     """The responses that are pages; numbers count the archive's records of all kinds."""
-    number, own = 0, OwnMetas(fields)
+    number, bad, own = 0, 0, OwnMetas(fields)
     try:
         while line := _line(stream):
             number += 1
             found = _LINE.match(line)
             if found is None:
+                bad += 1
                 yield Bad(
                     number, "broken_warc", "a line that begins no record", line[:EXCERPT_BYTES]
                 )
@@ -49,6 +50,8 @@ def read_arc(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw |
                 "date": f"{day[:4]}-{day[4:6]}-{day[6:8]}",
             }
             yield response_document(block, known, number, limits, line[:EXCERPT_BYTES], own)
+        if number == bad:
+            yield Bad(0, "unknown_format", "no ARC: it holds no record")
     except DamagedError as damage:
         yield Bad(number + 1, damage.reason, damage.detail)
 

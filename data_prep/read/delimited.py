@@ -3,6 +3,7 @@
 A header whose every name stands in single quotes has such quotes below it.
 The delimiter is the one of comma, tab, semicolon, bar and rarer ones that makes the text's field a
 column. Quotes in quotes are doubled, or stand behind a backslash where the file begins so.
+A header that stands again further down counts anew, in whatever order it has the columns.
 An empty value is an absent one, and so are empty ones behind the last column. Blank lines and
 comments (`#`) may stand above the header.
 """
@@ -52,7 +53,7 @@ def read_csv(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iter
         lines, delimiter=delimiter, quotechar=quote, escapechar="\\" if escapes else None,
         skipinitialspace=spaced,
     )  # fmt: skip
-    number = 0
+    number, header = 0, frozenset(names)
     while True:
         number += 1
         lines.start()
@@ -75,7 +76,10 @@ def read_csv(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iter
             continue
         if len(row) > len(names) and not any(row[len(names) :]):
             row = row[: len(names)]
-        if not row:
+        if row and row[-1] in header and sorted(map(_name, row)) == sorted(names):
+            names = [*map(_name, row)]
+            number -= 1
+        elif not row:
             number -= 1
         elif lines.cut:
             yield Bad(number, "truncated_file", "the file ends in a quoted value", lines.head())
@@ -102,6 +106,11 @@ def looks_like_csv(head: bytes) -> bool:
             below = others[0] if others else ""
             return '"' in below or len(_values_of(below, delimiter)) == len(names)
     return False
+
+
+def _name(value: str) -> str:
+    """A column's name as it stands in a header, which may be that of a file with a mark."""
+    return value.removeprefix("\ufeff").strip()
 
 
 def _values_of(line: str, delimiter: str) -> list[str]:
@@ -167,7 +176,7 @@ def _header_in(
         try:
             reader = csv.reader([text], delimiter=delimiter, quotechar=quote, skipinitialspace=True)
             row = next(reader, [])
-            names = [name.strip() for name in row]
+            names = [_name(each) for each in row]
         except csv.Error:
             continue
         # Of a header that lacks the column, the delimiter that parts most is the likely one.

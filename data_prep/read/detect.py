@@ -39,6 +39,10 @@ _MENDS |= {
     "a pickle": "python -c 'import pandas, sys; pandas.read_pickle(sys.argv[1])"
     ".to_parquet(sys.argv[2])' FILE.pkl FILE.parquet",
 }  # fmt: skip
+# An object of JSON, or a list of them.
+_OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[?\s*\{\s*\"(?:[^\"\\]|\\.){0,200}\"\s*:")
+# What stands in the place of a large file that Git keeps elsewhere.
+_POINTER = b"version https://git-lfs.github.com/spec/"
 # Compressions whose files begin with no mark, by the endings of names.
 _UNMARKED = {"br": ("brotli", "brotli -d it"), "lzma": ("lzma", "unlzma it")}
 # Endings of files that may well hold records, and are refused by name in a folder, not passed over.
@@ -85,7 +89,7 @@ def detect(stream: Unpacked, name: str) -> str:
         if not ours()[by_name].packed:
             detail = f"its first bytes are not those of the format {by_name}"
             raise DamagedError("damaged_file", detail)
-        return by_name
+        return _of_text(head, by_name)
     if alike := _alike(head):
         return alike
     if _MHTML.search(head):
@@ -104,7 +108,15 @@ def detect(stream: Unpacked, name: str) -> str:
 def detect_bytes(head: bytes, name: str) -> str:
     """The format of a file that is not compressed, by its first bytes or its name; or empty."""
     by_name = format_of_name(name)
-    return _by_bytes(head) or (by_name if by_name in ours() else _alike(head))
+    return _by_bytes(head) or (_of_text(head, by_name) if by_name in ours() else _alike(head))
+
+
+def _of_text(head: bytes, named: str) -> str:
+    """The format that a name tells; of JSON Lines and CSV the other one where only that fits."""
+    if named == "csv":
+        return "jsonl" if _OBJECT.match(head) else named
+    exchanged = named == "jsonl" and not ours()[named].resembles(head)
+    return "csv" if exchanged and ours()["csv"].resembles(head) else named
 
 
 def _by_bytes(head: bytes) -> str:
@@ -121,6 +133,10 @@ def refuse_foreign(stream: Unpacked) -> None:
     if stream.compression and (inner := compression_of(head)):
         raise DamagedError(
             "nested_compression", f"{inner} inside {stream.compression}: unpack it once"
+        )
+    if head.startswith(_POINTER):
+        raise DamagedError(
+            "unknown_format", "a pointer of Git LFS, not the file itself: git lfs pull"
         )
     for mark, kind in _OTHERS.items():
         if kind != "PDF" and is_text(head):

@@ -27,6 +27,8 @@ WRITTEN = {"card.html", "card.md", "corpus", "drops", "report.json", "splits", "
            "tokenizer", "work"}  # fmt: skip
 _WITHOUT_IT = "move it out of the folder, or narrow the pattern"
 _ENDINGS = 5
+# Folders in which other tools' tables keep their logs.
+_TABLES = {"_delta_log": "Delta Lake", ".hoodie": "Hudi", "_versions": "Lance"}
 _ENDING = re.compile(r"\.[^./]+(?:\.(?:gz|gzip|zst|zstd))?$", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # Other storage, and the usual way to have a copy of what is there.
@@ -111,7 +113,10 @@ def _expand(source: Source, others: list[str]) -> list[Entry]:
     if entry is not None:
         found = list(_files(place, entry, source, set(), others))
         if not found:
-            raise UserError(f"input={shown(path)}: the folder holds no file of records")
+            told = told_passed_over(others)
+            raise UserError(
+                f"input={shown(path)}: the folder holds no file of records" + (told and f"; {told}")
+            )
         return found
     if not has_magic(path):
         raise UserError(f"input={shown(path)}: no such file or folder")
@@ -145,6 +150,7 @@ def _files(
     if is_dataset(inside):
         yield from dataset_entries(place, entry.path, inside)
         return
+    _refuse_tables(entry.path, inside)
     for other in inside:
         if other.name.startswith((".", "_")):
             continue
@@ -161,6 +167,16 @@ def _files(
             yield other
         else:
             others.append(other.path)
+
+
+def _refuse_tables(path: str, inside: Iterable[Entry]) -> None:
+    """UserError for a folder whose log says which of its files still count."""
+    for other in inside:
+        if other.kind == FOLDER and (kind := _TABLES.get(other.name)):
+            raise UserError(
+                f"input={shown(path)} is a table of {kind}, whose log says which of its files "
+                f"still count: write it out as Parquet, or take all: input='{shown(path)}/*.*'"
+            )
 
 
 def told_passed_over(paths: Iterable[str]) -> str:

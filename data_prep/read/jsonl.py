@@ -17,16 +17,17 @@ from data_prep.read.unpack import Unpacked
 from geo_nemo.tokenizers.base import scrub
 
 # A list of objects over the whole file, as JSON's writers indent it or not.
-_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*(?:[\[{]|\]?\s*\Z)")
+_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*(?:null\s*,\s*)*(?:[\[{]|\]?\s*\Z)")
 # An object over several lines.
 _SPREAD = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{[ \t]*\r?\n\s*\"")
-# What stands around objects in files put together: RFC 7464's separator, marks of UTF-8, commas.
+_MOST_DEEP = 2  # objects in objects that a list of records is looked for in
 _MOST_DIGITS = 4000  # Python's own limit is 4,300
 # pandas, of a table whose columns stand one after another.
 _PANDAS = (
     "python -c 'import pandas, sys; pandas.read_json(sys.argv[1], orient=sys.argv[3]).to_json("
     'sys.argv[2], orient="records", lines=True)\' FILE FILE.jsonl '
 )
+# What stands around objects in files put together: RFC 7464's separator, marks of UTF-8, commas.
 _BEFORE, _BEHIND = "\x1e\ufeff \t\r\n\0", " \t\r\n,\0\x1e"
 _BETWEEN = re.compile(f"[{_BEFORE},]*")
 _LARGE = float(1 << 63)
@@ -40,7 +41,7 @@ def read_jsonl(
     lines: it is known to be lines, as of a piece of a file.
     """
     loads, pick = orjson.loads, fields.pick
-    number = blank = 0
+    number = blank = none = 0
     is_piece = lines
     lines = lines or has_lines(stream.peek(EXCERPT_BYTES))
     split, what = (split_lines, "a line") if lines else (split_values, "an object")
@@ -68,9 +69,11 @@ def read_jsonl(
                     several = objects_of(line)
                     yield from (Raw(number, pick(record), head) for record in several)
                     if not several:
+                        none += 1
                         yield Bad(number, bad.reason, bad.detail, head)
                     continue
             if type(record) is not dict:
+                none += 1
                 yield Bad(number, "wrong_type", f"{kind_of(record)}, not an object", head)
                 continue
             if number == 1 or whole:
@@ -90,8 +93,12 @@ def read_jsonl(
     except DamagedError as damage:
         yield Bad(number + 1, damage.reason, damage.detail)
         return
-    if number == blank and not is_piece:
+    if is_piece or number > blank + none:
+        return
+    if number == blank:
         yield Bad(0, "empty_file", "the file holds no records")
+    else:
+        yield Bad(0, "unknown_format", "not JSON Lines: no line of it is an object")
 
 
 def _exact(
@@ -121,14 +128,13 @@ def _refusal(record: dict[str, Any], text: str) -> DamagedError | None:
         )
     if own is not None:
         return None
-    for name, value in record.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict) and text in value[0]:
-            way = f".{name}" if name.isidentifier() else f'."{name}"'
-            return DamagedError(
-                "unknown_format",
-                f"an object with the records in its list {name[:40]!r}, not JSON Lines: "
-                f"jq -c '{way[:60]}[]' FILE > FILE.jsonl",
-            )
+    if way := _way_to_records(record, text, _MOST_DEEP):
+        named = way.rpartition("[]")[0].rpartition(".")[2].strip('"')
+        return DamagedError(
+            "unknown_format",
+            f"an object with the records in its list {named[:40]!r}, not JSON Lines: "
+            f"jq -c '{way[:100]}' FILE > FILE.jsonl",
+        )
     if len(record) > 1 and all(isinstance(v, dict) and text in v for v in record.values()):
         return DamagedError(
             "unknown_format",
@@ -136,6 +142,25 @@ def _refusal(record: dict[str, Any], text: str) -> DamagedError | None:
             "jq -c '.[]' FILE > FILE.jsonl",
         )
     return None
+
+
+def _way_to_records(value: Any, text: str, deep: int) -> str:
+    """The way, as jq writes it, to the objects with `text` that stand in lists; empty: none."""
+    if not isinstance(value, dict):
+        return ""
+    for name, inner in value.items():
+        way = f".{name}" if name.isidentifier() else f'."{name}"'
+        first = inner[0] if isinstance(inner, list) and inner else None
+        if isinstance(first, dict):
+            if text in first:
+                return f"{way}[]"
+            # As `_source` of Elasticsearch's hits.
+            for own, within in first.items():
+                if isinstance(within, dict) and text in within and own.isidentifier():
+                    return f"{way}[].{own}"
+        if deep and (further := _way_to_records(inner, text, deep - 1)):
+            return way + further
+    return ""
 
 
 def loads_leniently(data: bytes) -> Any:

@@ -53,6 +53,8 @@ def read_warc(
                 number += 1
             header = _header(stream)
             if not header:
+                if number == 2 and lost:
+                    yield Bad(0, "unknown_format", "no WARC: it holds no record")
                 return
             yield from _record(stream, header, number, limits, kinds, own)
             number += 1
