@@ -9,7 +9,7 @@ import can_ada
 from publicsuffixlist import PublicSuffixList
 
 from data_prep.annotate.credentials import without_credentials
-from data_prep.annotate.wrapped import may_wrap, unwrap
+from data_prep.annotate.wrapped import may_replay, may_wrap, unwrap
 from data_prep.quarantine import Rejected
 from geo_nemo.metadata.geography import likely_country, national_country
 
@@ -62,7 +62,7 @@ def parse_url(text: str) -> Url:
     """
     url = parse(text)
     host = host_facts(url.hostname)
-    if host.wraps:
+    if host.wraps or may_replay(url.pathname):
         url = parse(unwrap(url.href))
         host = host_facts(url.hostname)
     path, search, port = url.pathname, url.search, url.port

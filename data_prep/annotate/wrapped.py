@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote
 # took 3% of ingest.
 _HOSTS = re.compile(
     r"ampproject\.org|goog|archive\.|12ft\.io|facebook\.com|umblr\.com|reddit\.com|outlook\.com|"
-    r"youtube\.com|\bbing\.com|bing-amp\.com|megalodon\.jp"
+    r"youtube\.com|\bbing\.com|bing-amp\.com|megalodon\.jp|turbopages\.org"
 )
 # Behind the address of these another one stands whole, in the path or as a parameter.
 _WRAPPERS = frozenset((
@@ -27,19 +27,24 @@ _WRAPPERS = frozenset((
     "r.search.yahoo.com",
     "out.reddit.com", "wayback.archive-it.org", "webarchive.nationalarchives.gov.uk", "arquivo.pt",
     "webarchive.org.uk", "webarchive.loc.gov", "vefsafn.is", "web.archive.org",
-    "steamcommunity.com",
+    "steamcommunity.com", "via.hypothes.is", "wayback.vefsafn.is", "turbo.yandex.ru",
     "slack-redir.net", "nullrefer.com", "anonym.to", "getpocket.com", "protect-us.mimecast.com",
 ))  # fmt: skip
 _WHOLE = re.compile(r"https?(?::|%3a)(?:/|%2f){1,2}[^&\s]+", re.IGNORECASE)
 _BEHIND_IT = re.compile(r"__;.*|/RK=.*", re.DOTALL)  # of urldefense and Yahoo
 _MEGALODON = re.compile(r"https?://megalodon\.jp/[\d-]+/(?:https?:/{1,2})?(.+)")
 _AMP = re.compile(
-    r"https?://[^/]*(?:ampproject\.org|bing-amp\.com|(?:google|bing)\.[a-z.]+)/(?:amp|[civ])/(s/)?(.+)"
+    r"https?://[^/]*(?:ampproject\.org|bing-amp\.com|(?:google|bing)\.[a-z.]+)/(?:amp|wp|[civ])/(s/)?(.+)"
 )
 _BEHIND = re.compile(
     r"https?://(?:[^/]*\.)?(?:archive\.org/web|archive\.(?:is|ph|today|md|li|vn|fo)|12ft\.io)"
     r"(?:/[^/]*)*?/((?:https?:/{1,2}|www\.).+)"
 )
+# As archives of any host replay pages: behind the day, or the moment, of the copy.
+_REPLAYED = re.compile(
+    r"https?://[^/]+/(?:[^/]+/)*?\d{8,14}(?:[a-z]{2}_)?\*?/(https?:/{1,2}[^/]+\..+)"
+)
+_TURBO = re.compile(r"https?://translated\.turbopages\.org/proxy_u/[^/]+/(https?)/([^/]+\..+)")
 _BARE = re.compile(
     r"https?://web\.archive\.org/web/\d{4,14}(?:[a-z]{2}_)?/((?:[\w-]+\.)+[a-z].+)", re.I
 )
@@ -47,8 +52,8 @@ _CACHE = re.compile(r"[?&]q=cache(?::|%3A)(?:[\w-]{1,16}(?::|%3A)(?!//|%2F))?([^
 _TRANSLATED = re.compile(r"https?://([^/]+)\.translate\.goog(/.*)?")
 _REDIRECT = re.compile(
     r"https?://(?:www\.google\.[a-z.]+/url|(?:www\.)?google\.[a-z.]+/url|(?:lm?|www|m)\.facebook\.com/l\.php|"
-    r"t\.umblr\.com/redirect|out\.reddit\.com/|translate\.google\.[a-z.]+/translate|"
-    r"www\.bing\.com/news/apiclick\.aspx|[a-z0-9]+\.safelinks\.protection\.outlook\.com/|www\.youtube\.com/redirect)\?(.+)"
+    r"t\.umblr\.com/redirect|out\.reddit\.com/|translate\.google\.[a-z.]+/(?:translate|website)|"
+    r"www\.bing\.com/news/apiclick\.aspx|(?:[a-z0-9]+\.)?safelinks\.protection\.outlook\.com/|12ft\.io/(?:proxy)?|www\.youtube\.com/redirect)\?(.+)"
 )
 _PARAMETERS = ("q", "url", "u", "z")
 _MOST = 3  # wrappers around one another
@@ -57,6 +62,11 @@ _MOST = 3  # wrappers around one another
 def may_wrap(host: str) -> bool:
     """Whether URLs of a host may be of other hosts' pages; in lower case."""
     return host.removeprefix("www.") in _WRAPPERS or _HOSTS.search(host) is not None
+
+
+def may_replay(path: str) -> bool:
+    """Whether a path, of whatever host, may be that of an archive's copy of another page."""
+    return "/http" in path
 
 
 def unwrap(url: str) -> str:
@@ -74,7 +84,9 @@ def _inner(url: str) -> str:
         secure, rest = found.groups()
         # Not every `/amp/` of a host is a page of another one.
         return f"http{'s' * bool(secure)}://{rest}" if "." in rest.partition("/")[0] else ""
-    if found := _BEHIND.match(url) or _BARE.match(url):
+    if found := _TURBO.match(url):
+        return f"{found[1]}://{found[2]}"
+    if found := _BEHIND.match(url) or _BARE.match(url) or _REPLAYED.match(url):
         return re.sub(r"^(?:(https?):/{1,2})?", lambda m: f"{m[1] or 'https'}://", found[1])
     if "webcache.googleusercontent." in url and (found := _CACHE.search(url)):
         return _whole(unquote(found[1]))
