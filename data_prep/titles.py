@@ -6,6 +6,8 @@ with it.
 """
 
 import re
+from html import unescape
+from unicodedata import normalize
 
 MOST_LINES, MOST_WORDS = 8, 16
 MOST_BEFORE = 6
@@ -15,17 +17,60 @@ _SEPARATOR = re.compile(
 )
 _BEFORE_COLON = re.compile(r"([^:|]{3,40}):\s+(?=\S)")
 _LETTERS = re.compile(r"[^\W_]+")
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+# Behind a word that stands alone, or before what it tells: prose goes on with another word.
+_ALONE = r"\s*(?:$|[:|·•,/(\u2013\u2014-])"
 _ABOUT = re.compile(
-    r"(?:by|von|par|por|di|door|av|af|oleh|words by|written by|reported by|text by)\s+\S"
-    r"|(?:published|updated|posted|last (?:updated|modified)|first published|date|created)\b"
-    r"|(?:photo|image|picture|file photo|pic|foto|credit|source|caption|illustration)\b"
-    r"|(?:share|save|listen|print|comments?|advertisement|subscribe|follow us|read more|tweet)\b"
-    r"|(?:mon|tues|wednes|thurs|fri|satur|sun)day\b"
-    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+\d{1,2}\b"
-    r"|\d{1,2}(?:st|nd|rd|th)?\s+(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-    r"|\d{4}-\d{2}-\d{2}|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}|\d+\s+(?:min(?:ute)?s?|hours?|days?)\b",
+    rf"(?:published|updated|posted|last (?:updated|modified)|first published|date|created){_ALONE}"
+    rf"|(?:published|updated|posted|last (?:updated|modified)|first published)\s+"
+    rf"(?:on|at|by|in|today|yesterday|\d|{_MONTH}\s|(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\b)"
+    rf"|(?:file )?(?:photo|image|picture|pic|foto|credit|source|caption|illustration)s?"
+    rf"(?: (?:credit|source|courtesy|by|from|caption)s?\b|{_ALONE})"
+    rf"|(?:share|save|listen|print|copy link|e-?mail|facebook|twitter|x|whatsapp|telegram|linkedin|"
+    rf"reddit|pinterest|comments?|tweet|highlights|just now|advertisement|subscribe){_ALONE}"
+    r"|(?:share|listen|print|save|tweet|comment)s? (?:this|on|via|to|with|article|story|link)\b"
+    r"|advertisement\b|subscribe (?:to|now|today|for|here)\b|follow us (?:on|at)\b|follow us$"
+    r"|read (?:more|also|next|full)\b|(?:also|must)[ -]read\b|see also\b|related(?: \w+)?:"
+    r"|reading time\b|\d+\s+(?:comments?|shares?|views?|likes?)$"
+    rf"|\d+\s+(?:min(?:ute)?s?|hours?|days?|weeks?)(?: (?:read|ago)\b|{_ALONE})"
+    rf"|(?:mon|tues|wednes|thurs|fri|satur|sun)day(?:{_ALONE}|\s+(?:\d|{_MONTH}\s))"
+    rf"|{_MONTH}\s+\d{{1,2}}(?:st|nd|rd|th)?(?:\s+\d|{_ALONE})"
+    rf"|\d{{1,2}}(?:st|nd|rd|th)?\s+{_MONTH}(?:\s+\d|{_ALONE})"
+    r"|\d{4}-\d{2}-\d{2}|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}|\d{1,2}[:.]\d{2}\s?(?:[ap]\.?m|[A-Z]{2,4}\b|$)",
     re.IGNORECASE,
 )
+# Who took a picture, at the end of what it shows.
+_CREDIT = re.compile(
+    r"\((?i:(?:file )?(?:photo|picture|image))[^()]{0,60}\)$"
+    r"|[.|/(\[]\s*(?:AFP|AP|Getty|Reuters|EPA|Shutterstock|(?i:file(?: photo| picture)?))"
+    r"(?:[/ ](?:AFP|AP|Getty|Images|Photo|Reuters|Shutterstock))*[)\]]?$"
+)
+_BY = re.compile(
+    r"(?:(?:words|written|reported|text|story|photos?|edited) by|"
+    r"by|von|par|por|di|door|av|af|oleh):?\s+(?=\S)",
+    re.IGNORECASE,
+)
+# Words of bylines beside names.
+_BESIDE_NAMES = frozenset((
+    "and", "with", "in", "at", "of", "for", "the", "de", "la", "le", "du", "da", "dos", "van",
+    "der", "den", "bin", "al", "el", "von", "zu", "und", "et", "y", "e", "avec", "correspondent",
+    "reporter", "editor", "staff", "writer", "agencies", "agency", "admin", "our", "special",
+    "senior", "political", "business", "sports", "foreign",
+))  # fmt: skip
+_LONGEST_NAME = 80
+_NO_NAMES = frozenset(("", "www", "com", "co", "org", "net"))
+# Ends of names of hosts, as of premiumtimesng.com.
+_COUNTRIES = ("ng", "ke", "za", "gh", "ug", "tz", "zw", "zm", "pk", "bd", "lk", "ph", "uk", "nz")
+# Signs before the name of a site, with white space.
+_BEFORE_SITE = " \t|\u2013\u2014\u00b7\u00bb\u203a\u2039<>:\u2022~/\u22c6\u2605(-"
+# Parts of a site, which stand between a title and the site's name.
+_SECTIONS = frozenset((
+    "news", "politics", "sport", "sports", "world", "business", "opinion", "local", "national",
+    "entertainment", "lifestyle", "technology", "tech", "health", "education", "metro", "culture",
+    "economy", "money", "travel", "science", "environment", "football", "cricket", "africa",
+    "international", "editorial", "features", "crime", "analysis", "breakingnews", "latestnews",
+))  # fmt: skip
+_LABEL = re.compile(r"[^\W\d_]{3,12}(?: [^\W\d_]{2,12})?:\s+(?=\S)")
 _ENDS = (".", "!", "?", "…", '."', ".”", "?”", "!”", "。", "।", "؟")
 
 
@@ -36,8 +81,11 @@ def without_site(title: str, site: str = "", host: str = "", heading: str = "") 
     that what stands beside it is no part of the title.
     """
     labels = {_key(label) for label in host.split(".")[:-1]}
-    names = {_key(site), *labels} - {"", "www", "com", "co", "org", "net"}
+    labels |= {label[:-2] for label in labels if len(label) > 7 and label.endswith(_COUNTRIES)}
+    names = {name.removeprefix("the") for name in (_key(site), *labels)} - _NO_NAMES
+    cut = False
     whole = (_key(site), _key(host.removeprefix("www.")))
+    title = _without_ending(title, site)
     while len(title) <= LONGEST:
         first = _BEFORE_COLON.match(title)
         # A colon parts much else: only the whole name, or the host, is one.
@@ -47,16 +95,35 @@ def without_site(title: str, site: str = "", host: str = "", heading: str = "") 
         if not parts:
             return title
         start, end = parts[-1]
-        if _is_name(title[end:], names) or (heading and _key(title[:start]) == _key(heading)):
+        is_name = _is_name(title[end:], names) or (cut and _is_section(title[end:]))
+        if is_name or (heading and _key(title[:start]) == _key(heading)):
             if not (rest := title[:start].strip()):
                 return title
-            title = rest  # a section may stand before the name, and the name twice
+            title, cut = rest, True  # a section may stand before the name, and the name twice
             continue
         start, end = parts[0]
         if _is_name(title[:start], names) or (heading and _key(title[end:]) == _key(heading)):
             return title[end:].strip() or title
-        return title
+        # What a site says of itself, or a date, may stand behind its name.
+        ends = [start for start, _ in parts[1:]]
+        between = zip(parts, ends, strict=False)
+        named = (a for (a, b), c in between if _is_name(title[b:c], names, whole=True))
+        return title[: next(named, len(title))].strip()
     return title
+
+
+def _without_ending(title: str, site: str) -> str:
+    """`title` without the whole name of the site behind a sign that seldom stands in titles."""
+    if (
+        not site
+        or len(title) > LONGEST
+        or not title.casefold().rstrip(")").endswith(site.casefold())
+    ):
+        return title
+    rest = title.rstrip(")")[: -len(site)]
+    short = rest.rstrip(_BEFORE_SITE)
+    # White space alone parts nothing.
+    return short if short and rest[len(short) :].strip() else title
 
 
 def without_title(text: str, title: str) -> str:
@@ -68,7 +135,9 @@ def without_title(text: str, title: str) -> str:
     place = _place_of(lines[:MOST_LINES], wanted)
     if not place:
         return text
-    while place < min(len(lines), MOST_LINES) and _is_about(lines[place], wanted):
+    while place < min(len(lines), MOST_LINES) and (
+        _is_about(lines[place], wanted) or _is_person(lines[place])
+    ):
         place += 1
     rest = "\n".join(lines[place:]).strip()
     # A page that is its title alone keeps it.
@@ -86,22 +155,36 @@ def without_byline(text: str) -> str:
 
 def _place_of(lines: list[str], title: str) -> int:
     """How many lines there are up to the title's; 0 where prose stands before it, or it is not."""
+    before = ""
     for place, line in enumerate(lines, start=1):
         # Runs of white space take a search for separators the square of their length.
         start = " ".join(line[:LONGEST].split())
-        if _same(_key(line), title) or _key(_SEPARATOR.split(start, maxsplit=1)[0]) == title:
+        parts = _SEPARATOR.split(_LABEL.sub("", start, count=1))
+        if _same(_key(line), title) or title in (_key(parts[0]), _key(parts[-1])):
+            return place
+        # A title that was broken into two lines.
+        both = _key(before + " " + start)
+        if before and both == title:
             return place
         if _is_prose(line):
             return 0
+        before = start
     return 0
 
 
 def _key(text: str) -> str:
+    if "&" in text:
+        text = unescape(text)
+    if not text.isascii():
+        text = normalize("NFKC", text)
     return "".join(_LETTERS.findall(text.casefold()))
 
 
-def _is_name(part: str, names: set[str]) -> bool:
-    key = _key(part)
+def _is_name(part: str, names: set[str], whole: bool = False) -> bool:
+    """Whether a part of a title is one of the names, or, but where `whole`, begins with one."""
+    key = _key(part).removeprefix("www").removeprefix("the")
+    if whole:
+        return key in names
     initials = "".join(word[0] for word in _LETTERS.findall(part.casefold()))
     if len(initials) > 2 and initials in names:
         return True  # South China Morning Post of scmp.com
@@ -114,11 +197,16 @@ def _is_name(part: str, names: set[str]) -> bool:
     )
 
 
+def _is_section(part: str) -> bool:
+    words = part.split()
+    return len(words) < 3 and _key(words[-1] if words else "") in _SECTIONS
+
+
 def _same(line: str, title: str) -> bool:
     if line == title:
         return True
     short, long = sorted((line, title), key=len)
-    return len(short) > 0.75 * len(long) and long.startswith(short)
+    return len(short) > 0.75 * len(long) and (long.startswith(short) or long.endswith(short))
 
 
 def _is_prose(line: str) -> bool:
@@ -131,6 +219,31 @@ def _is_about(line: str, title: str) -> bool:
     line = line.strip()
     if not line or (title and _same(_key(line), title)):
         return True
-    if len(line.split()) > MOST_WORDS or (len(line) > 60 and line.endswith(_ENDS)):
+    if _is_prose(line):
         return False
-    return bool(_ABOUT.match(line))
+    return bool(_ABOUT.match(line) or _CREDIT.search(line)) or _is_byline(line)
+
+
+def _is_byline(line: str) -> bool:
+    """`By Jane Doe in Nairobi`; `By Tuesday the water had gone` is none."""
+    found = _BY.match(line)
+    if found is None:
+        return False
+    words = [word.strip("(),.|-") for word in line[found.end() :].split()]
+    if words[0] in ("admin", "staff"):
+        return True
+    small = (word for word in words if word[:1].islower())
+    return words[0][:1].isupper() and all(word in _BESIDE_NAMES for word in small)
+
+
+def _is_person(line: str) -> bool:
+    """Whether a line below a title is a name, as of an author, perhaps with a place or a role."""
+    if len(line) > _LONGEST_NAME or line.rstrip().endswith(_ENDS):
+        return False
+    name, *rest = re.split("[|,]", line, maxsplit=1)
+    words = name.split()
+    return (
+        2 <= len(words) <= 3
+        and len("".join(rest).split()) <= 4
+        and all(word[:1].isupper() and word[-1:].isalpha() for word in words)
+    )

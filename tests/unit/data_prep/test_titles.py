@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from data_prep.titles import without_site, without_title
+from data_prep.titles import without_byline, without_site, without_title
 
 PROSE = "The council of the town met on Tuesday evening to talk about a bridge over the river."
 
@@ -25,6 +25,18 @@ PROSE = "The council of the town met on Tuesday evening to talk about a bridge o
         ("玉米价格上涨_新华网", "新华网", "www.news.cn", "", "玉米价格上涨"),
         ("Kenya: maize rises", "The Star", "kenya.example.com", "", "Kenya: maize rises"),
         ("snake_case is back", "Case", "x.org", "", "snake_case is back"),
+        ("Maize rises | Politics | The Guardian", "", "theguardian.com", "", "Maize rises"),
+        ("Maize rises | India News - Times of India", "", "timesofindia.com", "", "Maize rises"),
+        ("Maize rises – Nation – Kenya and world news", "Nation", "x.org", "", "Maize rises"),
+        ("Maize rises – DW – 05/01/2024", "DW", "www.dw.com", "", "Maize rises"),
+        ("Maize rises — Premium Times Nigeria", "", "www.premiumtimesng.com", "", "Maize rises"),
+        ("Maize rises :: The Punch", "Punch Newspapers", "punchng.com", "", "Maize rises"),
+        ("Maize rises | www.thecitizen.co.tz", "", "thecitizen.co.tz", "", "Maize rises"),
+        ("Maize rises- The Citizen", "The Citizen", "thecitizen.co.tz", "", "Maize rises"),
+        ("Maize rises (The Citizen)", "The Citizen", "thecitizen.co.tz", "", "Maize rises"),
+        ("Maize rises ~ The Citizen", "The Citizen", "thecitizen.co.tz", "", "Maize rises"),
+        ("A day at The Citizen", "The Citizen", "thecitizen.co.tz", "", "A day at The Citizen"),
+        ("Row at the BBC - again - in May", "", "dawn.com", "", "Row at the BBC - again - in May"),
         # A dash of the title's own.
         ("Rain - then the flood", "The Star", "the-star.co.ke", "", "Rain - then the flood"),
         ("Spider-Man is back", "", "man.com", "", "Spider-Man is back"),
@@ -47,6 +59,16 @@ def test_the_outlet_s_name_is_no_part_of_a_title(title, site, host, heading, own
         (["Maize prices rise in Kisumu | The Citizen"], []),
         (["Maize prices rise in Kisumu", "A short line of its own"], ["A short line of its own"]),
         (["Another headline of the page"], ["Another headline of the page"]),
+        (["Maize prices rise in Kisumu", "Jane Doe", "Just now"], []),
+        (["Maize prices rise in Kisumu", "Jane Doe | Reporter", "10:00 AM EAT"], []),
+        (["Maize prices rise in Kisumu", "Facebook", "WhatsApp", "Copy link", "0 Comments"], []),
+        (["Maize prices rise in Kisumu", "Also read: The roads", "Reading time: 3 minutes"], []),
+        (["Maize prices rise in Kisumu", "A market. (File photo: AP)"], []),
+        (["Maize prices rise in Kisumu", "A market on Monday. AFP/Getty"], []),
+        (["BREAKING: Maize prices rise in Kisumu"], []),
+        (["EXCLUSIVE | Maize prices rise in Kisumu"], []),
+        (["Maize prices", "rise in Kisumu", "By Jane Doe and Joe Roe in Kisumu"], []),
+        (["Ｍaize prices rise in Kisumu"], []),
     ],
 )
 def test_a_title_in_the_first_lines_is_cut_with_what_belongs_to_it(before, after):
@@ -71,4 +93,59 @@ def test_a_run_of_white_space_takes_no_time():
     text = "Rain" + " " * 50_000 + "fell\nThe council met."
     started = time.process_time()
     assert without_title(text, "Maize prices rise in Kisumu") == text
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        ("Mayor&#039;s roads are to be mended", "Mayor’s roads are to be mended"),
+        ("Cafe\u0301 owners & the town's roads", "Café owners & the town’s roads"),
+        ("The town's roads are to be mended", "BBC News - The town's roads are to be mended"),
+    ],
+)
+def test_a_title_is_known_however_it_is_written(line, title):
+    assert without_title(f"{line}\n{PROSE}", title) == PROSE
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "By Jane Doe, Staff Writer", "BY JANE DOE", "By admin", "Von Anna Weber und Jan Maier",
+        "Published 3 May 2024", "Updated: 10:00 GMT", "3 May 2024", "May 3, 2024 10:00 am",
+        "Monday, May 3", "2024-05-03", "5 hours ago", "3 min read", "Photo: Reuters",
+        "Photo by Jane Doe", "Share this article", "Advertisement", "Follow us on Google News",
+        "Read more: The roads", "12 shares", "(Photo: AP)",
+    ],
+)  # fmt: skip
+def test_lines_about_an_article_go_from_its_start(line):
+    assert without_byline(f"{line}\n{PROSE}") == PROSE
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Share prices fell in Lagos.", "By Tuesday the water had gone.", "By land or by sea.",
+        "Sunday Oliseh has resigned.", "Monday was cold.", "March 5 is the day of the vote.",
+        "12 May was hot.", "5 days of rain fell.", "Comment is free.", "Image is all.",
+        "Print is not dead.", "Source code was leaked.", "Save the whales.", "Par for the course.",
+        "Updated rules bind schools.", "Created in 1900, the town is old.", "Date palms died.",
+        "Di and Charles met.", "Photo journalism is hard.", "Follow us to the end of it.",
+        "Jane Doe is the mayor.", "Email is down.", "Related parties met.",
+    ],
+)  # fmt: skip
+def test_a_short_first_sentence_stays(line):
+    assert without_byline(f"{line}\n{PROSE}") == f"{line}\n{PROSE}"
+    title = "Maize prices rise in Kisumu"
+    assert without_title(f"{title}\n{line}\n{PROSE}", title) == f"{line}\n{PROSE}"
+
+
+def test_a_line_of_signs_takes_no_time():
+    started = time.process_time()
+    for line in (" | " * 20_000, "By " + "A " * 20_000, "A" + " " * 50_000 + ",", "(" * 50_000):
+        without_byline(f"{line}\n{PROSE}")
+        without_title(
+            f"Maize prices rise in Kisumu\n{line}\n{PROSE}", "Maize prices rise in Kisumu"
+        )
+        without_site(line, line[:99], "a.com", "A")
     assert time.process_time() - started < 2
