@@ -24,6 +24,12 @@ from data_prep.read.unpack import Unpacked
 # What macOS puts beside files: it stands between the members of a record.
 _OF_MACOS = re.compile(r"(?:^|/)(?:\._|\.DS_Store$|__MACOSX/)")
 _FIELDS = {"txt": "text"} | {name: name for name in FieldMap().built_in if name != "text"}
+# Endings of files of other formats, which hold records themselves.
+OF_FILES = frozenset((
+    "parquet", "pq", "parq", "orc", "arrow", "arrows", "ipc", "feather", "warc", "wet", "arc",
+    "tar", "tgz", "jsonl", "ndjson", "jsonlines", "jl", "ldjson", "csv", "tsv", "tab", "psv",
+    "html", "htm", "xhtml",
+))  # fmt: skip
 _FIELDS |= {name: name for name in ("language", "quality")}
 
 
@@ -50,7 +56,7 @@ def read_webdataset(stream: Unpacked, fields: Fields, limits: Limits) -> Iterato
                 sample.add(tar, member, ending, limits.record_bytes)
             elif ending.rpartition(".")[2] in ("gz", "zst", "bz2", "xz"):
                 sample.fail("nested_compression", f"member {member.name[:200]!r}: unpack it")
-            elif _holds_records(member.name):
+            elif ending.rpartition(".")[2] in OF_FILES:
                 sample.file = sample.file or member.name
     except DamagedError as damage:
         # The record at hand may lack members that were to come.
@@ -126,13 +132,6 @@ def _own_endings(fields: Fields) -> dict[str, str]:
     by_column = {theirs.lower(): ours for ours, theirs in own.items()}
     by_name = {ours.removeprefix(EXTRA): ours for ours in own}
     return {name: ours for name, ours in (by_column | by_name).items() if name not in _FIELDS}
-
-
-def _holds_records(name: str) -> bool:
-    from data_prep.read.detect import format_of_name
-    from data_prep.read.formats import ours
-
-    return format_of_name(name) in ours()
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -13,8 +13,10 @@ from data_prep.account import Account
 from data_prep.config import Source
 from data_prep.quarantine import Rejected
 from data_prep.read import list_files
+from data_prep.read.formats import ours
 from data_prep.read.pieces import pieces
 from data_prep.read.record import Bad
+from data_prep.read.webdataset import OF_FILES
 from geo_nemo.common.errors import UserError
 from tests.unit.data_prep.read.samples import (
     RECORDS,
@@ -74,6 +76,11 @@ def test_an_archive_of_files_of_records_is_named_as_such(tmp_path, name, content
     bad = the_bad(read_bytes(tmp_path, "a.tar", tar([(name, content)])))
     assert bad.reason == "unknown_format"
     assert bad.detail == f"member {name!r} is itself a file of records: tar -xf FILE"
+
+
+def test_files_of_every_format_are_known_in_an_archive():
+    endings = {ending for kind in ours().values() for ending in kind.endings}
+    assert endings - {"json"} == OF_FILES
 
 
 def test_a_page_beside_a_text_is_passed_over(tmp_path):
