@@ -72,7 +72,7 @@ def test_killed_it_goes_on_to_the_same_bytes_and_two_at_once_are_a_line(
     command = [sys.executable, "-m", "geo_nemo", *words, "--out", str(out)]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 600
         while lines_of(records) < 5 and time.monotonic() < until and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGSTOP)
