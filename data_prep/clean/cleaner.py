@@ -20,7 +20,7 @@ class Cleaner:
         self._cuts_title = clean.repeated_title == "cut"
         self._filters = chosen_filters(clean).items()
         self._masked = tuple(dict.fromkeys(clean.pii))
-        self._masks = [MASKS[kind] for kind in self._masked]
+        self._masks = [mask for kind, mask in MASKS.items() if kind in self._masked]
         self._shortest, self._longest = clean.min_characters, clean.max_characters
 
     def clean(self, document: Document) -> Document:

@@ -52,7 +52,8 @@ _PHONES = (
     re.compile(r"\((?<![\w.+-]\()[2-9]\d\d\) ?[2-9]\d\d[ .-]\d{4}(?!\w|[.-]\d)"),
     re.compile(r"1(?<![\w.+-]1)([.-])[2-9]\d\d\1[2-9]\d\d\1\d{4}(?!\w|[.-]\d)"),
     re.compile(r"[2-9](?<![\w.+-].)\d\d([.-])[2-9]\d\d\1\d{4}(?!\w|[.-]\d)"),
-    re.compile(r"0(?<![\w.,+-]0)\d{1,4}[ -]\d{3,4}[ -]?\d{3,4}(?!\w|[.,-]\d)"),
+    # Not the thousands of `10 000 000 000`.
+    re.compile(r"0(?<![\w.,+-]0)(?!00)\d{1,4}[ -]\d{3,4}[ -]?\d{3,4}(?!\w|[.,-]\d)"),
 )
 # Any number of seven digits and more, for one that a word such as `call` goes before.
 _DIGITS = re.compile(rf"\(?\d(?<![\w.].)(?<![\w.]\(.)(?:{_GAP}{{0,2}}\d){{6,14}}(?!\d)")
@@ -91,13 +92,14 @@ def mask_phones(text: str) -> str:
     return _DIGITS.sub(_introduced_phone, text)
 
 
+# In this order: what proves itself goes before phone numbers, which parts of it may look like.
 MASKS: dict[str, Callable[[str], str]] = {
+    "iban": mask_ibans,
+    "card": mask_cards,
+    "national_id": mask_national_ids,
     "email": mask_emails,
     "ip": mask_ips,
     "phone": mask_phones,
-    "card": mask_cards,
-    "iban": mask_ibans,
-    "national_id": mask_national_ids,
 }
 _TEXTS = {
     "email": EMAIL_MASK, "ip": IP_MASK, "phone": PHONE_MASK, "card": CARD_MASK, "iban": IBAN_MASK,

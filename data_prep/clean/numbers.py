@@ -23,14 +23,20 @@ from collections.abc import Callable
 from datetime import date
 
 CARD_MASK, IBAN_MASK, ID_MASK = "[CARD]", "[IBAN]", "[ID]"
-_CARD = re.compile(r"[3-6](?<![\w.,-].)\d(?:[ -]?\d){11,17}(?![\w-]|[.,]\d)")
-_NETWORKS = re.compile(r"4|5[1-5]|2[2-7]|3[47]|6(?:011|5|4[4-9])|62|35")
-_IBAN = re.compile(r"[A-Z]{2}(?<!\w..)\d\d(?: ?[A-Z0-9]){11,30}(?!\w)")
-_LENGTHS = {
-    "GB": 22, "IE": 22, "DE": 22, "FR": 27, "ES": 24, "IT": 27, "NL": 18, "BE": 16, "AT": 20,
-    "CH": 21, "PT": 25, "PL": 28, "SE": 24, "NO": 15, "DK": 18, "FI": 18, "GR": 27, "TR": 26,
-    "PK": 24, "SA": 24, "AE": 23, "IL": 23, "BR": 29, "UA": 29, "MT": 31, "CY": 28, "LU": 20,
-}  # fmt: skip
+_GAPS = re.compile("[ \u00a0-]")
+_CARD = re.compile(r"[2-6](?<![\w.,-].)\d(?:[ \u00a0-]?\d){11,23}(?![\w-]|[.,]\d)")
+_NETWORKS = re.compile(r"4|5[1-5]|2[2-7]|3(?:0[0-5]|[689])\d{11}\Z|3[47]|6(?:011|5|4[4-9])|62|35")
+_IBAN = re.compile(r"[A-Z]{2}(?<!\w..)\d\d(?:[ \u00a0-]?[A-Z0-9]){11,30}(?!\w)")
+# Lengths by country, of the registry of ISO 13616.
+_REGISTRY = (
+    "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 "
+    "DJ27 DK18 DO28 EE20 EG29 ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 "
+    "HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 "
+    "MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 "
+    "RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 "
+    "VG24 XK20 YE30 "
+)
+_LENGTHS = {entry[:2]: int(entry[2:]) for entry in _REGISTRY.split()}
 _SOUTH_AFRICA = re.compile(r"\d{2}(?<!\w..)(?:0[1-9]|1[0-2])[0-3]\d{8}(?!\w|[.,]\d)")
 _AADHAAR = re.compile(r"[2-9](?<![\w-].)\d{3}([ -])\d{4}\1\d{4}(?![\w-]|[.,]\d)")
 _CHINA = re.compile(r"[1-9](?<!\w.)\d{5}(?:19|20)\d{9}[\dXx](?!\w)")
@@ -59,7 +65,7 @@ _ONCE = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]
 
 def mask_cards(text: str) -> str:
     """`text` with each number of a payment card as `[CARD]`."""
-    return _masked(_CARD, text, CARD_MASK, _is_card)
+    return _CARD.sub(_card, text)
 
 
 def mask_ibans(text: str) -> str:
@@ -96,13 +102,23 @@ def _masked(pattern: re.Pattern[str], text: str, mask: str, proves: Callable[[st
     return pattern.sub(lambda m: mask if proves(re.sub(r"[ .-]", "", m[0])) else m[0], text)
 
 
+def _card(match: re.Match[str]) -> str:
+    """The mask, and what stands in a group behind the number, as a month and a year."""
+    written = match[0]
+    ends = [len(written), *(gap.start() for gap in _GAPS.finditer(written))]
+    for end in sorted(ends, reverse=True):
+        if _is_card(_GAPS.sub("", written[:end])):
+            return CARD_MASK + written[end:]
+    return written
+
+
 def _is_card(digits: str) -> bool:
     known = 13 <= len(digits) <= 19 and _NETWORKS.match(digits)
     return bool(known) and len(set(digits)) > 1 and luhn(digits)
 
 
 def _iban(match: re.Match[str]) -> str:
-    written, text = match[0], match[0].replace(" ", "")
+    written, text = match[0], _GAPS.sub("", match[0])
     length = _LENGTHS.get(text[:2], 0)
     if not length or len(text) < length:
         return written
@@ -113,7 +129,7 @@ def _iban(match: re.Match[str]) -> str:
     # What stands behind it in capitals is not of it.
     end, left = 0, length
     while left:
-        left -= written[end] != " "
+        left -= not _GAPS.match(written, end)
         end += 1
     return IBAN_MASK + written[end:]
 

@@ -131,3 +131,11 @@ def test_any_text_is_cleaned_or_set_aside(config, pieces):
         return
     assert found.text.strip()
     assert found.hash == xxhash.xxh3_128_digest(found.text.encode())
+
+
+def test_an_account_s_number_is_no_phone_number_in_whatever_order_both_are_asked_for():
+    for pii in (("phone", "iban"), ("iban", "phone")):
+        found = cleaned(
+            "Pay DE89 3704 0044 0532 0130 00, or SA03 8000 0000 6080 1016 7519.", pii=pii
+        )
+        assert (found.text, found.ibans, found.phones) == ("Pay [IBAN], or [IBAN].", 2, 0)

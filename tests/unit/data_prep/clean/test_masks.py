@@ -133,3 +133,8 @@ def test_a_masked_text_has_nothing_left_to_mask(text):
     for mask in MASKS.values():
         once = mask(text)
         assert mask(once) == once
+
+
+@pytest.mark.parametrize("text", ["Rs 10 000 000 000 a year", "1 000 000 000 000 rand"])
+def test_thousands_are_no_phone_number(text):
+    assert mask_phones(text) == text

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from data_prep.clean.masks import MASKS
-from data_prep.clean.numbers import luhn, verhoeff
+from data_prep.clean.numbers import luhn, mask_cards, mask_ibans, verhoeff
 
 # Published test numbers; none is anybody's.
 GOOD = {
@@ -67,3 +67,29 @@ def test_checksums_against_oracles():
 def test_digits_of_other_scripts_end_no_run():
     text = "ABCDEF\u0663\u0663A\u0663\u0663B\u0663\u0663\u0663C"
     assert MASKS["national_id"](text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("4111 1111 1111 1111 12/26", "[CARD] 12/26"), ("4111111111111111 123", "[CARD] 123"),
+        ("4111\u00a01111\u00a01111\u00a01111", "[CARD]"), ("2223003122003222", "[CARD]"),
+        ("30569309025904", "[CARD]"), ("4111 1111 1111 1112 12/26", "4111 1111 1111 1112 12/26"),
+    ],
+)  # fmt: skip
+def test_a_card_is_known_with_what_stands_behind_it(text, masked):
+    assert mask_cards(text) == masked
+
+
+# Examples of the registry of ISO 13616.
+@pytest.mark.parametrize(
+    "number",
+    [
+        "KW81CBKU0000000000001234560101", "QA58DOHB00001234567890ABCDEFG",
+        "CZ65 0800 0000 1920 0014 5399", "RO49 AAAA 1B31 0075 9384 0000", "SI56263300012039086",
+        "GB82-WEST-1234-5698-7654-32", "MU17BOMM0101101030300200000MUR",
+        "IS140159260076545510730339",
+    ],
+)  # fmt: skip
+def test_an_iban_of_any_country_is_masked(number):
+    assert mask_ibans(f"Pay {number} now") == "Pay [IBAN] now"
