@@ -31,6 +31,7 @@ _ITEMS = frozenset(("li", "tr", "dt", "dd"))
 _LINKS_LINE = 200
 _ALWAYS = re.compile(
     r"(?:advertisements?|adverts?|continue reading.{0,20}|story continues.{0,30}|read more.{0,3}|"
+    r"(?:also read|read also|must read|see also|related)\s*:.{0,150}|"
     r"share this.{0,20}|loading.{0,3}|sponsored.{0,20}|(?:\d+ )?comments?|"
     r"(?:photo|image|picture|credit|source)s?\s*(?:credit|source)?\s*:.*)$",
     re.IGNORECASE,

@@ -13,6 +13,7 @@ import re
 import signal
 import struct
 import sys
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin
@@ -22,7 +23,8 @@ from resiliparse.parse.html import HTMLTree
 
 from data_prep.beside import lower_limits
 from data_prep.read.http import BodyError, decode_body, is_html, split_response
-from data_prep.read.main_text import LINKED_DATA, main_text
+from data_prep.read.linked_data import linked_dates, script_texts
+from data_prep.read.main_text import main_text
 from data_prep.read.meta_tags import meta_values
 from data_prep.read.page_encoding import decode
 from data_prep.read.page_license import LICENSE, page_license
@@ -38,12 +40,25 @@ _DATE_SELECTORS = (
     'meta[name="pubdate"]', 'meta[name="date"]', 'meta[name="dc.date"]',
     'meta[name="parsely-pub-date"]', 'time[itemprop="datePublished"]', "article time[datetime]",
 )  # fmt: skip
+# Meta tags that have it on few pages.
+_RARE_DATES = ", ".join(
+    [f'meta[name="{name}" i]' for name in (
+        "dc.date.issued", "dc.date", "dcterms.date", "dcterms.created", "date", "pubdate",
+        "sailthru.date", "publish-date", "publishdate", "publication_date", "datepublished",
+        "article.published", "cxenseparse:recs:publishtime", "citation_publication_date",
+    )]
+    + ['meta[property="og:published_time" i]', 'meta[property="article:published" i]']
+)  # fmt: skip
+_MONTH_FIRST = re.compile(r"(?:[A-Za-z]+,? )?([A-Za-z]{3})[a-z]*\.? (\d{1,2}),? (\d{4})")
+_MOMENT = re.compile(r"\d{10}(?:\d{3})?\Z")
+# XML ends these so; in HTML all behind them would be of them.
+_CLOSED = re.compile(r"<(title|script|style|textarea|iframe|noscript|div|span|p|a|i|b)\b([^<>]*)/>")
 _ADDRESSES = (
     ('link[rel~="canonical" i]', "href"), ('meta[property="og:url"]', "content"),
     ('meta[name="og:url"]', "content"), ('meta[name="twitter:url"]', "content"),
 )  # fmt: skip
 MAX_ADDRESS = 4096
-_PUBLISHED = re.compile(r'"datePublished"\s*:\s*"([^"]{8,40})"')
+_MOST_HEADINGS = 10
 # `mainEntityOfPage` of linked data.
 _OWN_PAGE = re.compile(
     r'"mainEntityOfPage"\s*:\s*(?:\{[^{}]{0,300}?"@id"\s*:\s*)?"(https?:[^"\s]{5,2000})"'
@@ -90,7 +105,10 @@ def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> 
     if not is_html(content_type) and not _PAGE.match(body):
         why = f"type {content_type[:100]!r}" if content_type else "no Content-Type"
         return {"error": f"{why}, and no HTML", "reason": "no_html_page"}
-    tree = HTMLTree.parse(decode(body, content_type))
+    page = decode(body, content_type)
+    if "xml" in content_type or page.lstrip().startswith("<?xml"):
+        page = _CLOSED.sub(r"<\1\2></\1>", page)
+    tree = HTMLTree.parse(page)
     text, extractor = main_text(tree)
     heading = _first_text(tree, "h1")
     more: dict[str, Any] = {}
@@ -112,9 +130,11 @@ def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> 
 
 def _title(tree: HTMLTree) -> str:
     # The title for sharing has no name of the outlet behind it.
-    meta = tree.head and tree.head.query_selector('meta[property="og:title"]')
-    title = (meta.getattr("content") or "") if meta else ""
-    return " ".join((title or tree.title or "").split())
+    meta = tree.head and tree.head.query_selector(
+        'meta[property="og:title"], meta[name="og:title"]'
+    )
+    title = ((meta.getattr("content") or "") if meta else "").strip()
+    return " ".join((title or tree.title or _first_text(tree, "h1")).split())
 
 
 def _site(tree: HTMLTree) -> str:
@@ -126,8 +146,12 @@ def _site(tree: HTMLTree) -> str:
 
 
 def _first_text(tree: HTMLTree, name: str) -> str:
+    """Of the one such element, or of that one of several which the page's title begins with."""
     nodes = tree.body.get_elements_by_tag_name(name) if tree.body else ()
-    return " ".join((nodes[0].text or "").split())[:300] if len(nodes) == 1 else ""
+    texts = [" ".join((node.text or "").split())[:300] for node in nodes[:_MOST_HEADINGS]]
+    title = (tree.title or "").strip()
+    own = [text for text in texts if text and title.startswith(text)]
+    return texts[0] if len(texts) == 1 else max(own, key=len, default="")
 
 
 def _canonical(tree: HTMLTree) -> str:
@@ -144,8 +168,8 @@ def _canonical(tree: HTMLTree) -> str:
             if found.partition("://")[2].partition("/")[2]:
                 return found
             front = front or found
-    for node in tree.document.query_selector_all(LINKED_DATA)[:5]:
-        if told := _OWN_PAGE.search(node.text or ""):
+    for script in script_texts(tree):
+        if told := _OWN_PAGE.search(script):
             return told[1].replace("\\/", "/")
     return front
 
@@ -164,8 +188,11 @@ def _date(tree: HTMLTree) -> str:
             found = node.getattr("content") or node.getattr("datetime") or ""
             if day := _day(found):
                 return day
-    for node in root.query_selector_all(LINKED_DATA)[:5]:
-        if (found := _PUBLISHED.search(node.text or "")) and (day := _day(found[1])):
+    for found in linked_dates(tree):
+        if day := _day(found):
+            return day
+    for node in tree.head.query_selector_all(_RARE_DATES)[:5] if tree.head else ():
+        if day := _day(node.getattr("content") or ""):
             return day
     return ""
 
@@ -173,6 +200,11 @@ def _date(tree: HTMLTree) -> str:
 def _day(text: str) -> str:
     text = text.strip()[:40]
     found = _DAY.match(text)
+    if _MOMENT.match(text):
+        seconds = int(text[:10])
+        return datetime.fromtimestamp(seconds, UTC).date().isoformat() if seconds > 10**8 else ""
+    if named := _MONTH_FIRST.match(text):
+        text = f"{named[2]} {named[1]} {named[3]} 00:00"
     if found is None:
         try:
             return parsedate_to_datetime(text).date().isoformat()

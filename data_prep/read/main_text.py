@@ -6,7 +6,6 @@
 """
 
 import html
-import json
 import re
 
 from resiliparse.extract.html2text import extract_plain_text
@@ -14,14 +13,13 @@ from resiliparse.parse.html import HTMLTree
 
 from data_prep.read.article import article
 from data_prep.read.blocks import blocks_of
+from data_prep.read.linked_data import linked_bodies, same_headline
 
 # Main text of fewer characters is looked for elsewhere on the page, too.
 TINY = 250
 # How much more another way must find.
 FACTOR = 1.5
 ARTICLE, LINKED, SECOND = "article", "linked data", "resiliparse"
-LINKED_DATA = 'script[type="application/ld+json"]'
-_BODY = re.compile(r'"articleBody"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
 _TAG = re.compile(r"<[^>]{1,200}>")
 _LEAST = 40
 
@@ -47,17 +45,13 @@ def main_content(tree: HTMLTree) -> str:
 
 
 def linked_text(tree: HTMLTree) -> str:
-    """The longest `articleBody` of the linked data, without markup; empty where there is none."""
-    longest = ""
-    for node in tree.document.query_selector_all(LINKED_DATA)[:10]:
-        for found in _BODY.finditer(node.text or ""):
-            try:
-                # Not strict: line ends stand in texts as they are, and halves of characters.
-                body = json.loads(found[1], strict=False)
-            except ValueError:
-                continue
-            if len(body) > len(longest):
-                longest = body
+    """The longest `articleBody` of the linked data, without markup; empty where there is none.
+
+    One whose headline is the page's title goes before those of other articles.
+    """
+    found = list(linked_bodies(tree))
+    own = [body for headline, body in found if same_headline(headline, tree.title or "")]
+    longest = max(own or [body for _, body in found], key=len, default="")
     longest = _without_markup(longest)
     if "&" in longest:
         longest = html.unescape(longest)

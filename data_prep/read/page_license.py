@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from resiliparse.parse.html import HTMLTree
 
-from data_prep.read.main_text import LINKED_DATA
+from data_prep.read.linked_data import script_texts
 from data_prep.read.meta_tags import meta_values
 
 LICENSE = "license"
@@ -48,8 +48,7 @@ def _addresses(tree: HTMLTree, places: tuple[tuple[str, str], ...]) -> Iterator[
 
 
 def _linked_data(tree: HTMLTree) -> Iterator[str]:
-    for node in tree.document.query_selector_all(LINKED_DATA)[:_MOST_SCRIPTS]:
-        text = node.text or ""
+    for text in script_texts(tree)[:_MOST_SCRIPTS]:
         if LICENSE not in text or len(text) > _MOST_CHARACTERS:
             continue
         try:

@@ -32,6 +32,11 @@ _LONGEST_VERSION = 16
 _LONGEST = 100  # bytes of a status line that are looked at
 _PLAIN = ("text/plain", "text/markdown")
 _BLANK = re.compile(rb"\r?\n\r?\n")
+_NOT_PUBLIC = re.compile(
+    r"https?://(?:[^/]*@)?(?:[^./:]+|[^/:]*\.(?:local|localhost|internal|test|invalid|lan)|[\d.]+|\[.*)"
+    r"(?::\d*)?(?:/|$)",
+    re.IGNORECASE,
+)
 # Encodings whose bytes pass for ASCII.
 _LIKE_ASCII = ("utf_16", "utf_32", "utf_7", "iso2022", "hz")
 
@@ -181,7 +186,10 @@ def page_fields(found: dict[str, str], page: dict[str, str]) -> dict[str, str]:
 
 
 def own_address(fetched: str, named: str) -> str:
-    """The address that a page names as its own, unless that is only the front page of its host."""
+    """The address that a page names as its own, unless that is only the front page of its host, or
+    of the machine that it was made on."""
+    if _NOT_PUBLIC.match(named):
+        return fetched
     deep = [address.partition("://")[2].partition("/")[2] for address in (fetched, named)]
     return fetched if not named or (deep[0] and not deep[1]) else named
 
