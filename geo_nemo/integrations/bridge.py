@@ -6,6 +6,7 @@ pretrain(recipe(["experiment=localization/1b_global_with", "data.store=S", ...])
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from geo_nemo.integrations.missing import need
@@ -33,6 +34,7 @@ from megatron.core import parallel_state  # noqa: E402
 
 from geo_nemo.config import Run, UserError  # noqa: E402
 from geo_nemo.integrations.job import (  # noqa: E402
+    keep_to_settings,
     load_job,
     refuse_inexact,
     refuse_unserved,
@@ -56,8 +58,13 @@ class PackedDatasetProvider(DatasetProvider):
     data_sharding: bool = False
 
     def build_datasets(self, context: DatasetBuildContext) -> tuple[RunSequences, None, None]:
-        """The sequences of the run; validation is served by geo-nemo train alone."""
-        return RunSequences(load_job(self.settings)), None, None
+        """The sequences of the run; validation is served by geo-nemo train alone.
+
+        Raises UserError where the folder's checkpoints are of other settings.
+        """
+        job = load_job(self.settings)
+        keep_to_settings(job, checkpoint_folder(job.run), "iter_*")
+        return RunSequences(job), None, None
 
 
 @dataclass
@@ -172,8 +179,8 @@ def recipe(settings: Sequence[str], num_workers: int = 0) -> ConfigContainer:
             tokenizer_type="NullTokenizer", vocab_size=job.tokenizer.vocab_size
         ),
         checkpoint=CheckpointConfig(
-            save=f"{run.output_dir}/bridge",
-            load=f"{run.output_dir}/bridge",
+            save=str(checkpoint_folder(run)),
+            load=str(checkpoint_folder(run)),
             save_interval=run.checkpoint.every_steps,
             ckpt_format="torch_dist",
             # Nothing in a step is random: sequences come from the seed, and there is no dropout.
@@ -182,6 +189,11 @@ def recipe(settings: Sequence[str], num_workers: int = 0) -> ConfigContainer:
         ),
         dist=DistributedInitConfig(distributed_backend="nccl" if device.type == "cuda" else "gloo"),
     )
+
+
+def checkpoint_folder(run: Run) -> Path:
+    """Bridge's checkpoints of a run, `iter_0000004` and so on."""
+    return Path(run.output_dir) / "bridge"
 
 
 def _optimizer(run: Run) -> OptimizerConfig:

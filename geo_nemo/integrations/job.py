@@ -4,14 +4,20 @@ NeMo and NeMo-Run write their configs down and read them back in another process
 `geo-nemo train` takes (experiment=..., key=value), so nothing else needs to be written.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 
+from geo_nemo.common.files import make_folder, read_json, write_whole
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.load import load_config
 from geo_nemo.config.stage_sizes import have_own_sizes
-from geo_nemo.runtime.launcher import world_size
+from geo_nemo.runtime.launcher import rank, world_size
+from geo_nemo.train.checkpoint.changes import changed_settings
 from geo_nemo.train.setup import Prepared, prepare
+
+RECORD = "geo_nemo.json"
 
 
 def load_run(settings: Sequence[str]) -> Run:
@@ -33,6 +39,32 @@ def _prepared(settings: tuple[str, ...], processes: int) -> Prepared:
 def load_job(settings: Sequence[str]) -> Prepared:
     """The run with its store open and everything checked; opened once in a process."""
     return _prepared(tuple(settings), world_size())
+
+
+def refuse_changed(saved: Mapping[str, str], job: Prepared, place: str) -> None:
+    """Raise `UserError` where checkpoints were made of something else than the run is.
+
+    saved: the fingerprint then. place: where they are, in words.
+    """
+    if changed := changed_settings(saved, job.fingerprint):
+        raise UserError(
+            f"{place} was made with other settings: {', '.join(changed)} differ; give those of the "
+            "run, or another output_dir"
+        )
+
+
+def keep_to_settings(job: Prepared, folder: Path, checkpoints: str) -> None:
+    """Note in `folder` of what its checkpoints are made; `UserError` where they are of other.
+
+    For a trainer whose checkpoints do not keep it. checkpoints: a pattern of their names.
+    """
+    record = folder / RECORD
+    if record.exists() and any(folder.glob(checkpoints)):
+        saved = read_json(record, "give another output_dir")
+        refuse_changed(saved, job, f"the checkpoint in {folder}")
+    elif rank() == 0:
+        make_folder(folder)
+        write_whole(record, json.dumps(job.fingerprint, indent=1).encode())
 
 
 def refuse_inexact(per_token: object, average_in_collective: object) -> None:

@@ -54,6 +54,10 @@ def test_losses_are_our_trainer_s_after_a_restart_and_through_the_cooldown(
     seen = [*first.values(), *second.values()]
     apart = PRINTED + max(own_losses) * ROUNDED
     assert seen == pytest.approx(own_losses, rel=0, abs=apart)
+    other = pretrain(*small_run(small_store, tmp_path / "run", "stages.cooldown.fraction=0.25",
+                                "stages.condition.fraction=0.75"))  # fmt: skip
+    assert other.returncode != 0
+    assert "run/bridge was made with other settings: stages.condition" in other.stderr
 
 
 def test_another_loss_rule_is_refused(small_store, tmp_path):

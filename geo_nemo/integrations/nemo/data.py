@@ -11,7 +11,12 @@ from nemo.lightning.pytorch.plugins import MegatronDataSampler
 from torch.utils.data import DataLoader
 
 from geo_nemo.config import UserError
-from geo_nemo.integrations.job import load_job, refuse_inexact, refuse_unserved
+from geo_nemo.integrations.job import (
+    load_job,
+    refuse_changed,
+    refuse_inexact,
+    refuse_unserved,
+)
 from geo_nemo.integrations.run_sequences import RunSequences
 
 
@@ -75,13 +80,7 @@ class PackedDataModule(pl.LightningDataModule, io.IOMixin):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the samples consumed; UserError names what changed since."""
-        saved = state.get("fingerprint", {})
-        changed = [key for key, value in self.job.fingerprint.items() if saved.get(key) != value]
-        if changed:
-            raise UserError(
-                f"the NeMo checkpoint was made with other settings: {', '.join(changed)} differ; "
-                "give those of the run, or another output_dir"
-            )
+        refuse_changed(state.get("fingerprint", {}), self.job, "the NeMo checkpoint")
         consumed = state["consumed_samples"]
         self.data_sampler.init_consumed_samples = consumed
         self.data_sampler.prev_consumed_samples = consumed

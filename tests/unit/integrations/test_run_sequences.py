@@ -1,6 +1,7 @@
 """Other trainers' loaders get the sequences of our own, stage by stage, with its loss rule."""
 
-from dataclasses import fields
+import json
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,14 @@ from torch.utils.data import DataLoader
 
 from geo_nemo.config import Train, UserError
 from geo_nemo.data.batches import Batch, BatchStream
-from geo_nemo.integrations.job import load_job, load_run, refuse_inexact, refuse_unserved
+from geo_nemo.integrations.job import (
+    RECORD,
+    keep_to_settings,
+    load_job,
+    load_run,
+    refuse_inexact,
+    refuse_unserved,
+)
 from geo_nemo.integrations.run_sequences import RunSequences, as_batch
 from geo_nemo.train.setup import prepare
 from tests.support.tiny import build_store, tiny_run
@@ -104,3 +112,29 @@ def test_settings_are_those_of_the_command_line(store, tmp_path):
     settings = ["experiment=demo", f"data.store={store}", f"output_dir={tmp_path}", "train.lr=1e-3"]
     assert load_run(settings).train.lr == 1e-3
     assert load_job(settings) is load_job(tuple(settings))
+
+
+def test_checkpoints_of_a_trainer_that_keeps_no_settings_are_held_to_them(prepared, tmp_path):
+    def keep(job):
+        keep_to_settings(job, tmp_path / "bridge", "iter_*")
+
+    other = replace(prepared, fingerprint={**prepared.fingerprint, "seed": "8", "store": "x"})
+    keep(other)
+    keep(prepared)  # nothing is saved yet: another start may have other settings
+    assert json.loads((tmp_path / "bridge" / RECORD).read_text()) == prepared.fingerprint
+    (tmp_path / "bridge" / "iter_0000004").mkdir()
+    keep(prepared)
+    with pytest.raises(UserError, match=r"bridge was made with other settings: .*store.* differ"):
+        keep(other)
+    # A key that a later version added, as a checkpoint of before lacks it.
+    later = {**prepared.fingerprint, "stages.a.brought_fields": "1"}
+    keep(replace(prepared, fingerprint=later))
+    (tmp_path / "bridge" / RECORD).write_text("[" * 100_000)
+    with pytest.raises(UserError, match="is not JSON; give another output_dir"):
+        keep(prepared)
+
+
+def test_of_several_ranks_the_first_alone_writes(prepared, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    keep_to_settings(prepared, tmp_path / "bridge", "iter_*")
+    assert not (tmp_path / "bridge").exists()
