@@ -12,7 +12,7 @@ METRICS = {"documents_per_second": "documents", "questions_per_second": "questio
 
 
 @click.command(epilog="Example: python -m benchmarks eval --quick --json eval.json")
-@calling.options(METRICS, "The small model alone, two rounds: about a minute.")
+@calling.options(METRICS, "The small model alone, few texts, two rounds: about a minute.")
 def command(
     quick: bool,
     json_path: Path | None,

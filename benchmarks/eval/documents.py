@@ -14,10 +14,9 @@ BATCHES = (1, 4, 32)
 
 def measure(setting: Setting) -> list[Row]:
     """A row a model."""
-    shapes = (world.SMALL,) if setting.quick else (world.SMALL, world.LARGE)
     if missing := reason_against("transformers"):
         return [Row("documents_per_second", "", 0, "documents/CPU s", PEER, None, None, missing)]
-    return [_row(setting, shape) for shape in shapes]
+    return [_row(setting, shape) for shape in world.shapes(setting.quick)]
 
 
 def _row(setting: Setting, shape: world.Shape) -> Row:

@@ -12,7 +12,7 @@ MODULES = {OURS: "benchmarks.eval.ours.questions", PEER: "benchmarks.eval.peers.
 
 def measure(setting: Setting) -> list[Row]:
     """A row a model, with the batch size that serves the peer best."""
-    shapes = (world.SMALL,) if setting.quick else (world.SMALL, world.LARGE)
+    shapes = world.shapes(setting.quick)
     return [_row(setting, shape, shots) for shape in shapes for shots in world.SHOTS]
 
 
