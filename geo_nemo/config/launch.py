@@ -43,8 +43,13 @@ def _as_walltime(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
+def is_walltime(value: str) -> bool:
+    """Whether `walltime_minutes` reads it."""
+    return _WALLTIME.fullmatch(value) is not None
+
+
 def _check_walltime(value: str | None) -> str | None:
-    if value is not None and not _WALLTIME.fullmatch(value):
+    if value is not None and not is_walltime(value):
         raise ValueError(f"{value} is no time: give minutes (90), HH:MM:SS or D-HH:MM:SS")
     return value
 

@@ -7,6 +7,7 @@
 What runs is `geo-nemo train` with the same settings, or with trainer=nemo NeMo's `llm.pretrain`.
 """
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ need("nemo_run", "nemo-run", "nemo-run")
 import nemo_run as run  # noqa: E402
 
 from geo_nemo.config import Run, UserError  # noqa: E402
-from geo_nemo.config.launch import Launch, Slurm, walltime_minutes  # noqa: E402
+from geo_nemo.config.launch import Launch, Slurm, is_walltime, walltime_minutes  # noqa: E402
 from geo_nemo.config.load import load_config  # noqa: E402
 from geo_nemo.config.recipe_files import group_names  # noqa: E402
 from geo_nemo.config.whole import as_yaml, whole_config  # noqa: E402
@@ -40,14 +41,14 @@ def task(
     trainer: Trainer = "geo_nemo",
     num_nodes: int = 1,
     devices: int = 1,
-    quoted: bool = False,
+    executor: run.Executor | None = None,
     python: str = "python",
 ) -> run.Script | run.Partial:
     """What an executor runs: `python -m geo_nemo train SETTINGS`, or NeMo's `llm.pretrain`.
 
-    num_nodes, devices: for trainer=nemo. quoted: for a SlurmExecutor, which puts the words into a
-    shell script as they are. python: of the place where it runs; a container has its own. Raises
-    UserError where the settings do not make a run.
+    num_nodes, devices: for trainer=nemo. executor: that runs it, for a shell on the way takes words
+    apart. python: of the place where it runs; a container has its own. Raises UserError where the
+    settings do not make a run.
     """
     load_config("train", Run, settings)
     if trainer == "nemo":
@@ -56,9 +57,18 @@ def task(
         return recipe(settings, num_nodes=num_nodes, devices=devices)
     if trainer != "geo_nemo":
         raise UserError(f"trainer={trainer}: there are geo_nemo and nemo")
-    words = [shlex.quote(word) for word in settings] if quoted else settings
-    start = shlex.quote(python) if quoted else python
-    return run.Script(path="geo_nemo", m=True, entrypoint=start, args=["train", *words])
+    words = [quoted(word, executor) for word in ("train", *settings)]
+    return run.Script(path="geo_nemo", m=True, entrypoint=quoted(python, executor), args=words)
+
+
+def quoted(word: str, executor: run.Executor | None) -> str:
+    """The word so that it arrives whole: two executors put words into a shell as they are."""
+    if isinstance(executor, run.SlurmExecutor):
+        return shlex.quote(word)
+    if isinstance(executor, run.DockerExecutor):
+        # It becomes a part of bash -c "...", which Docker's library takes apart before bash does.
+        return re.sub(r'[\\"]', r"\\\g<0>", shlex.quote(word))
+    return word
 
 
 def local(processes: int = 1) -> run.LocalExecutor:
@@ -168,14 +178,13 @@ def train(
     whole = [f"experiment={experiment}", *settings]
     name = f"geo-{experiment.replace('/', '-')}"
     executor = ctx.executor or local()
-    quoted = isinstance(executor, run.SlurmExecutor)
     python = "python"
-    if quoted:
+    if isinstance(executor, run.SlurmExecutor):
         _check_job(executor)
         # A job's PATH need not be this shell's.
         python = "python" if executor.container_image else sys.executable
     with run.Experiment(name, executor=executor) as made:
-        made.add(task(whole, trainer, num_nodes, devices, quoted, python), name=name)
+        made.add(task(whole, trainer, num_nodes, devices, executor, python), name=name)
         if ctx.dryrun:
             # NeMo-Run shows the words that it was given; plain, so that nothing is wrapped.
             print(f"# the training's config\n{as_yaml(whole_config(whole))}", end="", flush=True)
@@ -186,6 +195,11 @@ def _check_job(executor: run.SlurmExecutor) -> None:
     """Raise UserError for a job that NeMo-Run would submit and that could not train."""
     if executor.account is None:
         raise UserError("NeMo-Run names a job after its account: add run.executor.account=...")
+    if not is_walltime(str(executor.time)):
+        raise UserError(
+            f"run.executor.time={executor.time} is no time: give minutes (90), HH:MM:SS or "
+            "D-HH:MM:SS"
+        )
     before = (executor.signal or "").rpartition("@")[2]
     if before.isdigit() and 60 * walltime_minutes(str(executor.time)) <= int(before):
         raise UserError(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_a_slurm_job_is_shown_and_its_words_reach_the_shell_whole(tmp_path, monk
     executor = nemo_run.slurm(
         ["slurm.nodes=4", "slurm.account=a", "slurm.container=/i.sqsh", "slurm.mounts=[/data]"]
     )
-    task = nemo_run.task(SETTINGS, quoted=True)
+    task = nemo_run.task(SETTINGS, executor=executor)
     shown = dryrun(executor, task, tmp_path, monkeypatch, capsys)
     for line in (
         "#SBATCH --nodes=4",
@@ -90,9 +91,46 @@ def test_a_container_is_shown(tmp_path, monkeypatch, capsys):
     from geo_nemo.integrations import nemo_run
 
     executor = nemo_run.docker("geo-nemo:gpu", gpus=8, volumes=["/data:/data"])
-    shown = dryrun(executor, nemo_run.task(SETTINGS), tmp_path, monkeypatch, capsys)
+    task = nemo_run.task(SETTINGS, executor=executor)
+    shown = dryrun(executor, task, tmp_path, monkeypatch, capsys)
     assert "container_image: geo-nemo:gpu" in shown
     assert "- experiment=meco/8b_with" in shown
+
+
+# What a path may have, but for a quote of Hydra's own.
+@pytest.mark.parametrize(
+    "word", ["a b", "it's", '"a"', "$HOME", "`id`", "a;b", "a\\b", "*", "[1,2]"]
+)
+def test_words_reach_a_process_in_a_container_whole(tmp_path, word):
+    """By NeMo-Run's own container; in Docker's place, what its library and bash make of it."""
+    import shlex
+
+    from nemo_run.core.execution.docker import DockerContainer
+
+    from geo_nemo.integrations import nemo_run
+
+    executor = nemo_run.docker("geo-nemo:gpu")
+    executor.experiment_id = "e"
+    client = MagicMock()
+    code = "import sys; open(sys.argv[1], 'w').write('\\0'.join(sys.argv[2:]))"
+    words = [sys.executable, "-c", code, str(tmp_path / "seen"), f"output_dir=/r/{word}", "last"]
+    command = [nemo_run.quoted(each, executor) for each in words]
+    container = DockerContainer(name="c", command=command, executor=executor, extra_env={})
+    container.run(client=client, id="i")
+    _, given = client.containers.run.call_args.args
+    assert subprocess.run(shlex.split(given), capture_output=True).returncode == 0
+    assert (tmp_path / "seen").read_text().split("\0") == words[4:]
+
+
+@pytest.mark.parametrize("time", ["1d", "", "1:2", "noon"])
+def test_a_time_that_is_none_is_one_line(time):
+    import nemo_run as run
+
+    from geo_nemo.integrations import nemo_run
+
+    executor = run.SlurmExecutor(account="a", time=time, tunnel=run.LocalTunnel(job_dir=""))
+    with pytest.raises(UserError, match=f"run.executor.time={time} is no time: give minutes"):
+        nemo_run._check_job(executor)
 
 
 @pytest.mark.parametrize(
