@@ -220,9 +220,11 @@ def test_old_stacks_are_no_hang(cluster, tmp_path):
     assert codes == [1]
 
 
-def test_a_doctor_s_finding_ends_the_job_before_the_training(tmp_path):
+# As lines of doctor's table: of a terminal, of a file in ASCII, and without any.
+@pytest.mark.parametrize("before", ["│ ", "| ", ""])
+def test_a_doctor_s_finding_ends_the_job_before_the_training(tmp_path, before):
     cluster, output = Cluster(tmp_path / "cluster", tasks=3), tmp_path / "run"
-    found = 'echo "problem torch sees no GPU where $GEO_NEMO_TASKS processes meet"'
+    found = f'echo "{before}problem torch sees no GPU where $GEO_NEMO_TASKS processes meet"'
     text = f'[ "$1" = doctor ] && {{ {found}; exit 1; }}; touch $0.trained'
     code, log = cluster.run(
         f"output_dir={output}", **stub(cluster, text) | {"GEO_NEMO_CHECKS": "doctor"}
@@ -234,8 +236,11 @@ def test_a_doctor_s_finding_ends_the_job_before_the_training(tmp_path):
 
 
 @pytest.mark.parametrize("end", ["kill -9 $$", "exec sleep 60"])
-def test_a_doctor_that_does_not_come_to_its_end_is_no_mistake_of_the_user_s(cluster, tmp_path, end):
-    environment = stub(cluster, f'[ "$1" = doctor ] && {{ echo begun; {end}; }}') | {
+@pytest.mark.parametrize("said", ["begun", "│ ok      │ output /runs/a problem │ 9.5 GiB free │"])
+def test_a_doctor_that_does_not_come_to_its_end_is_no_mistake_of_the_user_s(
+    cluster, tmp_path, end, said
+):
+    environment = stub(cluster, f'[ "$1" = doctor ] && {{ echo "{said}"; {end}; }}') | {
         "GEO_NEMO_CHECKS": "doctor", "GEO_NEMO_CHECK_SECONDS": "2",
     }  # fmt: skip
     code, log = cluster.run(f"output_dir={tmp_path / 'run'}", **environment)
