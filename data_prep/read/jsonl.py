@@ -72,6 +72,10 @@ def read_jsonl(
                         none += 1
                         yield Bad(number, bad.reason, bad.detail, head)
                     continue
+            if type(record) is list and record and all(type(each) is dict for each in record):
+                # A list in one line, of a file put together from several.
+                yield from (Raw(number, pick(each), head) for each in record)
+                continue
             if type(record) is not dict:
                 none += 1
                 yield Bad(number, "wrong_type", f"{kind_of(record)}, not an object", head)

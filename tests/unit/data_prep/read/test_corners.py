@@ -184,3 +184,11 @@ def test_the_way_to_a_list_of_records_is_told(tmp_path, record, way):
 def test_a_list_that_begins_with_null_is_a_list(tmp_path):
     found = read_bytes(tmp_path, "a.json", b"[null, " + jsonl(RECORDS[:1]).strip() + b", null]")
     assert raws(found) == RECORDS[:1] and bads(found) == [(1, "wrong_type"), (3, "wrong_type")]
+
+
+def test_a_list_of_objects_in_one_line_is_its_objects(tmp_path):
+    line = b"[" + jsonl(RECORDS[1:4]).strip().replace(b"\n", b", ") + b"]\n"
+    found = read_bytes(tmp_path, "a.jsonl", jsonl(RECORDS[:1]) + line + b"[1]\n[]\n")
+    assert raws(found) == RECORDS[:4]
+    assert bads(found) == [(3, "wrong_type"), (4, "wrong_type")]
+    assert raws(read_bytes(tmp_path, "b.json", b"[" + line.strip() + b"]")) == RECORDS[1:4]

@@ -141,6 +141,6 @@ def test_what_is_read_does_not_depend_on_what_a_piece_begins_with(tmp_path):
         return Counter(getattr(item, "reason", "a record") for item in found)
 
     whole = told(1 << 30)
-    assert whole["a record"] == 800 and len(whole) > 2
+    assert whole["a record"] == 860 and len(whole) > 2  # those in lists, too
     for most in range(9000, 20_000, 1111):
         assert told(most) == whole
