@@ -48,7 +48,6 @@ def read_lines(path: Path) -> list[Line]:
         try:
             line = parse_json(text)
             line["run"], line["seed"], line["key"], line["commit"], line["nats"]
-            line["documents"]["store_hash"]
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{path}:{number} is no finished run: remove the line") from None
         lines.append(line)

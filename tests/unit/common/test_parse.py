@@ -1,7 +1,6 @@
 """What a user or a crash can have damaged is read in one way, and never ends in a traceback."""
 
 import ast
-import json
 from pathlib import Path
 
 import pytest
@@ -128,9 +127,6 @@ def test_records_of_an_experiment_are_one_line(tmp_path):
         read_experiment(str(written(tmp_path / "deep.yaml", DEEP_YAML)))
     with pytest.raises(UserError, match=":1 is no finished run: remove the line"):
         read_lines(written(tmp_path / "own.jsonl", f"{DEEP}\n"))
-    line = {"run": "a", "seed": 1, "key": "", "commit": "", "nats": {}, "documents": 3}
-    with pytest.raises(UserError, match=":1 is no finished run: remove the line"):
-        read_lines(written(tmp_path / "own.jsonl", f"{json.dumps(line)}\n"))
     made = written(tmp_path / "before" / MADE, DEEP)
     with pytest.raises(UserError, match=f"is not JSON; remove {made}"):
         _carry_out({}, made.parent, "", Processes(1))
