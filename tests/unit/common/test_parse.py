@@ -32,7 +32,7 @@ OWN = {
     "geo_nemo/common/seal.py": "reads what it has just written",
     "geo_nemo/generate/output.py": "reads what it has just written",
     "data_prep/read/jsonl.py": "reads with settings of its own, and catches all of it",
-    "data_prep/read/main_text.py": "a string between two quotes, in which nothing nests",
+    "data_prep/read/linked_data.py": "reads with settings of its own, and catches all of it",
     "data_prep/read/orc_worker.py": "a line of the process that started it",
 }
 
