@@ -19,8 +19,8 @@ from benchmarks.law.rows import read_rows
 def command(results: Path, page: Path | None) -> int:
     """How deficit and gain move with dropout, cooldown, tokens and parameters.
 
-    Trains nothing: its runs are of `experiment small_sizes`, `no_labels`, `confirm`, `decide` and
-    `demo_size`.
+    Trains nothing: its runs are of `experiment small_sizes`, `no_labels`, `confirm`, `decide`,
+    `demo_size` and `longer`.
     """
     rows = read_rows(results)
     for table in tables(rows):

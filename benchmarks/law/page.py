@@ -16,7 +16,11 @@ PLOT = "law.svg"
 # Sizes of arXiv 2601.15236, embeddings included (vocabulary of 128,256, untied), and its tokens.
 PREDICTED = {"0.5B": 403e6 + 2 * 128_256 * 1024, "1B": 1_347_487_744}
 TOKENS = 41.9e9
-SHARES = {"the usual stages": (0.0, 0.2), "MeCo's cooldown": (0.0, 0.1)}
+SHARES = {
+    "the usual stages": (0.0, 0.2),
+    "a quarter told nothing": (0.25, 0.2),
+    "MeCo's cooldown": (0.0, 0.1),
+}
 MEANING = {
     "gain": "told the truth, against an ordinary model on bare text",
     "deficit": "told nothing, on bare text, against the same",

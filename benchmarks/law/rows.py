@@ -22,6 +22,14 @@ SOURCES: dict[str, dict[str, tuple[float, float]]] = {
     "confirm": {"bare": (0.0, 0.2)},
     "decide": {"bare": (0.0, 0.2)},
     "demo_size": {"usual": (0.0, 0.2)},
+    "longer": {
+        "usual": (0.0, 0.2),
+        "tenth": (0.1, 0.2),
+        "dropped": (0.25, 0.2),
+        "half": (0.5, 0.2),
+        "two_fifths": (0.0, 0.4),
+        "dropped_three_tenths": (0.25, 0.3),
+    },
 }
 OUTCOMES = {"gain": "with", "deficit": "plain"}
 

@@ -25,9 +25,8 @@ def tracker():
     found.set_states(before)
 
 
-@pytest.fixture
-def saved(tracker, tmp_path):
-    """The states of this process in a file, as JSON."""
+def save(tmp_path):
+    """The states of this process in a file, as JSON. No fixture: a plugin may seed before a test."""
     (tmp_path / file_name(0)).write_bytes(random_states())
     return json.loads((tmp_path / file_name(0)).read_bytes())
 
@@ -38,22 +37,25 @@ def drawn(tracker):
     return random.random(), np.random.rand(), torch.rand(3).tolist(), of_tracker
 
 
-def test_what_is_drawn_is_drawn_again(tracker, saved, tmp_path):
+def test_what_is_drawn_is_drawn_again(tracker, tmp_path):
+    save(tmp_path)
     first = drawn(tracker)
     assert drawn(tracker) != first
     restore_random_states(tmp_path)
     assert drawn(tracker) == first
 
 
-def test_under_another_layout_they_are_left_as_they_are(tracker, saved, tmp_path):
+def test_under_another_layout_they_are_left_as_they_are(tracker, tmp_path):
+    saved = save(tmp_path)
     (tmp_path / file_name(0)).write_text(json.dumps({**saved, "layout": [2, 2, 1, 1]}))
     first = drawn(tracker)
     restore_random_states(tmp_path)
     assert drawn(tracker) != first
 
 
-def test_a_gpu_s_states_are_none_of_a_cpu_s(tracker, saved, tmp_path):
+def test_a_gpu_s_states_are_none_of_a_cpu_s(tracker, tmp_path):
     """They have 16 bytes: a generator that is given them fails when it is next used."""
+    saved = save(tmp_path)
     of_a_gpu = base64.b64encode(bytes(16)).decode()
     states = {**saved, "device": of_a_gpu, "tracker": dict.fromkeys(saved["tracker"], of_a_gpu)}
     (tmp_path / file_name(0)).write_text(json.dumps(states))
