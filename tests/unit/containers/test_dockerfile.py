@@ -65,8 +65,8 @@ def test_no_secret_and_no_data_enters_the_build():
     assert next(line for line in ignore if not line.startswith("#")) == "*"
     let_in = {line[1:] for line in ignore if line.startswith("!")}
     assert let_in == {
-        "pyproject.toml", "constraints.txt", "README.md", "geo_nemo", "data_prep", "eval",
-        "recipes", "slurm",
+        "pyproject.toml", "constraints.txt", "README.md", "LICENSE", "geo_nemo", "data_prep",
+        "eval", "recipes", "slurm",
     }  # fmt: skip
     assert all((ROOT / name).exists() for name in let_in)
     assert not re.search(r"(?i)(token|password|secret|api_key)\s*=", TEXT)
