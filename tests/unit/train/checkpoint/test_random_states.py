@@ -26,7 +26,7 @@ def tracker():
 
 
 def save(tmp_path):
-    """The states of this process in a file, as JSON. No fixture: a plugin may seed before a test."""
+    """The states of this process in a file, as JSON. Inside a test: a plugin may seed before it."""
     (tmp_path / file_name(0)).write_bytes(random_states())
     return json.loads((tmp_path / file_name(0)).read_bytes())
 
