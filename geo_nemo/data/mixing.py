@@ -148,19 +148,21 @@ def weighted(groups: Groups, pool: Pool) -> np.ndarray:
         if stored in weights:
             raise UserError(f"{key} names {stored} twice: {', '.join(sampling.weights)}")
         weights[stored] = weight
-    check_names(key, list(weights), groups.names)
+    as_it_is = f"sampling@stages.{stage}.sampling=natural draws as the store is"
+    check_names(key, list(weights), groups.names, f"; {as_it_is}")
     tokens = dict(zip(groups.names, groups.tokens.tolist(), strict=True))
     absent = [name for name in weights if not tokens[name]]
     if absent:
         raise UserError(
             f"{key} lists {', '.join(absent)}, of which the stage has no text: remove the weight "
-            f"or widen stages.{stage}.select"
+            f"or widen stages.{stage}.select; {as_it_is}"
         )
     open_ones = [name for name, count in tokens.items() if count and name not in weights]
     if open_ones:
         few = ", ".join(open_ones[:8]) + (f" and {len(open_ones) - 8} more" * (len(open_ones) > 8))
         raise UserError(
-            f"{key} has no weight for {few}: give one, or leave it out with stages.{stage}.select"
+            f"{key} has no weight for {few}: give one, or leave it out with "
+            f"stages.{stage}.select; {as_it_is}"
         )
     return np.array([weights.get(name, 0.0) for name in groups.names])
 

@@ -140,14 +140,17 @@ def stored_name(column: str, name: str, there: Collection[str]) -> str:
     return (country_code(name) if column == "country" else continent_name(name)) or name
 
 
-def check_names(key: str, listed: Sequence[str], there: Sequence[str]) -> None:
-    """Raise `UserError` where `listed` has a name that the store does not have."""
+def check_names(key: str, listed: Sequence[str], there: Sequence[str], way_out: str = "") -> None:
+    """Raise `UserError` where `listed` has a name that the store does not have.
+
+    way_out: what else the user may write.
+    """
     for name in listed:
         if name not in there:
             near = difflib.get_close_matches(name, there, n=1, cutoff=0.6)
             hint = f"; did you mean {near[0]}?" if near else ""
             few = ", ".join(there[:12]) + (f" and {len(there) - 12} more" if there[12:] else "")
-            raise UserError(f"{key}: {name} is not in the store, which has {few}{hint}")
+            raise UserError(f"{key}: {name} is not in the store, which has {few}{way_out}{hint}")
 
 
 def _strata(

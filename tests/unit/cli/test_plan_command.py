@@ -1,6 +1,7 @@
 """`geo-nemo plan`: its figures against the run itself, its JSON, and its mistakes."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -308,3 +309,16 @@ def test_a_dry_run_finds_a_logger_and_a_callback_that_are_not_there(plan, demo, 
     code, _, errors, _ = plan(*demo, setting, "device=cpu", "--dry-run", command="train")
     assert code == 2 and errors.count("\n") == 1
     assert told in errors
+
+
+def test_a_global_recipe_over_news_of_one_continent_is_told_what_fits(plan, tiny_store, tmp_path):
+    store = tmp_path / "part"
+    words = ("--documents", "40", "--where", "continent=Africa", "--out", str(store))
+    assert plan("sample", str(tiny_store), *words, command="store")[0] == 0
+    settings = ["localization/1b_global_with", "--gpus", "32", f"data.store={store}"]
+    for stage in ("condition", "cooldown"):
+        code, _, errors, _ = plan(*settings)
+        assert code == 2
+        assert f"stages.{stage}.sampling.weights: America is not in the store" in errors
+        settings += re.findall(r"sampling@\S+=natural", errors)
+    assert plan(*settings)[0] == 0

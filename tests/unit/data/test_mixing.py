@@ -84,6 +84,8 @@ def test_mistakes_are_one_line(sampling, message):
         fractions(groups(gb=400, no=200, us=0), budget=1201, **sampling)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    way_out = "; sampling@stages.s.sampling=natural draws as the store is"
+    assert (way_out in str(caught.value)) == ("weights" in sampling)
 
 
 def test_more_epochs_than_allowed_name_the_worst():
