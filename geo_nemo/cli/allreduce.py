@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 EXIT_SLOW = 1
 
 
-@click.command(epilog="Example: geo-nemo allreduce --min-busbw 300   (under srun or torchrun)")
+@click.command(
+    epilog="Example: geo-nemo allreduce --min-busbw 300\n\n"
+    "In a job, a process a GPU: srun geo-nemo allreduce --output allreduce.json"
+)
 @click.option("--output", metavar="FILE", help="Write what was measured here, as JSON.")
 @click.option(
     "--min-busbw", type=float, help="GB/s that each node must reach within itself; else exit 1."

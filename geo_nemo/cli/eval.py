@@ -30,9 +30,8 @@ def command(overrides: tuple[str, ...], dry_run: bool, config: str | None) -> No
     """Score test documents and questions with, without and with wrong metadata.
 
     runs.NAME=DIR, any number of them: a training run (RUN@200 at a step, RUN@all at each), an
-    export, any causal language model's folder, an adapter. Settings: weights, store or corpus,
-    output, split, questions, questions_title, floors, conditions, metadata, num_documents,
-    max_tokens, num_questions, bootstrap_samples, confidence, seed, device, dtype.
+    export, any causal language model's folder, an adapter. store or corpus, and output are needed;
+    recipes/eval.yaml names every other setting, docs/evaluation.md explains them.
     Stopped and started again, it goes on with the conditions that are not finished.
     """
     from eval.config import EvalConfig

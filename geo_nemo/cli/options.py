@@ -70,12 +70,13 @@ def OVERRIDES(command: Callable) -> Callable:
     return click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")(Recipes(command))
 
 
-Config = click.option(
-    "--config",
-    metavar="FILE",
-    help="Start from this file: a YAML recipe; or a whole config as JSON, or a run's run.json, "
-    "which take no settings.",
-)
+def _config(whole: str) -> Callable:
+    text = f"Start from this file: a YAML recipe; or {whole}, to which no settings are added."
+    return click.option("--config", metavar="FILE", help=text)
+
+
+Config = _config("a whole config as JSON")
+RunConfig = _config("a whole config as JSON, or a run's run.json")
 DryRun = click.option(
     "--dry-run", is_flag=True, help="Check everything, print the plan, start nothing."
 )

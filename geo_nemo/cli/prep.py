@@ -48,10 +48,10 @@ def run(arguments: tuple[str, ...], only: tuple[str, ...], strict: bool, dry_run
     """Run every stage that is not finished yet.
 
     CONFIG is a YAML file, a whole config as JSON or the name of a recipe; without one,
-    recipes/prep.yaml, which names every setting. Input is JSON Lines, Parquet, Arrow, CSV,
-    WebDataset, WARC, WET or a Hugging Face dataset on disk, of this machine or s3://, with url,
-    text and, where known, title, country, continent, id and date. Stopped at any moment, the same
-    command goes on from there.
+    recipes/prep.yaml, which names every setting. Input is JSON, JSON Lines, CSV, Parquet, Arrow,
+    ORC, WebDataset, WARC, ARC, WET, saved web pages or a Hugging Face dataset on disk, of this
+    machine or s3://, with url, text and, where known, title, country, continent, id and date.
+    Stopped at any moment, the same command goes on from there.
     """
     from data_prep.config import Prep
     from data_prep.graph import run_prep

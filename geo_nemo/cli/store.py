@@ -216,8 +216,8 @@ def inspect(
     type=click.Choice(("whole", "trained")),
     default="whole",
     show_default=True,
-    help="Ids of the whole text tokenised at once, as Megatron's tool gives them; or the ids that "
-    "geo-nemo trains on, whose parts are tokenised apart.",
+    help="whole: ids of the whole text, and a sample of documents is compared with what the "
+    "vocabulary gives; trained: the ids that geo-nemo trains on, not compared.",
 )
 def export(
     store: Path | str,

@@ -40,5 +40,6 @@ WHERE = click.option(
     multiple=True,
     metavar="CONDITIONS",
     help="Only documents such as 'country=gb|ie,year>=2020' (quoted); all conditions must hold. "
-    "Columns: country, continent, host (host=*.co.uk), source, year, quality, tokens.",
+    "Columns: country, continent, host (host=*.co.uk), source, year, quality, tokens, and "
+    "where the store has them date, language and fields of your own.",
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from geo_nemo.cli.codes import STOPPED
-from geo_nemo.cli.options import OVERRIDES, Config, DryRun, quiet_libraries
+from geo_nemo.cli.options import OVERRIDES, DryRun, RunConfig, quiet_libraries
 from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.cli.progress import fetch_bar, progress_bar
 from geo_nemo.common.files import check_folder
@@ -47,7 +47,7 @@ LOCK_KEPT_S = 200.0
 )
 @OVERRIDES
 @DryRun
-@Config
+@RunConfig
 @click.option(
     "--cfg",
     type=click.Choice(["job", "json"]),

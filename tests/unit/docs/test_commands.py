@@ -1,0 +1,235 @@
+"""Each command that a page or a `--help` writes has the options and settings that it names.
+
+Nothing is started, so files and folders that a command names need not be there.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+import pytest
+
+from benchmarks.__main__ import benchmarks
+from data_prep.config import Prep
+from data_prep.config.kinds import READERS
+from data_prep.synth import Synth
+from eval.atlas.config import AtlasConfig
+from eval.config import EvalConfig, ReportConfig
+from eval.probe.config import ProbeConfig
+from geo_nemo.cli.launch import divide
+from geo_nemo.cli.main import COMMANDS, cli
+from geo_nemo.cli.options import with_experiment
+from geo_nemo.common.errors import UserError
+from geo_nemo.config import Run
+from geo_nemo.config.launch import Launch
+from geo_nemo.config.load import load_config
+from geo_nemo.config.sweep import expand
+from geo_nemo.config.tune import load_tune
+
+ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RECIPES = sorted((ROOT / "recipes").glob("**/*.yaml"))
+PROGRAMS = {
+    "geo-nemo": cli,
+    "python -m geo_nemo": cli,
+    "python -m benchmarks": benchmarks,
+    "benchmarks": benchmarks,
+}
+START = re.compile(rf"(?:[A-Z_]+=\S+ |torchrun .*?-m |srun )*({'|'.join(PROGRAMS)}|geo_nemo)(?= )")
+SCHEMAS = {
+    "synth": Synth, "prep": Prep, "eval": EvalConfig, "report": ReportConfig,
+    "atlas": AtlasConfig, "probe": ProbeConfig,
+}  # fmt: skip
+TRAININGS = ("train", "audit", "index", "plan", "learn-weights")
+# What a page leaves to its reader.
+NEEDED = {
+    "synth": ("output=O",),
+    "prep": ("input=I", "output=O"),
+    "eval": ("runs.some=R", "store=S", "output=O"),
+    "report": ("eval=E", "output=O"),
+    "atlas": ("runs.some=R", "benchmarks=B", "output=O"),
+    "probe": ("runs.some=R", "store=S", "output=O"),
+    "train": ("experiment=demo", "data.store=S", "output_dir=O"),
+    "tune": ("data=D", "output=O"),
+}
+# Files that a reader makes first, as the page says; and settings whose value is the reader's.
+MADE = re.compile(r"experiment=local\b|sampling=learnt\b|mine\.yaml|FILE\.json|EXPERIMENT|=( |$)")
+
+
+def blocks(text: str) -> Iterator[str]:
+    """Lines of code blocks; one that goes on behind a backslash or in quotation marks is one."""
+    for block in re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        line = ""
+        for part in block.replace("\\\n", " ").splitlines():
+            line = f"{line} {part}" if line else part
+            if line.count("'") % 2 == 0 or "#" in line or '"' in line:
+                yield line.strip()
+                line = ""
+
+
+def written(text: str) -> list[str]:
+    """Commands of a page, of blocks and within sentences."""
+    plain = re.sub(r"^```\w*\n.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", plain)]
+    return [line for line in (*blocks(text), *spans) if START.match(line)]
+
+
+def epilogs(group: click.Group, name: str) -> Iterator[tuple[str, str]]:
+    """Each example that `--help` of a program or its commands ends with."""
+    context = click.Context(group)
+    for word in group.list_commands(context):
+        command = group.get_command(context, word)
+        for line in (command.epilog or "").split("\n\n"):
+            yield f"{name} {word}", line.partition(": ")[2] if ": " in line else line
+        if isinstance(command, click.Group):
+            yield from epilogs(command, f"{name} {word}")
+
+
+def commented(text: str) -> Iterator[str]:
+    """Commands in the comments at the head of a recipe."""
+    lines = [line.removeprefix("#").strip() for line in text.splitlines() if line[:1] == "#"]
+    for line in "\n".join(lines).replace("\\\n", " ").splitlines():
+        if START.match(line):
+            yield line
+
+
+def every_command() -> list[tuple[str, str]]:
+    found = [(page.name, line) for page in PAGES for line in written(page.read_text("utf-8"))]
+    found += [("geo-nemo", cli.epilog.partition(": ")[2])]
+    found += [(file.name, line) for file in RECIPES for line in commented(file.read_text("utf-8"))]
+    found += [*epilogs(cli, "geo-nemo"), *epilogs(benchmarks, "python -m benchmarks")]
+    return list({line: (place, line) for place, line in found}.values())
+
+
+def words_of(line: str) -> tuple[click.Group, list[str]]:
+    """The program and its words; a comment, what the shell does and what is left out are gone."""
+    match = START.match(line)
+    words = shlex.split(line[match.end() :], comments=True)
+    for number, word in enumerate(words):
+        if word in ("|", ">", "&&", "<"):
+            words = words[:number]
+            break
+    return PROGRAMS.get(match[1], cli), [word for word in words if word.strip("….") and word]
+
+
+def check(line: str) -> None:
+    """Raise what the command itself would say of its options and settings."""
+    command, words = words_of(line)
+    path = []
+    while True:
+        context = click.Context(command)
+        values, rest, _ = command.make_parser(context).parse_args(list(words))
+        if not isinstance(command, click.Group) or not rest:
+            break
+        path.append(rest[0])
+        inner = command.get_command(context, rest[0])
+        if inner is None:
+            raise UserError(f"there is no command {' '.join(path)}")
+        command, words = inner, rest[1:]
+    if rest:
+        raise UserError(f"words too many: {rest}")
+    for parameter in command.params:
+        value = values.get(parameter.name)
+        if isinstance(value, str) and isinstance(parameter.type, click.Choice):
+            parameter.type.convert(value, parameter, context)
+    if path and not MADE.search(line):
+        check_settings(path[0], values)
+
+
+def check_settings(name: str, values: dict) -> None:
+    values = {key: value for key, value in values.items() if isinstance(value, str | tuple | bool)}
+    settings = values.get("overrides") or values.get("arguments") or ()
+    if name == "launch":
+        slurm, settings = divide(settings)
+        load_config("launch", Launch, slurm)
+        for job in ("prep", "report"):
+            load(job, shlex.split(values.get(job) or ""))
+        load("eval", shlex.split(values.get("evaluate") or ""))
+        name = "tune" if values.get("tune") else "train"
+    if name in TRAININGS:
+        settings, name = with_experiment(settings), "train"
+    if values.get("multirun") and settings:
+        given = any(word.startswith("output_dir=") for word in settings)
+        for each in expand((*settings, *(() if given else ("output_dir=O",)))):
+            load(name, each)
+    else:
+        load(name, settings)
+
+
+def load(name: str, settings: Sequence[str]) -> None:
+    given = {word.partition("=")[0] for word in settings}
+    needed = [word for word in NEEDED.get(name, ()) if word.partition("=")[0] not in given]
+    if any(word.startswith(("runs.", "corpus=")) for word in settings):
+        needed = [word for word in needed if word[:5] not in ("runs.", "store"[:5])]
+    if name == "train":
+        few = needed[:1] == ["experiment=demo"] and "train.steps" not in given
+        load_config("train", Run, (*needed, *["train.steps=2000"] * few, *settings))
+    elif name == "tune":
+        load_tune("tune", "M", (*needed, *settings))
+    elif name in SCHEMAS:
+        load_config(name, SCHEMAS[name], (*needed, *settings))
+
+
+@pytest.fixture(autouse=True)
+def plugin(monkeypatch):
+    """The example package of docs/extending.md is installed."""
+    monkeypatch.syspath_prepend(ROOT / "tests" / "plugin")
+
+
+@pytest.mark.parametrize(("place", "line"), every_command())
+def test_a_command_that_is_written_has_its_options_and_settings(place, line):
+    check(line)
+
+
+# Folders that a page may leave out of a path of the code.
+ABOVE = ("", "geo_nemo", "data_prep", "eval", "tests", "docs", "recipes", "slurm")
+# Of the reader, or of a job.
+OF_OTHERS = {"select/nordics.yaml", "benchmarks/experiments/NAME.yaml"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_file_of_the_code_that_a_page_names_is_there(page):
+    named = re.findall(r"`([\w.-]+(?:/[\w.-]+)+\.(?:py|sh|yaml|md))`", page.read_text("utf-8"))
+    missing = [path for path in named if not any((ROOT / above / path).exists() for above in ABOVE)]
+    assert set(missing) <= OF_OTHERS
+
+
+@pytest.mark.parametrize("page", [*PAGES, *RECIPES], ids=lambda page: page.name)
+def test_the_demo_makes_what_is_read_of_its_folder(page):
+    made = {"corpus", "prep", "with", "without", "eval", "report.html"}
+    named = re.findall(r"runs/demo/([\w.-]+)", page.read_text("utf-8"))
+    assert set(named) <= made | {"export", "compared", "qa"}  # and what the pages write there
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_within_the_pages_leads_to_a_heading(page):
+    for file, anchor in re.findall(r"\]\(([\w./-]*)(?:#([\w-]+))?\)", page.read_text("utf-8")):
+        target = page.parent / file if file else page
+        assert target.exists(), file
+        if anchor:
+            text = target.read_text("utf-8")
+            heads = [re.sub(r"[^\w\- ]", "", head) for head in re.findall(r"^#+ (.*)", text, re.M)]
+            there = {head.lower().replace(" ", "-") for head in heads}
+            assert anchor in there | set(re.findall(r'id="([\w-]+)"', text)), (file, anchor)
+
+
+def helped(*path: str) -> str:
+    """The help of a command, in one line."""
+    command: click.Command = cli
+    for word in path:
+        command = command.get_command(click.Context(command), word)
+    return " ".join(command.get_help(click.Context(command, info_name=path[-1])).split())
+
+
+def test_help_of_prep_names_every_format_that_it_reads():
+    names = {"dataset": "Hugging Face dataset", "html": "saved web pages", "jsonl": "JSON Lines"}
+    said = helped("prep", "run").lower()
+    assert [name for name in READERS.known if names.get(name, name).lower() not in said] == []
+
+
+def test_help_tells_of_a_run_s_record_where_it_is_taken_alone():
+    takes = [name for name in COMMANDS if "--config FILE" in helped(name)]
+    assert {"train", "eval", "report", "tune"} <= set(takes)
+    assert [name for name in takes if "run.json" in helped(name)] == ["train"]
