@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
+from pydantic import BaseModel
 
 from benchmarks.__main__ import benchmarks
 from data_prep.config import Prep
@@ -24,7 +26,7 @@ from geo_nemo.cli.options import with_experiment
 from geo_nemo.common.errors import UserError
 from geo_nemo.config import Run
 from geo_nemo.config.launch import Launch
-from geo_nemo.config.load import load_config
+from geo_nemo.config.load import compose, load_config
 from geo_nemo.config.sweep import expand
 from geo_nemo.config.tune import load_tune
 
@@ -233,3 +235,24 @@ def test_help_tells_of_a_run_s_record_where_it_is_taken_alone():
     takes = [name for name in COMMANDS if "--config FILE" in helped(name)]
     assert {"train", "eval", "report", "tune"} <= set(takes)
     assert [name for name in takes if "run.json" in helped(name)] == ["train"]
+
+
+def left_out(schema: type[BaseModel], values: dict, above: str = "") -> Iterator[str]:
+    """Settings of a schema that a recipe does not name."""
+    for name, field in schema.model_fields.items():
+        if name not in values:
+            yield above + name
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from left_out(field.annotation, values[name], f"{above}{name}.")
+
+
+@pytest.mark.parametrize("name", ["prep", "eval", "atlas", "probe", "report"])
+def test_the_recipe_of_a_command_names_every_setting_with_its_default(name):
+    written = yaml.safe_load((ROOT / "recipes" / f"{name}.yaml").read_text("utf-8"))
+    missing = [key for key in left_out(SCHEMAS[name], written) if key != "metadata"]  # a group
+    assert [key for key in missing if not key.startswith("fields.")] == []  # a comment has these
+    open_ones: dict = {key: "x" for key, value in written.items() if value == "???"}
+    if "runs" in written:
+        open_ones |= {"runs": {"some": "R"}, "store": "S"}
+    whole = SCHEMAS[name].model_validate(compose(name) | open_ones)
+    assert whole == SCHEMAS[name].model_validate(open_ones)
