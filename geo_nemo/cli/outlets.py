@@ -42,7 +42,10 @@ def command() -> None:
     """
 
 
-@command.command(epilog="Example: geo-nemo outlets check my_outlets.csv")
+@command.command(
+    short_help="check a table, and what it changes",
+    epilog="Example: geo-nemo outlets check my_outlets.csv",
+)
 @click.argument("table", type=str)
 @ROWS
 def check(table: str, rows: int) -> None:
@@ -60,7 +63,10 @@ def check(table: str, rows: int) -> None:
     click.echo(f"{table}: holds, {len(compared):,} rows: {said}")
 
 
-@command.command(epilog="Example: geo-nemo outlets diff runs/news my_outlets.csv")
+@command.command(
+    short_help="hosts of a corpus that a table places elsewhere",
+    epilog="Example: geo-nemo outlets diff runs/news my_outlets.csv",
+)
 @click.argument("output", type=str)
 @click.argument("table", type=str)
 @click.option("--before", metavar="TABLE", help="The table that OUTPUT was prepared with, if any.")
@@ -92,7 +98,10 @@ def diff(output: str, table: str, before: str | None, rows: int) -> None:
     )
 
 
-@command.command(epilog="Example: geo-nemo outlets missing runs/news --csv my_outlets.csv")
+@command.command(
+    short_help="hosts of a corpus that tell no country",
+    epilog="Example: geo-nemo outlets missing runs/news --csv my_outlets.csv",
+)
 @click.argument("output", type=str)
 @click.option(
     "--csv",
@@ -138,7 +147,10 @@ def missing(output: str, csv_path: str | None, rows: int) -> None:
     )
 
 
-@command.command(epilog="Example: geo-nemo outlets show bbc.co.uk https://www.dawn.com/news/1")
+@command.command(
+    short_help="the country of a host or URL, and why",
+    epilog="Example: geo-nemo outlets show bbc.co.uk https://www.dawn.com/news/1",
+)
 @click.argument("hosts", nargs=-1, required=True, metavar="HOST_OR_URL...")
 @click.option("--table", metavar="TABLE", help="A table of your own, before the default.")
 def show(hosts: tuple[str, ...], table: str | None) -> None:

@@ -25,7 +25,11 @@ def command(context: click.Context) -> None:
         context.invoke(list_recipes, groups=())
 
 
-@command.command("list", epilog="Example: geo-nemo recipes list model")
+@command.command(
+    "list",
+    short_help="a line for each recipe",
+    epilog="Example: geo-nemo recipes list model",
+)
 @click.argument("groups", nargs=-1, metavar="[GROUP]...")
 @Recipes
 def list_recipes(groups: tuple[str, ...]) -> None:
@@ -43,7 +47,11 @@ def list_recipes(groups: tuple[str, ...]) -> None:
             click.echo(f"{f'{group}={name}':{width}}{purpose}")
 
 
-@command.command("show", epilog="Example: geo-nemo recipes show paper/1b_africa_with")
+@command.command(
+    "show",
+    short_help="the whole config of a training, as YAML",
+    epilog="Example: geo-nemo recipes show paper/1b_africa_with",
+)
 @OVERRIDES
 def show(overrides: tuple[str, ...]) -> None:
     """The whole config of a training, defaults included, as YAML. A word alone is an experiment."""
@@ -51,7 +59,9 @@ def show(overrides: tuple[str, ...]) -> None:
 
 
 @command.command(
-    "shape", epilog="Example: geo-nemo recipes shape /models/qwen > our_recipes/model/qwen.yaml"
+    "shape",
+    short_help="the model of a Hugging Face folder, as a recipe",
+    epilog="Example: geo-nemo recipes shape /models/qwen > our_recipes/model/qwen.yaml",
 )
 @click.argument("folder", type=click.Path(path_type=Path))
 def shape(folder: Path) -> None:
@@ -65,7 +75,9 @@ def shape(folder: Path) -> None:
 
 
 @command.command(
-    "diff", epilog="Example: geo-nemo recipes diff paper/1b_africa_with localization/1b_africa_with"
+    "diff",
+    short_help="settings in which two experiments differ",
+    epilog="Example: geo-nemo recipes diff paper/1b_africa_with localization/1b_africa_with",
 )
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")

@@ -256,3 +256,8 @@ def test_the_recipe_of_a_command_names_every_setting_with_its_default(name):
         open_ones |= {"runs": {"some": "R"}, "store": "S"}
     whole = SCHEMAS[name].model_validate(compose(name) | open_ones)
     assert whole == SCHEMAS[name].model_validate(open_ones)
+
+
+def test_lists_of_commands_say_each_in_a_whole_sentence():
+    for name in ("prep", "store", "outlets", "recipes"):
+        assert "..." not in helped(name).partition(" Commands: ")[2].partition("Example:")[0], name
