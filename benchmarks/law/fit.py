@@ -1,13 +1,14 @@
 """Least squares of the law, its intervals, and its error on runs that it has not seen.
 
-Nats = a + b ln(parameters / 1M) + c ln(tokens / 1M) + d dropout + e cooldown. Rows that share
-their ordinary run share its chance, so standard errors are clustered by it (CR1; Liang and Zeger
-1986, DOI 10.1093/biomet/73.1.13), with Student's quantile of one degree less than there are
-clusters.
+Nats = a + b exp(-C / c) + d dropout + e cooldown, with C = parameters x tokens: what the first
+steps cost a conditioned model fades with compute, and a is left. For a given c the others are
+linear, so c alone is searched for. Rows that share their ordinary run share its chance, so standard
+errors are clustered by it (CR1; Liang and Zeger 1986, DOI 10.1093/biomet/73.1.13), of the law
+linearised at its coefficients, with Student's quantile of one degree less than there are clusters.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,37 +17,50 @@ from benchmarks.law.rows import Row
 from eval.pooled import t_quantile
 from geo_nemo.common.errors import UserError
 
-UNIT = 1e6
-TERMS = ("at 1M, 1M tokens", "ln parameters", "ln tokens", "dropout", "cooldown")
+TERMS = ("in the end", "more at the beginning", "dropout", "cooldown")
 CONFIDENCE = 0.95
+# Of the search for c: a grid over its logarithm, then sections of the best of its spans.
+_GRID, _SECTIONS = 61, 40
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
 class Law:
-    """coefficients: (5,), nats, in the order of TERMS. covariance: (5, 5), clustered. spread:
-    standard deviation of the residuals, nats. degrees: of Student's distribution.
+    """coefficients: (4,), nats, in the order of TERMS. fades: c, parameters x tokens after which
+    what the beginning costs is down to 1/e. covariance: (5, 5), clustered, of the coefficients and
+    ln c. spread: standard deviation of the residuals, nats. degrees: of Student's distribution.
     """
 
     coefficients: np.ndarray
+    fades: float
     covariance: np.ndarray
     spread: float
     degrees: int
 
     def interval(self, term: int) -> tuple[float, float, float]:
         """A coefficient and its interval, nats."""
-        value, half = self.coefficients[term], math.sqrt(self.covariance[term, term])
-        half *= t_quantile(CONFIDENCE, self.degrees)
+        value, half = self.coefficients[term], self._half(self.covariance[term, term])
         return float(value), float(value - half), float(value + half)
+
+    def fades_between(self) -> tuple[float, float, float]:
+        """c and its interval, parameters x tokens."""
+        # Where nothing fades, c has no bound; 700 is what a double holds.
+        half = min(self._half(self.covariance[-1, -1]), 700.0)
+        return self.fades, self.fades * math.exp(-half), self.fades * math.exp(half)
 
     def predict(
         self, parameters: float, tokens: float, dropout: float, cooldown: float
     ) -> tuple[float, float, float]:
         """Nats of one run more at such a size, and the interval that it lies in."""
-        at = _terms(parameters, tokens, dropout, cooldown)
-        variance = float(at @ self.covariance @ at) + self.spread**2
-        half = t_quantile(CONFIDENCE, self.degrees) * math.sqrt(variance)
+        at = _terms(parameters * tokens, self.fades, dropout, cooldown)
+        compute = np.array([parameters * tokens])
+        slopes = _slopes(at[None], compute, self.coefficients, self.fades)[0]
+        half = self._half(float(slopes @ self.covariance @ slopes) + self.spread**2)
         value = float(at @ self.coefficients)
         return value, value - half, value + half
+
+    def _half(self, variance: float) -> float:
+        return t_quantile(CONFIDENCE, self.degrees) * math.sqrt(variance)
 
 
 @dataclass(frozen=True)
@@ -61,39 +75,71 @@ class Error:
     count: int
 
 
-def _terms(parameters: float, tokens: float, dropout: float, cooldown: float) -> np.ndarray:
-    return np.array(
-        [1.0, math.log(parameters / UNIT), math.log(tokens / UNIT), dropout, cooldown]
-    )  # fmt: skip
+def _terms(compute: float, fades: float, dropout: float, cooldown: float) -> np.ndarray:
+    return np.array([1.0, math.exp(-compute / fades), dropout, cooldown])
 
 
-def _design(rows: Sequence[Row]) -> np.ndarray:
-    """(rows, 5)"""
-    return np.stack([_terms(r.parameters, r.tokens, r.dropout, r.cooldown) for r in rows])
+def _slopes(
+    design: np.ndarray, compute: np.ndarray, coefficients: np.ndarray, fades: float
+) -> np.ndarray:
+    """(rows, 5): of the law by each coefficient, and by ln c."""
+    by_log = coefficients[1] * design[:, 1] * compute / fades
+    return np.column_stack([design, by_log])
 
 
 def fit(rows: Sequence[Row], outcome: str) -> Law:
     """The law of `gain` or `deficit`; `UserError` where rows do not tell its terms apart."""
-    design = _design(rows)
     values = np.array([row.change[outcome] for row in rows])
-    count, terms = design.shape
+    compute = np.array([row.parameters * row.tokens for row in rows], float)
     clusters = sorted({row.pair for row in rows})
-    if np.linalg.matrix_rank(design) < terms or count <= terms or len(clusters) < 2:
+
+    def design(fades: float) -> np.ndarray:
+        each = zip(compute, rows, strict=True)
+        return np.stack([_terms(at, fades, row.dropout, row.cooldown) for at, row in each])
+
+    def left(log_fades: float) -> tuple[float, np.ndarray]:
+        at = design(math.exp(log_fades))
+        found = np.linalg.lstsq(at, values, rcond=None)[0]
+        residuals = values - at @ found
+        return float(residuals @ residuals), found
+
+    count, unknown = len(rows), len(TERMS) + 1
+    apart = len(set(compute)) >= 3 and np.linalg.matrix_rank(design(compute.mean())) == len(TERMS)
+    if not apart or count <= unknown or len(clusters) < 2:
         raise UserError(
-            f"{count} runs do not tell {', '.join(TERMS[1:])} apart, each of which needs two "
-            "values: run python -m benchmarks experiment small_sizes"
+            f"{count} runs do not tell what fades from what stays, dropout and cooldown: that "
+            "takes three sizes and two values of each; run python -m benchmarks experiment "
+            "small_sizes"
         )
-    inverse = np.linalg.inv(design.T @ design)
-    coefficients = inverse @ design.T @ values
-    left = values - design @ coefficients
-    middle = np.zeros((terms, terms))
+    between = math.log(compute.min() / 4), math.log(compute.max())
+    log_fades = _lowest(lambda at: left(at)[0], *between)
+    fades, coefficients = math.exp(log_fades), left(log_fades)[1]
+    slopes = _slopes(design(fades), compute, coefficients, fades)
+    residuals = values - design(fades) @ coefficients
+    inverse = np.linalg.pinv(slopes.T @ slopes)
+    middle = np.zeros((unknown, unknown))
     for cluster in clusters:
         chosen = [n for n, row in enumerate(rows) if row.pair == cluster]
-        score = design[chosen].T @ left[chosen]
+        score = slopes[chosen].T @ residuals[chosen]
         middle += np.outer(score, score)
-    few = len(clusters) / (len(clusters) - 1) * (count - 1) / (count - terms)
-    spread = math.sqrt(float(left @ left) / (count - terms))
-    return Law(coefficients, few * inverse @ middle @ inverse, spread, len(clusters) - 1)
+    few = len(clusters) / (len(clusters) - 1) * (count - 1) / (count - unknown)
+    spread = math.sqrt(float(residuals @ residuals) / (count - unknown))
+    covariance = few * inverse @ middle @ inverse
+    return Law(coefficients, fades, covariance, spread, len(clusters) - 1)
+
+
+def _lowest(of: Callable[[float], float], low: float, high: float) -> float:
+    """Where `of` is lowest: the best point of a grid, then golden sections beside it."""
+    grid = np.linspace(low, high, _GRID)
+    best = int(np.argmin([of(float(at)) for at in grid]))
+    low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, _GRID - 1)])
+    for _ in range(_SECTIONS):
+        width = _GOLDEN * (high - low)
+        if of(high - width) < of(low + width):
+            high = low + width
+        else:
+            low = high - width
+    return (low + high) / 2
 
 
 def left_out(rows: Sequence[Row], outcome: str) -> Error:
