@@ -8,6 +8,7 @@ from eval.config import EvalConfig, Path, RunName
 from geo_nemo.config.section import Positive, Section, Seed
 
 WAYS = ("without", "plain", "with")
+USUAL_FIELDS = ("country", "continent")
 PARTS = ("hosts", "layers", "regions", "membership", "extraction", "order")
 
 
@@ -35,7 +36,7 @@ class ProbeConfig(Section):
     split: Path = "test"
     output: Path
     only: tuple[Literal[PARTS], ...] | None = None
-    fields: Annotated[tuple[str, ...], Field(min_length=1)] = ("country", "continent")
+    fields: Annotated[tuple[str, ...], Field(min_length=1)] = USUAL_FIELDS
     told: Literal[WAYS] = "without"
     num_documents: Positive | None = 2000
     max_tokens: Positive = 256

@@ -19,7 +19,7 @@ from eval.overlap import TRAIN
 from eval.perplexity import score_documents
 from eval.plan import Plan, make_plan
 from eval.probe import layers
-from eval.probe.config import PARTS, ProbeConfig
+from eval.probe.config import PARTS, USUAL_FIELDS, ProbeConfig
 from eval.probe.contamination import body_losses, min_k, order_test, read_benchmark
 from eval.probe.membership import membership
 from eval.scorers.base import HiddenStates, Scorer
@@ -43,7 +43,10 @@ def plan_probe(config: ProbeConfig) -> tuple[Plan, Plan | None]:
         read_benchmark(Path(config.benchmark))
     plan = make_plan(config.evaluation(config.split, conditions))
     for field in config.fields:
-        _values(plan, field)
+        values = _values(plan, field)
+        # The usual fields are in every probe, also of texts of one host a country.
+        if "layers" in (config.only or ()) or ("layers" in wanted and field not in USUAL_FIELDS):
+            _check_shared(plan, config, field, values)
     store = getattr(plan.texts, "store", None)
     trained = None
     if store is not None and TRAIN in store.manifest.splits and config.split != TRAIN:
@@ -156,6 +159,18 @@ def _values(plan: Plan, field: str) -> np.ndarray:
     (line,) = lines_of(MetadataPolicy(fields=(field,)))
     records = (plan.items.record(i) for i in plan.documents.index.tolist())
     return np.array([line.value(record) or "" for record in records])
+
+
+def _check_shared(plan: Plan, config: ProbeConfig, field: str, values: np.ndarray) -> None:
+    """Refuses a field that a probe cannot tell: one whose values no two hosts share, as `host`."""
+    hosts = [plan.items.record(i).host for i in plan.documents.index.tolist()]
+    tested = layers.held_back_hosts(hosts, config.test, config.seed)
+    both = set(values[tested]) & set(values[~tested]) - {""}
+    if tested.any() and not tested.all() and not both:
+        raise UserError(
+            f"fields={field}: no value of hosts that are tested is one of those fitted, so "
+            "that no probe can tell it; take a field whose values hosts share, as country"
+        )
 
 
 def _trained(

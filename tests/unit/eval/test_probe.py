@@ -219,6 +219,7 @@ def test_the_command_does_every_part_and_writes_three_files(world, tmp_path):
     ("more", "words"),
     [
         (["fields=[topic]"], "topic"),
+        (["fields=[country,host]"], "fields=host: no value of hosts that are tested is one of"),
         (["only=[membership]", "split=train"], "give store=STORE with a split train"),
         (["only=[luck]"], "only"),
         (["runs.m=nowhere"], "runs.m=nowhere: no such folder"),
