@@ -18,25 +18,31 @@ _SEPARATOR = re.compile(
 _BEFORE_COLON = re.compile(r"([^:|]{3,40}):\s+(?=\S)")
 _LETTERS = re.compile(r"[^\W_]+")
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+# Not before the end of a sentence; `a.m.` ends none.
+_NO_SENTENCE = r"(?!.*[^\W\d_]{2}[.!?…]$)"
 # Behind a word that stands alone, or before what it tells: prose goes on with another word.
-_ALONE = r"\s*(?:$|[:|·•,/(\u2013\u2014-])"
+_ALONE = rf"\s*(?:$|[:|·•/(\u2013\u2014]|(?<=\s)-|,\s*\d|,{_NO_SENTENCE})"
 _ABOUT = re.compile(
     rf"(?:published|updated|posted|last (?:updated|modified)|first published|date|created){_ALONE}"
     rf"|(?:published|updated|posted|last (?:updated|modified)|first published)\s+"
-    rf"(?:on|at|by|in|today|yesterday|\d|{_MONTH}\s|(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\b)"
+    rf"(?:(?:on|at|today|yesterday)\b|(?:by|in)\b{_NO_SENTENCE}|\d|{_MONTH}\s|"
+    rf"(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\b)"
     rf"|(?:file )?(?:photo|image|picture|pic|foto|credit|source|caption|illustration)s?"
     rf"(?: (?:credit|source|courtesy|by|from|caption)s?\b|{_ALONE})"
     rf"|(?:share|save|listen|print|copy link|e-?mail|facebook|twitter|x|whatsapp|telegram|linkedin|"
     rf"reddit|pinterest|comments?|tweet|highlights|just now|advertisement|subscribe){_ALONE}"
-    r"|(?:share|listen|print|save|tweet|comment)s? (?:this|on|via|to|with|article|story|link)\b"
-    r"|advertisement\b|subscribe (?:to|now|today|for|here)\b|follow us (?:on|at)\b|follow us$"
+    r"|(?:share|listen|print|save|tweet|comment) (?:this|article|story|link)\b"
+    rf"|(?:share|listen|print|save|tweet|comment) (?:on|via|to|with)\b{_NO_SENTENCE}"
+    rf"|advertisement\b{_NO_SENTENCE}|subscribe (?:to|now|today|for|here)\b"
+    r"|follow us (?:on|at)\b|follow us$"
     r"|read (?:more|also|next|full)\b|(?:also|must)[ -]read\b|see also\b|related(?: \w+)?:"
     r"|reading time\b|\d+\s+(?:comments?|shares?|views?|likes?)$"
-    rf"|\d+\s+(?:min(?:ute)?s?|hours?|days?|weeks?)(?: (?:read|ago)\b|{_ALONE})"
-    rf"|(?:mon|tues|wednes|thurs|fri|satur|sun)day(?:{_ALONE}|\s+(?:\d|{_MONTH}\s))"
+    rf"|\d+\s+(?:min(?:ute)?s?|hours?|days?|weeks?)(?: (?:read|ago)\b{_NO_SENTENCE}|{_ALONE})"
+    rf"|(?:mon|tues|wednes|thurs|fri|satur|sun)day(?:{_ALONE}|,?\s+(?:\d|{_MONTH}\s))"
     rf"|{_MONTH}\s+\d{{1,2}}(?:st|nd|rd|th)?(?:\s+\d|{_ALONE})"
     rf"|\d{{1,2}}(?:st|nd|rd|th)?\s+{_MONTH}(?:\s+\d|{_ALONE})"
-    r"|\d{4}-\d{2}-\d{2}|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}|\d{1,2}[:.]\d{2}\s?(?:[ap]\.?m|[A-Z]{2,4}\b|$)",
+    r"|\d{4}-\d{2}-\d{2}|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}"
+    r"|\d{1,2}[:.]\d{2}\s?(?:[ap]\.?m\b|(?-i:[A-Z]{2,4})\b|$)",
     re.IGNORECASE,
 )
 # Who took a picture, at the end of what it shows.
@@ -58,6 +64,7 @@ _BESIDE_NAMES = frozenset((
     "senior", "political", "business", "sports", "foreign",
 ))  # fmt: skip
 _LONGEST_NAME = 80
+_MOST_AUTHORS = 2  # whose names stand one below another
 _NO_NAMES = frozenset(("", "www", "com", "co", "org", "net"))
 # Ends of names of hosts, as of premiumtimesng.com.
 _COUNTRIES = ("ng", "ke", "za", "gh", "ug", "tz", "zw", "zm", "pk", "bd", "lk", "ph", "uk", "nz")
@@ -108,7 +115,7 @@ def without_site(title: str, site: str = "", host: str = "", heading: str = "") 
         ends = [start for start, _ in parts[1:]]
         between = zip(parts, ends, strict=False)
         named = (a for (a, b), c in between if _is_name(title[b:c], names, whole=True))
-        return title[: next(named, len(title))].strip()
+        return title[: next(named, len(title))].strip() or title
     return title
 
 
@@ -122,8 +129,9 @@ def _without_ending(title: str, site: str) -> str:
         return title
     rest = title.rstrip(")")[: -len(site)]
     short = rest.rstrip(_BEFORE_SITE)
-    # White space alone parts nothing.
-    return short if short and rest[len(short) :].strip() else title
+    sign = rest[len(short) :]
+    # White space alone parts nothing, nor does a hyphen or a slash within a word.
+    return short if short and sign.strip() and sign not in ("-", "/") else title
 
 
 def without_title(text: str, title: str) -> str:
@@ -135,10 +143,7 @@ def without_title(text: str, title: str) -> str:
     place = _place_of(lines[:MOST_LINES], wanted)
     if not place:
         return text
-    while place < min(len(lines), MOST_LINES) and (
-        _is_about(lines[place], wanted) or _is_person(lines[place])
-    ):
-        place += 1
+    place += _about_below(lines[place:MOST_LINES], wanted)
     rest = "\n".join(lines[place:]).strip()
     # A page that is its title alone keeps it.
     return rest or text
@@ -170,6 +175,18 @@ def _place_of(lines: list[str], title: str) -> int:
             return 0
         before = start
     return 0
+
+
+def _about_below(lines: list[str], title: str) -> int:
+    """How many of the lines below a title tell about it; more names than of authors are a list."""
+    place, names = 0, []
+    for line in lines:
+        if not _is_about(line, title):
+            if not _is_person(line):
+                break
+            names.append(place)
+        place += 1
+    return place if len(names) <= _MOST_AUTHORS else names[0]
 
 
 def _key(text: str) -> str:

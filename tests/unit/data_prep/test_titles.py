@@ -40,6 +40,8 @@ PROSE = "The council of the town met on Tuesday evening to talk about a bridge o
         # A dash of the title's own.
         ("Rain - then the flood", "The Star", "the-star.co.ke", "", "Rain - then the flood"),
         ("Spider-Man is back", "", "man.com", "", "Spider-Man is back"),
+        ("Back to Spider-Man", "Man", "x.org", "", "Back to Spider-Man"),
+        ("| Nation | Maize rises", "Nation", "x.org", "", "| Nation | Maize rises"),
         ("The Star", "The Star", "the-star.co.ke", "", "The Star"),
         ("", "The Star", "the-star.co.ke", "", ""),
     ],
@@ -74,6 +76,13 @@ def test_the_outlet_s_name_is_no_part_of_a_title(title, site, host, heading, own
 def test_a_title_in_the_first_lines_is_cut_with_what_belongs_to_it(before, after):
     text = "\n".join([*before, PROSE, PROSE])
     assert without_title(text, "Maize prices rise in Kisumu") == "\n".join([*after, PROSE, PROSE])
+
+
+def test_names_of_more_than_authors_are_a_list_that_stays():
+    title, names = "The winners of the year", ["Jane Doe", "Joe Roe, mayor", "Ann Poe"]
+    for count, rest in ((2, ""), (3, "\n".join(names) + "\n")):
+        text = "\n".join([title, "3 May 2024", *names[:count], PROSE])
+        assert without_title(text, title) == rest + PROSE
 
 
 def test_prose_that_names_the_title_stays():
@@ -115,7 +124,8 @@ def test_a_title_is_known_however_it_is_written(line, title):
         "Published 3 May 2024", "Updated: 10:00 GMT", "3 May 2024", "May 3, 2024 10:00 am",
         "Monday, May 3", "2024-05-03", "5 hours ago", "3 min read", "Photo: Reuters",
         "Photo by Jane Doe", "Share this article", "Advertisement", "Follow us on Google News",
-        "Read more: The roads", "12 shares", "(Photo: AP)",
+        "Read more: The roads", "12 shares", "(Photo: AP)", "Facebook, Twitter, WhatsApp",
+        "Monday, May 3, 2024.", "May 3, 2024, 10.30 a.m.", "Share - Print", "10.30 EAT",
     ],
 )  # fmt: skip
 def test_lines_about_an_article_go_from_its_start(line):
@@ -132,6 +142,11 @@ def test_lines_about_an_article_go_from_its_start(line):
         "Updated rules bind schools.", "Created in 1900, the town is old.", "Date palms died.",
         "Di and Charles met.", "Photo journalism is hard.", "Follow us to the end of it.",
         "Jane Doe is the mayor.", "Email is down.", "Related parties met.",
+        "Facebook, Google and Twitter were fined.", "Facebook-owned WhatsApp is down.",
+        "Monday, the court ruled.", "May 5, he resigned.", "X-rays show a break.",
+        "Shares on Wall Street fell.", "5.25 per cent is the new rate.", "Listen to the river.",
+        "5 days ago the mayor resigned.", "Advertisement spending fell.", "Print, too, is dead.",
+        "Published in 1925, it sold well.", "Updated only once, it has aged.",
     ],
 )  # fmt: skip
 def test_a_short_first_sentence_stays(line):
