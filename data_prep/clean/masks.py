@@ -92,12 +92,13 @@ def mask_phones(text: str) -> str:
     return _DIGITS.sub(_introduced_phone, text)
 
 
-# In this order: what proves itself goes before phone numbers, which parts of it may look like.
+# In this order: a number in an address is of the address, and what proves itself goes before phone
+# numbers, which parts of it may look like.
 MASKS: dict[str, Callable[[str], str]] = {
+    "email": mask_emails,
     "iban": mask_ibans,
     "card": mask_cards,
     "national_id": mask_national_ids,
-    "email": mask_emails,
     "ip": mask_ips,
     "phone": mask_phones,
 }

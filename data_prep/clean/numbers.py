@@ -25,7 +25,11 @@ from datetime import date
 CARD_MASK, IBAN_MASK, ID_MASK = "[CARD]", "[IBAN]", "[ID]"
 _GAPS = re.compile("[ \u00a0-]")
 _CARD = re.compile(r"[2-6](?<![\w.,-].)\d(?:[ \u00a0-]?\d){11,23}(?![\w-]|[.,]\d)")
-_NETWORKS = re.compile(r"4|5[1-5]|2[2-7]|3(?:0[0-5]|[689])\d{11}\Z|3[47]|6(?:011|5|4[4-9])|62|35")
+_NETWORKS = re.compile(
+    r"4|5[1-5]|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}\Z|3(?:0[0-5]|[689])\d{11}\Z"
+    r"|3[47]|6(?:011|5|4[4-9])|62|35"
+)
+_LEAST_GROUP = 3  # digits; what stands in pairs is a table's
 _IBAN = re.compile(r"[A-Z]{2}(?<!\w..)\d\d(?:[ \u00a0-]?[A-Z0-9]){11,30}(?!\w)")
 # Lengths by country, of the registry of ISO 13616.
 _REGISTRY = (
@@ -65,12 +69,12 @@ _ONCE = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]
 
 def mask_cards(text: str) -> str:
     """`text` with each number of a payment card as `[CARD]`."""
-    return _CARD.sub(_card, text)
+    return _cut(_CARD, text, CARD_MASK, _end_of_card)
 
 
 def mask_ibans(text: str) -> str:
     """`text` with each IBAN as `[IBAN]`."""
-    return _IBAN.sub(_iban, text)
+    return _cut(_IBAN, text, IBAN_MASK, _end_of_iban)
 
 
 def mask_national_ids(text: str) -> str:
@@ -102,14 +106,24 @@ def _masked(pattern: re.Pattern[str], text: str, mask: str, proves: Callable[[st
     return pattern.sub(lambda m: mask if proves(re.sub(r"[ .-]", "", m[0])) else m[0], text)
 
 
-def _card(match: re.Match[str]) -> str:
-    """The mask, and what stands in a group behind the number, as a month and a year."""
-    written = match[0]
+def _cut(pattern: re.Pattern[str], text: str, mask: str, end_of: Callable[[str], int]) -> str:
+    """`text` with `mask` for what is found, up to its end; 0 is none. Another may stand behind."""
+    kept, place = [], 0
+    while match := pattern.search(text, place):
+        end = end_of(match[0])
+        kept += [text[place : match.start()], mask if end else match[0]]
+        place = match.start() + (end or len(match[0]))
+    return "".join(kept) + text[place:]
+
+
+def _end_of_card(written: str) -> int:
+    """A month and a year, say, may stand in groups behind the number."""
     ends = [len(written), *(gap.start() for gap in _GAPS.finditer(written))]
     for end in sorted(ends, reverse=True):
-        if _is_card(_GAPS.sub("", written[:end])):
-            return CARD_MASK + written[end:]
-    return written
+        groups = _GAPS.split(written[:end])
+        if min(map(len, groups)) >= _LEAST_GROUP and _is_card("".join(groups)):
+            return end
+    return 0
 
 
 def _is_card(digits: str) -> bool:
@@ -117,21 +131,21 @@ def _is_card(digits: str) -> bool:
     return bool(known) and len(set(digits)) > 1 and luhn(digits)
 
 
-def _iban(match: re.Match[str]) -> str:
-    written, text = match[0], _GAPS.sub("", match[0])
+def _end_of_iban(written: str) -> int:
+    """What stands behind it in capitals is not of it."""
+    text = _GAPS.sub("", written)
     length = _LENGTHS.get(text[:2], 0)
     if not length or len(text) < length:
-        return written
+        return 0
     own = text[:length]
     number = int("".join(str(int(c, 36)) for c in own[4:] + own[:4]))
     if number % 97 != 1:
-        return written
-    # What stands behind it in capitals is not of it.
+        return 0
     end, left = 0, length
     while left:
         left -= not _GAPS.match(written, end)
         end += 1
-    return IBAN_MASK + written[end:]
+    return end
 
 
 def _is_day(year: str, month: str, day: str) -> bool:

@@ -133,6 +133,11 @@ def test_any_text_is_cleaned_or_set_aside(config, pieces):
     assert found.hash == xxhash.xxh3_128_digest(found.text.encode())
 
 
+def test_a_number_in_an_address_is_of_the_address():
+    found = cleaned("To 4111111111111111@a.org now.", pii=("card", "email"))
+    assert (found.text, found.emails, found.cards) == ("To [EMAIL] now.", 1, 0)
+
+
 def test_an_account_s_number_is_no_phone_number_in_whatever_order_both_are_asked_for():
     for pii in (("phone", "iban"), ("iban", "phone")):
         found = cleaned(

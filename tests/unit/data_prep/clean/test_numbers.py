@@ -81,6 +81,27 @@ def test_a_card_is_known_with_what_stands_behind_it(text, masked):
     assert mask_cards(text) == masked
 
 
+def test_numbers_one_behind_the_other_are_all_masked():
+    assert mask_cards("4111 1111 1111 1111 5500 0000 0000 0004") == "[CARD] [CARD]"
+    ibans = "GB29 NWBK 6016 1331 9268 19 DE89 3704 0044 0532 0130 00 NOW"
+    assert mask_ibans(ibans) == "[IBAN] [IBAN] NOW"
+
+
+@pytest.mark.parametrize("length", [13, 15, 17, 18, 19])
+def test_numbers_of_mastercard_s_newer_first_digits_have_its_length(length):
+    for number in range(100):
+        text = f"25{number:0{length - 2}}"
+        assert mask_cards(text) == text
+    for first, is_card in (("2220", False), ("2221", True), ("2720", True), ("2721", False)):
+        number = next(n for last in range(10) if luhn(n := f"{first}12345678901{last}"))
+        assert (mask_cards(number) == "[CARD]") == is_card
+
+
+@pytest.mark.parametrize("table", ["41 11 11 11 11 11 11 11", "4111 1111 1111 11 11"])
+def test_digits_in_pairs_are_a_table(table):
+    assert mask_cards(table) == table
+
+
 # Examples of the registry of ISO 13616.
 @pytest.mark.parametrize(
     "number",
