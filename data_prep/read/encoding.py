@@ -30,7 +30,7 @@ _MARKS = {
 _CANDIDATES = (
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258",
     "iso8859_5", "iso8859_15", "cp874", "koi8_r", "koi8_u", "mac_roman", "cp932",
-    "euc_jp", "cp949", "big5", "gb18030",
+    "euc_jp", "cp949", "big5hkscs", "gb18030",
 )  # fmt: skip
 # Narrower encodings, some of whose letters stand elsewhere in their kin.
 _KIN = {"iso8859_2": "cp1250", "iso8859_6": "cp1256", "iso8859_7": "cp1253"}
@@ -38,7 +38,7 @@ _CONTROLS = bytes(range(0x80, 0xA0))  # where Windows has quotes and dashes
 _USUAL = "cp1252"
 # Of DOS and of Macintosh.
 _OF_MACHINES = ("cp850", "mac_roman", "cp437", "cp852", "cp866", "mac_cyrillic", "mac_latin2")
-_WIDE = ("cp932", "euc_jp", "cp949", "big5", "gb18030", "johab")
+_WIDE = ("cp932", "euc_jp", "cp949", "big5hkscs", "gb18030", "johab")
 _ODD = 0.1
 _MANY = 20
 _COMMON = frozenset("áéíóúñçãäöüàèêôâßąęłśżćčšžěřőåøı")

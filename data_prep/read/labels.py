@@ -33,6 +33,7 @@ def codec_of(label: str) -> str:
             codec = codecs.lookup(name) if name else None
         except (LookupError, ValueError):
             continue
-        if codec and codec._is_text_encoding and codec.name not in _OF_NO_TEXT:
-            return wider(codec.name.replace("-", "_"))
+        found = codec.name.replace("-", "_") if codec and codec._is_text_encoding else ""
+        if found and found not in _OF_NO_TEXT:
+            return wider(found)
     return ""

@@ -33,7 +33,8 @@ def decode(body: bytes, content_type: str) -> str:
     """The text of a page that was sent with this Content-Type."""
     if wide := marked_encoding(body[:4]) or wide_encoding(body[:_HEAD_BYTES]):
         return body.decode(wide, "replace").removeprefix("\ufeff")
-    if b"\x1b" not in body:
+    # ISO-2022 has escapes, and seven bits.
+    if b"\x1b" not in body or not body.isascii():
         try:
             # Servers name Latin-1 for pages in UTF-8; the other way round the bytes tell.
             return body.decode("utf-8-sig")

@@ -51,6 +51,13 @@ def test_an_encoding_of_old_papers_is_found_and_read(tmp_path, name, language, e
     assert find_encoding(data)[1] >= 0.7
 
 
+@pytest.mark.parametrize(("language", "encoding"), [("zh", "big5"), ("zh", "gb18030")])
+def test_detectors_that_agree_on_chinese_leave_no_doubt(language, encoding):
+    text = SENTENCES[language, encoding] * 3
+    found, confidence = find_encoding(f"1;{text}\n2;{text}\n".encode(encoding))
+    assert text.encode(encoding).decode(found) == text and confidence > 0.8
+
+
 @pytest.mark.parametrize(
     ("text", "encoding", "found"),
     [

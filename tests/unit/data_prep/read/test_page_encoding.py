@@ -72,6 +72,13 @@ def test_a_label_that_lies_is_not_believed():
     assert decode(b"\xfe\xff" + KOREAN.encode("utf-16-be"), "text/html; charset=latin1") == KOREAN
 
 
+@pytest.mark.parametrize("kind", [HTML, "text/html; charset=utf-8", "text/html; charset=latin1"])
+def test_an_escape_makes_a_page_in_utf_8_no_other(kind):
+    for text in (RUSSIAN, FRENCH):
+        assert decode(f"\x1b[0m{text}".encode(), kind) == f"\x1b[0m{text}"
+    assert decode(JAPANESE.encode("iso2022_jp"), kind if "latin1" not in kind else HTML) == JAPANESE
+
+
 def test_a_page_that_is_cut_off_within_a_character_is_read():
     page = f"<html><body><article><p>{HINDI}</p><p>{HINDI}".encode()
     assert page.endswith("। ".encode())
@@ -80,7 +87,9 @@ def test_a_page_that_is_cut_off_within_a_character_is_read():
 
 
 def test_labels_that_are_of_no_text_name_no_encoding():
-    assert not any(map(codec_of, ["none", "base64", "idna", "rot13", "undefined", "", "a" * 200]))
+    escapes = ["unicode_escape", "raw_unicode_escape"]
+    others = ["none", "base64", "idna", "rot13", "undefined", "", "a" * 200]
+    assert not any(map(codec_of, escapes + others))
     assert codecs.lookup(codec_of("utf8")).name == "utf-8"
 
 
