@@ -51,6 +51,7 @@ _RARE_DATES = ", ".join(
 )  # fmt: skip
 _MONTH_FIRST = re.compile(r"(?:[A-Za-z]+,? )?([A-Za-z]{3})[a-z]*\.? (\d{1,2}),? (\d{4})")
 _MOMENT = re.compile(r"\d{10}(?:\d{3})?\Z")
+_MOMENTS = range(10**8, 2 * 10**9)  # seconds up to 2033; 2024050610 is an hour
 # XML ends these so; in HTML all behind them would be of them.
 _CLOSED = re.compile(r"<(title|script|style|textarea|iframe|noscript|div|span|p|a|i|b)\b([^<>]*)/>")
 _ADDRESSES = (
@@ -202,7 +203,9 @@ def _day(text: str) -> str:
     found = _DAY.match(text)
     if _MOMENT.match(text):
         seconds = int(text[:10])
-        return datetime.fromtimestamp(seconds, UTC).date().isoformat() if seconds > 10**8 else ""
+        return (
+            datetime.fromtimestamp(seconds, UTC).date().isoformat() if seconds in _MOMENTS else ""
+        )
     if named := _MONTH_FIRST.match(text):
         text = f"{named[2]} {named[1]} {named[3]} 00:00"
     if found is None:

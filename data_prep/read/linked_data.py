@@ -6,6 +6,7 @@ that JSON has not); the text of one that is cut off is looked through for what i
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -89,9 +90,9 @@ def _loaded(text: str) -> Any:
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
     """The objects of a value, those around others first."""
-    waiting, seen = [value], 0
+    waiting, seen = deque([value]), 0
     while waiting and seen < MOST_OBJECTS:
-        each = waiting.pop(0)
+        each = waiting.popleft()
         if isinstance(each, dict):
             seen += 1
             yield each
