@@ -31,6 +31,7 @@ class Account:
         self.unplaced = Unplaced()
         self.extractors: Counter[str] = Counter()
         self.lost: list[dict[str, Any]] = []
+        self._reasons: set[str] = set()  # why the file at hand is lost
         self.notes: list[dict[str, Any]] = []
         self._limit = samples_per_reason
         # Highest hash first: heaps of the samples with the lowest, by reason.
@@ -74,16 +75,22 @@ class Account:
         (heapq.heappushpop if len(heap) == self._limit else heapq.heappush)(heap, entry)
 
     def lose(self, name: str, bad: Any, records: int) -> None:
-        """Keep the name of a file of which more is lost than a record; `records` were read."""
+        """Keep the name of a file of which more is lost than a record, once for each reason.
+
+        `records` were read.
+        """
         from data_prep.annotate import without_credentials
 
-        if bad.number == 0 or bad.reason in FILE_REASONS:
+        of_file = bad.number == 0 or bad.reason in FILE_REASONS
+        if of_file and bad.reason not in self._reasons:
+            self._reasons.add(bad.reason)
             detail = without_credentials(bad.detail)[:300]
             self.lost.append(
                 {"name": name, "reason": bad.reason, "detail": detail, "records": records}
             )
 
     def finish_file(self, path: str, shown: str, reader: Any) -> None:
+        self._reasons.clear()
         self.text_bytes += reader.text_bytes
         self.seen = self.seen or reader.seen
         if reader.note:

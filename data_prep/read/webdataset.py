@@ -24,13 +24,13 @@ from data_prep.read.unpack import Unpacked
 # What macOS puts beside files: it stands between the members of a record.
 _OF_MACOS = re.compile(r"(?:^|/)(?:\._|\.DS_Store$|__MACOSX/)")
 _FIELDS = {"txt": "text"} | {name: name for name in FieldMap().built_in if name != "text"}
+_FIELDS |= {name: name for name in ("language", "quality")}
 # Endings of files of other formats, which hold records themselves.
 OF_FILES = frozenset((
     "parquet", "pq", "parq", "orc", "arrow", "arrows", "ipc", "feather", "warc", "wet", "arc",
     "tar", "tgz", "jsonl", "ndjson", "jsonlines", "jl", "ldjson", "csv", "tsv", "tab", "psv",
     "html", "htm", "xhtml",
 ))  # fmt: skip
-_FIELDS |= {name: name for name in ("language", "quality")}
 
 
 def read_webdataset(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:

@@ -78,6 +78,15 @@ def test_an_archive_of_files_of_records_is_named_as_such(tmp_path, name, content
     assert bad.detail == f"member {name!r} is itself a file of records: tar -xf FILE"
 
 
+def test_an_archive_of_many_pages_is_one_lost_file(tmp_path):
+    found = read_bytes(tmp_path, "a.tar", tar([(f"{n}.html", b"<p>") for n in range(50)]))
+    account = Account(1)
+    for bad in found:
+        account.refuse("a.tar", bad.number, bad.reason, bad.detail, bad.excerpt)
+        account.lose("a.tar", bad, 0)
+    assert len(account.lost) == 1 and account.drops == {"unknown_format": 50}
+
+
 def test_files_of_every_format_are_known_in_an_archive():
     endings = {ending for kind in ours().values() for ending in kind.endings}
     assert endings - {"json"} == OF_FILES
