@@ -63,21 +63,24 @@ def record_job(outputs: Sequence[str], job: str, behind: Sequence[str] = ()) -> 
 
 
 def _gives_way(claim: str, after: str | None) -> bool:
-    """Whether the job of a claim has ended when `after` has."""
-    return not claim.startswith(LAUNCHING) and after in claim.split()
+    """Whether the job of a claim has ended when `after` has, which may be a whole array."""
+    if after is None or claim.startswith(LAUNCHING):
+        return False
+    return any(after in (job, job.partition("_")[0]) for job in claim.split())
 
 
 def _check_free(folder: Path, named: str, after: str | None) -> None:
-    for name in ("launched", "job"):
-        owner = _read(folder / name)
-        if owner.startswith(LAUNCHING):
-            if _is_underway(folder / name, owner):
-                raise UserError(
-                    f"another geo-nemo launch is submitting {named.partition('=')[2]}: wait for it"
-                )
-            continue
-        job = owner.partition(" ")[0]
-        if job and not _gives_way(owner, after) and (state := is_queued(job)):
+    claim = _read(folder / "launched")
+    if claim.startswith(LAUNCHING):
+        if _is_underway(folder / "launched", claim):
+            raise UserError(
+                f"another geo-nemo launch is submitting {named.partition('=')[2]}: wait for it"
+            )
+        claim = ""
+    if _gives_way(claim, after):
+        return  # and the job that runs there for it
+    for job in (claim.partition(" ")[0], _read(folder / "job")):
+        if job and job != after and (state := is_queued(job)):
             raise UserError(
                 f"job {job} is {state} for {named}: wait for it, scancel {job}, or "
                 f"give another {named.partition('=')[0]}"

@@ -198,10 +198,32 @@ def test_outputs_of_a_preparation_and_an_evaluation_are_claimed(launch, cluster,
     assert launch(*other)[0] == 0
 
 
+def test_a_launch_behind_an_array_may_have_its_folders_while_a_run_of_it_trains(launch, cluster):
+    given = (*GIVEN, "train.lr=1e-3,2e-3", "--multirun")
+    assert launch(*given)[0] == 0
+    # Slurm gives each run of an array a number of its own, which the run writes down.
+    for number, folder in enumerate(sorted(launch.runs.glob("a/*/slurm"))):
+        (folder / "job").write_text(f"{1002 + number}\n")
+    (cluster.folder / "queue").write_text(
+        "1002_0 RUNNING\n1002_1 RUNNING\n1002 RUNNING\n1003 RUNNING\n"
+    )
+    assert launch(*given)[0] == 2
+    code, _, err = launch(*given, "--after", "1002_0")
+    assert code == 2 and "job 1002_1 is RUNNING" in err
+    code, _, err = launch(*given, "--after", "1002")
+    assert code == 0, err
+
+
 @pytest.mark.parametrize("after", ["1002", "1003"])
-def test_a_launch_behind_the_last_job_of_a_chain_may_have_its_folders(launch, cluster, after):
+@pytest.mark.parametrize("trains", [False, True])
+def test_a_launch_behind_the_last_job_of_a_chain_may_have_its_folders(
+    launch, cluster, after, trains
+):
     assert launch(*CHAIN)[0] == 0
     (cluster.folder / "queue").write_text("1001 PENDING\n1002 PENDING\n1003 PENDING\n")
+    if trains:
+        (cluster.folder / "queue").write_text("1001 gone\n1002 RUNNING\n1003 PENDING\n")
+        (launch.runs / "a/slurm/job").write_text("1002\n")
     code, _, err = launch(*CHAIN, "--after", after)
     if after == "1003":
         assert code == 0, err
