@@ -272,10 +272,12 @@ def test_where_metrics_go_is_a_group_of_its_own(group, told):
     ("recipe", "fractions", "dropouts", "labels"),
     [("condition_cooldown", (0.8, 0.2), (0, 0), ""), ("half_told", (0.8, 0.2), (0, 0.5), ""),
      ("wsd", (0.8, 0.2), (0, 0), ""), ("replay", (0.8, 0.2), (0, 0), ""),
+     ("quarter_untold", (0.8, 0.2), (0.25, 0), ""),
      ("labelled", (0.9, 0.1), (0, 0), "CONTENT: ")],
 )  # fmt: skip
-def test_the_stages_of_each_recipe(recipe, fractions, dropouts, labels):
-    settings = ["experiment=demo", f"stages={recipe}", "output_dir=/r", "data.store=/s"]
+@pytest.mark.parametrize("experiment", ["demo", "localization/1b_global_with"])
+def test_the_stages_of_each_recipe(experiment, recipe, fractions, dropouts, labels):
+    settings = [f"experiment={experiment}", f"stages={recipe}", "output_dir=/r", "data.store=/s"]
     stages = load_config("train", Run, settings).stages
     assert list(stages) == ["condition", "cooldown"]
     assert tuple(stage.fraction for stage in stages.values()) == fractions
