@@ -251,10 +251,10 @@ def _seconds(folder: Path) -> dict[str, float]:
 @contextmanager
 def counted(folder: Path, what: str) -> Iterator[None]:
     """Add the seconds of a block to those of a run; parts of one that was stopped count, too."""
+    times = _seconds(folder)  # a damaged record is told before the hours, not after them
     begin = time.monotonic()
     try:
         yield
     finally:
-        times = _seconds(folder)
         times[what] = round(times.get(what, 0.0) + time.monotonic() - begin, 1)
         write_whole(folder / TIMES, json.dumps(times).encode())

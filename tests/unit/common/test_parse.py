@@ -43,10 +43,14 @@ def test_json_that_is_none_is_a_value_error(text):
         parse_json(text)
 
 
-# The last two are a day that no calendar has, and a whole number without a digit.
+# Then a day that no calendar has, a whole number without a digit, and tags that do not fit.
 @pytest.mark.parametrize(
-    "text", [DEEP_YAML, "a: [", "a: b: c", b"\xff\xfe\x00", "2024-13-45", "0x_"]
-)
+    "text",
+    [
+        DEEP_YAML, "a: [", "a: b: c", b"\xff\xfe\x00", "2024-13-45", "0x_",
+        '!!int ""', "!!bool x", "!!timestamp x",
+    ],
+)  # fmt: skip
 def test_yaml_that_is_none_is_a_value_error_of_a_line(text):
     with pytest.raises(ValueError) as caught:
         parse_yaml(text)
@@ -131,5 +135,7 @@ def test_records_of_an_experiment_are_one_line(tmp_path):
     with pytest.raises(UserError, match=f"is not JSON; remove {made}"):
         _carry_out({}, made.parent, "", Processes(1))
     times = written(tmp_path / TIMES, DEEP)
+    begun = []
     with pytest.raises(UserError, match=f"is not JSON; remove {times}"), counted(tmp_path, "train"):
-        pass
+        begun.append("train")
+    assert not begun
