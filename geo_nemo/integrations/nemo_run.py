@@ -62,13 +62,26 @@ def task(
 
 
 def quoted(word: str, executor: run.Executor | None) -> str:
-    """The word so that it arrives whole: two executors put words into a shell as they are."""
-    if isinstance(executor, run.SlurmExecutor):
-        return shlex.quote(word)
-    if isinstance(executor, run.DockerExecutor):
-        # It becomes a part of bash -c "...", which Docker's library takes apart before bash does.
-        return re.sub(r'[\\"]', r"\\\g<0>", shlex.quote(word))
-    return word
+    """The word so that it arrives whole: all executors but the local one put words into a shell.
+
+    NeMo-Run quotes what torchrun gets, for a shell, whatever the executor. Raises UserError for a
+    word that this changes.
+    """
+    if executor is None:
+        return word
+    is_local = isinstance(executor, run.LocalExecutor)
+    is_docker = isinstance(executor, run.DockerExecutor)
+    if isinstance(executor.get_launcher(), run.Torchrun | run.FaultTolerance):
+        if (is_local and shlex.quote(word) != word) or (is_docker and "'" in word):
+            raise UserError(
+                f"{word}: NeMo-Run's torchrun would change it on its way; leave "
+                + ("blanks, brackets and quotation marks" if is_local else "single quotes")
+                + " out, or use torchrun -m geo_nemo train"
+            )
+    elif not is_local:
+        word = shlex.quote(word)
+    # It becomes a part of bash -c "...", which Docker's library takes apart before bash does.
+    return re.sub(r'[\\"]', r"\\\g<0>", word) if is_docker else word
 
 
 def local(processes: int = 1) -> run.LocalExecutor:

@@ -97,11 +97,25 @@ def test_a_container_is_shown(tmp_path, monkeypatch, capsys):
     assert "- experiment=meco/8b_with" in shown
 
 
+def role_of(executor, words):
+    """What NeMo-Run makes of `python -m geo_nemo train WORDS`, before its scheduler gets it."""
+    import nemo_run as run
+    from nemo_run.run.torchx_backend.packaging import package
+
+    from geo_nemo.integrations import nemo_run
+
+    args = [nemo_run.quoted(word, executor) for word in words]
+    script = run.Script(path="geo_nemo", m=True, entrypoint="python", args=args)
+    (role,) = package("t", script, executor=executor, serialize_metadata_for_scripts=False).roles
+    return [role.entrypoint, *role.args]
+
+
 # What a path may have, but for a quote of Hydra's own.
 @pytest.mark.parametrize(
     "word", ["a b", "it's", '"a"', "$HOME", "`id`", "a;b", "a\\b", "*", "[1,2]"]
 )
-def test_words_reach_a_process_in_a_container_whole(tmp_path, word):
+@pytest.mark.parametrize("launcher", ["torchrun", None])
+def test_words_reach_a_process_in_a_container_whole(tmp_path, word, launcher):
     """By NeMo-Run's own container; in Docker's place, what its library and bash make of it."""
     import shlex
 
@@ -110,16 +124,36 @@ def test_words_reach_a_process_in_a_container_whole(tmp_path, word):
     from geo_nemo.integrations import nemo_run
 
     executor = nemo_run.docker("geo-nemo:gpu")
-    executor.experiment_id = "e"
+    executor.launcher, executor.experiment_id, executor.job_dir = launcher, "e", str(tmp_path)
+    words = ["train", f"output_dir=/r/{word}", "last"]
+    if launcher and "'" in word:
+        with pytest.raises(UserError, match="leave single quotes out"):
+            nemo_run.quoted(words[1], executor)
+        return
+    starts = tmp_path / (launcher or "python")
+    starts.write_text(f"#!/bin/bash\nprintf '%s\\0' \"$@\" >{tmp_path}/seen\n")
+    starts.chmod(0o755)
     client = MagicMock()
-    code = "import sys; open(sys.argv[1], 'w').write('\\0'.join(sys.argv[2:]))"
-    words = [sys.executable, "-c", code, str(tmp_path / "seen"), f"output_dir=/r/{word}", "last"]
-    command = [nemo_run.quoted(each, executor) for each in words]
+    command = role_of(executor, words)
     container = DockerContainer(name="c", command=command, executor=executor, extra_env={})
     container.run(client=client, id="i")
     _, given = client.containers.run.call_args.args
-    assert subprocess.run(shlex.split(given), capture_output=True).returncode == 0
-    assert (tmp_path / "seen").read_text().split("\0") == words[4:]
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert subprocess.run(shlex.split(given), env=path, capture_output=True).returncode == 0
+    assert (tmp_path / "seen").read_text().split("\0")[-4:-1] == words
+
+
+def test_a_word_that_torchrun_on_this_machine_would_get_in_quotes_is_one_line(tmp_path):
+    from geo_nemo.integrations import nemo_run
+
+    executor = nemo_run.local(2)
+    executor.job_dir = str(tmp_path)
+    words = ["train", "output_dir=/r/a", "train.lr=1e-3"]
+    assert role_of(executor, words)[-3:] == words
+    with pytest.raises(UserError, match="leave blanks, brackets and quotation marks out"):
+        nemo_run.quoted("output_dir=/r/a b", executor)
+    executor.launcher = None
+    assert role_of(executor, ["output_dir=/r/a b"])[-1] == "output_dir=/r/a b"
 
 
 @pytest.mark.parametrize("time", ["1d", "", "1:2", "noon"])
