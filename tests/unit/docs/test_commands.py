@@ -5,7 +5,8 @@ Nothing is started, so files and folders that a command names need not be there.
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import click
@@ -42,7 +43,7 @@ PROGRAMS = {
 START = re.compile(rf"(?:[A-Z_]+=\S+ |torchrun .*?-m |srun )*({'|'.join(PROGRAMS)}|geo_nemo)(?= )")
 SCHEMAS = {
     "synth": Synth, "prep": Prep, "eval": EvalConfig, "report": ReportConfig,
-    "atlas": AtlasConfig, "probe": ProbeConfig,
+    "atlas": AtlasConfig, "probe": ProbeConfig, "launch": Launch,
 }  # fmt: skip
 TRAININGS = ("train", "audit", "index", "plan", "learn-weights")
 # What a page leaves to its reader.
@@ -145,26 +146,27 @@ def check_settings(name: str, values: dict) -> None:
     settings = values.get("overrides") or values.get("arguments") or ()
     if name == "launch":
         slurm, settings = divide(settings)
-        load_config("launch", Launch, slurm)
-        for job in ("prep", "report"):
-            load(job, shlex.split(values.get(job) or ""))
-        load("eval", shlex.split(values.get("evaluate") or ""))
+        load("launch", tuple(slurm))
+        for job, given in (("prep", "prep"), ("eval", "evaluate"), ("report", "report")):
+            if values.get(given):
+                load(job, tuple(shlex.split(values[given])))
         name = "tune" if values.get("tune") else "train"
     if name in TRAININGS:
         settings, name = with_experiment(settings), "train"
     if values.get("multirun") and settings:
         given = any(word.startswith("output_dir=") for word in settings)
         for each in expand((*settings, *(() if given else ("output_dir=O",)))):
-            load(name, each)
+            load(name, tuple(each))
     else:
-        load(name, settings)
+        load(name, tuple(settings))
 
 
-def load(name: str, settings: Sequence[str]) -> None:
+@cache  # many commands have the same settings, and Hydra takes a third of a second for them
+def load(name: str, settings: tuple[str, ...]) -> None:
     given = {word.partition("=")[0] for word in settings}
     needed = [word for word in NEEDED.get(name, ()) if word.partition("=")[0] not in given]
     if any(word.startswith(("runs.", "corpus=")) for word in settings):
-        needed = [word for word in needed if word[:5] not in ("runs.", "store"[:5])]
+        needed = [word for word in needed if not word.startswith(("runs.", "store="))]
     if name == "train":
         few = needed[:1] == ["experiment=demo"] and "train.steps" not in given
         load_config("train", Run, (*needed, *["train.steps=2000"] * few, *settings))
