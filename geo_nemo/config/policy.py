@@ -111,6 +111,11 @@ class MetadataPolicy(Section):
             raise ValueError("placebo permutes metadata, and fields is empty: give fields")
         if not any(self.weights.values()):
             raise ValueError("loss_weights are all 0, so nothing is trained: give body one")
+        if not any(self.weights[kind] for kind in ("metadata", "title", "body")):
+            raise ValueError(
+                "loss_weights leave labels and ends of texts alone in the loss: give title, body "
+                "or metadata one above 0"
+            )
         # Beside metadata that are a target they count as labels.
         beside = "label" if self.position == "append" else "metadata"
         if self.meta_tokens and self.weights[beside]:

@@ -110,6 +110,7 @@ def test_an_inconsistent_run_is_refused(change, words):
         ({"loss_weights": {"body": float("nan")}}, "finite number"),
         ({"loss_weights": {"body": float("inf")}}, "finite number"),
         ({"loss_weights": {"title": 0, "body": 0, "end": 0}}, "loss_weights are all 0"),
+        ({"loss_weights": {"title": 0, "body": 0}}, "labels and ends of texts alone"),
         ({"loss_weights": {"text": 1}}, "should be 'metadata', 'label', 'title', 'body' or 'end'"),
     ],
 )
