@@ -97,11 +97,15 @@ def fit(rows: Sequence[Row], outcome: str) -> Law:
         each = zip(compute, rows, strict=True)
         return np.stack([_terms(at, fades, row.dropout, row.cooldown) for at, row in each])
 
-    def left(log_fades: float) -> tuple[float, np.ndarray]:
+    def solved(log_fades: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The design for a c, the best coefficients for it, and what they leave."""
         at = design(math.exp(log_fades))
         found = np.linalg.lstsq(at, values, rcond=None)[0]
-        residuals = values - at @ found
-        return float(residuals @ residuals), found
+        return at, found, values - at @ found
+
+    def squares(log_fades: float) -> float:
+        left = solved(log_fades)[-1]
+        return float(left @ left)
 
     count, unknown = len(rows), len(TERMS) + 1
     apart = len(set(compute)) >= 3 and np.linalg.matrix_rank(design(compute.mean())) == len(TERMS)
@@ -112,10 +116,10 @@ def fit(rows: Sequence[Row], outcome: str) -> Law:
             "small_sizes"
         )
     between = math.log(compute.min() / 4), math.log(compute.max())
-    log_fades = _lowest(lambda at: left(at)[0], *between)
-    fades, coefficients = math.exp(log_fades), left(log_fades)[1]
-    slopes = _slopes(design(fades), compute, coefficients, fades)
-    residuals = values - design(fades) @ coefficients
+    log_fades = _lowest(squares, *between)
+    fades = math.exp(log_fades)
+    at, coefficients, residuals = solved(log_fades)
+    slopes = _slopes(at, compute, coefficients, fades)
     inverse = np.linalg.pinv(slopes.T @ slopes)
     middle = np.zeros((unknown, unknown))
     for cluster in clusters:
