@@ -10,6 +10,7 @@ moment leaves the newest whole one in place. What is damaged later is found by t
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ from geo_nemo.train.checkpoint.fp8_state import load_weights, restore_scales
 from geo_nemo.train.checkpoint.safe_pickle import check_index, weights_only
 from geo_nemo.train.checkpoint.state import sharded_state
 from geo_nemo.train.engine import Engine
+
+# Ends of the learning rate, the same in all groups of ours. Megatron-Core takes them, since 0.19,
+# for a part of a group's name when it looks for the group in what was saved.
+_RATES = ("max_lr", "min_lr")
 
 # Megatron-Core logs what it then raises, which is told once, by the error.
 logging.getLogger(filesystem_async.__name__).setLevel(logging.CRITICAL)
@@ -66,7 +71,8 @@ _AT_TOP = ("bad_steps", "ledger")
 def load(engine: Engine, checkpoint: Path, average: WeightAverage | None = None) -> Position:
     """Restore model, optimizer, schedule and average from `checkpoint`; every rank calls it."""
     position = read_position(checkpoint)
-    state = _load_model(engine, checkpoint, average)
+    state = read_state(sharded_state(engine, is_loading=True, average=average), checkpoint)
+    _give(engine, state, checkpoint)
     engine.schedule.num_steps = 0  # load_state_dict adds the steps to those already counted
     engine.schedule.load_state_dict(state["schedule"])
     if average is not None:
@@ -81,16 +87,24 @@ def load_trained(engine: Engine, checkpoint: Path) -> None:
     """
     groups = engine.optimizer.param_groups
     own = [{k: v for k, v in group.items() if k not in ("params", "step")} for group in groups]
-    _load_model(engine, checkpoint)
+    state = read_state(sharded_state(engine, is_loading=True), checkpoint)
+    for saved in _groups(state["optimizer"]):
+        saved.update({name: own[0][name] for name in _RATES if name in own[0]})
+    _give(engine, state, checkpoint)
     for group, settings in zip(engine.optimizer.param_groups, own, strict=True):
         group.update(settings)
 
 
-def _load_model(
-    engine: Engine, checkpoint: Path, average: WeightAverage | None = None
-) -> dict[str, Any]:
-    """Restore model and optimizer; all that was read."""
-    state = read_state(sharded_state(engine, is_loading=True, average=average), checkpoint)
+def _groups(state: Any) -> Iterator[dict[str, Any]]:
+    """The groups of parameters in an optimizer's state, of each optimizer where it has several."""
+    if isinstance(state, dict):
+        yield from state.get("param_groups", ())
+        for part in state.values():
+            yield from _groups(part)
+
+
+def _give(engine: Engine, state: dict[str, Any], checkpoint: Path) -> None:
+    """Give model and optimizer what was read of `checkpoint`."""
     if engine.config.fp8 and engine.config.fp8_recipe == "delayed":
         from megatron.core.fp8_utils import get_fp8_recipe
 
@@ -102,7 +116,6 @@ def _load_model(
     for group in engine.optimizer.param_groups:
         # A CPU's groups did not have it at first, and FusedAdam does not go without.
         group.setdefault("bias_correction", True)
-    return state
 
 
 def read_state(sharded: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
