@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,7 +30,9 @@ from mutmut.configuration import config
 from mutmut.mutation.trampoline import set_mutant_under_test
 from mutmut.state import state
 from mutmut.utils.format_utils import mangled_name_from_mutant_name
+from survivors import Fault, Reasons, fault_of
 
+REASONS = Path("../tests/mutants.yaml")
 FOUND = Path("found.jsonl")
 NOTICED, SURVIVED, UNTESTED = "noticed", "survived", "no test"
 # CPU seconds of a test, seconds of a fault, and bytes.
@@ -174,7 +177,20 @@ def _found() -> dict[str, dict]:
 def _is_wanted(name: str, options: argparse.Namespace, before: dict[str, dict]) -> bool:
     if options.names and not any(fnmatch.fnmatch(name, pattern) for pattern in options.names):
         return False
-    return name not in before or (options.again and before[name]["result"] != NOTICED)
+    if name not in before:
+        return True
+    return options.again and before[name]["result"] != NOTICED and _reason(name)[1] is None
+
+
+@lru_cache
+def _reasons() -> Reasons:
+    return Reasons.read(REASONS)
+
+
+def _reason(name: str) -> tuple[Fault, str | None]:
+    """What a fault changes, and why it may stay, None where nobody knows."""
+    fault = fault_of(Path(), name)
+    return fault, _reasons().of(fault)
 
 
 def _mutants() -> list[str]:
@@ -193,15 +209,24 @@ def _plant() -> None:
 
 
 def _tell() -> None:
-    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    found = _found()
-    for name in _mutants():
+    """Counts by module, each reason with its faults' number, and the faults without one."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    found, mutants = _found(), _mutants()
+    for name in mutants:
         counts[name.split(".x")[0]][found[name]["result"] if name in found else "not run"] += 1
     for module, results in sorted(counts.items()):
         print(module, dict(results))
-    for name, line in sorted(found.items()):
-        if line["result"] != NOTICED:
-            print(line["result"], "" if line["all"] else "(not all tests)", name)
+    left = [name for name in mutants if name in found and found[name]["result"] != NOTICED]
+    told = {name: _reason(name) for name in left}
+    for why, number in Counter(why for _, why in told.values() if why).most_common():
+        print(f"{number} may stay: {why}")
+    for name, (fault, why) in told.items():
+        if why is None:
+            note = "" if found[name]["all"] else " (not all tests)"
+            print(f"{found[name]['result']}{note}: {name}\n  - {fault.was}\n  + {fault.now}")
+    unused = set(_reasons().faults) - {fault for fault, _ in told.values()}
+    if unused and len(found) == len(mutants):
+        print("reasons of faults that are noticed or no longer there:", *unused, sep="\n  ")
 
 
 def main() -> None:
@@ -214,7 +239,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, help="so many, drawn at random")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--budget", type=float, default=1e9, help="CPU seconds of tests a fault")
-    parser.add_argument("--again", action="store_true", help="those that survived before, too")
+    parser.add_argument("--again", action="store_true", help="those without a reason, too")
     parser.add_argument("--tell", action="store_true", help="only what was found before")
     options = parser.parse_args()
     if options.tell:

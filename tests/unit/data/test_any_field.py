@@ -60,7 +60,7 @@ documents = st.lists(
         country=st.sampled_from(sorted(CONTINENT_OF)),
         path=st.sampled_from(["", "/a", "/b?c"]),
         source=st.sampled_from(["news", "web"]),
-        year=st.sampled_from([0, 1999, 2020, 2021]),
+        year=st.sampled_from([-1, 0, 1999, 2020, 2021]),
         quality=st.integers(0, 3),
     ),
     min_size=1,

@@ -252,13 +252,14 @@ def test_what_is_not_said_of_a_document_is_that_it_has_metadata_and_no_title(sto
     assert first != second and bare.texts(*text)[0].tolist() == first
 
 
+@pytest.mark.parametrize("kind", ["llama_3", "dummy_prefix"])
 @pytest.mark.parametrize("name", ["localization", "mixed", "meco", "appended", "meta-tokens"])
 @pytest.mark.parametrize("packing", ["best fit", "concat, bare"])
 def test_what_is_selected_of_a_text_is_selected_in_all_its_fragments(
-    stores, tmp_path, name, packing
+    stores, tmp_path, kind, name, packing
 ):
     """Bits drawn at random; of first words that are cut anew, all where one of the old was."""
-    store, policy = stores[0]["llama_3"], (POLICIES | META)[name]
+    store, policy = stores[0][kind], (POLICIES | META)[name]
     rng = np.random.default_rng(8)
     rows = dataset(store, policy, packing, 64)
     split, composing = rows.split, rows.composing
