@@ -146,18 +146,12 @@ class Composer:
         title, body = self.texts(title_ids, body_ids, len(block) > 0)
         return self.join(block, title, body, final)
 
-    def whole_text(
-        self,
-        record: MetadataRecord | None,
-        title: str,
-        body: str,
-        fields: Sequence[str] | None = None,
-    ) -> str:
+    def whole_text(self, record: MetadataRecord | None, title: str, body: str) -> str:
         """A document as a text, under a template whose parts are cut anew.
 
         title: with its blank line; empty for none.
         """
-        block = "" if record is None else "".join(self.block_texts(record, fields))
+        block = "" if record is None else "".join(self.block_texts(record))
         title = self._template.label("title") + title if title else ""
         text = title + self._template.label("body") + body
         if block:
