@@ -129,11 +129,13 @@ def test_a_text_of_one_token_alone_has_no_first_word_that_is_known(tmp_path, voc
         lengths_equal_spliced(store)
 
 
-def test_stores_are_merged_whether_both_have_first_words_or_one(tmp_path, vocabulary):
+@pytest.mark.parametrize("first", ["new", "old"])
+def test_stores_are_merged_whether_both_have_first_words_or_one(tmp_path, vocabulary, first):
     new = write(tmp_path / "a", vocabulary, TEXTS)
     old = without_first_words(write(tmp_path / "b", vocabulary, TEXTS, start=9), tmp_path / "old")
     assert not old.split("train").first_words.number
-    merge_stores([new.root, old.root], tmp_path / "both")
+    roots = [new.root, old.root]
+    merge_stores(roots if first == "new" else roots[::-1], tmp_path / "both")
     both = TokenStore.open(tmp_path / "both", check_hashes=True)
     assert [sum(map(bool, part)) for part in shown(both)] == [3, 4]
     lengths_equal_spliced(both)
