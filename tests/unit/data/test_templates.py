@@ -216,6 +216,25 @@ def test_the_parts_of_a_text_are_its_splice_whether_its_beginning_was_met_or_not
                         assert [*front.tolist(), *rest.tolist()] == whole.tolist()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_cut_within_a_word_says_nothing_of_texts_that_begin_so(stores, kind):
+    """A piece may end in the middle of a character, which cut anew is another."""
+    tokenizer = stores[0][kind].tokenizer()
+    splicer = Composer(POLICIES["meco"], tokenizer).splicers(True, False)[1]
+    whole = np.array(tokenizer.encode(" " + "\u4f60" * 6 + " day"), np.int32)
+    for size in (*range(2, 12), len(whole)):
+        ids = whole[:size]
+        assert np.concatenate(splicer.parts(ids)).tolist() == splicer(ids).whole(ids).tolist()
+
+
+@pytest.mark.parametrize("name", ["meco", "localization"])
+def test_nobody_may_write_to_blocks_which_documents_share(stores, name):
+    store = stores[0]["llama_3"]
+    composer = Composer(POLICIES[name], store.tokenizer())
+    block = composer.prefix_ids(store.split("train").record(1))
+    assert len(block) and not block.flags.writeable
+
+
 @pytest.fixture(scope="module")
 def older(stores, tmp_path_factory):
     """By kind, the stores without first words: none of their shards has them, or only the last."""

@@ -100,7 +100,10 @@ def test_ids_equal_those_of_the_whole_text(tokenizers, kind, policy, title, body
     composed = composer.compose(record, title_ids, body_ids)
     text = whole_text(policy, record, title, body)
     assert composed.ids.tolist() == [tokenizer.bos_id, *tokenizer.encode(text), tokenizer.eos_id]
-    assert composer.whole_text(record, f"{title}\n\n" if title else "", body) == text
+    head = f"{title}\n\n" if title else ""
+    assert composer.whole_text(record, head, body) == text
+    untold = whole_text(policy.model_copy(update={"fields": ()}), record, title, body)
+    assert composer.whole_text(None, head, body) == untold
     if policy.template in ("meco", "plain"):
         assert Kind.LABEL not in composed.kinds
 
