@@ -23,7 +23,7 @@ from resiliparse.parse.html import HTMLTree
 
 from data_prep.beside import lower_limits
 from data_prep.read.http import BodyError, decode_body, is_html, split_response
-from data_prep.read.linked_data import linked_dates, script_texts
+from data_prep.read.linked_data import Script, linked_dates, linked_scripts
 from data_prep.read.main_text import main_text
 from data_prep.read.meta_tags import meta_values
 from data_prep.read.page_encoding import decode
@@ -110,12 +110,13 @@ def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> 
     if "xml" in content_type or page.lstrip().startswith("<?xml"):
         page = _CLOSED.sub(r"<\1\2></\1>", page)
     tree = HTMLTree.parse(page)
-    text, extractor = main_text(tree)
+    scripts = linked_scripts(tree)
+    text, extractor = main_text(tree, scripts)
     heading = _first_text(tree, "h1")
     more: dict[str, Any] = {}
     if metas:
         values, names = meta_values(tree, metas)
-        if LICENSE in metas and LICENSE not in values and (license := page_license(tree)):
+        if LICENSE in metas and LICENSE not in values and (license := page_license(tree, scripts)):
             values, names = values | {LICENSE: license}, [*names, LICENSE]
         sound = {
             name: _sound(value) if isinstance(value, str) else [_sound(each) for each in value]
@@ -123,8 +124,8 @@ def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> 
         }
         more = {"meta": sound, "meta_names": [_sound(name) for name in names]}
     return {
-        "text": _sound(text), "title": _sound(_title(tree)), "date": _date(tree),
-        "canonical": _sound(_canonical(tree)), "site": _sound(_site(tree)),
+        "text": _sound(text), "title": _sound(_title(tree)), "date": _date(tree, scripts),
+        "canonical": _sound(_canonical(tree, scripts)), "site": _sound(_site(tree)),
         "heading": _sound(heading), "extractor": extractor, **more,
     }  # fmt: skip
 
@@ -155,7 +156,7 @@ def _first_text(tree: HTMLTree, name: str) -> str:
     return texts[0] if len(texts) == 1 else max(own, key=len, default="")
 
 
-def _canonical(tree: HTMLTree) -> str:
+def _canonical(tree: HTMLTree, scripts: list[Script]) -> str:
     """The page's own address in full; that of a front page where it names no other."""
     front = ""
     for selector, name in _ADDRESSES:
@@ -169,8 +170,8 @@ def _canonical(tree: HTMLTree) -> str:
             if found.partition("://")[2].partition("/")[2]:
                 return found
             front = front or found
-    for script in script_texts(tree):
-        if told := _OWN_PAGE.search(script):
+    for script in scripts:
+        if told := _OWN_PAGE.search(script.text):
             return told[1].replace("\\/", "/")
     return front
 
@@ -181,7 +182,7 @@ def _base(tree: HTMLTree) -> str:
     return found if found.startswith(("http://", "https://")) else ""
 
 
-def _date(tree: HTMLTree) -> str:
+def _date(tree: HTMLTree, scripts: list[Script]) -> str:
     root = tree.document
     for selector in _DATE_SELECTORS:
         node = root.query_selector(selector)
@@ -189,7 +190,7 @@ def _date(tree: HTMLTree) -> str:
             found = node.getattr("content") or node.getattr("datetime") or ""
             if day := _day(found):
                 return day
-    for found in linked_dates(tree):
+    for found in linked_dates(scripts):
         if day := _day(found):
             return day
     for node in tree.head.query_selector_all(_RARE_DATES)[:5] if tree.head else ():

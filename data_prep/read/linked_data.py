@@ -2,12 +2,14 @@
 
 Scripts are read as JSON, also with what people leave around and in it (comments, CDATA, escapes
 that JSON has not); the text of one that is cut off is looked through for what is whole in it.
+A script is read when it is first asked for, and once for all who ask.
 """
 
 import json
 import re
 from collections import deque
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -21,41 +23,61 @@ _PUBLISHED = re.compile(r'"datePublished"\s*:\s*"([^"]{8,40})"')
 _LETTERS = re.compile(r"[^\W_]+")
 
 
-def script_texts(tree: Any) -> list[str]:
-    """The texts of the scripts with linked data."""
+class Script:
+    """A script of linked data, as it is written and as JSON."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    @cached_property
+    def value(self) -> Any:
+        """Its value, in arrays and objects; None where it is no JSON."""
+        return _loaded(self.text)
+
+    @cached_property
+    def objects(self) -> list[dict[str, Any]]:
+        """The objects in its value, those around others first."""
+        return list(_objects(self.value))
+
+
+def linked_scripts(tree: Any) -> list[Script]:
+    """The scripts with linked data of a page.
+
+    tree: resiliparse's.
+    """
     nodes = tree.document.query_selector_all(_SCRIPTS)[:MOST_SCRIPTS]
-    return [node.text or "" for node in nodes]
+    return [Script(node.text or "") for node in nodes]
 
 
-def linked_bodies(tree: Any) -> Iterator[tuple[str, str]]:
+def linked_bodies(scripts: list[Script]) -> Iterator[tuple[str, str]]:
     """Headline and `articleBody` of each article; of scripts that are no JSON without headline."""
-    for script, found in _scripts(tree):
-        for each in found:
+    for script in scripts:
+        for each in script.objects:
             body = each.get("articleBody")
             body = "\n".join(filter(_is_text, body)) if isinstance(body, list) else body
             headline = each.get("headline") or each.get("name")
             if isinstance(body, str):
                 yield headline if isinstance(headline, str) else "", body
-        for match in _BODY.finditer(script) if not found else ():
+        for match in _BODY.finditer(script.text) if not script.objects else ():
             try:
                 yield "", json.loads(_sound(match[1]), strict=False)
             except ValueError:
                 continue
 
 
-def linked_dates(tree: Any) -> list[str]:
+def linked_dates(scripts: list[Script]) -> list[str]:
     """When the page was published, as it is written: what articles say goes before others."""
     of_articles: list[str] = []
     others: list[str] = []
-    for script, found in _scripts(tree):
-        for each in found:
+    for script in scripts:
+        for each in script.objects:
             kinds = str(each.get("@type", "")).lower()
             is_article = any(word in kinds for word in ("article", "posting", "report"))
             for name in ("datePublished", "dateCreated") if is_article else ("datePublished",):
                 date = each.get(name)
                 if isinstance(date, str | int) and not isinstance(date, bool):
                     (of_articles if is_article else others).append(str(date))
-        others += _PUBLISHED.findall(script) if not found else []
+        others += _PUBLISHED.findall(script.text) if not script.objects else []
     return of_articles + others
 
 
@@ -66,14 +88,7 @@ def same_headline(headline: str, title: str) -> bool:
     return bool(short) and short in long and 2 * len(short) > len(long)
 
 
-def _scripts(tree: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The text of each script, and the objects in it; none where it is no JSON."""
-    for text in script_texts(tree):
-        yield text, list(_objects(_loaded(text)))
-
-
 def _loaded(text: str) -> Any:
-    """The value of a script, in arrays and objects; None where it is no JSON."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -89,7 +104,6 @@ def _loaded(text: str) -> Any:
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """The objects of a value, those around others first."""
     waiting, seen = deque([value]), 0
     while waiting and seen < MOST_OBJECTS:
         each = waiting.popleft()

@@ -7,13 +7,14 @@
 
 import html
 import re
+from functools import partial
 
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
 from data_prep.read.article import article
 from data_prep.read.blocks import blocks_of
-from data_prep.read.linked_data import linked_bodies, same_headline
+from data_prep.read.linked_data import Script, linked_bodies, same_headline
 
 # Main text of fewer characters is looked for elsewhere on the page, too.
 TINY = 250
@@ -24,12 +25,15 @@ _TAG = re.compile(r"<[^>]{1,200}>")
 _LEAST = 40
 
 
-def main_text(tree: HTMLTree) -> tuple[str, str]:
-    """Text, and the way by which it was found."""
+def main_text(tree: HTMLTree, scripts: list[Script]) -> tuple[str, str]:
+    """Text, and the way by which it was found.
+
+    scripts: the page's linked data.
+    """
     text = article(blocks_of(tree.body.html)) if tree.body else ""
     if len(text) >= TINY:
         return text, ARTICLE
-    for way, find in ((LINKED, linked_text), (SECOND, main_content)):
+    for way, find in ((LINKED, partial(linked_text, scripts=scripts)), (SECOND, main_content)):
         candidate = find(tree)
         if len(candidate) > max(FACTOR * len(text), _LEAST):
             return candidate, way
@@ -44,12 +48,12 @@ def main_content(tree: HTMLTree) -> str:
     )  # fmt: skip
 
 
-def linked_text(tree: HTMLTree) -> str:
+def linked_text(tree: HTMLTree, scripts: list[Script]) -> str:
     """The longest `articleBody` of the linked data, without markup; empty where there is none.
 
     One whose headline is the page's title goes before those of other articles.
     """
-    found = list(linked_bodies(tree))
+    found = list(linked_bodies(scripts))
     own = [body for headline, body in found if same_headline(headline, tree.title or "")]
     longest = max(own or [body for _, body in found], key=len, default="")
     longest = _without_markup(longest)

@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 from resiliparse.parse.html import HTMLTree
 
-from data_prep.read.linked_data import script_texts
+from data_prep.read.linked_data import Script
 from data_prep.read.meta_tags import meta_values
 
 LICENSE = "license"
@@ -21,17 +20,20 @@ _LINKED = (
 )
 # Types of linked data that are the page or its text, by their last word; not its pictures.
 _TYPES = re.compile(r"(?:Article|Posting|Page|Report|CreativeWork)\Z")
-_MOST_SCRIPTS, _MOST_CHARACTERS, _MOST_THINGS = 10, 1 << 20, 200
+_MOST_THINGS = 200
 
 
-def page_license(tree: HTMLTree) -> str:
-    """An address as a rule, at most MAX_LICENSE characters; empty where nothing is said."""
+def page_license(tree: HTMLTree, scripts: list[Script]) -> str:
+    """An address as a rule, at most MAX_LICENSE characters; empty where nothing is said.
+
+    scripts: the page's linked data.
+    """
     metas, _ = meta_values(tree, _METAS)
     named = (metas[name] for name in _METAS if name in metas)
     texts = (
         *_addresses(tree, _MARKED),
         *(value if isinstance(value, str) else value[0] for value in named),
-        *_linked_data(tree),
+        *_linked_data(scripts),
         *_addresses(tree, _LINKED),
     )
     return next((text[:MAX_LICENSE] for text in map(_line, texts) if text), "")
@@ -47,15 +49,9 @@ def _addresses(tree: HTMLTree, places: tuple[tuple[str, str], ...]) -> Iterator[
             yield node.getattr(name) or ""
 
 
-def _linked_data(tree: HTMLTree) -> Iterator[str]:
-    for text in script_texts(tree)[:_MOST_SCRIPTS]:
-        if LICENSE not in text or len(text) > _MOST_CHARACTERS:
-            continue
-        try:
-            found = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            continue
-        for thing in _things(found):
+def _linked_data(scripts: list[Script]) -> Iterator[str]:
+    for script in scripts:
+        for thing in _things(script.value) if LICENSE in script.text else ():
             kinds = thing.get("@type")
             kinds = kinds if isinstance(kinds, list) else [kinds]
             if any(isinstance(kind, str) and _TYPES.search(kind) for kind in kinds):
@@ -74,9 +70,13 @@ def _things(found: Any) -> list[dict[str, Any]]:
 
 
 def _said(value: Any) -> str:
-    """A licence is an address, or a thing that has one."""
-    if isinstance(value, list):
-        return next(filter(None, map(_said, value[:_MOST_THINGS])), "")
+    """A licence is an address, a thing that has one, or the first of several."""
+    values = value[:_MOST_THINGS] if isinstance(value, list) else [value]
+    return next(filter(None, map(_address, values)), "")
+
+
+def _address(value: Any) -> str:
     if isinstance(value, dict):
-        return next((v for n in ("@id", "url", "name") if isinstance(v := value.get(n), str)), "")
+        named = (value.get(name) for name in ("@id", "url", "name"))
+        return next((each for each in named if each and isinstance(each, str)), "")
     return value if isinstance(value, str) else ""

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from data_prep.read import linked_data
 from data_prep.read.html_worker import extract
 from data_prep.read.warc import own_address
 
@@ -17,10 +18,12 @@ COMMENT = {"@type": "Comment", "datePublished": "2020-01-01"}
 START, END = '<script type="application/ld+json">', "</script>"
 
 
-def page(head="", body="<div id=root></div>", title=TITLE, kind="text/html", start=""):
+def page(
+    head="", body="<div id=root></div>", title=TITLE, kind="text/html", start="", metas=frozenset()
+):
     html = f"{start}<html><head><title>{title}</title>{head}</head><body>{body}</body></html>"
     answer = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n\r\n{html}"
-    return extract(answer.encode(), 1 << 20)
+    return extract(answer.encode(), 1 << 20, metas)
 
 
 def script(value, start=START):
@@ -70,6 +73,32 @@ def test_the_article_of_linked_data_is_found_in_every_shape(head):
 )
 def test_the_day_is_that_of_the_article(head, day):
     assert page(head)["date"] == day
+
+
+def test_a_script_is_read_once_for_text_day_and_licence(monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        linked_data,
+        "_loaded",
+        lambda text, load=linked_data._loaded: read.append(text) or load(text),
+    )
+    cc = "https://creativecommons.org/licenses/by/4.0/"
+    found = page(script(ARTICLE | {"license": cc}) + script(OTHER), metas=frozenset(("license",)))
+    assert (found["extractor"], found["date"]) == ("linked data", "2024-05-06")
+    assert found["meta"] == {"license": cc}
+    assert len(read) == 2
+    # Whose text and day stand elsewhere has none read.
+    read.clear()
+    day = '<meta property="article:published_time" content="2024-05-07">'
+    assert page(day + script(ARTICLE), f"<article><p>{TEXT}</p></article>")["date"] == "2024-05-07"
+    assert not read
+
+
+@pytest.mark.parametrize("said", ["[" * 1015 + "]" * 1015, "5", '{"@id": 5}', '[{"url": ""}]'])
+def test_a_licence_that_is_no_address_is_none(said):
+    head = script(f'{{"@type": "Article", "license": {said}, "datePublished": "2024-05-06"}}')
+    found = page(head, metas=frozenset(("license",)))
+    assert (found["meta"], found["date"]) == ({}, "2024-05-06")
 
 
 def test_lists_in_lists_take_no_time():

@@ -6,6 +6,7 @@ from resiliparse.parse.html import HTMLTree
 
 from data_prep.clean import Cleaner
 from data_prep.config import Clean
+from data_prep.read.linked_data import linked_scripts
 from data_prep.read.main_text import ARTICLE, LINKED, SECOND, main_text
 from tests.unit.data_prep.read.samples import raws, read_bytes, response, warc_record
 
@@ -23,7 +24,8 @@ def linked(text: str) -> str:
 
 
 def found(html: str) -> tuple[str, str]:
-    return main_text(HTMLTree.parse(html))
+    tree = HTMLTree.parse(html)
+    return main_text(tree, linked_scripts(tree))
 
 
 def test_main_content_is_taken_where_there_is_enough():
@@ -89,6 +91,11 @@ def scripted(data):
         f'<p>See <a href="{CC}">the licence</a>.</p>', f'<meta name="DC.rights" content="{CC}">',
         scripted({"@type": "NewsArticle", "license": CC}),
         scripted({"@graph": [{"@type": ["WebPage"], "license": {"@id": CC}}]}),
+        # As sites write it that are no machines: with what JSON has not.
+        scripted("//<![CDATA[\n" + orjson.dumps({"@type": "Article", "license": CC}).decode()
+                 + "\n//]]>"),
+        scripted(f'{{"@type": "Article", "about": "O\\\'Neil\n", "license": "{CC}"}}'),
+        scripted({"@type": "WebSite"}) * 12 + scripted({"@type": "Article", "license": CC}),
         # A picture's licence is not the page's, and damaged data are passed over.
         scripted({"@type": "ImageObject", "license": "https://a.example"}) + scripted("{license")
         + scripted([7, {"@type": "Article", "license": [None, {"url": CC}]}])
