@@ -30,6 +30,7 @@ class Account:
         self.seen: tuple[str, ...] = ()
         self.unplaced = Unplaced()
         self.extractors: Counter[str] = Counter()
+        self.truncated: Counter[str] = Counter()
         self.lost: list[dict[str, Any]] = []
         self._reasons: set[str] = set()  # why the file at hand is lost
         self.notes: list[dict[str, Any]] = []
@@ -37,10 +38,13 @@ class Account:
         # Highest hash first: heaps of the samples with the lowest, by reason.
         self._samples: dict[str, list[tuple[int, int, bytes]]] = {}
 
-    def keep(self, document: Any, extractor: str | None = None) -> None:
+    def keep(self, document: Any, fields: dict[str, Any]) -> None:
+        """fields: of the record that became the document."""
         self.kept += 1
-        if extractor is not None:
-            self.extractors[extractor] += 1
+        if "extractor" in fields:
+            self.extractors[fields["extractor"]] += 1
+        if "truncated" in fields:
+            self.truncated[fields["truncated"]] += 1
         self.evidence[document.evidence] += 1
         if document.country == UNKNOWN:
             size = len(document.text.encode())
@@ -113,6 +117,7 @@ class Account:
             "countries": dict(sorted(self.countries.items())),
             "sources": self.sources,
             "extractors": dict(sorted(self.extractors.items())),
+            "truncated": dict(sorted(self.truncated.items())),
             "lost": self.lost,
             "notes": self.notes,
         }

@@ -190,7 +190,7 @@ class Ingest(Stage):
                         continue
                     if own.counts:
                         document.fields = own.of(annotators.of(document, fields))
-                    account.keep(document, fields.get("extractor"))
+                    account.keep(document, fields)
                     writer.add(document)
                 account.finish_file(path, shown_name(path, source.path), reader)
                 done += _bytes(file)

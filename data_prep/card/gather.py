@@ -90,6 +90,7 @@ def gather(config: Prep) -> CardData:
         examples=_examples(profiles),
         inputs=inputs,
         extractors=dict(_summed(counts.get("extractors", {}) for counts in ingested)),
+        truncated=dict(_summed(counts.get("truncated", {}) for counts in ingested)),
         continents_replaced=dict(
             _summed(counts.get("continents_replaced", {}) for counts in ingested)
         ),

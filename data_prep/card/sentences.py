@@ -148,6 +148,8 @@ def limits(data: CardData) -> list[str]:
             f"The continent that {plural(sum(data.continents_replaced.values()), 'record')} named "
             f"gave way to the one that the country has here, by country: {named}."
         )
+    if line := truncated(data):
+        found.append(line)
     if data.ambiguous_dates:
         found.append(ambiguous_dates(data))
     if data.unread_dates:
@@ -249,6 +251,17 @@ def unread_dates(data: CardData) -> str:
     return (
         f"{plural(data.unread_dates, 'record has', 'records have')} a date that cannot be read "
         f"({visible(data.unread_date)[:60]}), and no other: they count as undated."
+    )
+
+
+def truncated(data: CardData) -> str:
+    """How many pages were cut off when they were fetched, and why; empty where none was."""
+    if not data.truncated:
+        return ""
+    reasons = ", ".join(f"{why} {count(number)}" for why, number in sorted(data.truncated.items()))
+    return (
+        f"{plural(sum(data.truncated.values()), 'record is', 'records are')} marked by the web "
+        f"archive as cut off when fetched (WARC-Truncated: {reasons}); the texts may end early."
     )
 
 

@@ -1,8 +1,9 @@
 """Records of WARC (web pages, as in Common Crawl's CC-NEWS) and WET (their text).
 
 A record becomes `url`, `title`, `text`, `date` (a day: the page's own, else that of the crawl) and
-`id` (WARC-Record-ID); a field of the user's own is a header of the record, as WARC-IP-Address, or
-of the HTTP response, or else a meta tag of the page.
+`id` (WARC-Record-ID), and `truncated` where the crawl has only its beginning (WARC-Truncated). A
+field of the user's own is a header of the record, as WARC-IP-Address, or of the HTTP response, or
+else a meta tag of the page.
 
 Pages are responses with status 200 or 203 and HTML, and resources that are HTML;
 others of these are `Bad`, and what is neither (requests, revisits, descriptions of the crawl) is
@@ -30,6 +31,9 @@ _START = b"WARC/"
 _VERSION = re.compile(rb"WARC/[01]\.\d{1,2}[ \t]*\r?\n")
 _LONGEST_VERSION = 16
 _LONGEST = 100  # bytes of a status line that are looked at
+# Why a crawl has only the beginning of what it fetched, as WARC-Truncated tells it.
+_TRUNCATED = ("length", "time", "disconnect")
+_UNSPECIFIED = "unspecified"
 _PLAIN = ("text/plain", "text/markdown")
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _NOT_PUBLIC = re.compile(
@@ -105,7 +109,8 @@ def _document(
 ) -> Raw | Bad:
     found: dict[str, Any] = {"url": fields.get("warc-target-uri", "").strip("<>"),
              "id": fields.get("warc-record-id", "").strip("<>"),
-             "date": _day(fields.get("warc-date", ""))}  # fmt: skip
+             "date": _day(fields.get("warc-date", "")),
+             "truncated": _truncated(fields.get("warc-truncated", ""))}  # fmt: skip
     http: dict[str, str] = {}
     kind = fields.get("content-type", "")
     if fields["warc-type"].lower() == "conversion" and not is_html(kind):
@@ -197,6 +202,12 @@ def own_address(fetched: str, named: str) -> str:
 def _day(date: str) -> str:
     """The day of a moment that is written with hyphens or, as in ARC, without."""
     return date[:10] if "-" in date else date[:8]
+
+
+def _truncated(why: str) -> str:
+    """The reason for which a record is cut off; empty where it is whole."""
+    why = why.strip().lower()
+    return why if why in _TRUNCATED or not why else _UNSPECIFIED
 
 
 def _decoded(text: bytes, kind: str) -> str:

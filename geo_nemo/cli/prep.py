@@ -183,6 +183,7 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
         empty_splits,
         other_texts,
         summary,
+        truncated,
         unread_dates,
     )
 
@@ -215,7 +216,7 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
         console.print(f"{file.name}: {file.note}", highlight=False, markup=False, soft_wrap=True)
     dates = [ambiguous_dates(card)] if card.ambiguous_dates else []
     dates += [unread_dates(card)] if card.unread_dates else []
-    for line in filter(None, (*dates, other_texts(card), *field_notes(card))):
+    for line in filter(None, (truncated(card), *dates, other_texts(card), *field_notes(card))):
         console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     size, spent = card.text_bytes / 1e6, sum(seconds.values())
     console.print(f"{size:,.1f} MB of records, {spent:.1f} s in this run", highlight=False)

@@ -9,6 +9,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
+from tests.unit.data_prep.read.samples import PAGE, response, warc_record
 from tests.unit.data_prep.worlds import record, records, write_jsonl
 
 
@@ -221,6 +222,30 @@ def test_a_dry_run_names_the_column_that_is_there_instead(tmp_path):
     code, _, error = prep(tmp_path, "run", "input=news.csv", "output=o", "--dry-run")
     assert code == 2
     assert "no column 'text' among 'Link', 'Content': give fields.text=Content" in error
+
+
+def test_pages_that_were_cut_off_when_fetched_are_kept_and_told(tmp_path):
+    def page(number, **headers):
+        story = PAGE.format(i=number, day=2).replace("paragraph", f"paragraph {number * 7919}")
+        return warc_record(
+            response(story.encode()), number=number,
+            WARC_Target_URI=f"https://news{number}.co.ke/{number}", **headers,
+        )  # fmt: skip
+
+    pages = [page(n) for n in range(30)]
+    pages += [page(n, WARC_Truncated="length") for n in range(30, 33)]
+    (tmp_path / "a.warc").write_bytes(b"".join([*pages, page(33, WARC_Truncated="disconnect")]))
+    given = ("input=a.warc", "output=o", "tokenizer.vocab_size=300", "tokenizer.shrink=true")
+    code, out, errors = prep(tmp_path, "run", *given)
+    assert code == 0, errors
+    told = (
+        "4 records are marked by the web archive as cut off when fetched (WARC-Truncated: "
+        "disconnect 1, length 3); the texts may end early."
+    )
+    for text in (out, *((tmp_path / "o" / name).read_text() for name in ("card.md", "card.html"))):
+        assert told in text
+    report = json.loads((tmp_path / "o/report.json").read_bytes())
+    assert report["truncated"] == {"disconnect": 1, "length": 3} and report["found"] == 34
 
 
 def test_ids_that_are_numbers_of_rows_are_told_and_can_be_left_out(tmp_path):

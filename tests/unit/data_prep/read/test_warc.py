@@ -55,6 +55,22 @@ def test_a_page_gives_its_main_text_title_date_and_address(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [("length", "length"), ("Time", "time"), ("disconnect", "disconnect"), ("#9", "unspecified")],
+)
+def test_a_record_that_was_cut_off_says_why(tmp_path, written, told):
+    block = response(STORY.encode())
+    data = warc_record(block, WARC_Truncated=written) + warc_record(block, number=1)
+    cut, whole = raws(read_bytes(tmp_path, "a.warc", data))
+    assert cut["truncated"] == told and "truncated" not in whole
+    text = warc_record(b"A text of some length.", "conversion", WARC_Truncated=written)
+    assert raws(read_bytes(tmp_path, "a.wet", text))[0]["truncated"] == told
+    own = {"extra": {"cut": "WARC-Truncated"}}
+    found = raws(read_bytes(tmp_path, "a.warc", data, fields=own))
+    assert [each.get("extra.cut") for each in found] == [written, None]
+
+
 def test_menus_and_footers_are_no_text(tmp_path):
     text = page(tmp_path, STORY)["text"]
     assert "Home" not in text and "Copyright" not in text
