@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from data_prep.config import Limits
 from geo_nemo.common.errors import UserError
 
@@ -131,6 +129,7 @@ def _csv(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[int, dict[str, A
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    from data_prep.read.jsonl import loads_leniently
     from data_prep.read.lines import split_lines
     from data_prep.read.record import DamagedError
     from data_prep.read.storage import LocalFile
@@ -143,8 +142,8 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if not data.strip() and not too_long:
                 continue
             try:
-                values = None if too_long else orjson.loads(data)
-            except orjson.JSONDecodeError:
+                values = None if too_long else loads_leniently(data)
+            except DamagedError:
                 values = None
             if not isinstance(values, dict):
                 raise UserError(f"overlap.evaluations: {path}, line {number} is no JSON object")

@@ -31,6 +31,7 @@ _PANDAS = (
 _BEFORE, _BEHIND = "\x1e\ufeff \t\r\n\0", " \t\r\n,\0\x1e"
 _BETWEEN = re.compile(f"[{_BEFORE},]*")
 _LARGE = float(1 << 63)
+_ROUNDED_IN = frozenset((float, list, dict))
 
 
 def read_jsonl(
@@ -74,24 +75,25 @@ def read_jsonl(
                     continue
             if type(record) is list and record and all(type(each) is dict for each in record):
                 # A list in one line, of a file put together from several.
-                yield from (Raw(number, pick(each), head) for each in record)
+                yield from (Raw(number, each, head) for each in picked(record, line, pick))
                 continue
             if type(record) is not dict:
                 none += 1
                 yield Bad(number, "wrong_type", f"{kind_of(record)}, not an object", head)
                 continue
+            (found,) = picked([record], line, pick)
             if number == 1 or whole:
                 refusal = _refusal(record, text)
                 if whole and refusal:
                     number = whole[0].number
                     raise whole[1]
                 if refusal:
-                    whole = Raw(number, pick(record), head), refusal
+                    whole = Raw(number, found, head), refusal
                     continue
                 if whole:
                     yield whole[0]
                     whole = None
-            yield Raw(number, _exact(pick(record), line, pick), head)
+            yield Raw(number, found, head)
         if whole:
             raise whole[1]
     except DamagedError as damage:
@@ -105,15 +107,35 @@ def read_jsonl(
         yield Bad(0, "unknown_format", "not JSON Lines: no line of it is an object")
 
 
-def _exact(
-    found: dict[str, Any], line: bytes, pick: Callable[[dict[str, Any]], dict[str, Any]]
-) -> dict[str, Any]:
-    """`found`, with whole numbers beyond 64 bits as they stand: orjson rounds them."""
-    if float in map(type, found.values()):
-        large = (type(v) is float and not -_LARGE < v < _LARGE for v in found.values())
-        if any(large):
-            return pick(_loaded(line.decode()))
-    return found
+def picked(
+    records: list[dict[str, Any]], data: bytes, pick: Callable[[dict[str, Any]], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Our fields of each of the records that orjson has read of `data`.
+
+    orjson rounds whole numbers beyond 64 bits; where a field has one, `data` are read again.
+    """
+    found = [pick(record) for record in records]
+    if not any(map(_has_large, found)):
+        return found
+    try:
+        again = _loaded(data.decode())
+    except (ValueError, RecursionError):
+        return found
+    return [pick(record) for record in (again if isinstance(again, list) else [again])]
+
+
+def _has_large(found: dict[str, Any]) -> bool:
+    """Whether a number in it may be a whole one that was rounded."""
+    if _ROUNDED_IN.isdisjoint(map(type, found.values())):
+        return False
+    waiting = [*found.values()]
+    while waiting:
+        value = waiting.pop()
+        if type(value) is float and abs(value) >= _LARGE:
+            return True
+        if isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+    return False
 
 
 def has_lines(head: bytes) -> bool:
@@ -198,7 +220,8 @@ def objects_of(line: bytes) -> list[dict[str, Any]]:
         text = line.decode().strip(_BEHIND).lstrip(_BEFORE)
     except UnicodeDecodeError:
         return []
-    decoder, found = json.JSONDecoder(parse_constant=_missing), []
+    decoder = json.JSONDecoder(parse_constant=_missing, parse_int=_whole, strict=False)
+    found = []
     place = 0
     while text.startswith("{", place):
         try:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from data_prep.config import FieldMap, Limits
 from data_prep.read.fields import EXTRA, Fields
-from data_prep.read.jsonl import kind_of, loads_leniently
+from data_prep.read.jsonl import kind_of, loads_leniently, picked
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.tar import Member, Tar
 from data_prep.read.unpack import Unpacked
@@ -111,10 +111,11 @@ class _Sample:
     def _fields(self, fields: Fields) -> dict:
         found = {}
         if "json" in self._parts:
-            record = loads_leniently(self._parts["json"].removeprefix(b"\xef\xbb\xbf"))
+            data = self._parts["json"].removeprefix(b"\xef\xbb\xbf")
+            record = loads_leniently(data)
             if not isinstance(record, dict):
                 raise DamagedError("wrong_type", f".json is {kind_of(record)}")
-            found = fields.pick(record)
+            (found,) = picked([record], data, fields.pick)
         for ending, data in self._parts.items():
             if ending != "json":
                 try:

@@ -24,6 +24,12 @@ def test_json_lines_plain_and_compressed(tmp_path):
     assert texts(tmp_path / "e.jsonl") == texts(tmp_path / "e.jsonl.gz") == EXPECTED
 
 
+def test_json_lines_may_have_what_python_and_javascript_write(tmp_path):
+    lines = b'{"id":NaN,"question":"Who\\ud83d?","options":"a\tb"}\n'
+    (tmp_path / "e.jsonl").write_bytes(lines)
+    assert texts(tmp_path / "e.jsonl") == [(1, 0, "Who\ufffd?"), (1, 1, "a\tb")]
+
+
 def test_csv_and_tsv_keep_numbers_as_texts(tmp_path):
     (tmp_path / "e.csv").write_text('id,question,options\n1,Who?,"a, b"\n2,012,\n')
     (tmp_path / "e.tsv").write_text("id\tquestion\toptions\n1\tWho?\ta, b\n2\t012\t\n")

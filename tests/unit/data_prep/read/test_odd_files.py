@@ -8,7 +8,7 @@ import pytest
 
 from data_prep.read.jsonl import objects_of
 from data_prep.read.record import Bad, Raw
-from tests.unit.data_prep.read.samples import bads, raws, read_bytes
+from tests.unit.data_prep.read.samples import bads, raws, read_bytes, tar
 
 URL, TEXT = "https://www.nation.co.ke/1", "The council of the town met on Tuesday."
 ONE, TWO = (json.dumps({"url": URL, "text": f"{TEXT} {n}"}) for n in (1, 2))
@@ -74,10 +74,43 @@ def test_lines_that_each_hold_a_list_of_records_are_refused_with_what_mends_it(t
     assert (bad.number, bad.reason) == (2, "unknown_format") and ".articles[]" in bad.detail
 
 
-def test_whole_numbers_of_any_length_stay_as_they_are(tmp_path):
-    ids = [123456789012345678901234567890 + n for n in range(2)]
-    lines = b"".join(b'{"url": "%b", "text": "Rain.", "id": %d}\n' % (URL.encode(), i) for i in ids)
-    assert [each["id"] for each in raws(read_bytes(tmp_path, "a.jsonl", lines))] == ids
+IDS = [123456789012345678901234567890 + n for n in range(3)]
+NUMBERED = [b'{"text": "Rain %d.", "id": %d}' % (n, i) for n, i in enumerate(IDS)]
+# A list of objects might hold all records; a character that JSON wants escaped stands in a text.
+FIRST = b'{"id": %d, "a": [{"text": "b"}]}' % IDS[0]
+RAW = [each.replace(b"Rain", b"Ra\tin") for each in NUMBERED]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.jsonl", b"\n".join(NUMBERED)),
+        ("a.jsonl", b"[" + b", ".join(NUMBERED) + b"]"),
+        ("a.jsonl", b"\n".join(b"[%b]" % each for each in NUMBERED)),
+        ("a.jsonl", NUMBERED[0] + b"\n[" + b", ".join(NUMBERED[1:]) + b"]"),
+        ("a.jsonl", b"[[" + b", ".join(NUMBERED) + b"]]"),
+        ("a.json", b",\n".join(each.replace(b"{", b"{\n ") for each in NUMBERED)),
+        ("a.jsonl", b" ".join(NUMBERED)),
+        ("a.jsonl", b" ".join(RAW)),
+        ("a.jsonl", b"\n".join((FIRST, *NUMBERED[1:]))),
+        ("a.tar", tar([(f"{n}.json", each) for n, each in enumerate(NUMBERED)])),
+        ("a.tar", tar([(f"{n}.json", b"\xef\xbb\xbf" + each) for n, each in enumerate(RAW)])),
+    ],
+)
+def test_whole_numbers_of_any_length_stay_as_they_are(tmp_path, name, data):
+    assert [each["id"] for each in raws(read_bytes(tmp_path, name, data))] == IDS
+
+
+def test_whole_numbers_of_any_length_stay_as_they_are_in_lists_and_objects(tmp_path):
+    line = b'{"text": "Rain.", "id": [%d], "n": {"own": [1.5, %d]}, "f": 1e30}' % (IDS[0], IDS[1])
+    fields = {"extra": {"n": "n", "f": "f"}}
+    (found,) = raws(read_bytes(tmp_path, "a.jsonl", line, fields=fields))
+    assert (found["id"], found["extra.n"]) == ([IDS[0]], {"own": [1.5, IDS[1]]})
+    assert found["extra.f"] == 1e30
+    # As deep as orjson reads them, and deeper than json does.
+    deep = b'{"text": "Rain.", "id": %d, "n": %b}' % (IDS[0], b"[" * 1000 + b"]" * 1000)
+    (found,) = raws(read_bytes(tmp_path, "a.jsonl", deep, fields=fields))
+    assert found["id"] == float(IDS[0])
 
 
 def test_many_objects_in_a_line_are_read_in_time_that_grows_with_them():
