@@ -65,6 +65,7 @@ def read_settings(run: Path, overrides: tuple[str, ...]) -> Notify:
 
     from geo_nemo.common.files import read_json
     from geo_nemo.config.load import validate
+    from geo_nemo.config.too_deep import deep_setting
 
     for text in overrides:
         key, sign, _ = text.partition("=")
@@ -77,6 +78,8 @@ def read_settings(run: Path, overrides: tuple[str, ...]) -> Notify:
         given = dict(config.get("notify") or {}) if isinstance(config, dict) else {}
     try:
         changed = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))
+    except RecursionError:
+        raise UserError(deep_setting(overrides)) from None
     except (OmegaConfBaseException, YAMLError, ValueError):
         raise UserError(f"cannot read {overrides[0].partition('=')[0]}: quote its value") from None
     return validate("notify", Notify, {**given, **changed.get("notify", {})})

@@ -30,6 +30,7 @@ from geo_nemo.config.recipe_files import (
     recipe_dirs,
 )
 from geo_nemo.config.section import Section
+from geo_nemo.config.too_deep import why_too_deep
 
 S = TypeVar("S", bound=Section)
 # A key as `module:attribute`, quoted or not, which Hydra reads with a backslash alone.
@@ -87,11 +88,11 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         return with_newest(_without_open(OmegaConf.to_container(composed, resolve=True)))
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{name} is not YAML: {' '.join(str(error).split())[:200]}") from None
-    except RecursionError:
-        raise UserError(
-            f"{name} has the name of the recipe {primary}, which its defaults name, and so they "
-            f"name this file: call it otherwise, as my_{primary}.yaml"
-        ) from None
+    except RecursionError as error:
+        elsewhere = any(
+            (other / f"{primary}.yaml").is_file() for other in folders if other != folder
+        )
+        raise UserError(why_too_deep(error, name, primary, elsewhere, overrides)) from None
     # Hydra raises ValueError for the choice of a group that is not a name.
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         line = _no_choice(overrides) or _without_addresses(_hydra_line(error))

@@ -6,6 +6,7 @@ from itertools import product
 
 from geo_nemo.common.errors import UserError
 from geo_nemo.config.load import quote
+from geo_nemo.config.too_deep import deep_setting
 
 OUTPUT = "output_dir"
 # A combination is a folder's name.
@@ -30,6 +31,8 @@ def expand(settings: Sequence[str]) -> list[tuple[str, ...]]:
             parsed = parser.parse_override(text)
         except HydraException:
             raise UserError(f"cannot read {text}: quote its value") from None
+        except RecursionError:
+            raise UserError(deep_setting([text])) from None
         if not parsed.is_sweep_override():
             choices.append([text])
             continue

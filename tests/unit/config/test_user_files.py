@@ -3,8 +3,10 @@
 import pytest
 
 from data_prep.config import Prep
+from geo_nemo.cli.notify import read_settings
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.load import load_config
+from geo_nemo.config.sweep import expand
 
 
 def written(folder, text):
@@ -48,6 +50,46 @@ def test_a_file_that_is_called_as_the_recipe_it_builds_on_is_told_so(tmp_path):
     path.write_text("defaults: [prep, _self_]\noutput: o\ninput: a\n")
     with pytest.raises(UserError, match=r"has the name of the recipe prep.*as my_prep\.yaml"):
         load_config(str(path), Prep)
+
+
+@pytest.mark.parametrize(
+    ("files", "settings", "message"),
+    [
+        ({"a": "defaults: [b]", "b": "defaults: [a]"}, [], "in a circle, a > b > a: take one"),
+        ({"a": "defaults: [b]", "b": "defaults: [b]"}, [], "in a circle, b > b: take one"),
+        ({"a": "defaults: [{data: x}]", "data/x": "defaults: [x]"}, [], "circle, data/x > data/x:"),
+        ({"a": "x: 1"}, ["+data=x"], "circle, data/x > data/x:"),
+        (
+            {"a": "defaults: [r0]", **{f"r{n}": f"defaults: [r{n + 1}]" for n in range(600)}},
+            [], "more than 100 recipes name one another in their defaults, a > r0 > r1 > r2 > r3 ",
+        ),
+        ({"a": f"x: {'[' * 200}{']' * 200}"}, [], "a.yaml has values nested too deep"),
+        ({"a": f"x: {'{b: ' * 150}1{'}' * 150}"}, [], "a.yaml has values nested too deep"),
+        ({"a": "x: 1\ny: &y [*y]"}, [], "a.yaml has values nested too deep"),
+        (
+            {"a": "defaults: [b]", "b": f"x: {'[' * 400}{']' * 400}"},
+            [], "a.yaml: the recipe b has values nested too deep",
+        ),
+        ({"a": "x: 1"}, ["y=1", f"x={'[' * 200}{']' * 200}"], "cannot read x: its value is nested"),
+    ],
+)  # fmt: skip
+def test_what_stands_too_deep_in_itself_is_told_as_what_it_is(tmp_path, files, settings, message):
+    for name, text in ({"data/x": "defaults: [x]"} | files).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.yaml").write_text(f"{text}\n")
+    with pytest.raises(UserError) as caught:
+        load_config(str(tmp_path / "a.yaml"), Prep, settings)
+    assert message in str(caught.value) and "has the name" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_a_setting_that_is_nested_too_deep_is_named_by_every_reader_of_settings(tmp_path):
+    deep = f"notify.webhook={'[' * 900}{']' * 900}"
+    for read in (lambda: expand(["a=1,2", deep]), lambda: read_settings(tmp_path, (deep,))):
+        with pytest.raises(
+            UserError, match=r"cannot read notify\.webhook: its value is nested too"
+        ):
+            read()
 
 
 @pytest.mark.parametrize(
