@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from geo_nemo.common.errors import UserError
 from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.config.template import LOCALIZATION
-from geo_nemo.metadata.fields import FIELDS, lines_of
+from geo_nemo.metadata.fields import FIELDS, find_field, lines_of
 
 URL_FORMS = ("host", "path", "full")
 
@@ -40,6 +40,11 @@ def parse_policy(
         url_form = forms.pop("url")
     if url_form not in URL_FORMS:
         raise UserError(f"--policy {fields}: url is written as {' or '.join(URL_FORMS)}")
+    for name, form in forms.items():
+        # A form that needs a setting beside it, as bands of quality, is for recipes.
+        there = [each for each, made in find_field(name).forms.items() if not made.settings]
+        if form not in there:
+            raise UserError(f"--policy {fields}: {name} is written as {' or '.join(there)} here")
     try:
         policy = MetadataPolicy(
             fields=tuple(given),

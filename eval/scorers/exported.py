@@ -23,5 +23,6 @@ def export_of(
     make_folder(folder)
     with tempfile.TemporaryDirectory() as scratch:
         place = model.folder / "checkpoints" / model.checkpoint
-        export(find_source(str(place), store, Path(scratch)), out, "fp32", progress=progress)
+        source = find_source(str(place), store, Path(scratch), "store=")
+        export(source, out, "fp32", progress=progress, setting="output=")
     return replace(read_hub(model.name, out), folder=out)

@@ -51,7 +51,7 @@ def command(
     from geo_nemo.runtime.device import resolve_device
     from geo_nemo.runtime.distributed import world
 
-    place = resolve_device(device)
+    place = resolve_device(device, "--device ")
     try:
         with world(place, timedelta(seconds=timeout_s)):
             measured = measure(place, megabytes, rounds)

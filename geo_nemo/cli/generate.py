@@ -98,7 +98,7 @@ def command(model: str, prompt: str | None, file: str | None, **given: Any) -> N
     compares = given["compare"] is not None
     if compares and "country" in words:
         raise UserError("--compare tells countries of its own: leave the other country out")
-    beside = tells(words, "--tell")
+    beside = tells(words, " ".join(_tell_words(given)))
     named = compared(given["compare"], words, tells) if compares else [("", beside)]
     settings = generation_settings(given)
     tokenizer = load_tokenizer(folder)
@@ -129,7 +129,7 @@ def command(model: str, prompt: str | None, file: str | None, **given: Any) -> N
     from geo_nemo.generate.writer import Options, Writer
     from geo_nemo.runtime.device import resolve_device
 
-    device = resolve_device(given["device"])
+    device = resolve_device(given["device"], "--device ")
     options = Options(settings, given["stop"], given["guidance"], chat, given["seed"])
     dtype = {"fp32": "float32", "bf16": "bfloat16"}.get(given["dtype"], folder.dtype)
     if given["dtype"] == "auto" and device.type == "cpu":
@@ -161,6 +161,14 @@ def command(model: str, prompt: str | None, file: str | None, **given: Any) -> N
     if out:
         click.echo(given["out"])
     click.echo(f"{tokens:,} tokens in {took:.1f} s, {tokens / took:,.1f} tokens/s", err=True)
+
+
+def _tell_words(given: Mapping[str, Any]) -> Iterator[str]:
+    """What is told, as it was typed."""
+    for name in ("country", "host"):
+        if given[name]:
+            yield f"--{name} {given[name]}"
+    yield from (f"--tell {word}" for word in given["tell"])
 
 
 def _is_given(value: Any) -> bool:
@@ -252,8 +260,8 @@ def _talk(writer: "Writer", tells: "Tells", words: Mapping[str, str]) -> None:
                 return
             try:
                 if order == "/tell":
-                    given = parse_tell(rest.split())
-                    tells(given, "/tell")
+                    given = parse_tell(rest.split(), "/tell")
+                    tells(given, line)
                     words = given
                 elif order != "/new":
                     click.echo(f"{order} is no order: there is /new, /tell NAME=VALUE and /quit")
@@ -261,7 +269,7 @@ def _talk(writer: "Writer", tells: "Tells", words: Mapping[str, str]) -> None:
                 click.echo(str(error))
             continue
         try:
-            told = tells(words, "--tell")
+            told = tells(words, "what is told")
             prompt = Prompt((*turns, line), told)
             made = writer.write([prompt], seed, _streamer(writer))[0]
         except UserError as error:

@@ -160,7 +160,7 @@ def _work(plan: Plan) -> list[tuple[str, str]]:
     ]
     time = plan.time
     if time is None:
-        why = "give --tflops: the chip's peak is not known for this precision"
+        why = "the chip's peak is not known for this precision: geo-nemo plan ... --tflops N"
         return [*rows, ("time", why if plan.chip else "not foreseen on a CPU: geo-nemo plan")]
     peak = f"{time.peak_tflops:,.4g} TFLOPS" + (f" of the {time.chip}" if time.chip else "")
     return [

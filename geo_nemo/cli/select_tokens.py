@@ -4,13 +4,18 @@ from pathlib import Path
 
 import click
 
-from geo_nemo.cli.options import DiskPath, quiet_libraries
+from geo_nemo.cli.options import DiskPath, as_typed, quiet_libraries
 
 EPILOG = (
     "Example: geo-nemo select-tokens runs/news/store --model runs/start --reference runs/good "
     "--keep 0.6 --out runs/news/tokens\n\n"
     "Then: geo-nemo train ... stages.condition.token_selection=runs/news/tokens"
 )
+# What geo-nemo eval calls them, which reads the models.
+_OPTIONS = {
+    "runs.model=": "--model ", "runs.reference=": "--reference ", "runs.model": "--model",
+    "runs.reference": "--reference", "device=": "--device ",
+}  # fmt: skip
 
 
 @click.command(epilog=EPILOG)
@@ -28,6 +33,7 @@ EPILOG = (
     help="Folder that receives a bit a token.",
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto")
+@as_typed(_OPTIONS)
 def command(
     store: str, model: str, reference: str, keep: float, split: str, out: str, device: str
 ) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geo_nemo.cli.options import as_typed
 from geo_nemo.common.addresses import check_address, is_remote
 
 if TYPE_CHECKING:
@@ -116,9 +117,11 @@ def export_sequences(
         documents = np.flatnonzero(np.concatenate([matches(s) for s in store.shards(split)]))
         if not len(documents):
             raise UserError(f"no document of {split} in {store.root} has {where}")
-    sequences = sequences_of_store(
-        str(store.root), policy, seq_length, seed, split=split, documents=documents
-    )
+    options = {"data.seq_length": "--seq-length", "policy:": "--policy:"}
+    with as_typed(options):
+        sequences = sequences_of_store(
+            str(store.root), policy, seq_length, seed, split=split, documents=documents
+        )
     about = {
         "store": store.hash,
         "tokenizer_sha256": sequences.tokenizer.sha256,

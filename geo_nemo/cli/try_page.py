@@ -61,7 +61,7 @@ def command(models: tuple[str, ...], **given: Any) -> None:
     from geo_nemo.generate.writer import Options, Writer
     from geo_nemo.runtime.device import resolve_device
 
-    device, found = resolve_device(given["device"]), {}
+    device, found = resolve_device(given["device"], "--device "), {}
     for name, folder, tokenizer in zip(names, folders, tokenizers, strict=True):
         chat = is_for_chat(folder, tokenizer) if given["chat"] is None else given["chat"]
         options = Options({"do_sample": False}, chat=chat, seed=given["seed"])

@@ -65,18 +65,20 @@ def export(
     weights: Weights = "trained",
     progress: Progress = no_progress,
     about: About = NOTHING_SAID,
+    setting: str = "--out",
 ) -> Exported:
     """Write `source` to `out`. Raises `UserError`; the same call then goes on where it was.
 
-    A checkpoint on `s3://` is fetched first, beside `out`.
+    A checkpoint on `s3://` is fetched first, beside `out`. setting: what the user gives `out` as,
+    for messages.
     """
     record = training_record(source, dtype, weights)
     plan = Plan(source.run.model, source.vocab_size, dtype)
     partial = partial_of(out)
-    if there := check_out(out, record):
+    if there := check_out(out, record, setting):
         return there
     with folder_lock(partial), writing(partial):
-        if there := check_out(out, record):  # another process has written it meanwhile
+        if there := check_out(out, record, setting):  # another process has written it meanwhile
             shutil.rmtree(partial)
             return there
         keep_only_of(partial, record, plan)

@@ -57,15 +57,20 @@ class Folder:
         return str(self.config.get("dtype") or self.config.get("torch_dtype") or "float32")
 
 
-def open_folder(given: str, base: str | None = None) -> Folder:
-    """Look at a folder. base: of an adapter, in the place of the folder that it names."""
+def open_folder(
+    given: str, base: str | None = None, mend: str = "give the right one as --base FOLDER"
+) -> Folder:
+    """Look at a folder. base: of an adapter, in the place of the folder that it names.
+
+    mend: what a user can do about another base, or none.
+    """
     folder = Path(given)
     if not folder.is_dir():
         raise UserError(f"no folder {given}: give one that geo-nemo export or tune wrote")
     is_adapter = (folder / ADAPTER).is_file()
     if base is not None and not is_adapter:
         raise UserError(f"--base {base}: {given} is a whole model, no adapter; leave --base out")
-    weights = _base_of(folder, base) if is_adapter else folder
+    weights = _base_of(folder, base, mend) if is_adapter else folder
     if not (weights / "config.json").is_file():
         raise UserError(
             f"{weights} has no config.json: give a folder that geo-nemo export or tune wrote"
@@ -74,7 +79,7 @@ def open_folder(given: str, base: str | None = None) -> Folder:
     _check_architecture(weights, config)
     _check_weights(weights)
     folder_entries(weights)  # damaged ones are named before anything is loaded
-    check_base(folder, weights, "give that one as --base FOLDER")
+    check_base(folder, weights, mend)
     policy, countries = _told(folder, weights)
     return Folder(folder, weights, config, policy, countries, (folder / TUNED).is_file())
 
@@ -171,7 +176,7 @@ def whole_model(folder: Path, dtype: Any, where: str) -> Any:
     return model
 
 
-def _base_of(folder: Path, base: str | None) -> Path:
+def _base_of(folder: Path, base: str | None, mend: str) -> Path:
     record = read_json(folder / ADAPTER, "give a whole adapter")
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise UserError(
@@ -186,7 +191,7 @@ def _base_of(folder: Path, base: str | None) -> Path:
             return place
     raise UserError(
         f"{folder} is an adapter of {named or 'no named model'}, which is no model's folder here: "
-        "give it as --base FOLDER"
+        f"{mend}"
     )
 
 

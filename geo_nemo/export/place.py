@@ -31,11 +31,12 @@ class Exported:
     note: str = ""
 
 
-def check_out(out: Path, record: Mapping[str, Any]) -> Exported | None:
+def check_out(out: Path, record: Mapping[str, Any], setting: str = "--out") -> Exported | None:
     """What `out` is, if it is this export, whole; `UserError` where the export cannot go there.
 
     That is among checkpoints, at a mount point, which no folder can be moved to, and wherever
     something else is, or beside a folder of the user's that has the partial one's name.
+    setting: what the user gives the place as, for messages.
     """
     told = _read_record(out / RECORD)
     files = told.pop("files", None)
@@ -44,16 +45,16 @@ def check_out(out: Path, record: Mapping[str, Any]) -> Exported | None:
     # A copy of one checkpoint may lie anywhere, and what is beside it is the user's.
     beside = checkpoints(out.parent) if out.parent.name == "checkpoints" else []
     if any((folder / CHECKPOINT).is_file() for folder in (out, *out.parents, *beside)):
-        raise UserError(f"{out} is among checkpoints, which it would spoil: give another --out")
+        raise UserError(f"{out} is among checkpoints, which it would spoil: give another {setting}")
     if out.is_mount():
-        raise UserError(f"{out} is a mount point: give a folder in it as --out")
+        raise UserError(f"{out} is a mount point: give a folder in it as {setting}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is there already: remove it, or give another --out")
+        raise UserError(f"{out} is there already: remove it, or give another {setting}")
     partial = partial_of(out)
     if partial.exists() and not _is_begun(partial):
         raise UserError(
             f"{partial} is there and is no export that was stopped: move it away, or give another "
-            "--out"
+            f"{setting}"
         )
     return None
 

@@ -48,11 +48,14 @@ class Source:
         return int(self.record["step"])
 
 
-def find_source(given: str, tokenizer: str | None, scratch: Path) -> Source:
+def find_source(
+    given: str, tokenizer: str | None, scratch: Path, setting: str = "--tokenizer"
+) -> Source:
     """The checkpoint that `given` is, or of a run the newest one whose files are all there.
 
     tokenizer: a store or a tokenizer's file, in place of the run's store. scratch: a folder for the
-    tokenizer of a store on `s3://`. What the files hold is not read yet. Raises `UserError`.
+    tokenizer of a store on `s3://`. setting: what the user gives a tokenizer as, for messages. What
+    the files hold is not read yet. Raises `UserError`.
     """
     place, record = _remote(given) if is_remote(given) else _local(Path(given))
     try:
@@ -60,13 +63,13 @@ def find_source(given: str, tokenizer: str | None, scratch: Path) -> Source:
     except (KeyError, TypeError):
         raise UserError(f"{place}: its record does not tell which run made it") from None
     run = validate(f"{place}, of another version", Run, settings)
-    found, file = _tokenizer(tokenizer or run.data.store, scratch, tokenizer is None)
+    found, file = _tokenizer(tokenizer or run.data.store, scratch, tokenizer is None, setting)
     if found.sha256 != sha256:
         raise UserError(
             f"{tokenizer or run.data.store} has another tokenizer ({found.sha256[:16]}) than the "
-            f"run was trained with ({sha256[:16]}): give that one, or its store, as --tokenizer"
+            f"run was trained with ({sha256[:16]}): give that one, or its store, as {setting}"
         )
-    _check_control_tokens(place, found)
+    _check_control_tokens(place, found, setting)
     return Source(place, record, run, found, file)
 
 
@@ -79,7 +82,7 @@ def check_weights(source: Source, weights: Weights) -> None:
         )
 
 
-def _check_control_tokens(place: str, found: Tokenizer) -> None:
+def _check_control_tokens(place: str, found: Tokenizer, setting: str) -> None:
     """Raise `UserError` where `run.json` tells of others; a tokenizer's file may not name them."""
     try:
         record = parse_json((Path(place).parents[1] / "run.json").read_bytes())
@@ -89,7 +92,7 @@ def _check_control_tokens(place: str, found: Tokenizer) -> None:
     if trained != (here := control_tokens(found)):
         raise UserError(
             f"the tokenizer has the control tokens {here}, and the run was trained with {trained}: "
-            "give its store as --tokenizer, or put its tokenizer_config.json beside the file"
+            f"give its store as {setting}, or put its tokenizer_config.json beside the file"
         )
 
 
@@ -112,7 +115,7 @@ def _local(folder: Path) -> tuple[str, dict[str, Any]]:
     )
 
 
-def _tokenizer(place: str, scratch: Path, of_the_run: bool) -> tuple[Tokenizer, Path]:
+def _tokenizer(place: str, scratch: Path, of_the_run: bool, setting: str) -> tuple[Tokenizer, Path]:
     try:
         if is_remote(place):
             return fetch_tokenizer(place, scratch)
@@ -123,9 +126,9 @@ def _tokenizer(place: str, scratch: Path, of_the_run: bool) -> tuple[Tokenizer, 
             manifest, _ = read_manifest(path)
             return open_tokenizer(path, manifest.tokenizer), path / manifest.tokenizer.file
     except UserError as error:
-        raise UserError(f"{error}; or give another as --tokenizer") from None
+        raise UserError(f"{error}; or give another as {setting}") from None
     where = "the run's store " if of_the_run else ""
     raise UserError(
         f"{where}{place} is neither a token store nor a tokenizer's file: give one of the two as "
-        "--tokenizer"
+        f"{setting}"
     )

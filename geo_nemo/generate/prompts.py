@@ -56,15 +56,15 @@ class Tells:
         return told(self._policy, record_of(given, place)) if given else {}
 
 
-def parse_tell(words: Sequence[str]) -> dict[str, str]:
-    """`name=value` of a command line."""
+def parse_tell(words: Sequence[str], option: str = "--tell") -> dict[str, str]:
+    """`name=value` of a command line. option: what stands before each."""
     found = {}
     for word in words:
         name, sign, value = word.partition("=")
         if not sign or not name.strip():
-            raise UserError(f"--tell {word}: give name=value, as --tell topic=sport")
+            raise UserError(f"{option} {word}: give name=value, as {option} topic=sport")
         if not value.strip():
-            raise UserError(f"--tell {word}: its value is empty: give one, or leave it out")
+            raise UserError(f"{option} {word}: its value is empty: give one, or leave it out")
         found[name.strip()] = value
     return found
 

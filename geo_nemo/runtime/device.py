@@ -12,17 +12,20 @@ from geo_nemo.runtime.launcher import local_rank
 LOG = logger(__name__)
 
 
-def resolve_device(requested: str) -> torch.device:
-    """`auto`, `cpu` or `gpu` as a torch device; on a GPU, the one of this local rank."""
+def resolve_device(requested: str, setting: str = "device=") -> torch.device:
+    """`auto`, `cpu` or `gpu` as a torch device; on a GPU, the one of this local rank.
+
+    setting: what the user writes before it, for messages.
+    """
     if requested == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available() or not torch.cuda.device_count():
         seen = sight()
         why = no_gpu(seen)
         if requested == "gpu":
-            raise UserError(f"device=gpu: torch sees no GPU here: {why}, or give device=cpu")
+            raise UserError(f"{setting}gpu: torch sees no GPU here: {why}, or give {setting}cpu")
         if seen.cuda and seen.has_nodes:  # somebody pays for one
-            LOG.warning(f"device=auto takes the CPU, and this machine has a GPU: {why}")
+            LOG.warning(f"{setting}auto takes the CPU, and this machine has a GPU: {why}")
         return torch.device("cpu")
     here, count = local_rank(), torch.cuda.device_count()
     if count == 1:  # a process that SLURM shows its own GPU alone

@@ -26,7 +26,7 @@ def check_columns(policy: MetadataPolicy, store: TokenStore | Split, key: str) -
 
     key: what the user calls the policy.
     """
-    own = store.columns
+    own, is_option = store.columns, key.startswith("--")
     if policy.forms.get("quality") == "coarse" and not policy.quality_bands:
         raise UserError(
             f"{key}: quality as coarse needs quality_bands, by name and least quality; the "
@@ -42,7 +42,8 @@ def check_columns(policy: MetadataPolicy, store: TokenStore | Split, key: str) -
                 for name, form in find_field(line.name).forms.items()
                 if set(form.columns) <= set(own)
             ]
-            hint = f"; forms.{line.name} may be {' or '.join(others)} here" if others else ""
+            form = f"{key} {line.name}:FORM" if is_option else f"forms.{line.name}"
+            hint = f"; {form} may be {' or '.join(others)} here" if others else ""
             raise UserError(
                 f"{key}: {line.name} as {line.form} needs the column {missing[0]}, which "
                 f"{store.root} does not keep: it keeps {', '.join(own)}{hint}; make the store anew "

@@ -25,7 +25,7 @@ from geo_nemo.config.tune import Tune
 from geo_nemo.export.adapters import TUNED
 from geo_nemo.export.chat import chat_template
 from geo_nemo.export.libraries import writing_weights
-from geo_nemo.export.loaded import Folder, load_tokenizer, open_folder, weights_of
+from geo_nemo.export.loaded import ADAPTER, Folder, load_tokenizer, open_folder, weights_of
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.tune.encode import Encoded, encode
 from geo_nemo.tune.targets import check_targets
@@ -180,7 +180,7 @@ def check_batch(config: Tune, processes: int) -> None:
 def _opened(config: Tune) -> tuple[Folder, Any]:
     from dataclasses import replace
 
-    folder = open_folder(config.model)
+    folder = open_folder(config.model, mend=f"put the right one's folder into its {ADAPTER}")
     if folder.policy is not None and config.metadata is not None:
         raise UserError(
             f"metadata: {config.model} has a policy of its own, which holds: leave metadata out"

@@ -226,7 +226,7 @@ def test_without_a_known_peak_there_is_no_time(plan, demo):
     code, printed, _, found = plan(*demo)
     assert code == 0
     assert found["time"] is None
-    assert "give --tflops" in printed
+    assert "is not known for this precision: geo-nemo plan ... --tflops N" in printed
     *_, found = plan(*demo, "--tflops", "100", "--mfu", "0.5")
     assert found["time"]["seconds"] == pytest.approx(found["flops"] / 50e12)
     assert found["chip_bytes"] is None

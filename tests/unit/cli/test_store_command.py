@@ -278,6 +278,14 @@ MISTAKES = [
     (("stats", "{news}", "--json", "/nowhere/x.json"), "cannot write /nowhere/x.json"),
     (("inspect", "{news}", "12"), "INDEX goes from 0 to 11"),
     (("inspect", "{news}", "--policy", "contry"), "did you mean country"),
+    (
+        ("inspect", "{news}", "--policy", "quality:coarse"),
+        "coarse: quality is written as fine here",
+    ),
+    (
+        ("inspect", "{news}", "--policy", "date:week"),
+        "--policy date:week: date is written as day or",
+    ),
     (("inspect", "{news}", "--split", "validation"), "split validation"),
     (("export", "{news}", "--out", "{tmp}"), "is a folder"),
     (("export", "{news}", "--out", "{tmp}/x", "--where", "yaer=2020"), "did you mean year"),

@@ -11,7 +11,7 @@ from geo_nemo.data.audit.check import audit_stage
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
-from geo_nemo.store.fields import check_fields
+from geo_nemo.store.fields import check_columns, check_fields
 
 STORE = Path(__file__).parents[2] / "fixtures" / "3ff4b84" / "store"
 BANDS = {"low": 0, "fair": 40, "good": 70}
@@ -113,3 +113,8 @@ def test_what_a_store_lacks_is_one_line(store, settings, words):
     with pytest.raises(UserError, match=words) as caught:
         check_fields(MetadataPolicy(**settings), store.split("train"), "metadata")
     assert "\n" not in str(caught.value)
+
+
+def test_a_form_is_named_as_the_option_takes_it(store):
+    with pytest.raises(UserError, match="; --policy date:FORM may be year or decade here"):
+        check_columns(MetadataPolicy(fields=("date",)), store, "--policy")

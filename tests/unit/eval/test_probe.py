@@ -16,6 +16,7 @@ from eval.probe.config import ProbeConfig
 from eval.probe.layers import explained, held_back_hosts, of_fields, of_regions
 from eval.probe.membership import area, membership
 from eval.probe.run import _extracted, plan_probe, run_probe
+from eval.scorers.exported import export_of
 from eval.scorers.load import load
 from geo_nemo.cli.probe import command
 from geo_nemo.config import RunError, UserError
@@ -188,6 +189,13 @@ def test_a_run_is_exported_for_its_hidden_states_and_probed_as_its_export(
         assert of_run[part] == of_export[part], part
     probed(tmp_path / "run", tmp_path / "probe")
     assert {path.name: path.stat().st_mtime_ns for path in export.iterdir()} == written
+    # What stands in its way is named as the probe takes it, not as export does.
+    (export / "training.json").unlink()
+    with pytest.raises(UserError, match="is there already: remove it, or give another output="):
+        probed(tmp_path / "run", tmp_path / "probe")
+    model = read_models({"m": str(tmp_path / "run")})["m"]
+    with pytest.raises(UserError, match="give one of the two as store="):
+        export_of(model, tmp_path / "exports", str(tmp_path))
 
 
 def arguments(world, output, *more):

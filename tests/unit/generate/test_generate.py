@@ -8,10 +8,12 @@ import shutil
 import pytest
 import torch
 
-from geo_nemo.config import MetadataPolicy
+from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.config.tune import load_tune
 from geo_nemo.export.loaded import load_model, load_tokenizer, open_folder
 from geo_nemo.generate.prompts import Prompt, Tells
 from geo_nemo.generate.writer import Options, Writer
+from geo_nemo.tune.run import Tuning
 from tests.support.command import call
 from tests.support.exports import FULL, write_export, write_jsonl
 
@@ -148,9 +150,10 @@ def test_a_file_becomes_json_lines(generate, loaded, tmp_path):
 
 
 def test_it_talks_line_by_line(generate, monkeypatch):
-    typed = "a\n/tell country=fr\nb\n/tell country=gb\nc\n/why\n/quit\nnever\n"
+    typed = "a\n/tell country=fr\nb\n/tell country=gb\nc\n/why\n/tell gb\n/quit\nnever\n"
     code, printed, _ = generate("--chat", "--max-new-tokens", 3, typed=typed)
-    assert code == 0 and printed.count("> ") == 7
+    assert code == 0 and printed.count("> ") == 8
+    assert "/tell gb: give name=value, as /tell topic=sport" in printed
     assert "the country fr is not among those" in printed and "/why is no order" in printed
 
 
@@ -166,7 +169,9 @@ def test_a_pipe_is_a_prompt(generate, monkeypatch, folder, capsys):
     ("arguments", "says"),
     [
         (("a", "--country", "fr"), "the country fr is not among those that this model was told"),
-        (("a", "--country", "atlantis"), "'atlantis' is no country"),
+        (("a", "--country", "zz"), "--country zz: 'zz' is no country"),
+        (("a", "--host", "a b"), "--host a b: host is 'a b', which is no host"),
+        (("a", "--country", "ng", "--tell", "topic=x"), "--country ng --tell topic=x: this model"),
         (("a", "--tell", "topic=sport"), "this model was not told topic in training: it knows"),
         (("a", "--tell", "topic"), "give name=value"),
         (("a", "--tell", "country= "), "--tell country= : its value is empty"),
@@ -299,6 +304,29 @@ def test_a_folder_that_is_damaged_is_one_line(monkeypatch, capsys, folder, tmp_p
     assert says in told
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("command", [("generate", "{}", "a"), ("allreduce",)])
+def test_a_device_that_is_not_there_is_named_as_it_was_typed(monkeypatch, capsys, folder, command):
+    words = [word.format(folder) for word in command]
+    code, _, told = call(monkeypatch, capsys, *words, "--device", "gpu")
+    assert code == 2 and told.startswith("geo-nemo: --device gpu: torch sees no GPU here"), told
+    assert told.endswith("or give --device cpu\n")
+
+
+def test_the_base_of_an_adapter_is_asked_for_as_each_command_takes_it(
+    monkeypatch, capsys, tmp_path
+):
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "gone"}')
+    (tmp_path / "adapter_model.safetensors").touch()
+    code, _, told = call(monkeypatch, capsys, "generate", str(tmp_path), "a")
+    assert code == 2 and "an adapter of gone, which" in told and "as --base FOLDER" in told
+    tuning = load_tune("tune", str(tmp_path), ["data=d.jsonl", f"output={tmp_path / 'o'}"])
+    with pytest.raises(
+        UserError, match=r"put the right one's folder into its adapter_config\.json"
+    ):
+        Tuning(tuning)
+
+
 def test_an_adapter_without_its_weights_is_one_line(monkeypatch, capsys, folder, tmp_path):
     (tmp_path / "adapter_config.json").write_text(
         json.dumps({"base_model_name_or_path": str(folder)})
@@ -408,7 +436,5 @@ def test_no_model_is_one_line(monkeypatch, capsys, tmp_path):
 
 
 def test_of_a_model_that_was_told_nothing_all_telling_is_refused():
-    from geo_nemo.config import UserError
-
     with pytest.raises(UserError, match="was not told country in training: it was told nothing"):
         Tells(MetadataPolicy(fields=()))({"country": "ng"}, "--tell")

@@ -267,6 +267,10 @@ def test_the_command_exports_a_country_s_sequences(tiny_store, tmp_path, monkeyp
         (["--out", str(tmp_path / "b"), "--where", "country=fr"], "has country=fr"),
         (["--out", str(tmp_path / "b"), "--split", "dev"], "has no split dev"),
         (["--out", str(tmp_path / "b"), "--seq-length", "3"], "--seq-length is 16 or more"),
+        (
+            ["--out", str(tmp_path / "b"), "--seq-length", "16"],
+            "room for text at seq_length 16: raise --seq-length or",
+        ),
     ):
         code, _, told = call(monkeypatch, capsys, *words, *more)
         assert code == 2 and says in told and told.count("\n") == 1, told

@@ -22,6 +22,7 @@ from geo_nemo.train.checkpoint.files import checkpoints, listed_files, read_reco
 from geo_nemo.train.checkpoint.files import write_record as write_checkpoint_record
 from geo_nemo.train.run_record import write_record
 from geo_nemo.train.setup import prepare
+from tests.support.command import call
 from tests.support.runs import Events, assert_of_the_oracle, finished, trainer
 from tests.support.tiny import tiny_run
 
@@ -148,6 +149,23 @@ def test_a_token_made_anew_is_trained_where_its_word_is(tiny_store, template, op
                 assert np.array_equal(ids[len(ids) - inner :], stored[first:])
                 assert found[:front].tolist() == [bool(kept[:first].any())] * front
     assert changed > 6
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--model", "none"], "--model none: no such folder"),
+        (["--reference", "{}@9"], "--reference {}@9: no whole checkpoint of that step"),
+    ],
+)
+def test_a_model_is_named_as_it_was_typed(
+    chosen, tiny_store, tmp_path, monkeypatch, capsys, options, says
+):
+    run = str(chosen / "run")
+    words = ["select-tokens", str(tiny_store), "--model", run, "--reference", run]
+    words += ["--out", str(tmp_path / "out"), *(word.format(run) for word in options)]
+    code, _, told = call(monkeypatch, capsys, *words)
+    assert code == 2 and says.format(run) in told and "runs." not in told, told
 
 
 def test_mistakes_are_one_line(chosen, tiny_store, tmp_path, single_process):
