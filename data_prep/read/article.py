@@ -15,25 +15,43 @@ article-extraction-benchmark (`benchmarks prep extraction_f1` tells both halves)
 
 import re
 
-from data_prep.read.blocks import Block, Blocks
+from data_prep.read.blocks import NEVER, Block, Blocks
 
 LEAST_PROSE = 40
 # Of what an element weighs, its child must have so much to be the container in its place.
 SHARE = 0.75
 # A part beside the article is of it where it holds more than this of all prose.
 MOST_BESIDE, MOST_NEVER = 0.35, 0.8
+# Where less than this of a page's prose is left, marks that hold so much of it mean its article.
+LEAST_LEFT, MOST_MARKED = 0.25, 0.5
 # An element that is marked as the article holds at least so much of all prose.
 LEAST_MARKED = 0.3
+# Marks of lists, which hold the starts of many other articles.
+_OF_OTHERS = frozenset(
+    ("author", "bio", "hidden", "more", "most", "next", "popular", "prev", "profile", "promo",
+     "recirc", "recommend", "recommended", "sidebar", "summary", "tag", "tags", "teaser", "teasers",
+     "trending", "widget", "widgets")
+)  # fmt: skip
 _ENDED = re.compile(r"[.!?…。！？।؟»”\"’)]\s*$")
 _HEADING = re.compile(r"h[1-6]$")
 _LEAVES = frozenset(("p", "li", "blockquote"))
 _ITEMS = frozenset(("li", "tr", "dt", "dd"))
 _LINKS_LINE = 200
+# Lines that stand in any article of a site, whole; in the languages of many of them.
+_OF_MORE = (
+    r"also read|read also|must read|see also|related|lesen sie (?:auch|mehr)|auch interessant|"
+    r"mehr zum thema|(?:à )?lire aussi|l[eé][ae] también|para saber más|leia (?:também|mais)|"
+    r"leggi anche|lees ook|czytaj (?:też|także)|baca juga|les også|läs också|ayrıca okuyun"
+)
 _ALWAYS = re.compile(
-    r"(?:advertisements?|adverts?|continue reading.{0,20}|story continues.{0,30}|read more.{0,3}|"
-    r"(?:also read|read also|must read|see also|related)\s*:.{0,150}|"
+    r"(?:advertisements?|adverts?|anzeige|werbung|publicité|publicidade?|pubblicità|advertentie|"
+    r"reklam[ae]?|iklan|continue reading.{0,20}|story continues.{0,30}|"
+    r"article continues below.{0,20}|read more.{0,3}|"
+    rf"(?:{_OF_MORE})\s*:.{{0,150}}|(?:{_OF_MORE})\s*|"
     r"share this.{0,20}|loading.{0,3}|sponsored.{0,20}|(?:\d+ )?comments?|"
-    r"(?:photo|image|picture|credit|source)s?\s*(?:credit|source)?\s*:.*)$",
+    r"(?:photo|image|picture|credit|source|foto|bild(?:rechte|quelle)?|quelle)s?"
+    r"\s*(?:credit|source)?\s*:.*|"
+    r"(?:getty(?: images)?|reuters|afp|epa)(?:[ /](?:getty(?: images)?|reuters|afp|epa))*)$",
     re.IGNORECASE,
 )
 
@@ -97,11 +115,35 @@ def _beside(page: Blocks, weights: list[float]) -> list[bool]:
         held[block.region] += weight
     total = sum(held)
     _sum_up(held, page.regions)
+    out = _small(page, held, total, frozenset())
+    left = sum(w for block, w in zip(page.blocks, weights, strict=True) if not out[block.region])
+    if left < LEAST_LEFT * total and (marks := _marks_of_article(page, held, total)):
+        return _small(page, held, total, marks)
+    return out
+
+
+def _small(page: Blocks, held: list[float], total: float, of_article: frozenset[str]) -> list[bool]:
+    """Regions that hold little, or stand in one that does, but for those with these marks alone."""
     out = [False] * len(held)
     for region in range(1, len(held)):
         most = (MOST_NEVER if page.never[region] else MOST_BESIDE) * total
-        out[region] = out[page.regions[region]] or held[region] <= most
+        small = held[region] <= most and not page.marks[region] <= of_article
+        out[region] = out[page.regions[region]] or small
     return out
+
+
+def _marks_of_article(page: Blocks, held: list[float], total: float) -> frozenset[str]:
+    """Words whose regions together hold most of the page's prose: where each paragraph is marked
+    as `paywall`, or each chapter as of the `toc`, the mark tells of the article itself."""
+    by_mark: dict[str, float] = {}
+    around: list[frozenset[str]] = [frozenset()]
+    for region in range(1, len(held)):
+        outer = around[page.regions[region]]
+        for mark in page.marks[region] - outer:
+            by_mark[mark] = by_mark.get(mark, 0) + held[region]
+        around.append(outer | page.marks[region])
+    found = frozenset(m for m, size in by_mark.items() if size > MOST_MARKED * total)
+    return found - NEVER - _OF_OTHERS
 
 
 def _sum_up(values: list[float], parents: list[int]) -> None:
@@ -116,8 +158,8 @@ def _container(page: Blocks, within: list[float]) -> int:
         rival = heaviest.get(page.parents[element])
         if rival is None or within[element] > within[rival]:
             heaviest[page.parents[element]] = element
-    marked = max(page.bodies, key=within.__getitem__, default=0)
-    top = marked if within[marked] > LEAST_MARKED * within[0] else 0
+    # Of several articles the first: pages go on with others, which may be longer.
+    top = next((each for each in page.bodies if within[each] > LEAST_MARKED * within[0]), 0)
     while (child := heaviest.get(top)) is not None:
         held = within[child]
         if not held or held < SHARE * within[top] or page.tags[child] in _LEAVES:

@@ -28,18 +28,27 @@ _VOID = frozenset(
 # Never of the text, whatever a page's classes say.
 _APART = frozenset(
     ("nav", "aside", "footer", "header", "figcaption", "button", "dialog", "video", "audio",
-     "canvas", "label", "map", "menu", "noscript", "template", "svg", "math", "select", "object")
+     "canvas", "label", "map", "menu", "noscript", "rp", "rt", "rtc", "template", "svg", "math",
+     "select", "object")
 )  # fmt: skip
+# Of these, what a page that does not close it holds all of its text in.
+_LAYOUT = frozenset(("aside", "header"))
 _INLINE = frozenset(
     ("a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em",
-     "font", "i", "ins", "kbd", "mark", "picture", "q", "s", "samp", "small", "span", "strike",
-     "strong", "sub", "sup", "td", "th", "time", "tt", "u", "var")
+     "font", "i", "ins", "kbd", "mark", "nobr", "picture", "q", "rb", "rp", "rt", "rtc", "ruby",
+     "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "td", "th", "time", "tt", "u",
+     "var")
+)  # fmt: skip
+_COMMENTS = (
+    "comment", "comments", "commentlinks", "commentlist", "commentaires", "comentarios",
+    "commenti", "kommentare", "kommentarer", "komentarze", "leserkommentare", "reacties",
+    "yorumlar",
 )  # fmt: skip
 # Words of classes and ids, as pages of many publishers name what stands beside an article.
 _BESIDE = frozenset(
     ("ad", "ads", "advert", "advertisement", "advertising", "adverts", "alert", "also", "author",
      "banner", "bio", "bookmark", "breadcrumb", "breadcrumbs", "byline", "caption", "carousel",
-     "comment", "comments", "complementary", "consent", "contentinfo", "cookie", "cookies",
+     *_COMMENTS, "complementary", "consent", "contentinfo", "cookie", "cookies",
      "copyright", "credit", "dateline", "dek", "dialog", "disclaimer", "disqus", "follow",
      "foot", "footer", "gallery", "gdpr", "headline", "hidden", "infobox", "inset", "login",
      "masthead", "menu", "meta", "modal", "more", "most", "nav", "navbar", "navigation",
@@ -52,8 +61,8 @@ _BESIDE = frozenset(
      "timestamp", "toc", "toolbar", "topbar", "trending", "video", "widget", "widgets",)
 )  # fmt: skip
 # Of these, what is of no article even where it holds most of a page's prose.
-_NEVER = frozenset(
-    ("comment", "comments", "consent", "cookie", "cookies", "disqus", "gdpr", "modal",
+NEVER = frozenset(
+    (*_COMMENTS, "consent", "cookie", "cookies", "disqus", "gdpr", "modal",
      "newsletter", "outbrain", "popup", "privacy", "related", "relatedposts", "respond",
      "subscribe", "taboola",)
 )  # fmt: skip
@@ -78,6 +87,7 @@ class Blocks:
 
     parents: of each block element the number of the one around it; 0 is the page, without one.
     regions: of each part that a page marks as beside its article, the one around it; 0 is none.
+    marks: the words that mark each region, see `_BESIDE`.
     never: which regions are of no article, however much they hold.
     bodies: elements that a page marks as the article.
     tags: of each block element its name.
@@ -87,6 +97,7 @@ class Blocks:
     parents: list[int] = field(default_factory=lambda: [-1])
     tags: list[str] = field(default_factory=lambda: ["body"])
     regions: list[int] = field(default_factory=lambda: [-1])
+    marks: list[frozenset[str]] = field(default_factory=lambda: [frozenset()])
     never: list[bool] = field(default_factory=lambda: [False])
     bodies: list[int] = field(default_factory=list)
 
@@ -94,19 +105,22 @@ class Blocks:
 class _Kind(NamedTuple):
     """What a start tag tells of its element.
 
-    apart: it and all in it are no text. beside: it begins a region; never: see Blocks.
+    apart: it and all in it are no text. beside: the words that make it a region; never: see Blocks.
     """
 
     name: str
     apart: bool
     inline: bool
-    beside: bool
+    beside: frozenset[str]
     never: bool
     body: bool
 
 
-def blocks_of(body: str) -> Blocks:
-    """The blocks of a page's body, as resiliparse serialises it."""
+def blocks_of(body: str, layout: bool = False) -> Blocks:
+    """The blocks of a page's body, as resiliparse serialises it.
+
+    layout: also what stands in headers and asides, as regions.
+    """
     found = Blocks()
     blocks, parents, tags, regions = found.blocks, found.parents, found.tags, found.regions
     kinds: dict[str, _Kind] = {}
@@ -152,7 +166,7 @@ def blocks_of(body: str) -> Blocks:
             continue
         kind = kinds.get(tag)
         if kind is None:
-            kind = kinds[tag] = _kind(tag)
+            kind = kinds[tag] = _kind(tag, layout)
         if kind.name in _VOID:
             if pieces and kind.name in ("br", "hr"):
                 end_block()
@@ -177,6 +191,7 @@ def blocks_of(body: str) -> Blocks:
             found.bodies.append(element)
         if kind.beside:
             regions.append(region)
+            found.marks.append(kind.beside)
             found.never.append(kind.never)
             region = len(regions) - 1
     if not apart:
@@ -185,16 +200,17 @@ def blocks_of(body: str) -> Blocks:
     return found
 
 
-def _kind(tag: str) -> _Kind:
+def _kind(tag: str, layout: bool) -> _Kind:
     name, _, attributes = tag[1:-1].partition(" ")
-    inline = name in _INLINE
+    # Those with a colon, as `o:p`, are of word processors.
+    inline = name in _INLINE or ":" in name
     body = name == "article" or "articleBody" in attributes
-    apart = name in _APART
+    of_layout = frozenset((name,)) & _LAYOUT if layout else frozenset()
+    apart = name in _APART and not of_layout
     if attributes and ("hidden" in attributes or "display" in attributes):
         apart = apart or _UNSEEN.search(tag) is not None
     if not attributes or apart or name in _ROOTS:
-        return _Kind(name, apart, inline, False, False, body)
+        return _Kind(name, apart, inline, of_layout, False, body)
     words = {word.lower() for named in _NAMED.findall(tag) for word in _WORD.findall(named)}
-    return _Kind(
-        name, apart, inline, not _BESIDE.isdisjoint(words), not _NEVER.isdisjoint(words), body
-    )
+    beside = of_layout | _BESIDE.intersection(words)
+    return _Kind(name, apart, inline, beside, not NEVER.isdisjoint(words), body)

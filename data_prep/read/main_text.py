@@ -1,8 +1,10 @@
 """The main text of a web page: of several ways to find it, the first that finds enough.
 
 1. The blocks of the article (data_prep.read.article).
-2. Where that is tiny: `articleBody` of the page's linked data (JSON-LD), as schema.org has it.
-3. Where that is not there either: resiliparse's main content.
+2. Where that is tiny, or a short part of it: `articleBody` of the page's linked data (JSON-LD).
+3. The blocks again, with what stands in a header or aside: of pages that do not close it that is
+   all.
+4. Where that is not there either: resiliparse's main content.
 """
 
 import html
@@ -20,6 +22,8 @@ from data_prep.read.linked_data import Script, linked_bodies, same_headline
 TINY = 250
 # How much more another way must find.
 FACTOR = 1.5
+# Of a short text, which may be the start of one that the page shows to subscribers alone.
+SHORT, MUCH = 1500, 3
 ARTICLE, LINKED, SECOND = "article", "linked data", "resiliparse"
 _TAG = re.compile(r"<[^>]{1,200}>")
 _LEAST = 40
@@ -32,12 +36,32 @@ def main_text(tree: HTMLTree, scripts: list[Script]) -> tuple[str, str]:
     """
     text = article(blocks_of(tree.body.html)) if tree.body else ""
     if len(text) >= TINY:
-        return text, ARTICLE
-    for way, find in ((LINKED, partial(linked_text, scripts=scripts)), (SECOND, main_content)):
+        return _whole(tree, scripts, text) if len(text) < SHORT else (text, ARTICLE)
+    linked = partial(linked_text, scripts=scripts)
+    for way, find in ((LINKED, linked), (ARTICLE, _with_layout), (SECOND, main_content)):
         candidate = find(tree)
         if len(candidate) > max(FACTOR * len(text), _LEAST):
             return candidate, way
     return text, ARTICLE
+
+
+def _whole(tree: HTMLTree, scripts: list[Script], text: str) -> tuple[str, str]:
+    """The linked data's text where `text` is a short part of it, or that of another part of the
+    page; else `text`."""
+    least = MUCH * len(text)
+    if not any(len(each.text) > least and "articleBody" in each.text for each in scripts):
+        return text, ARTICLE  # no script is read as JSON
+    linked, own = _linked(tree, scripts)
+    if len(linked) <= least:
+        return text, ARTICLE
+    longest = max(text.splitlines(), key=len)[:_LEAST]
+    return (linked, LINKED) if own or longest in linked else (text, ARTICLE)
+
+
+def _with_layout(tree: HTMLTree) -> str:
+    """The article where the page's header or an aside, which is not closed, holds it."""
+    text = article(blocks_of(tree.body.html, layout=True)) if tree.body else ""
+    return text if len(text) >= TINY else ""
 
 
 def main_content(tree: HTMLTree) -> str:
@@ -53,6 +77,11 @@ def linked_text(tree: HTMLTree, scripts: list[Script]) -> str:
 
     One whose headline is the page's title goes before those of other articles.
     """
+    return _linked(tree, scripts)[0]
+
+
+def _linked(tree: HTMLTree, scripts: list[Script]) -> tuple[str, bool]:
+    """The text, and whether its headline is the page's title."""
     found = list(linked_bodies(scripts))
     own = [body for headline, body in found if same_headline(headline, tree.title or "")]
     longest = max(own or [body for _, body in found], key=len, default="")
@@ -62,7 +91,7 @@ def linked_text(tree: HTMLTree, scripts: list[Script]) -> str:
         if "</p>" in longest:  # markup that was itself escaped
             longest = _without_markup(longest)
     lines = (" ".join(line.split()) for line in longest.splitlines())
-    return "\n".join(filter(None, lines))
+    return "\n".join(filter(None, lines)), bool(own)
 
 
 def _without_markup(text: str) -> str:

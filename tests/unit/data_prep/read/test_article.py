@@ -51,6 +51,10 @@ def text_of(body: str) -> list[str]:
         "{b}<noscript><p>{x}</p></noscript>",
         "{b}<!-- <p>{x}</p> -->",
         "{b}<p>Advertisement</p>",
+        "{b}<p>Lesen Sie auch: {x}</p>",
+        "{b}<p>Lire aussi : {x}</p><p>Publicité</p>",
+        "<p>Foto: {x}</p>{b}<p>Baca juga</p>",
+        "{b}<p>Getty Images</p>",
     ],
 )
 def test_what_stands_beside_an_article_is_none_of_it(around):
@@ -62,9 +66,43 @@ def test_a_mark_that_holds_the_whole_article_is_not_believed():
     assert text_of(f'<div class="main has-sidebar author-page">{BODY}</div>') == PROSE
 
 
-def test_comments_are_not_the_article_even_where_they_are_longer():
+@pytest.mark.parametrize("mark", ["paywall", "has-dropcap paywall"])
+def test_a_mark_of_each_paragraph_is_not_believed(mark):
+    marked = BODY.replace("<p>", f'<p class="{mark}">')
+    bio = f'<div class="author-bio"><p>{prose(99)}</p></div>'
+    assert text_of(f"<article><p>{prose(98)}</p>{marked}{bio}</article>") == [prose(98), *PROSE]
+
+
+def test_teasers_are_not_the_article_however_many_they_are():
+    many = "".join(
+        f'<div class="teaser"><p>{prose(n)} {prose(n + 7)}</p></div>' for n in range(100, 150)
+    )
+    assert text_of(f"<div><div>{BODY}</div>{many}</div>") == PROSE
+
+
+@pytest.mark.parametrize(
+    "mark", ["comments-list", "commentlist", "sect_kommentare", "commentaires"]
+)
+def test_comments_are_not_the_article_even_where_they_are_longer(mark):
     many = "".join(f"<p>{prose(n)} {prose(n + 7)}</p>" for n in range(100, 125))
-    assert text_of(f'<div>{BODY}</div><div class="comments-list">{many}</div>') == PROSE
+    assert text_of(f'<div>{BODY}</div><div class="{mark}">{many}</div>') == PROSE
+
+
+def test_of_articles_that_follow_one_another_the_first_is_taken():
+    longer = "".join(f"<p>{prose(n)} {prose(n + 7)}</p>" for n in range(100, 112))
+    page = f"<main><article>{BODY}</article><div><article>{longer}</article></div></main>"
+    assert text_of(page) == PROSE
+
+
+def test_readings_of_characters_are_left_out_and_break_no_line():
+    ruby = "<ruby>日<rp>（</rp><rt>に</rt><rp>）</rp></ruby><ruby><rb>本</rb><rt>ほん</rt></ruby>"
+    body = f"<article><p>{ruby}の春です。</p>{BODY}</article>"
+    assert text_of(body) == ["日本の春です。", *PROSE]
+
+
+def test_elements_of_word_processors_break_no_line():
+    line = "in <st1:place>Kisumu</st1:place> <nobr>on Monday</nobr>.<o:p></o:p>"
+    assert text_of(f"<article>{BODY}<p>{line}</p></article>") == [*PROSE, "in Kisumu on Monday."]
 
 
 def test_of_several_articles_the_marked_one_is_taken():

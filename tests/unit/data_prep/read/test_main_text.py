@@ -18,8 +18,9 @@ def page(body: str, head: str = "") -> str:
     return f"<!DOCTYPE html><html><head>{head}</head><body>{body}</body></html>"
 
 
-def linked(text: str) -> str:
-    data = orjson.dumps({"@type": "NewsArticle", "articleBody": text}).decode()
+def linked(text: str, headline: str = "") -> str:
+    data = {"@type": "NewsArticle", "headline": headline, "articleBody": text}
+    data = orjson.dumps(data).decode()
     return f'<script type="application/ld+json">{data}</script>'
 
 
@@ -38,6 +39,26 @@ def test_linked_data_is_taken_where_the_page_shows_none():
     text, way = found(page("<div id=app></div>", linked(body * 2)))
     assert way == LINKED
     assert text.splitlines()[0] == (SENTENCE * 3).strip() and "<p>" not in text
+
+
+def test_linked_data_is_taken_where_the_page_shows_a_short_part_of_it():
+    start = SENTENCE * 4
+    whole = start + "\n" + "And then it told more of it. " * 50
+    shown = f"<article><p>{start}</p></article>"
+    assert found(page(shown, linked(whole)))[1] == LINKED
+    # Of another part of the page the headline tells it.
+    bio = f"<article><p>{'Jane Doe writes about towns for the Post. ' * 8}</p></article>"
+    assert found(page(bio, linked(whole)))[1] == ARTICLE
+    titled = page(
+        bio, "<title>A bridge for the town</title>" + linked(whole, "A bridge for the town")
+    )
+    assert found(titled)[1] == LINKED
+
+
+def test_a_header_that_is_never_closed_does_not_hide_the_page():
+    items = "".join(f"<p>{SENTENCE * 2}</p>" for _ in range(4))
+    text, way = found(page(f"<header><div>Menu</div><div>{items}</div>"))
+    assert way == ARTICLE and text.count("The council") == 8 and "Menu" not in text
 
 
 def test_broken_linked_data_is_passed_over():
