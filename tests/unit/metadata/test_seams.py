@@ -1,5 +1,6 @@
 """Under every template, composed ids are those of the whole text, before it and behind it."""
 
+import re
 from itertools import product
 
 import numpy as np
@@ -67,7 +68,7 @@ def whole_text(policy, record, title, body) -> str:
     }[policy.url_form]
     values = {
         "url": url, "country": record.country, "year": str(record.year),
-        "theme": record.extra["theme"],
+        "theme": record.extra.get("theme"),
     }  # fmt: skip
     pairs = [(NAMES[field], values[field]) for field in policy.fields]
     labels = {"localization": ("TITLE: ", "CONTENT: ")}.get(policy.template, ("", ""))
@@ -155,6 +156,45 @@ def test_meco_is_its_url_line_a_blank_line_and_the_bare_text(tokenizers, kind):
     shown = tokenizer.decode(composed.ids[1:][masked].tolist())
     assert shown.strip() == "URL: en.wikipedia.org"
     assert set(composed.kinds.tolist()) == {Kind.BOS, Kind.METADATA, Kind.BODY, Kind.EOS}
+
+
+class Joining:
+    """A token a character, but of one with the line end behind it; no vocabulary in use is so."""
+
+    bos_id, eos_id, pad_id, vocab_size = 1, 2, 0, 1 << 31
+
+    def encode(self, text: str) -> list[int]:
+        found = re.findall(r"[^\n]\n?|\n", text)
+        return [10 + 2 * ord(piece[0]) + (len(piece) > 1) for piece in found]
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        return [self.encode(text) for text in texts]
+
+    def decode(self, ids) -> str:
+        return "".join(self.pieces([i for i in ids if i >= 10]))
+
+    def pieces(self, ids) -> list[str]:
+        return [chr((i - 10) // 2) + "\n" * (i % 2) for i in map(int, ids)]
+
+
+@pytest.mark.parametrize("position", ["prepend", "append"])
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("title", ["", "A fare"])
+def test_lines_that_a_vocabulary_joins_are_tokenised_together(position, template, title):
+    tokenizer = Joining()
+    policy = MetadataPolicy(
+        fields=("url", "country"), template=TEMPLATES[template], position=position, cut="whole",
+        mask_loss=position == "prepend",
+    )  # fmt: skip
+    record = MetadataRecord("bbc.co.uk", "gb", "Europe")
+    composer = Composer(policy, tokenizer)
+    title_ids = np.array(tokenizer.encode(f" {title}\n\n") if title else [], np.int64)
+    composed = composer.compose(record, title_ids, np.array(tokenizer.encode(" The day")))
+    text = whole_text(policy, record, title, "The day")
+    assert composed.ids.tolist() == [tokenizer.bos_id, *tokenizer.encode(text), tokenizer.eos_id]
+    lines = composer.block_texts(record)
+    assert len(lines) == 2
+    assert [composer.line_lengths([line], n == 0) for n, line in enumerate(lines)] == [[OPEN]] * 2
 
 
 def test_most_of_a_body_is_the_stored_ids(tokenizers):
