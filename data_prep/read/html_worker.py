@@ -13,8 +13,6 @@ import re
 import signal
 import struct
 import sys
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin
 
@@ -23,9 +21,10 @@ from resiliparse.parse.html import HTMLTree
 
 from data_prep.beside import lower_limits
 from data_prep.read.http import BodyError, decode_body, is_html, split_response
-from data_prep.read.linked_data import Script, linked_dates, linked_scripts
+from data_prep.read.linked_data import Script, linked_scripts
 from data_prep.read.main_text import main_text
 from data_prep.read.meta_tags import meta_values
+from data_prep.read.page_date import page_day
 from data_prep.read.page_encoding import decode
 from data_prep.read.page_license import LICENSE, page_license
 
@@ -34,24 +33,6 @@ HEADER_BYTES = 32 << 10
 _PAGE = re.compile(
     rb"\s*(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype html|html|head|body|!--)", re.I
 )
-_DATE_SELECTORS = (
-    'meta[property="article:published_time"]', 'meta[itemprop="datePublished"]',
-    'meta[name="article:published_time"]', 'meta[property="og:article:published_time"]',
-    'meta[name="pubdate"]', 'meta[name="date"]', 'meta[name="dc.date"]',
-    'meta[name="parsely-pub-date"]', 'time[itemprop="datePublished"]', "article time[datetime]",
-)  # fmt: skip
-# Meta tags that have it on few pages.
-_RARE_DATES = ", ".join(
-    [f'meta[name="{name}" i]' for name in (
-        "dc.date.issued", "dc.date", "dcterms.date", "dcterms.created", "date", "pubdate",
-        "sailthru.date", "publish-date", "publishdate", "publication_date", "datepublished",
-        "article.published", "cxenseparse:recs:publishtime", "citation_publication_date",
-    )]
-    + ['meta[property="og:published_time" i]', 'meta[property="article:published" i]']
-)  # fmt: skip
-_MONTH_FIRST = re.compile(r"(?:[A-Za-z]+,? )?([A-Za-z]{3})[a-z]*\.? (\d{1,2}),? (\d{4})")
-_MOMENT = re.compile(r"\d{10}(?:\d{3})?\Z")
-_MOMENTS = range(10**8, 2 * 10**9)  # seconds up to 2033; 2024050610 is an hour
 # XML ends these so; in HTML all behind them would be of them.
 _CLOSED = re.compile(r"<(title|script|style|textarea|iframe|noscript|div|span|p|a|i|b)\b([^<>]*)/>")
 _ADDRESSES = (
@@ -64,11 +45,6 @@ _MOST_HEADINGS = 10
 _OWN_PAGE = re.compile(
     r'"mainEntityOfPage"\s*:\s*(?:\{[^{}]{0,300}?"@id"\s*:\s*)?"(https?:[^"\s]{5,2000})"'
 )
-_DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
-# Archives of papers have pages of articles that are older than the web.
-_FIRST_YEAR = 1600
-# What software writes that knows no date.
-_NO_DAYS = ("1970-01-01", "1900-01-01", "1899-12-30", "1753-01-01")
 
 
 def main() -> None:
@@ -124,7 +100,7 @@ def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> 
         }
         more = {"meta": sound, "meta_names": [_sound(name) for name in names]}
     return {
-        "text": _sound(text), "title": _sound(_title(tree)), "date": _date(tree, scripts),
+        "text": _sound(text), "title": _sound(_title(tree)), "date": page_day(tree, scripts),
         "canonical": _sound(_canonical(tree, scripts)), "site": _sound(_site(tree)),
         "heading": _sound(heading), "extractor": extractor, **more,
     }  # fmt: skip
@@ -180,44 +156,6 @@ def _base(tree: HTMLTree) -> str:
     node = tree.head and tree.head.query_selector("base")
     found = (node.getattr("href") or "").strip() if node else ""
     return found if found.startswith(("http://", "https://")) else ""
-
-
-def _date(tree: HTMLTree, scripts: list[Script]) -> str:
-    root = tree.document
-    for selector in _DATE_SELECTORS:
-        node = root.query_selector(selector)
-        if node is not None:
-            found = node.getattr("content") or node.getattr("datetime") or ""
-            if day := _day(found):
-                return day
-    for found in linked_dates(scripts):
-        if day := _day(found):
-            return day
-    for node in tree.head.query_selector_all(_RARE_DATES)[:5] if tree.head else ():
-        if day := _day(node.getattr("content") or ""):
-            return day
-    return ""
-
-
-def _day(text: str) -> str:
-    text = text.strip()[:40]
-    found = _DAY.match(text)
-    if _MOMENT.match(text):
-        seconds = int(text[:10])
-        return (
-            datetime.fromtimestamp(seconds, UTC).date().isoformat() if seconds in _MOMENTS else ""
-        )
-    if named := _MONTH_FIRST.match(text):
-        text = f"{named[2]} {named[1]} {named[3]} 00:00"
-    if found is None:
-        try:
-            return parsedate_to_datetime(text).date().isoformat()
-        except (ValueError, TypeError, IndexError):
-            return ""
-    year, month, day = map(int, found.groups())
-    proper = _FIRST_YEAR <= year <= 2100 and 1 <= month <= 12 and 1 <= day <= 31
-    found = f"{year}-{month:02}-{day:02}"
-    return found if proper and found not in _NO_DAYS else ""
 
 
 def _sound(text: str) -> str:

@@ -1,0 +1,111 @@
+"""The day on which a page was published, as its markup tells it.
+
+1. Meta tags, then linked data (JSON-LD), then rarer meta tags.
+2. Elements that are marked as the day of publication, where all of a kind tell the same one.
+3. The times of an article, where the first is the earliest: updates and comments come later, while
+   other articles are older. At last the one day that all times of the page tell.
+"""
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from resiliparse.parse.html import HTMLTree
+
+from data_prep.read.linked_data import Script, linked_dates
+
+_DATE_SELECTORS = (
+    'meta[property="article:published_time"]', 'meta[itemprop="datePublished"]',
+    'meta[name="article:published_time"]', 'meta[property="og:article:published_time"]',
+    'meta[name="pubdate"]', 'meta[name="date"]', 'meta[name="dc.date"]',
+    'meta[name="parsely-pub-date"]', 'time[itemprop="datePublished"]',
+)  # fmt: skip
+# Meta tags that have it on few pages.
+_RARE_DATES = ", ".join(
+    [f'meta[name="{name}" i]' for name in (
+        "dc.date.issued", "dc.date", "dc:date", "dcterms.date", "dcterms.created", "date",
+        "pubdate", "sailthru.date", "publish-date", "publishdate", "publication_date",
+        "datepublished", "article.published", "cxenseparse:recs:publishtime",
+        "citation_publication_date",
+    )]
+    + ['meta[property="og:published_time" i]', 'meta[property="article:published" i]']
+)  # fmt: skip
+_MONTH_FIRST = re.compile(r"(?:[A-Za-z]+,? )?([A-Za-z]{3})[a-z]*\.? (\d{1,2}),? (\d{4})")
+_MOMENT = re.compile(r"\d{10}(?:\d{3})?\Z")
+_MOMENTS = range(10**8, 2 * 10**9)  # seconds up to 2033; 2024050610 is an hour
+_DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
+# Archives of papers have pages of articles that are older than the web.
+_FIRST_YEAR = 1600
+# What software writes that knows no date.
+_NO_DAYS = ("1970-01-01", "1900-01-01", "1899-12-30", "1753-01-01")
+# Elements that say so, with the day in an attribute or as text: of microdata, RDFa, microformats
+# and WordPress.
+_MARKED = (
+    '[itemprop~="datePublished"]', '[property="schema:datePublished"]',
+    '[property="schema:dateCreated"]', "abbr.published", "time[pubdate]", "time.published",
+    "time.dt-published", "time.entry-date",
+)  # fmt: skip
+_MOST_TIMES = 100
+
+
+def page_day(tree: HTMLTree, scripts: list[Script]) -> str:
+    """The day as YYYY-MM-DD; empty where the page tells none.
+
+    scripts: the page's linked data.
+    """
+    root = tree.document
+    for selector in _DATE_SELECTORS:
+        node = root.query_selector(selector)
+        if node is not None:
+            found = node.getattr("content") or node.getattr("datetime") or ""
+            if day := _day(found):
+                return day
+    for found in linked_dates(scripts):
+        if day := _day(found):
+            return day
+    for node in tree.head.query_selector_all(_RARE_DATES)[:5] if tree.head else ():
+        if day := _day(node.getattr("content") or ""):
+            return day
+    return _shown_day(tree)
+
+
+def _shown_day(tree: HTMLTree) -> str:
+    for selector in _MARKED:
+        days = _days(tree, selector)
+        if len(set(days)) == 1:
+            return days[0]
+    days = _days(tree, "article time[datetime]")
+    if days and days[0] == min(days):
+        return days[0]
+    days = _days(tree, "time[datetime]")
+    return days[0] if len(set(days)) == 1 else ""
+
+
+def _days(tree: HTMLTree, selector: str) -> list[str]:
+    nodes = tree.document.query_selector_all(selector)[:_MOST_TIMES]
+    written = (
+        next(filter(None, map(node.getattr, ("content", "datetime", "title"))), "") or node.text
+        for node in nodes
+    )
+    return [day for text in written if (day := _day(text or ""))]
+
+
+def _day(text: str) -> str:
+    text = text.strip()[:40]
+    found = _DAY.match(text)
+    if _MOMENT.match(text):
+        seconds = int(text[:10])
+        return (
+            datetime.fromtimestamp(seconds, UTC).date().isoformat() if seconds in _MOMENTS else ""
+        )
+    if named := _MONTH_FIRST.match(text):
+        text = f"{named[2]} {named[1]} {named[3]} 00:00"
+    if found is None:
+        try:
+            return parsedate_to_datetime(text).date().isoformat()
+        except (ValueError, TypeError, IndexError):
+            return ""
+    year, month, day = map(int, found.groups())
+    proper = _FIRST_YEAR <= year <= 2100 and 1 <= month <= 12 and 1 <= day <= 31
+    found = f"{year}-{month:02}-{day:02}"
+    return found if proper and found not in _NO_DAYS else ""

@@ -1,0 +1,50 @@
+"""The day of a page that neither meta tags nor linked data tell."""
+
+import pytest
+
+from data_prep.read.html_worker import extract
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
+
+
+def day(body: str, head: str = "") -> str:
+    html = f"<!DOCTYPE html><html><head>{head}</head><body>{body}</body></html>"
+    return extract(HEAD + html.encode(), 1 << 20)["date"]
+
+
+def time(value: str, kind: str = "") -> str:
+    return f'<time datetime="{value}T09:00:00Z" class="{kind}">then</time>'
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        '<span itemprop="datePublished" content="2024-05-06">yesterday</span>',
+        '<div itemprop="dateCreated datePublished">May 6, 2024</div>',
+        '<abbr class="published" title="2024-05-06T10:00:00+03:00">10:00</abbr>',
+        '<span property="schema:dateCreated" content="2024-05-06T10:00:00"></span>',
+        '<time pubdate datetime="2024-05-06">then</time>',
+        time("2024-05-06", "entry-date published"),
+    ],
+)
+def test_an_element_that_is_marked_as_the_day_of_publication_tells_it(element):
+    assert day(f"{time('2024-06-01')}<p>Text</p>{element}") == "2024-05-06"
+
+
+def test_of_an_article_s_times_the_first_is_its_own_where_it_is_the_earliest():
+    own, update, older = time("2024-05-06"), time("2024-05-07"), time("2021-01-02")
+    assert day(f"<article>{own}{update}<p>Text</p></article>") == "2024-05-06"
+    # Teasers of other articles, which are articles themselves.
+    assert day(f"<article>{own}</article><article>{older}</article>") == ""
+
+
+def test_times_of_other_articles_do_not_go_before_the_linked_data():
+    linked = '<script type="application/ld+json">{"datePublished": "2024-05-06"}</script>'
+    teasers = f"<article>{time('2019-01-02')}</article><article>{time('2019-01-03')}</article>"
+    assert day(teasers, linked) == "2024-05-06"
+
+
+def test_the_one_day_that_all_times_tell_is_the_page_s():
+    assert day(f"<div>{time('2024-05-06')}</div><p>Text</p>{time('2024-05-06')}") == "2024-05-06"
+    assert day(f"<div>{time('2024-05-06')}</div><p>Text</p>{time('2024-05-08')}") == ""
+    assert day("<p>Text</p><time>soon</time>") == ""
