@@ -12,6 +12,8 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from pydantic import BaseModel
 
 from benchmarks.__main__ import benchmarks
@@ -27,7 +29,9 @@ from geo_nemo.cli.options import with_experiment
 from geo_nemo.common.errors import UserError
 from geo_nemo.config import Run
 from geo_nemo.config.launch import Launch
-from geo_nemo.config.load import compose, load_config
+from geo_nemo.config.load import compose, validate
+from geo_nemo.config.newest import with_newest
+from geo_nemo.config.recipe_files import is_group
 from geo_nemo.config.sweep import expand
 from geo_nemo.config.tune import load_tune
 
@@ -43,7 +47,7 @@ PROGRAMS = {
 START = re.compile(rf"(?:[A-Z_]+=\S+ |torchrun .*?-m |srun )*({'|'.join(PROGRAMS)}|geo_nemo)(?= )")
 SCHEMAS = {
     "synth": Synth, "prep": Prep, "eval": EvalConfig, "report": ReportConfig,
-    "atlas": AtlasConfig, "probe": ProbeConfig, "launch": Launch,
+    "atlas": AtlasConfig, "probe": ProbeConfig, "launch": Launch, "train": Run,
 }  # fmt: skip
 TRAININGS = ("train", "audit", "index", "plan", "learn-weights")
 # What a page leaves to its reader.
@@ -161,19 +165,40 @@ def check_settings(name: str, values: dict) -> None:
         load(name, tuple(settings))
 
 
-@cache  # many commands have the same settings, and Hydra takes a third of a second for them
+@cache  # many commands have the same settings
 def load(name: str, settings: tuple[str, ...]) -> None:
     given = {word.partition("=")[0] for word in settings}
     needed = [word for word in NEEDED.get(name, ()) if word.partition("=")[0] not in given]
     if any(word.startswith(("runs.", "corpus=")) for word in settings):
         needed = [word for word in needed if not word.startswith(("runs.", "store="))]
-    if name == "train":
-        few = needed[:1] == ["experiment=demo"] and "train.steps" not in given
-        load_config("train", Run, (*needed, *["train.steps=2000"] * few, *settings))
-    elif name == "tune":
+    if name == "tune":
         load_tune("tune", "M", (*needed, *settings))
     elif name in SCHEMAS:
-        load_config(name, SCHEMAS[name], (*needed, *settings))
+        few = name == "train" and needed[:1] == ["experiment=demo"] and "train.steps" not in given
+        words = (*needed, *["train.steps=2000"] * few, *settings)
+        validate(name, SCHEMAS[name], composed(name, words))
+
+
+def composed(name: str, settings: tuple[str, ...]) -> dict:
+    """What `compose` makes of them: Hydra takes a tenth of a second to put recipes together, and
+    most commands choose the same ones, and other values."""
+    chosen = tuple(word for word in settings if chooses(word))
+    config = OmegaConf.create(recipes_of(name, chosen))
+    others = [f"++{word}" for word in settings if word not in chosen]
+    for each in OverridesParser.create().parse_overrides(others):
+        OmegaConf.update(config, each.key_or_group, each.value(), merge=True, force_add=True)
+    return with_newest(OmegaConf.to_container(config, resolve=True))
+
+
+def chooses(setting: str) -> bool:
+    """Whether a setting is more than a value: it chooses a recipe, adds or removes."""
+    key = setting.partition("=")[0]
+    return key[:1] in "+~" or "@" in key or is_group(key)
+
+
+@cache
+def recipes_of(name: str, chosen: tuple[str, ...]) -> dict:
+    return compose(name, chosen)
 
 
 @pytest.fixture(autouse=True)
@@ -185,6 +210,21 @@ def plugin(monkeypatch):
 @pytest.mark.parametrize(("place", "line"), every_command())
 def test_a_command_that_is_written_has_its_options_and_settings(place, line):
     check(line)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("train", ("experiment=demo", "output_dir=O", "train.lr=1e-3", "stages.a={fraction: 0.5}",
+                   "stages.condition.metadata.fields=[url,country]", "seed=${train.steps}")),
+        ("train", ("output_dir=O", "metadata@stages.condition.metadata=none", "+model.x=[a,'b c']",
+                   "~stages.cooldown", "name=null")),
+        ("prep", ("input=[{path: a, set: {country: ke}}]", "clean.rules=[]", "output='a=b'")),
+        ("eval", ("runs.a=R", "runs={b: S}", "conditions=[with,plain]")),
+    ],
+)  # fmt: skip
+def test_values_beside_chosen_recipes_are_those_that_hydra_composes(name, settings):
+    assert composed(name, settings) == compose(name, settings)
 
 
 # Folders that a page may leave out of a path of the code.
