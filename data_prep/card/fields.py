@@ -10,6 +10,7 @@ from data_prep.config import Prep
 from data_prep.extra_fields import summed_fields
 from data_prep.store_tools.columns import lengths
 from data_prep.store_tools.fields import FieldCount, FieldTally
+from geo_nemo.common.counts import plural
 from geo_nemo.store import TokenStore
 from geo_nemo.store.manifest import MANIFEST_NAME
 
@@ -57,7 +58,7 @@ def field_notes(data: CardData) -> list[str]:
         classes = ("texts", "numbers", "truth_values")
         for each, number in field.changed.items():
             if each not in (*classes, "several"):
-                notes.append(f"{name}: {number:,} values {COUNTED[each]}")
+                notes.append(f"{name}: {plural(number, 'value')} {COUNTED[each]}")
         if field.kind in ("category", "text") and mixed(field.changed):
             parts = [f"{field.changed[c]:,} {COUNTED[c]}" for c in classes if c in field.changed]
             notes.append(f"{name}: of its values {', '.join(parts)}; all are written as text")

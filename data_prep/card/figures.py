@@ -11,6 +11,7 @@ from itertools import pairwise
 from data_prep.card.data import LENGTH_BINS, CardData
 from data_prep.card.profile import length_edge
 from data_prep.card.sentences import count, fraction, total, visible
+from geo_nemo.common.counts import plural
 from geo_nemo.reporting.tables import short
 from geo_nemo.store.manifest import SPLITS
 
@@ -159,7 +160,7 @@ def _columns(
     highest = max(map(sum, stacks))
     found = tuple(
         Column(
-            f"{name}: {count(sum(stack))} documents",
+            f"{name}: {plural(sum(stack), 'document')}",
             tuple(_percent(part, highest) for part in stack),
             tick,
         )

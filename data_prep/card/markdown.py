@@ -17,7 +17,6 @@ from data_prep.card.sentences import (
     limits,
     lost_files,
     lost_how,
-    plural,
     size,
     split_rule,
     summary,
@@ -26,6 +25,7 @@ from data_prep.card.sentences import (
     years,
 )
 from data_prep.card.told import looked_for, told
+from geo_nemo.common.counts import plural
 
 SHOWN_VALUES = 8
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~])")
@@ -43,7 +43,8 @@ def to_markdown(data: CardData) -> str:
         )
         if reasons(data)
         else "Nothing was dropped.",
-        f"Of {count(data.found)} records, {count(data.documents)} documents were kept. "
+        f"Of {plural(data.found, 'record')}, "
+        f"{plural(data.documents, 'document was', 'documents were')} kept. "
         "`drops/` holds a sample of each reason, to read.",
         f"### Files that were not read\n\n{lost_files(data)}" if data.lost else "",
         _table(
@@ -199,9 +200,11 @@ def _clusters(data: CardData) -> str:
     if found is None or not found.clusters:
         return "No document had a copy."
     largest = ", ".join(map(count, found.largest))
+    several = ("cluster of several documents holds", "clusters of several documents hold")
+    hold = "holds" if len(found.largest) == 1 else "hold"
     return (
-        f"{count(found.clusters)} clusters of several documents hold "
-        f"{count(found.documents_in_clusters)}; the largest hold {largest}."
+        f"{plural(found.clusters, *several)} {count(found.documents_in_clusters)}; the largest "
+        f"{hold} {largest}."
     )
 
 
@@ -209,4 +212,4 @@ def _inputs(data: CardData) -> str:
     rows = [(text(f.name), size(f.bytes), f"`{f.xxh3_128}`") for f in data.inputs[:SHOWN_INPUTS]]
     table = _table(("input", "size", "xxh3-128"), rows)
     more = len(data.inputs) - len(rows)
-    return f"{table}\n\nand {count(more)} more files, listed in report.json." if more else table
+    return f"{table}\n\nand {plural(more, 'more file')}, listed in report.json." if more else table

@@ -28,6 +28,7 @@ from data_prep.card.sentences import (
 )
 from data_prep.card.steps import meaning
 from data_prep.card.told import looked_for, told
+from geo_nemo.common.counts import plural
 from geo_nemo.reporting.html import page
 from geo_nemo.reporting.tables import short
 from geo_nemo.store.manifest import SPLITS
@@ -112,6 +113,7 @@ def to_html(data: CardData) -> str:
         input_size=size(sum(entry.bytes for entry in data.inputs)),
         size=size,
         fraction=fraction,
+        plural=plural,
         command=COMMAND,
         settings=json.dumps(data.settings, indent=1, ensure_ascii=False, sort_keys=True),
     )
@@ -220,7 +222,7 @@ def _tiles(data: CardData) -> list[tuple[str, str, str]]:
 
 def _undated(data: CardData) -> str:
     number = total(data, "years").get("0", 0)
-    return f"{count(number)} documents ({fraction(number, data.documents)})" if number else ""
+    return f"{plural(number, 'document')} ({fraction(number, data.documents)})" if number else ""
 
 
 def _hosts(data: CardData) -> list[figures.Bar]:
@@ -236,7 +238,6 @@ def _clusters(data: CardData) -> dict[str, Any] | None:
     if data.clusters is None or not data.clusters.clusters:
         return None
     return {
-        "number": count(data.clusters.clusters),
         "documents": count(data.clusters.documents_in_clusters),
         "mean": f"{data.clusters.documents_in_clusters / data.clusters.clusters:.1f}",
         "largest": figures.cluster_columns(data),

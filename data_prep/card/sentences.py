@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from data_prep.card.data import CardData
+from geo_nemo.common.counts import plural
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.reporting.tables import short
 
@@ -47,9 +48,10 @@ def count(number: int) -> str:
 def size(number: int) -> str:
     """Bytes in decimal units."""
     for value, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if number >= value:
-            return f"{number / value:.{0 if number >= 100 * value else 1}f} {unit}"
-    return f"{number} bytes"
+        # What rounds up to the next unit is written in it.
+        if number >= 0.9995 * value:
+            return f"{number / value:.{0 if number >= 99.95 * value else 1}f} {unit}"
+    return plural(number, "byte")
 
 
 def fraction(part: int, whole: int) -> str:
@@ -67,10 +69,6 @@ def fraction(part: int, whole: int) -> str:
 def visible(text: str) -> str:
     """Text with what is invisible or turns the direction of writing shown as its code point."""
     return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
-
-
-def plural(number: int, one: str, many: str = "") -> str:
-    return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
 def total(data: CardData, kind: str) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """Sentences of a card on what metadata tell, and on what was looked for in the texts."""
 
 from data_prep.card.data import CardData, HostFacts
-from data_prep.card.sentences import fraction, plural
+from data_prep.card.sentences import fraction
+from geo_nemo.common.counts import plural
 
 # What no stage looks for, whatever its settings.
 NEVER = (

@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from data_prep.config import Execution, Prep
 from data_prep.engine.stage import Stage, Task
 from data_prep.engine.watch import TaskReport, reported, reporter
+from geo_nemo.common.counts import plural
 from geo_nemo.common.errors import RunError
 from geo_nemo.common.log import logger
 from geo_nemo.common.progress import Progress
@@ -139,4 +140,4 @@ def _work(stage_type: type[Stage], config: Prep, task: Task) -> int:
 
 
 def _note(documents: int) -> str:
-    return f"{documents:,} documents" if documents else ""
+    return plural(documents, "document") if documents else ""

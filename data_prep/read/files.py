@@ -20,6 +20,7 @@ from data_prep.read.formats import ours
 from data_prep.read.places import FILE, FOLDER, Entry, LocalFolders, Place
 from data_prep.read.record import InputFile, shown
 from data_prep.read.s3 import SCHEME, S3Buckets
+from geo_nemo.common.counts import plural
 from geo_nemo.common.errors import UserError
 
 # What a preparation has in its output, beside what may be a user's.
@@ -186,7 +187,8 @@ def told_passed_over(paths: Iterable[str]) -> str:
     if not endings:
         return ""
     most = endings.most_common(_ENDINGS)
-    more = f" and {len(endings) - len(most)} other endings" if len(endings) > len(most) else ""
+    left = len(endings) - len(most)
+    more = f" and {plural(left, 'other ending')}" if left else ""
     named = ", ".join(f"{number:,} {ending}" for ending, number in most)
     example = most[0][0].replace("'", "?")
     return (

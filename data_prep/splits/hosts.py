@@ -16,6 +16,7 @@ from data_prep.splits.draws import TEST_DRAW, VALIDATION_DRAW, contained, unifor
 from data_prep.splits.earlier import NOTHING, Settled
 from data_prep.splits.quotas import first_fit, quota_by_fraction, quotas_by_continent
 from data_prep.splits.rules import CODES, INDEX
+from geo_nemo.common.counts import plural
 from geo_nemo.common.errors import UserError
 from geo_nemo.metadata.geography import UNKNOWN, continent_of
 
@@ -120,9 +121,9 @@ def _check_filled(hosts: Hosts, test: np.ndarray, goal: int) -> None:
     for continent, documents in sorted(given.items()):
         if documents < LEAST_FILLED * goal:
             raise UserError(
-                f"splits.by=host: whole hosts give {continent} {documents} test documents of "
-                f"test_per_continent={goal}, for the others hold more than their country's "
-                "share; raise test_per_continent, or split by cluster"
+                f"splits.by=host: whole hosts give {continent} "
+                f"{plural(documents, 'test document')} of test_per_continent={goal}, for the "
+                "others hold more than their country's share; raise it, or split by cluster"
             )
 
 

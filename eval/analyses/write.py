@@ -18,6 +18,7 @@ from eval.analyses.questions import QUESTIONS, Line, Question
 from eval.analyses.study import Study, ratio
 from eval.forms import write_forms
 from eval.report.sentences import NO_INTERVAL, interval, percent
+from geo_nemo.common.counts import plural
 from geo_nemo.reporting import tables
 from geo_nemo.reporting.html import page as render
 from geo_nemo.reporting.svg import MUTED, WIDTHS, bare, colour, inline
@@ -92,8 +93,8 @@ def laid_out(answer: Answer) -> tables.Table:
     for line in answer.lines:
         low, high = line.estimate.low, line.estimate.high
         sign = -line.estimate.sign if line.unit == FRACTION else line.estimate.sign
-        number = f"{line.estimate.seeds} {'seed' if line.estimate.seeds == 1 else 'seeds'}"
-        number += f", {line.estimate.documents:,} documents"
+        number = f"{plural(line.estimate.seeds, 'seed')}, "
+        number += plural(line.estimate.documents, "document")
         row = [
             tables.Cell(line.of, f"against {line.against}, on {line.tested_on}; {number}"),
             tables.Cell(verdict(line), tone=TONES[sign] if low is not None else ""),
@@ -117,11 +118,11 @@ def about(study: Study) -> str:
     config, documents = study.first.record["config"], study.first.record["documents"]
     tokens = f", at most {config['max_tokens']:,} tokens each" if config["max_tokens"] else ""
     return (
-        f"{documents['scored']:,} documents of split {documents['split']}{tokens}. Perplexity of "
-        f"{'bodies' if study.part == 'body' else 'titles'}. A change below 0: the first predicts "
-        f"better. Intervals ({study.confidence:.0%}) are over training seeds where there are "
-        "several, else over documents; those of the mixed model are over seeds and documents at "
-        "once. They are not corrected for their number."
+        f"{plural(documents['scored'], 'document')} of split {documents['split']}{tokens}. "
+        f"Perplexity of {'bodies' if study.part == 'body' else 'titles'}. A change below 0: the "
+        f"first predicts better. Intervals ({study.confidence:.0%}) are over training seeds where "
+        "there are several, else over documents; those of the mixed model are over seeds and "
+        "documents at once. They are not corrected for their number."
     )
 
 
@@ -149,7 +150,7 @@ def page(study: Study, found: Sequence[Answer]) -> str:
             for a in found
         ],
         evaluations=sorted({str(m.evaluated.folder) for m in study.members}),
-        runs=len(study.members),
+        runs=plural(len(study.members), "run"),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from eval.bootstrap import MIN_DOCUMENTS
 from eval.forms import write_forms
 from eval.report.sentences import condition_name, key_name, p_value, place_name, signed
+from geo_nemo.common.counts import plural
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.reporting.tables import markdown as grid
 
@@ -35,7 +36,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         skipped = "".join(f"; {count:,} left out: {why}" for why, count in of["skipped"].items())
         parts += [
             f"## {name}",
-            f"{of['asked']:,} questions of {of['path']}{skipped}. {of['source']}",
+            f"{plural(of['asked'], 'question')} of {of['path']}{skipped}. {of['source']}",
         ]
         parts.append(grid(
             ("kind", "model", "condition", "right", "interval", "guessing", "worst country",

@@ -9,6 +9,7 @@ from typing import Any
 
 from eval.forms import write_forms
 from eval.report.sentences import interval
+from geo_nemo.common.counts import plural
 from geo_nemo.reporting.tables import markdown as grid
 
 COLUMNS = ("run", "part", "of", "layer", "condition", "value", "low", "high", "majority", "chance",
@@ -29,16 +30,16 @@ def markdown(result: Mapping[str, Any]) -> str:
     """Hosts first, then each model: its layers, regions, membership and extraction."""
     parts = [
         "# Probe",
-        f"{result['documents']:,} documents of split {result['config']['split']}. Commit "
+        f"{plural(result['documents'], 'document')} of split {result['config']['split']}. Commit "
         f"{result['commit'] or 'not known'}, {result['finished']}.",
     ]
     hosts = result["hosts"]
     if hosts is not None:
         parts += [
             "## What the host alone tells",
-            f"Of {hosts['hosts']:,} hosts {hosts['national']:.0%} end in a national domain, and of "
-            f"those {hosts['agreeing']:.0%} in that of their country. A line through their "
-            "characters, on hosts that it was not fitted on:",
+            f"Of {plural(hosts['hosts'], 'host')} {hosts['national']:.0%} end in a national "
+            f"domain, and of those {hosts['agreeing']:.0%} in that of their country. A line "
+            "through their characters, on hosts that it was not fitted on:",
             grid(
                 ("characters of", "countries right", "most frequent", "by chance", "hosts tested"),
                 [[p["features"], f"{p['accuracy']:.1%}", f"{p['majority']:.1%}",

@@ -9,6 +9,7 @@ import numpy as np
 from eval.report.inputs import Inputs, RunInput
 from eval.report.sentences import place_name
 from eval.report.tables import trained_words
+from geo_nemo.common.counts import plural
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.stage_sizes import taken_tokens
 from geo_nemo.data.sequences import PackedSequence
@@ -42,10 +43,11 @@ def corpus(inputs: Inputs) -> tuple[Table, Table] | tuple[None, None]:
 
     head = ["", *(f"{name}, {what}" for name in splits for what in ("documents", "tokens"))]
     by_continent = [
-        line(name, f"{len(countries)} countries", countries)
+        line(name, plural(len(countries), "country", "countries"), countries)
         for name, countries in sorted(continents.items())
     ]
-    by_continent.append(line("all", f"{len(manifest.countries)} countries", [*manifest.continents]))
+    every = plural(len(manifest.countries), "country", "countries")
+    by_continent.append(line("all", every, [*manifest.continents]))
     by_country = [
         line(place_name("country", country), manifest.continents.get(country, ""), [country])
         for country in manifest.countries

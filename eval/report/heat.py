@@ -14,6 +14,7 @@ from eval.report.sentences import (
     ratio_of,
     signed,
 )
+from geo_nemo.common.counts import plural
 from geo_nemo.reporting.tables import Cell, Table
 
 # More of a colour behind a text would hide it.
@@ -27,10 +28,11 @@ def over_countries(evaluation: dict[str, Any], part: str = "body") -> Table | No
     for line in evaluation.get("countries", []):
         if line["part"] != part or line["purpose"] not in PLACED:
             continue
+        number = plural(line["countries"], "country", "countries")
         rows.append([
             Cell(key_name(line["of"]), f"against {key_name(line['against'])}"),
             Cell(place_name("country", line["worst"]), percent(ratio_of(line["worst_nats"]))),
-            Cell(percent(ratio_of(line["mean"])), f"of {line['countries']} countries"),
+            Cell(percent(ratio_of(line["mean"])), f"of {number}"),
             Cell(f"{line['spread']:.4f}", "spread"),
             Cell(f"{line['better']} and {line['worse']}", "better, worse"),
         ])  # fmt: skip

@@ -27,6 +27,7 @@ from eval.report.sentences import (
     told_fields,
 )
 from eval.report.threats import ceilings
+from geo_nemo.common.counts import plural
 
 
 def sentence(evaluation: dict[str, Any]) -> str:
@@ -45,10 +46,8 @@ def sentence(evaluation: dict[str, Any]) -> str:
         f"perplexity {perplexity(of['perplexity'])} against {perplexity(against['perplexity'])}"
     )
     if effect["low"] is None:
-        return (
-            f"Nothing can be said yet: {effect['documents']} test documents are too few for an "
-            f"interval ({figures} for {who})."
-        )
+        few = plural(effect["documents"], "test document is", "test documents are")
+        return f"Nothing can be said yet: {few} too few for an interval ({figures} for {who})."
     change = (
         f"{figures}, a change of {percent(effect['ratio'])} ({sure(evaluation)} interval "
         f"{interval(effect['ratio_low'], effect['ratio_high'], percent)})"
@@ -115,8 +114,9 @@ def _worst(evaluation: dict[str, Any], main: dict[str, Any] | None) -> list[str]
     else:
         is_ = "clearly worse" if line["worst_low"] > 0 else "not clearly worse"
         said = (
-            f"Of {line['countries']} countries with enough documents {line['better']} gain clearly "
-            f"and {line['worse']} lose clearly; least served is {place}"
+            f"Of {line['countries']} countries with enough documents "
+            f"{plural(line['better'], 'gains', 'gain')} clearly "
+            f"and {plural(line['worse'], 'loses', 'lose')} clearly; least served is {place}"
         )
         change = f"{change}, {is_}"
     mean = percent(ratio_of(line["mean"]))
@@ -213,7 +213,7 @@ def _answers(evaluation: dict[str, Any]) -> list[str]:
         if not line["off_distribution"]:
             said.append(
                 f"Run {line['run']} follows the country that it is told in both answers of "
-                f"{line['exact']:.0%} of {line['questions']:,} questions."
+                f"{line['exact']:.0%} of {plural(line['questions'], 'question')}."
             )
     return said
 

@@ -8,6 +8,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from eval.groups import AND, COMMA
 from eval.report.inputs import Inputs
+from geo_nemo.common.counts import plural
 from geo_nemo.reporting.svg import WIDTHS, bare, colour, inline
 from geo_nemo.reporting.tables import Cell, Table
 
@@ -32,9 +33,10 @@ def by_stage(inputs: Inputs) -> Table | None:
             trained, left_out = entry["trained"], entry["left_out"]["rows"]
             places = trained["positions"] + trained["padding"]
             fractions = (trained["metadata_tokens"], trained["padding"])
+            gone = f"{plural(left_out, 'sequence')} left out" if left_out else ""
             rows.append([
                 Cell(name, stage),
-                Cell(f"{entry['steps']:,}", f"{left_out:,} sequences left out" if left_out else ""),
+                Cell(f"{entry['steps']:,}", gone),
                 Cell(f"{trained['documents']:,}"),
                 Cell(f"{trained['text_tokens']:,}"),
                 *(Cell(f"{n:,}", f"{n / places:.1%}" if places else "") for n in fractions),

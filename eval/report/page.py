@@ -13,6 +13,7 @@ from eval.report.lead import lead
 from eval.report.main_effects import cost_effect, main_effect
 from eval.report.sentences import PART_NAMES, RULE_NAMES, key_name, kind_name, place_name, sure
 from eval.report.threats import ceilings, threats
+from geo_nemo.common.counts import plural
 from geo_nemo.common.files import make_folder, write_together
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.data.audit.render import legend_html
@@ -79,12 +80,13 @@ def render(inputs: Inputs) -> str:
 def _perplexity(evaluation: dict[str, Any]) -> dict[str, Any]:
     documents, floor = evaluation["documents"], evaluation["floor"] or {}
     scored, cut = documents["scored"], documents["cut"]
-    text = f"{scored:,} documents of split {documents['split']}"
+    text = f"{plural(scored, 'document')} of split {documents['split']}"
     if scored < documents["in_split"]:
         text += f" (of {documents['in_split']:,}, stratified by country)"
     text += f", {documents['title_tokens']:,} title and {documents['body_tokens']:,} body tokens"
     if cut:
-        text += f"; {cut:,} documents are scored up to the length that fits in every condition"
+        are = plural(cut, "document is", "documents are")
+        text += f"; {are} scored up to the length that fits in every condition"
     for reason, count in documents["skipped"].items():
         text += f"; {count:,} left out: {reason}"
     gain = None
@@ -169,8 +171,9 @@ def _by_groups(evaluation: dict[str, Any], effect: dict[str, Any]) -> list[tuple
             continue
         table = tables.places(evaluation, effect, kind)
         number = len(table.rows)
-        name = f"All {number} countries with test documents"
-        found.append((name if kind == "country" else f"By {kind}: {number} groups", table))
+        name = f"All countries with test documents: {number}"
+        groups = plural(number, "group")
+        found.append((name if kind == "country" else f"By {kind}: {groups}", table))
     return found
 
 
@@ -181,15 +184,16 @@ def _questions(evaluation: dict[str, Any]) -> dict[str, Any]:
     if asked is None:
         return dict.fromkeys(names)
     text = (
-        f"{asked['asked']:,} questions, each with its options in a random order of its own. A "
-        f"model's answer is the option that it finds likeliest after the prompt."
+        f"{plural(asked['asked'], 'question')}, each with its options in a random order of its own."
+        f" A model's answer is the option that it finds likeliest after the prompt."
     )
     skipped = sum(asked["skipped"].values())
     if skipped:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in asked["skipped"].items())
-        text += f" {skipped:,} were left out: {reasons}."
+        text += f" {plural(skipped, 'was', 'were')} left out: {reasons}."
     if asked.get("untold"):
-        text += f" {asked['untold']:,} name no place: they are told nothing in every condition."
+        name = plural(asked["untold"], "names", "name")
+        text += f" {name} no place: told nothing in every condition."
     parts = []
     full = ceilings(evaluation)
     kinds = dict.fromkeys(cell["kind"] for cell in asked["cells"])
@@ -198,7 +202,7 @@ def _questions(evaluation: dict[str, Any]) -> dict[str, Any]:
     if asked.get("chosen_on"):
         text += (
             f" Options are compared {RULE_NAMES[counts]}: that was best on "
-            f"{asked['chosen_on']['questions']:,} other questions, which are in no table."
+            f"{plural(asked['chosen_on']['questions'], 'other question')}, in no table."
         )
     for kind in kinds:
         parts.append({

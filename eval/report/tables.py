@@ -20,6 +20,7 @@ from eval.report.sentences import (
     signed,
 )
 from eval.significance import least_p
+from geo_nemo.common.counts import plural
 from geo_nemo.reporting.tables import Cell, Table
 
 # Behind a figure of what a model reads and was never trained on.
@@ -144,7 +145,7 @@ def crossed(evaluation: dict[str, Any], effect: dict[str, Any], kind: str) -> Ta
                 continue
             line = pick(lines, of=effect["of"], against=effect["against"])
             tone = loss_verdict(line).tone if line["low"] is not None else ""
-            rows[-1].append(Cell(percent(line["ratio"]), f"{line['tokens']:,} tokens", tone))
+            rows[-1].append(Cell(percent(line["ratio"]), plural(line["tokens"], "token"), tone))
     return Table((kind, *columns), rows)
 
 
@@ -238,7 +239,7 @@ def switch(evaluation: dict[str, Any]) -> Table | None:
     for line in lines:
         off = OFF if line["off_distribution"] else ""
         rows.append([
-            Cell(line["run"] + off, f"{line['questions']:,} questions"),
+            Cell(line["run"] + off, plural(line["questions"], "question")),
             *(Cell(f"{line[name]:.1%}",
                    interval(line[f"{name}_low"], line[f"{name}_high"], lambda x: f"{x:.0%}"))
               for name in ("exact", "margin")),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from eval.report.inputs import Inputs
+from geo_nemo.common.counts import plural
 from geo_nemo.config import MetadataPolicy
 from geo_nemo.metadata.fields import lines_of
 from geo_nemo.metadata.geography import UNKNOWN
@@ -38,7 +39,8 @@ def _leaks(evaluation: dict[str, Any]) -> Iterator[str]:
             )
     alike = evaluation["documents"].get("overlap")
     if alike:
-        yield f"{alike:,} of the scored documents stand in training, too, letter by letter."
+        stand = "stands" if alike == 1 else "stand"
+        yield f"{alike:,} of the scored documents {stand} in training, too, letter by letter."
     # Of other models nothing is known at all, which `_unknown` says.
     blind = [
         name
@@ -63,7 +65,7 @@ def _synthetic(evaluation: dict[str, Any]) -> Iterator[str]:
 def _few(evaluation: dict[str, Any]) -> Iterator[str]:
     documents = evaluation["documents"]
     if documents["scored"] < FEW_DOCUMENTS:
-        yield f"{documents['scored']:,} documents are few: small effects are not seen."
+        yield f"Few documents were scored, {documents['scored']:,}: small effects are not seen."
     counts = {
         country: of["documents"]
         for country, of in documents["by_country"].items()
@@ -72,7 +74,7 @@ def _few(evaluation: dict[str, Any]) -> Iterator[str]:
     few = [country for country, count in counts.items() if count < FEW_OF_A_COUNTRY]
     if few and len(counts) > 1:
         yield (
-            f"{len(few)} of {len(counts)} countries have fewer than {FEW_OF_A_COUNTRY} documents: "
+            f"{len(few)} of {len(counts)} countries with fewer than {FEW_OF_A_COUNTRY} documents: "
             "their own figures are rough."
         )
     if counts and max(counts.values()) > UNBALANCED * min(counts.values()):
@@ -83,7 +85,7 @@ def _few(evaluation: dict[str, Any]) -> Iterator[str]:
     hosts = documents.get("hosts")
     if hosts is not None and hosts < FEW_HOSTS:
         yield (
-            f"The documents come from {hosts} {'host' if hosts == 1 else 'hosts'}: what is "
+            f"The documents come from {plural(hosts, 'host')}: what is "
             "measured may be their style. The intervals over hosts are the ones to read."
         )
 
@@ -92,14 +94,14 @@ def _untold(evaluation: dict[str, Any]) -> Iterator[str]:
     documents = evaluation["documents"]
     if untold := documents.get("untold"):
         yield (
-            f"{untold:,} documents have no metadata: they are told nothing, also where others are "
-            "told the truth or something wrong."
+            f"{plural(untold, 'document has', 'documents have')} no metadata: nothing is told, "
+            "also where others are told the truth or something wrong."
         )
     unknown = documents.get("unknown_country")
     if unknown and "wrong_country" in documents["controls"]:
         yield (
-            f"{unknown:,} documents are of unknown country: the other country that they are told "
-            "may be their own."
+            f"{plural(unknown, 'document is', 'documents are')} of unknown country: the other "
+            "country that is told may be the right one."
         )
 
 
@@ -149,7 +151,10 @@ def _asked(evaluation: dict[str, Any]) -> Iterator[str]:
         "them is seen to by overlap.evaluations of geo-nemo prep, whose data card says what it met."
     )
     if untold := asked.get("untold"):
-        yield f"{untold:,} questions name no place, and are told nothing in every condition."
+        yield (
+            f"{plural(untold, 'question names', 'questions name')} no place: told nothing in every "
+            "condition."
+        )
 
 
 def _names(runs: list[str]) -> str:
@@ -160,12 +165,15 @@ def _repeated(evaluation: dict[str, Any]) -> Iterator[str]:
     twice = evaluation["documents"].get("repeated", 0)
     if twice:
         yield (
-            f"{twice:,} documents repeat the text of another one: intervals over documents are "
-            "narrower than they should be."
+            f"{plural(twice, 'document repeats', 'documents repeat')} the text of another one: "
+            "intervals over documents are narrower than they should be."
         )
     repeated = (evaluation["questions"] or {}).get("repeated", 0)
     if repeated:
-        yield f"{repeated:,} questions stand more than once; intervals count each once."
+        yield (
+            f"{plural(repeated, 'question stands', 'questions stand')} more than once; intervals "
+            "count each once."
+        )
 
 
 def ceilings(evaluation: dict[str, Any]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from geo_nemo.cli.options import DiskPath
+from geo_nemo.common.counts import plural
 
 
 @click.command(epilog="Example: geo-nemo analyse runs/eval --out runs/analyses")
@@ -47,7 +48,8 @@ def command(
     found = answers(study, only)
     if not any(answer.lines for answer in found):
         needs = "; ".join(f"{a.question.name} takes {a.question.needs}" for a in found)
-        raise UserError(f"these {len(study.members)} runs serve for no analysis: {needs}")
+        serve = plural(len(study.members), "run serves", "runs serve")
+        raise UserError(f"{serve} for no analysis: {needs}")
     with output_folder(out):
         paths = write(study, found, out)
     click.echo(markdown(study, found))

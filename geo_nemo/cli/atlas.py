@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from geo_nemo.cli.options import OVERRIDES, Config, DryRun, quiet_libraries
+from geo_nemo.common.counts import plural
 
 EPILOG = (
     "Example: geo-nemo atlas runs.ours=runs/demo/export runs.theirs=models/some-llm "
@@ -48,7 +49,8 @@ def command(overrides: tuple[str, ...], dry_run: bool, config: str | None) -> No
                 click.echo(f"{found.name}: not here; name it {' or '.join(found.files)}...")
             else:
                 asked = plan.asked[found.name]
-                click.echo(f"{found.name}: {int((~asked.for_choices).sum()):,} questions")
+                number = int((~asked.for_choices).sum())
+                click.echo(f"{found.name}: {plural(number, 'question')}")
         return
     with output_folder(output), progress_bar() as progress:
         loader = partial(load, config=settings.evaluation("factbook", "-"))

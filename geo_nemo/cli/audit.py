@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from geo_nemo.cli.options import OVERRIDES, DiskFile
+from geo_nemo.common.counts import plural
 
 if TYPE_CHECKING:
     from geo_nemo.data.audit.check import StageAudit
@@ -134,7 +135,8 @@ def _verdict(console: Console, audits: list["StageAudit"]) -> int:
     for audit in audits:
         for rule, times in audit.broken.items():
             clean = False
-            console.print(f"[red]broken[/red] in stage {audit.stage}, {times} times: {rule}")
+            often = plural(times, "time")
+            console.print(f"[red]broken[/red] in stage {audit.stage}, {often}: {rule}")
         for violation in audit.violations:
             console.print(
                 f"  sequence {violation.sample}, position {violation.position}: {violation.rule}: "

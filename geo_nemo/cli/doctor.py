@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from geo_nemo.common.counts import plural
 from geo_nemo.common.findings import Finding
 
 EXIT_PROBLEM = 1
@@ -95,7 +96,7 @@ def check_store(path: str | Path) -> Finding:
             return Finding(topic, "problem", str(error), mend)
         documents = sum(split.documents for split in manifest.splits.values())
         return Finding(
-            topic, "ok", f"{documents:,} documents by its manifest; it is not fetched here"
+            topic, "ok", f"{plural(documents, 'document')} by its manifest; it is not fetched here"
         )
     try:
         store = TokenStore.open(path)
@@ -108,7 +109,8 @@ def check_store(path: str | Path) -> Finding:
     return Finding(
         topic,
         "ok",
-        f"{documents:,} documents, {len(store.countries)} countries, {tokenizer.kind} tokenizer of "
+        f"{plural(documents, 'document')}, "
+        f"{plural(len(store.countries), 'country', 'countries')}, {tokenizer.kind} tokenizer of "
         f"{tokenizer.vocab_size:,} pieces; sizes match (geo-nemo store verify reads every byte)",
     )
 

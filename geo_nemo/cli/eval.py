@@ -11,6 +11,7 @@ from rich.console import Console
 from geo_nemo.cli.options import OVERRIDES, Config, DryRun, quiet_libraries
 from geo_nemo.cli.progress import fetch_bar
 from geo_nemo.common.addresses import is_remote
+from geo_nemo.common.counts import plural
 from geo_nemo.common.files import check_folder
 
 if TYPE_CHECKING:
@@ -72,22 +73,24 @@ def evaluate(config: "EvalConfig") -> None:
     console.print(shown.matrix(result))
     missing = result["documents"]["countries_without_documents"]
     if missing:
-        console.print(f"no test document of {len(missing)} countries: {', '.join(missing)}")
+        number = plural(len(missing), "country", "countries")
+        console.print(f"no test document of {number}: {', '.join(missing)}")
     documents = result["documents"]
     if documents["overlap_not_known"]:
         names = ", ".join(documents["overlap_not_known"])
         console.print(f"not looked up: whether these documents were trained on ({names})")
     if documents["repeated"]:
-        console.print(f"{documents['repeated']:,} documents repeat the text of another one")
+        said = plural(documents["repeated"], "document repeats", "documents repeat")
+        console.print(f"{said} the text of another one")
     if untold := (result["questions"] or {}).get("untold"):
-        console.print(f"{untold:,} questions name no place: told nothing in every condition")
+        said = plural(untold, "question names", "questions name")
+        console.print(f"{said} no place: told nothing in every condition")
     for what, skipped in (
         ("document", result["documents"]["skipped"]),
         ("question", (result["questions"] or {}).get("skipped", {})),
     ):
         for reason, count in skipped.items():
-            said = f"{count:,} {what}{'s' * (count > 1)} left out: {reason}"
-            console.print(said, markup=False)
+            console.print(f"{plural(count, what)} left out: {reason}", markup=False)
     click.echo(Path(config.output) / "eval.json")
 
 
@@ -113,7 +116,7 @@ def _describe(plan: "Plan") -> dict[str, str]:
         "questions": "none"
         if asked is None
         else f"{len(asked.questions):,}, of which {int(plan.for_choices.sum()):,} for choices",
-        "forward passes": f"{tokens * conditions:,} scored tokens in {conditions} conditions, "
-        f"{len(done)} finished",
+        "forward passes": f"{tokens * conditions:,} scored tokens in "
+        f"{plural(conditions, 'condition')}, {len(done)} finished",
         "output": config.output,
     }

@@ -8,6 +8,7 @@ import click
 
 from geo_nemo.cli.options import DiskPath, DryRun, quiet_libraries
 from geo_nemo.cli.progress import progress_bar
+from geo_nemo.common.counts import plural
 from geo_nemo.common.files import check_folder, writing
 from geo_nemo.config import UserError
 
@@ -100,7 +101,7 @@ def command(
     there = "is there already" if done.was_there else "written"
     click.echo(
         f"{source.run.name}, step {source.step:,}: {plan.parameters:,} parameters, {dtype}, "
-        f"{plan.bytes / 1e6:,.1f} MB in {len(plan.files())} file(s), {there}"
+        f"{plan.bytes / 1e6:,.1f} MB in {plural(len(plan.files()), 'file')}, {there}"
     )
     if not done.has_tokenizer_json:
         click.echo(

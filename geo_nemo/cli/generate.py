@@ -14,6 +14,7 @@ import click
 
 from geo_nemo.cli.options import DiskFile, quiet_libraries
 from geo_nemo.cli.sampling import SEED, generation_settings, sampling_options
+from geo_nemo.common.counts import plural
 from geo_nemo.common.log import logger
 from geo_nemo.config import UserError
 
@@ -160,7 +161,8 @@ def command(model: str, prompt: str | None, file: str | None, **given: Any) -> N
         took = time.monotonic() - begin
     if out:
         click.echo(given["out"])
-    click.echo(f"{tokens:,} tokens in {took:.1f} s, {tokens / took:,.1f} tokens/s", err=True)
+    written = plural(tokens, "token")
+    click.echo(f"{written} in {took:.1f} s, {tokens / took:,.1f} tokens/s", err=True)
 
 
 def _tell_words(given: Mapping[str, Any]) -> Iterator[str]:

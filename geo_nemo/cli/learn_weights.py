@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from geo_nemo.cli.options import OVERRIDES, DiskPath, quiet_libraries
+from geo_nemo.common.counts import plural
 
 EPILOG = (
     "Example: geo-nemo learn-weights experiment=demo data.store=S output_dir=runs/proxy "
@@ -52,7 +53,8 @@ def command(overrides: tuple[str, ...], by: str, mu: float, out: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     learnt = {name: round(float(weight), 6) for name, weight in weights.items()}
     recipe = as_yaml({"by": by, "weights": learnt})
-    told = f"# Learnt by gradient alignment (DoGE) in {run.train.steps} steps of {run.name}.\n"
+    steps = plural(run.train.steps, "step")
+    told = f"# Learnt by gradient alignment (DoGE) in {steps} of {run.name}.\n"
     write_whole(path, (told + recipe).encode())
     for name, weight in sorted(weights.items(), key=lambda pair: -pair[1]):
         click.echo(f"{name:>12}  {weight:.4f}")

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from geo_nemo.cli.options import DiskFile
+from geo_nemo.common.counts import plural
 
 if TYPE_CHECKING:
     from data_prep.annotate.outlet_changes import Comparison, HostChange
@@ -60,7 +61,7 @@ def check(table: str, rows: int) -> None:
         Console().print(_comparisons(changing[: rows or None]))
         _say_left_out(len(changing), rows)
     said = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    click.echo(f"{table}: holds, {len(compared):,} rows: {said}")
+    click.echo(f"{table}: holds, {plural(len(compared), 'row')}: {said}")
 
 
 @command.command(
@@ -86,15 +87,16 @@ def diff(output: str, table: str, before: str | None, rows: int) -> None:
     tables = load_outlets(before), load_outlets(table)
     changes = store_changes(store, *tables) + dropped_changes(folder, *tables)
     documents = sum(sum(change.documents.values()) for change in changes)
+    dropped = sum(change.documents.get("dropped", 0) for change in changes)
     if changes:
         Console().print(_host_changes(changes[: rows or None]))
         _say_left_out(len(changes), rows)
     click.echo(
         f"{len(changes):,} of {len(store.hosts):,} hosts would have another country, "
-        f"with {documents:,} documents"
+        f"with {plural(documents, 'document')}"
         if not any("dropped" in change.documents for change in changes)
-        else f"{len(changes):,} hosts would have another country, with {documents:,} documents, of "
-        f"which {sum(c.documents.get('dropped', 0) for c in changes):,} were dropped for none"
+        else f"{plural(len(changes), 'host')} would have another country, with "
+        f"{plural(documents, 'document')}, {dropped:,} of them dropped for none"
     )
 
 
@@ -137,13 +139,11 @@ def missing(output: str, csv_path: str | None, rows: int) -> None:
         for host, weight in heaviest:
             writer.writerow((host, "", "", "", weight.documents, weight.bytes, weight.example))
         write_whole(Path(csv_path), text.getvalue().encode())
-    from data_prep.card.sentences import plural
-
     documents = sum(weight.documents for weight in found.values())
     dropped = sum(weight.dropped for weight in found.values())
     click.echo(
         f"{plural(len(found), 'host tells', 'hosts tell')} no country, with "
-        f"{plural(documents, 'document')}, of which {dropped:,} were dropped"
+        f"{plural(documents, 'document')}, of which {plural(dropped, 'was', 'were')} dropped"
     )
 
 

@@ -11,6 +11,7 @@ from geo_nemo.cli.sampling import SEED
 from geo_nemo.cli.store_move import StorePlace, here, pull, push
 from geo_nemo.cli.store_options import POLICY, POSITION, STORE, TEMPLATE, URL_FORM, WHERE
 from geo_nemo.cli.store_remove import remove
+from geo_nemo.common.counts import plural
 
 EXIT_BROKEN = 1
 
@@ -264,11 +265,11 @@ def export(
             opened, Path(out), chosen, split, conditions, tokens == "trained", progress
         )
     click.echo(
-        f"{done.documents:,} documents, {done.tokens:,} tokens ({done.dtype}), {done.bytes:,} "
-        f"bytes; {policy_words(chosen)}"
+        f"{plural(done.documents, 'document')}, {plural(done.tokens, 'token')} ({done.dtype}), "
+        f"{done.bytes:,} bytes; {policy_words(chosen)}"
     )
     if done.checked:
-        click.echo(f"{done.checked:,} documents compared with their whole text: equal")
+        click.echo(f"{plural(done.checked, 'document')} compared with their whole text: equal")
     click.echo(f"{out}.bin\n{out}.idx")
 
 
@@ -333,8 +334,8 @@ def sample(
         )
     by_split = ", ".join(f"{name} {count:,}" for name, count in drawn.by_split.items())
     click.echo(
-        f"{drawn.documents:,} of {drawn.matching:,} documents, {drawn.countries:,} countries; "
-        f"{by_split}"
+        f"{drawn.documents:,} of {plural(drawn.matching, 'document')}, "
+        f"{plural(drawn.countries, 'country', 'countries')}; {by_split}"
     )
     if drawn.documents < documents:
         click.echo(f"fewer than {documents:,}: no more match")

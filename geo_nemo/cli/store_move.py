@@ -7,6 +7,7 @@ import click
 
 from geo_nemo.cli.options import as_typed
 from geo_nemo.common.addresses import check_address, is_remote
+from geo_nemo.common.counts import plural
 
 if TYPE_CHECKING:
     from data_prep.store_tools.where import Where
@@ -81,7 +82,8 @@ def pull(address: str, folder: Path) -> None:
 def _say_moved(moved: "Moved", where: str) -> None:
     told = "was there already" if moved.was_there else "whole"
     click.echo(
-        f"{where}: {told}, {moved.documents:,} documents, {moved.bytes:,} bytes, hash {moved.hash}"
+        f"{where}: {told}, {plural(moved.documents, 'document')}, {moved.bytes:,} bytes, "
+        f"hash {moved.hash}"
     )
 
 
@@ -134,7 +136,7 @@ def export_sequences(
     with progress_bar() as progress:
         done = write_sequences(sequences, out, about, sequences_per_shard, progress)
     click.echo(
-        f"{done.sequences:,} sequences of {seq_length:,} in {done.shards:,} shard(s), "
-        f"{done.bytes:,} bytes; {policy_words(policy)}"
+        f"{plural(done.sequences, 'sequence')} of {seq_length:,} in "
+        f"{plural(done.shards, 'shard')}, {done.bytes:,} bytes; {policy_words(policy)}"
     )
     click.echo(out / INDEX)

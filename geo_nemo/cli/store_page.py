@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter
 
 from data_prep.store_tools.stats import Bin, Count, StoreStats
 from geo_nemo.cli.store_stats import field_words
+from geo_nemo.common.counts import plural
 from geo_nemo.reporting.html import page
 from geo_nemo.reporting.svg import DASHES, MUTED, WIDTHS, bare, colour, inline
 from geo_nemo.reporting.tables import short
@@ -65,9 +66,9 @@ def stats_page(stats: StoreStats) -> str:
 
 
 def _sentence(stats: StoreStats) -> str:
-    documents = "one document" if stats.documents == 1 else f"{stats.documents:,} documents"
-    countries = _number(len(stats.countries), "country", "countries")
-    hosts = _number(stats.num_hosts, "host", "hosts")
+    documents = plural(stats.documents, "document")
+    countries = plural(len(stats.countries), "country", "countries")
+    hosts = plural(stats.num_hosts, "host")
     text = f"{documents} with {short(stats.tokens)} tokens, from {countries} and {hosts}. "
     text += f"Half of the documents have {_tokens(stats.length_quantiles['0.5'], stats)} tokens "
     text += "or fewer"
@@ -157,7 +158,8 @@ def _years_caption(stats: StoreStats) -> str:
     text = "Tokens by year."
     if unknown is not None:
         fraction = unknown.documents / stats.documents
-        text += f" {unknown.documents:,} documents ({fraction:.1%}) have no year."
+        number = plural(unknown.documents, "document")
+        text += f" The year of {number} ({fraction:.1%}) is not known."
     return text
 
 
@@ -222,7 +224,3 @@ def _cells(count: Count, total: int) -> list[str]:
 
 def _tokens(value: int, stats: StoreStats) -> str:
     return f"{value:,}" + (" or more" if value >= stats.other_lengths_from else "")
-
-
-def _number(value: int, one: str, many: str) -> str:
-    return f"one {one}" if value == 1 else f"{value:,} {many}"

@@ -9,6 +9,7 @@ import click
 from geo_nemo.cli.options import DiskFile, DiskPath
 from geo_nemo.cli.store_move import here
 from geo_nemo.cli.store_options import STORE, WHERE
+from geo_nemo.common.counts import plural
 
 if TYPE_CHECKING:
     from data_prep.store_tools.remove import Removed
@@ -98,7 +99,7 @@ def remove(
             if corpus is not None and corpus_out is not None:
                 hashes = np.array([int(g.hash, 16) for g in done.documents], np.uint64)
                 gone = corpus_without(corpus, corpus_out, hashes, progress)
-                click.echo(f"corpus: {corpus_out}, {gone:,} documents fewer than {corpus}")
+                click.echo(f"corpus: {corpus_out}, {plural(gone, 'document')} fewer than {corpus}")
     if takedown is not None:
         content = json.dumps(_takedown(opened, done, read), indent=1) + "\n"
         write_whole(takedown, content.encode())
@@ -113,12 +114,12 @@ def _say(store: "TokenStore", done: "Removed", read: list["RunReads"], out: Path
     documents, tokens = len(done.documents), sum(gone.tokens for gone in done.documents)
     verb = "would go" if out is None else "removed"
     click.echo(
-        f"{documents:,} documents ({tokens:,} tokens) {verb}, {sum(done.kept.values()):,} stay"
+        f"{plural(documents, 'document')} ({plural(tokens, 'token')}) {verb}, "
+        f"{sum(done.kept.values()):,} stay"
     )
     if done.copies:
-        click.echo(
-            f"{done.copies:,} near-duplicates of them stay: give --copies to remove them as well"
-        )
+        stay = plural(done.copies, "near-duplicate of them stays", "near-duplicates of them stay")
+        click.echo(f"{stay}: give --copies to remove such as well")
     for run in read:
         for stage in run.stages:
             if not len(stage.steps):
@@ -129,13 +130,12 @@ def _say(store: "TokenStore", done: "Removed", read: list["RunReads"], out: Path
             )
         seen = run.seen_by()
         what = f"checkpoints that have seen them: {', '.join(seen)}" if seen else "has read none"
-        click.echo(f"{run.run}: {what} (of {run.steps:,} steps)")
+        click.echo(f"{run.run}: {what} (of {plural(run.steps, 'step')})")
         for before in run.before:
             click.echo(f"{run.run}: its first weights are of {before}: ask for that run as well")
     if out is not None:
-        click.echo(
-            f"{done.shards_taken:,} shards taken as they are, {done.shards_copied:,} copied in part"
-        )
+        taken = plural(done.shards_taken, "shard")
+        click.echo(f"{taken} taken whole, {done.shards_copied:,} copied in part")
         click.echo(
             f"store: {out} (hash {done.hash}); {store.root} (hash {store.hash}) is as it was"
         )

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from data_prep.store_tools.fields import FieldCount, ValueCount
 from data_prep.store_tools.stats import Bin, Count, StoreStats
+from geo_nemo.common.counts import plural
 
 BAR = 30
 BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -113,7 +114,7 @@ def field_words(field: FieldCount, stats: StoreStats) -> str:
         return f"{known}; its values are not numbered"
     several = ", some of them several values" if field.many else ""
     more = f", the first {len(field.top)} of them here" if len(field.top) < field.values else ""
-    return f"{known}{several}; {field.values:,} values{more}"
+    return f"{known}{several}; {plural(field.values, 'value')}{more}"
 
 
 def _histogram(title: str, bins: Sequence[Bin]) -> Table:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from data_prep.store_tools.duplicates import REASONS
 from data_prep.store_tools.merge import Merged
+from geo_nemo.common.counts import plural
 from geo_nemo.store.manifest import Manifest, mend
 from geo_nemo.store.verify import Damage
 
@@ -22,7 +23,7 @@ def whole_line(manifest: Manifest) -> str:
     size = sum(file.bytes for file in columns) + manifest.hosts.bytes
     documents = sum(split.documents for split in splits)
     shards = sum(len(split.shards) for split in splits)
-    return f"whole, {documents:,} documents in {shards:,} shards, {size:,} bytes"
+    return f"whole, {plural(documents, 'document')} in {plural(shards, 'shard')}, {size:,} bytes"
 
 
 def broken_line(store: Path, manifest: Manifest, damage: Sequence[Damage]) -> str:
@@ -50,6 +51,5 @@ def print_merge(merged: Merged, console: Console) -> None:
     kept = sum(line.kept for line in merged.splits)
     table.add_row("all", "", f"{kept:,}", *(f"{total:,}" for total in totals))
     console.print(table)
-    console.print(
-        f"{merged.shards_taken:,} shards taken as they are, {merged.shards_copied:,} copied in part"
-    )
+    taken = plural(merged.shards_taken, "shard")
+    console.print(f"{taken} taken whole, {merged.shards_copied:,} copied in part")

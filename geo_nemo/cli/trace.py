@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from geo_nemo.cli.options import DiskFile, DiskPath
 from geo_nemo.cli.store_options import STORE
+from geo_nemo.common.counts import plural
 
 if TYPE_CHECKING:
     from data_prep.store_tools.trace import Source, Traced
@@ -114,7 +115,8 @@ def _print(found: "Traced", read: "RunReads | None", console: Console) -> None:
         console.print(f"no document shares a run of words with this text ({found.words} words)")
         return
     if found.whole:
-        console.print(f"{found.whole:,} documents hold all {found.words} words")
+        said = plural(found.whole, "document holds", "documents hold")
+        console.print(f"{said} all {found.words} words")
     for source in found.sources:
         record, place = source.record, source.place
         line = (

@@ -5,7 +5,7 @@ def size_text(count: int) -> str:
     """Bytes in the largest binary unit that leaves a number above 1."""
     size = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
+        if round(size, 1) < 1024:
             return f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:,.1f} TiB"

@@ -39,6 +39,6 @@ def short(value: float, form: str = ".3g") -> str:
     """`1.2M`: three figures and the unit. form: `#.3g` keeps zeros, `1.20M`."""
     for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
         # What rounds up to the next unit is written in it.
-        if value >= 0.9995 * size:
-            return f"{value / size:{form}}".rstrip(".") + unit
+        if float(text := f"{value / size:{form}}") >= 1:
+            return text.rstrip(".") + unit
     return f"{value:.0f}"

@@ -15,6 +15,7 @@ from threading import Lock
 
 import numpy as np
 
+from geo_nemo.common.counts import plural
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.mapped import mapped
 from geo_nemo.common.progress import Progress, no_progress
@@ -95,8 +96,9 @@ def check_content(
     damage = find_damage(root, manifest, progress, workers)
     if damage:
         named = "; ".join(str(root / str(each)) for each in damage[:NAMED_IN_ERROR])
-        more = len(damage) - NAMED_IN_ERROR
-        raise UserError(f"{named}{f' and {more} files more' if more > 0 else ''}; {mend(root)}")
+        left = len(damage) - NAMED_IN_ERROR
+        more = f" and {plural(left, 'more file')}" if left > 0 else ""
+        raise UserError(f"{named}{more}; {mend(root)}")
     return sum(entry.bytes for _, entry in listed_files(root, manifest))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from geo_nemo import __version__
+from geo_nemo.common.counts import plural
 from geo_nemo.common.files import read_json, write_whole
 from geo_nemo.config.tune import Tune
 from geo_nemo.export.adapters import TUNED
@@ -83,8 +84,10 @@ def card(config: Tune, folder: Folder, record: dict[str, Any]) -> str:
     trained = record["trained"]
     mine = (
         f"# Tuned on instructions ({method})\n\n"
-        f"By geo_nemo {record['geo_nemo']} and TRL: {record['conversations']:,} conversations, "
-        f"{trained['steps']:,} steps of {config.global_batch_size} sequences, learning rate "
+        f"By geo_nemo {record['geo_nemo']} and TRL: "
+        f"{plural(record['conversations'], 'conversation')}, "
+        f"{plural(trained['steps'], 'step')} of "
+        f"{plural(config.global_batch_size, 'sequence')}, learning rate "
         f"{config.lr:g}. Of the conversations {told}. {record['trained_tokens']:,} of "
         f"{record['tokens']:,} tokens were in the loss. `tune.json` has every setting.\n\n"
         "What follows is the card of the model before.\n\n"

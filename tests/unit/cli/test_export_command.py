@@ -37,7 +37,7 @@ def test_a_run_is_written_once_in_its_own_type(export, run_dir, tmp_path):
     out = tmp_path / "out"
     code, printed, told = export(run_dir, "--out", out)
     assert code == 0 and printed.splitlines()[-1] == str(out)
-    assert "tiny, step 6: 143,680 parameters, bf16, 0.3 MB in 1 file(s), written" in printed
+    assert "tiny, step 6: 143,680 parameters, bf16, 0.3 MB in 1 file, written" in printed
     assert "compare step_00000006: " in told and "write model.safetensors: " in told
     code, printed, _ = export(run_dir, "--out", out)
     assert code == 0 and "is there already" in printed

@@ -13,6 +13,7 @@ from data_prep.store_tools import export as export_module
 from geo_nemo.cli import main as cli
 from geo_nemo.cli.store import command as store_group
 from geo_nemo.cli.store_stats import octaves
+from geo_nemo.cli.units import size_text
 from geo_nemo.reporting.tables import short
 from geo_nemo.store import TokenStore
 from tests.unit.data_prep.store_tools.worlds import Text, content_hash, write_store, write_tokenizer
@@ -266,7 +267,7 @@ def test_sample_says_what_it_drew(run, stores, tmp_path):
     status, out, _ = run("sample", stores["news"], "--out", tmp_path / "s", "--documents", "100",
                          "--where", "country=gb")  # fmt: skip
     assert status == 0
-    assert out.startswith("7 of 7 documents, 1 countries; train 4, validation 0, test 3\n")
+    assert out.startswith("7 of 7 documents, 1 country; train 4, validation 0, test 3\n")
     assert "fewer than 100: no more match" in out
     assert run("verify", tmp_path / "s")[0] == 0
 
@@ -324,6 +325,8 @@ def test_an_export_in_the_way_of_other_files_is_refused(run, stores, tmp_path):
 )
 def test_short_numbers(value, text):
     assert short(value) == text
+    assert [short(n, ".4g") for n in (999_600, 999_960)] == ["999.6k", "1M"]
+    assert [size_text(n) for n in (1, 1023, 1024 * 1024 - 1)] == ["1.0 B", "1023.0 B", "1.0 MiB"]
 
 
 def test_octaves_join_bins_and_leave_no_gap():

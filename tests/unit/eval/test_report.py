@@ -338,7 +338,7 @@ def test_commands_print_matrix_headline_and_paths(world, tmp_path, monkeypatch):
     assert not (tmp_path / "eval").exists()
     done = CliRunner().invoke(eval_command, arguments, catch_exceptions=False)
     assert done.exit_code == 0 and "told nothing" in done.output
-    assert "no test document of 1 countries: jm" in done.output
+    assert "no test document of 1 country: jm" in done.output
     page = tmp_path / "report.html"
     report = CliRunner().invoke(
         report_command, [f"eval={tmp_path / 'eval'}", f"output={page}"], catch_exceptions=False

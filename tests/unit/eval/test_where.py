@@ -1,6 +1,7 @@
 """Where a gain sits, which documents were trained on, and what is wrong with an evaluation."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -199,7 +200,7 @@ def test_questions_that_all_answer_are_flagged(result):
 def test_threats_are_those_of_this_evaluation(result):
     inputs = SimpleNamespace(evaluation=result, runs={}, manifest=None)
     said = " ".join(threats(inputs))
-    assert "60 documents are few" in said and "8 hosts" in said
+    assert "Few documents were scored, 60:" in said and "8 hosts" in said
     assert "questions are not: that training texts hold none" in said
     alone = SimpleNamespace(evaluation=result | {"questions": None}, runs={}, manifest=None)
     assert "questions" not in " ".join(threats(alone))
@@ -211,7 +212,13 @@ def test_threats_are_those_of_this_evaluation(result):
         "gb": {"documents": 20}, "unknown": {"documents": 500}, "ke": {"documents": 50},
     }  # fmt: skip
     said = " ".join(threats(inputs))
-    assert "1 of 2 countries have fewer than 30" in said and "unbalanced" not in said
+    assert "1 of 2 countries with fewer than 30" in said and "unbalanced" not in said
+    ones = ("untold", "unknown_country", "repeated", "hosts", "scored", "overlap")
+    result["documents"] |= dict.fromkeys(ones, 1)
+    result["documents"]["controls"] = {"wrong_country": {}}
+    result["questions"] |= {"untold": 1, "repeated": 1}
+    many = r"\b1 (?:documents|questions|hosts|of the scored documents stand\b)"
+    assert not re.search(many, " ".join(threats(inputs)))
     result["floor"] = {}
     result["runs"]["with"]["policy_hashes"] = {}
     result["runs"]["with"]["policy"]["url_form"] = "path"

@@ -254,7 +254,7 @@ def test_the_command_exports_a_country_s_sequences(tiny_store, tmp_path, monkeyp
     )  # fmt: skip
     assert code == 0, told
     index = json.loads((out / "rows.json").read_text())
-    assert f"{index['rows']} sequences of 128 in {len(index['shards'])} shard(s)" in printed
+    assert f"{index['rows']} sequences of 128 in {len(index['shards'])} shards" in printed
     assert index["where"] == "country=gb" and index["policy"]["fields"] == ["country"]
     tokenizer = TokenStore.open(tiny_store).tokenizer()
     samples = list(open_sequences(out))

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from geo_nemo.common.counts import plural
 from geo_nemo.common.log import logger
 from geo_nemo.common.stuck import give_up
 from geo_nemo.config import UserError
@@ -98,7 +99,8 @@ class Background:
         give_up(self._thread.is_alive)
         # The last action is the closing, which may be under way.
         steps = max(left - 1, 0) + self._lost
-        what = f"{steps} logged steps are missing there" if steps else "it did not end in time"
+        missing = plural(steps, "logged step is", "logged steps are")
+        what = f"{missing} missing there" if steps else "it did not end in time"
         rest = "metrics.jsonl has them all"
         if hasattr(self._logger, "last_told"):
             rest = "the same command sends what it lacks"

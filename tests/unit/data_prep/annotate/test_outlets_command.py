@@ -95,7 +95,7 @@ def test_diff_finds_the_store_in_the_output_folder(store, tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("host,country\nnytimes.com,ca\n")
     output = run("diff", store.parent, table)
-    assert "1 of 4 hosts would have another country, with 1 documents" in output
+    assert "1 of 4 hosts would have another country, with 1 document\n" in output
     assert run("diff", store, table) == output
     assert "0 of 4 hosts" in run("diff", store, table, "--before", table)
     with pytest.raises(UserError, match="no token store at"):

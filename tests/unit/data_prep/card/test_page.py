@@ -6,10 +6,11 @@ from html.parser import HTMLParser
 import pytest
 from pydantic import ValidationError
 
+from data_prep.card.fields import field_notes
 from data_prep.card.figures import funnel, length_columns, median_length, quality_columns
 from data_prep.card.figures import year_columns as columns_of_years
 from data_prep.card.markdown import text, to_markdown
-from data_prep.card.page import to_html
+from data_prep.card.page import SHOWN_INPUTS, to_html
 from data_prep.card.sentences import fraction, limits, short, size, split_rule, visible
 from tests.unit.data_prep.card.cards import DROPPED, card, split
 
@@ -171,7 +172,7 @@ def test_years_without_documents_are_empty_columns_and_many_years_are_joined():
     assert [c.heights for c in few.columns] == [(50, 0, 0), (0, 0, 0), (0, 0, 0), (100, 0, 0)]
     many = columns_of_years(only("years", of={"1803": 1, "1809": 1, "2024": 2}))
     assert [c.title for c in many.columns[:2]] == [
-        "1800\u20131804: 1 documents", "1805\u20131809: 1 documents",
+        "1800\u20131804: 1 document", "1805\u20131809: 1 document",
     ]  # fmt: skip
     assert len(many.columns) == 45
     assert columns_of_years(only("years", of={"0": 3, "2001": 2})) is None
@@ -182,7 +183,7 @@ def test_lengths_name_their_limits():
     lengths[20], lengths[21] = 3, 1
     data = only("lengths", of=lengths)
     assert [c.title for c in length_columns(data).columns] == [
-        "1,024 to 1,448 characters: 3 documents", "1,449 to 2,047 characters: 1 documents",
+        "1,024 to 1,448 characters: 3 documents", "1,449 to 2,047 characters: 1 document",
     ]  # fmt: skip
     assert median_length(data) == "1,024 to 1,448"
 
@@ -287,9 +288,35 @@ def test_fractions_never_round_some_to_none_or_most_to_all(part, whole, expected
     assert fraction(part, whole) == expected
 
 
+def test_of_each_thing_there_may_be_one():
+    train = split("train", years={"2020": 1}, languages={"en": 1}, sources={"a": 1})
+    one = {"gb": {"documents": 1, "text_bytes": 9, "tokens": 2}}
+    train |= {"documents": 1, "text_bytes": 9, "tokens": 2, "countries": one}
+    nothing = {"documents": 0, "countries": {}, "text_bytes": 0, "tokens": 0}
+    splits = {"train": train, **{n: split(n, **nothing) for n in ("validation", "test")}}
+    field = {"kind": "category", "numbered": True, "documents": 1, "values": 1,
+             "top": {"a": 1}, "changed": {"cut": 1}}  # fmt: skip
+    data = card(
+        found=1, steps=[], splits=splits, distinct_hosts=1, unplaced_hosts=1,
+        unplaced=[{"host": "a.b", "documents": 1, "dropped": 0, "bytes": 1}],
+        clusters={"clusters": 1, "documents_in_clusters": 2, "largest": [2]},
+        inputs=[{"name": "a", "bytes": 1, "xxh3_128": "00"}], fields={"topic": field},
+        truncated={"length": 1}, ambiguous_dates=1, unread_dates=1,
+        lost=[{"name": "b", "reason": "empty_file", "detail": "", "records": 1}],
+        notes=[{"name": f"{n}", "note": "x"} for n in range(SHOWN_INPUTS + 1)],
+    )  # fmt: skip
+    said = Page(to_html(data)).text, to_markdown(data), " ".join(field_notes(data))
+    nouns = "documents|records|hosts|countries|files|clusters|values|tokens|bytes|more are"
+    assert [re.findall(rf"\b1 (?:[a-z]+ )?(?:{nouns})\b", text) for text in said] == [[], [], []]
+
+
 def test_numbers_with_units():
     assert [short(n) for n in (999, 1000, 15_630_000, 123_456)] == ["999", "1k", "15.6M", "123k"]
     assert [size(n) for n in (999, 1500, 31_204_881, 128_900_000)] == [
         "999 bytes", "1.5 kB", "31.2 MB", "129 MB",
+    ]  # fmt: skip
+    # What rounds up to another unit, or to a hundred, is written so.
+    assert [size(n) for n in (1, 999_499, 999_960, 99_960_000)] == [
+        "1 byte", "999 kB", "1.0 MB", "100 MB",
     ]  # fmt: skip
     assert visible("a\u200bb\x07") == "a[U+200B]b[U+0007]"

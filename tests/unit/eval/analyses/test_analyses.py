@@ -325,7 +325,7 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys):
     for words, said in (
         ((), "no evaluation: give folders"),
         ((tmp_path / "none",), "none"),
-        ((one,), "these 1 runs serve for no analysis"),
+        ((one,), "1 run serves for no analysis"),
         ((one, other), "scored other documents"),
         ((one, one), f"{one} is given twice"),
         ((one, "--only", "scalng"), "no analysis scalng; did you mean scaling?"),

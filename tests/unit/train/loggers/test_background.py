@@ -115,7 +115,7 @@ def test_a_step_does_not_wait_for_a_logger_that_hangs(opened, said):
         logger.write(step, {})
     assert time.perf_counter() - begin < 10  # it would wait for ever
     end(logger)
-    assert said == ["logging.x: 1000 logged steps are missing there; metrics.jsonl has them all"]
+    assert said == ["logging.x: 1,000 logged steps are missing there; metrics.jsonl has them all"]
     with pytest.raises(SystemExit):
         recorder.gate.set()
         until(lambda: not logger._thread.is_alive())
