@@ -13,7 +13,8 @@ MOST_LINES, MOST_WORDS = 8, 16
 MOST_BEFORE = 6
 LONGEST = 2000  # characters; what is longer is no title, and stays as it is
 _SEPARATOR = re.compile(
-    r"\s+[|\u2013\u2014\u00b7\u00bb:•-]\s+|\s*[|\u00bb\uff5c\u4e28]\s*|\s+::\s+|(?<=\S)_(?=[^\x00-\x7f])"
+    r"\s+[*|\u2013\u2014\u00b7\u00bb:•-]\s+|\s*[|\u00bb\uff5c\u4e28\u3163\uff1a]\s*|\s+::\s+"
+    r"|(?<=\S)[_-](?=[^\x00-\x7f])"
 )
 _BEFORE_COLON = re.compile(r"([^:|]{3,40}):\s+(?=\S)")
 _LETTERS = re.compile(r"[^\W_]+")
@@ -69,13 +70,15 @@ _NO_NAMES = frozenset(("", "www", "com", "co", "org", "net"))
 # Ends of names of hosts, as of premiumtimesng.com.
 _COUNTRIES = ("ng", "ke", "za", "gh", "ug", "tz", "zw", "zm", "pk", "bd", "lk", "ph", "uk", "nz")
 # Signs before the name of a site, with white space.
-_BEFORE_SITE = " \t|\u2013\u2014\u00b7\u00bb\u203a\u2039<>:\u2022~/\u22c6\u2605(-"
+_BEFORE_SITE = " \t|\u2013\u2014\u00b7\u00bb\u203a\u2039<>:\uff1a\u3163\u2022~/*\u22c6\u2605(-"
 # Parts of a site, which stand between a title and the site's name.
 _SECTIONS = frozenset((
     "news", "politics", "sport", "sports", "world", "business", "opinion", "local", "national",
     "entertainment", "lifestyle", "technology", "tech", "health", "education", "metro", "culture",
     "economy", "money", "travel", "science", "environment", "football", "cricket", "africa",
     "international", "editorial", "features", "crime", "analysis", "breakingnews", "latestnews",
+    "정치", "경제", "사회", "국제", "문화", "스포츠",
+    "国际", "社会", "经济", "政治", "経済", "国際",
 ))  # fmt: skip
 _LABEL = re.compile(r"[^\W\d_]{3,12}(?: [^\W\d_]{2,12})?:\s+(?=\S)")
 _ENDS = (".", "!", "?", "…", '."', ".”", "?”", "!”", "。", "।", "؟")
@@ -90,9 +93,9 @@ def without_site(title: str, site: str = "", host: str = "", heading: str = "") 
     labels = {_key(label) for label in host.split(".")[:-1]}
     labels |= {label[:-2] for label in labels if len(label) > 7 and label.endswith(_COUNTRIES)}
     names = {name.removeprefix("the") for name in (_key(site), *labels)} - _NO_NAMES
-    cut = False
     whole = (_key(site), _key(host.removeprefix("www.")))
-    title = _without_ending(title, site)
+    given, title = title, _without_ending(title, site)
+    cut = title != given
     while len(title) <= LONGEST:
         first = _BEFORE_COLON.match(title)
         # A colon parts much else: only the whole name, or the host, is one.

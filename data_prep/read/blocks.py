@@ -28,11 +28,12 @@ _VOID = frozenset(
 # Never of the text, whatever a page's classes say.
 _APART = frozenset(
     ("nav", "aside", "footer", "header", "figcaption", "button", "dialog", "video", "audio",
-     "canvas", "label", "map", "menu", "noscript", "rp", "rt", "rtc", "template", "svg", "math",
-     "select", "object")
+     "canvas", "label", "map", "menu", "noscript", "rp", "rt", "rtc", "template", "title", "svg",
+     "math", "select", "object")
 )  # fmt: skip
 # Of these, what a page that does not close it holds all of its text in.
 _LAYOUT = frozenset(("aside", "header"))
+_NO_WORDS: frozenset[str] = frozenset()
 _INLINE = frozenset(
     ("a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em",
      "font", "i", "ins", "kbd", "mark", "nobr", "picture", "q", "rb", "rp", "rt", "rtc", "ruby",
@@ -212,5 +213,5 @@ def _kind(tag: str, layout: bool) -> _Kind:
     if not attributes or apart or name in _ROOTS:
         return _Kind(name, apart, inline, of_layout, False, body)
     words = {word.lower() for named in _NAMED.findall(tag) for word in _WORD.findall(named)}
-    beside = of_layout | _BESIDE.intersection(words)
-    return _Kind(name, apart, inline, beside, not NEVER.isdisjoint(words), body)
+    beside = of_layout if _BESIDE.isdisjoint(words) else of_layout | (_BESIDE & words)
+    return _Kind(name, apart, inline, beside, not NEVER.isdisjoint(beside), body)

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import orjson
-from resiliparse.parse.html import HTMLTree
+from resiliparse.parse.html import DOMNode, HTMLTree
 
 from data_prep.beside import lower_limits
 from data_prep.read.http import BodyError, decode_body, is_html, split_response
@@ -39,6 +39,8 @@ _ADDRESSES = (
     ('link[rel~="canonical" i]', "href"), ('meta[property="og:url"]', "content"),
     ('meta[name="og:url"]', "content"), ('meta[name="twitter:url"]', "content"),
 )  # fmt: skip
+# A head that has these is whole.
+_OF_HEADS = ("title", 'meta[property="og:title"]', 'link[rel~="canonical" i]')
 MAX_ADDRESS = 4096
 _MOST_HEADINGS = 10
 # `mainEntityOfPage` of linked data.
@@ -86,7 +88,7 @@ def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> 
     if "xml" in content_type or page.lstrip().startswith("<?xml"):
         page = _CLOSED.sub(r"<\1\2></\1>", page)
     tree = HTMLTree.parse(page)
-    scripts = linked_scripts(tree)
+    scripts, said = linked_scripts(tree), _said_in(tree)
     text, extractor = main_text(tree, scripts)
     heading = _first_text(tree, "h1")
     more: dict[str, Any] = {}
@@ -100,24 +102,28 @@ def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> 
         }
         more = {"meta": sound, "meta_names": [_sound(name) for name in names]}
     return {
-        "text": _sound(text), "title": _sound(_title(tree)), "date": page_day(tree, scripts),
-        "canonical": _sound(_canonical(tree, scripts)), "site": _sound(_site(tree)),
+        "text": _sound(text), "title": _sound(_title(tree, said)), "date": page_day(tree, scripts),
+        "canonical": _sound(_canonical(said, scripts)), "site": _sound(_site(said)),
         "heading": _sound(heading), "extractor": extractor, **more,
     }  # fmt: skip
 
 
-def _title(tree: HTMLTree) -> str:
+def _said_in(tree: HTMLTree) -> DOMNode:
+    """The head; the whole page where an element that may not stand in a head has ended it early."""
+    whole = tree.head and all(tree.head.query_selector(selector) for selector in _OF_HEADS)
+    return tree.head if whole else tree.document
+
+
+def _title(tree: HTMLTree, said: DOMNode) -> str:
     # The title for sharing has no name of the outlet behind it.
-    meta = tree.head and tree.head.query_selector(
-        'meta[property="og:title"], meta[name="og:title"]'
-    )
+    meta = said.query_selector('meta[property="og:title"], meta[name="og:title"]')
     title = ((meta.getattr("content") or "") if meta else "").strip()
     return " ".join((title or tree.title or _first_text(tree, "h1")).split())
 
 
-def _site(tree: HTMLTree) -> str:
+def _site(said: DOMNode) -> str:
     for name in ('meta[property="og:site_name"]', 'meta[name="application-name"]'):
-        node = tree.head and tree.head.query_selector(name)
+        node = said.query_selector(name)
         if node and (found := (node.getattr("content") or "").strip()):
             return found[:100]
     return ""
@@ -132,15 +138,15 @@ def _first_text(tree: HTMLTree, name: str) -> str:
     return texts[0] if len(texts) == 1 else max(own, key=len, default="")
 
 
-def _canonical(tree: HTMLTree, scripts: list[Script]) -> str:
+def _canonical(said: DOMNode, scripts: list[Script]) -> str:
     """The page's own address in full; that of a front page where it names no other."""
     front = ""
     for selector, name in _ADDRESSES:
-        node = tree.head and tree.head.query_selector(selector)
+        node = said.query_selector(selector)
         found = ((node.getattr(name) or "") if node else "").strip()
         if found.startswith("//"):
             found = "https:" + found
-        if found and (base := _base(tree)):
+        if found and (base := _base(said)):
             found = urljoin(base, found)
         if found.lower().startswith(("http://", "https://")) and len(found) < MAX_ADDRESS:
             if found.partition("://")[2].partition("/")[2]:
@@ -152,8 +158,8 @@ def _canonical(tree: HTMLTree, scripts: list[Script]) -> str:
     return front
 
 
-def _base(tree: HTMLTree) -> str:
-    node = tree.head and tree.head.query_selector("base")
+def _base(said: DOMNode) -> str:
+    node = said.query_selector("base")
     found = (node.getattr("href") or "").strip() if node else ""
     return found if found.startswith(("http://", "https://")) else ""
 

@@ -63,7 +63,7 @@ def page_day(tree: HTMLTree, scripts: list[Script]) -> str:
     for found in linked_dates(scripts):
         if day := _day(found):
             return day
-    for node in tree.head.query_selector_all(_RARE_DATES)[:5] if tree.head else ():
+    for node in root.query_selector_all(_RARE_DATES)[:5]:
         if day := _day(node.getattr("content") or ""):
             return day
     return _shown_day(tree)

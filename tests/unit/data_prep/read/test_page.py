@@ -64,6 +64,21 @@ def test_a_page_s_own_address_stands_in_several_ways(tmp_path, head, url):
     assert fields["url"] == url
 
 
+def test_what_a_page_says_of_itself_counts_also_where_its_head_ends_early(tmp_path):
+    """An image of a counter, which may not stand in a head, ends it."""
+    counter = '<noscript><img src="https://example.com/tr?id=1"></noscript>'
+    told = (
+        '<meta property="og:title" content="A bridge"><meta property="og:site_name" content="Post">'
+        '<meta name="pubdate" content="2024-05-06">'
+    )
+    html = f"<!DOCTYPE html><html><head>{counter}<title>No bridge | Post</title>{told}{LINK}</head>"
+    body = f"<body><p>{SENTENCE * 4}</p></body></html>"
+    (fields,) = raws(read_bytes(tmp_path, "a.html", (html + body).encode()))
+    assert (fields["title"], fields["date"]) == ("A bridge", "2024-05-06")
+    assert fields["url"] == "https://www.thecitizen.co.tz/news/1"
+    assert fields["text"] == (SENTENCE * 4).strip()
+
+
 def test_an_address_beside_a_page_goes_before_its_link(tmp_path):
     (tmp_path / "a.html").write_bytes(page(LINK))
     (tmp_path / "a.html.url").write_text("https://nation.africa/x")
