@@ -14,12 +14,17 @@ from geo_nemo.config import UserError
 _OF_TORCH = ("PytorchStreamWriter", "inline_container")  # what torch.save says of a full disk
 # What transformers 4 and 5 call a tokenizer that is what its tokenizer.json says.
 _PLAIN = ("PreTrainedTokenizerFast", "TokenizersBackend")
+# What can be done about the template of a model that geo_nemo trained.
+ANEW = "export the model anew, or put its own chat_template.jinja into its folder"
 
 
-def render(tokenizer: Any, messages: Sequence[Mapping[str, str]], **options: Any) -> Any:
+def render(
+    tokenizer: Any, messages: Sequence[Mapping[str, str]], mend: str = ANEW, **options: Any
+) -> Any:
     """What a chat template makes of messages; options: of transformers' `apply_chat_template`.
 
-    Raises `UserError` with what the template says, or where it is damaged.
+    mend: what a user can do about a template that does not work. Raises `UserError` with what the
+    template says, or where it is damaged.
     """
     from jinja2 import TemplateError
 
@@ -28,10 +33,7 @@ def render(tokenizer: Any, messages: Sequence[Mapping[str, str]], **options: Any
     except Exception as error:  # a template may fail in every way that Python does
         if type(error) is TemplateError:
             raise UserError(str(error)) from None
-        raise UserError(
-            f"the chat template does not work: {line_of(error)}; export the model anew, or put its "
-            "own chat_template.jinja into its folder"
-        ) from None
+        raise UserError(f"the chat template does not work: {line_of(error)}; {mend}") from None
 
 
 def tokenizer_in(folder: Path) -> Any:

@@ -35,7 +35,7 @@ class Prompt:
 def is_for_chat(folder: "Folder", tokenizer: Any) -> bool:
     """Whether a model answers where nobody says: a tuned one, or another's with a chat template."""
     is_others = folder.policy is None
-    return folder.is_tuned or (is_others and tokenizer.chat_template is not None)
+    return folder.is_tuned or (is_others and bool(tokenizer.chat_template))
 
 
 class Tells:

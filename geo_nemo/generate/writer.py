@@ -12,10 +12,15 @@ import torch
 
 from geo_nemo.common.characters import half_character
 from geo_nemo.config import UserError
-from geo_nemo.export.libraries import line_of, render
+from geo_nemo.export.libraries import ANEW, line_of, render
 from geo_nemo.export.loaded import Folder
 from geo_nemo.generate.prompts import Prompt
 
+# What can be done about the template of a model that geo_nemo did not train.
+_OF_OTHERS = (
+    "put the model's own chat_template.jinja into its folder, or give --document to have it go on "
+    "with a text"
+)
 HALF = "the prompt holds half a character: give it in UTF-8"
 
 
@@ -61,11 +66,9 @@ class Writer:
         self._max_length = folder.max_length
         # Of a model that geo_nemo did not train a document is its text, and a template is for chat.
         self._has_documents = folder.policy is not None
-        if options.chat and tokenizer.chat_template is None:
-            raise UserError(
-                f"{folder.folder} has no chat template: put the model's own chat_template.jinja "
-                "into its folder, or give --document to have it go on with a text"
-            )
+        self._mend = ANEW if self._has_documents else _OF_OTHERS
+        if options.chat and not (tokenizer.chat_template or self._has_documents):
+            raise UserError(f"{folder.folder} has no chat template: {self._mend}")
         self.use(options)
 
     def use(self, options: Options) -> None:
@@ -96,6 +99,7 @@ class Writer:
         text = render(
             self.tokenizer,
             messages,
+            self._mend,
             tokenize=False,
             add_generation_prompt=self.options.chat,
             metadata=None if untold else dict(prompt.told) or None,
@@ -105,10 +109,7 @@ class Writer:
             raise UserError(HALF)
         found = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         if not found:
-            raise UserError(
-                "the chat template makes nothing of the prompt: export the model anew, or put its "
-                "own chat_template.jinja into its folder"
-            )
+            raise UserError(f"the chat template makes nothing of the prompt: {self._mend}")
         return self._fitting(found)
 
     def _as_it_is(self, prompt: Prompt) -> list[int]:

@@ -412,6 +412,31 @@ def test_a_model_of_others_with_a_template_answers(monkeypatch, capsys, of_other
     assert made.ids(Prompt(("x",))) == made.tokenizer("x")["input_ids"]
 
 
+@pytest.mark.parametrize("template", ["{% if %}", "{{ messages[7].content }}", "{# nothing #}"])
+def test_what_does_a_template_s_work_is_named_for_a_model_of_others(
+    monkeypatch, capsys, of_others, folder, tmp_path, template
+):
+    for name, model, says in (
+        ("others", of_others, "or give --document to have it go on"),
+        ("own", folder, "export the model anew, or put its own"),
+    ):
+        place = shutil.copytree(model, tmp_path / name)
+        (place / "chat_template.jinja").write_text(template)
+        code, _, told = call(monkeypatch, capsys, "generate", str(place), "x", "--chat")
+        assert code == 2 and says in told and told.count("\n") == 1, told
+    words = ("generate", str(tmp_path / "others"), "x", "--document", "--max-new-tokens", "2")
+    assert call(monkeypatch, capsys, *words)[0] == 0
+
+
+def test_an_empty_template_of_a_model_of_others_is_none(monkeypatch, capsys, of_others, tmp_path):
+    place = shutil.copytree(of_others, tmp_path / "m")
+    (place / "chat_template.jinja").touch()
+    words = ("generate", str(place), "x", "--max-new-tokens", "2")
+    assert call(monkeypatch, capsys, *words)[0] == 0
+    code, _, told = call(monkeypatch, capsys, *words, "--chat")
+    assert code == 2 and "has no chat template: put the model's own" in told
+
+
 def test_writing_ends_at_each_token_that_the_folder_names(loaded):
     first = writer(loaded, max_new_tokens=3)
     ids = greedy(loaded[0], first.ids(PROMPTS[0]), number=3)
