@@ -220,6 +220,7 @@ def _changed(path: str | None) -> int:
     return os.stat(path).st_mtime_ns if path is not None and os.path.exists(path) else 0
 
 
+@lru_cache  # looked for in every folder of packages, by every stage
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -45,6 +45,9 @@ class Host:
     likely: str | None
     wraps: bool = False
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
 
 @dataclass(slots=True)
 class Url:

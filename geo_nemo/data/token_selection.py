@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import xxhash
 
+from geo_nemo.common.digests import file_digest
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.parse import parse_json
 from geo_nemo.store import Split
@@ -26,11 +27,18 @@ _AGAIN = "make it anew with geo-nemo select-tokens"
 class TokenSelection:
     """The selection in `folder` for a split; `UserError` where it is not of these texts.
 
-    store_hash: of the split's store; None does not compare it. identity: of its bits. record: how
+    store_hash: of the split's store; None does not compare it. check_content: read all bits and
+    compare them with their hash; otherwise their number alone. identity: of its bits. record: how
     it was made.
     """
 
-    def __init__(self, folder: str | Path, split: Split, store_hash: str | None = None):
+    def __init__(
+        self,
+        folder: str | Path,
+        split: Split,
+        store_hash: str | None = None,
+        check_content: bool = False,
+    ):
         self.record = _record(Path(folder))
         self.identity = str(self.record["xxh3_128"])
         ends = np.cumsum(split.title_lengths.astype(np.int64) + split.body_lengths)
@@ -47,6 +55,10 @@ class TokenSelection:
         size = -(-int(self._starts[-1]) // 8)
         if not path.is_file() or path.stat().st_size != size:
             raise UserError(f"token_selection={folder}: {path.name} is not whole: {_AGAIN}")
+        if check_content and file_digest(path) != self.identity:
+            raise UserError(
+                f"token_selection={folder}: {path.name} was changed since it was made: {_AGAIN}"
+            )
         self._bits = np.memmap(path, np.uint8, "r") if size else np.empty(0, np.uint8)
 
     def texts(self, document: int) -> tuple[np.ndarray, np.ndarray]:

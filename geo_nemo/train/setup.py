@@ -125,7 +125,8 @@ def prepare(
     of a store on `s3://` their tokens are not fetched.
     """
     # Once a node: a large store has a hundred thousand files, and a job a thousand processes.
-    store = open_store(run, progress, tokens, sizes=local_rank() == 0)
+    first = local_rank() == 0
+    store = open_store(run, progress, tokens, sizes=first)
     tokenizer = store.tokenizer()
     groups = grouping_of(store, run.groups)
     vocab_size = vocab_size_of(run, tokenizer)
@@ -139,7 +140,8 @@ def prepare(
         )
     for stage in run.stages.values():
         if stage.token_selection is not None:
-            TokenSelection(stage.token_selection, store.split(SPLIT), store.hash)
+            split = store.split(SPLIT)
+            TokenSelection(stage.token_selection, split, store.hash, check_content=tokens and first)
     origin = find_origin(run, tokenizer)
     run = laid_out_for(run, stage_of(plan_stages(run), _standing(run)).name)
     return Prepared(

@@ -168,6 +168,21 @@ def test_a_model_is_named_as_it_was_typed(
     assert code == 2 and says.format(run) in told and "runs." not in told, told
 
 
+def test_bits_that_were_changed_are_told_by_the_first_process_of_a_node(
+    chosen, tiny_store, tmp_path, monkeypatch
+):
+    kept = shutil.copytree(chosen / "kept", tmp_path / "kept")
+    bits = bytearray((kept / "kept.bin").read_bytes())
+    bits[len(bits) // 2] ^= 4
+    (kept / "kept.bin").write_bytes(bits)
+    run = selecting(tiny_store, tmp_path, kept)
+    with pytest.raises(UserError, match=r"kept\.bin was changed since it was made: make it anew"):
+        prepare(run, world_size=1)
+    prepare(run, world_size=1, tokens=False)  # a plan reads no document
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    prepare(run, world_size=2)
+
+
 def test_mistakes_are_one_line(chosen, tiny_store, tmp_path, single_process):
     with pytest.raises(UserError, match="make it anew with geo-nemo select-tokens"):
         prepare(selecting(tiny_store, tmp_path, tmp_path / "none"), world_size=1)
