@@ -208,8 +208,10 @@ def _array(batch: pa.RecordBatch, column: Column) -> pa.Array:
     if pt.is_dictionary(array.type):
         array.indices.validate(full=True)
         _as_bytes(array.dictionary).validate(full=True)
+        values = array.dictionary
+        values = clock(values, column.ours) if pt.is_timestamp(values.type) else values
         # Raises where an index has no value.
-        return pa.DictionaryArray.from_arrays(array.indices, array.dictionary)
+        return pa.DictionaryArray.from_arrays(array.indices, values)
     if pt.is_date64(array.type):
         array = array.view(pa.timestamp("ms"))  # JavaScript's and older writers' have times of day
     _as_bytes(array).validate(full=True)
@@ -311,7 +313,8 @@ def _value(ours: str, array: pa.Array, at: int, bad: dict[int, tuple[str, str]])
     except (ValueError, OverflowError, pa.ArrowException) as error:
         reason, detail = "wrong_type", f"{ours}: {one_line(error)}"
     if ours == "date" and reason == "wrong_type":
-        return None  # a length of time, and what else is no date
+        # A length of time, a zone that nobody knows inside a list: counted as what cannot be read.
+        return f"of type {array.type}"
     if ours.startswith(EXTRA):
         # It costs the document its value alone, which is counted as one that cannot be used.
         return {}

@@ -195,6 +195,48 @@ def test_a_date_of_a_zone_that_nobody_knows_is_counted_as_one_that_cannot_be_rea
     assert own.counts["seen"] == {"unusable": 1}
 
 
+def moments(zone):
+    made = pa.array([datetime.datetime(2024, 5, 2, 20, 30), None], pa.timestamp("us", "UTC"))
+    return made.cast(pa.timestamp("us", zone))
+
+
+def in_lists(values):
+    return pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), values)
+
+
+def by_numbers(values):
+    return pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int8()), values)
+
+
+@pytest.mark.parametrize(
+    ("column", "shown"),
+    [
+        (pa.StructArray.from_arrays([moments("Mars/Phobos")], ["$date"]), "Mars/Phobos"),
+        (in_lists(moments("Mars/Phobos")), "Mars/Phobos"),
+        (by_numbers(moments("Mars/Phobos")), "of the unknown zone 'Mars/Phobos'"),
+        (pa.array([1234567, None], pa.duration("ns")), "of type duration[ns]"),
+        (in_lists(pa.array([2**61, None], pa.timestamp("s"))), "timestamp[s]"),
+        (in_lists(pa.array([2**30, None], pa.date32())), "date32"),
+    ],
+)
+def test_what_is_no_date_is_counted_as_one_that_cannot_be_read(tmp_path, column, shown):
+    table = pa.table({"url": ["https://a.ke/1"] * 2, "text": ["a", "b"], "date": column})
+    annotator = Annotator(Annotate())
+    found = raws(read_bytes(tmp_path, "a.arrow", arrow(table)))
+    assert [annotator.document(each, "s").date for each in found] == ["", ""]
+    counts = annotator.date_counts()
+    assert (counts["unread_dates"], shown in counts["unread_date"]) == (1, True), counts
+
+
+def test_moments_by_their_numbers_are_those_of_their_zone_s_clock(tmp_path):
+    column = by_numbers(moments("GMT+04:00"))
+    table = pa.table({"text": ["a", "b"], "date": column, "seen": column})
+    fields = FieldMap(extra={"seen": "seen"})
+    one, other = raws(read_bytes(tmp_path, "a.arrow", arrow(table), fields=fields))
+    assert (one["date"][:10], one["extra.seen"][:10]) == ("2024-05-03", "2024-05-03")
+    assert other.keys() == {"text"}
+
+
 def test_days_in_milliseconds_may_hold_a_time_of_day(tmp_path):
     milliseconds = pa.array([1714681800123, None, 2**62], pa.int64())
     table = pa.table({"text": ["a", "b", "c"], "date": milliseconds.view(pa.date64())})
