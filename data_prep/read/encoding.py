@@ -1,6 +1,6 @@
 """Text files that are no UTF-8: which encoding their bytes are in, and the same bytes as UTF-8.
 
-1. A mark at the start of the file tells UTF-16 and UTF-32; UTF-16 without one is known by its NULs.
+1. A mark at the start of the file tells UTF-16 and UTF-32; without one they are known by their NULs.
 2. A first MiB that is UTF-8, but for damage here and there, is UTF-8: damaged lines are set aside
    one by one.
 3. Otherwise two detectors look at the lines with other bytes: uchardet (in resiliparse) knows the
@@ -26,6 +26,8 @@ _MARKS = {
     b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }  # fmt: skip
+# Of seven bits: how the letters of a language begin.
+_ESCAPES = {b"\x1b$)C": "iso2022_kr", b"\x1b$": "iso2022_jp"}
 # What news of the last decades is kept in, each standing for its older and narrower kin.
 _CANDIDATES = (
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258",
@@ -33,7 +35,9 @@ _CANDIDATES = (
     "euc_jp", "cp949", "big5hkscs", "gb18030",
 )  # fmt: skip
 # Narrower encodings, some of whose letters stand elsewhere in their kin.
-_KIN = {"iso8859_2": "cp1250", "iso8859_6": "cp1256", "iso8859_7": "cp1253"}
+_KIN = {
+    "iso8859_2": "cp1250", "iso8859_6": "cp1256", "iso8859_7": "cp1253", "iso8859_16": "cp1250",
+}  # fmt: skip
 _CONTROLS = bytes(range(0x80, 0xA0))  # where Windows has quotes and dashes
 _USUAL = "cp1252"
 # Of DOS and of Macintosh.
@@ -46,11 +50,15 @@ _SIGN_IN_WORD = re.compile(
     r"[^\W\d_](?:[¤¢£¥¦§¨©«¬®¯±´¶¸»¼½¾¿×÷–—‚„†‡…‰‹›€™¡•˜ˆ“”\x80-\x9f\xa0](?=[^\W\d_])"
     r"|(?<=[а-яёa-zà-öø-ÿ])(?=[А-ЯÀ-ÖØ-Þ]))|[\u2500-\u259f\ufffd]"
 )
+# Capital alpha with its accent, which is a sign of paragraphs in cp1253, before a small letter.
+_GREEK = re.compile(rb"(?<![\xa0-\xff])\xb6[\xdc-\xfe]")
 _ODD_CYRILLIC = re.compile(
     r"[а-яѐ-џ][А-ЯЀ-Џ]|[\u0400-\u045f][†‡€‰™•√ƒ≈∆≥≤∂∞≠÷¬]|(?<!\w)[†‡€‰™•‚…‹›ѓђ’‘”–—¿¡¬√ƒ≈∆](?=[а-я])"
 )
 # Confidence where the detectors do not agree.
 _ALONE = 0.8
+# Second bytes of East Asian encodings are digits, letters and what stands behind these.
+_UP_TO_SIGN = re.compile(rb"(?:.*[\n\r -/])?", re.DOTALL)
 _NOT_ASCII = bytes(range(128, 256))
 _OTHERWISE = "where letters are wrong, give it: encoding=NAME, such as encoding=cp850 of DOS"
 # So few bytes may be damage, and tell no encoding.
@@ -68,12 +76,20 @@ def find_encoding(head: bytes) -> tuple[str, float]:
         return name, 1.0
     if name := wide_encoding(head[:SAMPLE_BYTES]):
         return name, _ALONE
-    if b"\x1b$" in head and _is_sound(head, "iso2022_jp"):
-        return "iso2022_jp", _ALONE
+    for escape, name in _ESCAPES.items():
+        if escape in head and _is_sound(head, name):
+            return name, _ALONE
     if head.isascii() or _is_utf8(head):
         return "", 1.0
-    sample = b"\n".join(_lines_with_others(head))[:SAMPLE_BYTES]
+    sample = _whole_characters(b"\n".join(_lines_with_others(head)))
     return _without_odd_signs(sample, *_by_detectors(sample))
+
+
+def _whole_characters(lines: bytes) -> bytes:
+    """The start of `lines`, up to a byte that is a character of its own in every encoding."""
+    if len(lines) <= SAMPLE_BYTES:
+        return lines
+    return _UP_TO_SIGN.match(lines[:SAMPLE_BYTES])[0] or lines[:SAMPLE_BYTES]
 
 
 def _by_detectors(sample: bytes) -> tuple[str, float]:
@@ -106,6 +122,8 @@ def _without_odd_signs(sample: bytes, found: str, confidence: float) -> tuple[st
         return found, confidence
     if found == "cp1251" and _is_of_macintosh(sample):
         return "mac_cyrillic", _ALONE
+    if found == "cp1253" and _GREEK.search(sample):
+        return "iso8859_7", confidence
     if found == "koi8_r" and _decoded(sample, found) != _decoded(sample, "koi8_u"):
         return "koi8_u", confidence  # which has letters for eight of its boxes
     least = _odd_signs(_decoded(sample, found)) if found else 1.0
@@ -160,10 +178,12 @@ def _by_frequencies(sample: bytes) -> str:
     from resiliparse.parse.encoding import detect_encoding
 
     try:
-        name = codecs.lookup(detect_encoding(sample)).name.replace("-", "_")
+        # By the names of the web it would tell UTF-8 where they have none, as for cp949.
+        name = codecs.lookup(detect_encoding(sample, html5_compatible=False) or "").name
     except LookupError:
         return ""
-    return "" if name == "ascii" else wider(name)
+    name = name.replace("-", "_")
+    return "" if name in ("ascii", "utf_8") else wider(name)
 
 
 def _by_chaos(sample: bytes) -> list[Any]:

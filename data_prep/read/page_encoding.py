@@ -71,4 +71,5 @@ def _named(body: bytes, content_type: str) -> list[str]:
 def _by_bytes(body: bytes) -> str:
     from resiliparse.parse.encoding import detect_encoding
 
-    return codec_of(detect_encoding(body) or "")
+    # By the names of the web it would tell UTF-8 where they have none, as for cp949.
+    return codec_of(detect_encoding(body, html5_compatible=False) or "")

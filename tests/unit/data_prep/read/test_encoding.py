@@ -24,6 +24,7 @@ SENTENCES = {
         "ru",
         "mac_cyrillic",
     ): "Президент России объявил в Москве: «новая мера» — для всех. Её примут.",
+    ("ru", "cp855"): "Президент объявил о новых мерах поддержки экономики страны в четверг утром.",
     ("uk", "koi8_u"): "Президент України оголосив про нові заходи підтримки економіки країни.",
     ("sr", "mac_cyrillic"): "Председник Србије и Народна банка објавили су у Београду Нове мере.",
     ("sr", "cp1251"): "Ђак је рекао да ће његова мајка доћи у Београд у четвртак ујутру ђак.",
@@ -35,6 +36,7 @@ SENTENCES = {
     ("ja", "cp932"): "首相は木曜日の朝、国の経済を支援するための新しい措置を発表した。",
     ("ja", "euc_jp"): "首相は木曜日の朝、国の経済を支援するための新しい措置を発表した。",
     ("ko", "cp949"): "대통령은 목요일 아침 국가 경제를 지원하기 위한 새로운 조치를 발표했다.",
+    ("ko", "iso2022_kr"): "대통령은 목요일 아침 국가 경제를 지원하기 위한 새로운 조치를 발표했다.",
     ("zh", "gb18030"): "总统周四上午宣布了支持国家经济的新措施，北京市民表示欢迎。",
     ("zh", "big5"): "總統週四上午宣布了支持國家經濟的新措施，台北市民表示歡迎。",
 }
@@ -66,6 +68,7 @@ def test_detectors_that_agree_on_chinese_leave_no_doubt(language, encoding):
         ("U Zagrebu je održan važan sastanak, premijer je rekao da će doći.", "iso8859_2", ""),
         ("عقد اجتماع مهم في القاهرة وحضره رئيس الوزراء وألقى كلمة.", "iso8859_6", ""),
         ("Στην Αθήνα μίλησε ο πρωθυπουργός. Άλλοι πολίτες περίμεναν ώρες.", "iso8859_7", ""),
+        ("Στην Αθήνα μίλησε ο πρωθυπουργός. ¶ Άλλοι πολίτες περίμεναν ώρες.", "cp1253", ""),
         ("Ludność „Łodzi” czekała długo, aż przyjechał źle ubrany świadek.", "cp1250", ""),
         # The same bytes in both; the wider one has quotes, which may stand further on.
         ("Budapesten fontos találkozót tartottak, az idő múlt; űr volt.", "iso8859_2", "cp1250"),
@@ -90,6 +93,31 @@ def test_an_encoding_with_a_mark_is_read_by_it(tmp_path, name, encoding):
 def test_json_with_a_mark_needs_no_name(tmp_path, encoding):
     data = ("\ufeff" * (encoding != "utf-16") + samples.jsonl().decode()).encode(encoding)
     assert len(raws(read_bytes(tmp_path, "a", data))) == len(samples.RECORDS)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("language", ["de", "ko", "zh", "ar"])
+def test_wide_characters_without_a_mark_are_found(tmp_path, language, encoding):
+    text = next(text for (each, _), text in SENTENCES.items() if each == language) + " 👋"
+    data = f'id,text\nx,"{text}"\ny,"{text}"\n'.encode(encoding)
+    assert find_encoding(data)[0] == encoding
+    assert [fields["text"] for fields in raws(read_bytes(tmp_path, "a.csv", data))] == [text] * 2
+
+
+def test_a_nul_makes_no_text_wide():
+    assert find_encoding(b"id,text\nx,a\0b\n" * 3) == ("", 1.0)
+    assert find_encoding(b"id,text\nx,plain\n" * 3 + b"\0" * 40) == ("", 1.0)
+
+
+@pytest.mark.parametrize("encoding", ["cp949", "gb18030", "big5", "cp932", "euc_jp"])
+@pytest.mark.parametrize("before", range(4))
+def test_what_is_looked_at_of_a_large_file_ends_within_no_character(encoding, before):
+    """The detectors take half a character for one that there is not."""
+    languages = {"cp949": "ko", "gb18030": "zh", "big5": "zh", "cp932": "ja", "euc_jp": "ja"}
+    text = SENTENCES[languages[encoding], encoding]
+    data = ("x" * before + f"{text} {text}\n" * 900).encode(encoding)
+    found, confidence = find_encoding(data)
+    assert data.decode(found) == data.decode(encoding) and confidence > 0.8
 
 
 def test_utf_8_with_damage_stays_utf_8(tmp_path):

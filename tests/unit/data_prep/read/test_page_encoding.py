@@ -65,6 +65,16 @@ def test_the_declaration_of_xhtml_names_the_encoding():
     assert decode(page.encode("euc_kr"), "application/xhtml+xml") == page
 
 
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [(KOREAN, "cp949"), (RUSSIAN, "mac_cyrillic"), (RUSSIAN, "cp855"), (JAPANESE, "utf-32-be")],
+)
+def test_a_page_without_a_label_is_read_as_its_bytes_say(text, codec):
+    assert (
+        decode(f"<html><p>{text}</p></html>".encode(codec), HTML) == f"<html><p>{text}</p></html>"
+    )
+
+
 def test_a_label_that_lies_is_not_believed():
     assert decode(RUSSIAN.encode("cp1251"), "text/html; charset=utf-8") == RUSSIAN
     assert decode(RUSSIAN.encode("cp1251"), "text/html; charset=euc-kr") == RUSSIAN
