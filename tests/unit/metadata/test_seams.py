@@ -158,6 +158,21 @@ def test_meco_is_its_url_line_a_blank_line_and_the_bare_text(tokenizers, kind):
     assert set(composed.kinds.tolist()) == {Kind.BOS, Kind.METADATA, Kind.BODY, Kind.EOS}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("template", ["localization", "meco"])
+@pytest.mark.parametrize("body", ["\u4f60\u597d", "caf\u00e9", "U.S.", "x", "Fares", "The \u4f60"])
+def test_a_body_of_one_word_is_whole_before_lines_that_follow_it(tokenizers, kind, template, body):
+    tokenizer = tokenizers[kind]
+    policy = MetadataPolicy(
+        fields=("url",), template=template, position="append", mask_loss=False, cut="whole"
+    )
+    record = MetadataRecord("www.bbc.co.uk", "gb", "Europe", extra={"theme": ""})
+    ids = np.array(tokenizer.encode(f" {body}"), np.uint16)
+    composed = Composer(policy, tokenizer).compose(record, [], ids)
+    text = whole_text(policy, record, "", body)
+    assert composed.ids.tolist() == [tokenizer.bos_id, *tokenizer.encode(text), tokenizer.eos_id]
+
+
 class Joining:
     """A token a character, but of one with the line end behind it; no vocabulary in use is so."""
 
