@@ -1,6 +1,7 @@
 """Records of CSV with a header, UTF-8; newlines may stand in quoted fields.
 
-A header whose every name stands in single quotes has such quotes below it.
+A header whose every name stands in single quotes has such quotes below it. Quotes are signs of the
+text where the first rows show that the file quotes no values, as many with tabs.
 The delimiter is the one of comma, tab, semicolon, bar and rarer ones that makes the text's field a
 column. Quotes in quotes are doubled, or stand behind a backslash where the file begins so.
 A header that stands again further down counts anew, in whatever order it has the columns.
@@ -11,7 +12,7 @@ comments (`#`) may stand above the header.
 import csv
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
 from data_prep.config import Limits
 from data_prep.read.encoding import Recoded, marked_encoding
@@ -26,6 +27,12 @@ _LOOKED_AT = 1 << 20
 # A quote behind a backslash, where no value ends; and one that is doubled.
 _ESCAPED = re.compile(rb"(?<!\\)\\\"(?![,\t;|]|\r?\n|\Z)")
 _DOUBLED = re.compile(rb"[^,\t;|\n\r\"]\"\"(?=[^,\t;|\n\r\"])")
+# Values that begin with a quote: with another and more text behind it, with doubled ones, with the
+# other at their end.
+_QUOTE_INSIDE = re.compile(r'"[^"]*"[^"]')
+_DOUBLED_INSIDE = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"\Z')
+_QUOTED = re.compile(r'".*"\Z', re.DOTALL)
+_MOST_ROWS, _SELDOM = 2000, 100
 _MOST_ABOVE = 20  # lines above a header
 _NAME = re.compile(r"[\w .#/()-]{0,60}")
 _SINGLE = re.compile(r"'[^']+'(?:[,\t;|] ?'[^']+')+")  # every name in single quotes
@@ -49,9 +56,11 @@ def read_csv(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iter
     csv.field_size_limit(max(csv.field_size_limit(), 1 << 31))
     names, delimiter, spaced, quote = _header(lines, fields)
     escapes = _escapes(head) if quote == '"' else b"\\'" in head
+    plain = quote == '"' and _quotes_nothing(head, delimiter, len(names))
     rows = csv.reader(
-        lines, delimiter=delimiter, quotechar=quote, escapechar="\\" if escapes else None,
-        skipinitialspace=spaced,
+        lines, delimiter=delimiter, quotechar=quote, skipinitialspace=spaced,
+        escapechar="\\" if escapes and not plain else None,
+        quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL,
     )  # fmt: skip
     number, header = 0, frozenset(names)
     while True:
@@ -123,6 +132,21 @@ def _values_of(line: str, delimiter: str) -> list[str]:
 def _escapes(head: bytes) -> bool:
     """Whether quotes stand behind a backslash, as Spark and MySQL write them."""
     return len(_ESCAPED.findall(head)) > len(_DOUBLED.findall(head))
+
+
+def _quotes_nothing(head: bytes, delimiter: str, columns: int) -> bool:
+    """Whether quotes of the first rows are of their texts: `"We won", she said` is a value as it
+    stands, each line is a row, and no value or column is quoted as a file quotes them."""
+    header, *lines = head.decode("utf-8", "replace").split("\n")[:_MOST_ROWS]
+    rows = [line.rstrip("\r").split(delimiter) for line in lines[:-1] if line.strip()]
+    if columns < 2 or '"' in header or not any(map(_QUOTE_INSIDE.match, chain(*rows))):
+        return False
+    fitting = [row for row in rows if len(row) == columns]
+    if (len(rows) - len(fitting)) * _SELDOM > len(rows):
+        return False
+    if any(map(_DOUBLED_INSIDE.match, chain(*fitting))):
+        return False
+    return not any(all(map(_QUOTED.match, column)) for column in zip(*fitting, strict=True))
 
 
 def _header(lines: "_Lines", fields: Fields) -> tuple[list[str], str, bool, str]:

@@ -1,6 +1,6 @@
 """Text files that are no UTF-8: which encoding their bytes are in, and the same bytes as UTF-8.
 
-1. A mark at the start of the file tells UTF-16 and UTF-32; without one they are known by their NULs.
+1. A mark at the start of the file tells UTF-16 and UTF-32; without one their NULs do.
 2. A first MiB that is UTF-8, but for damage here and there, is UTF-8: damaged lines are set aside
    one by one.
 3. Otherwise two detectors look at the lines with other bytes: uchardet (in resiliparse) knows the

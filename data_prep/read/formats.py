@@ -79,7 +79,7 @@ class Binary(Format):
 
 class Parquet(Binary):
     endings = ("parquet", "pq", "parq")
-    marks = (b"PAR1",)
+    marks = (b"PAR1", b"PARE")  # the second where it is encrypted
 
     @classmethod
     def pieces(cls, head: bytes, encoding: str | None) -> str:

@@ -21,6 +21,7 @@ class Chunk:
     path: str
     start: int
     size: int
+    encrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ def read_groups(file: BinaryIO, size: int) -> list[Group]:
     file.seek(max(size - 8, 0))
     tail = file.read(8)
     if tail[4:] == b"PARE":
-        raise DamagedError("unknown_format", "an encrypted Parquet file")
+        mend = "write it without encryption"
+        raise DamagedError("unknown_format", f"an encrypted Parquet file: {mend}")
     if tail[4:] != b"PAR1":
         raise DamagedError("truncated_file", "the footer of a Parquet file is missing")
     length = int.from_bytes(tail[:4], "little")
@@ -51,15 +53,15 @@ def read_groups(file: BinaryIO, size: int) -> list[Group]:
 
 
 def _group(group: dict[int, Any]) -> Group:
-    chunks = [_chunk(chunk[3]) for chunk in group[1]]
+    chunks = [_chunk(chunk[3], encrypted=8 in chunk) for chunk in group[1]]
     return Group(_count(group[3]), sum(chunk.size for chunk in chunks), chunks)
 
 
-def _chunk(about: dict[int, Any]) -> Chunk:
+def _chunk(about: dict[int, Any], encrypted: bool) -> Chunk:
     start, dictionary = _count(about[9]), _count(about.get(11, 0))
     if 0 < dictionary < start:
         start = dictionary
-    return Chunk(".".join(name.decode() for name in about[3]), start, _count(about[7]))
+    return Chunk(".".join(name.decode() for name in about[3]), start, _count(about[7]), encrypted)
 
 
 def _count(value: Any) -> int:

@@ -18,6 +18,9 @@ MAX_PAGE_BYTES = 1 << 30
 _HEADER_BYTES, _MAX_HEADER_BYTES = 1 << 10, 1 << 22
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
 _DELTA_BYTE_ARRAY = 7
+# Parquet's Java writers up to 1.2.8, and Impala's of their time, leave the header of a dictionary
+# out of a chunk's size; pyarrow reads so much more.
+_NOT_COUNTED = 100
 # The field that holds what is particular to a kind of page.
 _INNER = {_DATA: 5, _DICTIONARY: 7, _DATA_V2: 8}
 
@@ -52,17 +55,20 @@ def value_bytes(file: BinaryIO, chunk: Chunk, limits: Limits) -> tuple[float, fl
 
 
 def _pages(file: BinaryIO, chunk: Chunk) -> Iterator[Page]:
+    if chunk.encrypted:
+        mend = "write it without encryption"
+        raise DamagedError("unknown_format", f"column {chunk.path!r} is encrypted: {mend}")
     start, end = chunk.start, chunk.start + chunk.size
     if start < 4 or end < start:
         raise DamagedError("damaged_file", "a column chunk stands outside the file")
     while start < end:
-        header, length = _header(file, start, end)
+        header, length = _header(file, start, end + _NOT_COUNTED)
         size, expanded, kind = header.get(3), header.get(2), header.get(1)
         inner = header.get(_INNER.get(kind, 0), {}) if isinstance(kind, int) else None
         values = inner.get(1, 0) if isinstance(inner, dict) else None
         if not all(isinstance(n, int) and n >= 0 for n in (size, expanded, kind, values)):
             raise DamagedError("damaged_file", "a page without its sizes")
-        if start + length + size > end:
+        if start + length + size > end + _NOT_COUNTED:
             raise DamagedError("damaged_file", "a page reaches out of its column chunk")
         encoding = inner.get(4 if kind == _DATA_V2 else 2)
         # A dictionary's value, or one that continues the value before it, may be all of its page.

@@ -113,6 +113,28 @@ def test_single_quotes_are_quotes_where_every_name_stands_in_them(tmp_path, quot
     assert rows == [{"url": "u", "text": "'x'"}]
 
 
+@pytest.mark.parametrize("delimiter", ["\t", "|", ","])
+def test_quotes_are_signs_of_the_text_where_a_file_quotes_nothing(tmp_path, delimiter):
+    texts = ['"We won" said the minister.', '"Unfinished', f'{TEXT} "', '"All of it is quoted."']
+    rows = "".join(f"{URL}{delimiter}{text}\n" for text in texts)
+    table = f"url{delimiter}text\n{rows}"
+    assert read(tmp_path, "a.csv", table) == (texts, [])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        f'{URL}\t"He said ""no"" to it."', f'{URL}\t"One\ttwo"', f'{URL}\t"One\ntwo"',
+        f'"{URL}"\t"Every value is quoted."',
+    ],
+)  # fmt: skip
+def test_a_careless_quote_makes_no_file_one_without_quotes(tmp_path, row):
+    sloppy = "\t".join([row.partition("\t")[0], '"Never" mind.'])
+    found, lost = read(tmp_path, "a.tsv", f"url\ttext\n{row}\n{sloppy}\n")
+    assert lost == [] and not any('"' in text for text in found if '"no"' not in text)
+    assert len(found) == 2
+
+
 def test_empty_values_behind_the_last_column_and_lines_above_the_header_do_no_harm(tmp_path):
     table = f"\n# made by x\nurl,text\n{URL},{TEXT},\n"
     assert read(tmp_path, "a.csv", table) == ([TEXT], [])

@@ -1,5 +1,6 @@
 """Columnar files as other writers have them, and values that nobody uses."""
 
+import base64
 import datetime
 import gzip
 import io
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 import pytest
 
 from data_prep.annotate import Annotator, OwnFields
@@ -314,3 +316,52 @@ def test_types_that_arrow_lacks_are_named_with_what_mends_them(name):
     ((bad,), _) = read(path)
     assert bad.reason == "unknown_format"
     assert bad.detail.endswith("write it without the columns of that type, or with them as text")
+
+
+def varint(number):
+    """A number above 63 as Thrift's compact protocol writes it, in two bytes."""
+    return bytes([2 * number & 127 | 128, 2 * number >> 7])
+
+
+def test_old_writers_that_do_not_count_the_header_of_a_dictionary_are_read(tmp_path):
+    """As parquet-mr up to 1.2.8 and Impala wrote it: the sizes of a chunk are too small."""
+    rows = ["one text", "another"] * 400
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"text": rows}), sink, compression="none", store_schema=False)
+    data, about = sink.getvalue(), pq.read_metadata(io.BytesIO(sink.getvalue()))
+    size = about.row_group(0).column(0).total_compressed_size
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    old = "parquet-mr version 1.2.8 (build)".ljust(len(about.created_by))
+    footer = data[start:].replace(varint(size), varint(size - 14))
+    footer = footer.replace(about.created_by.encode(), old.encode())
+    assert len(footer) == len(data) - start
+    assert pq.read_metadata(io.BytesIO(data[:start] + footer)).created_by == old
+    assert texts(read_bytes(tmp_path, "a.parquet", data[:start] + footer)) == rows
+
+
+class Keys(pe.KmsClient):
+    """Keeps keys as they are."""
+
+    def wrap_key(self, key, master):
+        return base64.b64encode(key)
+
+    def unwrap_key(self, key, master):
+        return base64.b64decode(key)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_encrypted_file_or_column_is_named_as_one(tmp_path, whole):
+    table = pa.table({"text": ["A secret text."], "title": ["A title"]})
+    properties = pe.CryptoFactory(lambda _: Keys()).file_encryption_properties(
+        pe.KmsConnectionConfig(),
+        pe.EncryptionConfiguration("k", column_keys={"k": ["text"]}, plaintext_footer=not whole),
+    )
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+    (bad,) = read_bytes(tmp_path, "a.parquet", sink.getvalue())
+    assert bad.reason == "unknown_format" and "encrypted" in bad.detail
+    assert bad.detail.endswith("write it without encryption")
+    if not whole:
+        found = read_bytes(tmp_path, "a.parquet", sink.getvalue(), fields={"text": "title"})
+        assert texts(found) == ["A title"]
