@@ -27,6 +27,7 @@ from eval.question_schemas import country_of
 from eval.questions import scored
 from eval.scorers.load import load
 from eval.scorers.tokenizers import tokenizer_of
+from geo_nemo.common.errors import as_typed
 from geo_nemo.config import UserError
 from geo_nemo.metadata.compose import NO_TOKENS, Composer
 from geo_nemo.metadata.composed import Composed
@@ -68,6 +69,7 @@ class Told:
 class Texts:
     """A loaded model that scores continuations of contexts, behind metadata."""
 
+    @as_typed({"runs.model=": "path=", "runs.model": "path="})
     def __init__(self, path: str, told: Told, bare: bool, device: str, dtype: str, store: str):
         models = read_models({"model": path})
         if len(models) != 1:

@@ -2,10 +2,8 @@
 
 import logging
 import os
-import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -87,21 +85,6 @@ DryRun = click.option(
 def with_experiment(words: Sequence[str]) -> tuple[str, ...]:
     """Settings, of which a word alone is the name of an experiment."""
     return tuple(word if "=" in word else f"experiment={word}" for word in words)
-
-
-@contextmanager
-def as_typed(names: Mapping[str, str]) -> Iterator[None]:
-    """Name what was typed in errors of code that other commands call by settings; also decorates.
-
-    names: options of this command by the settings that they stand for, as `--device ` by `device=`.
-    """
-    try:
-        yield
-    except UserError as error:
-        text = str(error)
-        for setting, option in names.items():
-            text = re.sub(rf"(?<![\w.-]){re.escape(setting)}", option, text)
-        raise type(error)(text) from None
 
 
 def quiet_libraries() -> None:

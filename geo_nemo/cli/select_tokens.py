@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from geo_nemo.cli.options import DiskPath, as_typed, quiet_libraries
+from geo_nemo.cli.options import DiskPath, quiet_libraries
+from geo_nemo.common.errors import as_typed
 
 EPILOG = (
     "Example: geo-nemo select-tokens runs/news/store --model runs/start --reference runs/good "

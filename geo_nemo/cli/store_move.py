@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from geo_nemo.cli.options import as_typed
 from geo_nemo.common.addresses import check_address, is_remote
 from geo_nemo.common.counts import plural
+from geo_nemo.common.errors import as_typed
 
 if TYPE_CHECKING:
     from data_prep.store_tools.where import Where

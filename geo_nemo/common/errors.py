@@ -1,5 +1,9 @@
 """Errors of one line: a user's mistake, a failed run, a file system that fails."""
 
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """A mistake that the user can mend: bad config, data, path or layout.
@@ -21,3 +25,18 @@ class RunError(Exception):
 
     The message is one line; the command line prints it and exits with code 1.
     """
+
+
+@contextmanager
+def as_typed(names: Mapping[str, str]) -> Iterator[None]:
+    """Name what was typed in errors of code that other commands call by settings; also decorates.
+
+    names: what is typed here, by the settings that it stands for, as `--device ` by `device=`.
+    """
+    try:
+        yield
+    except UserError as error:
+        text = str(error)
+        for setting, option in names.items():
+            text = re.sub(rf"(?<![\w.-]){re.escape(setting)}", option, text)
+        raise type(error)(text) from None

@@ -12,6 +12,7 @@ from transformers import BertConfig, BertLMHeadModel
 
 from eval.cells import load_model
 from eval.config import EvalConfig
+from eval.harness import Texts, Told
 from eval.plan import make_plan
 from eval.report.threats import _untold
 from eval.runner import evaluate
@@ -245,3 +246,11 @@ def test_a_folder_that_another_process_has_begun_is_left_to_it(tmp_path, monkeyp
             pass
         monkeypatch.undo()
         assert folder.exists()
+
+
+@pytest.mark.parametrize("place", ["none", "none@7", "empty"])
+def test_a_model_of_the_harness_is_named_as_it_is_typed_there(tmp_path, place):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=rf"^path={tmp_path / place}") as caught:
+        Texts(str(tmp_path / place), Told(), False, "cpu", "auto", "")
+    assert "runs." not in str(caught.value)
