@@ -3,7 +3,7 @@
 REASONS = {
     "broken_json": "the line or object is no JSON",
     "invalid_utf8": "bytes that are no UTF-8: give their encoding, such as encoding=cp1252",
-    "line_too_long": "the line is longer than max_line_bytes",
+    "line_too_long": "the line is longer than limits.record_bytes",
     "wrong_type": "the record or a field has another type than it must",
     "missing_text": "no field text: fields.text of the source names the one that holds it",
     "empty_text": "text holds only white space",
@@ -18,7 +18,7 @@ REASONS = {
     "no_country": "neither field, outlet table nor national domain tells the country",
     "country_disagrees": "field, outlet table and national domain name different countries",
     "continent_disagrees": "continent is not that of the country",
-    "country_not_listed": "the country is not in countries=[...]",
+    "country_not_listed": "the country is not in annotate.countries=[...]",
     "duplicate_id": "an earlier record has the same id",
     "duplicate_content": "an earlier record has the same text",
     "truncated_file": "the file ends before its data do",

@@ -23,7 +23,7 @@ def files_of(path: Path, split: str) -> tuple[list[Path], str]:
         if summary.get("format") != "parquet":
             raise UserError(
                 f"corpus={path} is of format {summary.get('format')}: prepare it with "
-                "corpus.format=parquet"
+                "corpus=parquet"
             )
         try:
             written = {n: e["xxh3_128"] for n, e in summary["files"].items() if e["split"] == split}

@@ -122,8 +122,9 @@ def _check_filled(hosts: Hosts, test: np.ndarray, goal: int) -> None:
         if documents < LEAST_FILLED * goal:
             raise UserError(
                 f"splits.by=host: whole hosts give {continent} "
-                f"{plural(documents, 'test document')} of test_per_continent={goal}, for the "
-                "others hold more than their country's share; raise it, or split by cluster"
+                f"{plural(documents, 'test document')} of splits.test_per_continent={goal}, for "
+                "the others hold more than their country's share; raise it, or give "
+                "splits.by=cluster"
             )
 
 

@@ -66,15 +66,15 @@ def quotas_by_continent(
             why = "at most half of a country" if available is None else "the test years alone"
             raise UserError(
                 f"splits.test_per_continent={goal}: {continent} can give {sum(most.values())} "
-                f"({why}, and at most test_max_per_country={splits.test_max_per_country} of one); "
-                "lower it, or give more input"
+                f"({why}, and at most splits.test_max_per_country="
+                f"{splits.test_max_per_country} of one); lower it, or give more input"
             )
         if held and sum(least.values()) > goal:
             # What stays goes before the least of countries that are new.
             least = {country: held.get(country, 0) for country in countries}
         if sum(least.values()) > goal:
             raise UserError(
-                f"splits.test_per_continent={goal}: test_min_per_country="
+                f"splits.test_per_continent={goal}: splits.test_min_per_country="
                 f"{splits.test_min_per_country} alone makes {sum(least.values())} in {continent}; "
                 "raise the one or lower the other"
             )

@@ -145,7 +145,7 @@ def _old_checkpoints(
         return
     for path in to_drop(directory, newest, keep.keep_last, keep.keep_best, damaged):
         if path != newest:
-            best = f" and keep_best={keep.keep_best}" if keep.keep_best else ""
+            best = f" and checkpoint.keep_best={keep.keep_best}" if keep.keep_best else ""
             yield path, f"older than checkpoint.keep_last={keep.keep_last}{best} ask for"
 
 

@@ -108,7 +108,7 @@ def _check_settings(run: Run) -> None:
         raise UserError(
             "precision.fp8.attention=fp8: packed sequences have no attention in FP8, which "
             "Transformer Engine offers for one document each (bshd, sbhd) alone; give "
-            "attention=bf16"
+            "precision.fp8.attention=bf16"
         )
     if fp8.parameters:
         if not run.parallel.distributed_optimizer:

@@ -125,7 +125,10 @@ def control_ids(
     if eos_id is None:
         eos_id = bos_id
     if eos_id is None:
-        raise UserError(f"{path} has no known BOS or EOS token: name them (bos=, eos=)")
+        raise UserError(
+            f"{path} has no known BOS or EOS token: name them, as by tokenizer.bos=NAME "
+            "tokenizer.eos=NAME of geo-nemo prep"
+        )
     pad_id = find("pad", PAD_NAMES)
     return (
         bos_id if bos_id is not None else eos_id,
