@@ -119,6 +119,7 @@ def missing(output: str, csv_path: str | None, rows: int) -> None:
     Fill in the column country of the CSV (a code, a name, or none for what is no outlet), and give
     it as annotate.outlets=FILE; rows without one are passed over.
     """
+    from data_prep.card.sentences import size
     from data_prep.ingest import unplaced_of
     from geo_nemo.common.files import write_whole
 
@@ -126,8 +127,8 @@ def missing(output: str, csv_path: str | None, rows: int) -> None:
     heaviest = found.heaviest()
     table = _table("", "host", "documents", "dropped", "text", "example")
     for host, weight in heaviest[: rows or None]:
-        size = f"{weight.bytes / 1e6:,.1f} MB"
-        cells = (host, f"{weight.documents:,}", f"{weight.dropped:,}", size, weight.example)
+        cells = (host, f"{weight.documents:,}", f"{weight.dropped:,}", size(weight.bytes),
+                 weight.example)  # fmt: skip
         table.add_row(*map(escape, cells))
     if heaviest:
         Console().print(table)

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from geo_nemo.cli.options import DryRun, Recipes
+from geo_nemo.cli.units import duration
 
 if TYPE_CHECKING:
     from data_prep.card import CardData
@@ -85,31 +86,33 @@ def _any_lost(config: "Prep") -> bool:
 
 def print_plan(plan: "Plan", console: Console) -> None:
     """The plan as two tables."""
+    from data_prep.card.sentences import size
+
     sizes = Table(title="Plan", title_justify="left", show_header=False)
     sizes.add_column()
     sizes.add_column(justify="right")
     sizes.add_column(style="dim")
     sample = f"from the first {plan.sample.records:,} records"
     sizes.add_row("input files", f"{plan.files:,}", "")
-    sizes.add_row("their size", f"{plan.bytes / 1e6:,.1f} MB", "")
+    sizes.add_row("their size", size(plan.bytes), "")
     sizes.add_row("records kept", f"{plan.sample.kept:.1%}", f"{sample}, before deduplication")
     for name, part in plan.sample.fields.items():
         absent = plan.sample.absent.get(name)
         note = escape(absent) if absent else "of these have it"
         sizes.add_row(f"field {name}", f"{part:.1%}", note, style="red" if absent else None)
     sizes.add_row("documents, about", f"{plan.documents:,}", sample)
-    sizes.add_row("text, about", f"{plan.text_bytes / 1e6:,.1f} MB", sample)
+    sizes.add_row("text, about", size(plan.text_bytes), sample)
     sizes.add_row("tokens, about", f"{plan.tokens:,}", "at 4.5 bytes a token")
     sizes.add_row("tokenizer", "", escape(plan.tokenizer))
     short = plan.disk_bytes > plan.free_bytes
     sizes.add_row(
         "disk, at most about",
-        f"{plan.disk_bytes / 1e6:,.1f} MB",
-        f"{plan.free_bytes / 1e9:,.1f} GB are free" + (": too little" if short else ""),
+        size(plan.disk_bytes),
+        f"{size(plan.free_bytes)} are free" + (": too little" if short else ""),
         style="red" if short else None,
     )
     sizes.add_row("workers", f"{plan.workers}", "")
-    sizes.add_row("time, about", _duration(plan.seconds), "where the tasks share it equally")
+    sizes.add_row("time, about", duration(plan.seconds), "where the tasks share it equally")
     console.print(sizes)
     if plan.passed_over:
         console.print(
@@ -127,17 +130,9 @@ def print_plan(plan: "Plan", console: Console) -> None:
             stage.name,
             f"{stage.tasks:,}" if known else "known later",
             f"{stage.done:,}" if known else "",
-            _duration(stage.cpu_seconds) if stage.cpu_seconds else "",
+            duration(stage.cpu_seconds) if stage.cpu_seconds else "",
         )
     console.print(stages)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:,.1f} h"
 
 
 def _lost_lines(card: "CardData") -> list[str]:
@@ -182,6 +177,7 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
         ambiguous_dates,
         empty_splits,
         other_texts,
+        size,
         summary,
         truncated,
         unread_dates,
@@ -218,8 +214,8 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
     dates += [unread_dates(card)] if card.unread_dates else []
     for line in filter(None, (truncated(card), *dates, other_texts(card), *field_notes(card))):
         console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
-    size, spent = card.text_bytes / 1e6, sum(seconds.values())
-    console.print(f"{size:,.1f} MB of records, {spent:.1f} s in this run", highlight=False)
+    spent = duration(sum(seconds.values()))
+    console.print(f"{size(card.text_bytes)} of records, {spent} in this run", highlight=False)
     click.echo(f"store: {folder / 'store'}")
     click.echo(f"data card: {folder / 'card.html'}")
     click.echo(f"samples of what was dropped: {folder / 'drops'}")

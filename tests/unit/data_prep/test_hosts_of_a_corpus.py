@@ -1,6 +1,7 @@
 """Hosts that tell no country, and lists of hosts that a corpus may and may not have."""
 
 import csv
+import re
 import sys
 
 import orjson
@@ -98,6 +99,7 @@ def test_hosts_of_no_country_are_counted_and_filled_in(tmp_path, capsys, monkeyp
     table = tmp_path / "mine.csv"
     shown = outlets(capsys, monkeypatch, "missing", tmp_path / "out", "--csv", table)
     assert "2 hosts tell no country, with 12 documents" in shown
+    assert re.search(r"│ [\d.]+ (?:bytes|kB) ", shown) and "0.0 MB" not in shown
     with table.open() as file:
         found = list(csv.DictReader(file))
     assert [(row["host"], row["documents"]) for row in found] == [

@@ -92,6 +92,9 @@ def test_the_plan_is_printed_and_nothing_is_written(folder):
     code, out, _ = prep(folder, "run", *SETTINGS, "--dry-run")
     assert code == 0
     assert row_of(out, "documents, about")[2] == "30"
+    for name in ("their size", "text, about", "disk, at most about"):
+        cells = row_of(out, name)[len(name.split()) :]
+        assert cells[1] in ("bytes", "kB", "MB") and float(cells[0]) > 0
     assert row_of(out, "ingest")[1:3] == ["1", "0"]
     assert "known later" in out
     assert not (folder / "out put").exists()
