@@ -13,11 +13,18 @@ from data_prep.annotate.wrapped import may_replay, may_wrap, unwrap
 from data_prep.quarantine import Rejected
 from geo_nemo.metadata.geography import likely_country, national_country
 
-TRACKING_PREFIXES = ("utm_", "mtm_", "pk_", "hsa_")
+TRACKING_PREFIXES = (
+    "utm_", "mtm_", "pk_", "hsa_", "at_medium", "at_campaign", "at_custom", "at_link",
+    "at_format", "at_ptr", "at_bbc_", "fb_action_", "guce_",
+)  # fmt: skip
+# Also as single outlets call it: cmp of the Guardian, ito of the Daily Mail, smid of the New York
+# Times, xtor of French papers, taid of Reuters.
 TRACKING_NAMES = frozenset((
     "fbclid", "gclid", "dclid", "gbraid", "wbraid", "msclkid", "yclid", "twclid", "ttclid",
     "igshid", "mc_cid", "mc_eid", "_ga", "_gl", "_hsenc", "_hsmi", "oly_anon_id", "oly_enc_id",
-    "vero_id", "wickedid", "cmpid", "ocid", "ftag",
+    "vero_id", "wickedid", "cmpid", "ocid", "ftag", "cmp", "ito", "smid", "smtyp", "xtor", "taid",
+    "fb_source", "fb_ref", "guccounter", "mkt_tok", "s_cid", "srsltid", "wt_mc", "ns_mchannel", "ns_source", "ns_campaign", "ns_linkname", "ns_fee",
+    "__twitter_impression",
 ))  # fmt: skip
 # Twice what the sitemap protocol allows; servers commonly refuse more than 8 KB of a request.
 MAX_CHARACTERS = 4096
@@ -82,8 +89,10 @@ def parse(text: str) -> can_ada.URL:
     """`text` as the WHATWG reads an http or https URL. Raises Rejected as `parse_url`."""
     if len(text) > MAX_CHARACTERS:
         raise Rejected("invalid_url", f"{len(text)} characters, over {MAX_CHARACTERS}")
+    if "&amp;" in text:
+        text = text.replace("&amp;", "&")  # as markup writes it
     if not text.startswith(("https://", "http://")):
-        text = text.strip()
+        text = text.strip().removeprefix("<![CDATA[").removesuffix("]]>").strip()
         if text.startswith("//"):
             text = "https:" + text
         elif text[:1] in "<\"'" and text[-1:] in ">\"'":

@@ -34,7 +34,7 @@ _IBAN = re.compile(r"[A-Z]{2}(?<!\w..)\d\d(?:[ \u00a0-]?[A-Z0-9]){11,30}(?!\w)")
 # Lengths by country, of the registry of ISO 13616.
 _REGISTRY = (
     "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 "
-    "DJ27 DK18 DO28 EE20 EG29 ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 "
+    "DJ27 DK18 DO28 EE20 EG29 ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 "
     "HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 "
     "MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 "
     "RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 "
@@ -50,7 +50,10 @@ _FOREIGN_SPAIN = re.compile(r"[XYZ](?<!\w.)\d{7}-?[A-HJ-NP-TV-Z](?!\w)")
 _SINGAPORE = re.compile(r"[STFGM](?<!\w.)\d{7}[A-Z](?!\w)")
 _HONG_KONG = re.compile(r"[A-Z](?<!\w.)[A-Z]?\d{6}\([\dA]\)")
 _CANADA = re.compile(r"\d(?<![\w-].)\d\d-\d{3}-\d{3}(?![\w-])")
-_ITALY = re.compile(r"[A-Z]{6}(?<!\w.{6})[0-9]{2}[A-EHLMPR-T][0-9]{2}[A-Z][0-9]{3}[A-Z](?!\w)")
+# Of two persons with the same number one has letters in the place of digits.
+_ITALY = re.compile(
+    r"[A-Z]{6}(?<!\w.{6})(?=[A-Z]*\d)[0-9LMNP-V]{2}[A-EHLMPR-T][0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{3}[A-Z](?!\w)"
+)
 _ODD_PLACES = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
     [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6,
      8, 12, 14, 16, 10, 22, 25, 24, 23], strict=True))  # fmt: skip

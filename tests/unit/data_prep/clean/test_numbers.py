@@ -16,6 +16,7 @@ GOOD = {
     "national_id": [
         "8001015009087", "2341 2341 2346", "11010519491231002X", "529.982.247-25", "12345678Z",
         "X1234567L", "S1234567D", "A123456(3)", "046-454-286", "RSSMRA85T10A562S",
+        "RSSMRA85T10A5S2E",
     ],
 }  # fmt: skip
 MARK = {"card": "[CARD]", "iban": "[IBAN]", "national_id": "[ID]"}
@@ -109,7 +110,7 @@ def test_digits_in_pairs_are_a_table(table):
         "KW81CBKU0000000000001234560101", "QA58DOHB00001234567890ABCDEFG",
         "CZ65 0800 0000 1920 0014 5399", "RO49 AAAA 1B31 0075 9384 0000", "SI56263300012039086",
         "GB82-WEST-1234-5698-7654-32", "MU17BOMM0101101030300200000MUR",
-        "IS140159260076545510730339",
+        "IS140159260076545510730339", "HN88CABF00000000000250005469",
     ],
 )  # fmt: skip
 def test_an_iban_of_any_country_is_masked(number):
