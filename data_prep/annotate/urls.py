@@ -23,8 +23,8 @@ TRACKING_NAMES = frozenset((
     "fbclid", "gclid", "dclid", "gbraid", "wbraid", "msclkid", "yclid", "twclid", "ttclid",
     "igshid", "mc_cid", "mc_eid", "_ga", "_gl", "_hsenc", "_hsmi", "oly_anon_id", "oly_enc_id",
     "vero_id", "wickedid", "cmpid", "ocid", "ftag", "cmp", "ito", "smid", "smtyp", "xtor", "taid",
-    "fb_source", "fb_ref", "guccounter", "mkt_tok", "s_cid", "srsltid", "wt_mc", "ns_mchannel", "ns_source", "ns_campaign", "ns_linkname", "ns_fee",
-    "__twitter_impression",
+    "fb_source", "fb_ref", "guccounter", "mkt_tok", "s_cid", "srsltid", "wt_mc", "ns_mchannel",
+    "ns_source", "ns_campaign", "ns_linkname", "ns_fee", "__twitter_impression",
 ))  # fmt: skip
 # Twice what the sitemap protocol allows; servers commonly refuse more than 8 KB of a request.
 MAX_CHARACTERS = 4096
