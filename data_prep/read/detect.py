@@ -17,6 +17,8 @@ _OTHERS = {
     b"\x89HDF": "HDF5", b"\x93NUMPY": "NumPy's format", b"\xd0\xcf\x11\xe0": "a file of old Office",
     _DUCKDB: "a database of DuckDB", b"<stata_dta>": "a file of Stata", b"r\2\1": "a file of Stata",
     b"bplist00": "a web archive of Safari", b"\x1f\x9d": "compress", b"\xff\6\0\0sNaPpY": "snappy",
+    b"X\n\0\0\0": "a file of R", b"RDX2\n": "a file of R", b"RDX3\n": "a file of R",
+    b"$FL2@(#)": "a file of SPSS", b"$FL3@(#)": "a file of SPSS",
     **{bytes([0x80, version]): "a pickle" for version in (2, 3, 4, 5)},
 }  # fmt: skip
 # How to have what is in such a file, in words that work when typed.
@@ -30,6 +32,9 @@ _MENDS |= {
     """.sql("select * from " + sys.argv[2]).write_parquet(sys.argv[3])' FILE TABLE FILE.parquet""",
     "a file of Stata": "python -c 'import pandas, sys; pandas.read_stata(sys.argv[1])"
     ".to_parquet(sys.argv[2])' FILE.dta FILE.parquet",
+    "a file of R": "Rscript -e 'arrow::write_parquet(readRDS(\"FILE.rds\"), \"FILE.parquet\")'",
+    "a file of SPSS": "python -c 'import pandas, sys; pandas.read_spss(sys.argv[1])"
+    ".to_parquet(sys.argv[2])' FILE.sav FILE.parquet",
     "a web archive of Safari": "textutil -convert html FILE.webarchive",
     "SQLite": "sqlite3 -header -csv FILE 'select * from TABLE' > FILE.csv",
     "Feather of version 1": "python -c 'import pyarrow.feather as f, sys; "
@@ -48,7 +53,8 @@ _UNMARKED = {"br": ("brotli", "brotli -d it"), "lzma": ("lzma", "unlzma it")}
 # Endings of files that may well hold records, and are refused by name in a folder, not passed over.
 FOREIGN = frozenset((
     "bz2", "xz", "lzma", "lz4", "br", "sz", "z", "zip", "7z", "rar", "avro", "xls", "xlsx", "pkl",
-    "pickle", "sqlite", "h5", "hdf5", "mhtml", "duckdb", "dta", "webarchive",
+    "pickle", "sqlite", "h5", "hdf5", "mhtml", "mht", "duckdb", "dta", "webarchive", "wacz", "rds",
+    "rda", "rdata", "sav",
 ))  # fmt: skip
 _MHTML = re.compile(rb"^(?:Snapshot-Content-Location|MIME-Version):", re.IGNORECASE | re.MULTILINE)
 _XML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:\?xml|rss|feed|mediawiki|nitf)")
@@ -144,7 +150,9 @@ def refuse_foreign(stream: Unpacked) -> None:
         if head.startswith(mark, _DUCKDB_PLACE if mark == _DUCKDB else 0):
             if kind == "zip" and (b"[Content_Types].xml" in head or b"xl/" in head):
                 kind = "an Excel workbook"
-            inside = f" inside {stream.compression}" if stream.compression else ""
+            # R itself packs its files.
+            packed = stream.compression if kind != "a file of R" else ""
+            inside = f" inside {packed}" if packed else ""
             mend = f": {_MENDS[kind]}" if kind in _MENDS and not inside else ""
             raise DamagedError(
                 "unknown_format", f"{kind}{inside} is not read{mend} ({_READABLE} are)"

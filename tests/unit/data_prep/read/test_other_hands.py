@@ -204,6 +204,9 @@ def test_tabs_in_texts_and_endless_numbers_cost_no_record(tmp_path):
         (b"FEA1" + bytes(40), "pyarrow.feather"), (b"\x80\x05" + bytes(40), "read_pickle"),
         (b"PK\3\4" + bytes(20) + b"[Content_Types].xml", "save it as CSV"),
         (b"PK\3\4" + bytes(20) + b"news.csv", "unzip it"), (b'<?xml version="1.0"?><rss>', "XML"),
+        (gzip.compress(b"X\n\0\0\0\3" + bytes(40)), 'readRDS("FILE.rds")'),
+        (gzip.compress(b"RDX3\nX\n\0\0\0\3" + bytes(40)), "Rscript"),
+        (b"$FL2@(#) SPSS DATA FILE" + bytes(80), "pandas.read_spss"),
         (b"SQLite format 3\0", "sqlite3 -header -csv"), (b"Obj\1" + bytes(9), "read_avro"),
     ],
 )  # fmt: skip
@@ -213,10 +216,10 @@ def test_other_formats_are_named_with_what_mends_them(tmp_path, start, mend):
 
 
 def test_a_file_of_another_format_in_a_folder_is_refused_not_passed_over(tmp_path):
-    for name in ("a.jsonl", "b.jsonl.bz2", "c.xlsx", "README.md"):
+    for name in ("a.jsonl", "b.jsonl.bz2", "c.xlsx", "d.wacz", "e.RData", "README.md"):
         (tmp_path / name).write_text(ONE)
     found = [file.path.rpartition("/")[2] for file in list_files(Source(path=str(tmp_path)))]
-    assert found == ["a.jsonl", "b.jsonl.bz2", "c.xlsx"]
+    assert found == ["a.jsonl", "b.jsonl.bz2", "c.xlsx", "d.wacz", "e.RData"]
 
 
 def columns(tmp_path, suffix: str, **values):
