@@ -22,22 +22,38 @@ if TYPE_CHECKING:
 # 2,504 and 2,000 all; a longer sample only takes longer.
 SAMPLE_CHARACTERS = 2000
 _TAG = re.compile(r"([A-Za-z]{2,3})(?:[-_][A-Za-z0-9-_]*)?\Z")
-# ISO 639-2 for what ISO 639-1 has two letters for: languages of news, as other tools write them.
+# ISO 639-2 and 639-3 for what ISO 639-1 has two letters for, as other tools and collections write
+# it: `arb_Arab` and `cmn_Hani` of FineWeb 2 and FLORES are the standard form of `ar` and `zh`.
+# Without labels of the model's own (als, arz).
 _TWO_LETTERS = {
-    "afr": "af", "amh": "am", "ara": "ar", "aze": "az", "bel": "be", "ben": "bn", "bos": "bs",
-    "bul": "bg", "cat": "ca", "ces": "cs", "cze": "cs", "chi": "zh", "zho": "zh", "cym": "cy",
-    "wel": "cy", "dan": "da", "deu": "de", "ger": "de", "ell": "el", "gre": "el", "eng": "en",
-    "est": "et", "eus": "eu", "baq": "eu", "fas": "fa", "per": "fa", "fin": "fi", "fra": "fr",
-    "fre": "fr", "gle": "ga", "glg": "gl", "guj": "gu", "hau": "ha", "heb": "he", "hin": "hi",
-    "hrv": "hr", "hun": "hu", "hye": "hy", "arm": "hy", "ind": "id", "isl": "is", "ice": "is",
-    "ita": "it", "jpn": "ja", "kan": "kn", "kat": "ka", "geo": "ka", "kaz": "kk", "khm": "km",
-    "kor": "ko", "lao": "lo", "lav": "lv", "lit": "lt", "mal": "ml", "mar": "mr", "mkd": "mk",
-    "mac": "mk", "mon": "mn", "msa": "ms", "may": "ms", "mya": "my", "bur": "my", "nep": "ne",
-    "nld": "nl", "dut": "nl", "nor": "no", "pan": "pa", "pol": "pl", "por": "pt", "ron": "ro",
-    "rum": "ro", "rus": "ru", "sin": "si", "slk": "sk", "slo": "sk", "slv": "sl", "som": "so",
-    "spa": "es", "sqi": "sq", "alb": "sq", "srp": "sr", "swa": "sw", "swe": "sv", "tam": "ta",
-    "tel": "te", "tgl": "tl", "tha": "th", "tur": "tr", "ukr": "uk", "urd": "ur", "uzb": "uz",
-    "vie": "vi", "xho": "xh", "yor": "yo", "zul": "zu",
+    "afr": "af", "aka": "ak", "alb": "sq", "amh": "am", "ara": "ar", "arb": "ar",
+    "arg": "an", "arm": "hy", "asm": "as", "aym": "ay", "ayr": "ay", "aze": "az",
+    "azj": "az", "bak": "ba", "bam": "bm", "baq": "eu", "bel": "be", "ben": "bn", "bod": "bo",
+    "bos": "bs", "bre": "br", "bul": "bg", "bur": "my", "cat": "ca", "ces": "cs", "che": "ce",
+    "chi": "zh", "chv": "cv", "cmn": "zh", "cos": "co", "cym": "cy", "cze": "cs", "dan": "da",
+    "deu": "de", "div": "dv", "dut": "nl", "dzo": "dz", "ekk": "et", "ell": "el", "eng": "en",
+    "epo": "eo", "est": "et", "eus": "eu", "ewe": "ee", "fao": "fo", "fas": "fa", "fij": "fj",
+    "fil": "tl", "fin": "fi", "fra": "fr", "fre": "fr", "fry": "fy", "ful": "ff", "fuv": "ff",
+    "gaz": "om", "geo": "ka", "ger": "de", "gla": "gd", "gle": "ga", "glg": "gl", "gre": "el",
+    "grn": "gn", "guj": "gu", "hat": "ht", "hau": "ha", "heb": "he", "hin": "hi", "hrv": "hr",
+    "hun": "hu", "hye": "hy", "ibo": "ig", "ice": "is", "ind": "id", "isl": "is", "ita": "it",
+    "jav": "jv", "jpn": "ja", "kan": "kn", "kas": "ks", "kat": "ka", "kaz": "kk", "khk": "mn",
+    "khm": "km", "kin": "rw", "kir": "ky", "kmr": "ku", "kon": "kg", "kor": "ko", "kur": "ku",
+    "lao": "lo", "lat": "la", "lav": "lv", "lin": "ln", "lit": "lt", "ltz": "lb", "lug": "lg",
+    "lvs": "lv", "mac": "mk", "mal": "ml", "mao": "mi", "mar": "mr", "may": "ms", "mkd": "mk",
+    "mlg": "mg", "mlt": "mt", "mon": "mn", "mri": "mi", "msa": "ms", "mya": "my", "nbl": "nr",
+    "nde": "nd", "nep": "ne", "nld": "nl", "nno": "nn", "nob": "no", "nor": "no", "npi": "ne",
+    "nya": "ny", "oci": "oc", "ori": "or", "orm": "om", "ory": "or", "oss": "os", "pan": "pa",
+    "pbt": "ps", "per": "fa", "pes": "fa", "plt": "mg", "pol": "pl", "por": "pt", "prs": "fa",
+    "pus": "ps", "que": "qu", "quy": "qu", "roh": "rm", "ron": "ro", "rum": "ro", "run": "rn",
+    "rus": "ru", "san": "sa", "sin": "si", "slk": "sk", "slo": "sk", "slv": "sl", "smo": "sm",
+    "sna": "sn", "snd": "sd", "som": "so", "sot": "st", "spa": "es", "sqi": "sq", "srd": "sc",
+    "srp": "sr", "ssw": "ss", "sun": "su", "swa": "sw", "swe": "sv", "swh": "sw", "tah": "ty",
+    "tam": "ta", "tat": "tt", "tel": "te", "tgk": "tg", "tgl": "tl", "tha": "th", "tib": "bo",
+    "tir": "ti", "ton": "to", "tsn": "tn", "tso": "ts", "tuk": "tk", "tur": "tr", "twi": "ak",
+    "uig": "ug", "ukr": "uk", "urd": "ur", "uzb": "uz", "uzn": "uz", "ven": "ve", "vie": "vi",
+    "wel": "cy", "wol": "wo", "xho": "xh", "ydd": "yi", "yid": "yi", "yor": "yo", "zho": "zh",
+    "zsm": "ms", "zul": "zu",
 }  # fmt: skip
 
 

@@ -54,7 +54,8 @@ def test_any_text_has_a_score(no_network):
 @pytest.mark.parametrize(
     ("value", "expected"),
     [("en", "en"), ("EN", "en"), ("en-GB", "en"), ("pt_BR", "pt"), ("eng", "en"), ("fre", "fr"),
-     ("zh-Hant-HK", "zh"), ("pcm", "pcm"), ("English", ""), ("e", ""), ("", ""), ("12", "")],
+     ("zh-Hant-HK", "zh"), ("arb_Arab", "ar"), ("swh_Latn", "sw"), ("ibo", "ig"), ("als", "als"),
+     ("pcm", "pcm"), ("English", ""), ("e", ""), ("", ""), ("12", "")],
 )  # fmt: skip
 def test_a_record_s_own_code(value, expected):
     assert language_code(value) == expected
