@@ -8,6 +8,7 @@ The clock is never asked, so that the same input gives the same dates for ever.
 import re
 from datetime import date, datetime, timedelta
 from typing import Any
+from unicodedata import normalize
 
 # Newspapers are printed since 1605.
 FIRST_YEAR, LAST_YEAR = 1600, 2100
@@ -21,9 +22,17 @@ _MONTHS = {
 }
 _MONTH = r"(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _YMD = re.compile(r"(\d{4})([-/.])(\d{1,2})(?:\2(\d{1,2}))?(?!\d|\2\d)")
-# Marks that are not seen, and words: `Published: 2024-05-31`, `D:20240531` of PDF.
+# Marks that are not seen, and words: `Published: 2024-05-31`, `D:20240531` of PDF, `Posted on`;
+# then a time of day, as in `10:06am BST, 31 May 2024`.
 _BEFORE = re.compile(
-    r"^[\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]+|^[a-z ]{1,20}:\s*(?=\d)", re.I
+    r"^[\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]+|^[a-z ]{1,20}:\s*(?=\d)"
+    r"|^(?:(?:first|last)\s+)?(?:published|posted|updated|modified|created)(?:\s+on)?\s*:?\s+",
+    re.IGNORECASE,
+)
+_TIME_BEFORE = re.compile(
+    r"^\d{1,2}(?::\d\d){1,2}\s*(?:[ap]\.?m\b\.?)?\s*"
+    rf"(?:(?!{_MONTH})[a-z]{{2,5}}\b)?\s*(?:[,|-]\s*)?(?:on\s+)?(?=[a-z\d])",
+    re.IGNORECASE,
 )
 _AFTER_ISO_DAY = ("", "T", " ")
 # `20240531`, and with hours and minutes, or seconds, as WARC writes it.
@@ -33,15 +42,18 @@ _NUMBER = re.compile(r"-?\d{1,20}(?:\.\d+)?\Z")
 # then `May 31, 2024`, `May 2024`.
 _DAY_NAME = re.compile(r"(?:[a-z]+[,:]?\s+)?(?P<day>\d{1,2})(?:st|nd|rd|th)?[\s-]*(?:of\s+)?"
                        rf"{_MONTH}[,\s-]*(?P<year>\d{{4}}|\d\d(?=\s))(?!\d)", re.I)  # fmt: skip
-_NAME_DAY = re.compile(rf"(?:[a-z]+[,:]?\s+)??{_MONTH}\s+"
-                       r"(?:(?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s+)?(?P<year>\d{4})(?!\d)",
+_NAME_DAY = re.compile(rf"(?:[a-z]+[,:]?\s+)??{_MONTH}[\s-]+"
+                       r"(?:(?P<day>\d{1,2})(?:st|nd|rd|th)?(?:,\s*|[\s-]+))?(?P<year>\d{4})(?!\d)",
                        re.IGNORECASE)  # fmt: skip
 # `Fri May 31 12:00:00 UTC 2024`, as ctime and Twitter write it.
 _CTIME = re.compile(rf"[a-z]+\s+{_MONTH}\s+(?P<day>\d{{1,2}})\s[\d:]+\s(?:\S+\s)?"
                     r"(?P<year>\d{4})(?!\d)", re.IGNORECASE)  # fmt: skip
-# `2024 March 1`, `2024-Mar-01`; `2024年3月1日`, `2024년 3월 1일`; `/Date(1709335800000)/` of .NET.
+# `2024 March 1`, `2024-Mar-01`; `2024年3月1日`, `2024년 3월 1일`, `2024. 3. 1.`;
+# `/Date(1709335800000)/` of .NET.
 _YEAR_NAME = re.compile(rf"(?P<year>\d{{4}})[\s-]+{_MONTH}[\s-]+(?P<day>\d{{1,2}})(?!\d)", re.I)
-_CJK = re.compile(r"(\d{4})[年년]\s*(\d{1,2})[月월](?:\s*(\d{1,2})[日일])?")
+_CJK = re.compile(
+    r"(\d{4})[年년]\s*(\d{1,2})[月월](?:\s*(\d{1,2})[日일])?|(\d{4})\.\s(\d{1,2})\.\s(\d{1,2})(?!\d)"
+)
 _MONTH_YEAR = re.compile(r"(0?[1-9]|1[0-2])[-/](\d{4})")
 _NET = re.compile(r"/Date\((\d{9,15})(?:[+-]\d{4})?\)/\Z")
 # ISO 8601's weeks and days of the year.
@@ -49,12 +61,12 @@ _WEEK = re.compile(r"(\d{4})-?W(\d{2})-?([1-7])(?:T|\Z)")
 _ORDINAL = re.compile(r"(\d{4})-(\d{3})(?:T|\Z)")
 # `1 de marzo de 2024`, `1er mars 2024`, `1. März 2024`, `sexta-feira, 1 de março de 2024`.
 _OTHER_NAME = re.compile(
-    r"(?:[^\W\d]+(?:-feira)?,?\s+(?:den\s+)?)?(\d{1,2})(?:er|º|°|\.)?\s+(?:de\s+)?"
-    r"([^\W\d_]{3,10})\.?,?\s+(?:del?\s+)?(\d{4})(?!\d)",
+    r"(?:[^\d,]{1,15},?\s+(?:den\s+)?)?(\d{1,2})(?:er|º|°|\.)?\s+(?:de\s+)?"
+    r"([^\s\d,.]{2,14})\.?,?\s+(?:del?\s+)?(\d{4})(?!\d)",
     re.I,
 )
 _OTHER_MONTHS = {
-    name: number
+    normalize("NFC", name): number
     for names in (
         "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
         "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
@@ -63,8 +75,29 @@ _OTHER_MONTHS = {
         "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre "
         "dicembre",
         "januari februari maart april mei juni juli augustus september oktober november december",
+        "januari februari maret april mei juni juli agustus september oktober november desember",
+        "januari februari mac april mei jun julai ogos september oktober november disember",
+        "januari februari machi aprili mei juni julai agosti septemba oktoba novemba desemba",
+        "ocak şubat mart nisan mayıs haziran temmuz ağustos eylül ekim kasım aralık",
+        "января февраля марта апреля мая июня июля августа сентября октября ноября декабря",
+        "січня лютого березня квітня травня червня липня серпня вересня жовтня листопада грудня",
+        # Not `listopada`, which is October in Croatian.
+        "stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października "
+        "- grudnia",
+        "يناير فبراير مارس أبريل مايو يونيو يوليو أغسطس سبتمبر أكتوبر نوفمبر ديسمبر",
+        "جنوری فروری مارچ اپریل مئی جون جولائی اگست ستمبر اکتوبر نومبر دسمبر",
+        "जनवरी फरवरी मार्च अप्रैल मई जून जुलाई अगस्त सितंबर अक्टूबर नवंबर दिसंबर",
+        "জানুয়ারি ফেব্রুয়ারি মার্চ এপ্রিল মে জুন জুলাই আগস্ট সেপ্টেম্বর অক্টোবর নভেম্বর ডিসেম্বর",
+        "- फ़रवरी - - - - - - सितम्बर अक्तूबर नवम्बर दिसम्बर",
+        "জানুয়ারী ফেব্রুয়ারী",
+        # In short, where that is not as in English.
+        "ene fév - abr - - - ago set okt - dic",
+        "gen fev - avr mag giu lug aoû - ott - déc",
+        "- févr mär - - - - agu - out - dez",
+        "янв фев мар апр май июн июл авг сен окт ноя дек",
     )
     for number, name in enumerate(names.split(), 1)
+    if name != "-"
 }
 _MONTH_NUMBERS = frozenset(range(1, 13))
 _NUMBERS = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)")
@@ -138,6 +171,8 @@ def _of_text(text: str) -> tuple[str, int] | None:
             year = int(text[:4])
             return (text[:10], year) if FIRST_YEAR <= year <= LAST_YEAR else None
     text = _BEFORE.sub("", text)
+    if ":" in text[1:3]:
+        text = _TIME_BEFORE.sub("", text)
     match = _YMD.match(text)
     if match:
         year, _, month, day = match.groups()
@@ -170,10 +205,10 @@ def _whole_year(digits: str) -> int:
 def _of_rare_text(text: str) -> tuple[str, int] | None:
     if match := _OTHER_NAME.match(text):
         day, name, year = match.groups()
-        if month := _OTHER_MONTHS.get(name.lower()):
+        if month := _OTHER_MONTHS.get(normalize("NFC", name.lower())):
             return _day(int(year), month, int(day))
     if match := _CJK.match(text):
-        year, month, day = match.groups()
+        year, month, day = match.groups()[:3] if match[1] else match.groups()[3:]
         return _day(int(year), int(month), int(day) if day else None)
     if match := _MONTH_YEAR.fullmatch(text):
         return _day(int(match[2]), int(match[1]), None)
