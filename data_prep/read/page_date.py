@@ -33,7 +33,9 @@ _RARE_DATES = ", ".join(
 _MONTH_FIRST = re.compile(r"(?:[A-Za-z]+,? )?([A-Za-z]{3})[a-z]*\.? (\d{1,2}),? (\d{4})")
 _MOMENT = re.compile(r"\d{10}(?:\d{3})?\Z")
 _MOMENTS = range(10**8, 2 * 10**9)  # seconds up to 2033; 2024050610 is an hour
-_DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
+_DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)|(\d{4})([-/.])(\d{1,2})\5(\d{1,2})(?!\d)")
+# Day and month in either order, where only one is possible.
+_DAY_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})(?!\d)")
 # Archives of papers have pages of articles that are older than the web.
 _FIRST_YEAR = 1600
 # What software writes that knows no date.
@@ -92,7 +94,6 @@ def _days(tree: HTMLTree, selector: str) -> list[str]:
 
 def _day(text: str) -> str:
     text = text.strip()[:40]
-    found = _DAY.match(text)
     if _MOMENT.match(text):
         seconds = int(text[:10])
         return (
@@ -100,12 +101,26 @@ def _day(text: str) -> str:
         )
     if named := _MONTH_FIRST.match(text):
         text = f"{named[2]} {named[1]} {named[3]} 00:00"
+    found = _in_figures(text)
     if found is None:
         try:
             return parsedate_to_datetime(text).date().isoformat()
         except (ValueError, TypeError, IndexError):
             return ""
-    year, month, day = map(int, found.groups())
+    year, month, day = found
     proper = _FIRST_YEAR <= year <= 2100 and 1 <= month <= 12 and 1 <= day <= 31
-    found = f"{year}-{month:02}-{day:02}"
-    return found if proper and found not in _NO_DAYS else ""
+    iso = f"{year}-{month:02}-{day:02}"
+    return iso if proper and iso not in _NO_DAYS else ""
+
+
+def _in_figures(text: str) -> tuple[int, int, int] | None:
+    """Year, month and day; zeros where month and day cannot be told apart."""
+    if found := _DAY.match(text):
+        year, month, day = map(int, found.group(*((1, 2, 3) if found[1] else (4, 6, 7))))
+        return year, month, day
+    if found := _DAY_LAST.match(text):
+        first, second, year = map(int, found.group(1, 3, 4))
+        if first > 12 or first == second:
+            return year, second, first
+        return (year, first, second) if second > 12 else (0, 0, 0)
+    return None

@@ -25,6 +25,8 @@ def time(value: str, kind: str = "") -> str:
         '<span property="schema:dateCreated" content="2024-05-06T10:00:00"></span>',
         '<time pubdate datetime="2024-05-06">then</time>',
         time("2024-05-06", "entry-date published"),
+        '<div itemprop="datePublished">2024-5-6 22:17</div>',
+        '<div itemprop="datePublished">2024/05/06</div>',
     ],
 )
 def test_an_element_that_is_marked_as_the_day_of_publication_tells_it(element):
@@ -48,3 +50,13 @@ def test_the_one_day_that_all_times_tell_is_the_page_s():
     assert day(f"<div>{time('2024-05-06')}</div><p>Text</p>{time('2024-05-06')}") == "2024-05-06"
     assert day(f"<div>{time('2024-05-06')}</div><p>Text</p>{time('2024-05-08')}") == ""
     assert day("<p>Text</p><time>soon</time>") == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [("25.01.2022 - 14:45", "2022-01-25"), ("01/25/2022", "2022-01-25"),
+     ("11.11.2021", "2021-11-11"), ("10/05/2022 05:22 pm", ""), ("31.31.2022", ""),
+     ("25.01-2022", "")],
+)  # fmt: skip
+def test_day_and_month_are_told_where_only_one_order_is_possible(written, expected):
+    assert day("", f'<meta property="article:published_time" content="{written}">') == expected
