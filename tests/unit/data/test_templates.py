@@ -77,7 +77,7 @@ def stores(tmp_path_factory):
         host, country = PLACES[number % 4]
         words = [WORDS[i] for i in rng.integers(len(WORDS), size=1 + rng.integers(80))]
         title = " ".join(words[:3]) if number % 3 else ""
-        texts.append((title, " ".join([*words, str(number)])))
+        texts.append((title, " ".join([*words, str(number)] if number % 2 else words)))
         documents.append(
             StoreDocument(
                 host, country, f"/{number}/", number + 1, year=2000 + number if number % 5 else 0,
