@@ -163,6 +163,14 @@ def test_groups_come_mixed_and_not_one_after_the_other():
     assert abs(int(second[:100].sum()) - 50) < 25
 
 
+def test_a_group_of_one_token_is_drawn_as_others_are():
+    documents = [Document([], [7], country="gb")] + [Document([], [7] * 9, country="no")] * 3
+    sampling = Sampling(weights={"gb": 1, "no": 1})
+    draws = draws_of(MemorySplit(documents), np.arange(4), sampling, 1, 40, 10_000, "s")
+    # As many tokens of each: nine documents of one for one of nine.
+    assert draws.rates.tolist() == pytest.approx([0.9, 0.1])
+
+
 def test_weights_of_tokens_become_rates_of_documents():
     """Norway's documents are three times as long: a third as many give the same tokens."""
     documents = [Document([], [1000] * 30, country="no")] * 50

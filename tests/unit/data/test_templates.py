@@ -28,6 +28,7 @@ POLICIES = {
         fields=("country", "year", "source"), template="meco", dropout=0.3,
         field_dropout={"year": 0.5},
     ),
+    "source": MetadataPolicy(fields=("source",), template="plain"),
     "own": MetadataPolicy(fields=("year", "continent"), template=OWN, field_dropout={"year": 0.5}),
     "trained": MetadataPolicy(fields=("url",), template="meco", mask_loss=False),
     "localization": MetadataPolicy(
@@ -233,6 +234,7 @@ def test_nobody_may_write_to_blocks_which_documents_share(stores, name):
     composer = Composer(POLICIES[name], store.tokenizer())
     block = composer.prefix_ids(store.split("train").record(1))
     assert len(block) and not block.flags.writeable
+    assert not len(composer.prefix_ids(None))
 
 
 @pytest.fixture(scope="module")
