@@ -246,8 +246,8 @@ def main() -> None:
         os.chdir("mutants")
         _tell()
         return
-    # Not this copy of the tests, and not this folder's modules.
-    sys.path.pop(0)
+    # Behind all others: not this folder's modules, but for who starts a process, which imports this.
+    sys.path.append(sys.path.pop(0))
     _plant()
     arguments = [*config().pytest_add_cli_args, *config().pytest_add_cli_args_test_selection]
     os.chdir("mutants")
