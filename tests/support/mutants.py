@@ -246,7 +246,7 @@ def main() -> None:
         os.chdir("mutants")
         _tell()
         return
-    # Behind all others: not this folder's modules, but for who starts a process, which imports this.
+    # Behind all others: only processes that tests start, which import this file, look here.
     sys.path.append(sys.path.pop(0))
     _plant()
     arguments = [*config().pytest_add_cli_args, *config().pytest_add_cli_args_test_selection]
