@@ -33,6 +33,13 @@ def test_masks_have_a_bit_for_each_field_and_one_for_plain_text(fields, size):
     assert set(kept.tolist()) == {2**fields - 1, 2**fields}
 
 
+def test_what_is_told_nothing_is_no_plain_text_where_the_policy_has_none():
+    policy = MetadataPolicy(dropout=0.5)
+    kept = kept_fields(policy, 9, 1, np.arange(64))
+    assert 0 in kept and not are_plain(policy, kept).any()
+    assert not any(is_plain(policy, mask) for mask in kept.tolist())
+
+
 def test_as_many_are_dropped_as_the_policy_says():
     documents = np.arange(20_000)
     counts = np.bincount(shown(MIXED, kept_fields(MIXED, 9, 1, documents)), minlength=3) / 20_000
