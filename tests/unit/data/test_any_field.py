@@ -17,6 +17,8 @@ from geo_nemo.config import Data, MetadataPolicy, UserError
 from geo_nemo.data.audit.check import audit_stage
 from geo_nemo.data.dataset import StageDataset
 from geo_nemo.data.fragments import Fragment
+from geo_nemo.data.lengths import MetadataLengths
+from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.fields import FIELDS, Field, Form
 from geo_nemo.metadata.record import KEY_OF, Kind
 from tests.unit.data.fakes import CONTINENT_OF, Document, MemorySplit, WordTokenizer
@@ -216,3 +218,18 @@ def test_a_field_that_no_document_has_is_one_line():
         FIELDS["alpha"] = Field("alpha", "A", {"plain": Form(("year",), lambda year: None, "a")})
         with pytest.raises(UserError, match="no document of split train of memory has the field"):
             check_fields(policy, split, "metadata")
+
+
+def test_a_year_below_0_is_not_taken_for_the_last():
+    """A table of lengths by year has no place for it, and Python counts from the end."""
+    sizes = {year: len(value_of("alpha", year) or "") for year in range(-9, 2000)}
+    last = next(year for year in range(1900, 2000) if sizes[year] and sizes[year] != sizes[-1])
+    split = MemorySplit([Document([], [], year=year) for year in (last, -1, last, -1)])
+    documents, kept = np.arange(4), np.ones(4, np.uint8)
+    with declared({"alpha": ("year",)}):
+        composer = Composer(MetadataPolicy(fields=("alpha",)), WordTokenizer())
+        lengths = MetadataLengths(composer, split)
+        for part in (documents[:1], documents):
+            expected = [len(composer.prefix_ids(split.record(number))) for number in part]
+            assert lengths(part, kept[: len(part)]).tolist() == expected
+        assert len(set(expected)) == 2
