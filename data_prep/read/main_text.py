@@ -2,8 +2,8 @@
 
 1. The blocks of the article (data_prep.read.article).
 2. Where that is tiny, or a short part of it: `articleBody` of the page's linked data (JSON-LD).
-3. The blocks again, with what stands in a header or aside: of pages that do not close it that is
-   all.
+3. Where it is tiny: a text in other scripts (data_prep.read.script_text), then the blocks again,
+   with what stands in a header or aside: of pages that do not close it that is all.
 4. Where that is not there either: resiliparse's main content.
 """
 
@@ -17,6 +17,7 @@ from resiliparse.parse.html import HTMLTree
 from data_prep.read.article import article
 from data_prep.read.blocks import blocks_of
 from data_prep.read.linked_data import Script, linked_bodies, same_headline
+from data_prep.read.script_text import script_text
 
 # Main text of fewer characters is looked for elsewhere on the page, too.
 TINY = 250
@@ -24,7 +25,7 @@ TINY = 250
 FACTOR = 1.5
 # Of a short text, which may be the start of one that the page shows to subscribers alone.
 SHORT, MUCH = 1500, 3
-ARTICLE, LINKED, SECOND = "article", "linked data", "resiliparse"
+ARTICLE, LINKED, SCRIPT, SECOND = "article", "linked data", "script", "resiliparse"
 _TAG = re.compile(r"<[^>]{1,200}>")
 _LEAST = 40
 
@@ -37,25 +38,30 @@ def main_text(tree: HTMLTree, scripts: list[Script]) -> tuple[str, str]:
     text = article(blocks_of(tree.body.html)) if tree.body else ""
     if len(text) >= TINY:
         return _whole(tree, scripts, text) if len(text) < SHORT else (text, ARTICLE)
+    best, by = text, ARTICLE
     linked = partial(linked_text, scripts=scripts)
-    for way, find in ((LINKED, linked), (ARTICLE, _with_layout), (SECOND, main_content)):
+    for way, find in ((LINKED, linked), (SCRIPT, script_text), (ARTICLE, _with_layout)):
         candidate = find(tree)
-        if len(candidate) > max(FACTOR * len(text), _LEAST):
-            return candidate, way
-    return text, ARTICLE
+        if len(candidate) > max(FACTOR * len(best), _LEAST):
+            best, by = candidate, way
+        if len(best) >= TINY:
+            return best, by
+    if best is text and len(main := main_content(tree)) > max(FACTOR * len(text), _LEAST):
+        return main, SECOND
+    return best, by
 
 
 def _whole(tree: HTMLTree, scripts: list[Script], text: str) -> tuple[str, str]:
     """The linked data's text where `text` is a short part of it, or that of another part of the
     page; else `text`."""
     least = MUCH * len(text)
-    if not any(len(each.text) > least and "articleBody" in each.text for each in scripts):
-        return text, ARTICLE  # no script is read as JSON
-    linked, own = _linked(tree, scripts)
-    if len(linked) <= least:
-        return text, ARTICLE
-    longest = max(text.splitlines(), key=len)[:_LEAST]
-    return (linked, LINKED) if own or longest in linked else (text, ARTICLE)
+    # Where none is long enough no script is read as JSON.
+    if any(len(each.text) > least and "articleBody" in each.text for each in scripts):
+        linked, own = _linked(tree, scripts)
+        longest = max(text.splitlines(), key=len)[:_LEAST]
+        if len(linked) > least and (own or longest in linked):
+            return linked, LINKED
+    return text, ARTICLE
 
 
 def _with_layout(tree: HTMLTree) -> str:

@@ -7,7 +7,7 @@ from resiliparse.parse.html import HTMLTree
 from data_prep.clean import Cleaner
 from data_prep.config import Clean
 from data_prep.read.linked_data import linked_scripts
-from data_prep.read.main_text import ARTICLE, LINKED, SECOND, main_text
+from data_prep.read.main_text import ARTICLE, LINKED, SCRIPT, SECOND, main_text
 from tests.unit.data_prep.read.samples import raws, read_bytes, response, warc_record
 
 CC = "https://creativecommons.org/licenses/by/4.0/"
@@ -53,6 +53,55 @@ def test_linked_data_is_taken_where_the_page_shows_a_short_part_of_it():
         bio, "<title>A bridge for the town</title>" + linked(whole, "A bridge for the town")
     )
     assert found(titled)[1] == LINKED
+
+
+def next_js(html: str) -> str:
+    """As Next.js sends it: a row of text, cut into pieces, among rows of JSON."""
+    text = html.encode()
+    rows = f'0:{{"P":null}}\n2f:T{len(text):x},{html}30:["$","div",null,{{"children":"$2f"}}]\n'
+    pieces = [rows[at : at + 300] for at in range(0, len(rows), 300)]
+    return "".join(
+        f"<script>self.__next_f.push([1,{orjson.dumps(piece).decode()}])</script>"
+        for piece in pieces
+    )
+
+
+def next_data(html: str) -> str:
+    data = orjson.dumps({"props": {"pageProps": {"article": {"body": html}}}}).decode()
+    return f'<script id="__NEXT_DATA__" type="application/json">{data}</script>'
+
+
+def assigned(html: str) -> str:
+    data = orjson.dumps({"content": [{"id": 7, "html": html}]}).decode().replace("</", "<\\/")
+    return f"<script>var a = 1; window.__STATE__ = {data};</script>"
+
+
+@pytest.mark.parametrize("scripts", [next_js, next_data, assigned])
+@pytest.mark.parametrize(
+    ("title", "sentence"),
+    [("New bridge over the river of Kisumu town", SENTENCE),
+     ("다리 공사 시작", "시는 강 위에 새 다리를 놓는 공사를 화요일에 시작했다고 밝혔다. ")],
+)  # fmt: skip
+def test_the_article_is_found_in_scripts_where_the_page_shows_none(scripts, title, sentence):
+    html = f"<p>{sentence * 6}</p><p>“Quoted” &amp; more.</p><p>{sentence * 4}</p>"
+    other = scripts(f"<p>{'Nothing of it is told here, alas. ' * 30}</p><p>At all.</p>" * 2)
+    body = f"<div id=app></div>{other}{scripts(html)}"
+    text, way = found(page(body, f"<title>{title}</title>"))
+    assert way == SCRIPT
+    assert text.split("\n\n") == [
+        (sentence * 6).strip(),
+        "“Quoted” & more.",
+        (sentence * 4).strip(),
+    ]
+    assert found(page(body, "<title>Something else altogether happened</title>")) == ("", ARTICLE)
+
+
+def test_scripts_of_any_kind_end_no_page():
+    deep = '<script type="application/json">' + "[" * 5000 + "]" * 5000 + "</p></p></script>"
+    cut = '<script>self.__next_f.push([1,"1:Tffff,<p>short</p>"])</script>'
+    half = '<script>self.__next_f.push([1,"\\ud83d</p>"])</script>'
+    no_json = '<script>self.__next_f.push([1,"\\x27</p>"]); x = {</p>' + " " * 500 + "</script>"
+    assert found(page(deep + cut + half + no_json)) == ("", ARTICLE)
 
 
 def test_a_header_that_is_never_closed_does_not_hide_the_page():
