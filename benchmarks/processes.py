@@ -33,11 +33,13 @@ class Measured:
     """One run. cpu_seconds: user and system, with start-up, of the process and its children.
 
     said: what the contender printed; {} where it prints nothing of the kind.
+    peak_bytes: most resident memory of the process, or of a child of it that needed more.
     """
 
     cpu_seconds: float
     wall_seconds: float
     said: dict[str, Any]
+    peak_bytes: int = 0
 
 
 def run_module(module: str, *arguments: str, paths: Sequence[str | Path] = ()) -> Measured:
@@ -73,7 +75,8 @@ def run(
                 f"{(_last_line(errors) or _last_line(out) or 'it said nothing')[:500]}"
             )
         said = _last_line(out)
-    return Measured(usage.ru_utime + usage.ru_stime, wall, _object(said))
+    seconds = usage.ru_utime + usage.ru_stime
+    return Measured(seconds, wall, _object(said), usage.ru_maxrss << 10)
 
 
 def in_turn(

@@ -13,8 +13,8 @@ METRICS = {
     "tokenise": "tokenise",
     "tokenise_stage": "tokenise",
     "jsonl_to_store_vs_megatron": "to_store",
-    "jsonl_to_store_vs_megatron_fast": "to_store",
-    "jsonl_to_store_near_vs_megatron_fast": "to_store",
+    "jsonl_to_store_vs_megatron_fast": "fast_store",
+    "jsonl_to_store_near_vs_megatron_fast": "fast_store",
     "jsonl_to_store_vs_datatrove": "to_store",
     "store_bytes": "to_store",
     "scaling": "scaling",
@@ -46,7 +46,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--megatron",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Checkout of Megatron-LM, for its tools/preprocess_data.py.",
+    help="Checkout of Megatron-LM, for its tools/preprocess_data.py and preprocess_data_fast.py.",
 )
 @click.option(
     "--extraction",

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks.corpora.news import records, write_jsonl
+from benchmarks.corpora.news import MEDIAN_WORDS, records, write_jsonl
 from geo_nemo.common.errors import UserError
 
 BOS, EOS = "<|begin_of_text|>", "<|end_of_text|>"
@@ -40,29 +40,34 @@ class Setting:
         """What fits the call; `full` where there is no larger one."""
         return quick if self.quick else (large or full) if self.large else full
 
-    def corpus(self, text_bytes: int) -> "Corpus":
+    def corpus(self, text_bytes: int, median_words: int = MEDIAN_WORDS) -> "Corpus":
         """Records with about `text_bytes` of text, of the input or generated, as one file."""
         path = self.folder / f"corpus-{text_bytes}.jsonl"
-        rows = self._rows(text_bytes)
+        rows = self._rows(text_bytes, median_words)
         return Corpus(path, write_jsonl(path, rows), "input" if self.input else "generated")
 
     @cached_property
     def vocabulary(self) -> "Vocabulary":
         """The tokenizer.json of the call; trained on another corpus than is measured."""
-        folder = self.folder / "tokenizer"
+        return self.vocabulary_of(self.either(16_000, 128_000))
+
+    def vocabulary_of(self, size: int) -> "Vocabulary":
+        """The same of another size, where it is trained."""
+        folder = self.folder / f"tokenizer-{size}"
         folder.mkdir(exist_ok=True)
         path = folder / "tokenizer.json"
         if self.tokenizer is not None:
             path.write_bytes(self.tokenizer.read_bytes())
         else:
-            train_vocabulary(path, self._sample(), self.either(16_000, 128_000))
+            train_vocabulary(path, self._sample(), size)
         bos, eos = control_tokens(path)
         config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": bos, "eos_token": eos}
         (folder / "tokenizer_config.json").write_bytes(orjson.dumps(config))
         return Vocabulary(path, eos)
 
-    def _rows(self, text_bytes: int) -> Iterator[dict[str, Any]]:
-        rows = input_records(self.input) if self.input else records(1 << 62)
+    def _rows(self, text_bytes: int, median_words: int) -> Iterator[dict[str, Any]]:
+        generated = records(1 << 62, median_words=median_words)
+        rows = input_records(self.input) if self.input else generated
         held = 0
         for row in rows:
             yield row

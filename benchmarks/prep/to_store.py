@@ -19,15 +19,7 @@ from geo_nemo.store import TokenStore
 
 QUICK_BYTES, FULL_BYTES, LARGE_BYTES = 4_000_000, 100_000_000, 480_000_000
 MEGATRON, DATATROVE = "Megatron preprocess_data", "datatrove DocumentTokenizer"
-# What Megatron-LM's preprocess_data_fast calls, and the same files.
-FAST = "gigatoken encode_files"
-NEAR = "ours, near-duplicates dropped"
-PEERS = {
-    "jsonl_to_store_vs_megatron": MEGATRON,
-    "jsonl_to_store_vs_datatrove": DATATROVE,
-    "jsonl_to_store_vs_megatron_fast": FAST,
-}
-NEAR_METRIC = "jsonl_to_store_near_vs_megatron_fast"
+PEERS = {"jsonl_to_store_vs_megatron": MEGATRON, "jsonl_to_store_vs_datatrove": DATATROVE}
 
 
 def measure(setting: Setting) -> list[Row]:
@@ -37,14 +29,11 @@ def measure(setting: Setting) -> list[Row]:
     against = {
         MEGATRON: megatron.reason_against(setting.megatron),
         DATATROVE: reason_against("datatrove"),
-        FAST: reason_against("gigatoken"),
-        NEAR: "",
     }
     reasons = {name: reason for name, reason in against.items() if reason}
 
-    def ours(number: int, near: bool = False) -> Measured:
-        output = folder / f"ours{'-near' * near}-{number}"
-        config = store_config([corpus.path], output, vocabulary.path, near=near)
+    def ours(number: int) -> Measured:
+        config = store_config([corpus.path], folder / f"ours-{number}", vocabulary.path)
         return run_module("benchmarks.prep.ours.to_store", config.model_dump_json())
 
     def datatrove(number: int) -> Measured:
@@ -59,19 +48,7 @@ def measure(setting: Setting) -> list[Row]:
             setting.megatron, corpus, vocabulary, folder / f"megatron-{number}"
         )
 
-    def fast(number: int) -> Measured:
-        return run_module(
-            "benchmarks.prep.peers.gigatoken_files", str(corpus.path), str(vocabulary.path),
-            vocabulary.eos, str(folder / f"fast-{number}"),
-        )  # fmt: skip
-
-    contenders = {
-        OURS: ours,
-        MEGATRON: preprocess,
-        DATATROVE: datatrove,
-        FAST: fast,
-        NEAR: lambda number: ours(number, near=True),
-    }
+    contenders = {OURS: ours, MEGATRON: preprocess, DATATROVE: datatrove}
     found = in_turn(
         {n: c for n, c in contenders.items() if n not in reasons}, setting.rounds, reasons
     )
@@ -84,14 +61,6 @@ def measure(setting: Setting) -> list[Row]:
         )
         for metric, peer in PEERS.items()
     ]  # fmt: skip
-    near = cpu(found[NEAR])
-    rows.append(
-        compare(
-            NEAR_METRIC, near, "CPU s", FAST, cpu(found[FAST]) if FAST in found else None, "less",
-            corpus.case, f"with start-up; ours {corpus.megabytes / near:.1f} MB/s a core",
-            reasons.get(FAST, ""),
-        )
-    )  # fmt: skip
     rows.append(_store_bytes(folder / "ours-0" / "store", corpus.case))
     shutil.rmtree(folder)
     return rows

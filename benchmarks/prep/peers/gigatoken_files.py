@@ -27,8 +27,8 @@ def main() -> None:
     ids[ends] = next(n for n, piece in tokenizer.vocab.items() if piece == eos.encode())
     folder = Path(output)
     folder.mkdir(parents=True)
-    ids.tofile(folder / "out.bin")
-    with (folder / "out.idx").open("wb") as index:
+    ids.tofile(folder / "out_text_document.bin")
+    with (folder / "out_text_document.idx").open("wb") as index:
         code, count = (4, len(lengths)) if wide else (8, len(lengths))
         index.write(b"MMIDIDX\0\0" + np.array([1], "<u8").tobytes() + bytes([code]))
         index.write(np.array([count, count + 1], "<u8").tobytes())

@@ -174,6 +174,8 @@ def test_the_vocabulary_loads_in_our_tokenizer_and_has_both_control_tokens(tmp_p
 def test_megatron_is_not_installed_without_a_checkout_that_has_its_tool(tmp_path):
     assert megatron.reason_against(None).startswith("not installed: give --megatron")
     assert "has no tools/preprocess_data.py" in megatron.reason_against(tmp_path)
+    fast = megatron.reason_against(tmp_path, megatron.FAST_TOOL)
+    assert "has no tools/preprocess_data_fast.py" in fast
 
 
 def test_recall_counts_similar_pairs_in_one_cluster_and_unlike_ones_apart():

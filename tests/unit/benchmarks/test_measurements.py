@@ -1,10 +1,13 @@
 """Every metric measures, on corpora too small to tell anything but that it does."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.prep import (
+    fast_store,
     near_dedup,
     peak_memory,
     scaling,
@@ -13,7 +16,10 @@ from benchmarks.prep import (
     tokenise,
     url_to_country,
 )
+from benchmarks.prep.contender import texts
 from benchmarks.prep.ours.stages import resident
+from geo_nemo.common.errors import RunError
+from geo_nemo.tokenizers.load import load_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +86,31 @@ def test_a_store_is_made_beside_datatrove_and_a_missing_megatron_is_said(given, 
     assert store.ratio == store.peer_value / store.value
     # 300 KB of text with 2,000 pieces: two bytes for each two or three characters.
     assert 150_000 < store.peer_value < store.value < 350_000
+
+
+@pytest.mark.very_slow
+def test_a_store_is_made_beside_megatron_s_fast_script_or_what_it_calls(given, monkeypatch):
+    monkeypatch.setattr(fast_store, "QUICK_BYTES", (300_000,))
+    rows = fast_store.measure(given)
+    assert [row.metric for row in rows] == list(fast_store.METRICS.values())
+    assert all(row.peer == "gigatoken encode_files" and row.value > 0 for row in rows)
+    checkout = replace(given, megatron=given.folder)
+    for row in fast_store.measure(checkout):
+        assert (row.peer, row.ratio) == ("Megatron preprocess_data_fast", None)
+        assert row.note.endswith("has no tools/preprocess_data_fast.py")
+
+
+def test_a_fast_peer_whose_ids_are_others_has_no_ratio(given):
+    corpus, vocabulary = given.corpus(100_000), given.vocabulary_of(32_000)
+    tokenizer = load_tokenizer(vocabulary.path)
+    ids = [[*tokenizer.encode(text), tokenizer.eos_id] for text in texts(corpus.path)]
+    written = given.folder / "out.bin"
+    np.concatenate(ids).astype(np.uint16).tofile(written)
+    fast_store._check_ids(corpus, vocabulary, written)
+    ids[3][5] += 1
+    np.concatenate(ids).astype(np.uint16).tofile(written)
+    with pytest.raises(RunError, match="ids of the first 200 texts are not fastokens'"):
+        fast_store._check_ids(corpus, vocabulary, written)
 
 
 @pytest.mark.very_slow
