@@ -42,16 +42,23 @@ def piece_hashes(padded: np.ndarray, starts: np.ndarray, lengths: np.ndarray) ->
     A piece of up to 64 bytes is hashed 8 bytes a step; a longer one by xxh3.
     """
     hashes = first_bytes(padded, starts, lengths)
-    hashes += lengths.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    hashes += lengths.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     mix(hashes)
-    done = STEP
-    more = np.flatnonzero((lengths > done) & (lengths <= _LONG))
+    more = np.flatnonzero(lengths > STEP)
+    # Of the pieces that go on: where, how many bytes are left, and their hashes so far.
+    at, left, found = starts[more], lengths[more], hashes[more]
+    if (left > _LONG).any():
+        for i in more[left > _LONG]:
+            piece = padded[starts[i] : starts[i] + lengths[i]].tobytes()
+            hashes[i] = xxhash.xxh3_64_intdigest(piece)
+        kept = left <= _LONG
+        more, at, left, found = more[kept], at[kept], left[kept], found[kept]
     while len(more):
-        step = first_bytes(padded, starts[more] + done, lengths[more] - done)
-        step ^= hashes[more] * np.uint64(0xD6E8FEB86659FD93)
+        at += STEP
+        left -= STEP
+        step = first_bytes(padded, at, left)
+        step ^= found * np.uint64(0xD6E8FEB86659FD93)
         hashes[more] = mix(step)
-        done += STEP
-        more = more[lengths[more] > done]
-    for i in np.flatnonzero(lengths > _LONG):
-        hashes[i] = xxhash.xxh3_64_intdigest(padded[starts[i] : starts[i] + lengths[i]].tobytes())
+        longer = left > STEP
+        more, at, left, found = more[longer], at[longer], left[longer], step[longer]
     return hashes

@@ -42,6 +42,7 @@ def signatures(texts, near: Near) -> Signatures:
     data, offsets = text_bytes(texts)
     count = near.bands * near.rows
     multipliers = (odd_numbers(count, seed=7) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
+    factors = _factors(multipliers)
     minima = np.zeros((len(texts), count), np.uint16)
     bands = np.zeros((len(texts), near.bands), np.uint64)
     some = np.zeros(len(texts), bool)
@@ -51,7 +52,7 @@ def signatures(texts, near: Near) -> Signatures:
         if not len(full):
             continue
         values = (grams.values >> np.uint64(32)).astype(np.uint32)
-        block = _minima(values, grams.offsets[full], multipliers)
+        block = _minima(values, grams.offsets[full], factors)
         rows = full + first
         some[rows] = True
         minima[rows] = (block ^ (block >> np.uint32(16))).astype(np.uint16).T
@@ -59,13 +60,28 @@ def signatures(texts, near: Near) -> Signatures:
     return Signatures(minima, bands, some)
 
 
-def _minima(values: np.ndarray, starts: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
-    """uint32 [k, n]: the least `multiplier x value` of each text; `starts` [n] into `values`."""
-    out = np.empty((len(multipliers), len(starts)), np.uint32)
-    product = np.empty_like(values)
-    for multiplier, row in zip(multipliers, out, strict=True):
-        np.multiply(values, multiplier, out=product)
-        np.minimum.reduceat(product, starts, out=row)
+def _factors(multipliers: np.ndarray) -> np.ndarray:
+    """uint32 [k]: what leads from a value times each multiplier to that times the next, mod 2^32.
+
+    The first is the first multiplier itself. All are odd, so each has an inverse, which five of
+    Newton's steps find: each doubles the bits that are right, of which an odd number has three.
+    """
+    inverse = multipliers.copy()
+    for _ in range(5):
+        inverse *= np.uint32(2) - multipliers * inverse
+    return np.concatenate([multipliers[:1], multipliers[1:] * inverse[:-1]])
+
+
+def _minima(values: np.ndarray, starts: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """uint32 [k, n]: the least `multiplier x value` of each text; `starts` [n] into `values`.
+
+    The products take the place of `values`, each those of the multiplier before, so that half as
+    much memory is gone through.
+    """
+    out = np.empty((len(factors), len(starts)), np.uint32)
+    for factor, row in zip(factors, out, strict=True):
+        np.multiply(values, factor, out=values)
+        np.minimum.reduceat(values, starts, out=row)
     return out
 
 
