@@ -1,10 +1,11 @@
 """Signatures estimate the Jaccard similarity that sets of n-grams have."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from data_prep.config import Near
-from data_prep.dedup.minhash import Signatures, signatures
+from data_prep.dedup.minhash import Signatures, _factors, _minima, signatures
 from tests.unit.data_prep.dedup.corpora import edited, jaccard, text_of
 
 NEAR = Near(action="drop")
@@ -12,6 +13,16 @@ NEAR = Near(action="drop")
 
 def of(texts: list[str], near: Near = NEAR) -> Signatures:
     return signatures(pa.array(texts, pa.string()), near)
+
+
+def test_minima_are_the_least_product_of_each_text_with_each_multiplier():
+    rng = np.random.default_rng(3)
+    values = rng.integers(0, 1 << 32, 500, np.uint32)
+    multipliers = rng.integers(0, 1 << 32, 40, np.uint32) | np.uint32(1)
+    starts = [0, 1, 9, 300]
+    texts = [part.tolist() for part in np.split(values, starts[1:])]
+    expected = [[min(m * v % 2**32 for v in text) for text in texts] for m in multipliers.tolist()]
+    assert _minima(values, np.array(starts), _factors(multipliers)).tolist() == expected
 
 
 @pytest.mark.parametrize("words", [30, 100, 400])
