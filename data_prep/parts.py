@@ -47,8 +47,8 @@ COUNTS = ("text_bytes", "characters", *MASK_COUNTS.values())
 PART_SCHEMA = pa.schema([*SCHEMA, *((name, pa.uint32()) for name in COUNTS)])
 # A row group is what is in memory at once, here and wherever a part is read.
 ROW_GROUP_DOCUMENTS, ROW_GROUP_BYTES = 4096, 16 << 20
-_FIELDS = (*NAMES, *MASK_COUNTS.values())
-_values = attrgetter(*_FIELDS)
+# Of a field, its value of a document.
+_FIELDS = {name: attrgetter(name) for name in (*NAMES, *MASK_COUNTS.values())}
 # Columns of few values; a dictionary of the others would only cost time.
 _DICTIONARY = ["host", "domain", "country", "continent", "evidence", "language", "source"]
 
@@ -144,7 +144,7 @@ def part_schema(fields: Sequence[str]) -> pa.Schema:
 
 
 def _table(documents: list[Document], fields: Sequence[str], schema: pa.Schema) -> pa.Table:
-    columns = dict(zip(_FIELDS, zip(*map(_values, documents), strict=True), strict=True))
+    columns: dict[str, list] = {n: list(map(value, documents)) for n, value in _FIELDS.items()}
     columns["characters"] = list(map(len, columns["text"]))
     arrays = {n: pa.array(v, PART_SCHEMA.field(n).type) for n, v in columns.items()}
     for name in fields:
