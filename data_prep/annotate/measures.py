@@ -165,20 +165,25 @@ class _Ends(_Joined):
     def __init__(self, ends: list[bytes]):
         super().__init__(ends, b"\n")
         self._classes = np.frombuffer(self.bytes.translate(_CLASSES), np.uint8)[:-STEP]
-        self._line_ends = self.count(_LINE_END)  # with the end of the text
+        self._stops = np.flatnonzero(self._classes == np.uint8(_LINE_END))
+        self._line_ends = self._few(self._stops)  # with the end of the text
         self.white = self.count(_SPACE) + self._line_ends - 1
 
     def count(self, kind: int) -> np.ndarray:
         """int64 [n]: bytes of a class."""
         return self.sum(self._classes == np.uint8(kind))
 
+    def _few(self, at: np.ndarray) -> np.ndarray:
+        """int64 [n]: how many of these places, in order, each piece has."""
+        return np.diff(np.searchsorted(at, self.offsets))
+
     def symbols(self) -> np.ndarray:
         """int64 [n]: marks of no sentence, and ellipses in both forms."""
-        found = self.count(_SYMBOL)
+        found = self._few(np.flatnonzero(self._classes == np.uint8(_SYMBOL)))
         if len(self.wide):
-            found += self.sum(self.marked(_ELLIPSIS, last=True))
-        dots = np.flatnonzero(self._classes == np.uint8(_DOT))
-        threes = dots[:-2][dots[2:] - dots[:-2] == 2]
+            found += self._few(np.flatnonzero(self.marked(_ELLIPSIS, last=True)))
+        dots = self._classes == np.uint8(_DOT)
+        threes = np.flatnonzero(dots[:-2] & dots[1:-1] & dots[2:])
         for text in np.unique(np.searchsorted(self.offsets, threes, "right") - 1):
             start, stop = self.offsets[text : text + 2]
             found[text] += self.bytes.count(b"...", start, stop)
@@ -187,7 +192,7 @@ class _Ends(_Joined):
     def lines(self) -> tuple[np.ndarray, np.ndarray]:
         """Fractions of the characters of lines, float64 [n] each: in those that end as sentences
         do, and in those that were there before."""
-        stops = np.flatnonzero(self._classes == np.uint8(_LINE_END))
+        stops = self._stops
         starts, lengths = _runs(stops)
         characters = lengths
         ended = _TERMINAL_BYTES[self.data[stops - 1]]
