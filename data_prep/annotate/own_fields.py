@@ -24,7 +24,7 @@ COUNTED = {
     "cut": "cut to max_value_bytes",
     "line_breaks": "with line breaks, now spaces",
     "control_tokens": "with the name of a control token, which stays text",
-    "unusable": "could not be used, and are missing",
+    "unusable": "could not be used, taken as missing",
     "numbers": "are numbers",
     "texts": "are text",
     "truth_values": "are true or false",

@@ -453,7 +453,7 @@ def test_the_card_tells_of_each_field(made):
     assert topics.top == {"a": 9, "b": 6, "c": 3} and topics.changed["several"] == 6
     assert price.changed == {"unusable": 1}
     notes = field_notes(card)
-    assert "price: 1 values could not be used, and are missing" in notes
+    assert "price: 1 value could not be used, taken as missing" in notes
     markdown = Path(made.output, "card.md").read_text()
     assert "| topic | category | 8 |" in markdown and all(note in markdown for note in notes)
     assert "arts &amp; books" in Path(made.output, "card.html").read_text()
@@ -472,7 +472,7 @@ def test_the_card_tells_what_was_changed_and_of_a_million_categories(tmp_path):
         "topic: 2 values cut to max_value_bytes",
         "topic: 2 values with line breaks, now spaces",
         "topic: 2 values with the name of a control token, which stays text",
-        "topic: 2 values could not be used, and are missing",
+        "topic: 2 values could not be used, taken as missing",
         "topic: of its values 6 are text, 2 are numbers, 2 are true or false; all are written as "
         "text",
     ]
