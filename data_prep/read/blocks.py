@@ -7,7 +7,6 @@ attributes: from Python that is four times as fast as to visit the tree's nodes.
 import html
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
 # Elements whose content is no markup; none of them stands in another.
@@ -17,7 +16,6 @@ _GONE = re.compile(
 )
 _TAG = re.compile(r'(<[^>"]*(?:"[^"]*"[^>"]*)*>)')
 _NAMED = re.compile(r' (?:class|id|role)="([^"]*)"')
-_CACHED = 1 << 15  # classes and ids, some 200 bytes each
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _UNSEEN = re.compile(
     r' hidden(?:[\s>]|="")| style="[^"]*(?:display\s*:\s*none|visibility\s*:\s*hidden)'
@@ -35,7 +33,6 @@ _APART = frozenset(
 )  # fmt: skip
 # Of these, what a page that does not close it holds all of its text in.
 _LAYOUT = frozenset(("aside", "header"))
-_NO_WORDS: frozenset[str] = frozenset()
 _INLINE = frozenset(
     ("a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em",
      "font", "i", "ins", "kbd", "mark", "nobr", "picture", "q", "rb", "rp", "rt", "rtc", "ruby",
@@ -214,11 +211,8 @@ def _kind(tag: str, layout: bool) -> _Kind:
         apart = apart or _UNSEEN.search(tag) is not None
     if not attributes or apart or name in _ROOTS:
         return _Kind(name, apart, inline, of_layout, False, body)
-    beside = of_layout.union(*map(_marks, _NAMED.findall(tag)))
+    words = {word.lower() for named in _NAMED.findall(tag) for word in _WORD.findall(named)}
+    if _BESIDE.isdisjoint(words):
+        return _Kind(name, apart, inline, of_layout, False, body)
+    beside = of_layout | (_BESIDE & words)
     return _Kind(name, apart, inline, beside, not NEVER.isdisjoint(beside), body)
-
-
-@lru_cache(_CACHED)
-def _marks(named: str) -> frozenset[str]:
-    """Of the words of a class or id those of `_BESIDE`; pages have the same again and again."""
-    return _BESIDE.intersection(word.lower() for word in _WORD.findall(named))

@@ -21,7 +21,7 @@ from resiliparse.parse.html import DOMNode, HTMLTree
 
 from data_prep.beside import lower_limits
 from data_prep.read.http import BodyError, decode_body, is_html, split_response
-from data_prep.read.linked_data import Script, linked_scripts
+from data_prep.read.linked_data import Scripts
 from data_prep.read.main_text import main_text
 from data_prep.read.meta_tags import meta_values
 from data_prep.read.page_date import page_day
@@ -88,7 +88,7 @@ def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> 
     if "xml" in content_type or page.lstrip().startswith("<?xml"):
         page = _CLOSED.sub(r"<\1\2></\1>", page)
     tree = HTMLTree.parse(page)
-    scripts, said = linked_scripts(tree), _said_in(tree)
+    scripts, said = Scripts(tree), _said_in(tree)
     text, extractor = main_text(tree, scripts)
     heading = _first_text(tree, "h1")
     more: dict[str, Any] = {}
@@ -138,7 +138,7 @@ def _first_text(tree: HTMLTree, name: str) -> str:
     return texts[0] if len(texts) == 1 else max(own, key=len, default="")
 
 
-def _canonical(said: DOMNode, scripts: list[Script]) -> str:
+def _canonical(said: DOMNode, scripts: Scripts) -> str:
     """The page's own address in full; that of a front page where it names no other."""
     front = ""
     for selector, name in _ADDRESSES:

@@ -40,16 +40,25 @@ class Script:
         return list(_objects(self.value))
 
 
-def linked_scripts(tree: Any) -> list[Script]:
-    """The scripts with linked data of a page.
+class Scripts:
+    """The scripts with linked data of a page, looked for when they are first asked for.
 
     tree: resiliparse's.
     """
-    nodes = tree.document.query_selector_all(_SCRIPTS)[:MOST_SCRIPTS]
-    return [Script(node.text or "") for node in nodes]
+
+    def __init__(self, tree: Any):
+        self._tree = tree
+
+    def __iter__(self) -> Iterator[Script]:
+        return iter(self._found)
+
+    @cached_property
+    def _found(self) -> list[Script]:
+        nodes = self._tree.document.query_selector_all(_SCRIPTS)[:MOST_SCRIPTS]
+        return [Script(node.text or "") for node in nodes]
 
 
-def linked_bodies(scripts: list[Script]) -> Iterator[tuple[str, str]]:
+def linked_bodies(scripts: Scripts) -> Iterator[tuple[str, str]]:
     """Headline and `articleBody` of each article; of scripts that are no JSON without headline."""
     for script in scripts:
         for each in script.objects:
@@ -65,7 +74,7 @@ def linked_bodies(scripts: list[Script]) -> Iterator[tuple[str, str]]:
                 continue
 
 
-def linked_dates(scripts: list[Script]) -> list[str]:
+def linked_dates(scripts: Scripts) -> list[str]:
     """When the page was published, as it is written: what articles say goes before others."""
     of_articles: list[str] = []
     others: list[str] = []

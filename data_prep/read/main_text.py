@@ -16,7 +16,7 @@ from resiliparse.parse.html import HTMLTree
 
 from data_prep.read.article import article
 from data_prep.read.blocks import blocks_of
-from data_prep.read.linked_data import Script, linked_bodies, same_headline
+from data_prep.read.linked_data import Scripts, linked_bodies, same_headline
 from data_prep.read.script_text import script_text
 
 # Main text of fewer characters is looked for elsewhere on the page, too.
@@ -30,7 +30,7 @@ _TAG = re.compile(r"<[^>]{1,200}>")
 _LEAST = 40
 
 
-def main_text(tree: HTMLTree, scripts: list[Script]) -> tuple[str, str]:
+def main_text(tree: HTMLTree, scripts: Scripts) -> tuple[str, str]:
     """Text, and the way by which it was found.
 
     scripts: the page's linked data.
@@ -51,7 +51,7 @@ def main_text(tree: HTMLTree, scripts: list[Script]) -> tuple[str, str]:
     return best, by
 
 
-def _whole(tree: HTMLTree, scripts: list[Script], text: str) -> tuple[str, str]:
+def _whole(tree: HTMLTree, scripts: Scripts, text: str) -> tuple[str, str]:
     """The linked data's text where `text` is a short part of it, or that of another part of the
     page; else `text`."""
     least = MUCH * len(text)
@@ -78,7 +78,7 @@ def main_content(tree: HTMLTree) -> str:
     )  # fmt: skip
 
 
-def linked_text(tree: HTMLTree, scripts: list[Script]) -> str:
+def linked_text(tree: HTMLTree, scripts: Scripts) -> str:
     """The longest `articleBody` of the linked data, without markup; empty where there is none.
 
     One whose headline is the page's title goes before those of other articles.
@@ -86,7 +86,7 @@ def linked_text(tree: HTMLTree, scripts: list[Script]) -> str:
     return _linked(tree, scripts)[0]
 
 
-def _linked(tree: HTMLTree, scripts: list[Script]) -> tuple[str, bool]:
+def _linked(tree: HTMLTree, scripts: Scripts) -> tuple[str, bool]:
     """The text, and whether its headline is the page's title."""
     found = list(linked_bodies(scripts))
     own = [body for headline, body in found if same_headline(headline, tree.title or "")]

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 
 from resiliparse.parse.html import HTMLTree
 
-from data_prep.read.linked_data import Script, linked_dates
+from data_prep.read.linked_data import Scripts, linked_dates
 
 _DATE_SELECTORS = (
     'meta[property="article:published_time"]', 'meta[itemprop="datePublished"]',
@@ -50,7 +50,7 @@ _MARKED = (
 _MOST_TIMES = 100
 
 
-def page_day(tree: HTMLTree, scripts: list[Script]) -> str:
+def page_day(tree: HTMLTree, scripts: Scripts) -> str:
     """The day as YYYY-MM-DD; empty where the page tells none.
 
     scripts: the page's linked data.

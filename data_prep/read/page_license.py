@@ -6,7 +6,7 @@ from typing import Any
 
 from resiliparse.parse.html import HTMLTree
 
-from data_prep.read.linked_data import Script
+from data_prep.read.linked_data import Scripts
 from data_prep.read.meta_tags import meta_values
 
 LICENSE = "license"
@@ -23,7 +23,7 @@ _TYPES = re.compile(r"(?:Article|Posting|Page|Report|CreativeWork)\Z")
 _MOST_THINGS = 200
 
 
-def page_license(tree: HTMLTree, scripts: list[Script]) -> str:
+def page_license(tree: HTMLTree, scripts: Scripts) -> str:
     """An address as a rule, at most MAX_LICENSE characters; empty where nothing is said.
 
     scripts: the page's linked data.
@@ -49,7 +49,7 @@ def _addresses(tree: HTMLTree, places: tuple[tuple[str, str], ...]) -> Iterator[
             yield node.getattr(name) or ""
 
 
-def _linked_data(scripts: list[Script]) -> Iterator[str]:
+def _linked_data(scripts: Scripts) -> Iterator[str]:
     for script in scripts:
         for thing in _things(script.value) if LICENSE in script.text else ():
             kinds = thing.get("@type")

@@ -6,7 +6,7 @@ from resiliparse.parse.html import HTMLTree
 
 from data_prep.clean import Cleaner
 from data_prep.config import Clean
-from data_prep.read.linked_data import linked_scripts
+from data_prep.read.linked_data import Scripts
 from data_prep.read.main_text import ARTICLE, LINKED, SCRIPT, SECOND, main_text
 from tests.unit.data_prep.read.samples import raws, read_bytes, response, warc_record
 
@@ -26,7 +26,7 @@ def linked(text: str, headline: str = "") -> str:
 
 def found(html: str) -> tuple[str, str]:
     tree = HTMLTree.parse(html)
-    return main_text(tree, linked_scripts(tree))
+    return main_text(tree, Scripts(tree))
 
 
 def test_main_content_is_taken_where_there_is_enough():
