@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 # Elements whose content is no markup; none of them stands in another.
-_GONE = re.compile(
-    r"<!--.*?-->|<(script|style|textarea|iframe|xmp|noembed|noframes|plaintext)\b.*?</\1>",
-    re.DOTALL,
-)
+_GONE = re.compile(r"<(?:!--|(script|style|textarea|iframe|xmp|noembed|noframes|plaintext)\b)")
 _TAG = re.compile(r'(<[^>"]*(?:"[^"]*"[^>"]*)*>)')
 _NAMED = re.compile(r' (?:class|id|role)="([^"]*)"')
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -141,7 +138,7 @@ def blocks_of(body: str, layout: bool = False) -> Blocks:
         pieces.clear()
         links = 0
 
-    parts = _TAG.split(_GONE.sub("", body))
+    parts = _TAG.split(_without_gone(body))
     for text, tag in zip(parts[::2], parts[1::2], strict=False):
         if apart:
             if tag[1] == "/":
@@ -198,6 +195,24 @@ def blocks_of(body: str, layout: bool = False) -> Blocks:
         pieces.append(parts[-1])
     end_block()
     return found
+
+
+def _without_gone(body: str) -> str:
+    """Without comments and elements whose content is no markup; what is not closed stays."""
+    kept: list[str] = []
+    missing: set[str] = set()
+    start = at = 0
+    while found := _GONE.search(body, at):
+        end = f"</{found[1]}>" if found[1] else "-->"
+        stop = -1 if end in missing else body.find(end, found.end())
+        if stop < 0:
+            missing.add(end)
+            at = found.end()
+            continue
+        kept.append(body[start : found.start()])
+        start = at = stop + len(end)
+    kept.append(body[start:])
+    return "".join(kept)
 
 
 def _kind(tag: str, layout: bool) -> _Kind:
