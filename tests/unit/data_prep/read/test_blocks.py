@@ -9,7 +9,8 @@ from data_prep.read.blocks import _without_gone, blocks_of
 GONE = re.compile(r"<!--.*?-->|<(script|style|iframe|textarea)\b.*?</\1>", re.DOTALL)
 BITS = (
     "<!--", "-->", "<!-->", "<script", "</script>", "</script >", "<scripty>", "<style>",
-    "</style>", "<iframe src=a>", "</iframe>", "<textarea>", "</textarea>", "<p>", ">", "-", " ", "x", "\n",
+    "</style>", "<iframe src=a>", "</iframe>", "<textarea>", "</textarea>", "<p>", ">", "-", " ",
+    "x", "\n",
 )  # fmt: skip
 
 
