@@ -126,8 +126,9 @@ def _small(page: Blocks, held: list[float], total: float, of_article: frozenset[
     """Regions that hold little, or stand in one that does, but for those with these marks alone."""
     out = [False] * len(held)
     for region in range(1, len(held)):
-        most = (MOST_NEVER if page.never[region] else MOST_BESIDE) * total
-        small = held[region] <= most and not page.marks[region] <= of_article
+        marks = page.marks[region]
+        most = (MOST_BESIDE if NEVER.isdisjoint(marks) else MOST_NEVER) * total
+        small = held[region] <= most and not marks <= of_article
         out[region] = out[page.regions[region]] or small
     return out
 

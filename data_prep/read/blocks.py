@@ -85,7 +85,6 @@ class Blocks:
     parents: of each block element the number of the one around it; 0 is the page, without one.
     regions: of each part that a page marks as beside its article, the one around it; 0 is none.
     marks: the words that mark each region, see `_BESIDE`.
-    never: which regions are of no article, however much they hold.
     bodies: elements that a page marks as the article.
     tags: of each block element its name.
     """
@@ -95,21 +94,19 @@ class Blocks:
     tags: list[str] = field(default_factory=lambda: ["body"])
     regions: list[int] = field(default_factory=lambda: [-1])
     marks: list[frozenset[str]] = field(default_factory=lambda: [frozenset()])
-    never: list[bool] = field(default_factory=lambda: [False])
     bodies: list[int] = field(default_factory=list)
 
 
 class _Kind(NamedTuple):
     """What a start tag tells of its element.
 
-    apart: it and all in it are no text. beside: the words that make it a region; never: see Blocks.
+    apart: it and all in it are no text. beside: the words that make it a region.
     """
 
     name: str
     apart: bool
     inline: bool
     beside: frozenset[str]
-    never: bool
     body: bool
 
 
@@ -189,7 +186,6 @@ def blocks_of(body: str, layout: bool = False) -> Blocks:
         if kind.beside:
             regions.append(region)
             found.marks.append(kind.beside)
-            found.never.append(kind.never)
             region = len(regions) - 1
     if not apart:
         pieces.append(parts[-1])
@@ -225,9 +221,6 @@ def _kind(tag: str, layout: bool) -> _Kind:
     if attributes and ("hidden" in attributes or "display" in attributes):
         apart = apart or _UNSEEN.search(tag) is not None
     if not attributes or apart or name in _ROOTS:
-        return _Kind(name, apart, inline, of_layout, False, body)
+        return _Kind(name, apart, inline, of_layout, body)
     words = {word.lower() for named in _NAMED.findall(tag) for word in _WORD.findall(named)}
-    if _BESIDE.isdisjoint(words):
-        return _Kind(name, apart, inline, of_layout, False, body)
-    beside = of_layout | (_BESIDE & words)
-    return _Kind(name, apart, inline, beside, not NEVER.isdisjoint(beside), body)
+    return _Kind(name, apart, inline, of_layout | (_BESIDE & words), body)
