@@ -18,7 +18,7 @@ from benchmarks.experiment.figures import (
 )
 from benchmarks.experiment.plan import Planned, plan_runs
 from benchmarks.experiment.schema import FOLDER, Experiment, read_experiment
-from benchmarks.experiment.work import Processes, make_store, stoppable, work_off
+from benchmarks.experiment.work import Processes, check_folders, make_store, stoppable, work_off
 from geo_nemo.common.files import read_json
 from geo_nemo.store import TokenStore
 
@@ -85,6 +85,7 @@ def _run(
     check_lines(results, lines, planned, commit, opened.hash)
     done = {(line["run"], line["seed"]) for line in lines}
     left = [run for run in planned if (run.name, run.seed) not in done]
+    check_folders(left)
     shared = sum(run.branch.step for run in left if run.branch)
     click.echo(f"{name}: {len(planned)} runs, {len(planned) - len(left)} finished; "
                f"{sum(run.steps for run in left):,} steps to train, {shared:,} shared")  # fmt: skip

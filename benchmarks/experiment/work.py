@@ -23,11 +23,16 @@ from benchmarks.experiment.branch import branch
 from benchmarks.experiment.plan import Planned
 from benchmarks.experiment.schema import Corpus, Evaluation
 from geo_nemo.cli.codes import STOPPED
-from geo_nemo.common.errors import RunError
+from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.files import make_folder, read_json, write_whole
 from geo_nemo.common.lock import folder_lock
 from geo_nemo.config.load import quote
-from geo_nemo.train.checkpoint.files import checkpoints, shape_problem, step_of
+from geo_nemo.train.checkpoint.files import (
+    checkpoints,
+    read_record,
+    shape_problem,
+    step_of,
+)
 
 TIMES, PID = "seconds.json", "pid"
 POLL_S = 0.5
@@ -123,6 +128,21 @@ def last_line(log: Path) -> str:
     text = log.read_text(encoding="utf-8", errors="replace")
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1].removeprefix("geo-nemo: ") if lines else f"see {log}"
+
+
+def check_folders(runs: Sequence[Planned]) -> None:
+    """Raise `UserError` where the folder of a run holds one of other settings, store or seed.
+
+    A run that is trained whole is not started again, so nothing else would compare them.
+    """
+    for run in runs:
+        found = checkpoints(run.folder / "checkpoints")
+        with suppress(ValueError):  # one that is not whole is the training's to tell
+            if found and read_record(found[-1])["fingerprint"] != run.fingerprint:
+                raise UserError(
+                    f"{run.folder} holds a run of other settings than {run.title} has now: "
+                    f"rename the run, remove the folder, or give --work FOLDER for new ones"
+                )
 
 
 def is_trained(run: Planned) -> bool:

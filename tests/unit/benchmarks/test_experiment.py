@@ -29,7 +29,7 @@ from benchmarks.experiment.plan import Branch, load_run, plan_runs
 from benchmarks.experiment.plots import draw_all, values_of
 from benchmarks.experiment.schema import FOLDER, Claim, Experiment, read_experiment
 from benchmarks.experiment.verdict import Figures, judge
-from benchmarks.experiment.work import TIMES, Processes, Stopped, counted
+from benchmarks.experiment.work import TIMES, Processes, Stopped, check_folders, counted
 from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.files import read_json
 from geo_nemo.config.recipe_files import add_recipes
@@ -365,6 +365,21 @@ def test_runs_of_other_commits_stores_settings_or_documents_are_refused(tiny_sto
     (tmp_path / "x.jsonl").write_text(json.dumps(good) + "\n{\n")
     with pytest.raises(UserError, match=r"x.jsonl:2 is no finished run"):
         read_lines(tmp_path / "x.jsonl")
+
+
+def test_a_folder_that_holds_a_run_of_other_settings_is_refused(
+    tiny_store, tmp_path, single_process
+):
+    told = planned_of(tiny_store, tmp_path)[1]
+    check_folders([told])
+    fit(saving(told.run))
+    check_folders([told])
+    # The file was changed when the run was trained, and had no line of results yet.
+    runs = RUNS | {"told": [*RUNS["told"], "train.lr=1e-3"]}
+    changed = planned_of(tiny_store, tmp_path, runs=runs)[1]
+    assert changed.folder == told.folder and changed.key != told.key
+    with pytest.raises(UserError, match="holds a run of other settings than told, seed 1 has now"):
+        check_folders([changed])
 
 
 def test_a_section_takes_the_place_of_the_one_before(tmp_path):
