@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from data_prep.synth.config import Synth
-from geo_nemo.cli.codes import STOPPED
+from geo_nemo.cli.codes import MISTAKE, STOPPED
 from geo_nemo.cli.main import EXIT_INTERRUPTED
 from geo_nemo.cli.options import DiskPath
 from geo_nemo.cli.progress import progress_bar
@@ -29,7 +29,7 @@ LOG = logger(__name__)
 
 POLL_S = 0.3
 # How a training ends that was asked to: with a checkpoint, or before its first step.
-STOPPED = (STOPPED, EXIT_INTERRUPTED)
+ASKED_TO = (STOPPED, EXIT_INTERRUPTED)
 # Metadata in the first stage, or not: the two conditions that are compared.
 CONDITIONS = {"with": (), "without": ("metadata@stages.condition.metadata=none",)}
 SYNTHETIC_VOCAB_SIZE = 1536
@@ -144,7 +144,7 @@ def _train_side_by_side(folder: Path, steps: int) -> bool:
                     progress(name, done, steps, note)
                     if process.poll() is not None:
                         codes[name] = process.returncode
-                if any(code not in (0, *STOPPED) for code in codes.values()):
+                if any(code not in (0, *ASKED_TO) for code in codes.values()):
                     break
     except KeyboardInterrupt:
         # The terminal's interrupt reached the trainings too; they save and end.
@@ -155,8 +155,9 @@ def _train_side_by_side(folder: Path, steps: int) -> bool:
                 process.terminate()
                 process.wait()
     for name, code in codes.items():
-        if code not in (0, *STOPPED):
-            raise RunError(f"training {name} ended with code {code}: {_last_line(logs[name])}")
+        if code not in (0, *ASKED_TO):
+            kind = UserError if code == MISTAKE else RunError
+            raise kind(f"training {name} ended with code {code}: {_last_line(logs[name])}")
     if any(codes.values()):
         LOG.info("demo: stopped and saved; the same command goes on from there")
         return True
