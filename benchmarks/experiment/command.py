@@ -10,6 +10,7 @@ from benchmarks.experiment.figures import (
     ROOT,
     add_line,
     check_among,
+    check_evaluated,
     check_lines,
     check_same_documents,
     code_commit,
@@ -18,7 +19,8 @@ from benchmarks.experiment.figures import (
 )
 from benchmarks.experiment.plan import Planned, plan_runs
 from benchmarks.experiment.schema import FOLDER, Experiment, read_experiment
-from benchmarks.experiment.work import Processes, check_folders, make_store, stoppable, work_off
+from benchmarks.experiment.standing import check_standing, note_code
+from benchmarks.experiment.work import Processes, make_store, needed, stoppable, work_off
 from geo_nemo.common.files import read_json
 from geo_nemo.store import TokenStore
 
@@ -50,16 +52,23 @@ def command(
 
     Stopped at any point, the same command goes on from there.
     """
-    name, experiment = read_experiment(name)
+    given = name
+    name, experiment = read_experiment(given)
     if seeds is not None:
         experiment = experiment.model_copy(update={"seeds": experiment.seeds[:seeds]})
-    own = FOLDER / f"{name}.yaml"
-    results = results or (own.with_suffix(".jsonl") if own.exists() else Path(f"{name}.jsonl"))
+    results = results or results_of(given, name)
     page = page or ROOT / "docs" / "experiments.md"
     work = work or Path("runs") / "experiments" / name
     processes = Processes(at_once)
     with stoppable(work, processes):
         return _run(name, experiment, at_once, work, results, page, processes, dry_run)
+
+
+def results_of(given: str, name: str) -> Path:
+    """Where figures of an experiment are by default: those of the project's own beside its file."""
+    own = FOLDER / f"{name}.yaml"
+    is_own = given == name or Path(given).resolve() == own.resolve()
+    return own.with_suffix(".jsonl") if is_own else Path(f"{name}.jsonl")
 
 
 def _run(
@@ -83,9 +92,13 @@ def _run(
     planned = plan_runs(experiment, store, work)
     commit, lines = code_commit(), read_lines(results)
     check_lines(results, lines, planned, commit, opened.hash)
+    names = {(run.name, run.seed) for run in planned}
+    lines = [line for line in lines if (line["run"], line["seed"]) in names]
+    check_evaluated(results, lines, experiment)
     done = {(line["run"], line["seed"]) for line in lines}
+    begun = [planned[number] for number in sorted(needed(planned, done))]
+    check_standing(begun, commit)
     left = [run for run in planned if (run.name, run.seed) not in done]
-    check_folders(left)
     shared = sum(run.branch.step for run in left if run.branch)
     click.echo(f"{name}: {len(planned)} runs, {len(planned) - len(left)} finished; "
                f"{sum(run.steps for run in left):,} steps to train, {shared:,} shared")  # fmt: skip
@@ -97,6 +110,7 @@ def _run(
                    f"{timing.words(measured.evaluation)} an evaluation")  # fmt: skip
     if dry_run:
         return 0
+    note_code(begun, commit)
 
     def finished(run: Planned, evaluation: dict, seconds: dict[str, float]) -> None:
         record = read_json(run.folder / "run.json", "train the run again")

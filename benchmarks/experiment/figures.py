@@ -75,10 +75,42 @@ def check_lines(
             raise UserError(f"{who} other settings than its name has now: rename it, or {mend}")
 
 
+def check_evaluated(path: Path, lines: Sequence[Line], experiment: Experiment) -> None:
+    """Raise `UserError` where finished runs lack figures that the file asks for, or were evaluated
+    with other settings. A line of before these were kept tells none."""
+    wanted = list(experiment.evaluation.settings)
+    for line in lines:
+        again = f"remove the line of run {line['run']}, seed {line['seed']}: it is evaluated again"
+        if (settings := line.get("evaluation", wanted)) != wanted:
+            raise UserError(
+                f"{path}: evaluation.settings were {' '.join(settings)}, and are {' '.join(wanted)}"
+                f" now: {again}"
+            )
+        if lacking := _lacking(experiment, line):
+            raise UserError(f"{path}: there are no figures {lacking}: {again}")
+
+
+def _lacking(experiment: Experiment, line: Line) -> str:
+    """What of a run is not told that tables or claims are about, in words; empty: nothing."""
+    part = experiment.evaluation.part
+    for condition in experiment.evaluation.conditions:
+        if part not in line["nats"].get(condition, {}):
+            return f"of {part} under the condition {condition}"
+    for claim in experiment.claims:
+        found = line.get("nats_among", {}).get(claim.among, {}) if claim.among else line["nats"]
+        for run, condition in claim.cells:
+            if run == line["run"] and part not in found.get(condition, {}):
+                return f"of {part} among {claim.among}, as the claim '{claim.says}' asks"
+    return ""
+
+
 def line_of(
     name: str, experiment: Experiment, run: Planned, evaluation: Mapping[str, Any], **facts: Any
 ) -> Line:
-    """The line of a finished run. facts: seconds, commit, parameters and the like."""
+    """The line of a finished run. facts: seconds, commit, parameters and the like.
+
+    Raises `UserError` where the evaluation has no figures that a claim is about.
+    """
     cells = [
         cell for cell in evaluation["perplexity"]["cells"]
         if cell["run"] == run.name
@@ -94,11 +126,12 @@ def line_of(
         found = nats if cell["group"] == "all" else among.setdefault(group, {})
         found.setdefault(cell["condition"], {})[cell["part"]] = cell["nats"]
     documents = evaluation["documents"]
-    return {
+    line = {
         "experiment": name,
         "run": run.name,
         "seed": run.seed,
         "settings": [*experiment.settings, *experiment.runs[run.name]],
+        "evaluation": list(experiment.evaluation.settings),
         "key": run.key,
         "steps": run.run.train.steps,
         "tokens": taken_tokens(run.run, run.run.train.steps),
@@ -109,6 +142,13 @@ def line_of(
         "nats": nats,
         **({"nats_among": among} if among else {}),
     }
+    if lacking := _lacking(experiment, line):
+        there = ", ".join(sorted(among)) or "none"
+        raise UserError(
+            f"the evaluation of {run.title} has no figures {lacking} (there is {there}): change "
+            "the file"
+        )
+    return line
 
 
 def check_among(experiment: Experiment, store: TokenStore) -> None:

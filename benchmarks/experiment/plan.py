@@ -19,6 +19,7 @@ from geo_nemo.config.load import load_config, quote
 from geo_nemo.config.stage_bounds import stage_borders
 from geo_nemo.data.outline import outline_stages
 from geo_nemo.store import TokenStore
+from geo_nemo.train.origin import Origin
 from geo_nemo.train.setup import SPLIT, fingerprint, prepare
 
 # A run is saved at least so often, so that little is lost with it.
@@ -80,9 +81,10 @@ def plan_runs(experiment: Experiment, store: Path, work: Path) -> list[Planned]:
     opened = TokenStore.open(store)
     tokenizer, split = opened.tokenizer(), opened.split(SPLIT)
     loaded = {name: load_run(experiment, name, store) for name in experiment.runs}
+    origins: dict[str, Origin | None] = {}
     for name, run in loaded.items():
         try:
-            prepare(run, 1, tokens=False)
+            origins[name] = prepare(run, 1, tokens=False).origin
             outlines = outline_stages(run, split, tokenizer)
         except UserError as error:
             raise UserError(f"run {name}: {error}") from None
@@ -100,7 +102,7 @@ def plan_runs(experiment: Experiment, store: Path, work: Path) -> list[Planned]:
             changed = run.model_copy(update={"seed": seed, "output_dir": str(folder)})
             settings = [*_settings(experiment, name, store), f"seed={seed}"]
             settings += [f"output_dir={quote(folder)}"]
-            prints = fingerprint(changed, opened, tokenizer)
+            prints = fingerprint(changed, opened, tokenizer, origins[name])
             planned.append(Planned(name, seed, folder, settings, changed, prints))
     _share(planned)
     return planned

@@ -40,11 +40,14 @@ class Evaluation(Section):
 
     @model_validator(mode="after")
     def _groups_by_it(self):
-        grouped = any(re.search(rf"\b{self.plot_by}\b", text) for text in self.settings
-                      if text.startswith("groups="))  # fmt: skip
-        if self.plot_by is not None and self.plot_by not in ALWAYS and not grouped:
+        if self.plot_by is not None and not self.tells_apart(self.plot_by):
             raise ValueError(f"plot_by: {self.plot_by} needs groups={self.plot_by} in settings")
         return self
+
+    def tells_apart(self, field: str) -> bool:
+        """Whether there are figures by the values of a field."""
+        listed = [text for text in self.settings if text.startswith("groups=")]
+        return field in ALWAYS or any(re.search(rf"\b{field}\b", text) for text in listed)
 
 
 class Claim(Section):
@@ -59,7 +62,7 @@ class Claim(Section):
     says: str
     of: Cell
     against: Cell | None = None
-    at_most: float | None = None
+    at_most: Annotated[float, Field(gt=-1)] | None = None
     keeps: Annotated[float, Field(gt=0)] | None = None
     than: Cell | None = None
     among: Annotated[str, Field(pattern=r"^\w+=\S.*$")] | None = None
@@ -118,6 +121,12 @@ class Experiment(Section):
             raise ValueError(f"seeds {list(self.seeds)} names a seed twice")
         if (self.store is None) == (self.corpus is None):
             raise ValueError("give store: FOLDER, or corpus: {synth: [...], prep: [...]}")
+        for number, claim in enumerate(self.claims):
+            field = (claim.among or ALWAYS[0]).partition("=")[0]
+            if not self.evaluation.tells_apart(field):
+                raise ValueError(
+                    f"claims.{number}.among: {field} needs groups={field} in evaluation.settings"
+                )
         named = {"baseline": (self.baseline,)}
         named |= {f"claims.{n}": claim.cells for n, claim in enumerate(self.claims)}
         for where, cells in named.items():

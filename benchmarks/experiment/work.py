@@ -23,16 +23,11 @@ from benchmarks.experiment.branch import branch
 from benchmarks.experiment.plan import Planned
 from benchmarks.experiment.schema import Corpus, Evaluation
 from geo_nemo.cli.codes import STOPPED
-from geo_nemo.common.errors import RunError, UserError
+from geo_nemo.common.errors import RunError
 from geo_nemo.common.files import make_folder, read_json, write_whole
 from geo_nemo.common.lock import folder_lock
 from geo_nemo.config.load import quote
-from geo_nemo.train.checkpoint.files import (
-    checkpoints,
-    read_record,
-    shape_problem,
-    step_of,
-)
+from geo_nemo.train.checkpoint.files import checkpoints, shape_problem, step_of
 
 TIMES, PID = "seconds.json", "pid"
 POLL_S = 0.5
@@ -71,6 +66,8 @@ class Processes:
                 )  # fmt: skip
                 (log.parent / PID).write_text(str(process.pid))
                 self._running.add(process)
+                if self.stopped.is_set():  # it came while the process was made
+                    process.send_signal(signal.SIGTERM)
             code = process.wait()
             with self._lock:
                 self._running.discard(process)
@@ -130,21 +127,6 @@ def last_line(log: Path) -> str:
     return lines[-1].removeprefix("geo-nemo: ") if lines else f"see {log}"
 
 
-def check_folders(runs: Sequence[Planned]) -> None:
-    """Raise `UserError` where the folder of a run holds one of other settings, store or seed.
-
-    A run that is trained whole is not started again, so nothing else would compare them.
-    """
-    for run in runs:
-        found = checkpoints(run.folder / "checkpoints")
-        with suppress(ValueError):  # one that is not whole is the training's to tell
-            if found and read_record(found[-1])["fingerprint"] != run.fingerprint:
-                raise UserError(
-                    f"{run.folder} holds a run of other settings than {run.title} has now: "
-                    f"rename the run, remove the folder, or give --work FOLDER for new ones"
-                )
-
-
 def is_trained(run: Planned) -> bool:
     """Whether the checkpoint of its last step is there, by names and sizes."""
     found = checkpoints(run.folder / "checkpoints")
@@ -171,7 +153,7 @@ def work_off(
     failed: dict[int, str] = {}
     lock = threading.Lock()
     # Of what is done, only the sources of others need to be there.
-    wanted = _needed(planned, done)
+    wanted = needed(planned, done)
 
     def one(number: int) -> None:
         run = planned[number]
@@ -203,7 +185,7 @@ def work_off(
         raise RunError(f"{len(failed)} of {len(planned)} runs failed: {'; '.join(failed.values())}")
 
 
-def _needed(planned: Sequence[Planned], done: set[tuple[str, int]]) -> set[int]:
+def needed(planned: Sequence[Planned], done: set[tuple[str, int]]) -> set[int]:
     """Numbers of the runs that must be trained: those not done, and what they branch off."""
     found: set[int] = set()
     for number, run in enumerate(planned):

@@ -6,6 +6,7 @@ import multiprocessing
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,20 +17,23 @@ from click.testing import CliRunner
 
 from benchmarks.experiment.before import prepared, with_places
 from benchmarks.experiment.branch import branch
-from benchmarks.experiment.command import command
+from benchmarks.experiment.command import command, results_of
 from benchmarks.experiment.figures import (
     add_line,
     check_among,
+    check_evaluated,
     check_lines,
     check_same_documents,
+    line_of,
     read_lines,
 )
 from benchmarks.experiment.page import put
 from benchmarks.experiment.plan import Branch, load_run, plan_runs
 from benchmarks.experiment.plots import draw_all, values_of
 from benchmarks.experiment.schema import FOLDER, Claim, Experiment, read_experiment
+from benchmarks.experiment.standing import CODE, check_standing, note_code
 from benchmarks.experiment.verdict import Figures, judge
-from benchmarks.experiment.work import TIMES, Processes, Stopped, check_folders, counted
+from benchmarks.experiment.work import TIMES, Processes, Stopped, counted
 from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.files import read_json
 from geo_nemo.config.recipe_files import add_recipes
@@ -78,6 +82,9 @@ def file_of(folder, **changes):
         ({"claims": [CLAIM | {"of": ["told", "plain"]}]},
          r"claims.0 names condition plain, which evaluation.conditions does not list"),
         ({"claims": [CLAIM | {"keeps": 0.9}]}, r"give at_most, or keeps"),
+        ({"claims": [CLAIM | {"at_most": -2}]}, r"claims.0.at_most=-2: input should be greater"),
+        ({"claims": [CLAIM | {"among": "topic=sport"}]},
+         r"claims.0.among: topic needs groups=topic in evaluation.settings"),
         ({"seeds": [3]}, r"seeds \[3\]: an interval over seeds needs two different ones"),
         ({"seeds": [3, 3]}, r"seeds \[3, 3\]: an interval over seeds needs two"),
         ({"seeds": [3, 4, 3]}, r"seeds \[3, 4, 3\] names a seed twice"),
@@ -116,6 +123,16 @@ def test_what_a_run_cannot_be_is_one_line_before_anything_trains(
         raise found.exception
     assert "\n" not in str(found.exception)
     assert [p.name for p in work.iterdir() if p.suffix != ".lock"] in ([], [".lock"])
+
+
+def test_a_file_of_one_s_own_writes_no_figures_of_the_project(tmp_path, monkeypatch):
+    """Whatever its name is."""
+    own = FOLDER / "cooldown.yaml"
+    monkeypatch.chdir(ROOT)
+    for given in ("cooldown", "benchmarks/experiments/cooldown.yaml"):
+        assert results_of(given, "cooldown") == own.with_suffix(".jsonl")
+    assert results_of(str(tmp_path / "cooldown.yaml"), "cooldown") == Path("cooldown.jsonl")
+    assert results_of("mine.yml", "mine") == Path("mine.jsonl")
 
 
 def test_an_experiment_there_is_not_and_a_file_that_is_none(tmp_path):
@@ -278,6 +295,46 @@ def test_a_run_that_branched_off_is_the_run_itself_bit_for_bit(
         branch(told, fresh, 3)
 
 
+def test_first_weights_are_of_what_a_run_is(tiny_store, tmp_path, single_process):
+    """Runs that differ in them share nothing; those that have the same ones share their start."""
+    source = planned_of(tiny_store, tmp_path / "source")[0]
+    fit(saving(source.run))
+    early, late = (f"init.checkpoint={source.folder}/checkpoints/step_{step:08}" for step in (3, 6))
+    runs = {"a": [early], "b": [late], "c": [early, *RUNS["mixed"]]}
+    claims = [CLAIM | {"of": ["b", "without"], "against": ["a", "without"]}]
+    changes = {"runs": runs, "baseline": ["a", "without"], "claims": claims}
+    first, other, mixed = planned_of(tiny_store, tmp_path / "w", **changes)[:3]
+    assert (other.branch, mixed.branch) == (None, Branch(0, 3))
+    assert len({first.key, other.key, mixed.key}) == 3
+    fit(saving(first.run))
+    branch(first, mixed, 3)
+    fit(saving(mixed.run))  # which a training with init goes on from
+
+
+def test_a_folder_that_holds_a_run_of_other_settings_or_code_is_refused(
+    tiny_store, tmp_path, single_process
+):
+    told = planned_of(tiny_store, tmp_path)[1]
+    note_code([told], "c" * 40)
+    check_standing([told], "d" * 40)  # nothing is trained yet
+    note_code([told], "d" * 40)
+    fit(saving(told.run))
+    check_standing([told], "d" * 40)
+    note_code([told], "e" * 40)  # what is trained stays of the code that trained it
+    words = "holds a run of the commit dddddddddddd, and this code is of eeeeeeeeeeee: rename the"
+    with pytest.raises(UserError, match=words):
+        check_standing([told], "e" * 40)
+    # The file was changed when the run was trained, and had no line of results yet.
+    runs = RUNS | {"told": [*RUNS["told"], "train.lr=1e-3"]}
+    changed = planned_of(tiny_store, tmp_path, runs=runs)[1]
+    assert changed.folder == told.folder and changed.key != told.key
+    words = r"holds a run of other settings than told, seed 1 has now \(train.lr\): rename the run"
+    with pytest.raises(UserError, match=words):
+        check_standing([changed], "d" * 40)
+    (told.folder / CODE).unlink()  # as of before it was noted
+    check_standing([told], "e" * 40)
+
+
 def line(run, seed, nats, **changes):
     documents = {"store_hash": "s", "split": "test", "scored": 9, "title_tokens": 1,
                  "body_tokens": 2}  # fmt: skip
@@ -367,19 +424,57 @@ def test_runs_of_other_commits_stores_settings_or_documents_are_refused(tiny_sto
         read_lines(tmp_path / "x.jsonl")
 
 
-def test_a_folder_that_holds_a_run_of_other_settings_is_refused(
-    tiny_store, tmp_path, single_process
+def test_figures_of_another_evaluation_or_without_what_a_claim_asks_are_refused(
+    tiny_store, tmp_path
 ):
-    told = planned_of(tiny_store, tmp_path)[1]
-    check_folders([told])
-    fit(saving(told.run))
-    check_folders([told])
-    # The file was changed when the run was trained, and had no line of results yet.
-    runs = RUNS | {"told": [*RUNS["told"], "train.lr=1e-3"]}
-    changed = planned_of(tiny_store, tmp_path, runs=runs)[1]
-    assert changed.folder == told.folder and changed.key != told.key
-    with pytest.raises(UserError, match="holds a run of other settings than told, seed 1 has now"):
-        check_folders([changed])
+    run = planned_of(tiny_store, tmp_path)[0]
+    claims = [CLAIM | {"of": ["ordinary", "with"], "among": "continent=Africa"}]
+    asks = Experiment.model_validate(content(tiny_store, claims=claims))
+    cells = [
+        {"run": "ordinary", "group": "all", "name": "all", "condition": condition, "part": "body",
+         "nats": 1.0}
+        for condition in ("with", "without")
+    ]  # fmt: skip
+    documents = {"store_hash": "s", "split": "test", "scored": 9, "title_tokens": 1,
+                 "body_tokens": 2}  # fmt: skip
+    measured = {"perplexity": {"cells": cells}, "documents": documents}
+    plain = Experiment.model_validate(content(tiny_store))
+    made = line_of("own", plain, run, measured, commit="c")
+    assert made["evaluation"] == list(plain.evaluation.settings)
+    check_evaluated(tmp_path / "x.jsonl", [made], plain)
+    older = {key: value for key, value in made.items() if key != "evaluation"}
+    check_evaluated(tmp_path / "x.jsonl", [older], plain)
+    # Whether the claim came later, or its texts are not among the documents.
+    with pytest.raises(UserError, match=r"x.jsonl: there are no figures of body among continent="):
+        check_evaluated(tmp_path / "x.jsonl", [made], asks)
+    with pytest.raises(UserError, match=r"ordinary, seed 1 has no figures of body among contin"):
+        line_of("own", asks, run, measured, commit="c")
+    changed = {"conditions": ["with", "without"], "settings": ["metadata=url"]}
+    other = Experiment.model_validate(content(tiny_store, evaluation=changed))
+    with pytest.raises(UserError, match=r"evaluation.settings were metadata=full .* and are meta"):
+        check_evaluated(tmp_path / "x.jsonl", [made], other)
+    more = changed | {"conditions": ["with", "without", "plain"], "settings": made["evaluation"]}
+    other = Experiment.model_validate(content(tiny_store, evaluation=more))
+    with pytest.raises(UserError, match="no figures of body under the condition plain: remove the"):
+        check_evaluated(tmp_path / "x.jsonl", [made], other)
+
+
+def test_a_signal_that_comes_while_a_command_is_started_ends_it(tmp_path, monkeypatch):
+    processes, popen, ends = Processes(1), subprocess.Popen, []
+
+    def signalled(*arguments, **options):
+        made = popen(*arguments, **options)
+        ends.append(threading.Timer(30, made.kill))
+        ends[0].start()
+        processes.stop()
+        return made
+
+    monkeypatch.setattr(subprocess, "Popen", signalled)
+    begin = time.monotonic()
+    with pytest.raises(Stopped):  # the command would go on for ever
+        processes.run(["status", str(tmp_path), "--watch", "60"], tmp_path / "log" / "log")
+    ends[0].cancel()
+    assert time.monotonic() - begin < 30
 
 
 def test_a_section_takes_the_place_of_the_one_before(tmp_path):
