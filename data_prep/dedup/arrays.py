@@ -1,11 +1,13 @@
 """Arrays in files of their own, written once and then read where they lie."""
 
+import math
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from geo_nemo.common.errors import UserError
+from geo_nemo.common.mapped import mapped
 
 
 class _Writing:
@@ -23,13 +25,19 @@ def save(path: Path, array: np.ndarray) -> None:
 
 
 def load(path: Path) -> np.ndarray:
-    """The array of a .npy file, memory-mapped. UserError where it is missing or damaged."""
+    """The array of a .npy file that `save` wrote, memory-mapped, read-only.
+
+    It holds no descriptor: a corpus has thousands of parts, with several arrays each. UserError
+    where the file is missing or damaged.
+    """
     try:
-        try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except ValueError:  # an empty array has nothing to map
-            return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            start = file.tell()
+        values = mapped(path, np.uint8)[start : start + math.prod(shape) * dtype.itemsize]
+        return values.view(dtype).reshape(shape)
+    except (OSError, ValueError, TypeError, EOFError) as error:
         raise UserError(
             f"{path} is missing or damaged ({error}): delete its folder and run geo-nemo prep again"
         ) from None

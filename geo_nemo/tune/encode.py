@@ -45,6 +45,7 @@ def encode(
 ) -> Encoded:
     """Raises `UserError` that names file and line where the template refuses a conversation."""
     made, control = Encoded(), tokenizer.all_special_tokens
+    _keep_spaces(tokenizer)
     for number, each in enumerate(found):
         if spelt := _spelt(each, control):
             raise UserError(
@@ -69,6 +70,19 @@ def encode(
         raise UserError("no conversation is left to be tuned on: give other data")
     progress("tokenise", len(found), len(found))
     return made
+
+
+def _keep_spaces(tokenizer: Any) -> None:
+    """Have the place of a token hold the space in front of it, with which an answer begins.
+
+    A byte-level tokenizer may leave it out (`trim_offsets`), and transformers, which finds no token
+    there, then marks this answer and all behind it as none. Ids stay what they are.
+    """
+    processor = getattr(getattr(tokenizer, "backend_tokenizer", None), "post_processor", None)
+    parts = processor if hasattr(processor, "__getitem__") else [processor]
+    for part in parts:
+        if getattr(part, "trim_offsets", False):
+            part.trim_offsets = False
 
 
 def _spelt(each: ToldConversation, control: Sequence[str]) -> str | None:

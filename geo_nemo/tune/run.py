@@ -67,13 +67,18 @@ class Tuning:
             raise UserError(
                 f"seq_length {self.seq_length:,} is above the model's {self.folder.max_length:,}"
             )
-        countries = self.folder.countries
+        policy, countries = self.folder.policy, self.folder.countries
+        if policy.fields and policy.position == "append" and config.told.none < 1:
+            raise UserError(
+                f"{config.model} was trained with metadata behind its texts, and cannot be told "
+                "any in front of a conversation: give told.none=1 told.country=0"
+            )
         if config.told.by == "random_country" and not countries:
             raise UserError(
                 "told.by=random_country needs to know the countries of the model, and its "
                 "training.json tells none"
             )
-        teller = Teller(self.folder.policy, config.told, countries, config.seed)
+        teller = Teller(policy, config.told, countries, config.seed)
         found, left_out = read_told(config, teller)
         self.encoded: Encoded = encode(found, self.tokenizer, config, self.seq_length, progress)
         self.encoded.dropped += left_out
@@ -87,6 +92,7 @@ class Tuning:
         partial = partial_of(self.output)
         identity = self._identity()
         with _locked(partial):
+            _check_free(self.output, partial)
             _begin(partial, identity)
             try:
                 done = train(
@@ -206,6 +212,16 @@ def _check_output(output: Path) -> None:
     partial = partial_of(output)
     if partial.exists() and not (partial / BEGUN).is_file() and any(partial.iterdir()):
         raise UserError(f"{partial} is there and is no tuning that was stopped: move it away")
+
+
+def _check_free(output: Path, partial: Path) -> None:
+    """Raise `UserError` where another process has written the output since it was looked at."""
+    if rank() == 0 and (output / TUNED).is_file():
+        shutil.rmtree(partial)
+        raise UserError(
+            f"{output} was written by another process meanwhile: the same command says whether it "
+            "is this tuning"
+        )
 
 
 def _begin(partial: Path, identity: dict[str, Any]) -> None:

@@ -109,6 +109,26 @@ def test_writing_ends_at_a_stop_at_eos_and_at_the_model_s_length(loaded):
     assert 60 < size < 128 and made.write([long], 0)[0].tokens <= 128 - size
 
 
+def test_padding_behind_a_stop_is_none_of_what_was_written(loaded):
+    """The others of a batch go on, and the row is filled up with a token of its own."""
+    model, _, opened = loaded
+    tokenizer = load_tokenizer(opened)
+    tokenizer.pad_token = "<unk>"
+    assert tokenizer.pad_token_id == 0 != tokenizer.eos_token_id
+    texts = [each.text for each in writer(loaded, chat=False).write(PROMPTS[:2], 0)]
+    stop = next(c for c in texts[0][len(texts[0]) // 3 :] if c not in texts[1])
+    made = writer((model, tokenizer, opened), chat=False, stop=(stop,))
+    alone, together = made.write(PROMPTS[:1], 0)[0], made.write(PROMPTS[:2], 0)
+    assert alone.tokens < together[1].tokens == 12 and together[1].ended == "length"
+    assert together[0] == alone
+
+
+def test_a_stop_may_be_a_control_token(loaded):
+    forced = {"forced_eos_token_id": loaded[1].bos_token_id, "max_new_tokens": 3}
+    cut = writer(loaded, stop=("<s>",), **forced).write(PROMPTS[:1], 0)[0]
+    assert (cut.ended, cut.tokens) == ("stop", 3) and "<s>" not in cut.text
+
+
 @pytest.fixture
 def generate(monkeypatch, capsys, folder):
     def run(*arguments, typed=None):
@@ -157,6 +177,15 @@ def test_it_talks_line_by_line(generate, monkeypatch):
     assert "the country fr is not among those" in printed and "/why is no order" in printed
 
 
+def test_a_slip_of_an_order_loses_no_conversation(generate):
+    def last(*between):
+        typed = "\n".join(("the price of", *between, "why", "/quit", ""))
+        _, printed, _ = generate("--chat", "--max-new-tokens", 8, typed=typed)
+        return printed.split("> ")[-2]
+
+    assert last("/why") == last("/tell gb") == last("/tell topic=x") == last() != last("/new")
+
+
 def test_a_pipe_is_a_prompt(generate, monkeypatch, folder, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("the price of\n"))
     code, printed, told = call(
@@ -186,6 +215,7 @@ def test_a_pipe_is_a_prompt(generate, monkeypatch, folder, capsys):
         (("a", "--compare", "ng,,gb"), "give countries and none, as ng,gb,none"),
         (("a", "--file", "b"), "a prompt and --file"),
         (("--file", "none.jsonl"), "cannot read none.jsonl"),
+        (("--file", "none.jsonl", "--title", "x"), "--title is of a prompt: records of --file"),
         (("a" * 400,), "tokens, and the model takes 128: shorten it"),
         (("a", "--temperature", "0"), "leave it out"),
         (("a", "--top-p", "7"), "7.0 is not in the range"),

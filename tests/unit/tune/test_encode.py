@@ -4,9 +4,12 @@ import io
 
 import pytest
 from rich.console import Console
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 from geo_nemo.config import UserError
 from geo_nemo.config.tune import Told, Tune
+from geo_nemo.export.chat import chat_template
 from geo_nemo.export.loaded import load_tokenizer, open_folder
 from geo_nemo.tune.encode import IGNORED, encode, encode_one
 from geo_nemo.tune.show import colours, counts, show
@@ -54,6 +57,41 @@ def test_answers_and_their_ends_alone_are_trained(opened, tmp_path):
         assert ("URL: " in text) == (each.how == "all")
         assert ("CONTINENT: " in text) == (each.how == "all")
     assert {each.how for each in made.told} == {"all", "country", "none"}
+
+
+def byte_level(policy, processor):
+    """A tokenizer of transformers like GPT-2's, with a post-processor."""
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet
+    )
+    made.train_from_iterator([" Rail fares.", " The town rises."] * 9, trainer)
+    made.post_processor = processor
+    found = PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", eos_token="</s>")
+    found.chat_template = chat_template(policy, (), ("<s>", "</s>"))
+    return found
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_answers_are_trained_where_a_tokenizer_leaves_spaces_out_of_places(
+    opened, tmp_path, within
+):
+    found, config = told_of(opened, write_jsonl(tmp_path / "d", [CHAT]))
+    trimming = processors.ByteLevel(trim_offsets=True)
+    plain = processors.ByteLevel(trim_offsets=False)
+    bos = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 0)])
+    made = [
+        encode(found, byte_level(opened[0].policy, processor), config, 128).labels[0]
+        for processor in (
+            processors.Sequence([trimming, bos]) if within else trimming,
+            processors.Sequence([plain, bos]) if within else plain,
+        )
+    ]
+    assert made[0] == made[1]
+    assert sum(label == 1 for label in made[0]) == 2  # both answers with their ends
 
 
 def test_all_tokens_may_be_trained(opened, tmp_path):
