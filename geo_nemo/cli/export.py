@@ -3,6 +3,7 @@
 import re
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,10 @@ from geo_nemo.cli.progress import progress_bar
 from geo_nemo.common.counts import plural
 from geo_nemo.common.files import check_folder, writing
 from geo_nemo.config import UserError
+
+if TYPE_CHECKING:
+    from geo_nemo.export.card import About
+    from geo_nemo.export.source import Source
 
 EPILOG = "Example: geo-nemo export runs/a --out runs/a-hf"
 
@@ -83,13 +88,14 @@ def command(
         check_weights(source, weights)
         about = About(read_evaluation(Path(evaluation)) if evaluation else None, licence)
         if about.evaluation is not None:
-            check_evaluation(about.evaluation, source)
+            check_evaluation(about.evaluation, source, weights)
         if dtype == "auto":
             dtype = source.run.precision.dtype
         check_folder(folder)
         plan = Plan(source.run.model, source.vocab_size, dtype)
+        if check_out(folder, training_record(source, dtype, weights)):
+            _check_card(folder, source, about)
         if dry_run:
-            check_out(folder, training_record(source, dtype, weights))
             click.echo(f"model: {source.place}, {plan.parameters:,} parameters")
             click.echo(f"weights: {weights}, {dtype}, {plan.bytes:,} bytes")
             tokens = source.vocab_size
@@ -110,3 +116,18 @@ def command(
     if done.note:
         click.echo(done.note)
     click.echo(out)
+
+
+def _check_card(folder: Path, source: "Source", about: "About") -> None:
+    """Raise `UserError` where an export that is there lacks what its card is to say."""
+    from geo_nemo.export.card import unsaid
+
+    try:
+        text = (folder / "README.md").read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if option := unsaid(text, source, about):
+        raise UserError(
+            f"{folder} is there already, and its README.md does not say what {option} gives: "
+            "remove it, or give another --out"
+        )

@@ -1,5 +1,6 @@
 """`geo-nemo learn-weights`: a proxy run learns how often each country should be drawn."""
 
+import os
 from pathlib import Path
 
 import click
@@ -35,7 +36,7 @@ def command(overrides: tuple[str, ...], by: str, mu: float, out: str) -> None:
     """
     quiet_libraries()
     from geo_nemo.cli.progress import progress_bar
-    from geo_nemo.common.files import write_whole
+    from geo_nemo.common.files import make_folder, write_whole
     from geo_nemo.config import Run, UserError
     from geo_nemo.config.load import load_config
     from geo_nemo.config.whole import as_yaml
@@ -46,11 +47,13 @@ def command(overrides: tuple[str, ...], by: str, mu: float, out: str) -> None:
     if path.exists():
         raise UserError(f"{out} is there already: remove it, or give another --out")
     run = load_config("train", Run, (*overrides, f"groups=[{by}]"))
+    make_folder(path.parent)  # what refuses it is told before the steps, not after them
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"cannot write {out}: its folder is not yours; give another --out")
     with progress_bar("steps") as progress:
         from geo_nemo.train.proxy import learnt_weights
 
         weights = learnt_weights(run, mu, progress)
-    path.parent.mkdir(parents=True, exist_ok=True)
     learnt = {name: round(float(weight), 6) for name, weight in weights.items()}
     recipe = as_yaml({"by": by, "weights": learnt})
     steps = plural(run.train.steps, "step")

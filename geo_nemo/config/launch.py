@@ -103,7 +103,9 @@ class Task(Section):
 
 def _without_settings(words: tuple[str, ...]) -> tuple[str, ...]:
     for word in words:
-        if setting := _SETTING_OF.get(word.partition("=")[0]):
+        # A short option may have its value behind it, as -N4 and -N=4.
+        name = word[:2] if word[:2] in _SETTING_OF else word.partition("=")[0]
+        if setting := _SETTING_OF.get(name):
             raise ValueError(f"{word} is slurm.{setting}'s to say: give that")
     return words
 

@@ -105,6 +105,16 @@ def card(
     return "\n\n".join(parts) + "\n"
 
 
+def unsaid(text: str, source: Source, about: About) -> str:
+    """The option whose words a card that is there does not have; empty: it has all."""
+    if about.licence and f"\nlicense: {about.licence}\n" not in text:
+        return "--licence"
+    measured = about.evaluation
+    if measured is not None and card_parts.evaluation(measured, source) not in text:
+        return "--evaluation"
+    return ""
+
+
 def prompt_parts(source: Source) -> list[str]:
     """What stands before a body, in the parts that training tokenises one by one."""
     policy = _policy_of(source)

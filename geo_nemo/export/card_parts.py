@@ -9,6 +9,7 @@ from typing import Any
 from geo_nemo.common.files import read_json, understood
 from geo_nemo.common.seal import check_seal
 from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.config.average import Weights
 from geo_nemo.export.chat import ANSWER, names_of
 from geo_nemo.export.source import Source
 
@@ -28,12 +29,18 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     return found
 
 
-def check_evaluation(found: Mapping[str, Any], source: Source) -> None:
+def check_evaluation(found: Mapping[str, Any], source: Source, weights: Weights) -> None:
     """Raise `UserError` where it did not measure these weights."""
     if not _runs(found, source):
         raise UserError(
             f"the evaluation measured {', '.join(found['runs'])}, and none of them is step "
             f"{source.step} of {source.run.name}: give one of this run, or leave --evaluation out"
+        )
+    measured = (found.get("config") or {}).get("weights", "trained")
+    if measured != weights:
+        raise UserError(
+            f"the evaluation measured the weights {measured}, and these are {weights}: give one of "
+            f"geo-nemo eval weights={weights}, or --weights {measured}, or leave --evaluation out"
         )
 
 

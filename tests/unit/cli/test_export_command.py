@@ -159,14 +159,14 @@ def test_a_tokenizer_that_cannot_be_converted_is_told(export, tiny_store, tmp_pa
     assert "There is no tokenizer.json" in (tmp_path / "out" / "README.md").read_text()
 
 
-def evaluation_of(run_dir, folder, step=6):
+def evaluation_of(run_dir, folder, step=6, **config):
     cell = {"run": "mine", "condition": "with", "group": "all", "part": "text", "perplexity": 9.5,
             "low": 9.25, "high": 9.75, "documents": 180}  # fmt: skip
     others = [cell | {"part": "title", "perplexity": 77.0}, cell | {"run": "b", "low": 8.0}]
     folder.mkdir()
     (folder / "eval.json").write_text(json.dumps({
         "finished": "2026-01-02", "perplexity": {"cells": [cell, *others]}, "questions": None,
-        "runs": {"mine": {"folder": str(run_dir), "step": step}},
+        "runs": {"mine": {"folder": str(run_dir), "step": step}}, "config": config,
     }))  # fmt: skip
     return folder
 
@@ -185,6 +185,34 @@ def test_the_card_has_evaluation_licence_and_countries(export, run_dir, tmp_path
     documents = sum(stage["trained"]["by_country"]["gb"]["documents"] for stage in counted)
     (row,) = re.findall(r"^\| gb \| ([\d,]+) \|", card, re.MULTILINE)
     assert int(row.replace(",", "")) == documents > 0
+
+
+def test_what_a_card_that_is_there_does_not_say_is_an_error(export, run_dir, tmp_path):
+    """The same command again is none."""
+    measured, out = evaluation_of(run_dir, tmp_path / "eval"), tmp_path / "out"
+    for done in ((), ("--licence", "mit")):
+        assert export(run_dir, "--out", out, *done)[0] == 0
+        code, printed, _ = export(run_dir, "--out", out, *done)
+        assert code == 0 and "is there already" in printed
+        for option, value in (("--licence", "apache-2.0"), ("--evaluation", measured)):
+            for dry in ((), ("--dry-run",)):
+                code, printed, told = export(run_dir, "--out", out, *done, option, value, *dry)
+                assert (code, printed) == (2, "")
+                assert told == (
+                    f"geo-nemo: {out} is there already, and its README.md does not say what "
+                    f"{option} gives: remove it, or give another --out\n"
+                )
+        shutil.rmtree(out)
+    assert export(run_dir, "--out", out, "--evaluation", measured)[0] == 0
+    code, printed, _ = export(run_dir, "--out", out, "--evaluation", measured)
+    assert code == 0 and "is there already" in printed
+
+
+def test_an_evaluation_of_other_weights_is_refused(export, run_dir, tmp_path):
+    measured = evaluation_of(run_dir, tmp_path / "eval", weights="average")
+    code, _, told = export(run_dir, "--out", tmp_path / "out", "--evaluation", measured)
+    assert code == 2 and told.count("\n") == 1
+    assert "measured the weights average, and these are trained: give" in told
 
 
 @pytest.mark.parametrize(

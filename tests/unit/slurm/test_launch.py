@@ -176,6 +176,7 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
         (("slurm.time=60", "slurm.signal_seconds=3600"), "stops 60 minutes (slurm.signal_seconds)"),
         (("slurm.sbatch=['--time=60']",), "slurm.sbatch: --time=60 is slurm.time's to say"),
         (("slurm.eval.sbatch=['-p','x']",), "slurm.eval.sbatch: -p is slurm.partition's to say"),
+        (("slurm.sbatch=['-N4']",), "slurm.sbatch: -N4 is slurm.nodes's to say: give that"),
         (("slurm.prep.time=soon",), "slurm.prep.time: soon is no time: give minutes"),
         (("slurm.memory=lots",), "slurm.memory: lots is no memory: give 64G, 900M, or 0"),
         (("slurm.sbatch=['--array=0-30%4']",), "is slurm.at_once's to say: give that"),

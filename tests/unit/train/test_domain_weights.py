@@ -68,14 +68,28 @@ def test_a_group_that_a_batch_lacks_is_passed_over(single_process):
     assert weights.now.sum() == pytest.approx(1)
 
 
+def proxy_of(store, output):
+    return ["experiment=demo", f"data.store={store}", f"output_dir={output}",
+            "data.seq_length=128", "train.steps=4", "train.warmup_steps=1",
+            "train.global_batch_size=8", "train.micro_batch_size=4", "model.num_layers=1",
+            "device=cpu"]  # fmt: skip
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_steps(tmp_path):
+    """There is no store to learn from yet."""
+    (tmp_path / "ours").touch()
+    out = tmp_path / "ours" / "sampling" / "learnt.yaml"
+    asked = [*proxy_of(tmp_path / "none", tmp_path / "proxy"), "--out", str(out)]
+    found = CliRunner().invoke(command, asked)
+    assert isinstance(found.exception, UserError)
+    assert f"cannot write {out.parent}: Not a directory" in str(found.exception)
+
+
 def test_an_ordinary_run_reads_the_recipe_that_the_command_writes(
     tiny_store, tmp_path, monkeypatch, single_process
 ):
     out = tmp_path / "ours" / "sampling" / "learnt.yaml"
-    settings = ["experiment=demo", f"data.store={tiny_store}", f"output_dir={tmp_path / 'proxy'}",
-                "data.seq_length=128", "train.steps=4", "train.warmup_steps=1",
-                "train.global_batch_size=8", "train.micro_batch_size=4", "model.num_layers=1",
-                "device=cpu"]  # fmt: skip
+    settings = proxy_of(tiny_store, tmp_path / "proxy")
     asked = [*settings, "--by", "continent", "--out", str(out)]
     result = CliRunner().invoke(command, asked, catch_exceptions=False)
     assert result.exit_code == 0, result.output

@@ -5,7 +5,10 @@ server missed that was down to the end, what a kill took from W&B's files, or al
 logger is turned on later.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +27,22 @@ class History:
 
     def between(self, told: int, done: int) -> Iterator[tuple[int, dict[str, float]]]:
         """Steps after `told` up to `done`, counted as steps done, and their values."""
-        validated = {
-            step: of_validation(line) for step, line in self._lines(VALIDATION, told, done)
-        }
-        for step, line in self._lines(METRICS, told, done):
-            values = scalars(line) | validated.pop(step, {})
+        logged = self._lines(METRICS, scalars, told, done)
+        validated = self._lines(VALIDATION, of_validation, told, done)
+        both = merge(logged, validated, key=itemgetter(0))
+        for step, found in groupby(both, key=itemgetter(0)):
+            values: dict[str, float] = {}
+            for _, some in found:
+                values |= some
             yield step, renamed(values, self.names, step)
 
-    def _lines(self, name: str, told: int, done: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _lines(
+        self,
+        name: str,
+        numbers: Callable[[Mapping[str, Any]], dict[str, float]],
+        told: int,
+        done: int,
+    ) -> Iterator[tuple[int, dict[str, float]]]:
         path = self.output / name
         if told >= done or not path.exists():
             return
@@ -43,4 +54,4 @@ class History:
                 except (ValueError, KeyError, TypeError):
                     return  # it is being written
                 if told < step <= done:
-                    yield step, line
+                    yield step, numbers(line)

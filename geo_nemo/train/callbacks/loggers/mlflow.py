@@ -35,6 +35,8 @@ _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+# It would tell its makers of each call.
+_SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true"}
 _STATUS = {"finished": "FINISHED", "stopped": "SCHEDULED", "failed": "FAILED"}
 
 
@@ -46,7 +48,7 @@ class MLflow:
     """
 
     def __init__(self, told: Told):
-        for name, value in _PATIENCE.items():
+        for name, value in (_PATIENCE | _SILENT).items():
             os.environ.setdefault(name, value)
         self._uri = _usable(told.logging.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI"))
         import mlflow

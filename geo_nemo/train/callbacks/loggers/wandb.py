@@ -32,6 +32,8 @@ class WandB:
     def __init__(self, told: Told):
         # Its words stand between those of the run; what matters is said here.
         os.environ.setdefault("WANDB_SILENT", "true")
+        # Of its own errors, to its makers, wherever its server is.
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
         if not told.logging.wandb_project and not os.environ.get("WANDB_PROJECT"):

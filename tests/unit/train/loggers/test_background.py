@@ -295,6 +295,21 @@ def test_one_that_knows_its_last_step_is_sent_what_it_lacks(tmp_path, quick, sai
     }
 
 
+def test_a_validation_between_logged_steps_is_sent_in_its_place(tmp_path):
+    metrics = [{"step": step, "loss": step / 2} for step in (3, 7)]
+    measured = [{"step": step, "loss": {"without": step / 4}} for step in (1, 3, 5, 9)]
+    for name, content in (("metrics", metrics), ("validation", measured)):
+        text = "".join(json.dumps(line) + "\n" for line in content)
+        (tmp_path / f"{name}.jsonl").write_text(text)
+    loss, told = "loss", "validation_loss/without"
+    assert list(History(tmp_path).between(0, 9)) == [
+        (2, {told: 0.25}),
+        (4, {loss: 1.5, told: 0.75}),
+        (6, {told: 1.25}),
+        (8, {loss: 3.5}),
+    ]
+
+
 def test_what_it_lacks_is_sent_from_where_it_failed(tmp_path, quick, said):
     lines(tmp_path, 8)
     recorder = Remembers(last_told=0)

@@ -1,5 +1,7 @@
 """Loggers by name: ours, the user's own, and what is said where there is none."""
 
+import os
+import subprocess
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
 
@@ -8,7 +10,7 @@ import pytest
 from geo_nemo.config import Logging, Run, UserError, plugins
 from geo_nemo.config.load import load_config
 from geo_nemo.train.callbacks.loggers import make_loggers, registry
-from tests.unit.train.loggers.conftest import end, module_at
+from tests.unit.train.loggers.conftest import end, module_at, needs
 
 OWN = """
 class Table:
@@ -42,6 +44,44 @@ class Mute:
     def on_start(self, step): ...
     def write(self, step, values): ...
 """
+
+
+CALLS_HOME = """
+from pathlib import Path
+from geo_nemo.config import Logging
+from geo_nemo.train.callbacks.loggers.logger import Told
+from geo_nemo.train.callbacks.loggers.{module} import {name}
+
+{name}(Told("a", Path("."), Logging(mlflow_uri="sqlite:///a.db", wandb_project="b"), {{}}))
+{asks}
+"""
+ASKS_MLFLOW = """
+try:  # since MLflow 3.2
+    from mlflow.telemetry.client import get_telemetry_client
+except ImportError:
+    get_telemetry_client = lambda: None
+print(get_telemetry_client())
+"""
+ASKS_WANDB = """
+import wandb.env
+
+print(wandb.env.error_reporting_enabled() or None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "asks"), [("mlflow", "MLflow", ASKS_MLFLOW), ("wandb", "WandB", ASKS_WANDB)]
+)
+def test_a_logger_tells_nobody_but_whom_it_was_given(tmp_path, module, name, asks):
+    """Its package would tell its makers of each call; within tests and CI MLflow's does not."""
+    needs(module)
+    code = CALLS_HOME.format(module=module, name=name, asks=asks)
+    paths = os.pathsep.join(sys.path)
+    known = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": paths}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=known, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert told.stdout == "None\n", told.stderr
 
 
 def loggers(folder, **settings):
