@@ -84,6 +84,8 @@ def command(model: str, prompt: str | None, file: str | None, **given: Any) -> N
 
     if prompt is not None and file is not None:
         raise UserError("a prompt and --file: give one of them")
+    if file is not None and given["title"]:
+        raise UserError("--title is of a prompt: records of --file have a title each, or none")
     if given["out"] and Path(given["out"]).exists():
         raise UserError(f"{given['out']} is there already: remove it, or give another --out")
     for name, value in {**given, "file": file}.items():
@@ -257,15 +259,16 @@ def _talk(writer: "Writer", tells: "Tells", words: Mapping[str, str]) -> None:
     for line in _lines():
         if line.startswith("/"):
             order, _, rest = line.partition(" ")
-            turns = []
             if order in LEAVES:
                 return
             try:
                 if order == "/tell":
                     given = parse_tell(rest.split(), "/tell")
                     tells(given, line)
-                    words = given
-                elif order != "/new":
+                    turns, words = [], given
+                elif order == "/new":
+                    turns = []
+                else:
                     click.echo(f"{order} is no order: there is /new, /tell NAME=VALUE and /quit")
             except UserError as error:
                 click.echo(str(error))

@@ -171,14 +171,24 @@ class Writer:
             raise UserError(f"sampling options: {line_of(error)}") from None
         return [self._written(row[longest:].tolist()) for row in made]
 
+    def _unpadded(self, ids: list[int]) -> list[int]:
+        """Without what fills up the row of a text that a stop has ended before others."""
+        last = len(ids)
+        while self.options.stop and last and ids[last - 1] == self._config.pad_token_id:
+            last -= 1
+        return ids[:last]
+
     def _written(self, ids: list[int]) -> Written:
         eos = self._config.eos_token_id
         ends = set(eos if isinstance(eos, list) else [eos])
         end = next((n for n, token in enumerate(ids) if token in ends), None)
-        kept = ids if end is None else ids[:end]
+        kept = self._unpadded(ids) if end is None else ids[:end]
         text = self.tokenizer.decode(kept, skip_special_tokens=True)
         ended = "length" if end is None else "eos"
+        whole = self.tokenizer.decode(kept) if self.options.stop else ""
         for stop in self.options.stop:
+            if stop in whole:  # a control token is not in the text
+                ended = "stop"
             if (at := text.find(stop)) >= 0:
                 text, ended = text[:at], "stop"
         return Written(text.strip() if self.options.chat else text, len(kept), ended)
