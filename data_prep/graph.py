@@ -22,6 +22,9 @@ from geo_nemo.common.lock import folder_lock
 from geo_nemo.common.progress import Progress, no_progress
 
 PUBLISHED = ("corpus", "tokenizer", "store", "drops", "splits")
+# What no stage behind these reads, and what a card takes as it is there, or goes without.
+_FOR_PEOPLE = ("corpus", "drops")
+_NOT_FOR_A_CARD = (*_FOR_PEOPLE, "tokenizer", "tokenise", "store")
 
 
 def stages(config: Prep) -> list[Stage]:
@@ -76,7 +79,8 @@ def run_prep(
 ) -> dict[str, float]:
     """Run the stages that are not finished, or those of `only`; seconds by stage.
 
-    Raises UserError for input, config or output that cannot be used; what was whole before stays.
+    Raises UserError for input, config or output that cannot be used, and for a stage of `only` that
+    stands behind one that is not finished; what was whole before stays.
     """
     chosen = stages(config)
     names = [stage.name for stage in chosen]
@@ -88,12 +92,32 @@ def run_prep(
     check_early(config)
     seconds = {}
     with folder_lock(output), LocalWorkers(config.execution) as workers:
-        for stage in chosen:
+        for place, stage in enumerate(chosen):
             if only and stage.name not in only:
                 continue
+            if only:
+                _check_ended(stage, chosen[:place])
             started = time.perf_counter()
             run_stage(stage, progress, workers)
             seconds[stage.name] = time.perf_counter() - started
         if not config.keep_work and not only:
             shutil.rmtree(output / WORK)
     return seconds
+
+
+def _check_ended(stage: Stage, before: Sequence[Stage]) -> None:
+    """UserError where a stage that `stage` reads is not finished with the settings of now.
+
+    Keys tell what a result was to be made of; what it was made of is the files that are there.
+    """
+    apart = _NOT_FOR_A_CARD if stage.name in ("profile", "card") else _FOR_PEOPLE
+    for each in before:
+        if each.name in apart:
+            continue
+        try:
+            each.receipts()
+        except RuntimeError:
+            raise UserError(
+                f"stage {stage.name} of {stage.config.output} cannot run alone: stage {each.name} "
+                "is not finished with these settings: run geo-nemo prep run without --stage"
+            ) from None

@@ -9,7 +9,7 @@ again. New documents fill up what quotas leave open.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import numpy as np
 import orjson
 
 from data_prep.config import Prep
+from data_prep.splits.draws import ALL
+from geo_nemo.common.digests import file_digest
 from geo_nemo.common.errors import UserError
 
 FOLDER = "splits"
@@ -34,7 +36,8 @@ class Settled:
 
     test, validation: as in Rules. validation_limit: of Rules; None where nothing is settled.
     seen: by country, the lowest draws that are not test (by cluster); under ``, the hosts that were
-        there (by host).
+        there (by host). known: by country, the draw up to which they are all that were there; all
+        of them where it names none.
     totals, given: by country, documents and test documents of runs that this one does not hold.
     """
 
@@ -42,11 +45,15 @@ class Settled:
     validation: np.ndarray = field(default_factory=_none)
     validation_limit: int | None = None
     seen: dict[str, np.ndarray] = field(default_factory=dict)
+    known: dict[str, int] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
     given: dict[str, int] = field(default_factory=dict)
 
     def seen_in(self, country: str) -> np.ndarray:
         return self.seen.get(country, _none())
+
+    def known_in(self, country: str) -> int:
+        return self.known.get(country, ALL)
 
 
 NOTHING = Settled()
@@ -112,6 +119,9 @@ def write(folder: Path, settled: Settled, settings: str, counts: Mapping[str, An
     about = {
         "settings": settings,
         "validation_limit": None if limit is None else str(limit),
+        "known": {name: str(draw) for name, draw in sorted(settled.known.items())},
+        # So that what names this run in `dedup.against` sees every change here.
+        "arrays": file_digest(folder / ARRAYS_NAME),
         **counts,
     }
     (folder / JSON_NAME).write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2))
@@ -132,13 +142,27 @@ def _read(output: Path, settings: str) -> tuple[Settled, dict[str, Any]] | None:
             validation_limit=None if limit is None else int(limit),
             seen={name.removeprefix(_SEEN): values for name, values in found.items()},
         )
-        return settled, about
+        return replace(settled, known=_known(settled, about)), about
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{folder} is damaged ({error}): restore it, or remove it and the splits are drawn anew"
         ) from None
+
+
+def _known(settled: Settled, about: Mapping[str, Any]) -> dict[str, int]:
+    """`known` of what was written; of a run before it was, as little as there may have been."""
+    if "known" in about:
+        return {name: int(draw) for name, draw in about["known"].items()}
+    held = {
+        name: about["totals"].get(name, 0) - about["given"].get(name, 0) for name in settled.seen
+    }
+    return {
+        name: int(values[-1])
+        for name, values in settled.seen.items()
+        if name and 0 < len(values) < held[name]
+    }
 
 
 def _joined(
@@ -153,6 +177,10 @@ def _joined(
         validation=_union(settled.validation for settled in everything),
         validation_limit=everything[0].validation_limit,
         seen={name: _union(s.seen_in(name) for s in everything) for name in names},
+        known={
+            name: min(settled.known_in(name) for settled in everything)
+            for name in sorted({name for settled in everything for name in settled.known})
+        },
         totals=_summed(about["totals"] for _, about in others),
         given=_summed(about["given"] for _, about in others),
     )

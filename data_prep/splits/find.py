@@ -57,12 +57,12 @@ def find_rules(
     Raises UserError where one has none, or a continent cannot give its test documents.
     """
     finder = {"cluster": _by_cluster, "host": _by_host, "year": _by_year}[splits.by]
-    rules, seen, totals = finder(passes, splits, seed, listed, earlier)
-    settled = Settled(rules.test, rules.validation, rules.validation_limit, seen)
+    rules, settled, totals = finder(passes, splits, seed, listed, earlier)
     return _balanced(passes, rules, balance, totals, listed), settled, totals
 
 
-Found = tuple[Rules, dict[str, np.ndarray], dict[str, int]]
+# As `find_rules` gives them, before balance.
+Found = tuple[Rules, Settled, dict[str, int]]
 
 
 def _by_cluster(
@@ -71,9 +71,12 @@ def _by_cluster(
     limit = _most_in_country(splits)
     # Documents of units that are test already, by home.
     fixed = np.zeros(len(CODES), np.int64)
+    # The home of a cluster may be another country than its documents'.
+    countries = np.zeros(len(CODES), np.int64)
     # Units of several documents may not fit: the next ones after them are then wanted.
     lowest: dict[int, Lowest] = {}
     for rows in passes():
+        countries += np.bincount(rows.country, minlength=len(CODES))
         draws = uniform_bits(rows.unit, seed, TEST_DRAW)
         held = contained(earlier.test, draws)
         fixed += np.bincount(rows.home[held], minlength=len(CODES))
@@ -83,9 +86,11 @@ def _by_cluster(
     by_country = {CODES[number]: found for number, found in sorted(lowest.items())}
     held = {country: int(fixed[INDEX[country]]) for country in by_country}
     totals = {country: found.total + held[country] for country, found in by_country.items()}
-    _check_present(totals, listed)
+    named = {CODES[i]: int(countries[i]) for i in np.flatnonzero(countries)}
+    _check_present(named, listed)
     draws = {country: found.sorted() for country, found in by_country.items()}
-    fresh = {c: _fresh(draws[c], earlier.seen_in(c), 2 * limit + 1) for c in totals}
+    whole = {c for c, found in by_country.items() if found.total == len(draws[c])}
+    fresh = {c: _fresh(draws[c], earlier.seen_in(c), earlier.known_in(c)) for c in totals}
     if splits.test_per_continent is not None:
         quotas = quotas_by_continent(splits, totals, held=held)
     else:
@@ -100,12 +105,7 @@ def _by_cluster(
             )
             for c in totals
         }
-    chosen = {
-        c: _units_that_fit(
-            fresh[c], quotas[c] - held[c], whole=by_country[c].total == len(draws[c])
-        )
-        for c in totals
-    }
+    chosen = {c: _units_that_fit(fresh[c], quotas[c] - held[c], whole=c in whole) for c in totals}
     test = sum(count for _, count in chosen.values()) + sum(held.values())
     part = splits.test if splits.test_per_continent is None else test / max(sum(totals.values()), 1)
     # Validation's share is one of all documents; it is drawn from those not in test.
@@ -114,10 +114,8 @@ def _by_cluster(
         validation = earlier.validation_limit
     new = _joined(units for units, _ in chosen.values())
     rules = Rules("cluster", seed, np.union1d(earlier.test, new), validation_limit=validation)
-    names = sorted({*draws, *earlier.seen})
-    seen = {c: np.union1d(draws.get(c, new[:0]), earlier.seen_in(c)) for c in names}
-    seen = {c: each[~contained(new, each)][: 2 * limit + 1] for c, each in seen.items()}
-    return rules, seen, totals
+    seen, known = _seen(draws, whole, new, earlier, 2 * limit + 1)
+    return rules, Settled(rules.test, rules.validation, validation, seen, known), named
 
 
 def _by_host(
@@ -132,8 +130,9 @@ def _by_host(
     _check_present(named, listed)
     hosts = tally.hosts()
     test, validation = draw_hosts(hosts, splits, seed, earlier)
+    rules = Rules("host", seed, test, validation)
     seen = {"": np.union1d(earlier.seen_in(""), hosts.unit)}
-    return Rules("host", seed, test, validation), seen, named
+    return rules, Settled(test, validation, rules.validation_limit, seen), named
 
 
 def _by_year(
@@ -170,7 +169,7 @@ def _by_year(
     test = np.union1d(earlier.test, new)
     rules = Rules("year", seed, test, test_years=splits.test_years,
                   validation_years=splits.validation_years)  # fmt: skip
-    return rules, {}, named
+    return rules, Settled(test, rules.validation, rules.validation_limit), named
 
 
 def _balanced(
@@ -251,13 +250,37 @@ def _most_in_country(splits: Splits) -> int:
     return min(splits.test_max_per_country, splits.test_per_continent or ALL)
 
 
-def _fresh(draws: np.ndarray, seen: np.ndarray, most: int) -> np.ndarray:
+def _fresh(draws: np.ndarray, seen: np.ndarray, known: int) -> np.ndarray:
     """`draws` without those of documents that an earlier run had and did not hold out.
 
-    seen: the lowest of theirs, at most `most`: above them, old and new cannot be told apart.
+    seen: theirs up to the draw `known`: above that, old and new cannot be told apart.
     """
-    fresh = draws[~contained(seen, draws)]
-    return fresh[fresh <= seen[-1]] if len(seen) >= most else fresh
+    return draws[~contained(seen, draws) & (draws <= np.uint64(known))]
+
+
+def _seen(
+    draws: dict[str, np.ndarray], whole: set[str], new: np.ndarray, earlier: Settled, most: int
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """`seen` and `known` of Settled after this run, at most `most` draws of a country.
+
+    draws: of documents that were not test, from the lowest; all that there are in those of `whole`.
+    new: what this run made test, sorted.
+    """
+    seen, known = {}, {}
+    for country in sorted({*draws, *earlier.seen}):
+        mine = draws.get(country, new[:0])
+        limit = earlier.known_in(country)
+        if country in draws and country not in whole:
+            limit = min(limit, int(mine[-1]))
+        found = np.union1d(mine, earlier.seen_in(country))
+        found = found[~contained(new, found) & (found <= np.uint64(limit))]
+        if len(found) > most:
+            found = found[:most]
+            limit = int(found[-1])
+        seen[country] = found
+        if limit < ALL:
+            known[country] = limit
+    return seen, known
 
 
 def _units_that_fit(draws: np.ndarray, quota: int, whole: bool) -> tuple[np.ndarray, int]:

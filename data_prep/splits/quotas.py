@@ -72,6 +72,12 @@ def quotas_by_continent(
         if held and sum(least.values()) > goal:
             # What stays goes before the least of countries that are new.
             least = {country: held.get(country, 0) for country in countries}
+            if (stay := sum(least.values())) > goal:
+                raise UserError(
+                    f"splits.test_per_continent={goal}: earlier runs hold out {stay} documents of "
+                    f"{continent}, which stay test: raise it, or add splits.stay=false; both draw "
+                    "anew"
+                )
         if sum(least.values()) > goal:
             raise UserError(
                 f"splits.test_per_continent={goal}: splits.test_min_per_country="

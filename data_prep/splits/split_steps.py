@@ -90,6 +90,8 @@ class Split(Stage):
         units = Units(self.config)
         tasks = units.tasks()
         settings = self.config.canonical("splits", "balance", "seed")
+        if _caps_by_country(self.config):
+            settings += " caps by country"  # they were by the home of a document's cluster
         listed = ",".join(self.config.annotate.countries)
         keys = (task.key for task in tasks)
         size = sum(task.size for task in tasks)
@@ -173,6 +175,12 @@ class Assign(Stage):
             progress(int(at[-1]) + 1, int(at[-1]) + 1)
         save(folder / _OUTCOME, outcome)
         return {"by_country": by_country(outcome, columns["country"])}
+
+
+def _caps_by_country(config: Prep) -> bool:
+    """Whether a document's country and its cluster's home may differ where countries have caps."""
+    caps = config.balance.cap or config.balance.cap_all is not None
+    return bool(caps) and "leader" in columns_for(config)
 
 
 def split_stages() -> list[type[Stage]]:

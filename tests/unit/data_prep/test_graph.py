@@ -282,6 +282,30 @@ def test_a_later_stage_alone_tells_that_settings_of_the_first_have_changed(tmp_p
         run_prep(other, only=["drops"])
 
 
+def test_a_later_stage_alone_makes_nothing_of_what_other_settings_left(tmp_path):
+    """It would be kept under the keys of now, and the next whole run would take it."""
+    settings = {"splits": {"train": 0.5, "validation": 0, "test": 0.5}, "corpus": "none"}
+    run_prep(config_of(tmp_path, **settings))
+    other = config_of(tmp_path, seed=1, **settings)
+    for name in ("assign", "drops", "tokenizer", "tokenise", "store", "profile", "card"):
+        with pytest.raises(UserError) as error:
+            run_prep(other, only=[name])
+        assert str(error.value) == (
+            f"stage {name} of {tmp_path / 'out'} cannot run alone: stage split is not finished "
+            "with these settings: run geo-nemo prep run without --stage"
+        )
+    run_prep(other, only=["split", "assign", "overlap_texts", "overlap_index", "overlap"])
+    run_prep(other, only=["profile", "card"])  # of the store that is there
+    run_prep(other)
+    fresh = config_of(tmp_path, output="fresh", seed=1, **settings)
+    run_prep(fresh)
+    assert split_hashes(store_of(other)) == split_hashes(store_of(fresh))
+
+
+def split_hashes(store):
+    return {name: store.split(name).content_hash.tolist() for name in ("train", "test")}
+
+
 def test_unwritable_output_is_a_user_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write .*file/out"):

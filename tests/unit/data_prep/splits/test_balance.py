@@ -36,6 +36,16 @@ def test_a_fraction_is_kept_of_train_alone():
     assert (found[PLACES != "gb"] == plain_outcomes[PLACES != "gb"]).all()
 
 
+def test_a_cap_counts_a_country_s_own_documents_whoever_leads_their_clusters():
+    # 100 of ke, 60 of them in clusters that documents of us lead.
+    units = [*range(60), *range(100, 140), *range(60), *range(200, 240)]
+    places, homes = ["ke"] * 100 + ["us"] * 100, ["us"] * 60 + ["ke"] * 40 + ["us"] * 100
+    near = rows(places, units, HASHES[:200], homes)
+    all_train = Splits(train=1, validation=0, test=0)
+    found = outcomes(Balance(cap={"ke": 50}), near, all_train)
+    assert [(found[:100] == TRAIN).sum(), (found[100:] == TRAIN).sum()] == [50, 100]
+
+
 def test_a_cap_leaves_exactly_so_many_those_with_the_lowest_draws():
     found = outcomes(Balance(cap={"gb": 1234}))
     train = (plain_outcomes == TRAIN) & (PLACES == "gb")

@@ -117,3 +117,8 @@ def test_a_cluster_larger_than_the_quota_is_never_test():
 def test_a_listed_country_without_documents_is_named():
     with pytest.raises(UserError, match="no document from fr, za;"):
         split(rows(["gb", "ke"] * 10), listed=("gb", "fr", "za", "ke"))
+
+
+def test_a_listed_country_has_documents_also_where_others_lead_their_clusters():
+    found = rows(["ke"] * 50 + ["us"] * 50, [*range(50)] * 2, HASHES[:100], ["us"] * 100)
+    split(found, listed=("ke", "us"))

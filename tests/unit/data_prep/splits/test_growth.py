@@ -1,14 +1,17 @@
 """Data that grow: what was held out stays so, and what was trained on is not held out."""
 
+import json
+
 import numpy as np
 import pytest
 
 from data_prep.config import Balance, Prep, Splits
 from data_prep.graph import run_prep
-from data_prep.splits.earlier import NOTHING, Settled, _joined
+from data_prep.splits.earlier import JSON_NAME, NOTHING, Settled, _joined, _read, write
 from data_prep.splits.find import find_rules
 from data_prep.splits.outcomes import OUTCOMES, TEST, TRAIN, VALIDATION
 from data_prep.splits.rules import CODES
+from geo_nemo.common.errors import UserError
 from geo_nemo.store import TokenStore
 from tests.unit.data_prep.splits.worlds import HASHES, chunked, rows, take
 from tests.unit.data_prep.worlds import record, write_jsonl
@@ -76,6 +79,52 @@ def test_new_documents_are_drawn_at_the_old_fraction():
     found = later.outcomes(new)
     assert abs((found == TEST).sum() - 600) < 72  # 15,000 x .04 +- three standard deviations
     assert abs((found == VALIDATION).sum() - 300) < 52
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_country_that_must_give_more_takes_none_that_was_trained_on(tmp_path, old):
+    """Of 1,000 documents the lowest 201 draws are kept: above them old and new look alike."""
+    splits, first = Splits(test_per_continent=100), rows(["gb"] * 1000 + ["ie"] * 1000)
+    rules, settled, totals = find_rules(lambda: [first], splits, Balance(), 5)
+    before = rules.outcomes(first)[:1000]
+    given = {c: int((before == TEST).sum()) for c in ("gb", "ie")}
+    (tmp_path / "splits").mkdir()
+    write(tmp_path / "splits", settled, "now", {"totals": totals, "given": given})
+    if old:  # as it was written before it told how far it goes
+        path = tmp_path / "splits" / JSON_NAME
+        about = json.loads(path.read_bytes())
+        path.write_text(
+            json.dumps({k: v for k, v in about.items() if k not in ("known", "arrays")})
+        )
+    settled, _ = _read(tmp_path, "now")
+    # Ireland's are gone, and Britain's share of the test grows from 50 to 100.
+    grown = rows(["gb"] * 1100, contents=np.append(HASHES[:1000], HASHES[5000:5100]))
+    rules, settled, _ = find_rules(lambda: [grown], splits, Balance(), 5, earlier=settled)
+    after = rules.outcomes(grown)
+    assert set(after[:1000][before == TEST]) == {TEST}
+    assert TEST not in after[:1000][before != TEST]
+    assert 0 < (after[1000:] == TEST).sum() < 50
+    # Nor a month later, when there is more again.
+    more = rows(["gb"] * 1200, contents=np.append(grown.content, HASHES[5100:5200]))
+    rules, settled, _ = find_rules(lambda: [more], splits, Balance(), 5, earlier=settled)
+    last = rules.outcomes(more)
+    assert TEST not in last[:1100][after != TEST]
+    assert (last == TEST).sum() > (after == TEST).sum()
+    # What stays may be more than is asked for: no setting but these helps.
+    contents = np.append(more.content, HASHES[1000:2000])
+    back = rows(["gb"] * 1200 + ["ie"] * 1000, contents=contents)
+    with pytest.raises(UserError, match=r"^splits\.test_per_continent=100: earlier runs hold out"):
+        find_rules(lambda: [back], splits, Balance(), 5, earlier=settled)
+
+
+def test_what_is_settled_shows_in_its_words_what_others_ask(tmp_path):
+    """Of as many documents, but others: `dedup.against` reads the words alone."""
+    words = []
+    for name, test in (("a", HASHES[:2]), ("b", HASHES[2:4])):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, Settled(test=np.sort(test)), "now", {"totals": {}, "given": {}})
+        words.append((tmp_path / name / JSON_NAME).read_text())
+    assert words[0] != words[1]
 
 
 def test_a_run_against_another_does_not_take_a_country_s_least_again():
@@ -148,8 +197,6 @@ def test_a_month_against_the_months_before_takes_their_tokenizer(tmp_path):
 
 
 def test_other_settings_draw_anew_and_damage_is_said(tmp_path, caplog):
-    from geo_nemo.config import UserError
-
     write_jsonl(tmp_path / "may.jsonl", [record(i) for i in range(100)])
     prepared(tmp_path, "out", ["may"])
     prepared(tmp_path, "out", ["may"], splits={"by": "cluster"})
