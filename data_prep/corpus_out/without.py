@@ -31,12 +31,13 @@ def corpus_without(
     Raises UserError where `folder` is no corpus or damaged, or `out` exists.
     """
     summary = check_corpus(folder, out)
-    filtered = _parquet if summary.format == "parquet" else _webdataset
     files, gone = {}, 0
     with building(out) as partial:
         for done, (name, file) in enumerate(summary.files.items()):
             progress("corpus", done, len(summary.files), name)
-            kept, text_bytes = filtered(folder / name, partial / name, hashes)
+            read, kept, text_bytes = _filtered(summary, folder / name, partial / name, hashes)
+            if read != file.documents:
+                raise _damaged(folder / name, f"{read} of {file.documents} documents")
             gone += file.documents - kept
             if kept == file.documents:
                 (partial / name).unlink(missing_ok=True)
@@ -64,24 +65,44 @@ def check_corpus(folder: Path, out: Path) -> CorpusSummary:
     return read_summary(folder)
 
 
-def _parquet(source: Path, target: Path, hashes: np.ndarray) -> tuple[int, int]:
-    """Documents and UTF-8 bytes of texts that are written; nothing is where all stay."""
+def _filtered(
+    summary: CorpusSummary, source: Path, target: Path, hashes: np.ndarray
+) -> tuple[int, int, int]:
+    """Documents that are read and that stay, and UTF-8 bytes of the texts of these.
+
+    UserError where `source` is missing or damaged.
+    """
+    filtered = _parquet if summary.format == "parquet" else _webdataset
+    try:
+        return filtered(source, target, hashes)
+    except FileNotFoundError:
+        raise UserError(f"{source} is missing: run geo-nemo prep again") from None
+    except (tarfile.TarError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        raise _damaged(source, " ".join(str(error).split())[:120]) from None
+
+
+def _damaged(path: Path, reason: str) -> UserError:
+    return UserError(f"{path} is damaged ({reason}): delete it and prepare again")
+
+
+def _parquet(source: Path, target: Path, hashes: np.ndarray) -> tuple[int, int, int]:
     schema = pq.read_schema(source)
-    documents = text_bytes = 0
+    read = documents = text_bytes = 0
     with pq.ParquetWriter(target, schema, **parquet_options(schema)) as writer:
         for batch in read_part(source):
+            read += len(batch)
             stay = ~np.isin(content_hashes(batch["hash"]), hashes)
             kept = batch.filter(pa.array(stay))
             if len(kept):
                 writer.write_batch(kept)
             documents += len(kept)
             text_bytes += pc.sum(pc.binary_length(kept["text"])).as_py() or 0
-    return documents, text_bytes
+    return read, documents, text_bytes
 
 
-def _webdataset(source: Path, target: Path, hashes: np.ndarray) -> tuple[int, int]:
+def _webdataset(source: Path, target: Path, hashes: np.ndarray) -> tuple[int, int, int]:
     gone = set(hashes.tolist())
-    documents = text_bytes = 0
+    read = documents = text_bytes = 0
     with (
         tarfile.open(source, "r|") as tar,
         tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as to,
@@ -90,14 +111,15 @@ def _webdataset(source: Path, target: Path, hashes: np.ndarray) -> tuple[int, in
         for member in tar:
             file = tar.extractfile(member)
             if file is None:
-                raise UserError(f"{source} is damaged: {member.name} is no file")
+                raise ValueError(f"{member.name} is no file")
             if member.name.endswith(".json"):
                 content = file.read()
                 stays = int(orjson.loads(content)["hash"][:16], 16) not in gone
-                documents += stays
                 file = io.BytesIO(content)
-            elif stays:
-                text_bytes += member.size
+            else:  # the text, which ends a document
+                read += 1
+                documents += stays
+                text_bytes += stays * member.size
             if stays:
                 to.addfile(member, file)
-    return documents, text_bytes
+    return read, documents, text_bytes

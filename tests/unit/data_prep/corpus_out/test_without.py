@@ -1,5 +1,7 @@
 """A corpus without some documents: the others as they were, in files that are listed."""
 
+import tarfile
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,29 @@ def test_the_others_stay_as_they_were(tmp_path, monkeypatch, format):
     linked = [name for name in summary.files if (folder / name).samefile(tmp_path / "new" / name)]
     assert len(linked) == len(summary.files) - 1
     assert {split: list(read_corpus(folder, split)) for split in SPLITS} == before
+
+
+@pytest.mark.parametrize("format", ["parquet", "webdataset"])
+def test_a_file_that_is_cut_or_gone_is_said_and_no_corpus_is_made(tmp_path, monkeypatch, format):
+    """A tar that ends between two members is read without an error."""
+    folder = run(corpus_of(tmp_path, monkeypatch, corpus=format))
+    name = next(iter(read_summary(folder).files))
+    whole = (folder / name).read_bytes()
+    sizes = [len(whole) // 2, 700, 5]
+    if format == "webdataset":
+        with tarfile.open(folder / name) as tar:
+            sizes += [member.offset for member in tar.getmembers()[1:3]]
+    for size in sizes:
+        (folder / name).unlink()  # it has a second name in work/
+        (folder / name).write_bytes(whole[:size])
+        with pytest.raises(UserError) as error:
+            corpus_without(folder, tmp_path / "new", np.empty(0, np.uint64))
+        assert str(error.value).startswith(f"{folder / name} is damaged (")
+        assert str(error.value).endswith("): delete it and prepare again")
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=f"{name} is missing: run geo-nemo prep again$"):
+        corpus_without(folder, tmp_path / "new", np.empty(0, np.uint64))
+    assert not list(tmp_path.glob("new*"))
 
 
 def test_no_corpus_and_a_taken_name_are_refused(tmp_path, monkeypatch):
