@@ -13,6 +13,7 @@ looks whole, and the next process goes on from the files that are.
 
 import hashlib
 import os
+import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,8 @@ from geo_nemo.tokenizers.load import settings_file
 
 # The manifest of a store that is being pushed: what is there beside it belongs to that one.
 PUSHING_NAME = "manifest.pushing.json"
+# The same of a store that is being fetched, which is its manifest at the end.
+PULLING_NAME = "manifest.pulling.json"
 STAGE = "fetch store"
 # Of the folder that holds a store without its documents' tokens.
 COLUMNS_SUFFIX = ".columns"
@@ -113,7 +116,7 @@ def pull_store(address: str, folder: Path, progress: Progress = no_progress) -> 
     manifest, content_hash, content = _read_manifest(source)
     lock = folder.with_name(f"{folder.name}.lock")
     with waiting_lock(lock, _nobody):
-        was_there = _same_store(folder, content)
+        was_there = _holds(folder / MANIFEST_NAME, content)
         if not was_there:
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
                 raise UserError(f"{folder} is there already: remove it, or give another folder")
@@ -163,7 +166,7 @@ def _pull(
 ) -> None:
     """Fetch what is missing of a store into `<folder>.partial`, then give it its name."""
     beside = partial_of(folder)
-    make_folder(beside)
+    _begin(beside, content)
     items = _items(manifest, tokens)
     check_room(source.address, beside, items, no_room)
     try:
@@ -173,9 +176,23 @@ def _pull(
         raise DamagedStore(f"{error}: push the store again to another address") from None
     with writing(folder):
         write_synced(beside / FETCHED_NAME, f"{source.address}\n".encode())
-        write_synced(beside / MANIFEST_NAME, content)
+        if not _holds(beside / MANIFEST_NAME, content):
+            os.replace(beside / PULLING_NAME, beside / MANIFEST_NAME)
         sync_folder(beside)
         name_folder(beside, folder)
+
+
+def _begin(folder: Path, content: bytes) -> None:
+    """Make `folder` one for the store of this manifest: what the pull of another has left goes.
+
+    Its files may be as long as those of this one, and would be taken for them.
+    """
+    if not any(_holds(folder / name, content) for name in (PULLING_NAME, MANIFEST_NAME)):
+        with writing(folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+            make_folder(folder)
+            write_synced(folder / PULLING_NAME, content)
 
 
 def _fetch_tokenizer(source: RemoteFolder, manifest: Manifest, folder: Path) -> Tokenizer:
@@ -237,9 +254,9 @@ def _tokenizer_items(folder: Path, manifest: Manifest) -> list[Item]:
     return items
 
 
-def _same_store(folder: Path, content: bytes) -> bool:
+def _holds(path: Path, content: bytes) -> bool:
     try:
-        return (folder / MANIFEST_NAME).read_bytes() == content
+        return path.read_bytes() == content
     except OSError:
         return False
 

@@ -17,6 +17,7 @@ from geo_nemo.storage import folder as folder_module
 from geo_nemo.store import TokenStore
 from geo_nemo.store import remote as remote_module
 from geo_nemo.store.remote import (
+    PULLING_NAME,
     PUSHING_NAME,
     default_cache_dir,
     fetch_store,
@@ -307,6 +308,23 @@ def test_what_another_store_s_push_has_left_is_written_anew(store, address, buck
     push_store(store, address)
     pull_store(address, tmp_path / "news")
     assert files(tmp_path / "news") == files(store)
+
+
+@pytest.mark.parametrize("kept", ["", PULLING_NAME, "manifest.json"])
+def test_what_the_pull_of_another_store_has_left_is_fetched_anew(store, address, tmp_path, kept):
+    """Files as long as this store's; also where an older version or nobody tells whose they are."""
+    push_store(store, address)
+    left = tmp_path / "news.partial"
+    for name, content in files(store).items():
+        (left / name).parent.mkdir(parents=True, exist_ok=True)
+        (left / name).write_bytes(bytes(len(content)))
+    (left / "manifest.json").unlink()
+    (left / "train/00000/field.theirs.code.bin").write_bytes(b"theirs")
+    if kept:
+        (left / kept).write_bytes(b"{}")
+    pull_store(address, tmp_path / "news")
+    assert files(tmp_path / "news") == files(store)
+    assert [path.name for path in tmp_path.iterdir()] == ["news"]
 
 
 TOGETHER = """
