@@ -53,7 +53,7 @@ class Account:
 
     def drop(self, file: str, record: Any, verdict: Rejected) -> None:
         if verdict.reason == "no_country":
-            text, url = record.fields["text"], record.fields["url"]
+            text, url = (_said(record.fields.get(name)) for name in ("text", "url"))
             self.unplaced.add(verdict.detail, len(text.encode("utf-8", "replace")), url, False)
         self.refuse(file, record.number, verdict.reason, verdict.detail, record.excerpt)
 
@@ -121,6 +121,13 @@ class Account:
             "lost": self.lost,
             "notes": self.notes,
         }
+
+
+def _said(value: Any) -> str:
+    """Text of a field, which may be the one value of a list or object."""
+    while isinstance(value, list | dict) and value:
+        value = next(iter(value.values() if isinstance(value, dict) else value))
+    return value if isinstance(value, str) else ""
 
 
 def shown_name(path: str, given: str) -> str:

@@ -24,6 +24,8 @@ def partition_fields(path: str, source: Source) -> dict[str, str]:
     """Fields that stand in the folders below a source, `country=ke/part-0.parquet`, as Spark and
     Hive write them; a record's own go before them.
     """
+    if "=" not in path.rpartition("/")[0]:
+        return {}
     names: dict[str, str] = {}
     fixed = re.split(r"[*?[]", source.path)[0].rpartition("/")[0]
     for folder in path[len(fixed) :].split("/")[:-1]:
@@ -35,6 +37,11 @@ def partition_fields(path: str, source: Source) -> dict[str, str]:
         if (value := names.get(theirs.casefold())) is not None:
             found[ours] = value
     return found
+
+
+def given_fields(path: str, source: Source) -> dict[str, Any]:
+    """What every record of a file has where it does not say it itself."""
+    return partition_fields(path, source) | constant_fields(source)
 
 
 def own_counts(counts: Mapping[str, Counter[str]], seen: Sequence[str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from data_prep.engine.receipt import read_receipt, task_key
 from data_prep.engine.stage import WORK
 from data_prep.extra_fields import (
     check_own_fields,
-    constant_fields,
+    given_fields,
     own_counts,
     partition_fields,
 )
@@ -78,6 +78,7 @@ class Ingest(Stage):
                 f"{f.path} {f.size} {f.version} {sources[i].key}{readers[i]}"
                 + (f" {f.piece}" if f.piece else "")
                 + _beside(f)
+                + _in_folders(f)
                 for i, f in group
             ]
             tasks.append(
@@ -166,7 +167,7 @@ class Ingest(Stage):
         try:
             for index, path, size, version, *piece in task.payload["files"]:
                 source = sources[index]
-                constants = partition_fields(path, source) | constant_fields(source)
+                constants = given_fields(path, source)
                 file = InputFile(path, size, version, source, tuple(piece) or None)
                 reader = open_reader(file, self.config.limits)
                 path += f" from byte {piece[1]}" if piece else ""
@@ -293,6 +294,12 @@ def _beside(file: Any) -> str:
     is_page = "html" in (file.source.format, format_of_name(name))
     version = beside_version(file.path) if is_page else ""
     return f" beside {version}" if version else ""
+
+
+def _in_folders(file: Any) -> str:
+    """What the folders of a file tell of its records: it hangs on the pattern, which no key has."""
+    found = partition_fields(file.path, file.source)
+    return f" folders {sorted(found.items())!r}" if found else ""
 
 
 def _bytes(file: Any) -> int:

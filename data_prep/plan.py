@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data_prep.config import Prep
 from data_prep.engine import Stage, Task
-from data_prep.extra_fields import columns_of, constant_fields
+from data_prep.extra_fields import columns_of, given_fields
 from data_prep.ingest import Ingest
 from data_prep.quarantine import Rejected
 from data_prep.read.fields import nearest
@@ -124,7 +124,8 @@ def make_plan(config: Prep) -> Plan:
         seconds["overlap"] = text_bytes / 1e6 / MB_PER_SECOND["overlap"]
     fraction = PART_FRACTION + CORPUS_FRACTION * (config.corpus != "none")
     return Plan(
-        files=sum(len(task.payload["files"]) for task in tasks),
+        # A large file may be several pieces, in several tasks.
+        files=len({tuple(file[:2]) for task in tasks for file in task.payload["files"]}),
         passed_over=ingest.told,
         bytes=size,
         sample=sample,
@@ -157,7 +158,7 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
     seconds = 0.0
     for index, path, size, version, *piece in chosen:
         source = sources[index]
-        constants = constant_fields(source)
+        constants = given_fields(path, source)
         reader = open_reader(
             InputFile(path, size, version, source, tuple(piece) or None), config.limits
         )

@@ -121,6 +121,8 @@ def upstream_key(config: Prep) -> str:
         keys.append(hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "")
     keys += [repr(row) for row in _overlap(config)]
     keys.append(f"synthetic {is_synthetic(config)}")
+    if told := Ingest(config).passed_over():
+        keys.append(told)
     settings = config.model_dump(mode="json", exclude=_NOT_SETTINGS)
     return " ".join([*keys, _digest(settings)])
 

@@ -31,6 +31,8 @@ EXCERPT_CHARACTERS = 300
 # Drops that are copies of an earlier document, which is named beside them.
 COPIES = ("duplicate_id", "duplicate_content", "near_duplicate")
 _COLUMNS = ["id", "url", "country", "title", "text"]
+# What a sample has of its own: a field of the user's own that is called so is shown as own_<name>.
+_OURS = ("reason", "first", "excerpt")
 
 
 @dataclass(frozen=True, order=True)
@@ -133,11 +135,17 @@ def read_documents(
                     for row, document in zip(rows, table.take(rows).to_pylist(), strict=True):
                         text = document.pop("text")
                         own = {name: document.pop(name) for name in fields}
-                        document |= {name: in_lists(v) for name, v in own.items() if v is not None}
+                        document |= {
+                            _shown(n): in_lists(v) for n, v in own.items() if v is not None
+                        }
                         document |= {"characters": len(text), "excerpt": text[:EXCERPT_CHARACTERS]}
                         found[part.start + start + row] = document
                 start = stop
     return found
+
+
+def _shown(name: str) -> str:
+    return f"own_{name}" if name in _OURS else name
 
 
 def in_lists(value: str) -> str | list[str]:

@@ -39,7 +39,10 @@ class OverlapTexts(Stage):
         base = (TEXTS_VERSION, GRAMS_VERSION, str(settings.ngram))
         tasks = []
         for number, file in enumerate(evaluation_files(settings.evaluations)):
-            key = task_key(*base, str(file.path), file.version, ",".join(settings.fields))
+            # A set is called otherwise where another file has its name.
+            called = [file.name] if file.name != file.path.name else []
+            fields = ",".join(settings.fields)
+            key = task_key(*base, str(file.path), file.version, fields, *called)
             payload = {"file": str(file.path), "set": file.name}
             tasks.append(Task(f"evaluation-{number:05d}", key, file.size, payload))
         if settings.held_out:

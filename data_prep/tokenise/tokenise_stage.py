@@ -39,7 +39,7 @@ class Tokenise(Stage):
         from data_prep.dedup import decision_keys
 
         config = self.config
-        made = TokenizerStage(config).receipts()[0].key
+        made = TokenizerStage(config).made_key()
         base = (
             TOKENISE_VERSION,
             made,

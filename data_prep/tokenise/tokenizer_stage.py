@@ -72,7 +72,9 @@ class TokenizerStage(Stage):
             tokenizer = self._kept(path) or self._trained(path, progress)
             (folder / _SETTINGS).write_text(self._settings(), encoding="utf-8")
         names = tokenizer.pieces([tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id])
-        return {
+        # Of one that is given, the key of the task tells as much.
+        trained = {} if choice.path else {"trained": tokenizer.sha256}
+        return trained | {
             "file": path.name,
             "kind": tokenizer.kind,
             "sha256": tokenizer.sha256,
@@ -85,6 +87,15 @@ class TokenizerStage(Stage):
         source = self.task_folder(TASK_ID)
         files = {name: source / name for name in receipts[0].files}
         publish_tree(Path(self.config.output) / TOKENIZER_FOLDER, tasks[0].key, files)
+
+    def made_key(self) -> str:
+        """Changes with the tokenizer. UserError or RuntimeError where the stage is not finished.
+
+        What is trained hangs on more than the task's key: on what an earlier run has left. Receipts
+        of before that was told keep the shards that were made with them.
+        """
+        (receipt,) = self.receipts()
+        return " ".join(filter(None, (receipt.key, receipt.counts.get("trained"))))
 
     def made(self) -> MadeTokenizer:
         """The tokenizer of the finished stage; a process loads it once."""

@@ -12,7 +12,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from data_prep.card import CardData
-from data_prep.config import Prep
+from data_prep.config import Annotate, Prep
 from data_prep.corpus_out import read_corpus
 from data_prep.graph import run_prep, stages
 from data_prep.ingest import Ingest
@@ -363,6 +363,53 @@ def test_the_plan_writes_nothing_and_tells_what_is_done(tmp_path):
     again = make_plan(config)
     assert all(stage.tasks == stage.done for stage in again.stages)
     assert again.seconds == 0
+
+
+def test_the_card_tells_of_a_file_that_came_and_is_not_read(tmp_path):
+    config = in_folders(tmp_path, "country=ke")
+    run_prep(config)
+    assert report_of(config).notes == ()
+    (tmp_path / "country=ke/more.news").write_bytes(b"{}")
+    run_prep(config)
+    (note,) = report_of(config).notes
+    assert note.note.startswith("files of other endings, passed over: 1 .news")
+
+
+def test_the_plan_counts_a_file_once_however_many_pieces_it_is_cut_into(tmp_path):
+    config = config_of(tmp_path, count=300, files=2, limits={"task_bytes": 20_000})
+    assert len(Ingest(config).tasks()) > 4
+    assert make_plan(config).files == 2
+
+
+def in_folders(tmp_path, pattern):
+    """A preparation of records whose country stands in the name of a folder alone."""
+    for place in ("ke", "gb"):
+        folder = tmp_path / f"country={place}"
+        if folder.exists():
+            continue
+        folder.mkdir()
+        rows = [record(i, url=f"https://{place}{i}.com/a", id=None) for i in range(90)]
+        rows = [{k: v for k, v in row.items() if k not in ("country", "id")} for row in rows]
+        write_jsonl(folder / "a.jsonl", rows)
+    return Prep.model_validate(
+        {"input": str(tmp_path / pattern), "output": str(tmp_path / "out"),
+         "tokenizer": {"vocab_size": 400}, "execution": {"workers": 1}}
+    )  # fmt: skip
+
+
+def test_the_plan_knows_what_the_names_of_folders_tell(tmp_path):
+    config = in_folders(tmp_path, "*/*.jsonl")
+    config = config.model_copy(update={"annotate": Annotate(on_unknown_country="drop")})
+    assert make_plan(config).sample.kept == 1
+
+
+def test_a_pattern_that_tells_more_reads_the_same_files_again(tmp_path):
+    """What stands before the first sign of a pattern is no field of its records."""
+    (task,) = Ingest(in_folders(tmp_path, "country=ke/*.jsonl")).tasks()
+    config = in_folders(tmp_path, "country=k*/*.jsonl")
+    (other,) = Ingest(config).tasks()
+    assert [file[:4] for file in task.payload["files"]] == [f[:4] for f in other.payload["files"]]
+    assert task.key != other.key
 
 
 def test_the_plan_takes_nothing_as_done_that_stands_behind_new_input(tmp_path):

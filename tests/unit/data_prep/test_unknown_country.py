@@ -128,6 +128,19 @@ def test_corpus_and_card_say_so(kept):
     assert "Nothing tells the country of 40.0% of the documents" in text
 
 
+def test_those_that_are_dropped_are_told_also_where_a_list_holds_their_text(tmp_path):
+    """As the annotator reads them: a list of one value is that value."""
+    odd = nowhere(1) | {"text": ["Some text."], "url": ["https://news1.com/a"]}
+    config = prepared(
+        tmp_path, given=[*records(12), odd, nowhere(2)], annotate={"on_unknown_country": "drop"}
+    )
+    found = unplaced_of(Path(config.output))
+    assert {host: (w.documents, w.dropped) for host, w in found.items()} == {
+        "news1.com": (1, 1), "news2.com": (1, 1),
+    }  # fmt: skip
+    assert (found["news1.com"].bytes, found["news1.com"].example) == (10, "https://news1.com/a")
+
+
 def test_a_sample_of_them_alone(kept, tmp_path):
     where = parse_where(["country=unknown"])
     sample_store(Path(kept.output, "store"), tmp_path / "some", 5, where=where)

@@ -5,13 +5,16 @@ from pathlib import Path
 import orjson
 import pytest
 
+from data_prep.config import Prep
 from data_prep.corpus_out import Drops
 from data_prep.engine import run_stage
 from data_prep.engine.receipt import build_task_folder
 from data_prep.engine.stage import Task
+from data_prep.graph import run_prep, stages
 from data_prep.ingest import Ingest
 from data_prep.splits import split_stages
 from tests.unit.data_prep.splits.corpora import Corpus, document, end_ingest, make_corpus
+from tests.unit.data_prep.worlds import record, write_jsonl
 
 
 @pytest.fixture
@@ -77,6 +80,24 @@ def test_what_is_no_copy_names_no_other_document(corpus):
     found = run(corpus)
     assert all("first" not in line for line in found["over_cap"] + found["held_by_earlier_run"])
     assert {line["country"] for line in found["over_cap"]} == {"gb", "ke"}
+
+
+def test_fields_of_the_user_s_own_take_no_name_of_a_sample_s(tmp_path):
+    rows = [record(i, reason="politics", first="a", excerpt="b", topic="c") for i in range(3)]
+    write_jsonl(tmp_path / "in.jsonl", [*rows, rows[1] | {"id": "again"}])
+    config = Prep.model_validate({
+        "input": str(tmp_path / "in.jsonl"), "output": str(tmp_path / "out"),
+        "fields": {"extra": ["reason", "first", "excerpt", "topic"]}, "execution": {"workers": 1},
+    })  # fmt: skip
+    names = [stage.name for stage in stages(config)]
+    run_prep(config, only=names[: names.index(Drops.name) + 1])
+    (line,) = (tmp_path / "out/drops/duplicate_content.jsonl").read_bytes().splitlines()
+    found = orjson.loads(line)
+    own = {"own_reason": "politics", "own_first": "a", "own_excerpt": "b", "topic": "c"}
+    assert found["reason"] == "duplicate_content" and found["excerpt"] == rows[1]["text"]
+    assert found["first"]["id"] == "doc-1"
+    for each in (found, found["first"]):
+        assert {name: each[name] for name in own} == own
 
 
 def test_a_sample_is_a_fair_one_not_the_first_rows(corpus):

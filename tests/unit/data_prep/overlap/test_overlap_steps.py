@@ -225,3 +225,15 @@ def test_letters_with_marks_are_found_however_a_text_has_them(tmp_path, splits):
     other = planted(text_of(1), unicodedata.normalize("NFD", question))
     config = make(tmp_path / "out", [[Doc(other, "a"), Doc(text_of(2), "b")]])
     assert run(with_overlap(config, evaluations=[evaluation(tmp_path, [question])])) == [0]
+
+
+def test_a_set_is_called_by_its_path_as_soon_as_another_has_its_name(tmp_path, splits):
+    config = make(tmp_path / "out", [[Doc(f"{QUESTION} {text_of(1)}")]])
+    paths = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        paths.append(evaluation(tmp_path / folder, [QUESTION]))
+    for given, names in ((paths[:1], ["qa.jsonl"]), (paths, paths), (paths[:1], ["qa.jsonl"])):
+        config = with_overlap(config, evaluations=given)
+        run(config)
+        assert [row["name"] for row in report_rows(config)] == names

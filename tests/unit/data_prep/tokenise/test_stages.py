@@ -21,7 +21,7 @@ from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.store import TokenStore
 from geo_nemo.tokenizers.load import load_tokenizer
 from tests.unit.data_prep.splits.corpora import Corpus
-from tests.unit.data_prep.tokenise.worlds import WRITERS, corpus_of, tree
+from tests.unit.data_prep.tokenise.worlds import WRITERS, corpus_of, tree, write_sentencepiece
 
 SPLITS = ("train", "validation", "test")
 
@@ -226,6 +226,32 @@ def test_a_sample_is_a_fraction_of_the_train_texts_in_their_order(tmp_path, monk
     assert positions == sorted(positions)
     assert 0.5 < sum(len(text.encode()) for text in seen) / 8000 < 1.5
     assert len(seen) < len(wanted) / 2
+
+
+def test_shards_of_another_tokenizer_are_not_taken_under_the_same_key(tmp_path, monkeypatch):
+    """What is trained hangs on what an earlier run has left, which the task's key does not know."""
+    corpus = corpus_of(tmp_path, monkeypatch, tokenizer={"vocab_size": 400})
+    first = run(corpus)
+    (task,) = TokenizerStage(corpus.config).tasks()
+    trained = Path(corpus.config.output) / "tokenizer"
+    (trained / "tokenizer.model").unlink()
+    write_sentencepiece(trained / "tokenizer.model")
+    shutil.rmtree(TokenizerStage(corpus.config).task_folder(task.id))
+    second = run(corpus)
+    assert TokenizerStage(corpus.config).tasks() == [task]
+    assert second.manifest.tokenizer.sha256 != first.manifest.tokenizer.sha256
+    (document, _), *_ = expected(corpus, "train")
+    assert second.tokenizer().decode(second.split("train").body(0)) == f" {document.text}"
+
+
+def test_shards_stay_that_were_made_before_a_receipt_told_its_tokenizer(tmp_path, monkeypatch):
+    corpus = corpus_of(tmp_path, monkeypatch, tokenizer={"vocab_size": 400})
+    split_all(corpus)
+    (receipt,) = run_stage(TokenizerStage(corpus.config))
+    path = TokenizerStage(corpus.config).task_folder("tokenizer") / "receipt.json"
+    counts = {name: value for name, value in receipt.counts.items() if name != "trained"}
+    path.write_text(receipt.model_copy(update={"counts": counts}).model_dump_json())
+    assert TokenizerStage(corpus.config).made_key() == receipt.key
 
 
 def test_too_large_a_vocabulary_is_an_error_or_shrinks(tmp_path, monkeypatch):
