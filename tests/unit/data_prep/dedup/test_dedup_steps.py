@@ -1,5 +1,6 @@
 """The stages together decide what an oracle of plain sets and pairs does."""
 
+import os
 import random
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 
 from data_prep.dedup import OUTCOMES, Decisions, decision_keys, decisions, dedup_stages
 from data_prep.dedup import dedup_steps as stages
+from data_prep.dedup.arrays import load, save
 from data_prep.dedup.clusters import Dedup
-from data_prep.dedup.dedup_steps import DedupContent, DedupNear
+from data_prep.dedup.dedup_steps import DedupContent, DedupNear, SignatureReader
+from data_prep.dedup.shards import DECISION, all_shards
 from data_prep.engine import run_stage
 from data_prep.ingest import all_parts
 from geo_nemo.common.errors import UserError
@@ -239,6 +242,36 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path):
     path.write_bytes(b"no array")
     with pytest.raises(UserError, match=r"00000-00000\.npy is missing or damaged"):
         decisions(config, all_parts(config)[0])
+
+
+def test_arrays_of_all_parts_are_open_at_once_without_a_descriptor(tmp_path):
+    """Most systems let a process have 1,024 of them, and a corpus has thousands of parts."""
+    config = make(tmp_path, [[Doc(text_of(i)), Doc(text_of(i + 50))] for i in range(40)], near=NEAR)
+    found = joined(run(config))[0]
+    assert found == [KEPT] * 80
+    shards = all_shards(config)
+    before = len(os.listdir("/proc/self/fd"))
+    reader = SignatureReader(shards)
+    signatures = reader(np.arange(80))
+    held = [(shard.ids(), shard.content(), shard.band(3)) for shard in shards]
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert signatures.shape == (80, 26 * 7) and len(held) == 40
+
+
+def test_what_is_written_is_read_as_it_was(tmp_path):
+    for n, array in enumerate((
+        np.arange(6, dtype=np.uint64).reshape(3, 2), np.empty((0, 2), np.int64), np.array([True]),
+        np.array([(1, 2, 3)], DECISION), np.arange(4, dtype=np.uint16)[::-1],
+    )):  # fmt: skip
+        save(tmp_path / f"{n}.npy", array)
+        read = load(tmp_path / f"{n}.npy")
+        assert (read.dtype, read.tolist()) == (array.dtype, array.tolist())
+        assert not read.flags.writeable
+    whole = (tmp_path / "0.npy").read_bytes()
+    for size in (0, 5, 40, len(whole) - 1):
+        (tmp_path / "0.npy").write_bytes(whole[:size])
+        with pytest.raises(UserError, match=r"0\.npy is missing or damaged"):
+            load(tmp_path / "0.npy")
 
 
 def test_decisions_are_arrays_of_the_types_that_later_stages_expect(tmp_path):
