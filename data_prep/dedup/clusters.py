@@ -103,6 +103,7 @@ class Dedup(Stage):
             ),
             "fingerprints": near_settings(config.dedup.near),
             "decisions": digests,
+            "of": task_key(*(part.key for part in parts)),
         }
 
 

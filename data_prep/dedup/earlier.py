@@ -14,7 +14,7 @@ import orjson
 
 from data_prep.config import Prep
 from data_prep.dedup.layout import DEDUP, FINGERPRINT, WHOLE, comparable, decisions_path
-from data_prep.engine.receipt import read_receipt
+from data_prep.engine.receipt import read_receipt, task_key
 from data_prep.engine.stage import WORK
 from data_prep.ingest import PARTS_NAME, Ingest
 from geo_nemo.common.errors import UserError
@@ -33,12 +33,17 @@ class CorpusFile:
 
 @dataclass(frozen=True)
 class WorkPart:
-    """A part of an earlier run that has its work. decisions: file of data_prep.dedup.clusters."""
+    """A part of an earlier run that has its work.
+
+    folder: of its fingerprints, whose task had the key `prints` when that run ended. decisions:
+    file of data_prep.dedup.clusters.
+    """
 
     folder: Path
     documents: int
     key: str
     decisions: Path
+    prints: str
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,21 @@ def earlier_runs(config: Prep) -> list[EarlierRun]:
     return runs
 
 
+def check_ended(runs: list[EarlierRun]) -> None:
+    """UserError for a run whose fingerprints are no longer those that it ended with.
+
+    Such is one that was stopped behind them; what it decided then is of other documents.
+    """
+    for run in runs:
+        for part in run.parts:
+            receipt = read_receipt(part.folder)
+            if receipt is None or receipt.key != part.prints:
+                raise UserError(
+                    f"dedup.against={run.path}: a run into it did not end: run that command again, "
+                    "then this one"
+                )
+
+
 def corpus_files(runs: list[EarlierRun]) -> list[CorpusFile]:
     """The corpus files that are to be fingerprinted."""
     return [file for run in runs for file in run.files]
@@ -92,15 +112,19 @@ def _work_parts(path: Path) -> tuple[tuple[WorkPart, ...] | None, str]:
         entries = orjson.loads((work / Ingest.name / PARTS_NAME).read_bytes())
     except (OSError, ValueError):
         return None, ""
-    parts = []
+    of = decided.counts.get("of")  # older ones do not tell
+    if of not in (None, task_key(*(entry["key"] for entry in entries))):
+        return None, ""
+    parts, settings = [], decided.counts["fingerprints"]
     for entry in entries:
         folder = work / FINGERPRINT / entry["id"]
         digest = decided.counts["decisions"].get(entry["id"])
         if digest is None or not folder.is_dir():
             return None, ""
         decisions = decisions_path(work / DEDUP / WHOLE, entry["id"])
-        parts.append(WorkPart(folder, entry["documents"], f"{entry['key']} {digest}", decisions))
-    return tuple(parts), decided.counts["fingerprints"]
+        key, prints = f"{entry['key']} {digest}", task_key(settings, entry["key"])
+        parts.append(WorkPart(folder, entry["documents"], key, decisions, prints))
+    return tuple(parts), settings
 
 
 def _corpus(path: Path, number: int) -> tuple[CorpusFile, ...]:

@@ -21,7 +21,7 @@ import xxhash
 
 from data_prep.config import Near
 from data_prep.dedup.arrays import save
-from data_prep.dedup.earlier import corpus_files, earlier_runs
+from data_prep.dedup.earlier import check_ended, corpus_files, earlier_runs
 from data_prep.dedup.keys import SortedKeys, sort_keys
 from data_prep.dedup.layout import FINGERPRINT, near_settings
 from data_prep.dedup.minhash import signatures
@@ -52,6 +52,9 @@ class Fingerprint(Stage):
             payload = {"path": str(file.path), "documents": file.documents, "earlier": True}
             tasks.append(Task(file.id, key, file.size, payload))
         return tasks
+
+    def begin(self, tasks: list[Task]) -> None:
+        check_ended(earlier_runs(self.config))
 
     def run(self, task: Task, folder: Path, progress: TaskProgress) -> dict[str, Any]:
         near = self.config.dedup.near

@@ -9,6 +9,7 @@ import pytest
 from data_prep.dedup.clusters import Dedup
 from data_prep.dedup.dedup_steps import DedupNear
 from data_prep.dedup.fingerprint import Fingerprint
+from data_prep.engine import run_stage
 from data_prep.parts import SCHEMA
 from geo_nemo.common.errors import UserError
 from tests.unit.data_prep.dedup.corpora import (
@@ -137,6 +138,34 @@ def test_an_earlier_run_that_grows_makes_the_tasks_that_depend_on_it_new(tmp_pat
     assert DedupNear(config).tasks()[0].key != edges
     assert Dedup(config).tasks()[0].key != whole
     assert joined(run(config))[0] == [HELD]
+
+
+def test_an_earlier_run_that_was_stopped_midway_is_not_half_taken(tmp_path):
+    """Its decisions are of the documents before; of its corpus, all is."""
+    old = [Doc(text_of(1), "1"), Doc(text_of(2), "2")]
+    run(make(tmp_path / "old", [old], near=NEAR))
+    shutil.copytree(tmp_path / "old", tmp_path / "whole")
+    write_corpus(tmp_path / "whole", old, [cluster_of(doc) for doc in old])
+    shutil.copytree(tmp_path / "whole" / "corpus", tmp_path / "old" / "corpus")
+    # The input changes, and the run is stopped when all parts have their fingerprints anew.
+    grown = make(tmp_path / "old", [[Doc(text_of(i), str(i)) for i in (3, 4, 5)]], near=NEAR)
+    run_stage(Fingerprint(grown))
+    new = [Doc(text_of(i), f"n{i}") for i in (1, 3, 5)]
+    config = make(tmp_path / "new", [new], near=NEAR, against=[str(tmp_path / "old")])
+    assert joined(run(config))[0] == [HELD, KEPT, KEPT]
+    # Now with other settings alone, so that its parts are as they were.
+    run(grown)
+    other = make(tmp_path / "old", [[Doc(text_of(i), str(i)) for i in (3, 4, 5)]],
+                 near={"action": "drop", "bands": 10, "rows": 5})  # fmt: skip
+    run_stage(Fingerprint(other))
+    with pytest.raises(UserError) as error:
+        run(config)
+    assert str(error.value) == (
+        f"dedup.against={tmp_path / 'old'}: a run into it did not end: run that command again, "
+        "then this one"
+    )
+    run(grown)
+    assert joined(run(config))[0] == [KEPT, HELD, HELD]
 
 
 def test_an_earlier_run_of_other_settings_is_read_again_from_its_corpus(tmp_path):
