@@ -3,7 +3,8 @@
 1. Of the same text (64-bit content hash), one copy stays: in the split that holds out most, test
    before validation before train, and there the first in the order of the stores.
 2. A document whose near-duplicate cluster has a document held out in another store does not stay in
-   a split that holds out less. Near-duplicates in the same split all stay.
+   a split that holds out less; nor one whose cluster has, in its own store, a document that leaves
+   its split for its text. Near-duplicates in the same split all stay.
 
 So no text that is held out in one store is trained on in the merged one. Keys are spread over files
 by their first bits, and one file after the other is sorted: memory is bounded, disk takes 32 bytes
@@ -59,7 +60,7 @@ class Outcomes:
     def of(self, store: int, split: str, start: int, documents: int) -> np.ndarray:
         """uint8 [documents], from document `start` of a store's split on."""
         first = self._starts[store, split] + start
-        return np.asarray(self._outcome[first : first + documents])
+        return np.minimum(self._outcome[first : first + documents], HELD_OUT)
 
     def _find(self, stores: Sequence[TokenStore]) -> None:
         for number, (name, column, settle) in enumerate((
@@ -111,15 +112,21 @@ class Outcomes:
     def _settle_equal(self, key: np.ndarray, at: np.ndarray) -> None:
         first = np.concatenate([[True], key[1:] != key[:-1]])
         winner = at[np.flatnonzero(first)][np.cumsum(first) - 1]
-        same_split = self._rank(at) == self._rank(winner)
+        by = self._rank(winner)
+        same_split = self._rank(at) == by
         self._outcome[at[~first & same_split]] = DUPLICATE
-        self._outcome[at[~first & ~same_split]] = HELD_OUT
+        # With the split that holds it out, for the clusters.
+        elsewhere = ~first & ~same_split
+        self._outcome[at[elsewhere]] = HELD_OUT + by[elsewhere]
 
     def _settle_clusters(self, key: np.ndarray, at: np.ndarray) -> None:
         starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
         sizes = np.diff(np.concatenate([starts, [len(key)]]))
         rank, store = self._rank(at), self._store(at)
         nowhere = self._num_stores
+        # Of a document that left its split for its text: the split that holds that out.
+        by = self._outcome[at].astype(np.int64) - HELD_OUT
+        here = np.repeat(np.arange(len(starts)), sizes) * nowhere + store  # cluster and store
         for mine in (1, 2):
             holding = rank < mine
             least = np.minimum.reduceat(np.where(holding, store, nowhere), starts)
@@ -127,7 +134,8 @@ class Outcomes:
             held = np.repeat(most, sizes) >= 0
             # One store alone may split a cluster as it was told to.
             elsewhere = (np.repeat(least, sizes) != store) | (np.repeat(most, sizes) != store)
-            out = at[(rank == mine) & held & elsewhere]
+            text = np.isin(here, here[(by >= 0) & (by < mine)])
+            out = at[(rank == mine) & ((held & elsewhere) | text)]
             self._outcome[out[self._outcome[out] == KEPT]] = HELD_OUT
 
     def _rank(self, at: np.ndarray) -> np.ndarray:

@@ -49,12 +49,24 @@ def expected(stores) -> dict[tuple[int, str], list[int]]:
         for place, document in enumerate(store.documents(split))
     ]
     found = {(n, split): [] for n in range(len(stores)) for split in ORDER}
+    # Of each document that leaves its split for its text, where that is held out.
+    left = [
+        next((o[0] for o in everything[:i] if o[4] == each[4] and o[0] < each[0]), None)
+        for i, each in enumerate(everything)
+    ]
     for i, (rank, number, _, split, content, cluster) in enumerate(everything):
         earlier = [other for other in everything[:i] if other[4] == content]
         if earlier:
             outcome = DUPLICATE if earlier[0][0] == rank else HELD_OUT
         else:
-            held = any(o[0] < rank and o[1] != number and o[5] == cluster for o in everything)
+            held = any(
+                o[5] == cluster
+                and (
+                    (o[0] < rank and o[1] != number)
+                    or (by is not None and by < rank and o[1] == number)
+                )
+                for o, by in zip(everything, left, strict=True)
+            )
             outcome = HELD_OUT if held else KEPT
         found[number, split].append(outcome)
     return found

@@ -86,6 +86,32 @@ def test_texts_stay_once_and_held_out_ones_out_of_train(two, tmp_path):
     assert (merged.shards_taken, merged.shards_copied) == (4, 1)
 
 
+def test_near_copies_of_a_text_that_is_held_out_elsewhere_do_not_stay(tmp_path, tokenizer_paths):
+    """Each store names a cluster by its own first document."""
+    path, first = tokenizer_paths["llama_3"], content_hash("first")
+    a = {
+        "train": [
+            Text("first", "A1"), Text("asked", "A2", cluster=first),
+            Text("third", "A3", cluster=first), Text("alone", "A4"),
+        ],
+        "validation": [Text("fourth", "A5", cluster=first), Text("same", "A6")],
+        "test": [Text("fifth", "A7", cluster=first)],
+    }  # fmt: skip
+    for split in ("test", "validation"):
+        b = {split: [Text("asked", "B1")], "train": [Text("other", "B2"), Text("same", "B3")]}
+        roots = [
+            write_store(tmp_path / split / name, path, texts)
+            for name, texts in (("a", a), ("b", b))
+        ]
+        for number, order in enumerate((roots, roots[::-1])):
+            merge_stores(order, tmp_path / split / f"c{number}")
+            found = {s: titles(tmp_path / split / f"c{number}", s) for s in ("train", "validation")}
+            # What is in validation stays where the text is no more than that elsewhere.
+            assert sorted(found["train"]) == ["A4", "B2"]
+            wanted = ["A6"] if split == "test" else ["A5", "A6", "B1"]
+            assert sorted(found["validation"]) == wanted
+
+
 def test_documents_keep_all_their_columns(two, tmp_path):
     merge_stores(two, tmp_path / "c")
     merged = TokenStore.open(tmp_path / "c")
