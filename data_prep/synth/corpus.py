@@ -129,7 +129,7 @@ def write_corpus(config: Synth, progress: Progress = no_progress) -> dict[str, A
         for path in paths:
             discard(path)
         raise
-    _remove_stale(folder, {path.name for path in paths})
+    remove_stale(folder, {path.name for path in paths})
     summary = _summary(config, counts, paths)
     with partial_file(folder / SUMMARY) as out:
         out.write(orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
@@ -198,7 +198,7 @@ def _blocks(
         yield first, list(generator.documents(first, min(first + _BLOCK, stop)))
 
 
-def _remove_stale(folder: Path, current: set[str]) -> None:
+def remove_stale(folder: Path, current: set[str]) -> None:
     """Shards of an earlier corpus would be read as this one's; what a killed run left goes too."""
     for path in folder.iterdir():
         if _OURS.fullmatch(path.name) and path.name not in current:

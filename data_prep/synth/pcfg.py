@@ -16,8 +16,9 @@ import numpy as np
 import orjson
 
 from data_prep.synth.config import Synth
+from data_prep.synth.corpus import INSTRUCTION_FILES, QUESTIONS_FILE, remove_stale
 from geo_nemo.common.errors import UserError
-from geo_nemo.common.files import keep, make_folder, partial_file
+from geo_nemo.common.files import keep, make_folder, partial_file, writing
 from geo_nemo.common.progress import Progress, no_progress
 
 NAME, SUMMARY = "news.jsonl.gz", "synth.json"
@@ -110,8 +111,13 @@ def write_pcfg(config: Synth, progress: Progress = no_progress) -> dict[str, Any
             out.write(orjson.dumps(record) + b"\n")
             if number % 1000 == 0:
                 progress("synth", number, config.documents)
-    (folder / SUMMARY).unlink(missing_ok=True)
+    with writing(folder / SUMMARY):
+        (folder / SUMMARY).unlink(missing_ok=True)
     keep(folder / NAME)
+    remove_stale(folder, {NAME})
+    for name in (QUESTIONS_FILE, *INSTRUCTION_FILES.values()):
+        with writing(folder / name):  # of the corpus that was there
+            (folder / name).unlink(missing_ok=True)
     summary = {
         "kind": config.kind,
         "config": config.model_dump(exclude={"output", "workers"}),

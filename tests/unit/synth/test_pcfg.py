@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 import pytest
 from click.testing import CliRunner
 
-from data_prep.synth import Synth, write_pcfg
+from data_prep.synth import Synth, write_corpus, write_pcfg
 from data_prep.synth.pcfg import WORDS, Grammar, records
 from geo_nemo.cli.synth import command
 from geo_nemo.common.errors import UserError
@@ -110,3 +110,12 @@ def test_by_the_command(tmp_path):
     )
     assert done.exit_code == 0, done.output
     assert "of 8 latents" in done.output
+
+
+def test_nothing_of_an_older_corpus_stays_beside_it(tmp_path):
+    """Its shards would be read as this one's, by the same pattern."""
+    write_corpus(Synth(output=str(tmp_path), documents=4, shards=2))
+    (tmp_path / "notes.txt").write_text("mine")
+    write_pcfg(config(tmp_path))
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"news.jsonl.gz", "synth.json", "notes.txt"}
