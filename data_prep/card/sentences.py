@@ -173,6 +173,11 @@ def limits(data: CardData) -> list[str]:
         found.append("Near-duplicates were not looked for: test documents may have them in train.")
     elif settings["dedup"]["near"]["action"] == "keep":
         found.append("Near-duplicates are kept: a text may stand in train several times.")
+        if settings["splits"]["by"] != "cluster":
+            found.append(
+                f"Splits are made by {settings['splits']['by']}: test documents may have "
+                "near-duplicates in train."
+            )
     if settings["splits"]["by"] != "host":
         found.append(
             "Hosts are shared between splits: a test document's host is as a rule known from train."

@@ -8,7 +8,7 @@ from data_prep.engine import Receipt, Stage, Task, TaskProgress
 from data_prep.engine.receipt import task_key
 from geo_nemo.common.files import write_whole
 
-CARD_VERSION = "3"
+CARD_VERSION = "4"
 REPORT, MARKDOWN, PAGE = "report.json", "card.md", "card.html"
 
 

@@ -10,8 +10,8 @@ from geo_nemo.config.section import Probability, Section
 class Near(Section):
     """Near-duplicates: MinHash over word n-grams, LSH in bands x rows, then an estimate.
 
-    action: `drop` keeps the first document of a cluster; `keep` keeps all, in one split; `none`
-        looks for none.
+    action: `drop` keeps the first document of a cluster; `keep` keeps all, in one split where
+        splits.by is cluster; `none` looks for none.
     similarity: estimated Jaccard similarity from which two candidates are near-duplicates.
 
     The defaults find 99% of the pairs of Jaccard similarity 0.8, 20% of those of 0.7 and none of

@@ -237,6 +237,15 @@ def test_limits_say_what_was_not_done():
         assert known in found
 
 
+@pytest.mark.parametrize("by", ["cluster", "host", "year"])
+def test_kept_near_duplicates_may_be_in_two_splits_unless_these_are_of_clusters(by):
+    years = {"test_years": [2024]} if by == "year" else {}
+    settings = card().settings | {"splits": card().settings["splits"] | {"by": by} | years}
+    settings["dedup"] = {"near": {"action": "keep"}}
+    told = f"Splits are made by {by}: test documents may have near-duplicates in train."
+    assert (told in limits(card(settings=settings))) == (by != "cluster")
+
+
 def test_continents_that_gave_way_are_told_by_country():
     told = "The continent that 1,207 records named gave way to the one that the country has here"
     assert not any("gave way" in line for line in limits(card()))
