@@ -20,8 +20,8 @@ class Splits(Section):
         are then not used. Documents without a date are in train.
     test_per_continent: with this, test is so many documents of each continent, shared out among
         its countries as their documents are; `test` is then not used. Exactly so many, but for
-        what whole hosts, or clusters that are kept, leave open or add. An error where a continent
-        has not twice as many.
+        what whole hosts, clusters that are kept, or what earlier runs have trained on leave open
+        or add. An error where a continent has not twice as many.
     test_min_per_country: a country whose share is smaller gets this many, as far as that is no
         more than a fifth of its documents.
     stay: what an earlier run into this output (or one of dedup.against) held out stays so, and what
