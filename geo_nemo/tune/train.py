@@ -2,8 +2,9 @@
 
 Conversations that share a sequence do not see each other: positions begin anew in each, and
 attention is kept inside by them (a test compares gradients with those of conversations apart).
-A checkpoint of the trainer counts once its marker is there, which is written last. At a signal to
-stop, every rank saves after the same step, and stops.
+A checkpoint of the trainer counts once its marker is there, which is written last; then older ones
+go, so that there is a whole one at every moment. At a signal to stop, every rank saves after the
+same step, and stops.
 """
 
 import json
@@ -43,11 +44,13 @@ class Stopped:
 class _Watch(TrainerCallback):
     """Marks whole checkpoints, writes metrics, and stops at a loss that is not finite, or if asked.
 
-    stop: of this process; what one rank is asked, all do after the same step.
+    keep_last: how many of the newest checkpoints stay. stop: of this process; what one rank is
+    asked, all do after the same step.
     """
 
-    def __init__(self, folder: Path, progress: Progress, stop: StopRequest):
+    def __init__(self, folder: Path, keep_last: int, progress: Progress, stop: StopRequest):
         self._folder = folder
+        self._keep_last = keep_last
         self._progress = progress
         self._stop = stop
         self.failed: str | None = None
@@ -73,6 +76,8 @@ class _Watch(TrainerCallback):
         if state.is_world_process_zero:
             folder = self._folder / f"checkpoint-{state.global_step}"
             write_whole(folder / WHOLE, json.dumps({"step": state.global_step}).encode())
+            for older in sorted(self._folder.glob("checkpoint-*"), key=_step)[: -self._keep_last]:
+                shutil.rmtree(older)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         loss = (logs or {}).get("loss")
@@ -125,7 +130,7 @@ def train(
         keep_lines(work / METRICS, lambda line: line["step"] <= last)
     # Not before: a rank that waits for the others to join must end when the launcher ends it.
     with stop_on_signal(announce if rank() == 0 else nobody) as stop:
-        watch = _Watch(work / CHECKPOINTS, progress, stop)
+        watch = _Watch(work / CHECKPOINTS, config.keep_last, progress, stop)
         trainer.add_callback(watch)
         try:
             with writing_weights(work / CHECKPOINTS):
@@ -228,7 +233,6 @@ def _arguments(config: Tune, seq_length: int, work: Path) -> Any:
         ddp_backend="gloo" if on_cpu and world_size() > 1 else None,
         save_strategy="steps",
         save_steps=config.save_every_steps,
-        save_total_limit=config.keep_last,
         logging_steps=config.log_every_steps,
         logging_first_step=True,
         logging_nan_inf_filter=False,  # it would show a mean in the place of such a loss
