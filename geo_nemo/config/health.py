@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, model_validator
 
+from geo_nemo.config.kinds import WRITTEN
 from geo_nemo.config.section import Section
 
 Minutes = Annotated[float, Field(gt=0)]
@@ -25,3 +26,13 @@ class Health(Section):
     time_limit_minutes: Minutes | None = None
     margin_minutes: Annotated[float, Field(ge=0)] = 10
     heartbeat_seconds: Annotated[float, Field(gt=0)] = 15
+
+    @model_validator(mode="after")
+    def _time_for_steps(self, info: ValidationInfo):
+        limit, margin = self.time_limit_minutes, self.margin_minutes
+        if info.context == WRITTEN and limit is not None and margin >= limit:
+            raise ValueError(
+                f"margin_minutes {margin:g} leaves no time for steps before time_limit_minutes "
+                f"{limit:g}: give less of the one or more of the other"
+            )
+        return self

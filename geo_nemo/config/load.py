@@ -99,10 +99,13 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise UserError(f"{name}: {line}") from error
 
 
-def validate(name: str, schema: type[S], values: dict[str, Any]) -> S:
-    """`values` as a frozen `schema`; the first mistake is a `UserError` that names its key."""
+def validate(name: str, schema: type[S], values: dict[str, Any], kept: bool = False) -> S:
+    """`values` as a frozen `schema`; the first mistake is a `UserError` that names its key.
+
+    kept: they are of a record, which is read wherever what it names may not be installed.
+    """
     try:
-        return schema.model_validate(values, context=WRITTEN)
+        return schema.model_validate(values, context=None if kept else WRITTEN)
     except ValidationError as error:
         raise UserError(f"{name}: {_first_mistake(schema, error)}") from None
 

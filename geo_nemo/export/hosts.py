@@ -14,7 +14,10 @@ SHOWN = 20
 
 
 def hosts_of(source: Source) -> list[HostCount] | None:
-    """Most tokens of text first; None where the store or the run's indices are not at hand."""
+    """Most tokens of text first; None where the store or the run's indices are not at hand.
+
+    Indices are not where the package of the run's packing is not, by whose version they are named.
+    """
     store = source.run.data.store
     if is_remote(source.place) or is_remote(store):
         return None
@@ -22,11 +25,11 @@ def hosts_of(source: Source) -> list[HostCount] | None:
     run = source.run.model_copy(update={"output_dir": str(folder)})
     try:
         opened = TokenStore.open(store)
+        if opened.hash != source.record["fingerprint"].get("store"):
+            return None
+        return trained_hosts(run, opened, source.step, source.record.get("skipped", []))
     except UserError:
         return None
-    if opened.hash != source.record["fingerprint"].get("store"):
-        return None
-    return trained_hosts(run, opened, source.step, source.record.get("skipped", []))
 
 
 def by_host(found: Sequence[HostCount] | None) -> str:

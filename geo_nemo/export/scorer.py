@@ -117,5 +117,5 @@ def _described(folder: Path) -> tuple[Run, int]:
     except (ValueError, KeyError, TypeError) as error:
         reason = f"{path} is no record of one ({error!r})"
     else:
-        return validate(f"{path} of another version", Run, config), vocab_size
+        return validate(f"{path} of another version", Run, config, kept=True), vocab_size
     raise UserError(f"{folder} is not a training run: {reason}; give the output_dir of one")

@@ -62,7 +62,7 @@ def find_source(
         settings, sha256 = record["config"], record["fingerprint"]["tokenizer"]
     except (KeyError, TypeError):
         raise UserError(f"{place}: its record does not tell which run made it") from None
-    run = validate(f"{place}, of another version", Run, settings)
+    run = validate(f"{place}, of another version", Run, settings, kept=True)
     found, file = _tokenizer(tokenizer or run.data.store, scratch, tokenizer is None, setting)
     if found.sha256 != sha256:
         raise UserError(

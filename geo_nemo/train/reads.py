@@ -60,7 +60,7 @@ def check_run(folder: Path, store: TokenStore) -> Run:
         )
     with understood(folder / "run.json", "give the folder of a run"):
         settings = {**record["config"], "output_dir": str(folder)}
-    return validate(f"{folder / 'run.json'}, of another version", Run, settings)
+    return validate(f"{folder / 'run.json'}, of another version", Run, settings, kept=True)
 
 
 def read_by(

@@ -9,6 +9,11 @@ import pytest
 import sentencepiece
 
 from geo_nemo.config import Precision
+from geo_nemo.export.scorer import load_scorer
+from geo_nemo.store import TokenStore
+from geo_nemo.train.checkpoint.files import listed_files, read_record
+from geo_nemo.train.checkpoint.files import write_record as write_checkpoint_record
+from geo_nemo.train.reads import check_run
 from geo_nemo.train.run_record import write_record
 from tests.support.command import call
 from tests.support.runs import finished
@@ -157,6 +162,29 @@ def test_a_tokenizer_that_cannot_be_converted_is_told(export, tiny_store, tmp_pa
     assert (tmp_path / "out" / "tokenizer.model").read_bytes() == path.read_bytes()
     assert not (tmp_path / "out" / "tokenizer_config.json").exists()
     assert "There is no tokenizer.json" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_run_whose_packing_is_not_installed_here_is_read_all_the_same(
+    export, run_dir, tmp_path, tiny_store
+):
+    """Its weights are those that they are."""
+    copy = tmp_path / "run"
+    shutil.copytree(run_dir, copy)
+    checkpoint = copy / "checkpoints" / "step_00000006"
+    record = read_record(checkpoint)
+    files = listed_files(record)
+    changed = {key: value for key, value in record.items() if key not in ("files", "format")}
+    changed["config"]["data"]["packing"] = "next_fit"
+    write_checkpoint_record(checkpoint, changed, files)
+    told = json.loads((copy / "run.json").read_text())
+    told["config"]["data"]["packing"] = "next_fit"
+    (copy / "run.json").write_text(json.dumps(told))
+    code, _, said = export(copy, "--out", tmp_path / "out")
+    assert code == 0, said
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "its packing index was not at hand" in " ".join(card.split())
+    assert load_scorer(copy, "cpu").vocab_size == 640
+    assert check_run(copy, TokenStore.open(tiny_store)).data.packing == "next_fit"
 
 
 def evaluation_of(run_dir, folder, step=6, **config):

@@ -7,7 +7,7 @@ import pytest
 
 from geo_nemo.cli import main as cli
 from geo_nemo.config import Logging, Run, UserError
-from geo_nemo.config.load import compose, load_config, quote
+from geo_nemo.config.load import compose, load_config, quote, validate
 
 GIVEN = ("data.store=store", "output_dir=out")
 
@@ -163,3 +163,13 @@ def test_every_open_key_is_named():
 def test_a_misspelt_key_is_named_before_the_one_it_leaves_without_a_value():
     with pytest.raises(UserError, match=r"unknown key ouput_dir; did you mean output_dir\?"):
         load_config("train", Run, ["data.store=s", "ouput_dir=out"])
+
+
+def test_a_time_limit_without_time_for_steps_is_refused_and_read_in_a_record():
+    """Such a run would take a step and stop, each time that it is started."""
+    with pytest.raises(UserError, match="margin_minutes 10 leaves no time for steps before"):
+        load("health.time_limit_minutes=8")
+    run = load("health.time_limit_minutes=8", "health.margin_minutes=2")
+    kept = run.model_dump(mode="json")
+    kept["health"]["margin_minutes"] = 10.0
+    assert validate("record", Run, kept, kept=True).health.margin_minutes == 10
