@@ -38,7 +38,7 @@ def ask(config: EvalConfig, composers: list[Composer], seq_length: int) -> Asked
     kept = kept_for_choices(asked, config.questions_dev, config.seed)
     if config.questions_shots:
         form = _with_shots(form, asked, kept, config)
-    asked = drop_long(asked, composers, form, seq_length)
+    asked = drop_long(asked, composers, form, seq_length, config.question_conditions)
     if not asked.questions:
         raise UserError(f"no question of {path} fits in {seq_length} tokens with its metadata")
     asked = _drawn(asked, kept, config)

@@ -7,6 +7,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,9 @@ class CorpusTokens:
         return self.ids[int(index)][1]
 
 
-# Tokens that a document's title and body may have together: of its place among the chosen and its
-# title's ids.
-Budget = Callable[[int, np.ndarray], int]
+# Tokens that a document's title and body may have together: of its place among the chosen, and the
+# ids of its title and of its body.
+Budget = Callable[[int, np.ndarray, np.ndarray], int]
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class CorpusTexts:
             for _ in range(3):  # what fits one tokenizer may, cut for another, split anew
                 before = cut
                 for tokenizer, budget in zip(tokenizers, budgets, strict=True):
-                    cut = fitting(*cut, tokenizer, lambda ids, b=budget, p=place: b(p, ids))
+                    cut = fitting(*cut, tokenizer, partial(budget, place))
                 if cut == before:
                     break
             index = int(chosen[place])

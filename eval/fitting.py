@@ -18,18 +18,18 @@ def body_ids(tokenizer: Tokenizer, body: str) -> np.ndarray:
 
 
 def fitting(
-    title: str, body: str, tokenizer: Tokenizer, budget: Callable[[np.ndarray], int]
+    title: str, body: str, tokenizer: Tokenizer, budget: Callable[[np.ndarray, np.ndarray], int]
 ) -> tuple[str, str]:
     """Title and body cut at a space, where there is one, so that they have `budget` tokens.
 
-    budget: of the ids of the title.
+    budget: of the ids of the title and of those of the body, whole.
     """
-    first = title_ids(tokenizer, title)
-    room = budget(first)
+    first, rest = title_ids(tokenizer, title), body_ids(tokenizer, body)
+    room = budget(first, rest)
     if len(first) > room:
         return _longest(title, lambda text: len(title_ids(tokenizer, text)) <= room), ""
     left = room - len(first)
-    if len(body_ids(tokenizer, body)) <= left:
+    if len(rest) <= left:
         return title, body
     return title, _longest(body, lambda text: len(body_ids(tokenizer, text)) <= left)
 

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.conditions import View
+from eval.config import Condition
 from eval.documents import RecordOf
 from eval.perplexity import check_finite, sequences_of
 from eval.question_files import QuestionSet
 from eval.question_schemas import LETTERS, Question
 from eval.scorers.base import Scorer, SharedPrefixes
+from eval.shown import longest_block
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import RunError
 from geo_nemo.data.sequences import build_sequence
@@ -87,11 +89,15 @@ class Answers:
 
 
 def drop_long(
-    asked: QuestionSet, composers: Sequence[Composer], form: Form, seq_length: int
+    asked: QuestionSet,
+    composers: Sequence[Composer],
+    form: Form,
+    seq_length: int,
+    conditions: Sequence[Condition] = (),
 ) -> QuestionSet:
     """Without the questions that would not fit the sequence behind the longest metadata of all.
 
-    The bound does not depend on which record a condition shows, so that those can be drawn later.
+    The bound does not depend on whose record a condition shows, so that those can be drawn later.
     """
     records = [question.record for question in asked.questions]
     records += filter(None, (question.contrast_record for question in asked.questions))
@@ -100,7 +106,7 @@ def drop_long(
     ids_of = {key: _encoded(asked, form, each) for key, each in encoded.items()}
     for composer in composers:
         ids = ids_of[composer.tokenizer.sha256]
-        prefix = max(len(composer.prefix_ids(record)) for record in records)
+        prefix = longest_block(composer, records, conditions)
         for place, (question, order) in enumerate(zip(asked.questions, asked.orders, strict=True)):
             framed = _framed(question, order, composer, None, form, ids)
             if prefix + max(len(item.ids) for item, _ in framed) - 1 > seq_length:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eval.conditions import donors, is_wrong, kind_of, shown_record
+from eval.conditions import country_told, donors, is_wrong, kind_of, shown_record
 from eval.config import CONTRAST, Condition, EvalConfig
 from eval.documents import RecordOf
 from eval.question_files import QuestionSet
@@ -75,6 +75,27 @@ def to_questions(asked: QuestionSet, config: EvalConfig, composers: Sequence[Com
     )  # fmt: skip
     contrast = [question.contrast_record for question in asked.questions]
     return replace(found, contrast=lambda place: contrast[place] or records[place])
+
+
+def longest_block(
+    composer: Composer, records: Sequence[MetadataRecord], conditions: Sequence[Condition]
+) -> int:
+    """Most tokens of metadata that the conditions may show of items, whoever lends a record.
+
+    records: of the items, and others that they are shown.
+    """
+
+    def size(record: MetadataRecord, fields: tuple[str, ...] | None = None) -> int:
+        return len(composer.prefix_ids(record, fields))
+
+    most = max(map(size, records))
+    for condition in conditions:
+        kind, field = kind_of(condition)
+        if country_told(condition) or kind in ("other", "invented_host"):
+            lender = max(records, key=lambda of, f=field: size(of, (f,) if f else None))
+            shown = {shown_record(condition, composer, own, lender) for own in records}
+            most = max(most, *map(size, shown))
+    return most
 
 
 def _shown(

@@ -6,7 +6,8 @@ import pytest
 from eval.conditions import view
 from eval.documents import scored_spans, scored_texts, shown_texts
 from eval.perplexity import score_documents
-from geo_nemo.config import MetadataPolicy
+from eval.scored import _check_same_tokens
+from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.compose import Composer
 from tests.support.vocabularies import KINDS, make_tokenizers
 
@@ -114,3 +115,38 @@ def test_bare_text_that_is_longer_fits_a_row(tokenizers):
             title, body = shown_texts(split, documents, place, plain)
             composed = plain.join(plain.prefix_ids(None), title, body, True)
             assert len(composed.ids) - 1 <= seq_length
+
+
+def test_policies_that_cut_words_otherwise_are_refused_where_the_tokens_differ(tokenizers):
+    """Else the second run would be found to score other tokens once the first is scored."""
+    policies = {
+        "parts": MetadataPolicy(), "whole": MetadataPolicy(cut="whole"),
+        "behind": MetadataPolicy(cut="whole", position="append", mask_loss=False),
+    }  # fmt: skip
+    words = {
+        ("parts", "whole"): "metadata.cut=whole and runs.parts with parts",
+        ("whole", "behind"): "metadata.position=append and runs.whole with prepend",
+    }
+    found = set()
+    for kind in KINDS:
+        composers = {name: Composer(of, tokenizers[kind]) for name, of in policies.items()}
+        split = Split(tokenizers[kind])
+        for pair, said in words.items():
+            both = [
+                [scored_texts(split, n, composers[name]) for n in range(len(TEXTS))]
+                for name in pair
+            ]
+            differ = any(
+                not np.array_equal(one, other)
+                for texts in zip(*both, strict=True)
+                for one, other in zip(*texts, strict=True)
+            )
+            ids, chosen = {tokenizers[kind].sha256: split}, np.arange(len(TEXTS))
+            runs = {name: composers[name] for name in pair}
+            if differ:
+                with pytest.raises(UserError, match=f"runs.{pair[1]} was trained with {said}"):
+                    _check_same_tokens(runs, ids, chosen)
+            else:
+                _check_same_tokens(runs, ids, chosen)
+            found.add((pair, differ))
+    assert found >= {(pair, True) for pair in words} and (("parts", "whole"), False) in found

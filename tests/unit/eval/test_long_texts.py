@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from eval.conditions import view
 from eval.config import EvalConfig
+from eval.documents import shown_texts
 from eval.plan import make_plan
+from eval.questions import _encoded, _framed
 from eval.runner import evaluate
 from eval.scorers.load import load
 from geo_nemo.config import UserError
@@ -87,3 +90,71 @@ def test_a_model_that_promises_more_positions_than_it_has_is_named(tmp_path, gpt
     config = config_of(tmp_path, broken, DOCUMENTS)
     with pytest.raises(UserError, match=r"runs\.m=.*broken: weights transformer\.wpe\.weight are "):
         evaluate(config, lambda model: load(model, config))
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    """A model whose tokenizer has more tokens of a text's first word where no space is before it;
+    its texts, of which most are too long.
+    """
+    folder = tmp_path_factory.mktemp("long") / "words"
+    vocabulary = ["rain", "falls", "mainly", "on", "the", "plain", "towns", "that"]
+    hub.save_other_tokenizer(folder, [" ".join(vocabulary)] * 20)
+    hub.save_gpt2(folder, 400)
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(vocabulary, size)) for size in rng.integers(150, 400, 12)]
+    return folder, [("gb", "news.gb", "towns that", text) for text in texts]
+
+
+def test_bytes_are_those_of_the_text_that_is_scored_also_where_bare_text_is_longer(tmp_path, words):
+    folder, documents = words
+    plan = make_plan(config_of(tmp_path, folder, documents))
+    found, decode = plan.documents, plan.tokenizers["m"].decode
+    assert (~found.whole).sum() > 6
+    for place, index in enumerate(found.index.tolist()):
+        ids = plan.tokens["m"].body(index)
+        # What was cut at a space is not cut again at a token.
+        assert len(ids) == found.body_tokens[place]
+        text = decode(ids.tolist()).strip()
+        assert len(text.encode()) == found.body_bytes[place]
+        rest = documents[index][3].removeprefix(text)
+        assert rest[:1] in ("", " ") and len(rest) < len(documents[index][3])
+        for composer, record_of in (
+            (view(c, plan.composers["m"]), plan.shown.record_of(c, plan.composers["m"]))
+            for c in plan.config.conditions
+        ):
+            shown = shown_texts(plan.tokens["m"], found, place, composer)
+            composed = composer.join(
+                composer.prefix_ids(record_of(index)), *shown, bool(found.whole[place])
+            )
+            assert len(composed.ids) - 1 <= LENGTH
+
+
+@pytest.mark.parametrize("condition", ["as_gb", "invented_host", "other_url"])
+def test_questions_fit_behind_whatever_a_condition_tells(tmp_path, gpt2, condition):
+    """Metadata that is longer than any question's own: of a country, a host, or both together."""
+    told = {
+        "as_gb": [{"country": None, "host": None}],
+        "invented_host": [{"country": "gb", "host": "a.gb"}],
+        "other_url": [
+            {"country": "jm", "continent": "America", "host": "a"},
+            {"country": "cn", "continent": "Asia", "host": "a" * 30},
+        ],
+    }
+    changes = told[condition]
+    items = [question(n, prompt="w" * n, **changes[n % len(changes)]) for n in range(150, 256)]
+    path = write(tmp_path / "q.jsonl", items)
+    config = config_of(tmp_path, gpt2, DOCUMENTS, questions=str(path))
+    config = config.model_copy(update={"conditions": ("without", condition)})
+    plan = make_plan(config)
+    composer = view(condition, plan.composers["m"])
+    record_of = plan.questions_shown.record_of(condition, composer)
+    ids = _encoded(plan.questions, plan.form, composer.tokenizer)
+    sizes = [
+        len(item.ids) - 1
+        for place, (asked, order) in enumerate(
+            zip(plan.questions.questions, plan.questions.orders, strict=True)
+        )
+        for item, _ in _framed(asked, order, composer, record_of(place), plan.form, ids)
+    ]
+    assert max(sizes) == LENGTH, "as many as fit, and no more"
