@@ -181,7 +181,14 @@ def open_corpus(path: Path, split: str) -> CorpusTexts:
                 f"cannot read {file} as Parquet: {reason}; give the corpus of geo-nemo prep, or "
                 "Parquet files"
             ) from None
-    table = pa.concat_tables(tables, promote_options="default").combine_chunks()
+    try:
+        table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+    except pa.ArrowException as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"corpus={path}: its files have a column of several types ({reason}): write them with "
+            "one schema"
+        ) from None
     if not len(table):
         raise UserError(f"corpus={path} has no document in split {split}")
     country, names = _codes(table, "country", UNKNOWN)
@@ -192,7 +199,9 @@ def open_corpus(path: Path, split: str) -> CorpusTexts:
             "as gb"
         )
     host, hosts = _codes(table, "host")
-    year = table["year"].fill_null(0).to_numpy() if "year" in table.column_names else 0
+    year = 0
+    if "year" in table.column_names:
+        year = table["year"].cast(pa.int64()).fill_null(0).to_numpy()
     items = CorpusItems(
         split, table, tuple(names), tuple(hosts), country, host, _hashes(table),
         np.broadcast_to(np.asarray(year, np.int64), len(table)),

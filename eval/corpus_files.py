@@ -11,6 +11,8 @@ from geo_nemo.config import UserError
 
 SUMMARY = "corpus.json"
 TEXTS = ("title", "text")
+# Columns that may have several texts of a document.
+LISTS = ("date", "language", "topic")
 
 
 def files_of(path: Path, split: str) -> tuple[list[Path], str]:
@@ -50,11 +52,17 @@ def files_of(path: Path, split: str) -> tuple[list[Path], str]:
 def check_types(file: Path, schema: pa.Schema) -> None:
     """Raise `UserError` where a column that has text here, or a number, has something else."""
     for name in schema.names:
+        if schema.names.count(name) > 1:
+            raise UserError(f"{file} has two columns {name}: give each a name of its own")
         found = schema.field(name).type
         found = found.value_type if pa.types.is_dictionary(found) else found
+        if name in LISTS and (pa.types.is_list(found) or pa.types.is_large_list(found)):
+            found = found.value_type
         texts = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view
-        kinds = {"year": ("whole numbers", (pa.types.is_integer,))} | dict.fromkeys(
-            (*TEXTS, "host", "country", "continent", "path", "url"), ("text", texts)
+        kinds = dict.fromkeys(("year", "quality"), ("whole numbers", (pa.types.is_integer,)))
+        kinds |= dict.fromkeys(
+            (*TEXTS, *LISTS, "host", "country", "continent", "path", "url", "source"),
+            ("text", texts),
         )
         what, fits = kinds.get(name, ("", ()))
         if what and not any(fit(found) for fit in (*fits, pa.types.is_null)):

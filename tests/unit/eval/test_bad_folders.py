@@ -1,6 +1,7 @@
 """Models' folders and texts that are not what they say: one line, and no folder is left."""
 
 import json
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -112,13 +113,19 @@ def test_weights_that_no_layer_takes_are_told(llama, table, tmp_path, caplog):
         ("text", pa.array([5] * 60), "column text is int64, and should be text"),
         ("country", pa.array([1] * 60), "column country is int64, and should be text"),
         ("year", pa.array(["2020"] * 60), "column year is string, and should be whole numbers"),
+        ("quality", pa.array(["high"] * 60), "column quality is string, and should be whole"),
+        ("source", pa.array([1] * 60), "column source is int64, and should be text"),
+        ("topic", pa.array([1.5] * 60), "column topic is double, and should be text"),
+        ("date", pa.array([date(2020, 1, 2)] * 60), "column date is date32[day], and should be te"),
         ("text", pa.array([""] * 60), "no document of split test has a text"),
     ],
 )
 def test_columns_of_other_types_and_empty_texts_are_named(
     llama, table, tmp_path, column, values, words
 ):
-    table = table.set_column(table.column_names.index(column), column, values)
+    if column in table.column_names:
+        table = table.drop_columns([column])
+    table = table.append_column(column, values)
     table = table.drop_columns(["title"]) if column == "text" else table
     pq.write_table(table, tmp_path / "bad.parquet")
     assert words in refused(config_of(tmp_path, llama, tmp_path / "bad.parquet"))
@@ -133,6 +140,43 @@ def test_columns_as_others_write_them_are_read(llama, table, tmp_path):
     pq.write_table(table, tmp_path / "other.parquet")
     plan = make_plan(config_of(tmp_path, llama, tmp_path / "other.parquet"))
     assert len(plan.documents) == 60 and plan.overlap == {}
+
+
+def parts_of(table, folder, *changes):
+    """A corpus of two files, whose columns are changed as `changes` says of each."""
+    folder.mkdir()
+    for number, changed in enumerate(changes):
+        part = table.slice(30 * number, 30)
+        for name, values in changed.items():
+            part = part.drop_columns([name] if name in part.column_names else []).append_column(
+                name, values
+            )
+        pq.write_table(part, folder / f"{number}.parquet")
+    return folder
+
+
+def test_files_whose_columns_differ_are_read_where_they_can_be(llama, table, tmp_path):
+    few, many = (pa.array([2020] * 30, kind()) for kind in (pa.int16, pa.int64))
+    texts = [pa.array(["news"] * 30, kind()) for kind in (pa.string, pa.large_string)]
+    corpus = parts_of(table, tmp_path / "alike", {"year": few, "topic": texts[0]},
+                      {"year": many, "topic": texts[1]})  # fmt: skip
+    assert len(make_plan(config_of(tmp_path, llama, corpus)).documents) == 60
+    nothing = pa.nulls(30)
+    corpus = parts_of(table, tmp_path / "null", {"year": nothing}, {"year": nothing})
+    plan = make_plan(config_of(tmp_path, llama, corpus))
+    assert plan.items.year.tolist() == [0] * 60
+    words = pa.array(["news"] * 30)
+    corpus = parts_of(table, tmp_path / "other", {"topic": words},
+                      {"topic": words.dictionary_encode()})  # fmt: skip
+    said = refused(config_of(tmp_path, llama, corpus))
+    assert "its files have a column of several types" in said and "with one schema" in said
+
+
+def test_a_column_that_stands_twice_is_named(llama, table, tmp_path):
+    twice = table.append_column("host", table["host"])
+    pq.write_table(twice, tmp_path / "twice.parquet")
+    words = "has two columns host: give each a name of its own"
+    assert words in refused(config_of(tmp_path, llama, tmp_path / "twice.parquet"))
 
 
 @pytest.mark.parametrize("nothing", [None, "", "unknown"])
