@@ -115,22 +115,27 @@ class Texts:
         if space:
             context, continuation = context[:-space], context[-space:] + continuation
         start = "" if self.bare else " "
-        whole = self.tokenizer.encode(start + context + continuation)
-        before = len(self.tokenizer.encode(start + context)) if context or start else 0
-        ending = whole[before:]
+        whole = np.array(self.tokenizer.encode(start + context + continuation), np.int32)
+        # Without a context the space in front belongs to the first word that is scored.
+        before = len(self.tokenizer.encode(start + context)) if context else 0
+        asked, ending = whole[:before], whole[before:]
         block, label = NO_TOKENS, NO_TOKENS
         if not self.bare:
             block = self.composer.prefix_ids(self.told.record(document))
-            label = self.composer.content_label(len(block) > 0)
+            opened = len(block) > 0
+            label = self.composer.content_label(opened)
+            if before:
+                asked = self.composer.texts(NO_TOKENS, asked, opened)[1]
+            else:
+                ending = self.composer.texts(NO_TOKENS, ending, opened)[1]
             block = np.concatenate([self.composer.meta_ids, block])
         room = self.seq_length + 1 - 1 - len(block) - len(label) - len(ending)
-        if room < 0 or not ending:
+        if room < 0 or not len(ending):
             raise UserError(
                 f"a continuation of {len(ending)} tokens does not fit behind its metadata in "
                 f"{self.seq_length}: leave the task out"
             )
-        kept = whole[max(0, before - room) : before]
-        body = np.array([*kept, *ending], np.int32)
+        body = np.concatenate([asked[max(0, len(asked) - room) :], ending])
         parts = (block, NO_TOKENS, NO_TOKENS, label, body, NO_TOKENS, NO_TOKENS)
         return Composed(self.tokenizer.bos_id, parts), len(ending)
 
