@@ -15,10 +15,11 @@ from eval.matrix import Key
 from eval.model import Model
 from eval.perplexity import BANDS, Scores, score_documents
 from eval.plan import Plan
-from eval.questions import Answers, answer_questions
+from eval.questions import Answers, Form, answer_questions
 from eval.scorers.base import Scorer
 from geo_nemo.common.progress import Progress, no_progress
-from geo_nemo.config import UserError
+from geo_nemo.config import MetadataPolicy, UserError
+from geo_nemo.metadata.fields import brought_fields
 from geo_nemo.tokenizers.base import Tokenizer
 
 Loader = Callable[[Model], Scorer]
@@ -111,6 +112,18 @@ def _score(
     return {name: value for name, value in vars(found).items() if value is not None}
 
 
+def policy_key(policy: MetadataPolicy) -> dict[str, str]:
+    """Of all that decides what a policy shows: fields of other packages by their code, too."""
+    brought = brought_fields(policy)
+    return {"policy": policy.hash(), **({"brought_fields": brought} if brought else {})}
+
+
+def form_key(form: Form) -> list[Any]:
+    """Of all that decides how questions are put; solved ones need not be among those asked."""
+    shots = zip(form.shots, form.shot_orders, strict=True)
+    return [form.template, form.letters, [[shot.model_dump(), order] for shot, order in shots]]
+
+
 def _key(plan: Plan, run: str, condition: Condition, kind: str) -> str:
     """Of everything that a result depends on."""
     model, composer = plan.models[run], plan.composers[run]
@@ -118,7 +131,7 @@ def _key(plan: Plan, run: str, condition: Condition, kind: str) -> str:
         "kind": kind,
         "run": model.identity,
         "weights": plan.config.weights,
-        "policy": plan.policies[run].hash(),
+        **policy_key(plan.policies[run]),
         "tokenizer": composer.tokenizer.sha256,
         # As conditions were called once: what was scored then still serves.
         "arm": condition,
@@ -144,7 +157,7 @@ def _key(plan: Plan, run: str, condition: Condition, kind: str) -> str:
             "questions": [question.model_dump() for question in plan.questions.questions],
             "orders": list(plan.questions.orders),
             "title": plan.config.questions_title,
-            "form": [plan.form.template, plan.form.letters, [q.id for q in plan.form.shots]],
+            "form": form_key(plan.form),
             "null": "by_null" in plan.config.questions_rules,
             "shown": plan.questions_shown.source[condition],
         }

@@ -16,7 +16,7 @@ from eval.asked import Asked, ask
 from eval.atlas.config import AtlasConfig
 from eval.atlas.find import Found, find
 from eval.cache import Cache, key_of
-from eval.cells import Loader, load_model
+from eval.cells import Loader, form_key, load_model, policy_key
 from eval.conditions import check_fields_of, guidance, off_distribution, view
 from eval.config import Condition
 from eval.model import Model, policies
@@ -157,9 +157,9 @@ def _key(plan: Atlas, run: str, name: str, condition: Condition) -> str:
     return key_of({
         "kind": "atlas", "run": model.identity, "weights": config.weights,
         "dtype": config.dtype if model.kind != "run" else "fp32",
-        "policy": plan.policies[run].hash(), "tokenizer": plan.composers[run].tokenizer.sha256,
+        **policy_key(plan.policies[run]), "tokenizer": plan.composers[run].tokenizer.sha256,
         "condition": condition, "questions": [q.model_dump() for q in asked.questions.questions],
         "orders": list(asked.questions.orders), "null": "by_null" in config.rules,
-        "form": [asked.form.template, asked.form.letters, [q.id for q in asked.form.shots]],
+        "form": form_key(asked.form),
         "shown": asked.shown.source[condition],
     })  # fmt: skip

@@ -15,6 +15,8 @@ from geo_nemo.tokenizers.load import load_tokenizer
 
 _FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt",
           "spiece.model", "sentencepiece.bpe.model")  # fmt: skip
+# What stands beside them and changes the ids, too.
+_BESIDE = ("merges.txt", "added_tokens.json", "special_tokens_map.json")
 
 
 def tokenizer_of(model: Model, store: str | None = None) -> Tokenizer:
@@ -100,7 +102,7 @@ class HubTokenizer:
 
 def _hash(folder: Path) -> str:
     digest = hashlib.sha256()
-    for name in _FILES:
+    for name in (*_FILES, *_BESIDE):
         if (folder / name).is_file():
             digest.update(name.encode() + (folder / name).read_bytes())
     return digest.hexdigest()

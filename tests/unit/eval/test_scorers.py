@@ -17,8 +17,10 @@ from eval.models import read_models
 from eval.report.lead import lead
 from eval.runner import evaluate
 from eval.scorers import endings as endings_of
+from eval.scorers import tokenizers
 from eval.scorers.beginnings import alike
 from eval.scorers.load import load
+from eval.scorers.tokenizers import HubTokenizer
 from geo_nemo.cli.eval import command
 from geo_nemo.config import UserError
 from geo_nemo.data.sequences import build_sequence
@@ -439,3 +441,26 @@ def test_batches_hold_what_a_cpu_s_caches_do(width, positions):
     assert batches[0].tolist() == [50]  # longer than any batch: alone
     assert len(batches[1]) == positions // 100
     assert sorted(np.concatenate(batches).tolist()) == list(range(51))
+
+
+def test_tokenizers_that_begin_texts_otherwise_are_two(tmp_path):
+    """Older folders tell what begins a text beside the tokenizer."""
+    hub.save_byte_tokenizer(tmp_path / "one")
+    told = tmp_path / "one" / "tokenizer_config.json"
+    settings = json.loads(told.read_text())
+    told.write_text(json.dumps({k: v for k, v in settings.items() if k != "bos_token"}))
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    for folder, start in (("one", "<s>"), ("other", "<pad>")):
+        told = tmp_path / folder / "special_tokens_map.json"
+        told.write_text(json.dumps({"bos_token": start}))
+    one, other = (HubTokenizer("runs.m", tmp_path / folder) for folder in ("one", "other"))
+    assert one.bos_id != other.bos_id and one.sha256 != other.sha256
+
+
+@pytest.mark.parametrize("name", ["merges.txt", "added_tokens.json", "vocab.json"])
+def test_a_tokenizer_is_known_by_every_file_that_changes_its_ids(tmp_path, name):
+    found = []
+    for content in ("{}", '{"a": 1}'):
+        (tmp_path / name).write_text(content)
+        found.append(tokenizers._hash(tmp_path))
+    assert found[0] != found[1]

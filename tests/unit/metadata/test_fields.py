@@ -2,6 +2,7 @@
 
 import pytest
 
+from eval.cells import policy_key
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.fields import (
     ENTRY_POINTS,
@@ -165,6 +166,20 @@ def test_a_field_of_another_package_is_known_by_its_code_too(package, tmp_path):
     assert brought_fields(policy) == first  # as it was imported
     _hash_of.cache_clear()
     assert brought_fields(policy) not in ("", first)
+
+
+def test_finished_parts_of_an_evaluation_are_known_by_a_field_s_code_too(package, tmp_path):
+    policy = MetadataPolicy(fields=("country", "tone"))
+    assert policy_key(policy) == {"policy": policy.hash()}
+    keys = []
+    for content in ("TONE = 1\n", "TONE = 2\n"):
+        if keys:
+            (tmp_path / "mood.py").write_text(content)
+            _hash_of.cache_clear()
+        else:
+            package(content)
+        keys.append(policy_key(policy))
+    assert keys[0] != keys[1] and keys[0]["policy"] == keys[1]["policy"]
 
 
 @pytest.mark.parametrize(
