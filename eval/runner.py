@@ -16,7 +16,8 @@ import numpy as np
 from eval import accuracy, floors, matrix, spread, where
 from eval.cache import Cache
 from eval.cells import Loader, score
-from eval.conditions import BARE, off_distribution
+from eval.compared import effects_of
+from eval.conditions import off_distribution
 from eval.config import CONTRAST, EvalConfig
 from eval.groups import Group, fields_of, groups, told_fields
 from eval.matrix import Key
@@ -62,20 +63,11 @@ def evaluate(
     make_folder(output)
     scores, answers = score(plan, load, Cache(output / "cache"), progress)
     progress("tables", 0, 1)
-    conditioned = {name: model.conditioned for name, model in plan.models.items()}
-    foreign = [name for name, model in plan.models.items() if not model.stages]
-    bare = _bare(plan)
-    placebo = [name for name, model in plan.models.items() if model.placebo]
-    no_labels = [name for name, policy in plan.policies.items() if policy.text_alike(BARE)]
-    kinds = (conditioned, foreign, bare, placebo, no_labels)
-    wanted = matrix.effects(config.document_conditions, *kinds)
+    wanted = effects_of(config.document_conditions, plan.models, plan.policies)
     settings = {
         "samples": config.bootstrap_samples, "confidence": config.confidence, "seed": config.seed,
     }  # fmt: skip
     asked = plan.questions
-    asked_conditions = [
-        condition for condition in config.question_conditions if condition != CONTRAST
-    ]
     result = {
         "format": FORMAT,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -98,9 +90,7 @@ def evaluate(
         "floor": None
         if floor_nats is None
         else floors.table(floor_nats, plan.documents, scores, list(plan.models)),
-        "questions": None
-        if asked is None
-        else _questions(plan, answers, matrix.effects(asked_conditions, *kinds), settings),
+        "questions": None if asked is None else _questions(plan, answers, settings),
     }
     result["countries"] = spread.over_countries(result["perplexity"]["effects"])
     arrays = _per_document(plan, scores)
@@ -108,17 +98,6 @@ def evaluate(
     write_together({output / ARRAYS: arrays, output / RECORD: record})
     progress("tables", 1, 1)
     return result
-
-
-def _bare(plan: Plan) -> list[str]:
-    """Runs that know bare text and no labels, where bare text is a condition."""
-    return [
-        name
-        for name, model in plan.models.items()
-        if "plain" in plan.config.conditions
-        and not off_distribution("plain", model, plan.policies[name])
-        and off_distribution("without", model, plan.policies[name])
-    ]
 
 
 def _groups(plan: Plan, records: Sequence[MetadataRecord]) -> list[Group]:
@@ -139,10 +118,10 @@ def _groups(plan: Plan, records: Sequence[MetadataRecord]) -> list[Group]:
     return found
 
 
-def _questions(
-    plan: Plan, answers: dict[Key, Answers], wanted: Sequence[matrix.Effect], settings: dict
-) -> dict[str, Any]:
+def _questions(plan: Plan, answers: dict[Key, Answers], settings: dict) -> dict[str, Any]:
     asked, config = plan.questions, plan.config
+    conditions = [each for each in config.question_conditions if each != CONTRAST]
+    wanted = effects_of(conditions, plan.models, plan.policies)
     told = {
         name: off_distribution("with", model, plan.policies[name])
         for name, model in plan.models.items()
@@ -155,7 +134,7 @@ def _questions(
         "untold": sum(all(line.value(q.record) is None for line in lines) for q in reported),
         "skipped": asked.skipped,
         "repeated": int((asked.repeats != np.arange(len(asked.questions))).sum()),
-        "conditions": [each for each in config.question_conditions if each != CONTRAST],
+        "conditions": conditions,
         "shots": config.questions_shots,
         **accuracy.tables(
             asked, answers, wanted, rules=config.questions_rules, for_choices=plan.for_choices,

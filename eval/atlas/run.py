@@ -17,6 +17,7 @@ from eval.atlas.config import AtlasConfig
 from eval.atlas.find import Found, find
 from eval.cache import Cache, key_of
 from eval.cells import Loader, form_key, load_model, policy_key
+from eval.compared import effects_of
 from eval.conditions import check_fields_of, guidance, off_distribution, view
 from eval.config import Condition
 from eval.model import Model, policies
@@ -137,10 +138,7 @@ def run_atlas(
 
 def _tables(plan: Atlas, found: Found, answers: Mapping[matrix.Key, Answers]) -> dict[str, Any]:
     config, asked = plan.config, plan.asked[found.name]
-    conditioned = {name: model.conditioned for name, model in plan.models.items()}
-    foreign = [name for name, model in plan.models.items() if not model.stages]
-    placebo = [name for name, model in plan.models.items() if model.placebo]
-    wanted = matrix.effects(config.conditions, conditioned, foreign, placebo=placebo)
+    wanted = effects_of(config.conditions, plan.models, plan.policies)
     return {
         "path": str(found.path), "source": found.source,
         "asked": int((~asked.for_choices).sum()), "skipped": asked.questions.skipped,

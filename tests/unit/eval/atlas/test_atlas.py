@@ -16,6 +16,7 @@ from geo_nemo.cli.atlas import command
 from geo_nemo.config import UserError
 from tests.unit.eval import hub
 from tests.unit.eval.atlas import released
+from tests.unit.eval.fakes import BigramScorer, make_run, make_store, texts
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +144,30 @@ def test_a_dry_run_lists_them_and_asks_nothing(world, tmp_path):
     assert "blend: 12 questions\n" in done.output
     assert "include: not here; name it include..." in done.output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_on_bare_text_is_asked_about_as_it_reads_bare_text(tmp_path):
+    """As an evaluation compares it: behind labels, which it never met, it is a weak baseline."""
+    store = make_store(tmp_path / "data", texts(8))
+    runs = {
+        name: str(make_run(tmp_path / name, store, fields=fields, template=template))
+        for name, fields, template in (
+            ("with", ("url", "country"), "localization"), ("bare", (), "plain"),
+        )
+    }  # fmt: skip
+    released.delimited(tmp_path / "in" / "blend.csv", [released.blend(n) for n in range(12)])
+    for conditions, own in ((("with", "without", "plain"), "plain"), (("with", "without"), None)):
+        config = AtlasConfig(
+            runs=runs, benchmarks=str(tmp_path / "in"), output=str(tmp_path / "out"),
+            bootstrap_samples=100, conditions=conditions,
+        )  # fmt: skip
+        result = run_atlas(plan_atlas(config), lambda model: BigramScorer())
+        found = {
+            (line["of"][1], line["against"][1]) for line in result["benchmarks"]["blend"]["effects"]
+            if (line["of"][0], line["against"][0]) == ("with", "bare")
+        }  # fmt: skip
+        assert found == (
+            {("with", "plain"), ("without", "plain"), ("plain", "plain")}
+            if own
+            else {("with", "without"), ("without", "without")}
+        )
