@@ -40,20 +40,20 @@ def tables(
 
     `effects`: paired differences by the rule that counts, in all countries together, with a
     bootstrap interval over questions (one that stands again goes with the first), one over
-    countries, McNemar's p, and Holm's over the table; intervals are null below `MIN_DOCUMENTS`
-    questions, or countries. `switch`: eval/switch.py.
+    countries, McNemar's p (without those that stand again), and Holm's over the table; intervals
+    are null below `MIN_DOCUMENTS` questions, or countries. `switch`: eval/switch.py.
 
     for_choices: bool [questions]. off_distribution: run -> whether it never was told an origin.
     """
     if for_choices is None:
         for_choices = np.zeros(len(asked.questions), bool)
-    rule, chosen_on = _rule(asked, answers, rules, for_choices)
+    rule, chosen_on = _rule(asked, _measured(answers), rules, for_choices)
     reported = np.flatnonzero(~for_choices)
     if for_choices.any():
         asked = _taken(asked, reported)
         answers = {key: _answers(found, reported) for key, found in answers.items()}
     right = np.array([question.answer for question in asked.questions])
-    measured = {key: found for key, found in answers.items() if key[1] != CONTRAST}
+    measured = _measured(answers)
     cells, differences = [], []
     for kind, group, name, places in _groups(asked):
         head = {"kind": kind, "group": group, "name": name, "questions": len(places)}
@@ -72,7 +72,8 @@ def tables(
         hits = np.stack([getattr(measured[k], rule)[places] == right[places] for k in keys], axis=1)
         countries = np.array([asked.questions[p].country for p in places])
         same = asked.repeats[places]
-        once = len(set(same.tolist())) == len(same)
+        first = np.unique(same, return_index=True)[1]
+        once = len(first) == len(same)
         rates = _rates(hits, None if once else same, samples, generator(seed, f"questions/{kind}"))
         by_country = _rates(hits, countries, samples, generator(seed, f"questions/{kind}/country"))
         for effect in wanted:
@@ -83,7 +84,7 @@ def tables(
             differences.append({
                 **head, **asdict(effect), "difference": difference, "low": low, "high": high,
                 "country_low": country_low, "country_high": country_high,
-                "p": mcnemar(hits[:, i], hits[:, j]),
+                "p": mcnemar(hits[first, i], hits[first, j]),
             })  # fmt: skip
     for line, corrected in zip(differences, holm([d["p"] for d in differences]), strict=True):
         line["p_holm"] = corrected
@@ -95,6 +96,11 @@ def tables(
         "rule": rule, "rules": list(rules), "chosen_on": chosen_on, "cells": cells,
         "effects": differences, "switch": switched,
     }  # fmt: skip
+
+
+def _measured(answers: Mapping[Key, Answers]) -> dict[Key, Answers]:
+    """Without those given in the name of another country, under which another option is right."""
+    return {key: found for key, found in answers.items() if key[1] != CONTRAST}
 
 
 def _rule(

@@ -132,10 +132,10 @@ def tables(
 
     documents_of: of each run, the same documents in tokens of its own. hosts: int [n], of the
     documents; differences over all of them then have an interval that resamples whole hosts.
-    Each line has tokens, documents, the estimate and its interval; the interval is null below
-    `MIN_DOCUMENTS` documents, and a line without tokens is left out. A difference is in nats by
-    token of `against`, so that runs of different tokenizers are compared on the same texts; bits
-    per byte need no tokenizer.
+    Each line has tokens, documents with any, the estimate and its interval; the interval is null
+    below `MIN_DOCUMENTS` of these documents, and a line without tokens is left out. A difference is
+    in nats by token of `against`, so that runs of different tokenizers are compared on the same
+    texts; bits per byte need no tokenizer.
     """
     keys = list(scores)
     cells, differences = [], []
@@ -154,11 +154,13 @@ def tables(
             sums = columns.of(totals, part)
             if sums is None:
                 continue
-            drawn = None if resampled is None else columns.of(resampled, part)
-            hosts_drawn = None if by_host is None else columns.of(by_host, part)
+            # A title may be what few documents have.
+            there = group.places[columns.have(part)]
+            drawn = _drawn(columns, resampled, part, len(there))
+            of_hosts = 0 if hosts is None else len(np.unique(hosts[there]))
+            hosts_drawn = _drawn(columns, by_host, part, of_hosts)
             head = {
-                "group": group.kind, "name": group.name, "part": part,
-                "documents": len(group.places),
+                "group": group.kind, "name": group.name, "part": part, "documents": len(there),
             }  # fmt: skip
             for k, (run, condition) in enumerate(keys):
                 nats, low, high = _estimate(sums, drawn, lambda s, k=k: s.rate(k), confidence)
@@ -186,6 +188,13 @@ def tables(
     for line, corrected in zip(over_all, holm([line["p"] for line in over_all]), strict=True):
         line["p_holm"] = corrected
     return {"cells": cells, "effects": differences}
+
+
+def _drawn(
+    columns: "_Columns", resampled: np.ndarray | None, part: str, number: int
+) -> "_Sums | None":
+    """Resamples of a part; None where fewer than `MIN_DOCUMENTS` of what is drawn have it."""
+    return None if resampled is None or number < MIN_DOCUMENTS else columns.of(resampled, part)
 
 
 def _by_host(
@@ -261,6 +270,10 @@ class _Columns:
         behind = len(PARTS) * (2 + len(keys))
         # Where the tokens of each key's part begin.
         self._tokens = np.array([0 if n == 0 else behind + len(PARTS) * (n - 1) for n in number])
+
+    def have(self, part: str) -> np.ndarray:
+        """Which documents have a token of the part, bool [n]."""
+        return self.values[:, PARTS.index(part)] > 0
 
     def of(self, sums: np.ndarray, part: str) -> _Sums | None:
         """Of sums [draws, columns]; None where the group has no token of the part.

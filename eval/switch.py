@@ -56,7 +56,9 @@ def table(
             for condition in (OWN, OTHER)
         ]
         shift = margin[0] - margin[1]
-        places = [f"{questions[n].country} {questions[n].contrast_country}" for n in pairs]
+        both = [(questions[n].country, questions[n].contrast_country) for n in pairs]
+        # Whichever of the two is the own one: the same facts are asked from both sides.
+        places = [" ".join(sorted(pair)) for pair in both]
         line: dict[str, Any] = {
             "run": run, "questions": len(pairs), "country_pairs": len(set(places)),
             "off_distribution": off_distribution[run], "shift": float(shift.mean()),

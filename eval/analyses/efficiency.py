@@ -25,7 +25,7 @@ def saved_tokens(study: Study, curve: Sequence[Member], plain: Member) -> Estima
             plain.tokens(study.part),
         ],
         axis=1,
-    )
+    )[study.places()]
     tokens = np.array([member.trained.tokens for member in curve], np.float64)
     end = plain.trained.final_tokens
     value = float(_saved(columns.sum(0)[None].astype(np.float64), tokens, end)[0])

@@ -127,9 +127,10 @@ def scaling(study: Study) -> Iterator[Line]:
             for pair in pairs(told, plain, (condition, baseline))
             if has(pair[0], condition) and has(pair[2], baseline)
         ]
-        for _, matched in by_size(scored):
+        for several, matched in by_size(scored):
             size = sized(matched[0][0].trained.parameters)
-            yield Line(f"{size}, {said}", "plain", GLOBAL, study.change(matched))
+            yield Line(f"{several.strip(' ()') or size}, {said}", "plain", GLOBAL,
+                       study.change(matched))  # fmt: skip
 
 
 def learning_efficiency(study: Study) -> Iterator[Line]:
@@ -168,15 +169,21 @@ def words(told: bool) -> str:
 
 
 def by_size(found: list[tuple[Member, str, Member, str]]) -> Iterator[tuple[str, list]]:
-    """Pairs of one size and length together, which differ in seed; the size is named if several."""
+    """Pairs of one size, length and set of fields together, which differ in seed; in brackets, what
+    tells them from the others, if there are any.
+    """
 
-    def size(pair) -> tuple[int, int]:
-        return pair[0].trained.parameters, pair[0].trained.final_tokens
+    def kind(pair) -> tuple[int, int, tuple[str, ...]]:
+        of, against = pair[0].trained, pair[2].trained
+        return of.parameters, of.final_tokens, of.fields or against.fields
 
-    groups = [(key, list(of)) for key, of in groupby(sorted(found, key=size), key=size)]
-    for (parameters, tokens), matched in groups:
-        several = f" ({sized(parameters)}, {sized(tokens, 'tokens')})" if len(groups) > 1 else ""
-        yield several, matched
+    groups = [(key, list(of)) for key, of in groupby(sorted(found, key=kind), key=kind)]
+    is_one_size = len({key[:2] for key, _ in groups}) == 1
+    are_same_fields = len({key[2] for key, _ in groups}) == 1
+    for (parameters, tokens, fields), matched in groups:
+        said = [] if is_one_size else [sized(parameters), sized(tokens, "tokens")]
+        said += [] if are_same_fields else fields
+        yield f" ({', '.join(said)})" if said else "", matched
 
 
 QUESTIONS = {

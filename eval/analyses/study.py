@@ -123,10 +123,10 @@ class Study:
             raise UserError("no training run among what was evaluated: give runs.NAME=RUN to eval")
         assert first is not None
         self.first = first
-        scored = first.arrays[f"{part}_tokens"] > 0
-        if not scored.any():
+        self._scored = first.arrays[f"{part}_tokens"] > 0
+        if not self._scored.any():
             raise UserError(f"no document of {first.folder} has a {part}: leave out --part")
-        self.continents = sorted({*first.continents[scored].tolist()} - {""})
+        self.continents = sorted({*first.continents[self._scored].tolist()} - {""})
         config = first.record["config"]
         self.samples, self.confidence = config["bootstrap_samples"], config["confidence"]
         self.seed = config["seed"]
@@ -162,10 +162,10 @@ class Study:
         ]
 
     def places(self, continent: str | None = None) -> np.ndarray:
-        """Numbers of the documents of a continent, or of all."""
+        """Numbers of the documents of a continent, or of all, that have the part."""
         if continent is None:
-            return np.arange(len(self.first.continents))
-        return np.flatnonzero(self.first.continents == continent)
+            return np.flatnonzero(self._scored)
+        return np.flatnonzero(self._scored & (self.first.continents == continent))
 
     def change(
         self,
@@ -200,13 +200,9 @@ class Study:
         return Estimate(mean, mean - half, mean + half, len(found), len(places), *ends)
 
     def resampled(self, columns: np.ndarray) -> np.ndarray:
-        """Column sums over resamples of documents, [samples, k]; the same ones at every call.
-
-        The last column is of tokens: a draw without any, as of few titles, is left out.
-        """
+        """Column sums over resamples of documents, [samples, k]; the same ones at every call."""
         rng = generator(self.seed, f"analysis/{len(columns)}")
-        drawn = resampled_sums(columns.astype(np.float64), self.samples, rng)
-        return drawn[drawn[:, -1] > 0]
+        return resampled_sums(columns.astype(np.float64), self.samples, rng)
 
     def _over_documents(
         self, columns: np.ndarray, rate: Callable[[np.ndarray], np.ndarray]
@@ -223,16 +219,19 @@ def pairs(
 ) -> list[tuple[Member, str, Member, str]]:
     """Each of `of` with the one of `against` that has its seed, size, length, and fields if any.
 
-    conditions: of both; None: what each was trained with. Raises UserError where two fit.
+    conditions: of both; None: what each was trained with. Raises UserError where two fit, on either
+    side: one seed would count as two.
     """
     found = []
     for member in of:
         alike = [other for other in against if _alike(member, other)]
-        if len(alike) > 1:
-            raise UserError(
-                f"runs {alike[0].name} and {alike[1].name} are alike (seed, size, documents, "
-                "metadata): evaluate one of them"
-            )
+        twins = [other for other in of if _alike(member, other)] if alike else []
+        for fit in (alike, twins):
+            if len(fit) > 1:
+                raise UserError(
+                    f"runs {fit[0].name} and {fit[1].name} are alike (seed, size, documents, "
+                    "metadata): evaluate one of them"
+                )
         if alike:
             first, second = conditions or (member.condition, alike[0].condition)
             found.append((member, first, alike[0], second))

@@ -9,10 +9,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from eval import accuracy
+from eval.cache import key_of
+from eval.cells import form_key
 from eval.config import EvalConfig
 from eval.plan import make_plan
+from eval.question_files import QuestionSet
 from eval.question_schemas import Question
-from eval.questions import Form
+from eval.questions import Answers, Form
 from eval.runner import evaluate
 from eval.scorers.load import load
 from geo_nemo.config import UserError
@@ -151,7 +155,7 @@ def test_more_shots_than_questions_for_them_is_an_error(tmp_path, world, bigram)
 
 def test_answers_follow_the_country_that_a_model_is_told(config, loader, tmp_path):
     """The bigram of the fakes prefers a country's own letters; the plain one is deaf."""
-    own = {"gb": "gbgb", "ie": "ieie", "ke": "keke", "ng": "ngng"}
+    own = {"gb": "gbgb", "ie": "ieie", "jm": "jmjm", "ke": "keke", "ng": "ngng"}
     items = []
     for n, (country, other) in enumerate((a, b) for a in own for b in own if a != b):
         items.append({
@@ -166,7 +170,8 @@ def test_answers_follow_the_country_that_a_model_is_told(config, loader, tmp_pat
     result = evaluate(config, loader)
     told, deaf = result["questions"]["switch"]
     assert (told["run"], told["exact"], told["margin"]) == ("with", 1.0, 1.0)
-    assert told["questions"] == told["country_pairs"] == 12
+    # Both questions of two countries are of one pair.
+    assert (told["questions"], told["country_pairs"]) == (20, 10)
     assert 0 < told["shift_low"] < told["shift"] < told["shift_high"] and told["p"] < 0.05
     assert (deaf["run"], deaf["exact"], deaf["margin"], deaf["shift"]) == ("without", 0, 0, 0)
     assert deaf["off_distribution"] and not told["off_distribution"]
@@ -235,3 +240,34 @@ def test_what_an_option_is_worth_by_itself_is_taken_off(tmp_path, world):
             for option in item["options"]
         ]
         assert scores[found["by_null"][place]] == pytest.approx(max(scores), abs=1e-4)
+
+
+def test_the_rule_is_chosen_by_answers_in_the_question_s_own_name():
+    """Told another country, the option of this one is not the right answer."""
+    options = {"options": ("a", "b"), "contrast": 1, "contrast_country": "ke"}
+    questions = [Question(**question(n, answer=0) | options) for n in range(8)]
+    right, wrong = np.zeros(8, int), np.ones(8, int)
+    log_p = np.zeros((8, 2))
+    answers = {
+        ("m", "with"): Answers(right, np.r_[right[:6], wrong[:2]], log_p=log_p),
+        # As it should be: the other country's answer, by the first rule.
+        ("m", "contrast"): Answers(wrong, right, log_p=log_p),
+    }
+    found = accuracy.tables(
+        QuestionSet(questions, [np.arange(2)] * 8, {}), answers, [], samples=100, confidence=0.95,
+        seed=0, for_choices=np.arange(8) >= 4, off_distribution={"m": False},
+    )  # fmt: skip
+    assert found["rule"] == "by_sum"
+    assert found["chosen_on"]["rates"] == {"by_sum": 1.0, "by_mean": 0.5}
+
+
+def test_what_is_finished_is_known_by_the_solved_questions_and_not_by_their_ids_alone():
+    shot, other = (Question(**question(0, prompt=prompt)) for prompt in ("Who?", "Where?"))
+    forms = [
+        Form(shots=[each], shot_orders=[np.array(order)])
+        for each, order in ((shot, [0, 1, 2, 3]), (other, [0, 1, 2, 3]), (shot, [1, 0, 2, 3]))
+    ]
+    keys = {key_of({"form": form_key(form)}) for form in forms}
+    assert len(keys) == 3
+    # Without any, what was finished before still serves.
+    assert form_key(Form()) == ["{question}", False, []]

@@ -1,5 +1,6 @@
 """Figures of tables against SciPy's bootstrap and plain loops, on data that differ everywhere."""
 
+from itertools import combinations
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy import stats
 from scipy.spatial.distance import cosine
 
 from eval import accuracy, switch
+from eval.bootstrap import MIN_DOCUMENTS
 from eval.documents import Documents
 from eval.groups import ALL, Group
 from eval.matrix import Effect, tables
@@ -170,8 +172,27 @@ def test_differences_of_accuracy_are_scipy_s_over_questions_and_over_countries()
     country = np.arange(90) % 15
     near((line["country_low"], line["country_high"]),
          scipy_s(by_cluster(hits, country), difference)[0])  # fmt: skip
-    only = [int(((chosen[a] == 0) & (chosen[b] != 0)).sum()) for a, b in ((0, 1), (1, 0))]
+    # One that stands again is no further answer.
+    once = np.unique(same, return_index=True)[1]
+    told, untold = (c[once] == 0 for c in chosen)
+    only = [int((a & ~b).sum()) for a, b in ((told, untold), (untold, told))]
     assert line["p"] == pytest.approx(stats.binomtest(only[0], sum(only)).pvalue)
+
+
+def test_a_p_is_that_of_the_questions_once_however_often_they_stand():
+    """Every question four times: nothing more is known than of one of each."""
+    asked = [
+        Question(id=f"q{n}", kind="explicit", country="gb", continent="Europe",
+                 prompt=f"the {n % 12}th", options=("a", "b"), answer=0)
+        for n in range(48)
+    ]  # fmt: skip
+    told, untold = (np.arange(48) % 12 >= n for n in (1, 7))
+    answers = {TOLD: Answers(told.astype(int), told), UNTOLD: Answers(untold.astype(int), untold)}
+    for number in (12, 48):
+        kept = {key: Answers(of.by_sum[:number], of.by_sum[:number]) for key, of in answers.items()}
+        found = accuracy.tables(QuestionSet(asked[:number], [np.arange(2)] * number, {}), kept,
+                                [EFFECT], **SETTINGS)  # fmt: skip
+        assert found["effects"][0]["p"] == pytest.approx(stats.binomtest(0, 6).pvalue)
 
 
 def test_the_margin_s_shift_is_scipy_s_over_pairs_of_countries():
@@ -186,7 +207,7 @@ def test_the_margin_s_shift_is_scipy_s_over_pairs_of_countries():
     (line,) = switch.table(asked, answers, {"m": False}, "by_sum", **SETTINGS)
     own, other = (m[:, 0] - m[:, 1] for m in margins)
     rows = np.stack([own - other, np.ones(90)], 1)
-    pairs = np.array([f"{q.country} {q.contrast_country}" for q in asked])
+    pairs = np.array([" ".join(sorted((q.country, q.contrast_country))) for q in asked])
     assert line["country_pairs"] == len(set(pairs)) < 90
     interval, drawn = scipy_s(by_cluster(rows, pairs), lambda s: s[..., 0] / s[..., 1])
     near((line["shift_low"], line["shift_high"]), interval)
@@ -237,3 +258,60 @@ def test_how_often_a_control_tells_the_truth_by_chance_is_that_of_what_is_shown(
         })  # fmt: skip
         expected = {"same_host": same.host, "same_country": same.country}
         assert found[condition] == pytest.approx(expected)
+
+
+def test_two_countries_are_one_pair_whichever_is_asked_about():
+    """A fact of two countries, asked from both sides, moves both margins alike."""
+    rng = np.random.default_rng(5)
+    sides, margins = [[], []], [[], []]
+    for n, (one, other) in enumerate(combinations(CODES[:6], 2)):
+        told = rng.normal(size=(2, 2))  # of one, of the other; log p of both answers
+        for side, (own, contrast) in enumerate(((one, other), (other, one))):
+            sides[side].append(Question(
+                id=f"q{n}/{side}", kind="explicit", country=own, continent="", prompt=f"the {n}th",
+                options=("a", "b"), answer=side, contrast=1 - side, contrast_country=contrast,
+            ))  # fmt: skip
+            margins[side].append(told[::-1] if side else told)
+
+    def lines(asked, of):
+        log_p = np.array(of)
+        answers = {
+            ("m", condition): Answers(log_p[:, n].argmax(1), log_p[:, n].argmax(1),
+                                      log_p=log_p[:, n])
+            for n, condition in enumerate(("with", "contrast"))
+        }  # fmt: skip
+        return switch.table(asked, answers, {"m": False}, "by_sum", **SETTINGS)
+
+    (half,), (whole,) = (
+        lines(sides[0], margins[0]),
+        lines([*sides[0], *sides[1]], [*margins[0], *margins[1]]),
+    )
+    assert whole["shift"] == pytest.approx(half["shift"])
+    assert whole["country_pairs"] == half["country_pairs"] == 15
+    # The same draws of the same pairs.
+    for end in ("shift_low", "shift_high"):
+        assert whole[end] == pytest.approx(half[end])
+
+
+@pytest.mark.parametrize(("titled", "has_interval"), [(MIN_DOCUMENTS - 1, False), (20, True)])
+def test_what_few_documents_have_has_no_interval(titled, has_interval):
+    title = np.where(np.arange(60) < titled, 4, 0)
+    zero = np.zeros(60, int)
+    documents = Documents(
+        index=np.arange(60), country=zero, title_tokens=title, body_tokens=zero + 9,
+        whole=zero == 0, token_hash=zero, skipped={}, title_bytes=title, body_bytes=zero + 9,
+    )  # fmt: skip
+    rng = np.random.default_rng(6)
+    scores = {
+        key: Scores(title * rng.uniform(1, 3, 60), 9 * rng.uniform(1, 3, 60), zero)
+        for key in (TOLD, UNTOLD)
+    }
+    found = tables({"m": documents}, scores, [Group("all", "all", np.arange(60))], [EFFECT],
+                   hosts=np.arange(60), **SETTINGS)  # fmt: skip
+    for lines in found.values():
+        by_part = {line["part"]: line for line in lines}
+        assert (by_part["title"]["low"] is not None) == has_interval
+        assert by_part["title"]["documents"] == titled and by_part["body"]["documents"] == 60
+        assert by_part["body"]["low"] is not None and by_part["text"]["low"] is not None
+    ends = {line["part"]: line["host_low"] for line in found["effects"]}
+    assert (ends["title"] is not None) == has_interval and ends["body"] is not None

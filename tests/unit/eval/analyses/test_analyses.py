@@ -292,21 +292,54 @@ def test_titles_that_few_documents_have_are_counted_where_there_are_some(tmp_pat
     folder = evaluation(tmp_path / "eval", runs)
     with np.load(folder / "documents.npz") as content:
         arrays = {name: content[name] for name in content.files}
-    titled = np.isin(np.arange(N), (3, 5))  # of ke alone
-    for name in ("title", "title_tokens"):
-        arrays[name] = arrays[name] * titled
-    np.savez(folder / "documents.npz", **arrays)
-    study = Study([folder], part="title")
-    paths = write(study, answers(study), tmp_path / "out")
-    found = json.loads(next(p for p in paths if p.suffix == ".json").read_text())
-    local = {line["of"]: line for line in found if line["analysis"] == "local_against_global"}
-    assert set(local) == {"Africa alone, told"}
-    # More than a ratio of perplexities has numbers for.
-    assert [local["Africa alone, told"][key] for key in ("value", "low")] == [800.0, 800.0]
+    figures = ("value", "low", "documents")
+    for last, expected in ((25, [800.0, 800.0, 11]), (6, [800.0, None, 2])):
+        titled = np.isin(np.arange(N), range(3, last, 2))  # of ke alone
+        for name in ("title", "title_tokens"):
+            arrays[name] = arrays[name] * titled
+        np.savez(folder / "documents.npz", **arrays)
+        study = Study([folder], part="title")
+        paths = write(study, answers(study), tmp_path / "out")
+        found = json.loads(next(p for p in paths if p.suffix == ".json").read_text())
+        local = {line["of"]: line for line in found if line["analysis"] == "local_against_global"}
+        assert set(local) == {"Africa alone, told"}
+        # More than a ratio of perplexities has numbers for; no interval of two documents.
+        assert [local["Africa alone, told"][key] for key in figures] == expected
     arrays["title_tokens"] *= 0
     np.savez(folder / "documents.npz", **arrays)
     with pytest.raises(UserError, match=r"no document of .* has a title: leave out --part"):
         Study([folder], part="title")
+
+
+def test_a_seed_that_stands_twice_is_no_second_seed(tmp_path):
+    """The same told run in two evaluations, of which one has the plain run."""
+    both = {"told": (run(), {"with": flat(1.5)}), "bare": (run(()), {"without": flat(1.8)})}
+    again = {"same": (run(), {"with": flat(1.5)})}
+    folders = [evaluation(tmp_path / "one", both), evaluation(tmp_path / "two", again)]
+    with pytest.raises(UserError, match="runs told and same are alike"):
+        lines(Study(folders), "field_ablations")
+
+
+def test_fields_are_no_seeds(tmp_path):
+    """Two runs of one seed that never saw Africa, told other fields: a line each."""
+    runs = {
+        "all": (run(left_out=("Africa",)), {"with": flat(1.5)}),
+        "url": (run(("url",), left_out=("Africa",)), {"with": flat(1.7)}),
+        "bare": (run((), left_out=("Africa",)), {"without": flat(1.8)}),
+    }
+    found = lines(Study([evaluation(tmp_path / "e", runs)]), "leave_one_out")
+    assert {key[0]: (round(e.value, 6), e.seeds) for key, e in found.items()} == {
+        "all but Africa (url), told": (-0.1, 1),
+        "all but Africa (url, country, continent), told": (-0.3, 1),
+    }
+    ties = {
+        "url": (run(("url",)), {"with": flat(1.7)}), "host": (run(("host",)), {"with": flat(1.6)}),
+        "bare": (run(()), {"without": flat(1.8)}),
+    }  # fmt: skip
+    found = lines(Study([evaluation(tmp_path / "ties", ties)]), "scaling")
+    assert {key[0]: (round(e.value, 6), e.seeds) for key, e in found.items()} == {
+        "host, told": (-0.2, 1), "url, told": (-0.1, 1),
+    }  # fmt: skip
 
 
 def test_two_runs_that_are_alike_are_named(tmp_path):
