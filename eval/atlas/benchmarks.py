@@ -6,7 +6,7 @@ reads; what is wrong with a row is told there, and counted. A path is a file, or
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -84,7 +84,8 @@ class GlobalMmlu(Benchmark):
             "id": f"{place}/{row.get('sample_id', '')}",
             "kind": self.kinds.get(label, "not annotated"),
             "country": first_country(row.get("country")), "prompt": row["question"],
-            "options": [row[f"option_{letter}"] for letter in "abcd"], "answer": row["answer"],
+            "options": [row[f"option_{letter}"] for letter in "abcd"],
+            "answer": lettered(row["answer"]),
         }  # fmt: skip
 
 
@@ -99,14 +100,18 @@ class Blend(Benchmark):
 
     def questions(self, row: Row, place: str) -> Iterator[Any]:
         choices = row["choices"]
+        options = parse_json(choices) if isinstance(choices, str) else choices
+        letters = "ABCD"
+        if isinstance(options, Mapping):
+            letters = sorted(each for each in options if options[each] is not None)
         named = str(row["country"]).replace("_", " ").strip()
         yield {
             "id": row["MCQID"], "kind": "everyday life",
             "country": self.regions.get(named.lower(), named),
             # Behind the question stand an instruction and the options.
             "prompt": before(str(row["prompt"]), "?"),
-            "options": parse_json(choices) if isinstance(choices, str) else choices,
-            "answer": row["answer_idx"],
+            "options": options,
+            "answer": lettered(row["answer_idx"], letters),
         }  # fmt: skip
 
 
@@ -123,7 +128,7 @@ class CulturalBench(Benchmark):
             "id": str(row.get("question_idx", row.get("data_idx", place))), "kind": "culture",
             "country": row["country"], "prompt": str(row["prompt_question"]).strip(),
             "options": [row[f"prompt_option_{letter}"] for letter in "abcd"],
-            "answer": row["answer"],
+            "answer": lettered(row["answer"]),
         }  # fmt: skip
 
 
@@ -201,9 +206,12 @@ class GlobalOpinionQa(Benchmark):
         except (ValueError, SyntaxError):
             yield "options or selections are no list"
             return
+        if not isinstance(selections, Mapping) or not isinstance(options, list | tuple):
+            yield "options or selections are no list"
+            return
         options = [str(option) for option in options]
         for country, portions in selections.items():
-            named = country.removesuffix(self.national)
+            named = str(country).removesuffix(self.national)
             if len(portions) != len(options):
                 yield "not a portion for each option"
                 continue
@@ -233,6 +241,15 @@ def first_country(value: Any) -> str:
         if name and (code := country_code(name)):
             return code
     return ""
+
+
+def lettered(answer: Any, letters: Sequence[str] = "ABCD") -> Any:
+    """The number of the option that a letter stands for; what is no letter as it is.
+
+    So the letter B is not taken for an option whose text is B, as of a question about blood types.
+    """
+    letter = str(answer).strip().upper()
+    return list(letters).index(letter) if letter in list(letters) else answer
 
 
 def before(text: str, mark: str) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from eval.config import CONTRAST, Condition, EvalConfig, Path, RunName
+from eval.config import CONTRAST, RULES, Condition, EvalConfig, Path, RunName
 from eval.kinds import BENCHMARKS
 from geo_nemo.config.average import Weights
 from geo_nemo.config.policy import MetadataPolicy
@@ -34,7 +34,7 @@ class AtlasConfig(Section):
     num_questions: Positive | None = 1000
     template: str = "Question: {question}\nAnswer:"
     answers: Literal["full", "letters"] = "full"
-    rules: Annotated[tuple[str, ...], Field(min_length=1)] = ("by_sum", "by_mean", "by_byte")
+    rules: Annotated[tuple[Literal[RULES], ...], Field(min_length=1)] = RULES[:3]
     dev: Annotated[float, Field(ge=0, lt=1)] = 0.0
     shots: Annotated[int, Field(ge=0)] = 0
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000

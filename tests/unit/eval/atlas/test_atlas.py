@@ -125,7 +125,7 @@ def test_the_worst_country_and_the_spread_are_of_countries_with_enough_questions
         (["only=[mmlu]"], "only"),
         (["conditions=[with,shuffled]"], "condition shuffled is none of these questions"),
         (["runs.m=nowhere"], "runs.m=nowhere: no such folder"),
-        (["rules=[by_luck]"], "by_luck"),
+        (["rules=[by_luck]"], "atlas: rules.0='by_luck'"),
         (["shots=2"], "give dev=0.2, too"),
         (["template=Answer:"], "template has no {question}"),
         (["conditions=[only_topic]"], "condition only_topic: runs.m is shown"),

@@ -1,5 +1,6 @@
 """Benchmarks in their released schemas: which questions their rows are, and what is no question."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -164,3 +165,31 @@ def test_every_benchmark_says_where_its_schema_is_from():
     for name in BENCHMARKS:
         task = TASKS.load(name, "x")
         assert task.source and task.files and task.columns
+
+
+@pytest.mark.parametrize("name", ["global_mmlu", "culturalbench", "blend"])
+def test_an_answer_s_letter_is_no_option_s_text(tmp_path, name):
+    """Of blood types, the second is right: A, and not the third, whose text is B."""
+    types = ["O", "A", "B", "AB"]
+    row = getattr(released, name)(1)
+    assert "B" in (row.get("answer"), row.get("answer_idx"))
+    row |= {f"option_{n}": t for n, t in zip("abcd", types, strict=True) if f"option_{n}" in row}
+    row |= {
+        f"prompt_option_{n}": t
+        for n, t in zip("abcd", types, strict=True)
+        if f"prompt_option_{n}" in row
+    }
+    if name == "blend":
+        row["choices"] = json.dumps(dict(zip("ABCD", types, strict=True)))
+    released.parquet(tmp_path / f"{name}.parquet", [row])
+    (question,) = questions_of(
+        TASKS.make(name, "x", tmp_path / f"{name}.parquet").rows(), "x", 1
+    ).questions
+    assert question.options[question.answer] == "A"
+
+
+def test_selections_that_are_no_countries_are_counted(tmp_path):
+    row = released.globalopinionqa(0) | {"selections": "[0.5, 0.5]"}
+    released.delimited(tmp_path / "global_opinions.csv", [row, released.globalopinionqa(1)])
+    found = asked(tmp_path, "globalopinionqa")
+    assert found.skipped["options or selections are no list"] == 1
