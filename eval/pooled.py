@@ -103,13 +103,13 @@ def t_distribution(t: float, degrees: int) -> float:
 
 def markdown(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
     """The pooled differences as a table."""
-    from eval.report.sentences import key_name, percent
+    from eval.report.sentences import key_name, percent, ratio_of
 
     head = ("part", "of", "against", "change", "low", "high", "least", "most")
     figures = ("nats", "low", "high", "least", "most")
     rows = [
         [line["part"], key_name(line["of"]), key_name(line["against"]),
-         *(percent(math.exp(line[figure])) for figure in figures)]
+         *(percent(ratio_of(line[figure])) for figure in figures)]
         for line in lines
     ]  # fmt: skip
     return "\n".join([

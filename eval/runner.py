@@ -107,7 +107,8 @@ def _groups(plan: Plan, records: Sequence[MetadataRecord]) -> list[Group]:
     if store is not None and TRAIN in store.manifest.splits:
         hosts = np.asarray(plan.items.host)[documents.index]
         trained = store.split(TRAIN)
-        found += where.by_host(hosts, np.unique(trained.host))
+        known = np.array([record.host != "" for record in records])
+        found += where.by_host(hosts, np.unique(trained.host), known)
         counts = np.bincount(np.asarray(trained.country), minlength=len(store.countries))
         found += where.by_frequency(documents.country, counts)
     if any(record.path for record in records):

@@ -115,7 +115,10 @@ def describe_documents(plan: Plan) -> dict[str, Any]:
         "overlap": max(plan.overlap.values(), default=0),
         "overlap_not_known": [name for name in plan.models if name not in plan.overlap],
         "repeated": len(documents) - len(np.unique(documents.token_hash)),
-        "hosts": len(np.unique(np.asarray(items.host)[documents.index])),
+        # Of known name.
+        "hosts": sum(
+            items.hosts[n] != "" for n in np.unique(np.asarray(items.host)[documents.index])
+        ),
     }
 
 

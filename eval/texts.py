@@ -19,10 +19,14 @@ from geo_nemo.tokenizers.base import Tokenizer
 
 
 class Items(Protocol):
-    """The documents of a split without their texts; arrays have shape [n]."""
+    """The documents of a split without their texts; arrays have shape [n].
+
+    hosts: names that `host` is an index into; an empty one is of documents whose host is not known.
+    """
 
     name: str
     num_documents: int
+    hosts: Sequence[str]
     country: np.ndarray
     host: np.ndarray
     content_hash: np.ndarray

@@ -76,17 +76,15 @@ def tokens_by_band(documents: Documents) -> np.ndarray:
     return np.clip(np.minimum(documents.tokens[:, None], stops) - starts, 0, None)
 
 
-def by_host(hosts: np.ndarray, trained: np.ndarray) -> list[Group]:
+def by_host(hosts: np.ndarray, trained: np.ndarray, known: np.ndarray) -> list[Group]:
     """Documents whose host stands in training, and those whose does not; none where all are alike.
 
-    hosts: of the documents, trained: of training, both as numbers of one list.
+    hosts: of the documents, trained: of training, both as numbers of one list. known: bool, the
+    host has a name; documents without one are in neither group.
     """
     seen = np.isin(hosts, trained)
-    if seen.all() or not seen.any():
-        return []
-    return [
-        Group(SEEN, "seen", np.flatnonzero(seen)), Group(SEEN, "not seen", np.flatnonzero(~seen))
-    ]  # fmt: skip
+    found = [("seen", np.flatnonzero(seen & known)), ("not seen", np.flatnonzero(~seen & known))]
+    return [Group(SEEN, *of) for of in found] if all(len(of) for _, of in found) else []
 
 
 def by_frequency(country: np.ndarray, trained: np.ndarray) -> list[Group]:

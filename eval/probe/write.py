@@ -54,6 +54,11 @@ def markdown(result: Mapping[str, Any]) -> str:
 def _of_run(of: Mapping[str, Any]) -> Iterator[str]:
     if of.get("layers", ()) is None:
         yield "A training run: hidden states are read of its export alone."
+    if of.get("layers") == []:
+        yield (
+            "Layers were not probed: there are too few hosts, or too few values of the fields, for "
+            "some to be fitted and others to be tested."
+        )
     if of.get("layers"):
         yield (
             "Linear probes of hidden states, means over a body's tokens; layer 0 is the "
@@ -102,7 +107,7 @@ def _of_run(of: Mapping[str, Any]) -> Iterator[str]:
         yield "Bodies that go on word for word when the likeliest token is taken:"
         yield grid(
             ("split", "told", "extracted", "of", "interval"),
-            [[line["split"], "host and country" if line["condition"] == "with" else "nothing",
+            [[line["split"], "metadata" if line["condition"] == "with" else "nothing",
               f"{line['extracted']:,}", f"{line['documents']:,}",
               interval(line["low"], line["high"], lambda x: f"{x:.1%}")]
              for line in of["extraction"]],

@@ -11,6 +11,7 @@ from typing import Any
 
 from eval.report.lead import lead
 from eval.report.sentences import key_name, p_value, percent, perplexity, pick
+from eval.report.tables import least_of
 from geo_nemo.config import UserError
 from geo_nemo.reporting import tables
 
@@ -78,10 +79,11 @@ def markdown(evaluation: Mapping[str, Any], said: list[str]) -> str:
             ["part", "run", "condition", "perplexity", "low", "high", "bits/byte"], rows
         )
     )
+    least = least_of(evaluation)
     rows = [
         [effect["part"], key_name(effect["of"]), key_name(effect["against"]),
          percent(effect["ratio"]), percent(effect["ratio_low"]), percent(effect["ratio_high"]),
-         p_value(effect.get("p_holm"))]
+         p_value(effect.get("p_holm"), least)]
         for effect in evaluation["perplexity"]["effects"] if effect["group"] == "all"
     ]  # fmt: skip
     head = ["part", "of", "against", "change", "low", "high", "p, corrected"]

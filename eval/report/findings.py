@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from eval.report.main_effects import cell_of, effect_of, points, told_runs
+from eval.report.main_effects import cell_of, effect_of, of_latest, points, told_runs
 from eval.report.sentences import (
     Finding,
     Verdict,
@@ -74,11 +74,9 @@ def _question_findings(evaluation: dict[str, Any]) -> list[Finding]:
         ("shared", "told against not told",
          "And on questions whose answer is the same in every country?"),
     ):  # fmt: skip
-        lines = [e for e in questions["effects"] if e["kind"] == kind]
-        conditioned = told_runs(evaluation)
-        effect = next(
-            (e for e in lines if e["purpose"] == purpose and e["of"][0] in conditioned), None
-        )
+        told = told_runs(evaluation)
+        lines = [e for e in questions["effects"] if (e["kind"], e["purpose"]) == (kind, purpose)]
+        effect = of_latest([e for e in lines if e["of"][0] in told], evaluation)
         if effect is None:
             continue
         verdict = accuracy_verdict(effect)

@@ -8,6 +8,7 @@ from eval.report.main_effects import (
     effect_of,
     has_no_labels,
     main_effect,
+    of_latest,
     points,
     told_runs,
 )
@@ -199,7 +200,9 @@ def _answers(evaluation: dict[str, Any]) -> list[str]:
         if kind in full:
             said.append(f"{kind_name(kind)}: every model answers nearly all of them, told or not.")
             continue
-        effect = pick(asked["effects"], kind=kind, purpose="told against not told")
+        same = (kind, "told against not told")
+        lines = [e for e in asked["effects"] if (e["kind"], e["purpose"]) == same]
+        effect = of_latest(lines, evaluation)
         if effect is None or effect["low"] is None or kind == "shared":
             continue
         change = f"{points(effect['difference'])} points"

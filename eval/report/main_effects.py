@@ -26,23 +26,31 @@ def cost_effect(evaluation: dict[str, Any]) -> dict[str, Any] | None:
 def effect_of(
     effects: list[dict[str, Any]], evaluation: dict[str, Any], purpose: str
 ) -> dict[str, Any] | None:
-    """Over all documents, of the first conditioned run where there is one, at its latest step."""
-    about = evaluation["runs"]
-    conditioned = _latest_first(told_runs(evaluation), about)
+    """Over all documents, of the bodies where there are any, as `of_latest` chooses."""
     lines = [e for e in effects if e["group"] == "all" and e["purpose"] == purpose]
-    lines.sort(key=lambda e: -(about[e["against"][0]].get("step") or 0))
-    for part in (PART, "text"):
-        for run in [*conditioned, None]:
-            for line in lines:
-                if line["part"] == part and run in (line["of"][0], None):
-                    return line
-    return None
+    found = [of_latest([e for e in lines if e["part"] == part], evaluation)
+             for part in (PART, "text")]  # fmt: skip
+    return found[0] or found[1]
+
+
+def of_latest(lines: list[dict[str, Any]], evaluation: dict[str, Any]) -> dict[str, Any] | None:
+    """Of lines of one comparison, that of the first told run at its latest step, against the latest
+    step of the other; of any run where none was told. None of no lines.
+    """
+    about = evaluation["runs"]
+    lines = sorted(lines, key=lambda e: -(about[e["against"][0]].get("step") or 0))
+    for run in told_runs(evaluation):
+        for line in lines:
+            if line["of"][0] == run:
+                return line
+    return lines[0] if lines else None
 
 
 def told_runs(evaluation: dict[str, Any]) -> list[str]:
-    """Runs that were trained with metadata of the documents' own."""
-    runs = evaluation["runs"].items()
-    return [name for name, run in runs if run["conditioned"] and not run.get("placebo")]
+    """Runs that were trained with metadata of the documents' own; of each its last step first."""
+    about = evaluation["runs"]
+    told = [name for name, run in about.items() if run["conditioned"] and not run.get("placebo")]
+    return _latest_first(told, about)
 
 
 def _latest_first(names: list[str], about: dict[str, Any]) -> list[str]:

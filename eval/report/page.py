@@ -13,6 +13,7 @@ from eval.report.lead import lead
 from eval.report.main_effects import cost_effect, main_effect
 from eval.report.sentences import PART_NAMES, RULE_NAMES, key_name, kind_name, place_name, sure
 from eval.report.threats import ceilings, threats
+from eval.where import FREQUENCY, SEEN, SLUG
 from geo_nemo.common.counts import plural
 from geo_nemo.common.files import make_folder, write_together
 from geo_nemo.common.progress import Progress, no_progress
@@ -82,7 +83,8 @@ def _perplexity(evaluation: dict[str, Any]) -> dict[str, Any]:
     scored, cut = documents["scored"], documents["cut"]
     text = f"{plural(scored, 'document')} of split {documents['split']}"
     if scored < documents["in_split"]:
-        text += f" (of {documents['in_split']:,}, stratified by country)"
+        drawn = ", stratified by country" if evaluation["config"].get("num_documents") else ""
+        text += f" (of {documents['in_split']:,}{drawn})"
     text += f", {documents['title_tokens']:,} title and {documents['body_tokens']:,} body tokens"
     if cut:
         are = plural(cut, "document is", "documents are")
@@ -267,7 +269,8 @@ def _fields(evaluation: dict[str, Any]) -> list[str]:
 def _sections(evaluation: dict[str, Any]) -> list[tuple[str, str]]:
     found = [("perplexity", "Perplexity")]
     if main_effect(evaluation) is not None:
-        found.append(("places", f"By {_fields(evaluation)[-1]}"))
+        asked = [field for field in _fields(evaluation) if field not in (SEEN, FREQUENCY, SLUG)]
+        found.append(("places", f"By {asked[-1]}"))
     if evaluation["questions"] is not None:
         found.append(("questions", "Questions"))
     return [*found, ("training", "Training"), ("rows", "A packed sequence"), ("corpus", "Corpus"),

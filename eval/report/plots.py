@@ -1,6 +1,6 @@
 """The report's figures. Points are estimates, bars their intervals; axes say their unit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -47,7 +47,8 @@ def matrix_plot(evaluation: dict[str, Any]) -> str:
                 for run, found in lines.items()
             }
             names = [condition_name(condition) for condition in conditions]
-            _dots(axes, names, points, lambda x: perplexity(x if x < np.inf else None))
+            edge = _edge([value for of in points.values() for value, _, _ in of])
+            _dots(axes, names, points, lambda x: perplexity(x if x < np.inf else None), edge)
             axes.set_title(PART_NAMES[part])
             axes.set_xlabel("perplexity")
         return _with_legend(figure, panels[0], width)
@@ -251,11 +252,14 @@ def _dots(
     axes: Axes,
     names: list[str],
     points: dict[str, list[tuple[float, float | None, float | None]]],
-    form,
+    form: Callable[[float], str],
+    edge: float = np.inf,
 ) -> None:
-    """One line of names a group; in it, one dot with its interval and value a run."""
+    """One line of names a group; in it, one dot with its interval and value a run.
+
+    edge: where the scale ends; what lies beyond stands there, with an arrow.
+    """
     step = 0.8 / len(points)
-    edge = _edge([value for found in points.values() for value, _, _ in found])
     for number, (run, found) in enumerate(points.items()):
         rows = [row - 0.4 + step * (number + 0.5) for row in range(len(names))]
         held = [point if point[0] <= edge else (edge, None, None) for point in found]

@@ -1,6 +1,6 @@
 """The report's tables of results: rows of cells that the template lays out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from eval.groups import AND, COMMA
@@ -79,7 +79,7 @@ def effects(evaluation: dict[str, Any], part: str) -> Table | None:
              if (e["group"], e["part"]) == ("all", part)]  # fmt: skip
     if not lines:
         return None
-    rows, least = [], _least_p(evaluation)
+    rows, least = [], least_of(evaluation)
     for effect in lines:
         verdict = loss_verdict(effect)
         rows.append([
@@ -95,7 +95,8 @@ def effects(evaluation: dict[str, Any], part: str) -> Table | None:
     return Table(head, rows, text=2, name="compare")
 
 
-def _least_p(evaluation: dict[str, Any]) -> float:
+def least_of(evaluation: Mapping[str, Any]) -> float:
+    """The least p that differences of perplexity can have here, corrected for their number."""
     corrected = sum(e.get("p_holm") is not None for e in evaluation["perplexity"]["effects"])
     return least_p(evaluation["config"]["bootstrap_samples"], corrected)
 

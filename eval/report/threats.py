@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from eval.bootstrap import MIN_DOCUMENTS
 from eval.report.inputs import Inputs
 from geo_nemo.common.counts import plural
 from geo_nemo.config import MetadataPolicy
@@ -83,10 +84,17 @@ def _few(evaluation: dict[str, Any]) -> Iterator[str]:
             f"{min(counts.values()):,} of the least. Figures over all are the frequent ones'."
         )
     hosts = documents.get("hosts")
-    if hosts is not None and hosts < FEW_HOSTS:
+    if hosts == 0:
+        yield "The host of no document is known: what is measured may be the style of a few hosts."
+    elif hosts is not None and hosts < FEW_HOSTS:
+        rest = (
+            "They are too few for intervals over hosts."
+            if hosts < MIN_DOCUMENTS
+            else "The intervals over hosts are the ones to read."
+        )
         yield (
             f"The documents come from {plural(hosts, 'host')}: what is "
-            "measured may be their style. The intervals over hosts are the ones to read."
+            f"measured may be their style. {rest}"
         )
 
 

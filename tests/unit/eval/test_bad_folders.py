@@ -218,6 +218,8 @@ def test_of_documents_that_nobody_placed_no_other_is_told_wrong_and_the_report_c
         assert record.country not in ("", own.country) if own.host else record == own
     found = describe_documents(plan)
     assert (found["untold"], found["unknown_country"]) == (10, 10)
+    # What nobody knows is no host.
+    assert found["hosts"] == len({host for host in hosts if host})
     assert found["controls"]["wrong_country"]["same_country"] == 0
     said = " ".join(_untold({"documents": found}))
     assert "10 documents have no metadata" in said and "10 documents are of unknown" in said

@@ -220,3 +220,18 @@ def test_the_floor_s_gain_is_the_difference_of_its_lines(drawn):
         for name, run in EVALUATION["runs"].items()
     }})  # fmt: skip
     assert found["floor_gain"] == "13.50" and found["floor_documents"] == "9"
+
+
+def test_an_accuracy_stands_where_it_is_however_far_from_the_others(drawn):
+    conditions = ["with", "without", "plain", "as_gb"]
+    cells = [
+        {"group": "all", "rule": "by_sum", "kind": "local", "run": "a", "condition": condition,
+         "accuracy": rate, "low": rate - 0.1, "high": rate + 0.1, "chance": 0.25}
+        for condition, rate in zip(conditions, (0.9, 0.25, 0.26, 0.24), strict=True)
+    ]  # fmt: skip
+    plots.questions_plot({
+        "runs": {"a": {}}, "questions": {"cells": cells, "conditions": conditions}
+    })  # fmt: skip
+    dots, bars = points(drawn[0].axes[0])
+    assert [x for x, _ in dots] == pytest.approx([90, 25, 26, 24]) and len(bars) == 4
+    assert not any("\u2192" in text.get_text() for text in drawn[0].axes[0].texts)

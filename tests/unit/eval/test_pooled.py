@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from scipy import stats
 
-from eval.pooled import pool, t_distribution, t_quantile
+from eval.pooled import markdown, pool, t_distribution, t_quantile
 from eval.runner import evaluate
 from geo_nemo.cli.report import command
 from geo_nemo.config import UserError
@@ -72,3 +72,8 @@ def test_the_command_pools_folders(config, loader, tmp_path):
     done = CliRunner().invoke(command, ["--pool", config.output, "--pool", config.output])
     assert isinstance(done.exception, UserError)
     assert "given twice" in str(done.exception)
+
+
+def test_differences_beyond_a_ratio_s_numbers_are_shown():
+    found = seeds([-900.0, 900.0])
+    assert "| x 0 | x 1.01e+304 |" in markdown(pool(found), list(found))

@@ -16,6 +16,7 @@ from eval.probe.config import ProbeConfig
 from eval.probe.layers import explained, held_back_hosts, of_fields, of_regions
 from eval.probe.membership import area, membership
 from eval.probe.run import _extracted, plan_probe, run_probe
+from eval.probe.write import _of_run
 from eval.scorers.exported import export_of
 from eval.scorers.load import load
 from geo_nemo.cli.probe import command
@@ -302,3 +303,9 @@ def test_a_hidden_state_that_is_not_finite_names_its_document(world, tmp_path, m
     assert isinstance(done.exception, RunError), done.output
     assert "run m, document 2: a hidden state is not finite" in str(done.exception)
     assert not output.exists()
+
+
+def test_that_no_layer_could_be_probed_is_said():
+    """Of texts whose hosts are all tested, or all fitted, as those without hosts."""
+    assert "Layers were not probed: there are too few hosts" in " ".join(_of_run({"layers": []}))
+    assert list(_of_run({})) == []

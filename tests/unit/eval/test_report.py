@@ -13,9 +13,10 @@ from click.testing import CliRunner
 from eval.config import ReportConfig
 from eval.report.about import sample_sequences
 from eval.report.inputs import read_inputs, read_run
-from eval.report.page import write_report
+from eval.report.page import _perplexity, _sections, write_report
 from eval.report.plots import stage_borders
 from eval.runner import evaluate
+from eval.where import FREQUENCY, SEEN, SLUG
 from geo_nemo.config import UserError
 from geo_nemo.data.index.read import LEDGER
 from tests.unit.eval.fakes import make_run, make_store, rewrite_record, texts
@@ -156,6 +157,24 @@ def test_a_corpus_without_questions_floors_and_titles(loader, tmp_path):
     assert "questions" not in structure.ids and "Against the floor" not in page
     assert "no loss curves" in page
     assert ">Title<" not in page
+
+
+def test_documents_are_said_to_be_drawn_only_where_they_were(evaluated):
+    record = json.loads((evaluated / "eval.json").read_text())
+    scored = record["documents"]["scored"]
+    record["documents"]["in_split"] = scored + 5
+    for number, words in ((None, f"(of {scored + 5:,})"), (scored, ", stratified by country)")):
+        record["config"]["num_documents"] = number
+        assert words in _perplexity(record)["about_documents"]
+
+
+def test_the_section_of_places_has_the_name_of_a_field(evaluated):
+    """Which hosts were trained on, and what URLs spell, is told there, too."""
+    record = json.loads((evaluated / "eval.json").read_text())
+    lines = record["perplexity"]["effects"]
+    one = next(line for line in lines if line["group"] == "country")
+    lines += [one | {"group": group} for group in (SEEN, FREQUENCY, SLUG)]
+    assert ("places", "By country") in _sections(record)
 
 
 def test_few_documents_by_country_fold_to_continents(evaluated, tmp_path):

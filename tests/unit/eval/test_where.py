@@ -14,6 +14,7 @@ from eval.perplexity import BANDS, Scores
 from eval.report import beside
 from eval.report.findings import findings
 from eval.report.lead import lead
+from eval.report.tables import least_of
 from eval.report.threats import ceilings, threats
 from eval.runner import evaluate
 from eval.where import by_host, by_place, by_slug, tokens_by_band
@@ -53,10 +54,14 @@ def test_differences_by_place_add_up_to_the_whole_and_know_their_tokens():
 
 
 def test_hosts_are_told_apart_by_training():
-    seen, other = by_host(np.array([3, 1, 7, 3]), np.array([1, 3, 5]))
+    seen, other = by_host(np.array([3, 1, 7, 3]), np.array([1, 3, 5]), np.ones(4, bool))
     assert (seen.name, seen.places.tolist()) == ("seen", [0, 1, 3])
     assert (other.name, other.places.tolist()) == ("not seen", [2])
-    assert by_host(np.array([3, 1]), np.array([1, 3])) == []
+    assert by_host(np.array([3, 1]), np.array([1, 3]), np.ones(2, bool)) == []
+    # One that is not known is neither, though training has such, too.
+    known = np.array([True, False, True, True])
+    seen, other = by_host(np.array([3, 1, 7, 3]), np.array([1, 3, 5]), known)
+    assert (seen.places.tolist(), other.places.tolist()) == ([0, 3], [2])
 
 
 @pytest.mark.parametrize(
@@ -173,9 +178,41 @@ def test_the_lead_is_of_a_run_s_latest_checkpoint_and_its_curve_is_drawn(
     found = json.loads(json.dumps(evaluate(config.model_copy(update={"runs": runs}), loader)))
     assert list(found["runs"]) == ["a-50", "a-100", "plain"]
     assert main_effect(found)["of"] == ["a-100", "with"]
+    found["questions"] = asked_of(found)
+    found["floor"] = {"lines": [
+        {"run": run, "condition": condition, "title": 0.0, "body": nats}
+        for run, condition, nats in (
+            (None, "with", 5.0), (None, "without", 6.0), ("a-50", "with", 8.0),
+            ("a-50", "without", 8.5), ("a-100", "with", 7.0), ("a-100", "without", 9.0),
+        )
+    ]}  # fmt: skip
+    said = " ".join(lead(found))
+    assert "answers more of them right (+30.0 points)" in said and "this one +2.00" in said
+    figures = {f.question: f.detail for f in findings(found) if "answer" in f.question}
+    assert all(detail.startswith("+30.0 points") for detail in figures.values()) and figures
+    found["questions"] = found["floor"] = None
     assert "run a, told the truth" in curves_plot(found)
     del found["runs"]["a-50"]
     assert curves_plot(found) is None
+
+
+def asked_of(evaluation):
+    """Questions of which telling brings more at the later of two checkpoints."""
+    cells = [
+        {"kind": "local", "group": "all", "rule": "by_sum", "run": run, "condition": condition,
+         "accuracy": 0.5, "low": 0.4, "high": 0.6, "chance": 0.25}
+        for run in evaluation["runs"] for condition in ("with", "without")
+    ]  # fmt: skip
+    lines = [
+        {"kind": "local", "purpose": purpose, "of": [run, "with"], "against": against,
+         "difference": gain, "low": gain - 0.05, "high": gain + 0.05}
+        for run, gain in (("a-50", 0.1), ("a-100", 0.3))
+        for purpose, against in (
+            ("told against not told", [run, "without"]),
+            ("conditioned model, told, against plain model", ["plain", "without"]),
+        )
+    ]  # fmt: skip
+    return {"cells": cells, "effects": lines, "rule": "by_sum"}
 
 
 def test_questions_that_all_answer_are_flagged(result):
@@ -213,6 +250,13 @@ def test_threats_are_those_of_this_evaluation(result):
     }  # fmt: skip
     said = " ".join(threats(inputs))
     assert "1 of 2 countries with fewer than 30" in said and "unbalanced" not in said
+    for number, words in (
+        (0, "The host of no document is known"), (5, "They are too few for intervals over hosts"),
+        (20, "The intervals over hosts are the ones to read"), (40, None),
+    ):  # fmt: skip
+        result["documents"]["hosts"] = number
+        said = [text for text in threats(inputs) if "host" in text]
+        assert len(said) == (words is not None) and (words is None or words in said[0])
     ones = ("untold", "unknown_country", "repeated", "hosts", "scored", "overlap")
     result["documents"] |= dict.fromkeys(ones, 1)
     result["documents"]["controls"] = {"wrong_country": {}}
@@ -237,6 +281,10 @@ def test_csv_json_and_markdown_have_the_same_figures(result, tmp_path):
     assert table.count("\nperplexity,") == len(cells)
     assert json.loads(content)["perplexity"]["cells"] == cells
     assert lead(result)[0] in text and "| body | with | without |" in text
+    # A p at the least that there can be is said to be so, as in the page.
+    found = [e.get("p_holm") for e in result["perplexity"]["effects"]]
+    least = min(p for p in found if p is not None)
+    assert least == pytest.approx(least_of(result)) and f"| \u2264 {least:.2g} |" in text
     with pytest.raises(UserError, match="the page needs another ending"):
         beside.beside(tmp_path / "report.csv", result, [])
 
