@@ -38,7 +38,11 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @click.option("--results", type=_file, help="Figures; benchmarks/experiments/NAME.jsonl.")
 @click.option("--page", type=_file, help="Receives the section; docs/experiments.md.")
 @click.option("--seeds", type=click.IntRange(2), help="Only the first so many seeds of the file.")
-@click.option("--dry-run", is_flag=True, help="Check, measure a few steps, tell how long, and end.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Make what is made before the runs, check, measure a few steps, tell how long.",
+)
 def command(
     name: str,
     at_once: int,

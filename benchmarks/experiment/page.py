@@ -63,12 +63,18 @@ def _claim_row(found: Found) -> tuple[str, ...]:
     claim = found.claim
     if claim.keeps is None:
         measured = told(found.mean, found.low, found.high)
-        allowed = f"at most {claim.at_most:+.1%}"
+        allowed = f"at most {_threshold(claim.at_most)}"
     else:
         measured = f"{told(found.mean, found.low, found.high)} beside that share"
         allowed = f"{claim.keeps:.0%} of the gain of {_cell_name(claim.than)}"
     compared = f"{_cell_name(claim.of)} against {_cell_name(claim.against)}"
     return f"{claim.says} ({compared})", measured, allowed, f"**{found.verdict}**"
+
+
+def _threshold(change: float) -> str:
+    """A change of perplexity as its file has it: `+0.3%`, `-2.51%`."""
+    short = f"{change:+.1%}"
+    return short if math.isclose(float(short[:-1]), 100 * change) else f"{100 * change:+.4g}%"
 
 
 def _run_row(

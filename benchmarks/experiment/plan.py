@@ -22,8 +22,9 @@ from geo_nemo.store import TokenStore
 from geo_nemo.train.origin import Origin
 from geo_nemo.train.setup import SPLIT, fingerprint, prepare
 
-# A run is saved at least so often, so that little is lost with it.
+# A run is saved about so often, so that little is lost with it; at most so many times as often.
 SAVED_EVERY = 100
+MOST_TIMES = 5
 _OF_LATER_STAGES = ("metadata", "lr", "sampling")
 
 
@@ -68,11 +69,18 @@ class Planned:
 
     @property
     def saved_every(self) -> int:
-        """Steps between its checkpoints, so that there is one wherever a run branches off."""
+        """Steps between its checkpoints, so that there is one wherever a run branches off.
+
+        All of them are kept, so that a step without divisors of use gets fewer rather than many.
+        """
         if not self.saves:
             return min(SAVED_EVERY, self.run.train.steps)
         common = math.gcd(*self.saves)
-        return max(n for n in range(1, common + 1) if common % n == 0 and n <= SAVED_EVERY)
+        divisors = [n for n in range(1, common + 1) if common % n == 0]
+        often = max(n for n in divisors if n <= SAVED_EVERY)
+        if MOST_TIMES * often >= min(common, SAVED_EVERY):
+            return often
+        return min(n for n in divisors if n > SAVED_EVERY)
 
 
 def plan_runs(experiment: Experiment, store: Path, work: Path) -> list[Planned]:

@@ -138,7 +138,7 @@ def main() -> None:
             _give_up_output()
             _fail(f"standard output takes no more: {error.strerror}", EXIT_RUN_ERROR)
         # A bug, as Python tells it; but this process may have to end without waiting for others.
-        traceback.print_exc()
+        print(masked(traceback.format_exc()), end="", file=sys.stderr)
         end_process(EXIT_RUN_ERROR)
     end_process(status if isinstance(status, int) else 0)
 

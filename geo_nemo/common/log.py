@@ -55,7 +55,8 @@ class Formatter(logging.Formatter):
             said.append(record.levelname.lower())
         said.append(masked(record.getMessage()))
         line = ": ".join(said)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        told = f"\n{masked(self.formatException(record.exc_info))}" if record.exc_info else ""
+        return line + told
 
 
 def tells(level: str) -> bool:

@@ -15,6 +15,8 @@ _SECRET = re.compile(
     r"|credentials?|webhook(?:[_-]url)?|(?:api|access|auth|bearer|refresh|session)[_-]?token)|token",
     re.IGNORECASE,
 )
+# It may be a vocabulary's token, as pad_token; a secret is long, and one word.
+_ANY_TOKEN, _LONG = re.compile(r".*[_-]token", re.IGNORECASE), re.compile(r"[\w.~+/=-]{16,}")
 _VARIABLES = {"wandb": "WANDB_API_KEY", "mlflow": "MLFLOW_TRACKING_TOKEN"}
 
 
@@ -23,8 +25,14 @@ def _secrets(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _secrets(value, f"{prefix}{key}.")
-        elif value and not isinstance(value, bool) and _SECRET.fullmatch(str(key)):
+        elif value and not isinstance(value, bool) and _is_secret(str(key), value):
             yield f"{prefix}{key}"
+
+
+def _is_secret(key: str, value: Any) -> bool:
+    if _SECRET.fullmatch(key):
+        return True
+    return bool(_ANY_TOKEN.fullmatch(key) and isinstance(value, str) and _LONG.fullmatch(value))
 
 
 def _check_no_secret(options: dict[str, dict[str, Any]], info: ValidationInfo) -> Any:

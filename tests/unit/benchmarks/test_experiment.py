@@ -27,8 +27,8 @@ from benchmarks.experiment.figures import (
     line_of,
     read_lines,
 )
-from benchmarks.experiment.page import put
-from benchmarks.experiment.plan import Branch, load_run, plan_runs
+from benchmarks.experiment.page import _threshold, put
+from benchmarks.experiment.plan import Branch, Planned, load_run, plan_runs
 from benchmarks.experiment.plots import draw_all, values_of
 from benchmarks.experiment.schema import FOLDER, Claim, Experiment, read_experiment
 from benchmarks.experiment.standing import CODE, check_standing, note_code
@@ -244,6 +244,15 @@ def test_runs_whose_first_stages_are_the_same_share_them(tiny_store, tmp_path):
     assert planned[1].saves == {3} and planned[1].saved_every == 3
     assert [run.steps for run in planned[:3]] == [6, 6, 3]
     assert len({run.key for run in planned}) == 6
+
+
+@pytest.mark.parametrize(
+    ("saves", "every"),
+    [({3}, 3), ({20}, 20), ({900}, 100), ({300, 450}, 75), ({397}, 397), ({394}, 197)],
+)
+def test_a_run_is_saved_where_others_branch_off_and_not_at_every_step(tmp_path, saves, every):
+    run = Planned("a", 1, tmp_path, [], None, {}, saves=saves)
+    assert run.saved_every == every and all(step % every == 0 for step in saves)
 
 
 def test_other_fractions_another_rate_or_model_are_not_the_same_beginning(tiny_store, tmp_path):
@@ -475,6 +484,12 @@ def test_a_signal_that_comes_while_a_command_is_started_ends_it(tmp_path, monkey
         processes.run(["status", str(tmp_path), "--watch", "60"], tmp_path / "log" / "log")
     ends[0].cancel()
     assert time.monotonic() - begin < 30
+
+
+def test_the_page_has_a_threshold_as_its_file_has_it():
+    assert [_threshold(x) for x in (0.0, 0.003, -0.0251, 0.5, 0.0005, -0.2)] == [
+        "+0.0%", "+0.3%", "-2.51%", "+50.0%", "+0.05%", "-20.0%",
+    ]  # fmt: skip
 
 
 def test_a_section_takes_the_place_of_the_one_before(tmp_path):

@@ -52,6 +52,16 @@ def test_output_of_a_locale_without_a_character_shows_its_number(monkeypatch):
         assert shown.decode(encoding).startswith(r"\u0141") and b"d" in shown
 
 
+def test_a_bug_is_told_as_python_tells_it_without_passwords(monkeypatch, capsys):
+    def connect(*arguments, **options):
+        raise ValueError("no server at http://me:hush@h/x")
+
+    monkeypatch.setattr(main, "cli", connect)
+    code, _, told = call(monkeypatch, capsys, "recipes")
+    assert code == 1 and told.startswith("Traceback (most recent call last):")
+    assert told.endswith("ValueError: no server at http://me:***@h/x\n") and "hush" not in told
+
+
 @pytest.mark.parametrize(
     ("error", "code"), [(UserError("a"), 2), (StorageError("a"), 1), (RunError("a"), 1)]
 )

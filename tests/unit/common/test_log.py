@@ -70,12 +70,13 @@ def test_passwords_in_addresses_are_not_told(capsys):
 
 def test_an_exception_comes_with_its_traceback(capsys):
     try:
-        raise ValueError("odd")
+        raise ValueError("odd at https://me:hush@host/x")
     except ValueError:
         LOG.exception("it failed")
     first, *rest = capsys.readouterr().err.splitlines()
     assert first == "geo-nemo: error: it failed"
-    assert rest[-1] == "ValueError: odd"
+    assert rest[-1] == "ValueError: odd at https://me:***@host/x"
+    assert not any("hush" in line for line in rest)
 
 
 def test_modules_of_all_packages_are_one_family():

@@ -136,6 +136,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(override, monkeypatch, capsys):
         (["logging.loggers=[mine]", "logging.options.mine.token=hush-hush"], "mine.token holds a"),
         (["callbacks.use=[mine]", "++callbacks.options.mine={http: {auth_token: hush-hush}}"],
          "callbacks.options: mine.http.auth_token holds a secret"),
+        (["logging.loggers=[mine]", "logging.options.mine.hf_token=hf_hush-hush-hush-hush"],
+         "logging.options: mine.hf_token holds a secret"),
     ],
 )  # fmt: skip
 def test_a_secret_among_the_options_is_refused_and_told_where_it_belongs(settings, told):
@@ -145,7 +147,8 @@ def test_a_secret_among_the_options_is_refused_and_told_where_it_belongs(setting
 
 
 def test_options_that_only_look_like_a_secret_are_taken_and_one_that_python_gives_is_not_kept():
-    options = {"max_tokens": 5, "sort_key": "a", "token_budget": "b", "api_key": None}
+    options = {"max_tokens": 5, "sort_key": "a", "token_budget": "b", "api_key": None,
+               "eos_token": "END", "cost_a_token": 7}  # fmt: skip
     given = [f"++logging.options.mine.{key}={value or 'null'}" for key, value in options.items()]
     run = load_config("train", Run, [*GIVEN, "logging.loggers=[mine]", *given])
     assert run.logging.options == {"mine": options}
