@@ -24,12 +24,15 @@ EXIT_SLOW = 1
 )
 @click.option("--output", metavar="FILE", help="Write what was measured here, as JSON.")
 @click.option(
-    "--min-busbw", type=float, help="GB/s that each node must reach within itself; else exit 1."
+    "--min-busbw",
+    type=click.FloatRange(0, min_open=True),
+    help="GB/s that each node must reach within itself; else exit 1.",
 )
 @click.option("--megabytes", default=256, show_default=True, type=click.IntRange(1, 16384))
 @click.option("--rounds", default=20, show_default=True, type=click.IntRange(1))
 @click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto")
-@click.option("--timeout", "timeout_s", default=120, show_default=True, help="Seconds to wait.")
+@click.option("--timeout", "timeout_s", default=120, show_default=True, type=click.IntRange(1),
+              help="Seconds to wait.")  # fmt: skip
 def command(
     output: str | None,
     min_busbw: float | None,

@@ -21,13 +21,19 @@ SPLIT = "train"
 @click.command(epilog="Example: geo-nemo audit experiment=demo data.store=runs/store --sequences 2")
 @OVERRIDES
 @click.option(
-    "--sequences", "--rows", default=3, show_default=True, help="Sequences of each stage to show."
+    "--sequences",
+    "--rows",
+    default=3,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Sequences of each stage to show.",
 )
 @click.option(
     "--check-sequences",
     "--check-rows",
     default=5000,
     show_default=True,
+    type=click.IntRange(0),
     help="Sequences of each stage to check, rounded up to whole packing windows.",
 )
 @click.option(

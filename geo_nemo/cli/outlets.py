@@ -27,7 +27,11 @@ BY = {
     "": "neither outlet table nor domain tells one",
 }
 ROWS = click.option(
-    "--rows", default=ROWS_SHOWN, show_default=True, help="Rows to print, at most; 0 is all."
+    "--rows",
+    default=ROWS_SHOWN,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Rows to print, at most; 0 is all.",
 )
 
 

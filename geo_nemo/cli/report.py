@@ -1,5 +1,6 @@
 """`geo-nemo report`: one HTML page of an evaluation."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -38,10 +39,13 @@ def command(
     Settings: eval (output folder of geo-nemo eval), output (the page), title, sample_sequence;
     runs.NAME=DIR and store where they were moved since.
     """
+    others = {"--pool": pool, "--dry-run": dry_run, "--config": config}
     if compare is not None:
+        _check_alone("--compare", others)
         _compare(compare, overrides)
         return
     if pool:
+        _check_alone("--pool", {**others, "--pool": None})
         _pool(pool, overrides)
         return
     from eval.config import ReportConfig
@@ -61,6 +65,14 @@ def command(
         inputs = write_report(settings, progress)
     Console(highlight=False).print(shown.headline(inputs.evaluation))
     click.echo(settings.output)
+
+
+def _check_alone(option: str, others: Mapping[str, object]) -> None:
+    from geo_nemo.config import UserError
+
+    for name, value in others.items():
+        if value:
+            raise UserError(f"{option} prints a table in place of a page: leave {name} out")
 
 
 def _compare(folders: tuple[Path, Path], overrides: tuple[str, ...]) -> None:

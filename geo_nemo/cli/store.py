@@ -43,7 +43,8 @@ def command() -> None:
     epilog="Example: geo-nemo store verify runs/news/store",
 )
 @STORE
-@click.option("--workers", default=0, metavar="N", help="Shards at the same time; 0: one a core.")
+@click.option("--workers", default=0, metavar="N", type=click.IntRange(0),
+              help="Shards at the same time; 0: one a core.")  # fmt: skip
 def verify(store: Path | str, workers: int) -> int:
     """Read a whole store and say that it is whole, or name each broken shard.
 

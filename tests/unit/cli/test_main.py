@@ -88,6 +88,17 @@ def test_a_mistake_ends_with_2_and_a_failure_with_1(error, code, monkeypatch, ca
         (["export"], "Missing argument 'RUN'; example: geo-nemo export runs/a --out runs/a-hf"),
         (["trace", "a", "b"], "unexpected extra argument (b); example: geo-nemo trace runs/news"),
         (["export", "a", "--out"], "Option '--out' requires an argument\n"),
+        (["store", "verify", "a", "--workers", "-1"], "'--workers': -1 is not in the range x>=0"),
+        (["outlets", "check", "a", "--rows", "-1"], "'--rows': -1 is not in the range x>=0"),
+        (["audit", "--sequences", "-1"], "-1 is not in the range x>=0"),
+        (["audit", "--check-sequences", "-1"], "-1 is not in the range x>=0"),
+        (["allreduce", "--timeout", "0"], "'--timeout': 0 is not in the range x>=1"),
+        (["allreduce", "--min-busbw", "-3"], "'--min-busbw': -3.0 is not in the range x>0"),
+        (
+            ["report", "--compare", "a", "b", "--pool", "c"],
+            "--compare prints a table in place of a page: leave --pool out",
+        ),
+        (["report", "--pool", "c", "--dry-run"], "in place of a page: leave --dry-run out"),
     ],
 )
 def test_what_is_missing_or_too_many_is_said_with_an_example(arguments, says, monkeypatch, capsys):
