@@ -6,6 +6,8 @@ import numpy as np
 
 from geo_nemo.tokenizers.base import Tokenizer
 
+LONGEST_WORD = 64  # characters
+
 
 def title_ids(tokenizer: Tokenizer, title: str) -> np.ndarray:
     """As a store has them, int32 [n]."""
@@ -20,7 +22,7 @@ def body_ids(tokenizer: Tokenizer, body: str) -> np.ndarray:
 def fitting(
     title: str, body: str, tokenizer: Tokenizer, budget: Callable[[np.ndarray, np.ndarray], int]
 ) -> tuple[str, str]:
-    """Title and body cut at a space, where there is one, so that they have `budget` tokens.
+    """Title and body cut at a space, where there are any, so that they have `budget` tokens.
 
     budget: of the ids of the title and of those of the body, whole.
     """
@@ -35,13 +37,16 @@ def fitting(
 
 
 def _longest(text: str, fits: Callable[[str], bool]) -> str:
-    """The longest beginning of `text`, up to a space or, without one, a character, that fits."""
-    spaces = [n for n, letter in enumerate(text) if letter.isspace()]
-    for ends in (spaces, range(len(text))):
-        low, high = 0, len(ends)  # of the first `low` ends it is known that the last one fits
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if fits(text[: ends[middle - 1]]) else (low, middle - 1)
-        if low and text[: ends[low - 1]].strip():
-            return text[: ends[low - 1]].rstrip()
-    return ""
+    """The longest beginning of `text` that fits, up to a space, or to a character where the last
+    space is further back than a word is long, as in writing without spaces.
+    """
+    low, high = 0, len(text) - 1  # the first `low` characters fit
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(text[:middle].rstrip()) else (low, middle - 1)
+    cut = text[:low]
+    if cut and not (cut[-1].isspace() or text[low].isspace()):
+        words = cut.rsplit(maxsplit=1)
+        if len(words) == 2 and len(words[1]) <= LONGEST_WORD:
+            cut = words[0]
+    return cut.rstrip()

@@ -8,6 +8,7 @@ import pytest
 from eval.conditions import view
 from eval.config import EvalConfig
 from eval.documents import shown_texts
+from eval.fitting import LONGEST_WORD, fitting
 from eval.plan import make_plan
 from eval.questions import _encoded, _framed
 from eval.runner import evaluate
@@ -158,3 +159,24 @@ def test_questions_fit_behind_whatever_a_condition_tells(tmp_path, gpt2, conditi
         for item, _ in _framed(asked, order, composer, record_of(place), plan.form, ids)
     ]
     assert max(sizes) == LENGTH, "as many as fit, and no more"
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "cut"),
+    [
+        # A word is not cut, and what stands behind the last space that fits is left out.
+        ("rain falls mainly", 12, "rain falls"), ("rain falls mainly", 10, "rain falls"),
+        ("rain falls mainly", 9, "rain"), ("raining", 4, "rain"),
+        # Writing without spaces has as much as fits, wherever there is one.
+        ("\u65b0 " + "\u805e" * 500, 100, "\u65b0 " + "\u805e" * 98),
+        ("\u805e" * 20 + " " + "\u805e" * 500, 50, "\u805e" * 20),
+        ("a " + "b" * (LONGEST_WORD + 9), LONGEST_WORD + 2, "a"),
+        ("a " + "b" * (LONGEST_WORD + 9), LONGEST_WORD + 3, "a " + "b" * (LONGEST_WORD + 1)),
+    ],
+)  # fmt: skip
+def test_a_body_is_cut_at_a_space_where_words_have_any(text, left, cut):
+    class Characters:
+        def encode(self, given):
+            return [ord(letter) for letter in given.strip()]
+
+    assert fitting("", text, Characters(), lambda title, body: left) == ("", cut)
