@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from eval.corpus_files import TEXTS, check_types, files_of
@@ -48,6 +49,18 @@ class CorpusItems:
     @property
     def num_documents(self) -> int:
         return len(self.country)
+
+    def with_any(self, columns: Sequence[str]) -> np.ndarray:
+        """Numbers of the documents that have something in one of the columns of a field."""
+        found = np.zeros(self.num_documents, bool)
+        for name in columns:
+            if name in ("country", "continent"):  # which follows from the country
+                found |= np.array([country != UNKNOWN for country in self.countries])[self.country]
+            elif name == "year":
+                found |= self.year > 0
+            elif name in self.table.column_names:
+                found |= _filled(self.table[name])
+        return np.flatnonzero(found)
 
     def record(self, index: int) -> MetadataRecord:
         row = {name: self.table[name][index].as_py() for name in self.table.column_names}
@@ -107,9 +120,9 @@ class CorpusTexts:
         return {country: _continent(country) for country in self.items.countries}
 
     def check(self, policy: MetadataPolicy, key: str) -> None:
-        sample = range(min(1000, self.items.num_documents))
         for line in lines_of(policy):
-            if not any(line.value(self.items.record(n)) for n in sample):
+            there = self.items.with_any(line.columns).tolist()
+            if not any(line.value(self.items.record(n)) for n in there):
                 raise UserError(
                     f"{key}: no document of {self.address} has a {line.name} ({line.words}): leave "
                     "it out of the fields, or give a corpus with the column"
@@ -228,6 +241,19 @@ def _hashes(table: pa.Table) -> np.ndarray:
         return np.arange(len(table), dtype=np.uint64)
     return np.array([int.from_bytes((h or b"")[:8], "little") for h in table["hash"].to_pylist()],
                     dtype=np.uint64)  # fmt: skip
+
+
+def _filled(column: pa.ChunkedArray) -> np.ndarray:
+    """Which rows have a value that is neither an empty text nor an empty list, bool [n]."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = pc.binary_length(column)
+    elif pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        column = pc.list_value_length(column)
+    else:
+        return pc.is_valid(column).to_numpy()
+    return pc.fill_null(pc.greater(column, 0), False).to_numpy()
 
 
 def _as_line(value: Any) -> str | int:

@@ -13,6 +13,7 @@ from transformers import BertConfig, BertLMHeadModel
 
 from eval.cells import load_model
 from eval.config import EvalConfig
+from eval.corpus import open_corpus
 from eval.harness import Texts, Told
 from eval.plan import make_plan
 from eval.report.threats import _untold
@@ -21,7 +22,7 @@ from eval.scorers.load import load
 from eval.summary import describe_documents
 from geo_nemo.cli.outputs import output_folder
 from geo_nemo.common.lock import folder_lock
-from geo_nemo.config import RunError, UserError
+from geo_nemo.config import MetadataPolicy, RunError, UserError
 from tests.unit.eval import hub
 from tests.unit.eval.fakes import make_run
 
@@ -170,6 +171,22 @@ def test_files_whose_columns_differ_are_read_where_they_can_be(llama, table, tmp
                       {"topic": words.dictionary_encode()})  # fmt: skip
     said = refused(config_of(tmp_path, llama, corpus))
     assert "its files have a column of several types" in said and "with one schema" in said
+
+
+@pytest.mark.parametrize("kind", ["text", "list", "dictionary", "year"])
+def test_a_field_that_late_documents_alone_have_is_there(llama, table, tmp_path, kind):
+    values = {"text": ["", "sport"], "list": [[], ["sport"]], "year": [0, 2020],
+              "dictionary": [None, "sport"]}[kind]  # fmt: skip
+    nothing, last = values
+    column = pa.array([nothing] * 1999 + [last])
+    column = column.dictionary_encode() if kind == "dictionary" else column
+    name = "year" if kind == "year" else "topic"
+    whole = pa.table({"text": ["a b"] * 2000, "country": ["gb"] * 2000, name: column})
+    pq.write_table(whole, tmp_path / "late.parquet")
+    open_corpus(tmp_path / "late.parquet", "test").check(MetadataPolicy(fields=(name,)), "metadata")
+    pq.write_table(whole.slice(0, 1999), tmp_path / "none.parquet")
+    with pytest.raises(UserError, match=f"no document of .* has a {name}"):
+        open_corpus(tmp_path / "none.parquet", "test").check_groups((name,))
 
 
 def test_a_column_that_stands_twice_is_named(llama, table, tmp_path):
