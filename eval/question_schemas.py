@@ -85,7 +85,7 @@ def question_of(row: Mapping[str, Any], names: Mapping[str, Any], place: int) ->
     """
     found = {thing: _value(row, names, thing) for thing in KNOWN if thing != "options"}
     options = _options(row, names)
-    answer = _answer(found["answer"], options)
+    answer = _answer(_by_number(row, names, found["answer"]), options)
     country = country_of(found["country"])
     other = found["contrast_country"]
     contrast = _position(found["contrast"], options) if found["contrast"] else None
@@ -137,6 +137,16 @@ def _options(row: Mapping[str, Any], names: Mapping[str, Any]) -> tuple[str, ...
 
 def _texts(values: Any) -> tuple[str, ...]:
     return tuple(str(value).strip() for value in values)
+
+
+def _by_number(row: Mapping[str, Any], names: Mapping[str, Any], given: Any) -> Any:
+    """The answer; as a number where a table has one as text under a name that says number.
+
+    So a 1 is the second option, as it is in JSON, also where an option's text is 1.
+    """
+    usual = next((name for name in KNOWN["answer"] if row.get(name) is not None), "")
+    is_number = names.get("answer", usual) == "answer_idx" and str(given).strip().isdecimal()
+    return int(given) if is_number else given
 
 
 def _answer(given: Any, options: Sequence[str]) -> int:

@@ -218,3 +218,18 @@ def test_localnewsqa_s_sample_is_read_whole():
     )
     assert first > 800 and 170 < shown < 260
     assert sum(q.contrast_record is not None for q in found.questions) > 100
+
+
+@pytest.mark.parametrize("names", [None, {"answer": "answer_idx"}])
+def test_an_answer_s_number_is_one_in_a_table_too(tmp_path, names):
+    """In CSV every cell is text, and an option may be the same number."""
+    (tmp_path / "q.csv").write_text(
+        "id,country,question,option_a,option_b,option_c,answer_idx\nq,gb,1+1?,1,2,3,1\n"
+    )
+    (tmp_path / "q.jsonl").write_text(json.dumps({
+        "id": "q", "country": "gb", "question": "1+1?", "options": ["1", "2", "3"],
+        "answer_idx": 1,
+    }))  # fmt: skip
+    for file in ("q.csv", "q.jsonl"):
+        (found,) = read_questions(tmp_path / file, 0, names).questions
+        assert found.options[found.answer] == "2", file
