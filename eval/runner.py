@@ -29,6 +29,7 @@ from eval.summary import commit, describe_documents, describe_runs, versions
 from geo_nemo.common.files import make_folder, write_together
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.common.seal import sealed
+from geo_nemo.common.secrets import all_masked
 from geo_nemo.metadata.record import MetadataRecord
 
 FORMAT = 1
@@ -44,7 +45,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """The content of `eval.json`, which is written to `config.output`.
 
-    load: gives the scorer of a model. command: kept in the record. plan: of the
+    load: gives the scorer of a model. command: kept in the record, without passwords. plan: of the
     same config, where it was made already.
     Raises UserError for mistakes in config and data, RunError where a likelihood is not finite.
     """
@@ -71,7 +72,7 @@ def evaluate(
     result = {
         "format": FORMAT,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": list(command),
+        "command": all_masked(command),
         "config": config.model_dump(mode="json"),
         "versions": versions(),
         "commit": commit(),

@@ -28,6 +28,7 @@ from eval.scored import distinct
 from eval.scorers.tokenizers import tokenizer_of
 from eval.summary import commit, versions
 from geo_nemo.common.progress import Progress, no_progress
+from geo_nemo.common.secrets import all_masked
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.compose import Composer
 
@@ -108,7 +109,7 @@ def run_atlas(
     return {
         "format": FORMAT,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": list(command),
+        "command": all_masked(command),
         "config": config.model_dump(mode="json"),
         "versions": versions(),
         "commit": commit(),

@@ -9,7 +9,8 @@ from typing import Any
 
 from eval.bootstrap import MIN_DOCUMENTS
 from eval.forms import write_forms
-from eval.report.sentences import condition_name, key_name, p_value, place_name, signed
+from eval.report.main_effects import points
+from eval.report.sentences import condition_name, key_name, p_value, place_name
 from geo_nemo.common.counts import plural
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.reporting.tables import markdown as grid
@@ -110,8 +111,8 @@ def _effects(of: Mapping[str, Any]) -> Iterator[list[str]]:
         ends = (line["country_low"], line["country_high"])
         yield [
             line["kind"], key_name(line["of"]), key_name(line["against"]),
-            f"{signed(100 * line['difference'], 1)}%",
-            "" if None in ends else " to ".join(f"{signed(100 * end, 1)}%" for end in ends),
+            f"{points(line['difference'])} points",
+            "" if None in ends else " to ".join(map(points, ends)),
             p_value(line["p_holm"]),
         ]  # fmt: skip
 

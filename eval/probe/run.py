@@ -25,6 +25,7 @@ from eval.probe.membership import membership
 from eval.scorers.base import HiddenStates, Scorer
 from eval.summary import commit, versions
 from geo_nemo.common.progress import Progress, no_progress
+from geo_nemo.common.secrets import all_masked
 from geo_nemo.config import MetadataPolicy, RunError, UserError
 from geo_nemo.metadata.composed import Composed
 from geo_nemo.metadata.fields import lines_of
@@ -72,8 +73,9 @@ def run_probe(
     records = [plan.items.record(i) for i in plan.documents.index.tolist()]
     result: dict[str, Any] = {
         "format": FORMAT, "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": list(command), "config": config.model_dump(mode="json"), "commit": commit(),
-        "versions": versions(), "documents": len(records), "hosts": None, "runs": {},
+        "command": all_masked(command), "config": config.model_dump(mode="json"),
+        "commit": commit(), "versions": versions(), "documents": len(records), "hosts": None,
+        "runs": {},
     }  # fmt: skip
     if "hosts" in parts:
         result["hosts"] = _hosts(records)

@@ -98,6 +98,13 @@ def test_a_run_on_bare_text_is_compared_as_it_reads_bare_text(config, world, loa
         assert found == {("with", own), ("without", own)} | both
 
 
+def test_a_password_that_was_typed_is_in_no_record(config, loader):
+    typed = ["geo-nemo", "eval", "questions_options.url=https://me:hush@host/q"]
+    evaluate(config, loader, command=typed)
+    record = (Path(config.output) / "eval.json").read_text()
+    assert "questions_options.url=https://me:***@host/q" in record and "hush" not in record
+
+
 def test_finished_arms_are_not_scored_again(config, loader):
     first = evaluate(config, loader)
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -51,6 +52,8 @@ def test_what_is_there_is_asked_and_what_is_not_is_said_with_the_name_to_give_it
                             "factbook"}  # fmt: skip
     assert "| include | include* | huggingface.co/datasets/CohereForAI/include-base-44" in said
     assert (output / "atlas.md").read_text() == markdown(result)
+    # A difference of rates is in points: a tenth of a half is another thing.
+    assert re.search(r"told nothing \| \S+ points \|", said)
 
 
 def test_accuracies_are_those_of_the_likeliest_options(ran, world):
