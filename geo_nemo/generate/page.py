@@ -50,6 +50,7 @@ class Comparison:
         yield found
         for name, (writer, tells) in self.models.items():
             settings = {**writer.options.settings, "max_new_tokens": int(tokens)}
+            settings.pop("temperature", None)  # of the question before
             settings |= {"do_sample": temperature > 0}
             if temperature > 0:
                 settings["temperature"] = temperature

@@ -5,7 +5,10 @@ import importlib.util
 import pytest
 
 from geo_nemo.config import UserError
+from geo_nemo.export.loaded import load_model, load_tokenizer, open_folder
 from geo_nemo.generate.page import Comparison, as_table
+from geo_nemo.generate.prompts import Tells
+from geo_nemo.generate.writer import Options, Writer
 from tests.support.command import call
 from tests.support.exports import write_export
 
@@ -25,6 +28,20 @@ def test_nothing_to_ask_and_nobody_to_be_told_are_errors():
     for text, countries, message in ((" ", ["ng"], "is empty"), ("Who?", [], "choose a country")):
         with pytest.raises(UserError, match=message):
             next(page.write(text, countries, "", 8, 0))
+
+
+def test_the_best_is_taken_again_behind_answers_that_were_drawn(tiny_store, tmp_path):
+    folder = open_folder(str(write_export(tmp_path / "m", tiny_store)))
+    model, tokenizer = load_model(folder, "float32", "cpu"), load_tokenizer(folder)
+    writer = Writer(model, tokenizer, folder, Options({"do_sample": False}))
+    page = Comparison({"m": (writer, Tells(folder.policy))}, ["ng"])
+
+    def answer(temperature):
+        *_, found = page.write("the price of", ["ng"], "", 6, temperature)
+        return found["m"]["ng"]
+
+    best, drawn = answer(0), answer(2.0)
+    assert answer(0) == best != drawn
 
 
 @pytest.mark.parametrize(
