@@ -148,6 +148,8 @@ def common_steps(one: Planned, other: Planned) -> int:
     """Steps from the first on in which two runs are the same to the bit."""
     if one.fingerprint.keys() != other.fingerprint.keys():
         return 0
+    if one.run.meta_tokens != other.run.meta_tokens:  # rows that the model has in all stages
+        return 0
     differing = [key for key, value in one.fingerprint.items() if other.fingerprint[key] != value]
     stages, first = list(one.run.stages), len(one.run.stages)
     for key in differing:

@@ -257,10 +257,11 @@ def test_a_run_is_saved_where_others_branch_off_and_not_at_every_step(tmp_path, 
 
 def test_other_fractions_another_rate_or_model_are_not_the_same_beginning(tiny_store, tmp_path):
     other = ["stages.condition.fraction=0.75", "stages.cooldown.fraction=0.25"]
-    runs = {"a": [], "b": other, "c": ["train.lr=1e-3"], "d": ["model.num_layers=2"]}
+    rows = ["stages.cooldown.metadata.meta_tokens=4"]  # of the vocabulary, from the first step on
+    runs = {"a": [], "b": other, "c": ["train.lr=1e-3"], "d": ["model.num_layers=2"], "e": rows}
     claims = [CLAIM | {"of": ["b", "without"], "against": ["a", "without"]}]
     planned = planned_of(tiny_store, tmp_path, runs=runs, baseline=["a", "without"], claims=claims)
-    assert [run.branch for run in planned] == [None] * 8
+    assert [run.branch for run in planned] == [None] * 10
 
 
 def fit(run):
