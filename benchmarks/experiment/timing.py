@@ -45,11 +45,8 @@ def measure(
                 return Timing(**known["timing"])
     folder = work / "timing" / first.key
     steps = experiment.timing_steps
-    settings = [text for text in first.settings if not text.startswith("output_dir=")]
-    settings += [f"output_dir={quote(folder / 'run')}", f"train.steps={steps}"]
-    settings += ["train.warmup_steps=1", "logging.every_steps=1", f"checkpoint.every_steps={steps}"]
     log = folder / "log"
-    whole = processes.run(["train", *settings], log)
+    whole = processes.run(["train", *short_settings(first, steps, folder / "run")], log)
     metrics = (folder / "run" / "metrics.jsonl").read_text().splitlines()
     seconds = [parse_json(line)["seconds"] for line in metrics]
     texts = min(TEXTS, TokenStore.open(store).manifest.splits["test"].documents)
@@ -62,6 +59,25 @@ def measure(
     timing = Timing(median(seconds[WARM_UP:] or seconds), start, start + scored)
     write_whole(path, json.dumps({"key": key, "timing": asdict(timing)}).encode())
     return timing
+
+
+def short_settings(planned: Planned, steps: int, output: Path) -> list[str]:
+    """Settings of a training as a run's, of so many steps, whatever its file says of its length."""
+    run = planned.run
+    settings = [text for text in planned.settings if not text.startswith("output_dir=")]
+    settings += [f"output_dir={quote(output)}", f"train.steps={steps}", "train.warmup_steps=1"]
+    settings += ["logging.every_steps=1", f"checkpoint.every_steps={steps}"]
+    for name, stage in run.stages.items():
+        if stage.steps or stage.tokens:  # which would decide train.steps
+            settings += [f"stages.{name}.{key}=null" for key in ("steps", "tokens")]
+            settings.append(f"stages.{name}.fraction={stage.fraction}")
+    if run.average.start >= steps:
+        settings.append("average.start=0")
+    if run.logging.profile is not None:
+        settings.append("logging.profile=null")
+    if run.checkpoint.keep_best:
+        settings.append("checkpoint.keep_best=0")
+    return settings
 
 
 def _documents(experiment: Experiment, store: Path) -> int:

@@ -32,10 +32,13 @@ from benchmarks.experiment.plan import Branch, Planned, load_run, plan_runs
 from benchmarks.experiment.plots import draw_all, values_of
 from benchmarks.experiment.schema import FOLDER, Claim, Experiment, read_experiment
 from benchmarks.experiment.standing import CODE, check_standing, note_code
+from benchmarks.experiment.timing import short_settings
 from benchmarks.experiment.verdict import Figures, judge
 from benchmarks.experiment.work import TIMES, Processes, Stopped, counted
 from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.files import read_json
+from geo_nemo.config import Run
+from geo_nemo.config.load import load_config
 from geo_nemo.config.recipe_files import add_recipes
 from geo_nemo.store import TokenStore
 from tests.support.runs import trainer
@@ -262,6 +265,24 @@ def test_other_fractions_another_rate_or_model_are_not_the_same_beginning(tiny_s
     claims = [CLAIM | {"of": ["b", "without"], "against": ["a", "without"]}]
     planned = planned_of(tiny_store, tmp_path, runs=runs, baseline=["a", "without"], claims=claims)
     assert [run.branch for run in planned] == [None] * 10
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        [],
+        ["stages.condition.steps=5", "stages.cooldown.steps=4"],
+        ["stages.condition.tokens=4_000", "stages.cooldown.tokens=1_000"],
+        ["average.kind=ema", "average.start=4"],
+        ["logging.profile={start_step: 4}"],
+        ["checkpoint.every_steps=6", "checkpoint.keep_best=1", "validation.every_steps=6"],
+    ],
+)
+def test_what_is_timed_is_a_few_steps_of_the_run(tiny_store, tmp_path, own):
+    planned = planned_of(tiny_store, tmp_path, settings=[*SETTINGS, *own])[0]
+    timed = load_config("train", Run, short_settings(planned, 3, tmp_path / "timing"))
+    assert (timed.train.steps, timed.output_dir) == (3, str(tmp_path / "timing"))
+    assert timed.model == planned.run.model and timed.stages.keys() == planned.run.stages.keys()
 
 
 def fit(run):
