@@ -24,7 +24,9 @@ def pool(evaluations: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     they scored other documents, or are of the same weights.
     """
     if len(evaluations) < 2:
-        raise UserError("pooling needs two evaluations, of a training seed each")
+        raise UserError(
+            "pooling needs two evaluations, of a training seed each: give --pool DIR once for each"
+        )
     first, *_ = evaluations
     for name, evaluation in evaluations.items():
         for key in SAME:

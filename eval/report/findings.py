@@ -4,6 +4,7 @@ from typing import Any
 
 from eval.report.main_effects import cell_of, effect_of, of_latest, points, told_runs
 from eval.report.sentences import (
+    FEW_QUESTIONS,
     Finding,
     Verdict,
     accuracy_verdict,
@@ -99,7 +100,7 @@ def _question_findings(evaluation: dict[str, Any]) -> list[Finding]:
         found.append(Finding(
             text, Verdict(words, verdict.tone), right,
             f"{points(effect['difference'])} points, "
-            f"{interval(effect['low'], effect['high'], points)}; chance "
+            f"{interval(effect['low'], effect['high'], points, FEW_QUESTIONS)}; chance "
             f"{rates[0]['chance']:.0%}",
         ))  # fmt: skip
     return found

@@ -1,6 +1,7 @@
 """Figures as text, and what they show in plain sentences, also when they show nothing."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,7 @@ RULE_NAMES = {
 }
 MINUS = "\u2212"
 NO_INTERVAL = "too few documents"
+FEW_QUESTIONS, FEW_PAIRS = "too few questions", "too few pairs of countries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,12 @@ def perplexity(value: float | None) -> str:
     return f"{value:.3f}" if value < 10 else f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
 
 
-def interval(low: float | None, high: float | None, form) -> str:
-    """`form` of both ends; words where there is no interval."""
+def interval(
+    low: float | None, high: float | None, form: Callable[[float], str], few: str = NO_INTERVAL
+) -> str:
+    """`form` of both ends; where there is no interval, `few`: of what there is too little."""
     if low is None or high is None:
-        return NO_INTERVAL
+        return few
     return f"{form(low)} to {form(high)}"
 
 
@@ -109,7 +113,7 @@ def loss_verdict(effect: dict[str, Any]) -> Verdict:
 def accuracy_verdict(effect: dict[str, Any]) -> Verdict:
     """From the interval of a difference of accuracies; higher is better."""
     if effect["low"] is None:
-        return Verdict("too few questions", "flat")
+        return Verdict(FEW_QUESTIONS, "flat")
     if effect["low"] > 0:
         return Verdict("more right", "good")
     if effect["high"] < 0:

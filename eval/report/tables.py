@@ -5,6 +5,8 @@ from typing import Any
 
 from eval.groups import AND, COMMA
 from eval.report.sentences import (
+    FEW_PAIRS,
+    FEW_QUESTIONS,
     PART_NAMES,
     Verdict,
     accuracy_verdict,
@@ -205,7 +207,7 @@ def question_effects(evaluation: dict[str, Any], kind: str) -> Table | None:
             Cell(key_name(effect["of"]), f"against {key_name(effect['against'])}"),
             Cell(verdict.text, tone=verdict.tone),
             Cell(_points(effect["difference"]),
-                 interval(effect["low"], effect["high"], _points)),
+                 interval(effect["low"], effect["high"], _points, FEW_QUESTIONS)),
             Cell(p_value(effect.get("p_holm"))),
         ])  # fmt: skip
     head = ("compared", "shows", "percentage points", "p, corrected")
@@ -245,7 +247,8 @@ def switch(evaluation: dict[str, Any]) -> Table | None:
                    interval(line[f"{name}_low"], line[f"{name}_high"], lambda x: f"{x:.0%}"))
               for name in ("exact", "margin")),
             Cell(signed(line["shift"], 2),
-                 interval(line["shift_low"], line["shift_high"], lambda x: signed(x, 2))),
+                 interval(line["shift_low"], line["shift_high"], lambda x: signed(x, 2),
+                          FEW_PAIRS)),
         ])  # fmt: skip
     head = ("trained run", "both answers follow", "margin follows", "shift of the margin, nats")
     return Table(head, rows)

@@ -56,7 +56,7 @@ def test_intervals_over_seeds_cover_at_their_rate():
 
 def test_what_cannot_be_pooled_is_named():
     found = seeds([1, 2])
-    with pytest.raises(UserError, match="needs two evaluations"):
+    with pytest.raises(UserError, match=r"needs two evaluations, .* give --pool DIR once for"):
         pool({"a": found["seed0"]})
     other = copy.deepcopy(found)
     other["seed1"]["documents"]["scored"] = 2

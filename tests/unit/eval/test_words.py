@@ -5,6 +5,7 @@ from math import exp
 
 import pytest
 
+from eval.report import tables
 from eval.report.findings import findings
 from eval.report.lead import sentence
 from eval.report.main_effects import main_effect
@@ -145,3 +146,25 @@ def test_fields_are_named_as_they_were_shown():
     assert told_fields(POLICY) == "host, country and continent"
     assert told_fields({"fields": ["country"], "url_form": "host"}) == "country"
     assert told_fields({"fields": ["url", "country"], "url_form": "full"}) == "full URL and country"
+
+
+def test_a_figure_of_questions_or_countries_without_an_interval_lacks_these():
+    """A table of questions does not speak of documents."""
+    line = {"kind": "local", "of": ["plus", "with"], "against": ["plus", "without"],
+            "purpose": "told against not told", "difference": 0.1, "low": None, "high": None,
+            "p_holm": 1.0}  # fmt: skip
+    rates = {f"{name}{end}": 0.5 for name in ("exact", "margin") for end in ("", "_low", "_high")}
+    switched = {"run": "plus", "questions": 9, "off_distribution": False, **rates,
+                "shift": 0.1, "shift_low": None, "shift_high": None}  # fmt: skip
+    cells = [
+        {"kind": "local", "group": "all", "rule": "by_sum", "run": "plus", "condition": condition,
+         "accuracy": 0.5, "low": 0.2, "high": 0.8, "chance": 0.5}
+        for condition in ("with", "without")
+    ]  # fmt: skip
+    found = evaluation() | {
+        "questions": {"effects": [line], "switch": [switched], "cells": cells, "rule": "by_sum"}
+    }
+    (row,) = tables.question_effects(found, "local").rows
+    assert row[2].small == row[1].text == "too few questions"
+    assert tables.switch(found).rows[0][3].small == "too few pairs of countries"
+    assert "too few questions" in findings(found)[-1].detail
