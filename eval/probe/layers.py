@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.bootstrap import wilson_interval
+from eval.bootstrap import clustered_wilson
 from geo_nemo.common.ridge import probe
 
 
@@ -24,6 +24,7 @@ def held_back_hosts(hosts: Sequence[str], fraction: float, seed: int) -> np.ndar
 def of_fields(
     states: np.ndarray,
     values: dict[str, np.ndarray],
+    hosts: np.ndarray,
     tested: np.ndarray,
     penalty: float,
     confidence: float,
@@ -31,7 +32,8 @@ def of_fields(
     """A line a field and layer.
 
     states: float [layers, n, d]; layer 0 is the embeddings. values: by field, of str [n]; documents
-    without one are left out.
+    without one are left out. hosts: str [n], whose documents are alike, so that the interval is no
+    surer than they are many.
     """
     lines = []
     for field, labels in values.items():
@@ -40,7 +42,8 @@ def of_fields(
             found = probe(features[there], labels[there], tested[there], penalty)
             if found is None:
                 continue
-            low, high = wilson_interval(int(found.right.sum()), found.tested, confidence)
+            of = hosts[there][tested[there]]
+            low, high = clustered_wilson(found.right, of, confidence)
             lines.append({
                 "field": field, "layer": layer, "fitted": found.fitted, "tested": found.tested,
                 "classes": found.classes, "accuracy": found.accuracy, "low": low, "high": high,

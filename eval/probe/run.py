@@ -140,7 +140,7 @@ def _states(
     if "layers" in parts:
         values = {field: _values(plan, field) for field in config.fields}
         found["layers"] = layers.of_fields(
-            states, values, tested, config.penalty, config.confidence
+            states, values, np.array(hosts), tested, config.penalty, config.confidence
         )
     if "regions" in parts:
         country, continent = (_values(plan, name) for name in ("country", "continent"))

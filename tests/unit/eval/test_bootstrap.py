@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eval import bootstrap
-from eval.bootstrap import percentile_interval, resampled_sums, wilson_interval
+from eval.bootstrap import clustered_wilson, percentile_interval, resampled_sums, wilson_interval
 from eval.conditions import generator
 
 
@@ -49,3 +49,29 @@ def test_a_95_percent_interval_of_a_ratio_covers_the_truth_about_95_times_in_100
 def test_wilson_interval_equals_published_values(correct, total, low, high):
     found = wilson_interval(correct, total, 0.95)
     assert found == pytest.approx((low, high), abs=6e-5)
+
+
+def test_a_proportion_of_clusters_is_covered_at_the_interval_s_rate():
+    """25 hosts of 20 documents that are mostly all right or all wrong."""
+    rng = np.random.default_rng(0)
+    clusters = np.repeat(np.arange(25), 20)
+    inside, alone = 0, 0
+    for _ in range(400):
+        right = rng.uniform(size=500) < rng.beta(0.6, 0.4, 25)[clusters]
+        low, high = clustered_wilson(right, clusters, 0.9)
+        inside += low <= 0.6 <= high
+        low, high = wilson_interval(int(right.sum()), 500, 0.9)
+        alone += low <= 0.6 <= high
+    assert 0.87 < inside / 400 < 0.95 and alone / 400 < 0.5
+
+
+def test_items_that_are_no_clusters_have_wilson_s_interval():
+    rng = np.random.default_rng(1)
+    right = rng.uniform(size=2000) < 0.3
+    mine = clustered_wilson(right, np.arange(2000), 0.95)
+    assert mine == pytest.approx(wilson_interval(int(right.sum()), 2000, 0.95), rel=1e-3)
+    # The variance between clusters says nothing where all are right.
+    assert clustered_wilson(np.ones(60, bool), np.arange(60) % 6, 0.95) == wilson_interval(
+        6, 6, 0.95
+    )
+    assert clustered_wilson(right[:50], np.zeros(50, int), 0.95)[1] > 0.7

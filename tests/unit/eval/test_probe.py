@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from scipy.stats import binomtest, mannwhitneyu
 from transformers import AutoModelForCausalLM
 
+from eval.bootstrap import wilson_interval
 from eval.config import EvalConfig
 from eval.models import read_models
 from eval.probe.config import ProbeConfig
@@ -150,10 +151,14 @@ def test_a_planted_country_is_found_in_its_layer_and_not_in_noise():
     tested = held_back_hosts(hosts, 0.3, 1)
     assert len({h for h, t in zip(hosts, tested, strict=True) if t}
                & {h for h, t in zip(hosts, tested, strict=True) if not t}) == 0  # fmt: skip
-    lines = of_fields(states, {"country": country, "continent": continent}, tested, 1.0, 0.95)
+    values = {"country": country, "continent": continent}
+    lines = of_fields(states, values, np.array(hosts), tested, 1.0, 0.95)
     found = {(line["field"], line["layer"]): line for line in lines}
     assert found["country", 1]["accuracy"] == 1.0 and found["continent", 1]["accuracy"] == 1.0
     assert found["country", 0]["accuracy"] < 0.6
+    # All of some twelve hosts are right: no surer than twelve documents of their own.
+    number = len({h for h, t in zip(hosts, tested, strict=True) if t})
+    assert found["continent", 1]["low"] == pytest.approx(wilson_interval(number, number, 0.95)[0])
     assert found["country", 1]["fitted"] + found["country", 1]["tested"] == 119
 
 
