@@ -53,6 +53,13 @@ def tokenizer_in(folder: Path) -> Any:
     return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
+def special_tokens(tokenizer: Any) -> list[str]:
+    """Every control token that a text may spell: those with a role, and all others it was given."""
+    added = tokenizer.added_tokens_decoder.values()
+    found = [*tokenizer.all_special_tokens, *(each.content for each in added if each.special)]
+    return list(dict.fromkeys(found))
+
+
 @contextlib.contextmanager
 def writing_weights(path: Path) -> Iterator[None]:
     """Turn what the libraries raise where a disk is full, and OSError, into a `UserError`."""

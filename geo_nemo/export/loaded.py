@@ -15,7 +15,7 @@ from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.config.load import validate
 from geo_nemo.export.adapters import ADAPTER_WEIGHTS, TUNED, adapted, check_base
 from geo_nemo.export.chat import chat_template, countries_of, policy_of_folder
-from geo_nemo.export.libraries import line_of, offline, tokenizer_in
+from geo_nemo.export.libraries import line_of, offline, special_tokens, tokenizer_in
 from geo_nemo.model.safetensors import folder_entries, identity
 from geo_nemo.train.origin import EXPORTED
 
@@ -118,7 +118,7 @@ def load_tokenizer(folder: Folder) -> Any:
         )
     if tokenizer.chat_template is None and folder.policy is not None:
         tokenizer.chat_template = chat_template(
-            folder.policy, folder.countries, tokenizer.all_special_tokens
+            folder.policy, folder.countries, special_tokens(tokenizer)
         )
     return tokenizer
 

@@ -30,9 +30,14 @@ class Table:
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; a bar inside a cell becomes a slash, which ends no cell."""
+    """A table in Markdown; a bar inside a cell becomes a slash, which ends no cell, and a line end
+    a space, which ends no row."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in lines)
+    return "\n".join(f"| {' | '.join(map(_within, row))} |" for row in lines)
+
+
+def _within(cell: str) -> str:
+    return cell.replace("|", "/").replace("\n", " ")
 
 
 def short(value: float, form: str = ".3g") -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.config import UserError
 from geo_nemo.config.tune import Tune
-from geo_nemo.export.libraries import render
+from geo_nemo.export.libraries import render, special_tokens
 from geo_nemo.tune.records import as_messages
 from geo_nemo.tune.telling import ToldConversation
 
@@ -44,7 +44,7 @@ def encode(
     progress: Progress = no_progress,
 ) -> Encoded:
     """Raises `UserError` that names file and line where the template refuses a conversation."""
-    made, control = Encoded(), tokenizer.all_special_tokens
+    made, control = Encoded(), special_tokens(tokenizer)
     _keep_spaces(tokenizer)
     for number, each in enumerate(found):
         if spelt := _spelt(each, control):

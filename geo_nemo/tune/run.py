@@ -24,7 +24,7 @@ from geo_nemo.config import RunError, UserError
 from geo_nemo.config.tune import Tune
 from geo_nemo.export.adapters import TUNED
 from geo_nemo.export.chat import chat_template
-from geo_nemo.export.libraries import writing_weights
+from geo_nemo.export.libraries import special_tokens, writing_weights
 from geo_nemo.export.loaded import ADAPTER, Folder, load_tokenizer, open_folder, weights_of
 from geo_nemo.runtime.launcher import rank, world_size
 from geo_nemo.tune.encode import Encoded, encode
@@ -199,7 +199,7 @@ def _opened(config: Tune) -> tuple[Folder, Any]:
             )
         folder = replace(folder, policy=config.metadata)
         tokenizer = load_tokenizer(folder)
-        tokenizer.chat_template = chat_template(config.metadata, (), tokenizer.all_special_tokens)
+        tokenizer.chat_template = chat_template(config.metadata, (), special_tokens(tokenizer))
         return folder, tokenizer
     return folder, load_tokenizer(folder)
 

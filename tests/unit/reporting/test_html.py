@@ -46,3 +46,4 @@ def test_a_value_that_is_not_given_is_an_error(made):
 
 def test_a_bar_in_a_cell_ends_no_cell_of_markdown():
     assert markdown(("a", "b"), [("x|y", "z")]) == "| a | b |\n| --- | --- |\n| x/y | z |"
+    assert markdown(("a",), [("x\ny",)]) == "| a |\n| --- |\n| x y |"  # nor a line end a row

@@ -4,7 +4,7 @@ import io
 
 import pytest
 from rich.console import Console
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from geo_nemo.config import UserError
@@ -119,6 +119,20 @@ def test_a_turn_that_spells_a_control_token_is_refused(opened, tmp_path, turn):
     found, config = told_of(opened, data)
     with pytest.raises(UserError, match=r"d:3 spells </s>, a control token of the model"):
         encode(found, opened[1], config, 128)
+
+
+def test_a_control_token_without_a_role_is_refused_as_well(opened, tmp_path):
+    """As those of conversations of other models, or meta-tokens."""
+    tokenizer = load_tokenizer(opened[0])
+    tokenizer.add_tokens([AddedToken("<|meta_1|>", special=True), AddedToken("<word>")])
+    for word, is_refused in (("<|meta_1|>", True), ("<word>", False)):
+        record = {"instruction": f"Why {word}?", "output": "So."}
+        found, config = told_of(opened, write_jsonl(tmp_path / "d", [record]))
+        if not is_refused:
+            assert encode(found, tokenizer, config, 128).input_ids
+            continue
+        with pytest.raises(UserError, match=r"d:1 spells <\|meta_1\|>, a control token"):
+            encode(found, tokenizer, config, 128)
 
 
 def test_a_file_s_name_with_brackets_is_shown_as_it_is(opened, tmp_path):
