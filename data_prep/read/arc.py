@@ -22,38 +22,47 @@ _LINE = re.compile(rb"(\S.*?) (\S+) (\d{8})\d{0,6} (.*?)(\d{1,12})\s*\Z")
 
 def read_arc(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
     """The responses that are pages; numbers count the archive's records of all kinds."""
-    number, bad, own = 0, 0, OwnMetas(fields)
+    number, bad, own = 1, 0, OwnMetas(fields)
     try:
         while line := _line(stream):
-            number += 1
-            found = _LINE.match(line)
-            if found is None:
+            if found := _LINE.match(line):
+                yield from _record(stream, line, found, number, limits, own)
+            else:
                 bad += 1
                 yield Bad(
                     number, "broken_warc", "a line that begins no record", line[:EXCERPT_BYTES]
                 )
-                continue
-            size = int(found[5])
-            if size > limits.record_bytes or line.startswith(START):
-                if stream.skip(size) < size:
-                    raise DamagedError("truncated_file", "the archive ends inside a record")
-                if not line.startswith(START):
-                    detail = f"a record of {size} bytes"
-                    yield Bad(number, "record_too_long", detail, line[:EXCERPT_BYTES])
-                continue
-            block = stream.read(size)
-            if len(block) < size:
-                raise DamagedError("truncated_file", "the archive ends inside a record")
-            day = found[3].decode()
-            known = {
-                "url": found[1].decode("utf-8", "replace"),
-                "date": f"{day[:4]}-{day[4:6]}-{day[6:8]}",
-            }
-            yield response_document(block, known, number, limits, line[:EXCERPT_BYTES], own)
-        if number == bad:
+            number += 1
+        if number == bad + 1:
             yield Bad(0, "unknown_format", "no ARC: it holds no record")
     except DamagedError as damage:
-        yield Bad(number + 1, damage.reason, damage.detail)
+        yield Bad(number, damage.reason, damage.detail)
+
+
+def _record(
+    stream: Unpacked,
+    line: bytes,
+    found: re.Match[bytes],
+    number: int,
+    limits: Limits,
+    own: OwnMetas,
+) -> Iterator[Raw | Bad]:
+    """The record behind its line. DamagedError where the archive ends in it."""
+    size, is_start = int(found[5]), line.startswith(START)
+    wanted = size <= limits.record_bytes and not is_start
+    block = stream.read(size) if wanted else b""
+    if (len(block) if wanted else stream.skip(size)) < size:
+        raise DamagedError("truncated_file", "the archive ends inside a record")
+    if wanted:
+        day = found[3].decode()
+        known = {
+            "url": found[1].decode("utf-8", "replace"),
+            "date": f"{day[:4]}-{day[4:6]}-{day[6:8]}",
+        }
+        yield response_document(block, known, number, limits, line[:EXCERPT_BYTES], own)
+    elif not is_start:
+        detail = f"a record of {size} bytes"
+        yield Bad(number, "record_too_long", detail, line[:EXCERPT_BYTES])
 
 
 def _line(stream: Unpacked) -> bytes:

@@ -88,8 +88,10 @@ class Messages:
         if prefix == _CONTINUED:
             prefix += self._take(4)
         length = int.from_bytes(prefix[-4:], "little", signed=True)
+        if not prefix and self._in_file and isinstance(self._stream, Unpacked):
+            raise DamagedError("truncated_file", "the file ends before its footer")
         if not prefix or length == 0:
-            # A stream may end without saying so.
+            # A stream may end without saying so; a file has a footer behind the sign.
             self._pending, self._ended = memoryview(prefix), True
             return
         if not 0 < length <= MAX_METADATA_BYTES:

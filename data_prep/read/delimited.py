@@ -30,7 +30,7 @@ _DOUBLED = re.compile(rb"[^,\t;|\n\r\"]\"\"(?=[^,\t;|\n\r\"])")
 # Values that begin with a quote: with another and more text behind it, with doubled ones, with the
 # other at their end.
 _QUOTE_INSIDE = re.compile(r'"[^"]*"[^"]')
-_DOUBLED_INSIDE = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"\Z')
+_DOUBLED_INSIDE = re.compile(r'"[^"]*+(?:""[^"]*+)++"\Z')
 _QUOTED = re.compile(r'".*"\Z', re.DOTALL)
 _MOST_ROWS, _SELDOM = 2000, 100
 _MOST_ABOVE = 20  # lines above a header

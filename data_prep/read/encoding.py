@@ -2,7 +2,7 @@
 
 1. A mark at the start of the file tells UTF-16 and UTF-32; without one their NULs do.
 2. A first MiB that is UTF-8, but for damage here and there, is UTF-8: damaged lines are set aside
-   one by one.
+   one by one. Most of its lines tell it, or most of its characters.
 3. Otherwise two detectors look at the lines with other bytes: uchardet (in resiliparse) knows the
    frequencies of letters, charset-normalizer what is no sound text in an encoding. What they find
    is taken where they are sure enough, and told with a confidence.
@@ -63,6 +63,8 @@ _NOT_ASCII = bytes(range(128, 256))
 _OTHERWISE = "where letters are wrong, give it: encoding=NAME, such as encoding=cp850 of DOS"
 # So few bytes may be damage, and tell no encoding.
 LEAST_BYTES = 3
+# Of the characters that are not ASCII so many may be damage in text of few lines.
+_MOST_LOST = 0.25
 
 
 def marked_encoding(head: bytes) -> str:
@@ -262,7 +264,12 @@ def _is_utf8(head: bytes) -> bool:
     sound = sum(map(_decodes, lines))
     # A line of another encoding hardly ever passes for UTF-8, and one odd byte tells none.
     others = len(head) - len(head.translate(None, _NOT_ASCII))
-    return others < LEAST_BYTES or 4 * sound >= len(lines) - sound
+    if others < LEAST_BYTES or 4 * sound >= len(lines) - sound:
+        return True
+    # A line may hold a whole list, or be the one there is: its characters tell.
+    text = _decoded(head, "utf-8")
+    wide = len(text) - len(text.encode("ascii", "ignore"))
+    return text.count("\ufffd") <= _MOST_LOST * wide
 
 
 def _lines_with_others(head: bytes) -> list[bytes]:

@@ -148,6 +148,8 @@ def _refusal(record: dict[str, Any], text: str) -> DamagedError | None:
     if record.keys() == {"columns", "index", "data"}:
         return DamagedError("unknown_format", f"a table, not JSON Lines: {_PANDAS}split")
     own = record.get(text)
+    if text in record and own is None:
+        return None  # a record whose text is missing
     if isinstance(own, dict) and own.keys() and all(map(str.isdigit, own)):
         return DamagedError(
             "unknown_format", f"a table by columns, not JSON Lines: {_PANDAS}columns"

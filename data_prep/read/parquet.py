@@ -68,6 +68,8 @@ def read_parquet(
                 yield from columns.rows(batch, before + done)
                 done += batch.num_rows
                 count[0] = columns.text_bytes
+            if done < group.rows:
+                raise DamagedError("damaged_file", f"its pages hold {done} rows")
         except DamagedError as damage:
             yield Bad(before + done + 1, damage.reason, _of_group(number, group, damage.detail))
         except _ERRORS as error:

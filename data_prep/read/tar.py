@@ -14,6 +14,8 @@ BLOCK = 512
 # Linux knows no longer path; a header that declares more is an attack.
 MAX_NAME_BYTES = 1 << 16
 _FILES = (b"0", b"\0", b"7")
+# Symbolic links, devices, folders and pipes: no content follows, whatever their size says (POSIX).
+_EMPTY = (b"2", b"3", b"4", b"5", b"6")
 _KINDS = {
     b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device",
     b"6": "a pipe", b"S": "a sparse file", b"M": "a piece of another volume",
@@ -44,7 +46,7 @@ class Tar:
         every: dict[str, str] = {}
         while (header := self._header()) is not None:
             kind = header[156:157]
-            size = _number(header[124:136])
+            size = 0 if kind in _EMPTY else _number(header[124:136])
             self._left, self._padding = size, -size % BLOCK
             if kind in (b"L", b"K", b"x", b"g"):
                 if size > MAX_NAME_BYTES:
@@ -57,7 +59,7 @@ class Tar:
                 continue
             about = every | long
             long = {}
-            if "size" in about:
+            if "size" in about and kind not in _EMPTY:
                 self._left = _decimal(about["size"])
                 self._padding = -self._left % BLOCK
             member = Member(about.get("path") or _name(header), self._left)

@@ -58,12 +58,14 @@ class Unpacked:
         """The next `size` bytes, fewer before the end or damage, without taking them."""
         if len(self._held) >= size:
             return bytes(self._held[:size])
-        held = bytes(self._held)
+        pieces, missing = [bytes(self._held)], size - len(self._held)
         try:
-            while len(held) < size and (block := self._next()):
-                held += block
+            while missing > 0 and (block := self._next()):
+                pieces.append(block)
+                missing -= len(block)
         except DamagedError:
             pass  # raised again by whoever reads on to there
+        held = b"".join(pieces)
         self._held = memoryview(held)
         return held[:size]
 

@@ -1,5 +1,7 @@
 """Text files in other encodings than UTF-8: found and said with a confidence; damage stays so."""
 
+import json
+
 import pytest
 
 from data_prep.config import FieldMap, Limits, Source
@@ -203,3 +205,14 @@ def test_names_in_another_case_are_found_in_every_record_whatever_the_first_has(
     assert [each["url"][-1] for each in found] == ["1", "2", "3"]
     assert [each.get("country") for each in found] == ["ke", "ng", None]
     assert found[2]["date"] == 1
+
+
+@pytest.mark.parametrize("records", [1, 60])
+@pytest.mark.parametrize("place", [120, -100])
+def test_a_damaged_byte_in_utf_8_of_one_line_is_no_other_encoding(tmp_path, records, place):
+    text = "L’été dernier, le président a été réélu à Évreux après une journée animée. " * 5
+    whole = json.dumps([{"text": text}] * records, ensure_ascii=False).encode()
+    data = whole[:place] + b"\xe9\xff\xe8" + whole[place:]
+    found = read_bytes(tmp_path, "a.json", data)
+    assert raws(found) == [{"text": text}] * (records - 1)
+    assert (records, "invalid_utf8") in bads(found) or (1, "invalid_utf8") in bads(found)

@@ -125,3 +125,16 @@ def test_many_objects_in_a_line_are_read_in_time_that_grows_with_them():
 )
 def test_a_file_without_a_record_is_an_empty_one(tmp_path, name, data):
     assert bads(read_bytes(tmp_path, name, data)) == [(0, "empty_file")]
+
+
+def test_values_of_doubled_quotes_take_no_time(tmp_path):
+    rows = ['"a" b\tx', '"' + '""' * 30_000 + "x\ty", *["u\tv"] * 300]
+    started = time.process_time()
+    found = read_bytes(tmp_path, "a.tsv", "\n".join(["url\ttext", *rows, ""]).encode())
+    assert len(found) == len(rows) and time.process_time() - started < 5
+
+
+def test_first_records_without_a_text_that_hold_others_with_one_are_records(tmp_path):
+    first = b'{"url":"%s","text":null,"comments":[{"text":"x"}]}\n' % URL.encode()
+    found = read_bytes(tmp_path, "a.jsonl", first * 2 + b'{"text": "Rain"}\n')
+    assert [each.get("text") for each in raws(found)] == [None, None, "Rain"]

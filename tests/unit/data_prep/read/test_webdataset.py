@@ -1,5 +1,6 @@
 """Tar shards: members become records by key; what could leave the archive is refused."""
 
+import io
 import json
 import tarfile
 
@@ -139,3 +140,18 @@ def test_what_macos_puts_between_the_members_is_passed_over(tmp_path):
     data = tar([mac[0], own[0], *mac[1:], ("./._1.txt", b"\0\5\x16\7"), own[1]])
     found = read_bytes(tmp_path, "a.tar", data)
     assert (len(found), raws(found)[0]["text"]) == (1, "Rain fell.")
+
+
+@pytest.mark.parametrize("kind", [tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.FIFOTYPE])
+def test_a_size_of_what_has_no_content_is_not_passed_over(tmp_path, kind):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        other = tarfile.TarInfo("folder")
+        other.type, other.size = kind, 4096
+        archive.addfile(other)
+        for number in range(6):
+            member = tarfile.TarInfo(f"folder/{number}.txt")
+            member.size = 4
+            archive.addfile(member, io.BytesIO(b"Rain"))
+    found = raws(read_bytes(tmp_path, "a.tar", out.getvalue()))
+    assert [each["id"] for each in found if "text" in each] == [f"folder/{n}" for n in range(6)]

@@ -365,3 +365,27 @@ def test_an_encrypted_file_or_column_is_named_as_one(tmp_path, whole):
     if not whole:
         found = read_bytes(tmp_path, "a.parquet", sink.getvalue(), fields={"text": "title"})
         assert texts(found) == ["A title"]
+
+
+def test_an_arrow_file_that_ends_between_its_batches_is_cut(tmp_path):
+    out, schema = io.BytesIO(), pa.schema([("text", pa.string())])
+    with pa.ipc.new_file(out, schema) as file:
+        for text in "ab":
+            file.write_batch(pa.record_batch([[text]], schema=schema))
+        size = out.tell()
+        file.write_batch(pa.record_batch([["c"]], schema=schema))
+    found = read_bytes(tmp_path, "a.arrow", out.getvalue()[:size])
+    assert raws(found) == [{"text": "a"}, {"text": "b"}]
+    assert bads(found) == [(3, "truncated_file")]
+
+
+def test_a_row_group_of_fewer_rows_than_its_footer_says_is_damaged(tmp_path):
+    out = io.BytesIO()
+    table = pa.table({"text": [f"Rain {n}" for n in range(50)]})
+    pq.write_table(table, out, use_dictionary=False, write_statistics=False, store_schema=False)
+    data = out.getvalue()
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    # 50 is written as 100, 60 as 120.
+    said = data[:footer] + data[footer:-8].replace(b"\x64", b"\x78") + data[-8:]
+    found = read_bytes(tmp_path, "a.parquet", said)
+    assert len(raws(found)) == 50 and bads(found) == [(51, "damaged_file")]
