@@ -48,6 +48,9 @@ FILE_REASONS = frozenset((
     "truncated_file", "damaged_file", "empty_file", "decompression_bomb", "nested_compression",
     "unknown_format", "broken_header",
 ))  # fmt: skip
+# Why a page that is kept may end early, beside what WARC-Truncated tells: its body ends within its
+# coding, chunks or compressed data.
+CUT_BODY = "body"
 
 
 class Rejected(Exception):

@@ -200,7 +200,8 @@ class CardData(Section):
     distinct_hosts: of all splits.
     masked: places in titles and texts where something was masked, by kind. settings: of the
     config, without folders and execution. extractors: documents of web pages by the way their text
-    was found. truncated: those whose archive has only the beginning of what was fetched, by reason.
+    was found. truncated: those of which only the beginning was had, by reason: of WARC-Truncated,
+    or CUT_BODY.
     continents_replaced: records whose continent gave way to the table's, by country.
     unmeasured: documents without a quality, by language. ambiguous_dates: records whose day and
     month cannot be told; ambiguous_date: the date of the first. unread_dates, unread_date: the

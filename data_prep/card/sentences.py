@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from data_prep.card.data import CardData
+from data_prep.quarantine import CUT_BODY
 from geo_nemo.common.counts import plural
 from geo_nemo.metadata.geography import UNKNOWN
 from geo_nemo.reporting.tables import short
@@ -259,13 +260,20 @@ def unread_dates(data: CardData) -> str:
 
 def truncated(data: CardData) -> str:
     """How many pages were cut off when they were fetched, and why; empty where none was."""
-    if not data.truncated:
-        return ""
-    reasons = ", ".join(f"{why} {count(number)}" for why, number in sorted(data.truncated.items()))
-    return (
-        f"{plural(sum(data.truncated.values()), 'record is', 'records are')} marked by the web "
-        f"archive as cut off when fetched (WARC-Truncated: {reasons}); the texts may end early."
-    )
+    marked = {why: number for why, number in data.truncated.items() if why != CUT_BODY}
+    told = []
+    if marked:
+        reasons = ", ".join(f"{why} {count(number)}" for why, number in sorted(marked.items()))
+        told.append(
+            f"{plural(sum(marked.values()), 'record is', 'records are')} marked by the web "
+            f"archive as cut off when fetched (WARC-Truncated: {reasons})"
+        )
+    if bodies := data.truncated.get(CUT_BODY):
+        told.append(
+            f"{plural(bodies, 'record has a body that ends', 'records have bodies that end')} "
+            "within chunks or compressed data"
+        )
+    return f"{'; '.join(told)}; the texts may end early." if told else ""
 
 
 def other_texts(data: CardData) -> str:

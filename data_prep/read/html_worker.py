@@ -20,7 +20,8 @@ import orjson
 from resiliparse.parse.html import DOMNode, HTMLTree
 
 from data_prep.beside import lower_limits
-from data_prep.read.http import BodyError, decode_body, is_html, split_response
+from data_prep.quarantine import CUT_BODY
+from data_prep.read.http import BodyError, decoded, is_html, split_response
 from data_prep.read.linked_data import Scripts
 from data_prep.read.main_text import main_text
 from data_prep.read.meta_tags import meta_values
@@ -71,13 +72,14 @@ def main() -> None:
 def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> dict[str, Any]:
     """`text`, `title` and `date` (a day; empty where the page tells none) of an HTTP response.
 
+    `truncated` is CUT_BODY where its body ends within its coding.
     `meta` and `meta_names`, too, where names of `metas` are asked for (`read.meta_tags`).
     `error` where its body cannot be had, or has more than `most` bytes; then `reason`, too, a key
     of data_prep.quarantine.REASONS.
     """
     _, fields, body = split_response(response, HEADER_BYTES)
     try:
-        body = decode_body(fields, body, most)
+        body, cut = decoded(fields, body, most)
     except BodyError as error:
         return {"error": str(error), "reason": error.reason}
     content_type = fields.get("content-type", "")
@@ -104,7 +106,8 @@ def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> 
     return {
         "text": _sound(text), "title": _sound(_title(tree, said)), "date": page_day(tree, scripts),
         "canonical": _sound(_canonical(said, scripts)), "site": _sound(_site(said)),
-        "heading": _sound(heading), "extractor": extractor, **more,
+        "heading": _sound(heading), "extractor": extractor,
+        "truncated": CUT_BODY if cut else "", **more,
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@
    that no status line stands above are an answer, too.
 2. A chunked body is joined; one that only says so stays as it is.
 3. Each content coding that the header names is undone where the body has it. Bytes behind the
-   compressed data are left out.
+   compressed data are left out. A body that ends within chunks or compressed data is told as cut.
 4. What is then no text may be in another coding than the header names: those whose first bytes tell
    them, then the others, are taken where they give text. Chunks that no header tells are joined.
 5. What is still no text is an error that names the header's field.
@@ -16,6 +16,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import brotli
 import zstandard
@@ -39,6 +40,7 @@ _UNSAID = b"HTTP/0.9 200"
 # A chunk's size in hex, and extensions that nobody reads.
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LOOKED_AT = 1 << 10
+_ZSTD_STEP_BYTES = 1 << 10  # 4 bytes may stand for 128 KiB
 _PADDING = bytes(8)  # more zeros than text in UTF-32 ends with
 _PAGES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml")
 _TELL_NOTHING = ("application/octet-stream", "application/xml", "text/xml", "binary/octet-stream")
@@ -54,6 +56,13 @@ def may_be_html(kind: str) -> bool:
     """Whether a Content-Type says nothing against a page: the body decides."""
     name = kind.partition(";")[0].strip().lower()
     return "/" not in name or "*" in name or "unknown" in name or name in _TELL_NOTHING
+
+
+class Decoded(NamedTuple):
+    """Data without a coding. cut: whether they end within it, so that more of them was to come."""
+
+    body: bytes
+    cut: bool = False
 
 
 class BodyError(Exception):
@@ -114,18 +123,25 @@ def read_fields(header: bytes) -> dict[str, str]:
 
 
 def decode_body(fields: Mapping[str, str], body: bytes, most: int) -> bytes:
+    """The body of `decoded`."""
+    return decoded(fields, body, most).body
+
+
+def decoded(fields: Mapping[str, str], body: bytes, most: int) -> Decoded:
     """The body without its transfer and content codings. Raises BodyError.
 
     most: bytes that it may have.
     """
+    cut = False
     transfer = fields.get("transfer-encoding", "")
     coding = fields.get("content-encoding", "")
     if "chunked" in transfer.lower() or _is_chunked(body):
-        body = _joined(body)
+        body, cut = _joined(body)
     # Codings stand in the order in which they were applied.
     for name in reversed(_CODING.findall(f"{transfer},{coding}".lower())):
-        body = _CODINGS[name](body, most)
-    body = _unnamed(body, most)
+        body, ended = _CODINGS[name](body, most)
+        cut = cut or ended
+    body, ended = _unnamed(body, most)
     if len(body) > most:
         raise LongBodyError(f"the page has more than {most} bytes")
     if body.endswith(_PADDING):
@@ -133,11 +149,12 @@ def decode_body(fields: Mapping[str, str], body: bytes, most: int) -> bytes:
     if _is_binary(body):
         said = f"Content-Encoding {coding[:40]!r}" if coding else "no Content-Encoding"
         raise BodyError(f"the header has {said}, and the body is neither so encoded nor text")
-    return body
+    return Decoded(body, cut or ended)
 
 
-def _unnamed(body: bytes, most: int) -> bytes:
+def _unnamed(body: bytes, most: int) -> Decoded:
     """The body without codings that the header did not tell, where it is no text as it stands."""
+    cut = False
     for _ in range(_MOST_UNNAMED):
         start = body.lstrip(b"\r\n")
         if start.startswith(GZIP_MAGIC):
@@ -146,13 +163,14 @@ def _unnamed(body: bytes, most: int) -> bytes:
             found = _unzstded(start, most)
         elif _is_binary(body):
             tried = (undo(body, most) for undo in (_deflated, _unbrotlied))
-            found = next((text for text in tried if text and not _is_binary(text)), body)
+            sound = (each for each in tried if each.body and not _is_binary(each.body))
+            found = next(sound, Decoded(body))
         else:
-            return body
-        if found in (start, body):
-            return body
-        body = found
-    return body
+            break
+        if found.body in (start, body):
+            break
+        body, cut = found.body, cut or found.cut
+    return Decoded(body, cut)
 
 
 def _is_chunked(body: bytes) -> bool:
@@ -164,46 +182,48 @@ def _is_chunked(body: bytes) -> bool:
     return _CHUNK.match(behind) is not None
 
 
-def _joined(data: bytes) -> bytes:
+def _joined(data: bytes) -> Decoded:
     """The chunks of a body together; a body without chunks is returned as it is."""
     pieces: list[bytes] = []
     at = 0
     while chunk := _CHUNK.match(data, at):
         size = int(chunk[1], 16)
         if size == 0:
-            return b"".join(pieces)
+            return Decoded(b"".join(pieces))
         pieces.append(data[chunk.end() : chunk.end() + size])
         at = chunk.end() + size
         # The line end behind a chunk.
         at += (data[at : at + 2] == b"\r\n" and 2) or data[at : at + 1] == b"\n"
     # What was cut off keeps what it has.
-    return b"".join(pieces) if pieces else data
+    return Decoded(b"".join(pieces), cut=True) if pieces else Decoded(data)
 
 
-def _inflated(data: bytes, window: int, most: int) -> bytes | None:
+def _inflated(data: bytes, window: int, most: int) -> Decoded | None:
     """Data of zlib in a form; None where they are not in it. What is cut off keeps what it has."""
     decoder = zlib.decompressobj(window)
     try:
         text = decoder.decompress(data, most + 1)
     except zlib.error:
         return None
-    return text if text or decoder.eof else None
+    return Decoded(text, not decoder.eof) if text or decoder.eof else None
 
 
-def _gunzipped(data: bytes, most: int) -> bytes:
+def _gunzipped(data: bytes, most: int) -> Decoded:
     pieces: list[bytes] = []
-    left = most + 1
+    left, cut = most + 1, False
     while data.startswith(GZIP_MAGIC) and left > 0:
         decoder = zlib.decompressobj(31)
         try:
             text = decoder.decompress(data, left)
+            cut = not decoder.eof
         except zlib.error:
+            cut = True
             # A sound beginning may come before the damage: byte after byte finds how far.
             text = _sound_start(data, left)
         pieces.append(text)
         left -= len(text)
         data = decoder.unused_data
-    return b"".join(pieces) if any(pieces) else data
+    return Decoded(b"".join(pieces), cut) if any(pieces) else Decoded(data)
 
 
 def _sound_start(data: bytes, most: int, step: int = 1 << 10) -> bytes:
@@ -231,18 +251,20 @@ def _byte_by_byte(decompress: Callable[[bytes], bytes], data: bytes) -> Iterator
             return
 
 
-def _deflated(data: bytes, most: int) -> bytes:
+def _deflated(data: bytes, most: int) -> Decoded:
     # The coding is zlib's format; some servers send it without its header.
     for window in (15, -15, 31):
-        text = _inflated(data, window, most)
-        if text is not None and not (window == -15 and _is_binary(text)):
-            return text
-    return data
+        found = _inflated(data, window, most)
+        if found is not None and not (window == -15 and _is_binary(found.body)):
+            return found
+    return Decoded(data)
 
 
-def _unbrotlied(data: bytes, most: int) -> bytes:
+def _unbrotlied(data: bytes, most: int) -> Decoded:
+    whole = brotli.Decompressor()
     try:
-        return brotli.Decompressor().process(data, output_buffer_limit=most + 1) or data
+        text = whole.process(data, output_buffer_limit=most + 1)
+        return Decoded(text, not whole.is_finished()) if text else Decoded(data)
     except brotli.error:
         pass
     # Other bytes may stand behind the data; where they begin, one byte after another finds.
@@ -252,20 +274,32 @@ def _unbrotlied(data: bytes, most: int) -> bytes:
         size += len(text)
         pieces.append(text)
         if size > most or decoder.is_finished():
-            return b"".join(pieces)
-    return data
+            return Decoded(b"".join(pieces))
+    return Decoded(data)
 
 
-def _unzstded(data: bytes, most: int) -> bytes:
+def _unzstded(data: bytes, most: int) -> Decoded:
+    """Frames, one after another."""
+    given, pieces, left, ended = data, [], most + 1, True
     try:
-        with zstandard.ZstdDecompressor().stream_reader(data) as reader:
-            return reader.read(most + 1) or data
+        while data.startswith(ZSTD_MAGIC) and left > 0:
+            decoder = zstandard.ZstdDecompressor().decompressobj()
+            at = 0
+            while not decoder.eof and at < len(data) and left > 0:
+                pieces.append(decoder.decompress(data[at : at + _ZSTD_STEP_BYTES]))
+                left -= len(pieces[-1])
+                at += _ZSTD_STEP_BYTES
+            ended = decoder.eof
+            data = decoder.unused_data + data[at:] if ended else b""
     except zstandard.ZstdError:
-        return data
+        return Decoded(given)
+    return Decoded(b"".join(pieces), not ended) if any(pieces) else Decoded(given)
 
 
-_CODINGS: dict[str, Callable[[bytes, int], bytes]] = {
-    "gzip": lambda data, most: _gunzipped(data, most) if data.startswith(GZIP_MAGIC) else data,
+_CODINGS: dict[str, Callable[[bytes, int], Decoded]] = {
+    "gzip": lambda data, most: (
+        _gunzipped(data, most) if data.startswith(GZIP_MAGIC) else Decoded(data)
+    ),
     "deflate": _deflated,
     "br": _unbrotlied,
     "zstd": _unzstded,

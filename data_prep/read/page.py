@@ -14,6 +14,7 @@ from pathlib import Path
 from data_prep.config import Limits
 from data_prep.read.fields import Fields
 from data_prep.read.html import extractor
+from data_prep.read.lines import BYTE_ORDER_MARK
 from data_prep.read.own_metas import OwnMetas
 from data_prep.read.record import EXCERPT_BYTES, Bad, Raw
 from data_prep.read.unpack import Unpacked
@@ -25,7 +26,8 @@ _SAVED = re.compile(
     rb"<!--\s*saved from url=\(\d+\)(https?://[^\s>]+)"
     rb"|<!--\s*Page saved with SingleFile\s*url:\s*(https?://[^\s>]+)"
 )
-_SHORTCUT = re.compile(rb"\[InternetShortcut\]\s*.{0,400}?URL=(\S+)", re.DOTALL | re.IGNORECASE)
+# Sections with other keys may stand above, and in it `IconFile=` and the like.
+_SHORTCUT = re.compile(rb"^\[InternetShortcut\][^\[]*?^URL=(\S+)", re.MULTILINE | re.IGNORECASE)
 _HEADER = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
 
 
@@ -65,7 +67,7 @@ def _beside(path: str) -> str:
                 text = file.read(MAX_ADDRESS_BYTES)
         except (OSError, ValueError):
             continue
-        if shortcut := _SHORTCUT.match(text):
+        if shortcut := _SHORTCUT.search(text.removeprefix(BYTE_ORDER_MARK)):
             text = shortcut[1]
         return text.decode("utf-8-sig", "replace").strip()
     return ""

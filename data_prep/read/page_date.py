@@ -36,6 +36,7 @@ _MOMENTS = range(10**8, 2 * 10**9)  # seconds up to 2033; 2024050610 is an hour
 _DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)|(\d{4})([-/.])(\d{1,2})\5(\d{1,2})(?!\d)")
 # Day and month in either order, where only one is possible.
 _DAY_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})(?!\d)")
+_YEAR_NONE = re.compile(r"\b0\d{3} ")
 # Archives of papers have pages of articles that are older than the web.
 _FIRST_YEAR = 1600
 # What software writes that knows no date.
@@ -103,14 +104,23 @@ def _day(text: str) -> str:
         text = f"{named[2]} {named[1]} {named[3]} 00:00"
     found = _in_figures(text)
     if found is None:
-        try:
-            return parsedate_to_datetime(text).date().isoformat()
-        except (ValueError, TypeError, IndexError):
-            return ""
+        found = _in_words(text)
     year, month, day = found
     proper = _FIRST_YEAR <= year <= 2100 and 1 <= month <= 12 and 1 <= day <= 31
     iso = f"{year}-{month:02}-{day:02}"
     return iso if proper and iso not in _NO_DAYS else ""
+
+
+def _in_words(text: str) -> tuple[int, int, int]:
+    """The same of RFC 2822's form; zeros where it is not that, or of a year that is none, as the
+    year 1 of software that knows no date, which would be read as 2001."""
+    if _YEAR_NONE.search(text):
+        return 0, 0, 0
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0, 0, 0
+    return found.year, found.month, found.day
 
 
 def _in_figures(text: str) -> tuple[int, int, int] | None:

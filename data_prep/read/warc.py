@@ -1,7 +1,8 @@
 """Records of WARC (web pages, as in Common Crawl's CC-NEWS) and WET (their text).
 
 A record becomes `url`, `title`, `text`, `date` (a day: the page's own, else that of the crawl) and
-`id` (WARC-Record-ID), and `truncated` where the crawl has only its beginning (WARC-Truncated). A
+`id` (WARC-Record-ID), and `truncated` where the crawl has only its beginning (WARC-Truncated, or
+`body`: its body ends within its coding). A
 field of the user's own is a header of the record, as WARC-IP-Address, or of the HTTP response, or
 else a meta tag of the page.
 
@@ -14,6 +15,8 @@ may end with LF alone. After damage the next record is looked for.
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+import can_ada
 
 from data_prep.config import Limits
 from data_prep.read.fields import Fields
@@ -114,7 +117,7 @@ def _document(
     http: dict[str, str] = {}
     kind = fields.get("content-type", "")
     if fields["warc-type"].lower() == "conversion" and not is_html(kind):
-        if kind and not kind.startswith(_PLAIN):
+        if kind and not kind.lower().startswith(_PLAIN):
             return Bad(number, "no_html_page", f"type {kind[:100]!r}", head)
         try:
             found["text"] = _decoded(block, kind)
@@ -179,6 +182,8 @@ def response_document(
 
 def page_fields(found: dict[str, str], page: dict[str, str]) -> dict[str, str]:
     """`found` (url, and what else an archive knows) with what the extractor found on the page."""
+    if found.get("truncated"):  # why, as the archive tells it
+        page.pop("truncated", "")
     own = page.pop("canonical", "")
     named = {name: page.pop(name, "") for name in ("site", "heading")}
     address = own_address(found["url"], own)
@@ -191,12 +196,21 @@ def page_fields(found: dict[str, str], page: dict[str, str]) -> dict[str, str]:
 
 
 def own_address(fetched: str, named: str) -> str:
-    """The address that a page names as its own, unless that is only the front page of its host, or
-    of the machine that it was made on."""
-    if _NOT_PUBLIC.match(named):
+    """The address that a page names as its own, unless that is none, only the front page of its
+    host, or of the machine that it was made on."""
+    if not named or _NOT_PUBLIC.match(named) or not _has_host(named):
         return fetched
     deep = [address.partition("://")[2].partition("/")[2] for address in (fetched, named)]
-    return fetched if not named or (deep[0] and not deep[1]) else named
+    return fetched if deep[0] and not deep[1] else named
+
+
+def _has_host(address: str) -> bool:
+    """Whether an address can be parsed, and its host may be a public one: templates that were not
+    filled in leave `https:///news/1`."""
+    try:
+        return "." in can_ada.parse(address).hostname.strip(".")
+    except (ValueError, TypeError):
+        return False
 
 
 def _day(date: str) -> str:

@@ -10,7 +10,7 @@ import brotli
 import pytest
 import zstandard
 
-from data_prep.read.http import BodyError, decode_body, read_fields, split_response
+from data_prep.read.http import BodyError, decode_body, decoded, read_fields, split_response
 from tests.unit.data_prep.read.samples import PAGE, bads, raws, read_bytes, warc_record
 
 STORY = PAGE.format(i=7, day=3).encode()
@@ -234,3 +234,35 @@ def test_of_several_types_that_of_a_page_counts(others):
         f"Content-Type: {kind}\r\n" for kind in [*others, "text/html; charset=x", "text/html"]
     )
     assert read_fields(lines.encode())["content-type"] == "text/html; charset=x"
+
+
+def test_frames_of_zstd_one_after_another_are_one_body():
+    frames = zstandard.compress(STORY[:90]) + zstandard.compress(STORY[90:])
+    for body in (frames, frames + b"rubbish"):
+        assert decoded({"content-encoding": "zstd"}, body, MOST) == (STORY, False)
+
+
+LONG = bytes(random.Random(1).choices(b"abcdefgh \n", k=300_000))
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", gzip.compress(LONG)), ("", gzip.compress(LONG)), ("deflate", zlib.compress(LONG)),
+        ("deflate", raw_deflate(LONG)), ("br", brotli.compress(LONG)),
+        ("zstd", zstandard.compress(LONG)), ("chunked", chunked(LONG)),
+    ],
+)  # fmt: skip
+def test_a_body_that_ends_within_its_coding_is_told_as_cut(coding, body):
+    name = "transfer-encoding" if coding == "chunked" else "content-encoding"
+    assert decoded({name: coding}, body, MOST) == (LONG, False)
+    found, cut = decoded({name: coding}, body[: len(body) // 2], MOST)
+    assert cut and LONG.startswith(found[:10_000]) and len(found) < len(LONG)
+
+
+def test_a_page_whose_body_was_cut_says_so_unless_the_archive_says_why(tmp_path):
+    block = http(chunked(STORY)[:-5], HTML, b"Transfer-Encoding: chunked")
+    records = warc_record(block), warc_record(block, WARC_Truncated="time")
+    whole = warc_record(http(chunked(STORY), HTML, b"Transfer-Encoding: chunked"))
+    found = [page.get("truncated") for page in pages(tmp_path, *records, whole)]
+    assert found == ["body", "time", None]

@@ -117,7 +117,7 @@ def test_an_arc_gives_the_pages_of_its_responses(tmp_path, pack):
 def test_an_arc_that_is_cut_or_damaged_keeps_what_stands_before(tmp_path):
     data = arc(response(page()), response(page()))
     found = read_bytes(tmp_path, "a.arc", data[:-300])
-    assert len(raws(found)) == 1 and bads(found)[-1][1] == "truncated_file"
+    assert len(raws(found)) == 1 and bads(found) == [(3, "truncated_file")]
     found = read_bytes(tmp_path, "b.arc", data.replace(b"https://news.example/0 ", b"x\ny", 1))
     assert bads(found)[0][1] == "broken_warc"
 
@@ -187,3 +187,30 @@ def test_an_address_beside_a_page_that_changes_is_read_again(tmp_path):
             (tmp_path / "a.html.url").write_text(address)
         keys.append(Ingest(config).tasks()[0].key)
     assert len(set(keys)) == 3
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["https:///news/1", "https://www.the citizen.co.tz/news/1", "http://thecitizen.co.tz:port/1"],
+)
+def test_an_address_that_a_template_has_left_unfilled_is_none(tmp_path, named):
+    html = page(f'<link rel="canonical" href="{named}">').decode()
+    own = {"WARC-Target-URI": "https://www.thecitizen.co.tz/news/1"}
+    record = warc_record(response(html.encode()), **own)
+    (fields,) = raws(read_bytes(tmp_path, "a.warc", record))
+    assert fields["url"] == "https://www.thecitizen.co.tz/news/1"
+
+
+@pytest.mark.parametrize(
+    "shortcut",
+    [
+        "[InternetShortcut]\r\nURL=https://nation.africa/1\r\n",
+        "[{000214A0-0000-0000-C000-000000000046}]\r\nProp3=19,11\r\n[InternetShortcut]\r\n"
+        "IDList=\r\nURL=https://nation.africa/1\r\n",
+        "\ufeff[DEFAULT]\nBASEURL=https://x.org/\n[InternetShortcut]\nURL=https://nation.africa/1",
+    ],
+)
+def test_a_shortcut_of_windows_may_have_other_sections(tmp_path, shortcut):
+    (tmp_path / "a.html").write_bytes(page())
+    (tmp_path / "a.url").write_text(shortcut, encoding="utf-8", newline="")
+    assert raws(read(tmp_path / "a.html"))[0]["url"] == "https://nation.africa/1"

@@ -56,7 +56,10 @@ def test_the_one_day_that_all_times_tell_is_the_page_s():
     ("written", "expected"),
     [("25.01.2022 - 14:45", "2022-01-25"), ("01/25/2022", "2022-01-25"),
      ("11.11.2021", "2021-11-11"), ("10/05/2022 05:22 pm", ""), ("31.31.2022", ""),
-     ("25.01-2022", "")],
+     ("25.01-2022", ""), ("Fri, 03 May 2024 23:30:00 -0500", "2024-05-03"),
+     # What software writes that knows no date; .NET's is the year 1.
+     ("Thu, 01 Jan 1970 00:00:00 GMT", ""), ("January 1, 1970", ""),
+     ("Mon, 01 Jan 0001 00:00:00 GMT", ""), ("1 Jan 99999999999 00:00:00", "")],
 )  # fmt: skip
 def test_day_and_month_are_told_where_only_one_order_is_possible(written, expected):
     assert day("", f'<meta property="article:published_time" content="{written}">') == expected
