@@ -9,6 +9,9 @@ import re
 from html import unescape
 from unicodedata import normalize
 
+from data_prep.annotate.dates import MONTH_NAMES
+from geo_nemo.metadata.geography import country_code
+
 MOST_LINES, MOST_WORDS = 8, 16
 MOST_BEFORE = 6
 LONGEST = 2000  # characters; what is longer is no title, and stays as it is
@@ -18,7 +21,7 @@ _SEPARATOR = re.compile(
 )
 _BEFORE_COLON = re.compile(r"([^:|]{3,40}):\s+(?=\S)")
 _LETTERS = re.compile(r"[^\W_]+")
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_MONTH = rf"(?:{'|'.join(sorted(MONTH_NAMES, reverse=True))})\.?"
 # Not before the end of a sentence; `a.m.` ends none.
 _NO_SENTENCE = r"(?!.*[^\W\d_]{2}[.!?…]$)"
 # Behind a word that stands alone, or before what it tells: prose goes on with another word.
@@ -30,8 +33,9 @@ _ABOUT = re.compile(
     rf"(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\b)"
     rf"|(?:file )?(?:photo|image|picture|pic|foto|credit|source|caption|illustration)s?"
     rf"(?: (?:credit|source|courtesy|by|from|caption)s?\b|{_ALONE})"
-    rf"|(?:share|save|listen|print|copy link|e-?mail|facebook|twitter|x|whatsapp|telegram|linkedin|"
-    rf"reddit|pinterest|comments?|tweet|highlights|just now|advertisement|subscribe){_ALONE}"
+    rf"|(?:share|save|listen|print|copy link|e-?mail|facebook|twitter|x(?!\s*\()|whatsapp|telegram|"
+    rf"linkedin|reddit|pinterest|comments?|tweet|highlights|just now|advertisement|"
+    rf"subscribe){_ALONE}"
     r"|(?:share|listen|print|save|tweet|comment) (?:this|article|story|link)\b"
     rf"|(?:share|listen|print|save|tweet|comment) (?:on|via|to|with)\b{_NO_SENTENCE}"
     rf"|advertisement\b{_NO_SENTENCE}|subscribe (?:to|now|today|for|here)\b"
@@ -112,7 +116,9 @@ def without_site(title: str, site: str = "", host: str = "", heading: str = "") 
             title, cut = rest, True  # a section may stand before the name, and the name twice
             continue
         start, end = parts[0]
-        if _is_name(title[:start], names) or (heading and _key(title[end:]) == _key(heading)):
+        if _is_name(title[:start], names, first=True) or (
+            heading and _key(title[end:]) == _key(heading)
+        ):
             return title[end:].strip() or title
         # What a site says of itself, or a date, may stand behind its name.
         ends = [start for start, _ in parts[1:]]
@@ -193,28 +199,46 @@ def _about_below(lines: list[str], title: str) -> int:
 
 
 def _key(text: str) -> str:
+    return "".join(_LETTERS.findall(_plain(text)))
+
+
+def _plain(text: str) -> str:
+    """`text` as it is compared."""
     if "&" in text:
         text = unescape(text)
     if not text.isascii():
         text = normalize("NFKC", text)
-    return "".join(_LETTERS.findall(text.casefold()))
+    return text.casefold()
 
 
-def _is_name(part: str, names: set[str], whole: bool = False) -> bool:
-    """Whether a part of a title is one of the names, or, but where `whole`, begins with one."""
+def _is_name(part: str, names: set[str], whole: bool = False, first: bool = False) -> bool:
+    """Whether a part of a title is one of the names, or, but where `whole`, begins with one.
+
+    first: it stands first, where it is no shorter form of a name: `Israel - Hamas talks` of
+        israelhayom.com.
+    """
     key = _key(part).removeprefix("www").removeprefix("the")
-    if whole:
+    if whole or key in names:
         return key in names
     initials = "".join(word[0] for word in _LETTERS.findall(part.casefold()))
     if len(initials) > 2 and initials in names:
         return True  # South China Morning Post of scmp.com
     # `BBC News` of bbc.com, `The Star` of the-star.co.ke.
-    return bool(key) and any(
-        key == name
-        or (len(name) > 2 and key.startswith(name) and len(key) < len(name) + 9)
-        or (len(key) > 4 and name.startswith(key))
-        for name in names
-    )
+    if any(len(name) > 2 and _begins(part, key, name) for name in names):
+        return True
+    short = len(key) > 4 and not first and any(name.startswith(key) for name in names)
+    return short and country_code(part.strip()) is None
+
+
+def _begins(part: str, key: str, name: str) -> bool:
+    """Whether a part begins with a name and says little more; a name of ASCII ends with a word:
+    `Sunak` does not begin with the Sun."""
+    if not key.startswith(name) or len(key) >= len(name) + 9:
+        return False
+    ends = {len(key)}
+    for word in reversed(_LETTERS.findall(_plain(part))):
+        ends.add(min(ends) - len(word))
+    return not name.isascii() or len(name) in ends
 
 
 def _is_section(part: str) -> bool:

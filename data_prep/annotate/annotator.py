@@ -26,7 +26,7 @@ from geo_nemo.metadata.geography import countries
 from geo_nemo.store.manifest import NO_QUALITY
 
 # Changes when the same fields would give another document.
-ANNOTATION_VERSION = "3"
+ANNOTATION_VERSION = "4"
 UNSETTLED = -1  # a quality that is not found yet
 # Documents that are set aside later must not wait in memory with texts of any length.
 MOST_UNSETTLED_BYTES = 4 << 20

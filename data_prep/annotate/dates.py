@@ -100,6 +100,18 @@ _OTHER_MONTHS = {
     if name != "-"
 }
 _MONTH_NUMBERS = frozenset(range(1, 13))
+_ENGLISH = (
+    "january", "february", "march", "april", "june", "july", "august", "sept", "september",
+    "october", "november", "december",
+)  # fmt: skip
+# Whole, or in three letters, and those of other languages that begin as in English: `market` and
+# `mayor` are none.
+MONTH_NAMES = _MONTHS | {
+    name: number
+    for name, number in (_OTHER_MONTHS | {name: _MONTHS[name[:3]] for name in _ENGLISH}).items()
+    if len(name) > 3 and _MONTHS.get(name[:3]) == number
+}
+_IN_WORDS = ("-", "_")  # what joins the words of a title in a path
 _NUMBERS = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)")
 _IN_PATH = re.compile(
     r"/((?:1[6-9]|20)\d\d)(?:([-/])(\d{1,2}|[a-z]{3,9})(?:\2(\d{1,2}))?|(\d\d)(\d\d))(?=[-/_.?]|\Z)"
@@ -132,13 +144,19 @@ def ambiguous(value: Any) -> tuple[int, int, int] | None:
 
 
 def date_in_path(path: str) -> tuple[str, int] | None:
-    """The date that a URL's path holds: `/2024/05/31/`, `/2024/may/31/`, `/2024-05-31-x`."""
-    for match in _IN_PATH.finditer(path.lower()):
+    """The date that a URL's path holds: `/2024/05/31/`, `/2024/may/31/`, `/2024-05-31-x`.
+
+    A month without a day has a folder of its own: `/2023/10-ways` and `/2024/march-madness` tell
+    none, nor does `/2000-10-ways`.
+    """
+    path = path.lower()
+    for match in _IN_PATH.finditer(path):
         year, separator, month, day, compact_month, compact_day = match.groups()
-        if separator == "-" and day is None:  # `/2000-10-ways` is no month
+        alone = not (day or compact_day)
+        if alone and (separator == "-" or path[match.end() : match.end() + 1] in _IN_WORDS):
             continue
         month = month or compact_month
-        number = int(month) if month.isdigit() else _MONTHS.get(month[:3])
+        number = int(month) if month.isdigit() else MONTH_NAMES.get(month)
         if number is not None:
             found = _day(int(year), number, int(day or compact_day or 0) or None)
             if found is not None:

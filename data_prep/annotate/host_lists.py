@@ -28,9 +28,10 @@ class HostList:
     """Hosts, each with the beginnings of paths that are meant; `/` is all of them."""
 
     def __init__(self, entries: Iterable[tuple[str, str]]):
-        self._paths: dict[str, tuple[str, ...]] = {}
+        paths: dict[str, list[str]] = {}
         for host, path in entries:
-            self._paths[host] = (*self._paths.get(host, ()), path)
+            paths.setdefault(host, []).append(path)
+        self._paths = {host: tuple(found) for host, found in paths.items()}
 
     def __contains__(self, url: Url) -> bool:
         return url.path.startswith(self.beginnings(url.host.name))

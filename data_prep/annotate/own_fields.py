@@ -34,7 +34,8 @@ _CONTROL = re.compile(r"<\|[^<>|]{1,40}\|>|</?s>|<(?:unk|pad|bos|eos|mask)>|\[/?
 _LINE_BREAK = re.compile("[\n\r\x0b\x0c\x85\u2028\u2029]")
 _MARKS = frozenset("<[")
 _WHOLE = re.compile(r"[+-]?\d{1,40}\Z")
-_CACHED = 1 << 16
+# Values that are remembered: how many, and of how many characters at most.
+_CACHED, _SHORT = 1 << 16, 256
 _UNUSABLE = (None, ("unusable",))
 _MISSING = (None, ())
 
@@ -65,10 +66,11 @@ class OwnFields:
             value = fields.get(key)
             if value is None:
                 continue
-            told = cache.get(value) if value.__class__ is str else None
+            short = value.__class__ is str and len(value) <= _SHORT
+            told = cache.get(value) if short else None
             if told is None:
                 told = self._told(value, *kind)
-                if value.__class__ is str:
+                if short:
                     if len(cache) >= _CACHED:
                         cache.clear()
                     cache[value] = told

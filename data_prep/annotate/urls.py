@@ -32,6 +32,9 @@ HOSTS_CACHED = 1 << 17  # some 500 bytes each
 # What people write without a scheme: `bbc.co.uk/news`, `bbc.co.uk:8080`.
 _BARE = re.compile(r"(?:[a-z0-9_-]+\.)+[a-z]{2,}\.?(?::\d+)?(?:[/?#]|$)", re.IGNORECASE)
 _SHOWN = 200
+# Its domains in countries, `x.blogspot.co.uk`, are that of whoever reads; the list of public
+# suffixes has only `blogspot.com` since 2025.
+_LENDER = "blogspot."
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +120,14 @@ def host_facts(hostname: str) -> Host:
     if "." not in name.strip("."):
         raise Rejected("invalid_url", f"host {name!r} is no public name")
     suffixes, registries = _suffix_lists()
+    domain = suffixes.privatesuffix(name) or name
     lent = suffixes.publicsuffix(name) != registries.publicsuffix(name)
+    if domain.startswith(_LENDER):
+        author = name.removesuffix(domain).rstrip(".").rpartition(".")[2]
+        domain, lent = f"{author}.{domain}" if author else domain, True
     return Host(
         name,
-        domain=suffixes.privatesuffix(name) or name,
+        domain=domain,
         country=None if lent else national_country(name),
         likely=likely_country(name),
         wraps=may_wrap(name),

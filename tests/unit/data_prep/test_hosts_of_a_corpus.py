@@ -3,11 +3,12 @@
 import csv
 import re
 import sys
+import time
 
 import orjson
 import pytest
 
-from data_prep.annotate.host_lists import HostLists, lists_key
+from data_prep.annotate.host_lists import HostList, HostLists, lists_key
 from data_prep.annotate.urls import parse_url
 from data_prep.config import Annotate, Prep
 from data_prep.graph import run_prep
@@ -153,3 +154,10 @@ def test_a_path_in_another_script_is_as_documents_have_it(tmp_path):
         with pytest.raises(Rejected, match="opted_out"):
             lists.check(parse_url(address))
     lists.check(parse_url("https://news.example/ulm/1"))
+
+
+def test_a_list_of_many_paths_of_one_host_takes_time_that_grows_with_them():
+    started = time.process_time()
+    listed = HostList(("example.com", f"/{number}/") for number in range(200_000))
+    assert time.process_time() - started < 20
+    assert parse_url("https://www.example.com/199999/x") in listed

@@ -64,3 +64,12 @@ def test_objects_are_no_category_and_the_line_says_what_to_do(tmp_path):
     source = Source(path=str(tmp_path / "in.jsonl"), fields=field)
     with pytest.raises(UserError, match="none of its 3 values is of type category: they are neit"):
         run_prep(Prep(output=str(tmp_path / "out"), input=[source], execution={"workers": 1}))
+
+
+def test_long_values_are_not_remembered():
+    own = OwnFields({"summary": "text"}, 256)
+    for number in range(100):
+        own.of({"extra.summary": f"{number} " + "rain " * 100, "extra.other": "x"})
+        own.of({"extra.summary": f"{number}"})
+    ((_, _, _, cache),) = own._kinds
+    assert sorted(cache, key=int) == [str(number) for number in range(100)]

@@ -172,3 +172,32 @@ def test_a_line_of_signs_takes_no_time():
         )
         without_site(line, line[:99], "a.com", "A")
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("title", "host"),
+    [
+        ("Israel - Hamas war: live updates", "www.israelhayom.com"),
+        ("India – Pakistan ceasefire holds", "indianexpress.com"),
+        ("Kenya – Uganda border reopens", "www.kenyans.co.ke"),
+        ("Tariffs on imports - China", "www.chinadaily.com.cn"),
+        ("Sunak – what next for the minister", "www.thesun.co.uk"),
+        ("Timeline – how it happened", "time.com"),
+    ],
+)
+def test_a_place_or_a_word_that_a_name_only_begins_with_stays_in_a_title(title, host):
+    assert without_site(title, host=host) == title
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Marvel 3 – a review", "Decision 24: what we know", "Marathon 26 | the runners",
+     "X (formerly Twitter) goes down"],
+)  # fmt: skip
+def test_words_that_begin_as_months_are_no_dates_and_x_with_its_old_name_no_button(line):
+    assert without_byline(f"{line}\n{PROSE}") == f"{line}\n{PROSE}"
+
+
+@pytest.mark.parametrize("line", ["3 januar 2024", "Septiembre 3, 2024", "Sept. 3, 2024"])
+def test_months_of_other_languages_that_begin_as_in_english_are_dates(line):
+    assert without_byline(f"{line}\n{PROSE}") == PROSE

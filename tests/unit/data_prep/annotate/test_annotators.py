@@ -32,6 +32,9 @@ from tests.unit.data_prep.worlds import record, write_jsonl
          "CC-BY-NC-ND-4.0"),
         ("This is licensed under CC0.", "This is licensed under CC0."),
         ("CC0", "CC0"),
+        # Not the start of what a sentence names.
+        ("It is CC BY SA.", "It is CC BY SA."),
+        ("It is CC BY 4.0.", "It is CC BY 4.0."),
         ("CC BY 4.0 or CC BY-SA 4.0", "CC BY 4.0 or CC BY-SA 4.0"),
         ("https://creativecommons.org/licenses/", "https://creativecommons.org/licenses/"),
         ("accby", "accby"),

@@ -84,6 +84,11 @@ def test_refused(text, reason):
         ("[2001:db8::1]", "[2001:db8::1]", None, None),
         ("www.cia.gov", "cia.gov", None, "us"),
         ("foo.blogspot.com", "foo.blogspot.com", None, None),
+        # Of whoever reads: one blog has a domain in each country.
+        ("x.blogspot.co.uk", "x.blogspot.co.uk", None, None),
+        ("www.x.blogspot.de", "x.blogspot.de", None, None),
+        ("blogspot.fr", "blogspot.fr", None, None),
+        ("myblogspot.fr", "myblogspot.fr", "fr", None),
         ("x.co.nl", "x.co.nl", None, None),  # lent by a company, not by the Dutch registry
         ("www.gov.uk", "www.gov.uk", "gb", None),
         ("example.io", "example.io", None, None),
