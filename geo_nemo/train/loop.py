@@ -96,7 +96,8 @@ class Trainer(RunState):
                         self.save()
                     if last or stopping:
                         self.checkpoints.finish()
-                if stopping and not last:
+                # At a border between layouts, too: another process would go on.
+                if stopping and self.step < self.run.train.steps:
                     self.reason = asked.reason if asked else ""
                     return False
         return True

@@ -6,14 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from geo_nemo.config import RunError, UserError
+from geo_nemo.config import MetadataPolicy, RunError, Stage, UserError
+from geo_nemo.config.parallel import StageParallel
 from geo_nemo.train.build import build_trainer
 from geo_nemo.train.callback import Verdict
 from geo_nemo.train.callbacks import Loggers, health
 from geo_nemo.train.run_record import RunRecord, earlier_sessions
 from geo_nemo.train.setup import prepare
 from tests.support.runs import CPU, Events, trainer, weights
-from tests.support.tiny import tiny_run
+from tests.support.tiny import NO_METADATA, tiny_run
 from tests.unit.train.loggers.conftest import module_at
 
 OWN = '''
@@ -336,6 +337,30 @@ def test_two_callbacks_of_one_name_are_refused(tiny_store, tmp_path, single_proc
 
     with pytest.raises(UserError, match="two callbacks are named mine"):
         trainer(tiny_run(tiny_store, tmp_path), [Named(), Named()]).fit()
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_stop_at_a_border_between_layouts_is_no_border_alone(
+    tiny_store, tmp_path, single_process, stops
+):
+    """A job would be requeued, and train the stage that the callback did not want."""
+
+    class Stops(Events):
+        def on_step(self, event):
+            return Verdict("stop", "enough") if stops and event.step == 2 else None
+
+    stages = {
+        "one": Stage(fraction=0.5, metadata=MetadataPolicy()),
+        "two": Stage(fraction=0.5, metadata=NO_METADATA, parallel=StageParallel(recompute="full")),
+    }
+    made = trainer(tiny_run(tiny_store, tmp_path, stages=stages), [Stops()])
+    assert made.fit() is False
+    assert (made.step, made.outcome) == (3, "stopped")
+    told = "enough", ""
+    assert (made.reason, made.boundary) == (
+        told if stops else ("", "stage two has another parallel layout")
+    )
+    assert (made.directory / "step_00000003" / "geo_nemo.json").exists()
 
 
 def test_a_verdict_is_plain_and_its_reason_one_line():
