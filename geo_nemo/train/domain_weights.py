@@ -31,7 +31,8 @@ class DomainWeights:
 
     def update(self, alignment: np.ndarray, lr: float) -> np.ndarray:
         """The next weights, float64 [n]. alignment: W; 0 of a group that the step did not see."""
-        logs = np.log(self.now) + lr / self.mu * alignment
+        with np.errstate(divide="ignore"):  # a weight that has come to 0 stays it
+            logs = np.log(self.now) + lr / self.mu * alignment
         exact = np.exp(logs - logs.max())
         self.now = exact / exact.sum()
         self._sum += self.now

@@ -4,8 +4,10 @@ import numpy as np
 
 from geo_nemo.common.progress import Progress
 from geo_nemo.config import Run, UserError
+from geo_nemo.config.stage_sizes import document_fractions
 from geo_nemo.data.batches import Batch, BatchStream
 from geo_nemo.data.mixing import Groups
+from geo_nemo.data.selection import stage_documents
 from geo_nemo.runtime.device import resolve_device
 from geo_nemo.runtime.distributed import ensure_single_process
 
@@ -27,20 +29,23 @@ def learnt_weights(run: Run, mu: float, progress: Progress) -> dict[str, float]:
     stage = prepared.stages[0]
     dataset = prepared.dataset(stage, progress)
     split = prepared.store.split(SPLIT)
-    documents = np.arange(split.num_documents)
+    documents = stage_documents(split, run.stages, run.seed, document_fractions(run))[stage.name]
     (axis,) = prepared.groups.axes
-    groups = np.flatnonzero(Groups.count(split, documents, axis).documents).tolist()
+    # Those with text: a sampling takes no weight of others.
+    groups = np.flatnonzero(Groups.count(split, documents, axis).tokens).tolist()
     if len(groups) < 2:
-        raise UserError(f"the store has one {axis.field}: there is nothing to weigh")
+        raise UserError(f"stage {stage.name} has one {axis.field}: there is nothing to weigh")
     engine = Engine(run, prepared.vocab_size, prepared.groups.size, device)
-    train = run.train
-    stream = BatchStream(dataset, train.global_batch_size, train.micro_batch_size, 0, 1)
-    steps = stage.last_step - stage.first_step
+    stream = BatchStream(dataset, stage.global_batch_size, stage.micro_batch_size, 0, 1)
 
     def batches() -> list[Batch] | None:
         return next(stream, None)
 
     weights = DomainWeights(len(groups), mu)
-    mean = learn(engine, batches, weights, groups, lambda done: progress("proxy", done, steps))
+
+    def tell(done: int) -> None:
+        progress("proxy", done, stage.steps)
+
+    mean = learn(engine, batches, weights, groups, tell)
     stream.close()
     return {axis.names[group]: float(mean[at]) for at, group in enumerate(groups)}

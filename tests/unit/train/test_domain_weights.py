@@ -1,15 +1,19 @@
 """Weights of groups by gradient alignment, beside plain PyTorch and NumPy in double precision."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
 from geo_nemo.cli.learn_weights import command
-from geo_nemo.config import Run, UserError
+from geo_nemo.config import MetadataPolicy, Run, Select, Stage, UserError
 from geo_nemo.config.load import load_config
+from geo_nemo.train import domain_weights
 from geo_nemo.train.domain_weights import DomainWeights, of_group, proxy_step
 from geo_nemo.train.engine import Engine
+from geo_nemo.train.proxy import learnt_weights
 from tests.oracle.llama import batch_loss_and_gradients
 from tests.support.batches import ragged_batches
 from tests.support.tiny import tiny_run
@@ -26,7 +30,10 @@ def test_weights_follow_their_formula_and_what_is_learnt_is_their_mean():
     exact = first * np.exp(0.2 * np.array([0.0, 5, 0]))
     np.testing.assert_allclose(second, exact / exact.sum(), rtol=1e-12)
     np.testing.assert_allclose(weights.mean, (first + second) / 2, rtol=1e-12)
-    assert DomainWeights(2, mu=1).update(np.array([1e9, 0.0]), lr=1).tolist() == [1, 0]
+    alone = DomainWeights(2, mu=1)
+    with np.errstate(divide="raise"):
+        assert alone.update(np.array([1e9, 0.0]), lr=1).tolist() == [1, 0]
+        assert alone.update(np.array([0.0, 1.0]), lr=1).tolist() == [1, 0]
 
 
 def test_a_step_has_the_alignments_and_the_gradient_of_the_oracle(single_process):
@@ -85,14 +92,18 @@ def test_a_place_that_cannot_be_written_is_said_before_the_steps(tmp_path):
     assert f"cannot write {out.parent}: Not a directory" in str(found.exception)
 
 
+@pytest.mark.parametrize("mu", ["0.05", "1e-9"])
 def test_an_ordinary_run_reads_the_recipe_that_the_command_writes(
-    tiny_store, tmp_path, monkeypatch, single_process
+    tiny_store, tmp_path, monkeypatch, single_process, mu
 ):
+    """Also where weights come to 0, as of groups that hurt the others."""
     out = tmp_path / "ours" / "sampling" / "learnt.yaml"
     settings = proxy_of(tiny_store, tmp_path / "proxy")
     asked = [*settings, "--by", "continent", "--out", str(out)]
-    result = CliRunner().invoke(command, asked, catch_exceptions=False)
+    result = CliRunner().invoke(command, [*asked, "--mu", mu], catch_exceptions=False)
     assert result.exit_code == 0, result.output
+    # Of the four steps three are the first stage's.
+    assert "(DoGE) in 3 steps of demo." in out.read_text()
     monkeypatch.setenv("GEO_NEMO_RECIPES", str(tmp_path / "ours"))
     read = load_config("train", Run, [*settings, "sampling@stages.condition.sampling=learnt"])
     sampling = read.stages["condition"].sampling
@@ -100,3 +111,35 @@ def test_an_ordinary_run_reads_the_recipe_that_the_command_writes(
     assert sum(sampling.weights.values()) == pytest.approx(1, abs=1e-5)
     again = CliRunner().invoke(command, asked)
     assert isinstance(again.exception, UserError) and "is there already" in str(again.exception)
+
+
+def test_what_is_weighed_are_the_groups_of_the_stage_by_its_own_batches(
+    tiny_store, tmp_path, single_process, monkeypatch
+):
+    sizes, told = [], []
+
+    def step(engine, batches, *more):
+        sizes.append([len(batch.tokens) for batch in batches])
+        return proxy_step(engine, batches, *more)
+
+    monkeypatch.setattr(domain_weights, "proxy_step", step)
+    stage = Stage(
+        fraction=1.0, metadata=MetadataPolicy(), global_batch_size=4, micro_batch_size=2,
+        select=Select(continents=("Europe",)),
+    )  # fmt: skip
+    run = tiny_run(tiny_store, tmp_path, stages={"one": stage})
+    found = learnt_weights(run, 0.05, lambda *done: told.append(done))
+    assert sorted(found) == ["gb", "ie"] and sum(found.values()) == pytest.approx(1)
+    assert sizes == [[2, 2]] * 6 and told[-1] == ("proxy", 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("by", "message"),
+    [("country,continent", "--by country,continent: .* of one field"), ("host]", "cannot read")],
+)
+def test_weights_are_by_one_field(tiny_store, tmp_path, by, message):
+    out = tmp_path / "ours" / "sampling" / "learnt.yaml"
+    asked = [*proxy_of(tiny_store, tmp_path / "proxy"), "--by", by, "--out", str(out)]
+    found = CliRunner().invoke(command, asked)
+    assert isinstance(found.exception, UserError)
+    assert re.search(message, str(found.exception)) and not out.parent.exists()
