@@ -10,6 +10,7 @@ long and as it was, and no other file is.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 import xxhash
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.common.files import PARTIAL, write_synced, write_whole
+from geo_nemo.common.files import write_synced, write_whole
 from geo_nemo.common.log import logger
 from geo_nemo.common.parse import parse_json
 from geo_nemo.common.progress import Progress, no_progress
@@ -27,6 +28,8 @@ LOG = logger(__name__)
 FORMAT = 2
 RECORD = "geo_nemo.json"
 LATEST = "latest"
+# Of a checkpoint's folder; what is built or removed has another.
+_NAME = re.compile(r"step_\d+")
 _CHUNK = 1 << 22
 _SHOWN = 3
 
@@ -138,9 +141,13 @@ def content_problem(
 
 
 def checkpoints(directory: Path) -> list[Path]:
-    """Every folder that bears a checkpoint's name, whole or not, oldest first."""
+    """Every folder that bears a checkpoint's name, whole or not, oldest first.
+
+    Others, such as a copy that a user keeps beside it as `step_00000100.best`, are none of the
+    run's: they are neither gone on from nor removed.
+    """
     found = directory.glob("step_*")
-    return sorted(path for path in found if path.suffix != PARTIAL and path.is_dir())
+    return sorted((p for p in found if _NAME.fullmatch(p.name) and p.is_dir()), key=step_of)
 
 
 def step_of(checkpoint: Path) -> int:

@@ -217,6 +217,18 @@ def test_a_partial_checkpoint_is_ignored_and_replaced(copied):
     assert names(copied.directory / "step_00000009") == sorted(FILES)
 
 
+def test_what_a_user_keeps_beside_the_checkpoints_is_left_alone(copied):
+    """A copy of a good one, and what was moved away because it does not load."""
+    for name in ("step_00000003.good", "step_00000006_bad"):
+        shutil.copytree(copied.directory / name[:13], copied.directory / name)
+    (copied.directory / "step_00000006").rename(copied.directory / "elsewhere")
+    copied.resume()
+    assert copied.step == 3
+    save(copied, position(9), position(10), keep_last=2)
+    kept = ["step_00000003.good", "step_00000006_bad", "step_00000009", "step_00000010"]
+    assert names(copied.directory) == ["elsewhere", *kept]
+
+
 @pytest.mark.parametrize("keep", [1, 2, 5])
 def test_the_newest_checkpoints_stay(resumed, keep):
     save(resumed, position(7), position(8), keep_last=keep)
