@@ -111,8 +111,7 @@ class Checkpoints:
         small |= delayed_scales(self.engine.modules)
         job = WriteJob(partial, part.writer, small)
 
-        def committed(written: list[Written]) -> None:
-            in_use = self.copies.in_use() if self.copies else ()
+        def committed(written: list[Written], in_use: tuple[str, ...]) -> None:
             commit(final, partial, position, part, written, self.settings, self._damaged, in_use)
 
         return _Save(final, partial, job, committed)
@@ -145,7 +144,8 @@ class Checkpoints:
                 self.copies.begin(save.final)
             return
         written = on_rank_zero(save.job.written)
-        save.begin_commit(written)
+        # Asked here: copies go on beside the thread that commits.
+        save.begin_commit(written, self.copies.in_use() if self.copies else ())
 
     def finish(self) -> None:
         """Wait until the save that is under way is whole."""
@@ -204,7 +204,11 @@ class _Save:
     """A save that is under way on this rank."""
 
     def __init__(
-        self, final: Path, partial: Path, job: WriteJob, commit: Callable[[list[Written]], None]
+        self,
+        final: Path,
+        partial: Path,
+        job: WriteJob,
+        commit: Callable[[list[Written], tuple[str, ...]], None],
     ):
         self.final = final
         self.partial = partial
@@ -222,12 +226,15 @@ class _Save:
     def error(self) -> BaseException | None:
         return self.job.error or self._error
 
-    def begin_commit(self, written: list[Written] | None) -> None:
-        """Commit in a thread, on rank 0, what all ranks have written."""
+    def begin_commit(self, written: list[Written] | None, in_use: tuple[str, ...]) -> None:
+        """Commit in a thread, on rank 0, what all ranks have written.
+
+        in_use: names of checkpoints that stay, whatever their age.
+        """
         self.committing = True
         if dist.get_rank() == 0:
             self._thread = threading.Thread(
-                target=self._committed, args=(written,), name="checkpoint", daemon=True
+                target=self._committed, args=(written, in_use), name="checkpoint", daemon=True
             )
             self._thread.start()
 
@@ -236,9 +243,9 @@ class _Save:
         if self._thread is not None:
             self._thread.join()
 
-    def _committed(self, written: list[Written]) -> None:
+    def _committed(self, written: list[Written], in_use: tuple[str, ...]) -> None:
         try:
-            self._commit(written)
+            self._commit(written, in_use)
         except BaseException as error:
             self._error = error
 

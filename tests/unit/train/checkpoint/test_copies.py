@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -311,6 +312,20 @@ def test_a_stop_waits_for_the_copy_of_what_it_saved(make, bucket, tmp_path):
     elsewhere = make(tmp_path / "elsewhere", every_steps=100)
     elsewhere.resume()
     assert elsewhere.step == 2
+
+
+def test_what_is_being_copied_is_asked_where_copies_go_on(make, tmp_path, monkeypatch):
+    """In the thread that commits it could change while it is read, and a copy's files go."""
+    asked = []
+
+    def in_use(copies):
+        asked.append(threading.current_thread())
+        return real(copies)
+
+    real = Copies.in_use
+    monkeypatch.setattr(Copies, "in_use", in_use)
+    assert make(tmp_path, async_save=True).fit()
+    assert asked == [threading.main_thread()] * 2
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "geo_nemo.json", ".."])
