@@ -56,6 +56,7 @@ class Validate:
         self.batches = _batches(prepared)
 
     def on_start(self, step: int) -> None:
+        self.latest = None  # after a rewind it is of weights that are no more
         if dist.get_rank() == 0:
             keep_lines(self.path, lambda line: line["step"] < step)
 

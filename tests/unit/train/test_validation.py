@@ -10,11 +10,12 @@ from geo_nemo.data.validation import choose_documents, validation_sequences
 from geo_nemo.metadata.compose import Composer
 from geo_nemo.metadata.record import Kind
 from geo_nemo.store import TokenStore
+from geo_nemo.train.callback import Verdict
 from geo_nemo.train.callbacks import Validate
 from geo_nemo.train.callbacks.validation import _batches_of
 from geo_nemo.train.setup import prepare
 from tests.oracle.llama import batch_loss_and_gradients
-from tests.support.runs import trainer
+from tests.support.runs import Events, trainer
 from tests.support.tiny import tiny_run
 
 SETTINGS = Validation(every_steps=4, documents=24, split="test")
@@ -131,6 +132,27 @@ def test_a_resumed_run_has_each_validation_once(tiny_store, tmp_path, single_pro
     path.write_bytes(lines)
     Validate(path, made.prepared, made.engine).on_start(3)
     assert path.read_bytes() == b'{"step": 1}\n'
+
+
+def test_a_score_of_weights_that_a_rewind_undid_is_no_score(tiny_store, tmp_path, single_process):
+    """Step 3 is left out when it comes again, and so is its validation."""
+    run = tiny_run(tiny_store, tmp_path, validation=SETTINGS, checkpoint={"every_steps": 2})
+    made = trainer(run)
+    validate = Validate(tmp_path / "validation.jsonl", made.prepared, made.engine)
+
+    class Rewinds(Events):
+        def on_step(self, event):
+            return Verdict("rewind", "away from here") if event.step == 3 else None
+
+    made.callbacks = [validate, Rewinds()]
+    assert made.fit()
+    records = {
+        path.name: json.loads((path / "geo_nemo.json").read_text())
+        for path in (tmp_path / "checkpoints").glob("step_*")
+    }
+    assert records["step_00000004"]["skipped"] == [3]
+    assert records["step_00000004"]["score"] is None
+    assert records["step_00000006"]["score"] is not None
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
