@@ -13,7 +13,7 @@ import numpy as np
 
 from geo_nemo.config import Parallel, Run, UserError
 from geo_nemo.config.stage_bounds import own_samples, stage_samples
-from geo_nemo.config.stage_sizes import stage_run
+from geo_nemo.config.stage_sizes import stage_run, step_tokens
 from geo_nemo.data.dataset import Statistics
 from geo_nemo.data.outline import GroupOutline, Outline, outline_stages
 from geo_nemo.data.parts import replayed_stages
@@ -94,6 +94,7 @@ class Plan:
     """A run in numbers; plain values all the way down.
 
     parameters: without the padding of the vocabulary; padded_parameters: with it.
+    tokens_per_step: positions, padding included, of the stage that takes most.
     memory: of the rank that needs most. chip_bytes: what a chip has, where one is named.
     kept_checkpoints: how many stay at once. time: None where the chip's peak is not known.
     """
@@ -154,7 +155,7 @@ def make_plan(
         gpus=world_size,
         layout=layout,
         bubble=layout.bubble,
-        tokens_per_step=run.train.global_batch_size * run.data.seq_length,
+        tokens_per_step=max(step_tokens(run, name) for name in run.stages),
         steps=run.train.steps,
         tokens=tokens,
         flops_per_token=flops / tokens,

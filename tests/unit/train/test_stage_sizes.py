@@ -8,6 +8,7 @@ import pytest
 from geo_nemo.config import Data, MetadataPolicy, Stage, Train, UserError
 from geo_nemo.config.stage_sizes import document_fractions, taken_samples, taken_tokens
 from geo_nemo.data.batches import sequences_of
+from geo_nemo.train.plan import Assumptions, make_plan
 from geo_nemo.train.setup import prepare
 from geo_nemo.train.stage_steps import plan_stages
 from tests.support.runs import assert_of_the_oracle, assert_same_weights, deterministic
@@ -86,6 +87,12 @@ def test_accounting_counts_each_stage_in_its_own_sizes(whole):
     newest = (output / "checkpoints" / "latest").read_text().strip()
     record = json.loads((output / "checkpoints" / newest / "geo_nemo.json").read_text())
     assert record["stage_samples"] == {"short": 64, "long": 16, "ramp": 24}
+
+
+def test_a_plan_tells_the_tokens_of_the_largest_step(tiny_store, tmp_path):
+    plan = make_plan(run_of(tiny_store, tmp_path), 640, 1, Assumptions())
+    assert [stage.tokens // stage.steps for stage in plan.stages] == [1024, 1024, 1536]
+    assert plan.tokens_per_step == 1536
 
 
 def test_documents_are_shared_out_by_tokens(tiny_store, tmp_path):
