@@ -34,8 +34,9 @@ class Watchdog:
 
     Time in which the process was stopped, by SLURM's suspend or Ctrl-Z, is none in which it hung.
 
-    timeout_s: how long nothing may be heard. stacks: the file that receives the stacks. tell: is
-    given the line that says so, within the time that is left to the other ranks.
+    timeout_s: how long nothing may be heard. stacks: the file that receives the stacks; those of
+    an earlier hang stay beside it, as `before_` and its name. tell: is given the line that says so,
+    within the time that is left to the other ranks.
     """
 
     def __init__(
@@ -60,6 +61,9 @@ class Watchdog:
         """Begin to watch. UserError where the file for stacks cannot be made."""
         make_folder(self.stacks.parent)
         with writing(self.stacks):
+            # Those of a hang after which a job was started again by itself.
+            if self.stacks.exists() and self.stacks.stat().st_size:
+                self.stacks.replace(self.stacks.with_name(f"before_{self.stacks.name}"))
             self._file = self.stacks.open("w")
         self.touch()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -77,9 +81,11 @@ class Watchdog:
             self._thread.join()
         faulthandler.cancel_dump_traceback_later()
         if self._file is not None:
+            is_empty = not os.fstat(self._file.fileno()).st_size
             self._file.close()
-            if not self.stacks.stat().st_size:
-                self.stacks.unlink()
+            if is_empty:
+                with suppress(OSError):  # somebody has moved it
+                    self.stacks.unlink()
             self._file = None
 
     def _watch(self) -> None:

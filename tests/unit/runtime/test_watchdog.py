@@ -64,6 +64,26 @@ def test_a_process_that_is_touched_goes_on_and_leaves_no_file(tmp_path):
     assert not stacks.exists()
 
 
+def test_stacks_of_the_hang_before_stay_where_a_job_goes_on_by_itself(tmp_path):
+    stacks = tmp_path / "stacks" / "rank_00000.txt"
+    for number in range(2):
+        words = [sys.executable, "-c", HANGS, str(stacks)]
+        assert subprocess.run(words, capture_output=True, timeout=60).returncode == EXIT_HUNG
+        assert (tmp_path / "stacks" / "before_rank_00000.txt").exists() == bool(number)
+    dog = Watchdog(5.0, stacks, "rank 0")
+    dog.start()
+    dog.stop()
+    (kept,) = stacks.parent.iterdir()
+    assert "all_reduce_that_never_ends" in kept.read_text()
+
+
+def test_a_file_that_somebody_has_moved_ends_no_run(tmp_path):
+    dog = Watchdog(5.0, tmp_path / "rank_00000.txt", "rank 0")
+    dog.start()
+    dog.stacks.unlink()
+    dog.stop()
+
+
 STOPPED = """
 import sys, time
 from pathlib import Path

@@ -211,6 +211,26 @@ def test_a_hang_is_requeued_and_counted(cluster, tmp_path):
     assert verdict(output, 0) == f"hung; the stacks are in {output}/stacks"
 
 
+def test_a_rank_that_is_killed_for_another_s_failure_has_not_hung(cluster, tmp_path):
+    """Each rank opens its file of stacks, and one that is killed leaves it empty."""
+    output = tmp_path / "run"
+    text = f"mkdir -p {output}/stacks; : > {output}/stacks/rank_00001.txt; exit 1"
+    codes, _ = cluster.run_to_the_end(f"output_dir={output}", **stub(cluster, text))
+    assert codes == [1]
+    assert verdict(output) == "the run failed (exit 1) (rank_00000.exit): not requeued"
+
+
+def test_a_hang_whose_stacks_could_not_be_written_is_one_by_its_line(cluster, tmp_path):
+    output = tmp_path / "run"
+    said = "geo-nemo: rank 0 made no progress for 61 s (health.hang_minutes is 1); the stack of"
+    text = (
+        f"mkdir -p {output}/stacks; : > {output}/stacks/rank_00000.txt; echo '{said}' >&2; exit 1"
+    )
+    codes, _ = cluster.run_to_the_end(f"output_dir={output}", **stub(cluster, text))
+    assert codes == [75, 75, 1]
+    assert verdict(output, 0) == f"hung; the stacks are in {output}/stacks"
+
+
 def test_old_stacks_are_no_hang(cluster, tmp_path):
     output = tmp_path / "run"
     (output / "stacks").mkdir(parents=True)
