@@ -5,6 +5,8 @@
 
 # What a user's shell hides from squeue and sinfo would be no job and no node here.
 unset "${!SQUEUE_@}" "${!SINFO_@}"
+# Jobs and nodes of hidden partitions, too.
+export SQUEUE_ALL=1 SINFO_ALL=1
 
 # Where a tuning goes on until it is whole; empty for a training.
 partial=

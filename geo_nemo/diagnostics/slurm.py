@@ -59,6 +59,7 @@ def _asked(command: list[str]) -> dict[str, Job]:
         return {}
     # Nor what the user's shell hides, as SQUEUE_PARTITION does.
     own = {k: v for k, v in os.environ.items() if not k.startswith(("SQUEUE_", "SACCT_"))}
+    own["SQUEUE_ALL"] = "1"  # in hidden partitions, too
     try:
         done = subprocess.run(
             command, env=own, capture_output=True, text=True, timeout=TIMEOUT_S, errors="replace"

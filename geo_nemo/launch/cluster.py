@@ -36,7 +36,11 @@ def ask(*words: str) -> str | None:
     }
     try:
         done = subprocess.run(
-            words, env={**own, "LC_ALL": "C"}, capture_output=True, text=True, timeout=ASK_S
+            words,
+            env={**own, "LC_ALL": "C", "SQUEUE_ALL": "1"},  # in hidden partitions, too
+            capture_output=True,
+            text=True,
+            timeout=ASK_S,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -63,7 +67,8 @@ def check_cluster(asks: Sequence[Ask]) -> None:
 
 def _partitions() -> dict[str, dict[str, str]]:
     """Records of `scontrol show partition` by name; empty where there is none to ask."""
-    told = ask("scontrol", "--oneliner", "show", "partition") or ""
+    # All: a partition may be hidden from lists, and take jobs of whoever names it.
+    told = ask("scontrol", "--all", "--oneliner", "show", "partition") or ""
     records = [
         dict(word.split("=", 1) for word in line.split() if "=" in word)
         for line in told.splitlines()
@@ -112,16 +117,21 @@ def _problem(wanted: Ask, name: str, record: dict[str, str]) -> str:
         ("qos", wanted.qos, "AllowQos", "DenyQos"),
     ):
         allow = record.get(allowed, "ALL")
-        if value and allow != "ALL" and value not in allow.split(","):
+        if value and allow != "ALL" and not _is_listed(value, allow):
             return (
                 f"{wanted.key}.{setting}={value}: partition {name} takes {allow} alone; give one "
                 "of these, or another partition"
             )
-        if value and value in record.get(denied, "").split(","):
+        if value and _is_listed(value, record.get(denied, "")):
             return (
                 f"{wanted.key}.{setting}={value}: partition {name} does not take it; give another"
             )
     return ""
+
+
+def _is_listed(name: str, names: str) -> bool:
+    """SLURM has all names in small letters."""
+    return name.lower() in names.lower().split(",")
 
 
 def _check_account(wanted: Ask) -> None:

@@ -275,7 +275,8 @@ def test_slurm_is_asked_once_for_all_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("SQUEUE_PARTITION", "mine")  # which hides the jobs of others
     calls = commands(
         tmp_path, monkeypatch,
-        squeue="[ -n \"$SQUEUE_PARTITION\" ] || echo '11|RUNNING|None'; exit 1",
+        squeue="[ -n \"$SQUEUE_PARTITION\" ] || [ -z \"$SQUEUE_ALL\" ] || "
+        "echo '11|RUNNING|None'; exit 1",
         sacct="echo '12|CANCELLED by 0|0:15'",
     )  # fmt: skip
     found = read_statuses([run.path for run in runs])

@@ -195,7 +195,10 @@ def scontrol(arguments: list[str], folder: Path) -> int:
     elif arguments[:2] == ["show", "job"]:
         print(f"JobId={arguments[2]} JobName=geo-nemo\n   ReqNodeList=(null) ExcNodeList=(null)")
     elif arguments[-2:] == ["show", "partition"] and (folder / "partitions").exists():
-        print((folder / "partitions").read_text(), end="")
+        hides = "--all" not in arguments
+        for line in (folder / "partitions").read_text().splitlines():
+            if not (hides and "Hidden=YES" in line.split()):
+                print(line)
     return 0
 
 

@@ -76,6 +76,15 @@ def test_of_several_partitions_one_that_fits_is_enough(launch, cluster):
     assert code == 2 and "partition old is DOWN" in err
 
 
+def test_a_hidden_partition_takes_jobs_of_whoever_names_it(launch, cluster):
+    hidden = "PartitionName=ours AllowAccounts=lab AllowQos=ALL Hidden=YES State=UP TotalNodes=4\n"
+    (cluster.folder / "partitions").write_text(PARTITIONS + hidden)
+    code, _, err = launch(*GIVEN, "slurm.partition=ours", "slurm.account=Lab")
+    assert code == 0, err
+    code, _, err = launch(*GIVEN, "slurm.partition=ours", "slurm.account=other")
+    assert code == 2 and "slurm.account=other: partition ours takes lab alone" in err
+
+
 def test_a_cluster_without_a_default_partition_wants_one_named(launch, cluster):
     (cluster.folder / "partitions").write_text(PARTITIONS.replace("Default=YES", "Default=NO"))
     code, _, err = launch(*GIVEN)
@@ -112,6 +121,16 @@ def test_a_second_launch_of_a_folder_is_refused_while_the_first_is_in_the_queue(
     assert code == 0, err
     (cluster.folder / "queue").write_text("1004 gone\n")
     assert launch(*GIVEN)[0] == 0
+
+
+def test_a_job_in_a_hidden_partition_is_in_the_queue_too(launch, cluster):
+    assert launch(*GIVEN)[0] == 0
+    (cluster.folder / "queue").write_text("1002 PENDING\n")
+    (cluster.folder / "bin/squeue").rename(cluster.folder / "bin/real-squeue")
+    real = f'[ -n "${{SQUEUE_ALL:-}}" ] && exec {cluster.folder}/bin/real-squeue "$@"'
+    cluster.everywhere("squeue", real)
+    code, _, err = launch(*GIVEN)
+    assert code == 2 and "job 1002 is PENDING for output_dir=/runs/a" in err
 
 
 def test_a_launch_behind_another_leaves_the_files_and_the_claim_of_that_one(launch, cluster):

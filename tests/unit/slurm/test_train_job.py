@@ -281,11 +281,13 @@ def test_a_controller_that_is_away_for_a_moment_does_not_end_the_run(cluster, tm
 
 
 def test_what_a_user_s_shell_hides_from_squeue_is_there_for_the_job(cluster, tmp_path):
+    """So are the jobs of hidden partitions."""
     output = tmp_path / "run"
     (output / "slurm").mkdir(parents=True)
     (output / "slurm/job").write_text("41\n")
     (cluster.folder / "bin/squeue").rename(cluster.folder / "bin/real-squeue")
-    hides = f'[ -n "${{SQUEUE_PARTITION:-}}" ] || exec {cluster.folder}/bin/real-squeue "$@"'
+    shows = '[ -z "${SQUEUE_PARTITION:-}" ] && [ -n "${SQUEUE_ALL:-}" ]'
+    hides = f'{shows} && exec {cluster.folder}/bin/real-squeue "$@"'
     cluster.everywhere("squeue", hides)
     environment = stub(cluster, "exit 0") | {"SQUEUE_PARTITION": "mine"}
     code, log = cluster.run(f"output_dir={output}", **environment)
