@@ -45,10 +45,13 @@ def check_training(
     inputs = {"data.store": run.data.store}
     if run.init is not None:
         inputs["init.checkpoint"] = run.init.checkpoint
-    shared = {"output_dir": run.output_dir, **inputs}
+    for name, stage in run.stages.items():
+        if stage.token_selection is not None:
+            inputs[f"stages.{name}.token_selection"] = stage.token_selection
     if run.data.index_dir is not None:
-        shared["data.index_dir"] = run.data.index_dir
-    for key, path in shared.items():
+        # In a container that does not see it each node would have one of its own.
+        inputs["data.index_dir"] = run.data.index_dir
+    for key, path in {"output_dir": run.output_dir, **inputs}.items():
         check_shared(slurm, key, path)
     check_output("output_dir", run.output_dir)
     check_seen(slurm, run.output_dir, inputs)

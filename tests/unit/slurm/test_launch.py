@@ -252,6 +252,18 @@ def test_an_array_writes_the_settings_of_each_run(launch, tmp_path):
             ),
             "add its folder, slurm.mounts=[/models]",
         ),
+        (
+            (
+                "slurm.container=docker://x",
+                f"slurm.mounts=[/none,{os.path.dirname(RAW)}]",
+                "data.index_dir=/shared/index",
+            ),
+            "the container would not see data.index_dir=/shared/index: add its folder, slurm.mount",
+        ),
+        (
+            ("stages.condition.token_selection=chosen",),
+            "stages.condition.token_selection=chosen is not absolute",
+        ),
         (("parallel.tensor=3",), "parallel.tensor=3"),  # though its store is yet to be made
         (("parallel.pipeline=16",), "parallel.pipeline=16"),
         (("--eval", "runs.a=/r stroe=/s output=/o"), "unknown key stroe; did you mean store?"),
