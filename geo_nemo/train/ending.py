@@ -19,6 +19,7 @@ from typing import Any, Self
 from geo_nemo.common.files import write_whole
 from geo_nemo.common.log import logger
 from geo_nemo.common.parse import parse_json
+from geo_nemo.common.secrets import masked
 from geo_nemo.config import Run, RunError, UserError
 from geo_nemo.config.notify import Event
 from geo_nemo.runtime.launcher import rank
@@ -131,7 +132,7 @@ def end_message(
 
     step: steps that are done, of `steps`. What is None is not known.
     """
-    why = " ".join(why.split())[:_LONGEST]
+    why = masked(" ".join(why.split()))[:_LONGEST]  # the words of a library may hold an address
     of = "" if steps is None else f" of {steps:,}"
     at = "" if step is None else f" at step {step:,}{of}"
     finite = loss is not None and math.isfinite(loss)

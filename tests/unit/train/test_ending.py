@@ -62,6 +62,14 @@ def test_each_end_is_kept_and_told(tmp_path, hook, error, event, why):
     assert told == {key: value for key, value in found.items() if key != "told"}
 
 
+def test_a_password_in_a_library_s_words_is_neither_kept_nor_told(tmp_path, hook):
+    error = OSError("no answer of https://me:hush@host/a?token=hush")
+    found = ended(tmp_path / "run", error, webhook="GEO_NEMO_WEBHOOK")
+    assert found["why"] == "OSError: no answer of https://me:***@host/a?token=***"
+    ((_, _, body),) = hook.seen
+    assert b"hush" not in body and "hush" not in (tmp_path / "run" / NAME).read_text()
+
+
 def test_only_what_was_asked_for_is_told(tmp_path, hook):
     found = ended(tmp_path / "run", webhook="GEO_NEMO_WEBHOOK", on=("failed",))
     assert (hook.seen, found["told"], found["event"]) == ([], False, "finished")
