@@ -62,7 +62,7 @@ class Background:
         goes on without it, or until it does.
         """
         self._add(lambda logger: self._open(logger, step))
-        if self._thread.is_alive():
+        if self._thread.ident is not None:  # it is at work, or has ended by an error
             return
         self._must_open = must_open
         self._thread.start()

@@ -83,6 +83,19 @@ def test_it_gets_everything_in_order_and_is_closed(opened, said):
     assert said == []
 
 
+def test_a_rewind_leaves_one_that_has_ended_where_it_is(opened, said):
+    logger, recorder = opened
+    recorder.fail = ValueError("refused")
+    logger.write(1, {})
+    until(lambda: said)
+    logger._thread.join()
+    logger.start(0, must_open=False)
+    logger.write(1, {})
+    end(logger)
+    assert recorder.calls == [("start", 0)]
+    assert said == ["logging.x failed (ValueError: refused); the run goes on without it"]
+
+
 def test_one_that_exits_is_told_as_one_that_fails(opened, said):
     """Of `exit()` a thread would end without a word."""
     logger, recorder = opened
