@@ -28,6 +28,7 @@ from geo_nemo.train.checkpoint.files import content_problem, listed_files, read_
 from geo_nemo.train.checkpoint.load import load_trained, read_state
 from geo_nemo.train.checkpoint.names import prefix_of
 from geo_nemo.train.checkpoint.safe_pickle import check_index
+from geo_nemo.train.collectives import meet
 from geo_nemo.train.engine import Engine
 from geo_nemo.train.ledger import trained_before
 from geo_nemo.train.masters import Whole, masters, wholes_of
@@ -73,6 +74,7 @@ def load_initial(
     if damage:
         raise UserError(f"init.checkpoint={origin.place} is not whole: {damage}")
     before = _begin_from(engine, folder / name, origin)
+    meet()  # the others may be reading it
     with rank_zero_does(f"cannot remove {folder}") as mine:
         if mine:
             shutil.rmtree(folder)

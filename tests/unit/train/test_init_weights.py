@@ -16,6 +16,7 @@ from transformers import LlamaForCausalLM
 from geo_nemo.config import Init, Parallel, Precision, Stage, UserError
 from geo_nemo.model.hugging_face_config import read_shape
 from geo_nemo.store import TokenStore
+from geo_nemo.train import init_weights
 from geo_nemo.train.masters import masters
 from geo_nemo.train.run_record import write_record
 from geo_nemo.train.setup import prepare
@@ -136,6 +137,17 @@ def test_of_a_bucket_it_is_fetched_and_nothing_stays(source, tiny_store, tmp_pat
     bucket.damage("runs/a/step_00000006/__0_0.distcp")
     with pytest.raises(UserError, match="is not whole: "):
         begun(tiny_store, tmp_path / "b", f"{address}/step_00000006")
+
+
+def test_what_was_fetched_goes_when_every_rank_has_read_it(
+    source, tiny_store, tmp_path, bucket, monkeypatch
+):
+    for path in (source[1] / "checkpoints" / "step_00000006").iterdir():
+        bucket.put(f"runs/a/step_00000006/{path.name}", path.read_bytes())
+    fetched, waits = tmp_path / "run" / "init" / "step_00000006", []
+    monkeypatch.setattr(init_weights, "meet", lambda: waits.append(sorted(fetched.iterdir())))
+    begun(tiny_store, tmp_path / "run", bucket.address("runs/a"))
+    assert len(waits) == 1 and fetched / "geo_nemo.json" in waits[0]
 
 
 def test_it_goes_on_from_its_own_checkpoints_when_the_source_is_gone(source, tiny_store, tmp_path):
