@@ -21,6 +21,8 @@ _SEPARATOR = re.compile(
 )
 _BEFORE_COLON = re.compile(r"([^:|]{3,40}):\s+(?=\S)")
 _LETTERS = re.compile(r"[^\W_]+")
+# Where a word begins without white space: `BBCSport`, `FoxNews`.
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _MONTH = rf"(?:{'|'.join(sorted(MONTH_NAMES, reverse=True))})\.?"
 # Not before the end of a sentence; `a.m.` ends none.
 _NO_SENTENCE = r"(?!.*[^\W\d_]{2}[.!?…]$)"
@@ -232,11 +234,11 @@ def _is_name(part: str, names: set[str], whole: bool = False, first: bool = Fals
 
 def _begins(part: str, key: str, name: str) -> bool:
     """Whether a part begins with a name and says little more; a name of ASCII ends with a word:
-    `Sunak` does not begin with the Sun."""
+    `Sunak` does not begin with the Sun, but `CNNPolitics` with CNN."""
     if not key.startswith(name) or len(key) >= len(name) + 9:
         return False
     ends = {len(key)}
-    for word in reversed(_LETTERS.findall(_plain(part))):
+    for word in reversed(_LETTERS.findall(_plain(_HUMP.sub(" ", part)))):
         ends.add(min(ends) - len(word))
     return not name.isascii() or len(name) in ends
 

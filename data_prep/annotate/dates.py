@@ -8,7 +8,7 @@ The clock is never asked, so that the same input gives the same dates for ever.
 import re
 from datetime import date, datetime, timedelta
 from typing import Any
-from unicodedata import normalize
+from unicodedata import combining, normalize
 
 # Newspapers are printed since 1605.
 FIRST_YEAR, LAST_YEAR = 1600, 2100
@@ -65,6 +65,12 @@ _OTHER_NAME = re.compile(
     r"([^\s\d,.]{2,14})\.?,?\s+(?:del?\s+)?(\d{4})(?!\d)",
     re.I,
 )
+
+
+def _without_marks(name: str) -> str:
+    return "".join(char for char in normalize("NFD", name) if not combining(char))
+
+
 _OTHER_MONTHS = {
     normalize("NFC", name): number
     for names in (
@@ -104,17 +110,20 @@ _ENGLISH = (
     "january", "february", "march", "april", "june", "july", "august", "sept", "september",
     "october", "november", "december",
 )  # fmt: skip
-# Whole, or in three letters, and those of other languages that begin as in English: `market` and
-# `mayor` are none.
+_WHOLE_MONTHS = _OTHER_MONTHS | {name: _MONTHS[name[:3]] for name in _ENGLISH}
+# Whole, or in three letters, and those of other languages that begin as in English, also without
+# their marks, as addresses have them: `market` and `mayor` are none, `decembre` is.
 MONTH_NAMES = _MONTHS | {
     name: number
-    for name, number in (_OTHER_MONTHS | {name: _MONTHS[name[:3]] for name in _ENGLISH}).items()
+    for written, number in _WHOLE_MONTHS.items()
+    for name in (written, _without_marks(written))
     if len(name) > 3 and _MONTHS.get(name[:3]) == number
 }
 _IN_WORDS = ("-", "_")  # what joins the words of a title in a path
 _NUMBERS = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)")
 _IN_PATH = re.compile(
-    r"/((?:1[6-9]|20)\d\d)(?:([-/])(\d{1,2}|[a-z]{3,9})(?:\2(\d{1,2}))?|(\d\d)(\d\d))(?=[-/_.?]|\Z)"
+    r"/((?:1[6-9]|20)\d\d)(?:([-/])(\d{1,2}|[a-z]{3,9})(?:(?:\2|-(?=\d\d/))(\d{1,2}))?|(\d\d)(\d\d))"
+    r"(?=[-/_.?]|\Z)"
 )
 
 
@@ -144,7 +153,8 @@ def ambiguous(value: Any) -> tuple[int, int, int] | None:
 
 
 def date_in_path(path: str) -> tuple[str, int] | None:
-    """The date that a URL's path holds: `/2024/05/31/`, `/2024/may/31/`, `/2024-05-31-x`.
+    """The date that a URL's path holds: `/2024/05/31/`, `/2024/may/31/`, `/2024/05-31/`,
+    `/2024-05-31-x`.
 
     A month without a day has a folder of its own: `/2023/10-ways` and `/2024/march-madness` tell
     none, nor does `/2000-10-ways`.

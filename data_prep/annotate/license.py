@@ -12,7 +12,8 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 _SHORT = re.compile(
-    r"\bcc[ -]?(by(?:[ -](?:nc|nd|sa))*+|zero|0)(?:[ -]v?(\d\.\d))?+(?![\w.-])", re.IGNORECASE
+    r"\bcc[ -]?(by(?:[ -](?:nc|nd|sa))*+|zero|0)(?:[ -]v?(\d\.\d))?+(?![\w-]|\.\w)",
+    re.IGNORECASE,
 )
 _LONG = re.compile(
     r"creative commons attribution"

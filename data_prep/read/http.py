@@ -279,7 +279,7 @@ def _unbrotlied(data: bytes, most: int) -> Decoded:
 
 
 def _unzstded(data: bytes, most: int) -> Decoded:
-    """Frames, one after another."""
+    """Frames, one after another. What stands before damage is kept, as of gzip."""
     given, pieces, left, ended = data, [], most + 1, True
     try:
         while data.startswith(ZSTD_MAGIC) and left > 0:
@@ -292,7 +292,7 @@ def _unzstded(data: bytes, most: int) -> Decoded:
             ended = decoder.eof
             data = decoder.unused_data + data[at:] if ended else b""
     except zstandard.ZstdError:
-        return Decoded(given)
+        ended = False
     return Decoded(b"".join(pieces), not ended) if any(pieces) else Decoded(given)
 
 

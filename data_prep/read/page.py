@@ -27,7 +27,9 @@ _SAVED = re.compile(
     rb"|<!--\s*Page saved with SingleFile\s*url:\s*(https?://[^\s>]+)"
 )
 # Sections with other keys may stand above, and in it `IconFile=` and the like.
-_SHORTCUT = re.compile(rb"^\[InternetShortcut\][^\[]*?^URL=(\S+)", re.MULTILINE | re.IGNORECASE)
+_SHORTCUT = re.compile(
+    rb"^\[InternetShortcut\](?:[^\n]*\n(?!\[))*?[ \t]*URL=(\S+)", re.MULTILINE | re.IGNORECASE
+)
 _HEADER = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
 
 

@@ -36,7 +36,8 @@ _MOMENTS = range(10**8, 2 * 10**9)  # seconds up to 2033; 2024050610 is an hour
 _DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)|(\d{4})([-/.])(\d{1,2})\5(\d{1,2})(?!\d)")
 # Day and month in either order, where only one is possible.
 _DAY_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})(?!\d)")
-_YEAR_NONE = re.compile(r"\b0\d{3} ")
+# Behind the month: `+0100 (BST)` is a zone.
+_YEAR_NONE = re.compile(r"[A-Za-z]{3}[.,]* 0\d{3}\b")
 # Archives of papers have pages of articles that are older than the web.
 _FIRST_YEAR = 1600
 # What software writes that knows no date.

@@ -190,6 +190,14 @@ def test_a_place_or_a_word_that_a_name_only_begins_with_stays_in_a_title(title, 
 
 
 @pytest.mark.parametrize(
+    ("name", "host"),
+    [("CNNPolitics", "edition.cnn.com"), ("CNNMoney", "money.cnn.com"), ("FoxNews", "www.fox.com")],
+)
+def test_a_name_may_go_on_with_a_capital(name, host):
+    assert without_site(f"Rain falls - {name}", host=host) == "Rain falls"
+
+
+@pytest.mark.parametrize(
     "line",
     ["Marvel 3 – a review", "Decision 24: what we know", "Marathon 26 | the runners",
      "X (formerly Twitter) goes down"],
@@ -198,6 +206,8 @@ def test_words_that_begin_as_months_are_no_dates_and_x_with_its_old_name_no_butt
     assert without_byline(f"{line}\n{PROSE}") == f"{line}\n{PROSE}"
 
 
-@pytest.mark.parametrize("line", ["3 januar 2024", "Septiembre 3, 2024", "Sept. 3, 2024"])
+@pytest.mark.parametrize(
+    "line", ["3 januar 2024", "Septiembre 3, 2024", "Sept. 3, 2024", "12 decembre 2024"]
+)
 def test_months_of_other_languages_that_begin_as_in_english_are_dates(line):
     assert without_byline(f"{line}\n{PROSE}") == PROSE

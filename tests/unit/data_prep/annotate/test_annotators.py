@@ -30,11 +30,13 @@ from tests.unit.data_prep.worlds import record, write_jsonl
         ("CC BY (https://creativecommons.org/licenses/by/4.0/)", "CC-BY-4.0"),
         ("Creative Commons Attribution-NonCommercial-NoDerivatives 4.0 International",
          "CC-BY-NC-ND-4.0"),
-        ("This is licensed under CC0.", "This is licensed under CC0."),
+        # The end of a sentence is no part of a name, and the start of a name is no other licence.
+        ("This is licensed under CC0.", "CC0"),
         ("CC0", "CC0"),
-        # Not the start of what a sentence names.
-        ("It is CC BY SA.", "It is CC BY SA."),
-        ("It is CC BY 4.0.", "It is CC BY 4.0."),
+        ("It is CC BY SA.", "CC-BY-SA"),
+        ("It is CC BY 4.0.", "CC-BY-4.0"),
+        ("CC BY 4.0.1", "CC BY 4.0.1"),
+        ("CC BY-NC-X", "CC BY-NC-X"),
         ("CC BY 4.0 or CC BY-SA 4.0", "CC BY 4.0 or CC BY-SA 4.0"),
         ("https://creativecommons.org/licenses/", "https://creativecommons.org/licenses/"),
         ("accby", "accby"),

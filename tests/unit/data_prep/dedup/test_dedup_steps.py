@@ -254,7 +254,7 @@ def test_arrays_of_all_parts_are_open_at_once_without_a_descriptor(tmp_path):
     reader = SignatureReader(shards)
     signatures = reader(np.arange(80))
     held = [(shard.ids(), shard.content(), shard.band(3)) for shard in shards]
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # garbage may be collected meanwhile
     assert signatures.shape == (80, 26 * 7) and len(held) == 40
 
 

@@ -240,6 +240,9 @@ def test_frames_of_zstd_one_after_another_are_one_body():
     frames = zstandard.compress(STORY[:90]) + zstandard.compress(STORY[90:])
     for body in (frames, frames + b"rubbish"):
         assert decoded({"content-encoding": "zstd"}, body, MOST) == (STORY, False)
+    second = len(zstandard.compress(STORY[:90]))
+    damaged = frames[: second + 6] + b"\xff" * 8 + frames[second + 14 :]
+    assert decoded({"content-encoding": "zstd"}, damaged, MOST) == (STORY[:90], True)
 
 
 LONG = bytes(random.Random(1).choices(b"abcdefgh \n", k=300_000))

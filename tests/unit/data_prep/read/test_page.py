@@ -207,6 +207,8 @@ def test_an_address_that_a_template_has_left_unfilled_is_none(tmp_path, named):
         "[InternetShortcut]\r\nURL=https://nation.africa/1\r\n",
         "[{000214A0-0000-0000-C000-000000000046}]\r\nProp3=19,11\r\n[InternetShortcut]\r\n"
         "IDList=\r\nURL=https://nation.africa/1\r\n",
+        "[InternetShortcut]\r\nTitle=[Video] Rain\r\nURL=https://nation.africa/1\r\n",
+        "[InternetShortcut]\n URL=https://nation.africa/1\n[Other]\nURL=https://x.org/",
         "\ufeff[DEFAULT]\nBASEURL=https://x.org/\n[InternetShortcut]\nURL=https://nation.africa/1",
     ],
 )
