@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from eval.corpus_files import TEXTS, check_types, files_of
+from eval.corpus_files import TEXTS, check_types, files_of, unfit_columns
 from eval.fitting import body_ids, fitting, title_ids
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.metadata.fields import lines_of
@@ -100,12 +100,13 @@ Budget = Callable[[int, np.ndarray, np.ndarray], int]
 
 @dataclass(frozen=True)
 class CorpusTexts:
-    """A split of a corpus."""
+    """A split of a corpus. unfit: columns that are left out, and why no field can read them."""
 
     address: str
     hash: str
     items: CorpusItems
     files: tuple[Path, ...]
+    unfit: Mapping[str, str]
 
     @property
     def hashed(self) -> bool:
@@ -121,6 +122,11 @@ class CorpusTexts:
 
     def check(self, policy: MetadataPolicy, key: str) -> None:
         for line in lines_of(policy):
+            for column in (each for each in line.columns if each in self.unfit):
+                raise UserError(
+                    f"{key}: {self.unfit[column]}: write it so, or leave {line.name} out of the "
+                    "fields"
+                )
             there = self.items.with_any(line.columns).tolist()
             if not any(line.value(self.items.record(n)) for n in there):
                 raise UserError(
@@ -178,7 +184,8 @@ def open_corpus(path: Path, split: str) -> CorpusTexts:
     Raises `UserError` for what is no corpus, and for one without a document.
     """
     files, digest = files_of(path, split)
-    tables = []
+    tables: list[pa.Table] = []
+    unfit: dict[str, str] = {}
     for file in files:
         try:
             opened = pq.ParquetFile(file)
@@ -186,6 +193,7 @@ def open_corpus(path: Path, split: str) -> CorpusTexts:
                 raise UserError(f"{file} has no column text: give Parquet with title, text, host, "
                                 "country")  # fmt: skip
             check_types(file, opened.schema_arrow)
+            unfit |= unfit_columns(file, opened.schema_arrow)
             names = [n for n in opened.schema_arrow.names if n not in TEXTS]
             tables.append(opened.read(columns=names))
         except (OSError, pa.ArrowException) as error:
@@ -194,6 +202,7 @@ def open_corpus(path: Path, split: str) -> CorpusTexts:
                 f"cannot read {file} as Parquet: {reason}; give the corpus of geo-nemo prep, or "
                 "Parquet files"
             ) from None
+    tables = [table.select([n for n in table.column_names if n not in unfit]) for table in tables]
     try:
         table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     except pa.ArrowException as error:
@@ -219,7 +228,7 @@ def open_corpus(path: Path, split: str) -> CorpusTexts:
         split, table, tuple(names), tuple(hosts), country, host, _hashes(table),
         np.broadcast_to(np.asarray(year, np.int64), len(table)),
     )  # fmt: skip
-    return CorpusTexts(str(path), digest, items, tuple(files))
+    return CorpusTexts(str(path), digest, items, tuple(files), unfit)
 
 
 def _codes(table: pa.Table, name: str, nothing: str = "") -> tuple[np.ndarray, list[str]]:

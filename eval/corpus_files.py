@@ -1,6 +1,7 @@
 """The Parquet files of a corpus that are scored: which there are, and that they are as written."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +12,12 @@ from geo_nemo.config import UserError
 
 SUMMARY = "corpus.json"
 TEXTS = ("title", "text")
-# Columns that may have several texts of a document.
-LISTS = ("date", "language", "topic")
+# Columns that every evaluation of a corpus reads.
+_READ = (*TEXTS, "host", "country", "continent", "path", "url", "year")
+# Those that only a field reads; of the first ones a document may have several texts.
+_LISTS = ("date", "language", "topic")
+_OF_FIELDS = (*_LISTS, "source", "quality")
+_NUMBERS = ("year", "quality")
 
 
 def files_of(path: Path, split: str) -> tuple[list[Path], str]:
@@ -50,23 +55,36 @@ def files_of(path: Path, split: str) -> tuple[list[Path], str]:
 
 
 def check_types(file: Path, schema: pa.Schema) -> None:
-    """Raise `UserError` where a column that has text here, or a number, has something else."""
+    """Raise `UserError` where a column that is read has text, or a number, and another type here;
+    and where a name stands twice."""
     for name in schema.names:
         if schema.names.count(name) > 1:
             raise UserError(f"{file} has two columns {name}: give each a name of its own")
+    for said in _of_other_types(file, schema, _READ).values():
+        raise UserError(said)
+
+
+def unfit_columns(file: Path, schema: pa.Schema) -> dict[str, str]:
+    """Columns of another type than the field that reads them takes, and what to say of each.
+
+    Another's corpus may have a `date` or a `quality` of its own, for which no model asks.
+    """
+    return _of_other_types(file, schema, _OF_FIELDS)
+
+
+def _of_other_types(file: Path, schema: pa.Schema, names: Sequence[str]) -> dict[str, str]:
+    texts = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view
+    said = {}
+    for name in (each for each in names if each in schema.names):
         found = schema.field(name).type
         found = found.value_type if pa.types.is_dictionary(found) else found
-        if name in LISTS and (pa.types.is_list(found) or pa.types.is_large_list(found)):
+        if name in _LISTS and (pa.types.is_list(found) or pa.types.is_large_list(found)):
             found = found.value_type
-        texts = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view
-        kinds = dict.fromkeys(("year", "quality"), ("whole numbers", (pa.types.is_integer,)))
-        kinds |= dict.fromkeys(
-            (*TEXTS, *LISTS, "host", "country", "continent", "path", "url", "source"),
-            ("text", texts),
-        )
-        what, fits = kinds.get(name, ("", ()))
-        if what and not any(fit(found) for fit in (*fits, pa.types.is_null)):
-            raise UserError(f"{file}: column {name} is {found}, and should be {what}")
+        is_number = name in _NUMBERS
+        what, fits = ("whole numbers", (pa.types.is_integer,)) if is_number else ("text", texts)
+        if not any(fit(found) for fit in (*fits, pa.types.is_null)):
+            said[name] = f"{file}: column {name} is {found}, and should be {what}"
+    return said
 
 
 def _check_unchanged(file: Path, expected: str) -> None:

@@ -114,10 +114,6 @@ def test_weights_that_no_layer_takes_are_told(llama, table, tmp_path, caplog):
         ("text", pa.array([5] * 60), "column text is int64, and should be text"),
         ("country", pa.array([1] * 60), "column country is int64, and should be text"),
         ("year", pa.array(["2020"] * 60), "column year is string, and should be whole numbers"),
-        ("quality", pa.array(["high"] * 60), "column quality is string, and should be whole"),
-        ("source", pa.array([1] * 60), "column source is int64, and should be text"),
-        ("topic", pa.array([1.5] * 60), "column topic is double, and should be text"),
-        ("date", pa.array([date(2020, 1, 2)] * 60), "column date is date32[day], and should be te"),
         ("text", pa.array([""] * 60), "no document of split test has a text"),
     ],
 )
@@ -130,6 +126,33 @@ def test_columns_of_other_types_and_empty_texts_are_named(
     table = table.drop_columns(["title"]) if column == "text" else table
     pq.write_table(table, tmp_path / "bad.parquet")
     assert words in refused(config_of(tmp_path, llama, tmp_path / "bad.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("quality", 0.5, "column quality is double, and should be whole numbers"),
+        ("source", 1, "column source is int64, and should be text"),
+        ("topic", 1.5, "column topic is double, and should be text"),
+        ("date", date(2020, 1, 2), "column date is date32[day], and should be text"),
+    ],
+)
+def test_a_column_of_another_type_is_refused_where_a_field_reads_it_alone(
+    llama, table, tmp_path, column, value, words
+):
+    """Another's corpus may have a date or a quality of its own, of which no model is told."""
+    table = table.drop_columns([column] if column in table.column_names else [])
+    pq.write_table(table.append_column(column, pa.array([value] * 60)), tmp_path / "own.parquet")
+    corpus = tmp_path / "own.parquet"
+    plan = make_plan(config_of(tmp_path, llama, corpus))
+    assert len(plan.documents) == 60
+    assert (plan.items.record(0).column(column) or None) is None
+    said = refused(config_of(tmp_path, llama, corpus, groups=(column,)))
+    assert said.startswith("groups: ") and f"{words}: write it so, or leave {column} out" in said
+    # Also where another file has what a field can read.
+    words = pa.array([7 if column == "quality" else "news"] * 30)
+    several = parts_of(table, tmp_path / "two", {column: words}, {column: pa.array([value] * 30)})
+    assert len(make_plan(config_of(tmp_path, llama, several)).documents) == 60
 
 
 def test_columns_as_others_write_them_are_read(llama, table, tmp_path):
