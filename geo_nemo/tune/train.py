@@ -9,6 +9,7 @@ same step, and stops.
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from geo_nemo.tune.encode import Encoded
 from geo_nemo.tune.targets import targets_of
 
 CHECKPOINTS, WHOLE, METRICS = "checkpoints", "whole.json", "metrics.jsonl"
+_NAME = re.compile(r"checkpoint-\d+")
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class _Watch(TrainerCallback):
         if state.is_world_process_zero:
             folder = self._folder / f"checkpoint-{state.global_step}"
             write_whole(folder / WHOLE, json.dumps({"step": state.global_step}).encode())
-            for older in sorted(self._folder.glob("checkpoint-*"), key=_step)[: -self._keep_last]:
+            for older in _checkpoints(self._folder)[: -self._keep_last]:
                 shutil.rmtree(older)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
@@ -178,7 +180,7 @@ def _whole_model(config: Tune, folder: Folder, trainer: Any) -> Any:
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint; those that a killed run left behind it go, on rank 0."""
-    found = sorted(folder.glob("checkpoint-*"), key=_step)
+    found = _checkpoints(folder)
     whole = [path for path in found if (path / WHOLE).is_file()]
     if rank() == 0:
         for path in set(found) - set(whole):
@@ -186,8 +188,17 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return whole[-1] if whole else None
 
 
+def _checkpoints(folder: Path) -> list[Path]:
+    """Every folder that bears a checkpoint's name, whole or not, oldest first.
+
+    Others, such as a copy that a user keeps as `checkpoint-100.best`, are none of the tuning's.
+    """
+    found = (path for path in folder.glob("checkpoint-*") if _NAME.fullmatch(path.name))
+    return sorted(found, key=_step)
+
+
 def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.split("-")[1])
+    return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 def adapter_config(lora: Lora, model: Any) -> Any:

@@ -20,5 +20,12 @@ def test_older_checkpoints_go_once_the_newest_is_whole(tmp_path, keep_last):
         assert newest_checkpoint(tmp_path).name == f"checkpoint-{step}"
     kept = {path.name for path in tmp_path.glob("checkpoint-*")}
     assert kept == {f"checkpoint-{step}" for step in range(12 - keep_last, 12)}
+    # What a user keeps beside them is left alone.
+    for name in ("checkpoint-9.best", "checkpoint-8-copy"):
+        (tmp_path / name).mkdir()
+        kept |= {name}
+    watch.on_save(None, state, None)
+    assert newest_checkpoint(tmp_path).name == "checkpoint-11"
+    assert {path.name for path in tmp_path.glob("checkpoint-*")} == kept
     watch.on_save(None, TrainerState(global_step=3, is_world_process_zero=False), None)
     assert {path.name for path in tmp_path.glob("checkpoint-*")} == kept
