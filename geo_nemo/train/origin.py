@@ -25,6 +25,7 @@ from geo_nemo.tokenizers.base import Tokenizer
 from geo_nemo.train.checkpoint.bucket import Bucket
 from geo_nemo.train.checkpoint.files import (
     RECORD,
+    STEP_NAME,
     Refused,
     checkpoints,
     identity_of,
@@ -152,7 +153,7 @@ def remote_checkpoint(address: str, setting: str = "") -> tuple[str, dict[str, A
     setting: what gave it, for the `UserError` where there is none.
     """
     parent, _, name = address.rpartition("/")
-    if name.startswith("step_"):
+    if STEP_NAME.fullmatch(name):
         bucket, names = Bucket(parent), [name]
     else:
         bucket = Bucket(address)

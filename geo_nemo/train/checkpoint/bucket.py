@@ -8,7 +8,6 @@ Names and content are those on disk, so that any tool which copies a folder of t
 """
 
 import json
-import re
 import threading
 from functools import partial
 from pathlib import Path
@@ -22,10 +21,9 @@ from geo_nemo.common.progress import Progress, no_progress
 from geo_nemo.storage.folder import RemoteFolder, retried
 from geo_nemo.storage.transfer import Item, check_room, download, upload
 from geo_nemo.train.checkpoint.changes import changed_settings
-from geo_nemo.train.checkpoint.files import RECORD, Files, listed_files, read_record
+from geo_nemo.train.checkpoint.files import RECORD, STEP_NAME, Files, listed_files, read_record
 
 RUN = "run.json"
-_NAME = re.compile(r"step_\d{8,}")
 
 
 class Bucket:
@@ -117,7 +115,7 @@ class Bucket:
         sizes = retried(self.folder.sizes)
         whole = [name for name in self._whole(sizes) if _step(name) <= _step(newest)]
         found = {name.partition("/")[0] for name in sizes}
-        for name in sorted(name for name in found if _NAME.fullmatch(name)):
+        for name in sorted(name for name in found if STEP_NAME.fullmatch(name)):
             if _step(name) > _step(newest) or name in whole[-keep_last:]:
                 continue
             old = self.folder.sub(name)
@@ -126,7 +124,7 @@ class Bucket:
 
     def _whole(self, sizes: dict[str, int]) -> list[str]:
         names = [name.removesuffix(f"/{RECORD}") for name in sizes if name.endswith(f"/{RECORD}")]
-        return sorted((name for name in names if _NAME.fullmatch(name)), key=_step)
+        return sorted((name for name in names if STEP_NAME.fullmatch(name)), key=_step)
 
     def _files_of(self, checkpoint: Path) -> Files:
         try:

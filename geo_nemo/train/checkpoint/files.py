@@ -28,8 +28,8 @@ LOG = logger(__name__)
 FORMAT = 2
 RECORD = "geo_nemo.json"
 LATEST = "latest"
-# Of a checkpoint's folder; what is built or removed has another.
-_NAME = re.compile(r"step_\d+")
+# Of a checkpoint's folder, here and in a bucket; what is built or removed has another.
+STEP_NAME = re.compile(r"step_\d{8,}")
 _CHUNK = 1 << 22
 _SHOWN = 3
 
@@ -147,7 +147,7 @@ def checkpoints(directory: Path) -> list[Path]:
     run's: they are neither gone on from nor removed.
     """
     found = directory.glob("step_*")
-    return sorted((p for p in found if _NAME.fullmatch(p.name) and p.is_dir()), key=step_of)
+    return sorted((p for p in found if STEP_NAME.fullmatch(p.name) and p.is_dir()), key=step_of)
 
 
 def step_of(checkpoint: Path) -> int:

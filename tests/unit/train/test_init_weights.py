@@ -18,6 +18,7 @@ from geo_nemo.model.hugging_face_config import read_shape
 from geo_nemo.store import TokenStore
 from geo_nemo.train import init_weights
 from geo_nemo.train.masters import masters
+from geo_nemo.train.origin import remote_checkpoint
 from geo_nemo.train.run_record import write_record
 from geo_nemo.train.setup import prepare
 from tests.oracle import hugging_face_llama
@@ -137,6 +138,15 @@ def test_of_a_bucket_it_is_fetched_and_nothing_stays(source, tiny_store, tmp_pat
     bucket.damage("runs/a/step_00000006/__0_0.distcp")
     with pytest.raises(UserError, match="is not whole: "):
         begun(tiny_store, tmp_path / "b", f"{address}/step_00000006")
+
+
+def test_a_run_in_a_bucket_may_be_called_as_a_checkpoint_begins(source, bucket):
+    for path in (source[1] / "checkpoints" / "step_00000006").iterdir():
+        bucket.put(f"runs/step_twice/step_00000006/{path.name}", path.read_bytes())
+    address = bucket.address("runs/step_twice")
+    for given in (address, f"{address}/step_00000006"):
+        place, record = remote_checkpoint(given)
+        assert (place, record["step"]) == (f"{address}/step_00000006", 6)
 
 
 def test_what_was_fetched_goes_when_every_rank_has_read_it(
