@@ -1,6 +1,6 @@
 # geo_nemo: everything runs in a virtual environment of its own, .venv, made from constraints.txt.
 #
-#   make demo                      the whole way on synthetic news, about 5 minutes on 2 cores
+#   make demo                      the whole way on synthetic news, about 6 minutes on 2 cores
 #   make demo CORPUS=news.jsonl.gz the same on your file
 #   make test                      every test that runs without a GPU
 #   make test-random               the same in another order each time; SEED=1234 for one again

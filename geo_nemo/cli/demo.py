@@ -6,11 +6,15 @@ report. Each step is a command of its own, printed before it runs; what is done 
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import click
 
@@ -32,6 +36,12 @@ POLL_S = 0.3
 ASKED_TO = (STOPPED, EXIT_INTERRUPTED)
 # Metadata in the first stage, or not: the two conditions that are compared.
 CONDITIONS = {"with": (), "without": ("metadata@stages.condition.metadata=none",)}
+# As in docs/experiments.md, `longer_confirm`. So many steps, for before them two runs of one seed
+# differ by more than telling costs; half of the documents untold, for then told nothing costs
+# least; two layers, for four take twice as long and show the same.
+TRAINING = ("stages=half_untold", "model.num_layers=2", "train.micro_batch_size=16")
+STEPS = 1200
+DOCUMENTS = 24_000  # so that no step reads a text again
 SYNTHETIC_VOCAB_SIZE = 1536
 LEAST_QUESTIONS = 5  # a country, where there are fewer documents
 VOCAB_SIZE = 4096
@@ -49,7 +59,7 @@ VOCAB_SIZE = 4096
 )
 @click.option(
     "--steps",
-    default=400,
+    default=STEPS,
     show_default=True,
     type=click.IntRange(min=10),
     help="Optimizer steps of each training.",
@@ -58,13 +68,13 @@ VOCAB_SIZE = 4096
     "--documents",
     metavar="N",
     type=click.IntRange(min=1000),
-    help="Of synthetic news: fewer for a quick look.",
+    help=f"Of synthetic news, {DOCUMENTS:,}: fewer for a quick look.",
 )
 def command(corpus: str | None, out: str, steps: int, documents: int | None) -> int:
     """Corpus, store, training with and without metadata, evaluation, report.
 
     Stopped at any point, the same command goes on from there. On two CPU cores the default takes
-    about five minutes.
+    about six minutes.
     """
     folder = Path(out)
     if corpus is not None and documents is not None:
@@ -72,28 +82,71 @@ def command(corpus: str | None, out: str, steps: int, documents: int | None) -> 
     if corpus is not None and not Path(corpus).is_file():
         what = "is a folder" if Path(corpus).is_dir() else "there is no such file"
         raise UserError(f"--corpus {corpus}: {what}; give a JSONL file")
-    with folder_lock(folder):
-        return _demo(corpus, folder, steps, documents)
+    with folder_lock(folder), _handed_on() as children:
+        return _demo(children, corpus, folder, steps, documents)
 
 
-def _demo(corpus: str | None, folder: Path, steps: int, documents: int | None) -> int:
+class Children:
+    """The commands that go on. asked: whether SIGTERM came, which no terminal hands on to them."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._processes: list[subprocess.Popen] = []
+
+    def start(self, *arguments: str, **how: Any) -> subprocess.Popen:
+        if self.asked:
+            raise SystemExit(STOPPED)
+        process = subprocess.Popen(_command(*arguments), **how)
+        self._processes.append(process)
+        if self.asked:  # it came while the process was made
+            process.terminate()
+        return process
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        for process in self._processes:
+            if process.returncode is None:
+                process.terminate()
+
+    def code(self, process: subprocess.Popen) -> int:
+        """Of one that has ended; one that SIGTERM ended before it could listen was stopped."""
+        code = process.returncode
+        if self.asked and code == -signal.SIGTERM:
+            return STOPPED
+        return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def _handed_on() -> Iterator[Children]:
+    children = Children()
+    before = signal.signal(signal.SIGTERM, children.handle)
+    try:
+        yield children
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _demo(
+    children: Children, corpus: str | None, folder: Path, steps: int, documents: int | None
+) -> int:
     begin = time.monotonic()
     if corpus is None:
         input_file = folder / "corpus" / "news.jsonl.gz"
         synth = ["synth", f"output={quote(folder / 'corpus')}"]
+        synth.append(f"documents={documents or DOCUMENTS}")
         if documents:
             usual = Synth(output=str(folder))
             questions = usual.questions_per_country * documents // usual.documents
             questions = max(LEAST_QUESTIONS, min(questions, usual.questions_per_country))
-            synth += [f"documents={documents}", f"questions_per_country={questions}"]
-        _step("1/5 synthetic corpus", *synth)
+            synth.append(f"questions_per_country={questions}")
+        _step(children, "1/5 synthetic corpus", *synth)
     else:
         input_file = Path(corpus)
     prep = ["run", f"input={quote(input_file)}", f"output={quote(folder / 'prep')}"]
     vocab_size = VOCAB_SIZE if corpus else SYNTHETIC_VOCAB_SIZE
     prep += [f"tokenizer.vocab_size={vocab_size}", "tokenizer.shrink=true"]
-    _step("2/5 corpus, tokenizer, token store", "prep", *prep)
-    stopped = _train_side_by_side(folder, steps)
+    _step(children, "2/5 corpus, tokenizer, token store", "prep", *prep)
+    stopped = _train_side_by_side(children, folder, steps)
     if stopped:
         return STOPPED
     arguments = [f"runs.{name}={quote(folder / name)}" for name in CONDITIONS]
@@ -102,37 +155,39 @@ def _demo(corpus: str | None, folder: Path, steps: int, documents: int | None) -
     if corpus is None:
         arguments.append(f"questions={quote(folder / 'corpus' / 'questions.jsonl')}")
         arguments.append(f"floors={quote(folder / 'corpus' / 'floors.jsonl.gz')}")
-    _step("4/5 evaluation", "eval", *arguments)
+    _step(children, "4/5 evaluation", "eval", *arguments)
     page = folder / "report.html"
-    _step("5/5 report", "report", f"eval={quote(folder / 'eval')}", f"output={quote(page)}")
+    shown = ("report", f"eval={quote(folder / 'eval')}", f"output={quote(page)}")
+    _step(children, "5/5 report", *shown)
     print(f"demo: {time.monotonic() - begin:.0f} s; open {page.resolve()}")
     return 0
 
 
-def _step(title: str, *arguments: str) -> None:
+def _step(children: Children, title: str, *arguments: str) -> None:
     """Run `geo-nemo` with `arguments` to its end, on this terminal."""
     _announce(title, *arguments)
-    process = subprocess.Popen(_command(*arguments))
-    code = _wait(process)
-    if code:
+    process = children.start(*arguments)
+    _wait(process)
+    if code := children.code(process):
         raise SystemExit(code)
 
 
-def _train_side_by_side(folder: Path, steps: int) -> bool:
+def _train_side_by_side(children: Children, folder: Path, steps: int) -> bool:
     """Train every condition in a process of its own, at once. True when one was asked to stop."""
     store = folder / "prep" / "store"
     running, logs = {}, {}
     environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, _cores() // len(CONDITIONS)))}
     for name, overrides in CONDITIONS.items():
-        arguments = ["train", "experiment=demo", f"name={name}", f"train.steps={steps}"]
-        arguments += [f"train.warmup_steps={min(20, steps // 10)}", *overrides]
+        arguments = ["train", "experiment=demo", *TRAINING, f"name={name}"]
+        arguments += [f"train.steps={steps}", f"train.warmup_steps={min(20, steps // 10)}"]
+        arguments += overrides
         arguments.append(f"data.store={quote(store)}")
         arguments.append(f"output_dir={quote(folder / name)}")
         _announce("3/5 training" if not running else "", *arguments)
         logs[name] = folder / f"{name}.log"
         with logs[name].open("a") as log:
-            running[name] = subprocess.Popen(
-                _command(*arguments), env=environment, stdin=subprocess.DEVNULL, stderr=log
+            running[name] = children.start(
+                *arguments, env=environment, stdin=subprocess.DEVNULL, stderr=log
             )
     codes: dict[str, int] = {}
     try:
@@ -143,12 +198,14 @@ def _train_side_by_side(folder: Path, steps: int) -> bool:
                     done, note = _standing(folder / name / "metrics.jsonl")
                     progress(name, done, steps, note)
                     if process.poll() is not None:
-                        codes[name] = process.returncode
+                        codes[name] = children.code(process)
                 if any(code not in (0, *ASKED_TO) for code in codes.values()):
                     break
     except KeyboardInterrupt:
         # The terminal's interrupt reached the trainings too; they save and end.
-        codes = {name: _wait(process) for name, process in running.items()}
+        for process in running.values():
+            _wait(process)
+        codes = {name: children.code(process) for name, process in running.items()}
     finally:
         for process in running.values():
             if process.poll() is None:
@@ -176,13 +233,11 @@ def _standing(metrics: Path) -> tuple[int, str]:
     return 0, "starting"
 
 
-def _wait(process: subprocess.Popen) -> int:
-    """The exit code of a command; an interrupt from the terminal is the command's to handle."""
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue
+def _wait(process: subprocess.Popen) -> None:
+    """Until a command has ended; an interrupt from the terminal is the command's to handle."""
+    while process.returncode is None:
+        with suppress(KeyboardInterrupt):
+            process.wait()
 
 
 def _command(*arguments: str) -> list[str]:

@@ -272,7 +272,7 @@ def test_where_metrics_go_is_a_group_of_its_own(group, told):
     ("recipe", "fractions", "dropouts", "labels"),
     [("condition_cooldown", (0.8, 0.2), (0, 0), ""), ("half_told", (0.8, 0.2), (0, 0.5), ""),
      ("wsd", (0.8, 0.2), (0, 0), ""), ("replay", (0.8, 0.2), (0, 0), ""),
-     ("quarter_untold", (0.8, 0.2), (0.25, 0), ""),
+     ("quarter_untold", (0.8, 0.2), (0.25, 0), ""), ("half_untold", (0.8, 0.2), (0.5, 0), ""),
      ("labelled", (0.9, 0.1), (0, 0), "CONTENT: ")],
 )  # fmt: skip
 @pytest.mark.parametrize("experiment", ["demo", "localization/1b_global_with"])
