@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from eval.report.main_effects import cell_of, effect_of, of_latest, points, told_runs
+from eval.report.main_effects import COST, cell_of, effect_of, of_latest, points, told_runs
 from eval.report.sentences import (
     FEW_QUESTIONS,
+    SLIGHT,
     Finding,
     Verdict,
     accuracy_verdict,
     interval,
+    is_slight,
     loss_verdict,
     percent,
     perplexity,
@@ -33,7 +35,7 @@ def findings(evaluation: dict[str, Any]) -> list[Finding]:
          ("yes, any metadata helps", "no, it hurts", "no clear difference")),
         ("told against shuffled", "Does the truth help more than another document's origin?",
          ("yes", "no, it hurts", "no clear difference")),
-        ("conditioned model, not told, against plain model",
+        (COST,
          "Told nothing, is it as good as the model trained without metadata?",
          ("yes, better", "no, worse", "yes, no clear difference")),
     ):  # fmt: skip
@@ -50,12 +52,15 @@ def _perplexity_finding(
     # That a wrong origin helps is no good news, and that it hurts is none either way.
     tones = {"good": "bad", "bad": "flat"} if effect["of"][1] == "shuffled" else {}
     text = {"good": words[0], "bad": words[1], "flat": words[2]}[verdict.tone]
+    tone = tones.get(verdict.tone, verdict.tone)
     if effect["low"] is None:
         text = verdict.text
+    elif effect["purpose"] == COST and verdict.tone == "bad" and is_slight(effect):
+        text, tone = f"yes, at most {SLIGHT:.1%} behind", "flat"
     of, against = cell_of(evaluation, effect["of"]), cell_of(evaluation, effect["against"])
     return Finding(
         question,
-        Verdict(text, tones.get(verdict.tone, verdict.tone)),
+        Verdict(text, tone),
         f"{perplexity(of['perplexity'])} against {perplexity(against['perplexity'])}",
         f"{percent(effect['ratio'])}, "
         f"{interval(effect['ratio_low'], effect['ratio_high'], percent)}",

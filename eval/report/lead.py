@@ -13,9 +13,11 @@ from eval.report.main_effects import (
     told_runs,
 )
 from eval.report.sentences import (
+    SLIGHT,
     Verdict,
     accuracy_verdict,
     interval,
+    is_slight,
     kind_name,
     loss_verdict,
     percent,
@@ -60,7 +62,7 @@ def sentence(evaluation: dict[str, Any]) -> str:
         opening, than = "Metadata hurts", f"worse than {who}"
     elif truth is None or truth.tone == "good":
         cost = cost_effect(evaluation)
-        priced = cost is not None and loss_verdict(cost).tone == "bad"
+        priced = cost is not None and loss_verdict(cost).tone == "bad" and not is_slight(cost)
         opening = "Metadata helps where it is told" if priced else "Metadata helps"
         than = f"better than {who}"
     else:
@@ -77,14 +79,15 @@ def lead(evaluation: dict[str, Any]) -> list[str]:
     cost = cost_effect(evaluation)
     if cost is not None and cost["low"] is not None:
         ends = interval(cost["ratio_low"], cost["ratio_high"], percent)
-        change = f"({percent(cost['ratio'])}, {ends})"
         where = ", on bare text," if has_no_labels(evaluation) else ""
+        without = f"the model trained without ({percent(cost['ratio'])}, {ends})"
         said.append({
-            "bad": f"But told nothing{where} it is worse than the model trained without "
-                   f"{change}: metadata have a price here.",
-            "good": f"Told nothing{where} it is better than the model trained without, too "
-                    f"{change}.",
-            "flat": f"Told nothing{where} it is as good as the model trained without {change}.",
+            "bad": f"Told nothing{where} it is at most {SLIGHT:.1%} behind {without}."
+                   if is_slight(cost) else
+                   f"But told nothing{where} it is worse than {without}: metadata have a price "
+                   f"here.",
+            "good": f"Told nothing{where} it is better than {without}, too.",
+            "flat": f"Told nothing{where} it is as good as {without}.",
         }[loss_verdict(cost).tone])  # fmt: skip
     said += _worst(evaluation, main)
     if not has_no_labels(evaluation):

@@ -5,6 +5,8 @@ from typing import Any
 from eval.report.sentences import pick, signed
 
 PART = "body"
+# The purpose of the comparison that tells what training with metadata costs.
+COST = "conditioned model, not told, against plain model"
 
 
 def main_effect(evaluation: dict[str, Any]) -> dict[str, Any] | None:
@@ -20,7 +22,7 @@ def main_effect(evaluation: dict[str, Any]) -> dict[str, Any] | None:
 def cost_effect(evaluation: dict[str, Any]) -> dict[str, Any] | None:
     """What training with metadata costs, or brings, where nothing is told."""
     effects = evaluation["perplexity"]["effects"]
-    return effect_of(effects, evaluation, "conditioned model, not told, against plain model")
+    return effect_of(effects, evaluation, COST)
 
 
 def effect_of(

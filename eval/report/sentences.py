@@ -40,6 +40,8 @@ RULE_NAMES = {
 }
 MINUS = "\u2212"
 NO_INTERVAL = "too few documents"
+# Of perplexity: what being told nothing may cost, docs/experiments.md.
+SLIGHT = 0.003
 FEW_QUESTIONS, FEW_PAIRS = "too few questions", "too few pairs of countries"
 
 
@@ -108,6 +110,12 @@ def loss_verdict(effect: dict[str, Any]) -> Verdict:
     if effect["low"] > 0:
         return Verdict("higher loss", "bad")
     return Verdict("no clear difference", "flat")
+
+
+def is_slight(effect: dict[str, Any]) -> bool:
+    """Whether a higher loss is one that hardly counts: at most SLIGHT, interval and all."""
+    high = effect["ratio_high"]
+    return high is not None and high <= 1 + SLIGHT
 
 
 def accuracy_verdict(effect: dict[str, Any]) -> Verdict:

@@ -7,8 +7,8 @@ import pytest
 
 from eval.report import tables
 from eval.report.findings import findings
-from eval.report.lead import sentence
-from eval.report.main_effects import main_effect
+from eval.report.lead import lead, sentence
+from eval.report.main_effects import COST, main_effect
 from eval.report.sentences import interval, percent, perplexity, signed, told_fields
 
 POLICY = {"fields": ["url", "country", "continent"], "url_form": "host"}
@@ -102,6 +102,33 @@ def test_without_a_comparison_the_sentence_says_so():
     assert main_effect(bare) is None
     assert sentence(bare).startswith("Only perplexities are reported")
     assert findings(bare) == []
+
+
+@pytest.mark.parametrize(
+    ("ends", "opens", "says", "answers"),
+    [
+        ((0.001, 0.0025), "Metadata helps:", "is at most 0.3% behind the", "yes, at most 0.3%"),
+        ((0.001, 0.0035), "Metadata helps where it is told:", "But told nothing it is worse than",
+         "no, worse"),
+        ((-0.001, 0.0025), "Metadata helps:", "Told nothing it is as good as", "yes, no clear"),
+        ((-0.003, -0.001), "Metadata helps:", "Told nothing it is better than", "yes, better"),
+    ],
+)  # fmt: skip
+def test_what_told_nothing_costs_is_weighed_by_what_it_may(ends, opens, says, answers):
+    found = evaluation() | {"conditions": ["with", "without"]}
+    low, high = ends
+    main = found["perplexity"]["effects"][0]
+    cost = {"purpose": COST, "of": ["plus", "without"], "nats": (low + high) / 2, "low": low,
+            "high": high, "ratio": exp((low + high) / 2), "ratio_low": exp(low),
+            "ratio_high": exp(high)}  # fmt: skip
+    found["perplexity"]["effects"].append(main | cost)
+    untold = found["perplexity"]["cells"][0] | {"condition": "without"}
+    found["perplexity"]["cells"].append(untold)
+    told = lead(found)
+    assert told[0].startswith(opens) and says in told[1]
+    line = next(x for x in findings(found) if "as good as the model" in x.question)
+    assert line.answer.text.startswith(answers)
+    assert (line.answer.tone == "bad") == (answers == "no, worse")
 
 
 def test_a_shuffle_that_helps_is_no_good_news():
