@@ -148,26 +148,29 @@ def _lowest(of: Callable[[float], float], low: float, high: float) -> float:
 
 def left_out(rows: Sequence[Row], outcome: str) -> Error:
     """Error of each size's runs under the law of all other sizes."""
-    return _error(rows, outcome, [{size} for size in sorted({row.size for row in rows})])
+    sizes = sorted({row.size for row in rows})
+    return _error(rows, outcome, [[row.size == size for row in rows] for size in sizes])
 
 
 def upwards(rows: Sequence[Row], outcome: str) -> Error:
     """Error of the largest model's runs under the law of the smaller ones."""
     largest = max(row.parameters for row in rows)
-    return _error(rows, outcome, [{row.size for row in rows if row.parameters == largest}])
+    return _error(rows, outcome, [[row.parameters == largest for row in rows]])
 
 
-def _error(
-    rows: Sequence[Row], outcome: str, folds: Sequence[set[tuple[int, int]]]
-) -> Error:  # fmt: skip
+def of_source(rows: Sequence[Row], outcome: str, source: str) -> Error:
+    """Error of an experiment's runs under the law of all others: of the same size, other seeds."""
+    return _error(rows, outcome, [[row.source == source for row in rows]])
+
+
+def _error(rows: Sequence[Row], outcome: str, folds: Sequence[Sequence[bool]]) -> Error:
+    """folds: which rows are left out, and foretold from the others."""
     by_law, by_mean, covered = [], [], 0
     for fold in folds:
-        seen = [row for row in rows if row.size not in fold]
+        seen = [row for row, out in zip(rows, fold, strict=True) if not out]
         law = fit(seen, outcome)
         mean = float(np.mean([row.change[outcome] for row in seen]))
-        for row in rows:
-            if row.size not in fold:
-                continue
+        for row in (row for row, out in zip(rows, fold, strict=True) if out):
             told, low, high = law.predict(row.parameters, row.tokens, row.dropout, row.cooldown)
             by_law.append(row.change[outcome] - told)
             by_mean.append(row.change[outcome] - mean)

@@ -30,6 +30,12 @@ SOURCES: dict[str, dict[str, tuple[float, float]]] = {
         "two_fifths": (0.0, 0.4),
         "dropped_three_tenths": (0.25, 0.3),
     },
+    "longer_confirm": {
+        "usual": (0.0, 0.2),
+        "dropped": (0.25, 0.2),
+        "half": (0.5, 0.2),
+        "half_tenth": (0.5, 0.1),
+    },
 }
 OUTCOMES = {"gain": "with", "deficit": "plain"}
 

@@ -1,6 +1,7 @@
 """The law: planted ones are found again, errors as by hand, runs beside their own ordinary one."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy.optimize import least_squares
 
 from benchmarks.__main__ import benchmarks
 from benchmarks.experiment.figures import add_line
-from benchmarks.law.fit import fit, left_out, upwards
+from benchmarks.law.fit import fit, left_out, of_source, upwards
 from benchmarks.law.rows import Row, read_rows, rows_of
 from geo_nemo.common.errors import UserError
 
@@ -50,6 +51,15 @@ def test_a_planted_law_is_found_again_and_foretells_what_was_left_out():
     value, low, high = law.predict(1e9, 1e9, 0.0, 0.2)
     assert value == pytest.approx(-0.03 + 0.008, abs=1e-6)
     assert low == pytest.approx(high, abs=1e-5)
+
+
+def test_an_experiment_is_foretold_by_the_others_alone():
+    exact = rows(np.random.default_rng(0))
+    fresh = [replace(row, source="longer_confirm") for row in exact]
+    off = [replace(r, change={"gain": r.change["gain"] + 0.01, "deficit": 0.0}) for r in fresh]
+    # Were its own runs among those that the law is fitted on, it would be off by half of that.
+    assert of_source([*exact, *off], "gain", "longer_confirm").law == pytest.approx(0.01, abs=1e-5)
+    assert of_source([*exact, *off], "gain", "longer_confirm").count == len(off)
 
 
 def test_intervals_and_predictions_cover_at_their_rate():
