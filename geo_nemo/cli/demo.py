@@ -10,15 +10,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import click
 
 from data_prep.synth.config import Synth
+from geo_nemo.cli.children import Children, handed_on
 from geo_nemo.cli.codes import MISTAKE, STOPPED
 from geo_nemo.cli.main import EXIT_INTERRUPTED
 from geo_nemo.cli.options import DiskPath
@@ -82,48 +80,9 @@ def command(corpus: str | None, out: str, steps: int, documents: int | None) -> 
     if corpus is not None and not Path(corpus).is_file():
         what = "is a folder" if Path(corpus).is_dir() else "there is no such file"
         raise UserError(f"--corpus {corpus}: {what}; give a JSONL file")
-    with folder_lock(folder), _handed_on() as children:
+    # A terminal's interrupt reaches the commands by itself.
+    with folder_lock(folder), handed_on(signal.SIGTERM) as children:
         return _demo(children, corpus, folder, steps, documents)
-
-
-class Children:
-    """The commands that go on. asked: whether SIGTERM came, which no terminal hands on to them."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._processes: list[subprocess.Popen] = []
-
-    def start(self, *arguments: str, **how: Any) -> subprocess.Popen:
-        if self.asked:
-            raise SystemExit(STOPPED)
-        process = subprocess.Popen(_command(*arguments), **how)
-        self._processes.append(process)
-        if self.asked:  # it came while the process was made
-            process.terminate()
-        return process
-
-    def handle(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        for process in self._processes:
-            if process.returncode is None:
-                process.terminate()
-
-    def code(self, process: subprocess.Popen) -> int:
-        """Of one that has ended; one that SIGTERM ended before it could listen was stopped."""
-        code = process.returncode
-        if self.asked and code == -signal.SIGTERM:
-            return STOPPED
-        return code if code >= 0 else 128 - code
-
-
-@contextmanager
-def _handed_on() -> Iterator[Children]:
-    children = Children()
-    before = signal.signal(signal.SIGTERM, children.handle)
-    try:
-        yield children
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _demo(
@@ -165,8 +124,10 @@ def _demo(
 
 def _step(children: Children, title: str, *arguments: str) -> None:
     """Run `geo-nemo` with `arguments` to its end, on this terminal."""
+    if children.asked is not None:
+        raise SystemExit(STOPPED)
     _announce(title, *arguments)
-    process = children.start(*arguments)
+    process = children.start(_command(*arguments))
     _wait(process)
     if code := children.code(process):
         raise SystemExit(code)
@@ -174,6 +135,8 @@ def _step(children: Children, title: str, *arguments: str) -> None:
 
 def _train_side_by_side(children: Children, folder: Path, steps: int) -> bool:
     """Train every condition in a process of its own, at once. True when one was asked to stop."""
+    if children.asked is not None:
+        return True
     store = folder / "prep" / "store"
     running, logs = {}, {}
     environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, _cores() // len(CONDITIONS)))}
@@ -187,7 +150,7 @@ def _train_side_by_side(children: Children, folder: Path, steps: int) -> bool:
         logs[name] = folder / f"{name}.log"
         with logs[name].open("a") as log:
             running[name] = children.start(
-                *arguments, env=environment, stdin=subprocess.DEVNULL, stderr=log
+                _command(*arguments), env=environment, stdin=subprocess.DEVNULL, stderr=log
             )
     codes: dict[str, int] = {}
     try:

@@ -4,17 +4,14 @@ All are checked before the first one starts; each then trains in a process of it
 `geo-nemo train` with its settings does, and one that is finished is passed over.
 """
 
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from types import FrameType
 
+from geo_nemo.cli.children import handed_on
 from geo_nemo.cli.codes import FAILED, MISTAKE, STOPPED
 from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.cli.progress import fetch_bar
@@ -25,6 +22,7 @@ from geo_nemo.config import Run, RunError, UserError
 from geo_nemo.config.load import load_config
 from geo_nemo.config.sweep import OUTPUT, check_apart, expand
 from geo_nemo.runtime.launcher import world_size
+from geo_nemo.runtime.signals import STOP_SIGNALS
 from geo_nemo.train.checkpoint.files import checkpoints, read_record, shape_problem
 from geo_nemo.train.ledger import NAME as LEDGER
 from geo_nemo.train.plan import Assumptions, plan_prepared
@@ -32,8 +30,6 @@ from geo_nemo.train.run_record import earlier_sessions
 from geo_nemo.train.setup import Prepared, check_fingerprint, prepare
 
 LOG = logger(__name__)
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +67,20 @@ def sweep(settings: Sequence[str], dry_run: bool = False) -> int:
 def train_all(members: Sequence[Member]) -> int:
     """Train each in a process of its own; see `sweep`."""
     failed: list[str] = []
-    with handed_on() as child:
+    with handed_on(*STOP_SIGNALS) as children:
         for number, member in enumerate(members, 1):
             title = _title(number, members)
             if member.is_finished:
                 LOG.info(f"{title}: is finished, passed over")
                 continue
-            if child.asked is not None:
-                LOG.info(
-                    f"stopped by {child.asked.name} before {title}; the same command goes on there"
-                )
+            if children.asked is not None:
+                asked = children.asked.name
+                LOG.info(f"stopped by {asked} before {title}; the same command goes on there")
                 return STOPPED
             LOG.info(title)
-            code = child.run(_command(member.settings))
+            process = children.start(_command(member.settings))
+            process.wait()
+            code = children.code(process)
             left = f"{len(members) - number} after it not begun"
             if code == MISTAKE:
                 raise UserError(f"the sweep ends: {title}, is refused as said above; {left}")
@@ -98,44 +95,6 @@ def train_all(members: Sequence[Member]) -> int:
             "tries these again"
         )
     return 0
-
-
-class Child:
-    """The process of the run that trains, to which stop signals are handed on.
-
-    asked: the first signal that came.
-    """
-
-    def __init__(self) -> None:
-        self.asked: signal.Signals | None = None
-        self._process: subprocess.Popen | None = None
-
-    def run(self, command: Sequence[str]) -> int:
-        """Start it and wait for its end; its exit code, 128 and the number after a signal."""
-        self._process = subprocess.Popen(command)
-        if self.asked is not None:  # it came while the process was made
-            self._process.send_signal(self.asked)
-        code = self._process.wait()
-        if self.asked is not None and code == -self.asked:
-            return STOPPED  # before it could listen, with nothing to save
-        return code if code >= 0 else 128 - code
-
-    def handle(self, number: int, frame: FrameType | None) -> None:
-        self.asked = self.asked or signal.Signals(number)
-        if self._process is not None:
-            self._process.send_signal(number)
-
-
-@contextmanager
-def handed_on() -> Iterator[Child]:
-    """Hand stop signals on to the run that trains, which saves and ends; none ends this process."""
-    child = Child()
-    before = {number: signal.signal(number, child.handle) for number in STOP_SIGNALS}
-    try:
-        yield child
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def check_chips(members: Sequence[Member]) -> None:
