@@ -15,6 +15,7 @@ from benchmarks.experiment.figures import (
     check_same_documents,
     code_commit,
     line_of,
+    of_plan,
     read_lines,
 )
 from benchmarks.experiment.plan import Planned, plan_runs
@@ -96,8 +97,7 @@ def _run(
     planned = plan_runs(experiment, store, work)
     commit, lines = code_commit(), read_lines(results)
     check_lines(results, lines, planned, commit, opened.hash)
-    names = {(run.name, run.seed) for run in planned}
-    lines = [line for line in lines if (line["run"], line["seed"]) in names]
+    lines = of_plan(lines, planned)
     check_evaluated(results, lines, experiment)
     done = {(line["run"], line["seed"]) for line in lines}
     begun = [planned[number] for number in sorted(needed(planned, done))]
@@ -138,8 +138,7 @@ def _tell(
     from benchmarks.experiment.plots import draw_all
     from benchmarks.experiment.verdict import Figures, judge
 
-    wanted = {(run.name, run.seed) for run in planned}
-    lines = [line for line in read_lines(results) if (line["run"], line["seed"]) in wanted]
+    lines = of_plan(read_lines(results), planned)
     if not lines:
         return
     check_same_documents(lines)

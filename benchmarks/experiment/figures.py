@@ -75,6 +75,12 @@ def check_lines(
             raise UserError(f"{who} other settings than its name has now: rename it, or {mend}")
 
 
+def of_plan(lines: Sequence[Line], planned: Sequence[Planned]) -> list[Line]:
+    """The lines of planned runs; others are of seeds or runs that the file does not name now."""
+    names = {(run.name, run.seed) for run in planned}
+    return [line for line in lines if (line["run"], line["seed"]) in names]
+
+
 def check_evaluated(path: Path, lines: Sequence[Line], experiment: Experiment) -> None:
     """Raise `UserError` where finished runs lack figures that the file asks for, or were evaluated
     with other settings. A line of before these were kept tells none."""

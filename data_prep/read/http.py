@@ -122,11 +122,6 @@ def read_fields(header: bytes) -> dict[str, str]:
     return found
 
 
-def decode_body(fields: Mapping[str, str], body: bytes, most: int) -> bytes:
-    """The body of `decoded`."""
-    return decoded(fields, body, most).body
-
-
 def decoded(fields: Mapping[str, str], body: bytes, most: int) -> Decoded:
     """The body without its transfer and content codings. Raises BodyError.
 

@@ -1,11 +1,10 @@
 """`geo-nemo learn-weights`: a proxy run learns how often each country should be drawn."""
 
-import os
 from pathlib import Path
 
 import click
 
-from geo_nemo.cli.options import OVERRIDES, DiskPath, quiet_libraries
+from geo_nemo.cli.options import OVERRIDES, DiskPath, check_own_folder, quiet_libraries
 from geo_nemo.common.counts import plural
 
 LEAST_WEIGHT = 1e-6
@@ -52,8 +51,7 @@ def command(overrides: tuple[str, ...], by: str, mu: float, out: str) -> None:
     if len(run.groups) > 1:
         raise UserError(f"--by {by}: weights are of the values of one field: give one of these")
     make_folder(path.parent)  # what refuses it is told before the steps, not after them
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"cannot write {out}: its folder is not yours; give another --out")
+    check_own_folder(out, "--out")
     with progress_bar("steps") as progress:
         from geo_nemo.train.proxy import learnt_weights
 

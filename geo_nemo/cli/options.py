@@ -51,9 +51,17 @@ class DiskFile(DiskPath):
                 f"cannot write {path}: there is no folder {Path(path).parent}; make it, or give "
                 f"another {name}"
             )
-        if not os.access(Path(path).parent, os.W_OK):
-            raise UserError(f"cannot write {path}: its folder is not yours; give another {name}")
+        check_own_folder(path, name)
         return path
+
+
+def check_own_folder(path: str, name: str) -> None:
+    """Raise `UserError` where this process may write no file in the folder of `path`.
+
+    name: of the option that gave it.
+    """
+    if not os.access(Path(path).parent, os.W_OK):
+        raise UserError(f"cannot write {path}: its folder is not yours; give another {name}")
 
 
 Recipes = click.option(

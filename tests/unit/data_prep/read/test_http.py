@@ -10,7 +10,7 @@ import brotli
 import pytest
 import zstandard
 
-from data_prep.read.http import BodyError, decode_body, decoded, read_fields, split_response
+from data_prep.read.http import BodyError, decoded, read_fields, split_response
 from tests.unit.data_prep.read.samples import PAGE, bads, raws, read_bytes, warc_record
 
 STORY = PAGE.format(i=7, day=3).encode()
@@ -40,7 +40,7 @@ PACKED = {
 
 @pytest.mark.parametrize("coding", ["none", "utf-8", "identity", "", "UTF8", "binary", *PACKED])
 def test_a_plain_body_is_had_whatever_the_header_says(coding):
-    assert decode_body({"content-encoding": coding}, STORY, MOST) == STORY
+    assert decoded({"content-encoding": coding}, STORY, MOST).body == STORY
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_plain_body_is_had_whatever_the_header_says(coding):
     ],
 )
 def test_a_packed_body_is_unpacked(coding, body):
-    assert decode_body({"content-encoding": coding}, body, MOST) == STORY
+    assert decoded({"content-encoding": coding}, body, MOST).body == STORY
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -76,19 +76,19 @@ def test_a_packed_body_is_unpacked(coding, body):
 def test_chunks_are_joined(packed, chunks):
     body = chunked(gzip.compress(STORY) if packed else STORY, **chunks)
     fields = {"transfer-encoding": "Chunked", "content-encoding": "gzip" if packed else ""}
-    assert decode_body(fields, body, MOST) == STORY
+    assert decoded(fields, body, MOST).body == STORY
 
 
 def test_a_body_that_only_says_it_is_chunked_stays():
-    assert decode_body({"transfer-encoding": "chunked"}, STORY, MOST) == STORY
+    assert decoded({"transfer-encoding": "chunked"}, STORY, MOST).body == STORY
     # A wrong size ends the chunks; what came before it is kept.
     cut = chunked(STORY)[: -len(STORY) // 2]
-    assert STORY.startswith(decode_body({"transfer-encoding": "chunked"}, cut, MOST)[:-4])
+    assert STORY.startswith(decoded({"transfer-encoding": "chunked"}, cut, MOST).body[:-4])
 
 
 def test_what_is_cut_off_keeps_what_it_has():
     body = gzip.compress(STORY * 40, mtime=0)
-    found = decode_body({"content-encoding": "gzip"}, body[: len(body) // 2], MOST)
+    found = decoded({"content-encoding": "gzip"}, body[: len(body) // 2], MOST).body
     assert found and (STORY * 40).startswith(found)
 
 
@@ -96,7 +96,7 @@ def test_what_is_cut_off_keeps_what_it_has():
 def test_bytes_that_are_no_text_name_the_header(coding):
     rubbish = random.Random(3).randbytes(4000)
     with pytest.raises(BodyError, match="Content-Encoding"):
-        decode_body({"content-encoding": coding}, rubbish, MOST)
+        decoded({"content-encoding": coding}, rubbish, MOST)
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_bytes_that_are_no_text_name_the_header(coding):
 def test_a_body_made_to_explode_is_refused(body):
     for coding in ("gzip", "deflate", "br", "zstd"):
         with pytest.raises(BodyError):
-            decode_body({"content-encoding": coding}, body, MOST)
+            decoded({"content-encoding": coding}, body, MOST)
 
 
 def test_text_in_utf_16_is_text():
     for mark in (STORY.decode().encode("utf-16"), STORY.decode().encode("utf-16-be")):
         body = mark if mark.startswith(b"\xff\xfe") else b"\xfe\xff" + mark
-        assert decode_body({}, body, MOST) == body
+        assert decoded({}, body, MOST).body == body
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\n"])

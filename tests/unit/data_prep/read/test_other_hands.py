@@ -14,7 +14,7 @@ import zstandard
 
 from data_prep.config import Source
 from data_prep.read import list_files
-from data_prep.read.http import decode_body, is_html, may_be_html
+from data_prep.read.http import decoded, is_html, may_be_html
 from data_prep.read.record import Bad
 from tests.unit.data_prep.read.samples import PAGE, raws, read_bytes
 from tests.unit.data_prep.read.test_http import MOST, STORY, chunked, raw_deflate
@@ -33,7 +33,7 @@ RECORDS = [json.loads(ONE), json.loads(TWO)]
     ids=["br", "zstd", "zlib", "deflate", "gzip behind a line end", "padded"],
 )  # fmt: skip
 def test_a_coding_that_the_header_does_not_name_is_undone(coding, body):
-    assert decode_body({"content-encoding": coding}, body, MOST) == STORY
+    assert decoded({"content-encoding": coding}, body, MOST).body == STORY
 
 
 @pytest.mark.parametrize(
@@ -45,15 +45,15 @@ def test_a_coding_that_the_header_does_not_name_is_undone(coding, body):
     ],
 )  # fmt: skip
 def test_names_of_codings_and_ends_of_data_may_be_odd(coding, body):
-    assert decode_body({"content-encoding": coding}, body, MOST) == STORY
+    assert decoded({"content-encoding": coding}, body, MOST).body == STORY
 
 
 def test_chunks_that_no_header_tells_are_joined():
-    assert decode_body({}, chunked(STORY), MOST) == STORY
+    assert decoded({}, chunked(STORY), MOST).body == STORY
 
 
 def test_a_number_at_the_start_of_a_text_is_no_chunk():
-    assert decode_body({}, b"12\r\n" + STORY, MOST) == b"12\r\n" + STORY
+    assert decoded({}, b"12\r\n" + STORY, MOST).body == b"12\r\n" + STORY
 
 
 def test_a_type_that_tells_nothing_leaves_it_to_the_body():
