@@ -20,7 +20,7 @@ def command(results: Path, page: Path | None) -> int:
     """How deficit and gain move with dropout, cooldown, tokens and parameters.
 
     Trains nothing: its runs are of `experiment small_sizes`, `no_labels`, `confirm`, `decide`,
-    `demo_size`, `longer` and `longer_confirm`.
+    `demo_size`, `longer`, `longer_confirm`, `larger` and `largest`.
     """
     rows = read_rows(results)
     for table in tables(rows):

@@ -19,10 +19,11 @@ TOKENS = 41.9e9
 SHARES = {
     "the usual stages": (0.0, 0.2),
     "a quarter told nothing": (0.25, 0.2),
+    "half told nothing": (0.5, 0.2),
     "MeCo's cooldown": (0.0, 0.1),
 }
-# Run when the form of the law and the others' runs were known, on seeds of its own.
-FRESH = "longer_confirm"
+# Run when the form of the law was known, each on seeds or of a size of its own.
+FRESH = ("longer_confirm", "larger", "largest")
 MEANING = {
     "gain": "told the truth, against an ordinary model on bare text",
     "deficit": "told nothing, on bare text, against the same",
@@ -45,9 +46,9 @@ def tables(rows: Sequence[Row]) -> list[str]:
         except UserError:
             cells = ("too few sizes", "", "")
         errors.append((outcome, "the largest, from the smaller", *cells))
-        if any(row.source == FRESH for row in rows):
-            cells = _error_cells(of_source(rows, outcome, FRESH))
-            errors.append((outcome, f"`{FRESH}`, from the others", *cells))
+        for source in _fresh(rows):
+            cells = _error_cells(of_source(rows, outcome, source))
+            errors.append((outcome, f"`{source}`, from the others", *cells))
     predicted = [
         (size, words, *(_predicted(law, parameters, *shares) for law in laws.values()))
         for size, parameters in PREDICTED.items()
@@ -58,6 +59,11 @@ def tables(rows: Sequence[Row]) -> list[str]:
         markdown(("of", "runs left out", "error", "error of the mean", "in the interval"), errors),
         markdown(("size", "stages", *OUTCOMES), predicted),
     ]
+
+
+def _fresh(rows: Sequence[Row]) -> list[str]:
+    """Those of `FRESH` that have runs."""
+    return [source for source in FRESH if any(row.source == source for row in rows)]
 
 
 def _compute(law: Law) -> str:
@@ -84,8 +90,9 @@ def section(rows: Sequence[Row]) -> str:
         for source in dict.fromkeys(row.source for row in rows)
     )
     fresh = ""
-    if any(row.source == FRESH for row in rows):
-        fresh = f"; `{FRESH}` was run when form and figures of the law stood on this page"
+    if sources := _fresh(rows):
+        told_apart = ", ".join(f"`{source}`" for source in sources)
+        fresh = f"; when the form of the law stood on this page, {told_apart} had not been run"
     beyond = math.log10(PREDICTED["0.5B"] / max(row.parameters for row in rows))
     return f"""## {NAME}
 
