@@ -33,8 +33,9 @@ REASONS = {
     "unsafe_member": "a member of an archive is a link, a device or leads out of it",
     "duplicate_member": "two members of an archive are the same field of a record",
     "broken_warc": "bytes of a web archive that are of no record",
+    "segmented_record": "a segment of a web archive's record: segments are not joined",
     "no_html_page": "a response that is no page: another status, or not HTML",
-    "unreadable_body": "a page whose body is not encoded as its header says, and is no text",
+    "unreadable_body": "a page whose body is not encoded as its header says, or not as we can read",
     "no_main_text": "a page whose text cannot be extracted",
     "language_not_listed": "the language is not in annotate.languages=[...]",
     "language_uncertain": "the language's score is below annotate.language_score",
@@ -49,7 +50,7 @@ FILE_REASONS = frozenset((
     "unknown_format", "broken_header",
 ))  # fmt: skip
 # Why a page that is kept may end early, beside what WARC-Truncated tells: its body ends within its
-# coding, chunks or compressed data.
+# coding, chunks or compressed data, or before its Content-Length and its last tag.
 CUT_BODY = "body"
 
 

@@ -271,7 +271,7 @@ def truncated(data: CardData) -> str:
     if bodies := data.truncated.get(CUT_BODY):
         told.append(
             f"{plural(bodies, 'record has a body that ends', 'records have bodies that end')} "
-            "within chunks or compressed data"
+            "within chunks or compressed data, or short of the Content-Length"
         )
     return f"{'; '.join(told)}; the texts may end early." if told else ""
 

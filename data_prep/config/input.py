@@ -95,7 +95,10 @@ class Source(Section):
         except (LookupError, ValueError):
             known = False
         if not known:
-            raise ValueError(f"{value!r} is no encoding of text; such are utf-8, cp1252, koi8_r")
+            raise ValueError(
+                f"{value!r} is no encoding of text; such are utf-8, cp1252, koi8_r; text in another "
+                "becomes UTF-8 first, as of EUC-TW: iconv -f EUC-TW -t UTF-8 FILE > NEW"
+            )
         return value
 
     @field_validator("set", mode="before")

@@ -21,19 +21,21 @@ _LINE = re.compile(rb"(\S.*?) (\S+) (\d{8})\d{0,6} (.*?)(\d{1,12})\s*\Z")
 
 
 def read_arc(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
-    """The responses that are pages; numbers count the archive's records of all kinds."""
-    number, bad, own = 1, 0, OwnMetas(fields)
+    """The responses that are pages.
+
+    Numbers count the archive's records of all kinds; a line that begins none has the number of the
+    record that it stands before.
+    """
+    number, own = 1, OwnMetas(fields)
     try:
         while line := _line(stream):
             if found := _LINE.match(line):
                 yield from _record(stream, line, found, number, limits, own)
+                number += 1
             else:
-                bad += 1
-                yield Bad(
-                    number, "broken_warc", "a line that begins no record", line[:EXCERPT_BYTES]
-                )
-            number += 1
-        if number == bad + 1:
+                detail = "a line that begins no record"
+                yield Bad(number, "broken_warc", detail, line[:EXCERPT_BYTES])
+        if number == 1:
             yield Bad(0, "unknown_format", "no ARC: it holds no record")
     except DamagedError as damage:
         yield Bad(number, damage.reason, damage.detail)

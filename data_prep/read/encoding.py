@@ -5,7 +5,7 @@
    one by one. Most of its lines tell it, or most of its characters.
 3. Otherwise two detectors look at the lines with other bytes: uchardet (in resiliparse) knows the
    frequencies of letters, charset-normalizer what is no sound text in an encoding. What they find
-   is taken where they are sure enough, and told with a confidence.
+   is taken where they are sure enough, and told with a confidence. Johab is known by its letters.
 """
 
 import codecs
@@ -84,7 +84,20 @@ def find_encoding(head: bytes) -> tuple[str, float]:
     if head.isascii() or _is_utf8(head):
         return "", 1.0
     sample = _whole_characters(b"\n".join(_lines_with_others(head)))
+    if is_johab(sample):
+        return "johab", _ALONE
     return _without_odd_signs(sample, *_by_detectors(sample))
+
+
+def is_johab(data: bytes) -> bool:
+    """Whether bytes are Korean in Johab, which the detectors do not know.
+
+    Its letters are made of bits, of which other encodings leave a fifth without a letter.
+    """
+    others = [char for char in data.decode("johab", "replace") if not char.isascii()]
+    syllables = sum("가" <= char <= "힣" for char in others)
+    lost = others.count("\ufffd")
+    return len(others) > _MANY and 50 * lost <= len(others) <= 2 * syllables
 
 
 def _whole_characters(lines: bytes) -> bytes:

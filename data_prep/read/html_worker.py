@@ -72,16 +72,21 @@ def main() -> None:
 def extract(response: bytes, most: int, metas: frozenset[str] = frozenset()) -> dict[str, Any]:
     """`text`, `title` and `date` (a day; empty where the page tells none) of an HTTP response.
 
-    `truncated` is CUT_BODY where its body ends within its coding.
+    `truncated` is CUT_BODY where its body ends early.
     `meta` and `meta_names`, too, where names of `metas` are asked for (`read.meta_tags`).
     `error` where its body cannot be had, or has more than `most` bytes; then `reason`, too, a key
     of data_prep.quarantine.REASONS.
     """
-    _, fields, body = split_response(response, HEADER_BYTES)
     try:
-        body, cut = decoded(fields, body, most)
+        return _extracted(response, most, metas)
     except BodyError as error:
         return {"error": str(error), "reason": error.reason}
+
+
+def _extracted(response: bytes, most: int, metas: frozenset[str]) -> dict[str, Any]:
+    """As `extract`. Raises BodyError."""
+    _, fields, body = split_response(response, HEADER_BYTES)
+    body, cut = decoded(fields, body, most)
     content_type = fields.get("content-type", "")
     if not is_html(content_type) and not _PAGE.match(body):
         why = f"type {content_type[:100]!r}" if content_type else "no Content-Type"

@@ -4,7 +4,8 @@
    that no status line stands above are an answer, too.
 2. A chunked body is joined; one that only says so stays as it is.
 3. Each content coding that the header names is undone where the body has it. Bytes behind the
-   compressed data are left out. A body that ends within chunks or compressed data is told as cut.
+   compressed data are left out. A body that ends within chunks or compressed data is told as cut;
+   so is a page without a coding that is shorter than its Content-Length and has not its end.
 4. What is then no text may be in another coding than the header names: those whose first bytes tell
    them, then the others, are taken where they give text. Chunks that no header tells are joined.
 5. What is still no text is an error that names the header's field.
@@ -44,6 +45,10 @@ _ZSTD_STEP_BYTES = 1 << 10  # 4 bytes may stand for 128 KiB
 _PADDING = bytes(8)  # more zeros than text in UTF-32 ends with
 _PAGES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml")
 _TELL_NOTHING = ("application/octet-stream", "application/xml", "text/xml", "binary/octet-stream")
+_NAMES_OF_CODINGS = ("content-encoding", "transfer-encoding")
+_MOST_DIGITS = 18
+_END = b"</html"
+_END_BYTES = 4 << 10  # at the end of a page, where comments and counters stand behind its last tag
 _CONTROL = bytes({*range(32)} - {*b"\t\n\r\x0b\x0c\x1b"}) + b"\x7f"
 
 
@@ -59,7 +64,7 @@ def may_be_html(kind: str) -> bool:
 
 
 class Decoded(NamedTuple):
-    """Data without a coding. cut: whether they end within it, so that more of them was to come."""
+    """Data without a coding. cut: whether they end early, so that more of them was to come."""
 
     body: bytes
     cut: bool = False
@@ -127,7 +132,7 @@ def decoded(fields: Mapping[str, str], body: bytes, most: int) -> Decoded:
 
     most: bytes that it may have.
     """
-    cut = False
+    given, cut = body, False
     transfer = fields.get("transfer-encoding", "")
     coding = fields.get("content-encoding", "")
     if "chunked" in transfer.lower() or _is_chunked(body):
@@ -137,6 +142,7 @@ def decoded(fields: Mapping[str, str], body: bytes, most: int) -> Decoded:
         body, ended = _CODINGS[name](body, most)
         cut = cut or ended
     body, ended = _unnamed(body, most)
+    cut = cut or ended or (body == given and _is_short(fields, body))
     if len(body) > most:
         raise LongBodyError(f"the page has more than {most} bytes")
     if body.endswith(_PADDING):
@@ -144,7 +150,24 @@ def decoded(fields: Mapping[str, str], body: bytes, most: int) -> Decoded:
     if _is_binary(body):
         said = f"Content-Encoding {coding[:40]!r}" if coding else "no Content-Encoding"
         raise BodyError(f"the header has {said}, and the body is neither so encoded nor text")
-    return Decoded(body, cut or ended)
+    return Decoded(body, cut)
+
+
+def _is_short(fields: Mapping[str, str], body: bytes) -> bool:
+    """Whether a page has fewer bytes than its header says, and not its end (RFC 9112, 8).
+
+    Archives that undo a coding may leave the length of before, and its name under another one, as
+    `X-Crawler-Content-Encoding`; and those that write a page anew may make it shorter: it has its
+    end all the same.
+    """
+    length = fields.get("content-length", "")
+    is_number = length.isascii() and length.isdigit() and len(length) <= _MOST_DIGITS
+    if not is_number or int(length) <= len(body):
+        return False
+    if any(value and name.endswith(_NAMES_OF_CODINGS) for name, value in fields.items()):
+        return False
+    # Of UTF-16, too.
+    return _END not in body[-_END_BYTES:].replace(b"\0", b"").lower()
 
 
 def _unnamed(body: bytes, most: int) -> Decoded:

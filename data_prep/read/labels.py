@@ -15,6 +15,17 @@ _WIDER = {
 }  # fmt: skip
 _OF_NO_TEXT = ("idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape")
 _OF_WINDOWS = re.compile(r"(?:x-)?(?:cp|win|windows)[-_ ]?(\d{3,4})", re.IGNORECASE)
+# Read as another encoding, text in these has other letters.
+_UNDECODED = re.compile(
+    r"(?:x-)?(?:cs)?(?:euc-?tw|iso-?2022-?cn(?:-?ext)?|viscii|tcvn|tcvn-?5712(?:-1)?|armscii-?8"
+    r"|georgian-(?:ps|academy)|tscii)",
+    re.IGNORECASE,
+)
+
+
+def is_undecoded(label: str) -> bool:
+    """Whether it means an encoding that pages are in and that nothing here decodes."""
+    return _UNDECODED.fullmatch(label.replace("_", "-")) is not None
 
 
 def wider(codec: str) -> str:

@@ -2,14 +2,14 @@
 
 A record becomes `url`, `title`, `text`, `date` (a day: the page's own, else that of the crawl) and
 `id` (WARC-Record-ID), and `truncated` where the crawl has only its beginning (WARC-Truncated, or
-`body`: its body ends within its coding). A
-field of the user's own is a header of the record, as WARC-IP-Address, or of the HTTP response, or
-else a meta tag of the page.
+`body`: its body ends early). A field of the user's own is a header of the record, as
+WARC-IP-Address, or of the HTTP response, or else a meta tag of the page.
 
 Pages are responses with status 200 or 203 and HTML, and resources that are HTML;
 others of these are `Bad`, and what is neither (requests, revisits, descriptions of the crawl) is
-passed over. Format: ISO 28500:2017, and the drafts before it (WARC/0.17, 0.18); lines of a header
-may end with LF alone. After damage the next record is looked for.
+passed over. Segments of a record are not joined: each of them is `Bad`. Format: ISO 28500:2017, and
+the drafts before it (WARC/0.17, 0.18); lines of a header may end with LF alone. After damage the
+next record is looked for.
 """
 
 import re
@@ -37,6 +37,7 @@ _LONGEST = 100  # bytes of a status line that are looked at
 # Why a crawl has only the beginning of what it fetched, as WARC-Truncated tells it.
 _TRUNCATED = ("length", "time", "disconnect")
 _UNSPECIFIED = "unspecified"
+_CONTINUATION = "continuation"  # the type of a record's segments behind its first one
 _PLAIN = ("text/plain", "text/markdown")
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _NOT_PUBLIC = re.compile(
@@ -53,7 +54,8 @@ def read_warc(
 ) -> Iterator[Raw | Bad]:
     """The records whose WARC-Type is in `kinds`: `response`, `conversion`.
 
-    Numbers count the archive's records of all types.
+    Numbers count the archive's records of all types; bytes of no record have the number of the
+    record that they stand before.
     """
     number = 1
     own = OwnMetas(fields)
@@ -62,10 +64,9 @@ def read_warc(
             lost = _find_record(stream)
             if lost:
                 yield Bad(number, "broken_warc", f"{lost} bytes that are of no record")
-                number += 1
             header = _header(stream)
             if not header:
-                if number == 2 and lost:
+                if number == 1 and lost:
                     yield Bad(0, "unknown_format", "no WARC: it holds no record")
                 return
             yield from _record(stream, header, number, limits, kinds, own)
@@ -94,12 +95,23 @@ def _record(
     block = stream.read(size) if wanted else b""
     if (len(block) if wanted else stream.skip(size)) < size:
         yield Bad(number, "truncated_file", "the archive ends inside a record", head)
+    elif kind == _CONTINUATION:
+        yield Bad(number, "segmented_record", _segment_of(fields), head)
     elif kind not in kinds:
         return
     elif not wanted:
         yield Bad(number, "record_too_long", f"a record of {size} bytes", head)
     else:
-        yield _document(block, fields, number, limits, head, own)
+        found = _document(block, fields, number, limits, head, own)
+        in_part = isinstance(found, Raw) and "warc-segment-number" in fields
+        yield Bad(number, "segmented_record", _segment_of(fields), head) if in_part else found
+
+
+def _segment_of(fields: dict[str, str]) -> str:
+    """Which segment a record is, and of what: the first is of itself."""
+    origin = fields.get("warc-segment-origin-id") or fields.get("warc-record-id", "")
+    which = fields.get("warc-segment-number", "")
+    return f"segment {which[:20]!r} of the record {origin[:100]}"
 
 
 def _document(

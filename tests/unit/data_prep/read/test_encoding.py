@@ -38,6 +38,7 @@ SENTENCES = {
     ("ja", "cp932"): "首相は木曜日の朝、国の経済を支援するための新しい措置を発表した。",
     ("ja", "euc_jp"): "首相は木曜日の朝、国の経済を支援するための新しい措置を発表した。",
     ("ko", "cp949"): "대통령은 목요일 아침 국가 경제를 지원하기 위한 새로운 조치를 발표했다.",
+    ("ko", "johab"): "대통령은 목요일 아침 국가 경제를 지원하기 위한 새로운 조치를 발표했다.",
     ("ko", "iso2022_kr"): "대통령은 목요일 아침 국가 경제를 지원하기 위한 새로운 조치를 발표했다.",
     ("zh", "gb18030"): "总统周四上午宣布了支持国家经济的新措施，北京市民表示欢迎。",
     ("zh", "big5"): "總統週四上午宣布了支持國家經濟的新措施，台北市民表示歡迎。",
@@ -163,8 +164,8 @@ def test_where_it_is_not_sure_it_says_how_to_give_the_encoding(tmp_path):
 
 
 def test_an_encoding_that_there_is_not_is_refused():
-    for wrong in ("latin99", "rot13", "hex", "idna", "undefined"):
-        with pytest.raises(ValueError, match="is no encoding of text"):
+    for wrong in ("latin99", "rot13", "hex", "idna", "undefined", "euc-tw"):
+        with pytest.raises(ValueError, match=r"is no encoding of text.*iconv -f EUC-TW -t UTF-8"):
             Source(path="a", encoding=wrong)
 
 

@@ -263,6 +263,35 @@ def test_a_body_that_ends_within_its_coding_is_told_as_cut(coding, body):
     assert cut and LONG.startswith(found[:10_000]) and len(found) < len(LONG)
 
 
+@pytest.mark.parametrize(
+    ("body", "fields", "cut"),
+    [
+        (STORY[:-60], {}, True),
+        (STORY[:-60].decode(errors="ignore").encode("utf-16"), {}, True),
+        (STORY, {}, False),
+        # Written anew, and shorter; comments behind the last tag are cut off.
+        (STORY.decode().replace("<nav>", "").encode() + b"\n<!-- cac", {}, False),
+        (STORY.decode().upper().encode("utf-16-be"), {}, False),
+        # The length of before a coding was undone.
+        (STORY[:-60], {"content-encoding": "gzip"}, False),
+        (STORY[:-60], {"x-crawler-content-encoding": "br"}, False),
+        (STORY[:-60], {"transfer-encoding": "chunked"}, False),
+        (gzip.compress(STORY[:-60]), {}, False),
+        (STORY[:-60], {"content-length": str(len(STORY) - 60)}, False),
+        *((STORY[:-60], {"content-length": odd}, False) for odd in ("", "-1", "9" * 5000, "²")),
+    ],
+)  # fmt: skip
+def test_a_plain_body_shorter_than_its_length_is_cut_where_it_has_not_its_end(body, fields, cut):
+    given = {"content-length": str(len(body) + 60), "content-type": "text/html"} | fields
+    assert decoded(given, body, MOST).cut == cut
+
+
+def test_an_archived_page_shorter_than_its_length_says_so(tmp_path):
+    length = b"Content-Length: %d" % len(STORY)
+    cut, whole = (warc_record(http(body, HTML, length)) for body in (STORY[:-60], STORY))
+    assert [page.get("truncated") for page in pages(tmp_path, cut, whole)] == ["body", None]
+
+
 def test_a_page_whose_body_was_cut_says_so_unless_the_archive_says_why(tmp_path):
     block = http(chunked(STORY)[:-5], HTML, b"Transfer-Encoding: chunked")
     records = warc_record(block), warc_record(block, WARC_Truncated="time")

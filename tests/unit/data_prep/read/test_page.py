@@ -6,7 +6,7 @@ import pytest
 
 from data_prep.config import Limits, Prep, Source
 from data_prep.ingest import Ingest
-from data_prep.read import list_files, open_reader
+from data_prep.read import Raw, list_files, open_reader
 from tests.unit.data_prep.read.samples import bads, raws, read_bytes, response, warc_record
 
 SENTENCE = "The council of the town met on Tuesday to talk about the new bridge over the river. "
@@ -120,6 +120,14 @@ def test_an_arc_that_is_cut_or_damaged_keeps_what_stands_before(tmp_path):
     assert len(raws(found)) == 1 and bads(found) == [(3, "truncated_file")]
     found = read_bytes(tmp_path, "b.arc", data.replace(b"https://news.example/0 ", b"x\ny", 1))
     assert bads(found)[0][1] == "broken_warc"
+
+
+def test_lines_of_an_arc_that_begin_no_record_are_not_counted_as_some(tmp_path):
+    data = arc(response(page()), response(page()))
+    second = data.index(b"https://news.example/1 ")
+    found = read_bytes(tmp_path, "a.arc", data[:second] + b"rubbish\nmore\n" + data[second:])
+    assert bads(found) == [(3, "broken_warc")] * 2
+    assert [item.number for item in found if isinstance(item, Raw)] == [2, 3]
 
 
 META = """

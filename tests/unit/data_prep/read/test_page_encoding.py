@@ -7,7 +7,7 @@ import pytest
 from data_prep.read.html_worker import extract
 from data_prep.read.labels import codec_of
 from data_prep.read.page_encoding import decode
-from tests.unit.data_prep.read.samples import raws, read_bytes
+from tests.unit.data_prep.read.samples import raws, read_bytes, warc_record
 
 HINDI = "महापौर ने सोमवार को कहा कि सड़कें ठीक होंगी। " * 20
 KOREAN = "시장은 월요일에 도로를 고치겠다고 말했다. " * 20
@@ -50,6 +50,7 @@ def test_a_damaged_byte_costs_a_page_in_an_old_encoding_nothing_else(text, codec
         ("똠방각하", "cp949", "cp949"), ("朱镕基说", "gb18030", "gb2312"),
         ("㐀㐁朱镕基", "gb18030", "gbk"), ("着嘅啲", "big5hkscs", "big5"),
         ("นายก “ข่าว”", "cp874", "tis-620"), ("“ğüş”", "cp1254", "iso-8859-9"),
+        ("똠방각하", "johab", "johab"), ("똠방각하", "johab", "x-Johab"),
         ("Привет", "cp1251", "win-1251"), ("Привет", "mac_cyrillic", "x-mac-cyrillic"),
         ("“Zürich” – €", "cp1252", "latin-1"),
     ],
@@ -67,8 +68,11 @@ def test_the_declaration_of_xhtml_names_the_encoding():
 
 @pytest.mark.parametrize(
     ("text", "codec"),
-    [(KOREAN, "cp949"), (RUSSIAN, "mac_cyrillic"), (RUSSIAN, "cp855"), (JAPANESE, "utf-32-be")],
-)
+    [
+        (KOREAN, "cp949"), (KOREAN, "johab"), (RUSSIAN, "mac_cyrillic"), (RUSSIAN, "cp855"),
+        (JAPANESE, "utf-32-be"),
+    ],
+)  # fmt: skip
 def test_a_page_without_a_label_is_read_as_its_bytes_say(text, codec):
     assert (
         decode(f"<html><p>{text}</p></html>".encode(codec), HTML) == f"<html><p>{text}</p></html>"
@@ -78,8 +82,40 @@ def test_a_page_without_a_label_is_read_as_its_bytes_say(text, codec):
 def test_a_label_that_lies_is_not_believed():
     assert decode(RUSSIAN.encode("cp1251"), "text/html; charset=utf-8") == RUSSIAN
     assert decode(RUSSIAN.encode("cp1251"), "text/html; charset=euc-kr") == RUSSIAN
+    assert decode(KOREAN.encode("johab"), "text/html; charset=euc-kr") == KOREAN
     assert decode(b'<meta charset="utf-16">' + FRENCH.encode("cp1252"), HTML).endswith(FRENCH)
     assert decode(b"\xfe\xff" + KOREAN.encode("utf-16-be"), "text/html; charset=latin1") == KOREAN
+
+
+# By iconv -t EUC-TW, of "市長在星期一表示，道路會修好。".
+EUC_TW = bytes.fromhex("c6cbcfdbc7e3d1d3dfe6c4a1cfd0c6fca1a2e7ace6fbe4c4d4bac7efa1a4") * 20
+
+
+@pytest.mark.parametrize(
+    ("label", "body"),
+    [
+        ("EUC-TW", EUC_TW), ("x-euc-tw", EUC_TW), ("euc_tw", EUC_TW),
+        ("ISO-2022-CN", b"\x1b$)A\x0e5D\x0f"), ("viscii", b"\xf0\xdf\xfec"),
+        ("TCVN-5712", b"\xae\xad\xee"), ("armscii-8", b"\xb2\xb3"), ("GEORGIAN-PS", b"\xc0\xc1"),
+    ],
+)  # fmt: skip
+def test_a_page_in_an_encoding_that_nothing_decodes_is_told_and_not_read_as_another(
+    tmp_path, label, body
+):
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html"
+    declared = f'<html><meta charset="{label}"><p>'.encode()
+    answers = (
+        head + f"; charset={label}".encode() + b"\r\n\r\n<html><p>" + body,
+        head + b"\r\n\r\n" + declared + body,
+        head + b"; charset=iso-8859-1\r\n\r\n" + declared + body,
+    )
+    for answer in answers:
+        (bad,) = read_bytes(tmp_path, "a.warc", warc_record(answer))
+        assert bad.reason == "unreadable_body"
+        assert bad.detail == f"the page is in {label}, which nothing here decodes"
+    # Where the name lies it says nothing, as that of every other encoding.
+    lie = f'<meta charset="{label}">{RUSSIAN}'
+    assert decode(lie.encode(), HTML) == lie
 
 
 @pytest.mark.parametrize("kind", [HTML, "text/html; charset=utf-8", "text/html; charset=latin1"])

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from data_prep.config import Limits
+from data_prep.quarantine import REASONS
 from data_prep.read import html
 from data_prep.read.html import Extractor, extractor
 from geo_nemo.common.errors import RunError
@@ -182,6 +183,38 @@ def test_records_over_the_limit_are_set_aside(tmp_path):
     found = archive(tmp_path, response(b"x" * 3000), response(b"<p>short"), limits=limits)
     assert bads(found) == [(1, "record_too_long")]
     assert [fields["text"] for fields in raws(found)] == ["short"]
+
+
+def test_segments_of_a_record_are_told_and_none_is_kept_as_the_page(tmp_path):
+    block = response(STORY.encode())
+    first = warc_record(block[:-40], number=7, WARC_Segment_Number="1")
+    origin = "<urn:uuid:" + "7".zfill(32) + ">"
+    more = {"WARC_Segment_Number": "2", "WARC_Segment_Origin_ID": origin}
+    rest = warc_record(block[-40:], "continuation", 8, **more)
+    image = warc_record(response(b"GIF", kind="image/gif"), WARC_Segment_Number="1")
+    data = first + warc_record(block, number=1) + rest + image
+    for name, given in (("a.warc", {}), ("b.warc", {"format": "warc"})):
+        found = read_bytes(tmp_path, name, data, **given)
+        assert bads(found) == [
+            (1, "segmented_record"), (3, "segmented_record"), (4, "no_html_page"),
+        ]  # fmt: skip
+        assert [fields["id"][-1] for fields in raws(found)] == ["1"]
+    assert found[0].detail == f"segment '1' of the record {origin}"
+    assert found[2].detail == f"segment '2' of the record {origin}"
+    (bad,) = read_bytes(tmp_path, "a.wet", rest, format="wet")
+    assert bad.reason == "segmented_record" and bad.reason in REASONS
+
+
+def test_bytes_of_no_record_are_not_counted_as_one(tmp_path):
+    records = [*samples.warc_records(2), warc_record(response(b"", "404 Not Found"))]
+    lost = b"garbage\r\nmore of it\r\n\r\n"
+    found = read_bytes(tmp_path, "a.warc", lost + records[0] + lost + b"".join(records[1:]) + lost)
+    assert [(item.number, getattr(item, "reason", "page")) for item in found] == [
+        (1, "broken_warc"), (1, "page"), (2, "broken_warc"), (2, "page"), (3, "no_html_page"),
+        (4, "broken_warc"),
+    ]  # fmt: skip
+    found = read_bytes(tmp_path, "b.warc", lost, format="warc")
+    assert bads(found) == [(1, "broken_warc"), (0, "unknown_format")]
 
 
 @pytest.mark.parametrize(
