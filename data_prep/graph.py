@@ -83,10 +83,7 @@ def run_prep(
     stands behind one that is not finished; what was whole before stays.
     """
     chosen = stages(config)
-    names = [stage.name for stage in chosen]
-    for name in only:
-        if name not in names:
-            raise UserError(f"no stage {name!r}; there are {', '.join(names)}")
+    check_names(chosen, only)
     output = Path(config.output)
     check_output(config)
     check_early(config)
@@ -96,7 +93,7 @@ def run_prep(
             if only and stage.name not in only:
                 continue
             if only:
-                _check_ended(stage, chosen[:place])
+                check_ended(stage, chosen[:place])
             started = time.perf_counter()
             run_stage(stage, progress, workers)
             seconds[stage.name] = time.perf_counter() - started
@@ -105,7 +102,15 @@ def run_prep(
     return seconds
 
 
-def _check_ended(stage: Stage, before: Sequence[Stage]) -> None:
+def check_names(chain: Sequence[Stage], only: Sequence[str]) -> None:
+    """UserError for a name in `only` that no stage has."""
+    names = [stage.name for stage in chain]
+    for name in only:
+        if name not in names:
+            raise UserError(f"no stage {name!r}; there are {', '.join(names)}")
+
+
+def check_ended(stage: Stage, before: Sequence[Stage]) -> None:
     """UserError where a stage that `stage` reads is not finished with the settings of now.
 
     Keys tell what a result was to be made of; what it was made of is the files that are there.

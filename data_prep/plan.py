@@ -8,6 +8,7 @@ stages are constants that were measured on one core.
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -73,6 +74,7 @@ class Plan:
 
     disk_bytes: of work, corpus and store together, at most; free_bytes: there now.
     tokenizer: the one in use, in words. passed_over: files of folders that are not read, in words.
+    stages: those that would run.
     """
 
     files: int
@@ -94,11 +96,19 @@ class Plan:
         return sum(stage.cpu_seconds for stage in self.stages) / self.workers
 
 
-def make_plan(config: Prep) -> Plan:
-    """The plan of `run_prep(config)`. Raises the UserErrors that can be known beforehand."""
-    from data_prep.graph import check_output, stages
+def make_plan(config: Prep, only: Sequence[str] = ()) -> Plan:
+    """The plan of `run_prep(config, only=only)`; sizes are those of the whole preparation.
 
+    Raises the UserErrors that can be known beforehand.
+    """
+    from data_prep.graph import check_ended, check_names, check_output, stages
+
+    chain = stages(config)
+    check_names(chain, only)
     check_output(config)
+    for place, stage in enumerate(chain):
+        if stage.name in only:
+            check_ended(stage, [each for each in chain[:place] if each.name not in only])
     ingest = Ingest(config)
     tasks = ingest.tasks()
     size = sum(task.size for task in tasks)
@@ -106,7 +116,8 @@ def make_plan(config: Prep) -> Plan:
     record_bytes = size * sample.expansion
     documents = int(record_bytes / sample.record_bytes * sample.kept)
     text_bytes = int(documents * sample.text_bytes)
-    _check_vocabulary(config, sample, text_bytes)
+    if not only or "tokenizer" in only:
+        _check_vocabulary(config, sample, text_bytes)
     tokenizer, kind, width = _tokenizer(config)
     tokens = int(text_bytes / TEXT_BYTES_PER_TOKEN)
     seconds = {
@@ -136,7 +147,7 @@ def make_plan(config: Prep) -> Plan:
         free_bytes=_free_bytes(Path(config.output)),
         workers=config.execution.workers or len(os.sched_getaffinity(0)),
         tokenizer=tokenizer,
-        stages=_stages(stages(config), seconds),
+        stages=tuple(s for s in _stages(chain, seconds) if not only or s.name in only),
     )
 
 

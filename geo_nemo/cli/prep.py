@@ -65,7 +65,7 @@ def run(arguments: tuple[str, ...], only: tuple[str, ...], strict: bool, dry_run
         name, *overrides = arguments
     config = load_config(name, Prep, tuple(overrides))
     if dry_run:
-        print_plan(make_plan(config), Console())
+        print_plan(make_plan(config, only), Console())
         return 0
     with progress_bar(unit="bytes") as progress:
         seconds = run_prep(config, progress, only)

@@ -365,6 +365,21 @@ def test_the_plan_writes_nothing_and_tells_what_is_done(tmp_path):
     assert again.seconds == 0
 
 
+def test_the_plan_of_some_stages_is_of_those_alone_and_of_what_stands_before_them(tmp_path):
+    config = config_of(tmp_path, count=90)
+    whole = make_plan(config)
+    some = make_plan(config, ("ingest", "fingerprint"))
+    assert [stage.name for stage in some.stages] == ["ingest", "fingerprint"]
+    assert some.seconds < whole.seconds and some.documents == whole.documents
+    with pytest.raises(UserError, match="is not finished"):
+        make_plan(config, ("fingerprint",))
+    run_prep(config, only=("ingest",))
+    (fingerprint,) = make_plan(config, ("fingerprint",)).stages
+    assert (fingerprint.tasks, fingerprint.done) == (1, 0)
+    with pytest.raises(UserError, match=r"stage split .* stage fingerprint is not finished"):
+        make_plan(config, ("split",))
+
+
 def test_the_card_tells_of_a_file_that_came_and_is_not_read(tmp_path):
     config = in_folders(tmp_path, "country=ke")
     run_prep(config)

@@ -100,6 +100,22 @@ def test_the_plan_is_printed_and_nothing_is_written(folder):
     assert not (folder / "out put").exists()
 
 
+def test_a_dry_run_of_one_stage_plans_that_stage_alone(folder):
+    code, out, errors = prep(folder, "run", *SETTINGS, "--dry-run", "--stage", "ingest")
+    assert code == 0, errors
+    assert row_of(out, "ingest")[1:3] == ["1", "0"] and "store" not in out
+    # Nor does it want what that stage does not.
+    code, _, errors = prep(
+        folder, "run", *SETTINGS[:2], "tokenizer.vocab_size=90000", "--dry-run", "--stage=ingest"
+    )
+    assert code == 0, errors
+    for stage in ("fingerprint", "tokenizer"):
+        for dry in ((), ("--dry-run",)):
+            code, _, errors = prep(folder, "run", *SETTINGS, "--stage", stage, *dry)
+            assert code == 2 and errors.rstrip().endswith("run geo-nemo prep run first"), errors
+    assert not (folder / "out put/work/ingest").exists()
+
+
 def test_brackets_in_the_tokenizer_s_path_are_no_markup(folder):
     code, _, errors = prep(folder, "run", *SETTINGS)
     assert code == 0, errors
@@ -146,6 +162,7 @@ def test_one_stage_alone_tells_its_time_only(folder):
         (("run", *SETTINGS, "tokenizer.file=x"), "there is path, kind, bos, eos, pad, vocab_size"),
         (("run", "input=hf://datasets/a", "output=o"), "hf:// is not read: hf download"),
         (("run", *SETTINGS, "--stage", "tokenize"), "no stage 'tokenize'; there are ingest,"),
+        (("run", *SETTINGS, "--stage", "tokenize", "--dry-run"), "no stage 'tokenize'; there are"),
         (("run", *SETTINGS, "vocab_size=9"), "did you mean tokenizer.vocab_size?"),
         (("run", *SETTINGS, "text=content"), "did you mean fields.text?"),
         (("run", "--input", "a.csv"), "a setting is written input=..."),
