@@ -17,6 +17,8 @@ from data_prep.read.record import shown
 from data_prep.unplaced import Unplaced
 from geo_nemo.metadata.geography import UNKNOWN
 
+LOST_CHARACTER = "\ufffd"  # what stands for bytes that are no character
+
 
 class Account:
     """What became of the records of a task."""
@@ -31,6 +33,7 @@ class Account:
         self.unplaced = Unplaced()
         self.extractors: Counter[str] = Counter()
         self.truncated: Counter[str] = Counter()
+        self.damaged = 0  # documents that have characters which nobody could read
         self.lost: list[dict[str, Any]] = []
         self._reasons: set[str] = set()  # why the file at hand is lost
         self.notes: list[dict[str, Any]] = []
@@ -45,6 +48,7 @@ class Account:
             self.extractors[fields["extractor"]] += 1
         if "truncated" in fields:
             self.truncated[fields["truncated"]] += 1
+        self.damaged += LOST_CHARACTER in document.text or LOST_CHARACTER in document.title
         self.evidence[document.evidence] += 1
         if document.country == UNKNOWN:
             size = len(document.text.encode())
@@ -118,6 +122,7 @@ class Account:
             "sources": self.sources,
             "extractors": dict(sorted(self.extractors.items())),
             "truncated": dict(sorted(self.truncated.items())),
+            "damaged": self.damaged,
             "lost": self.lost,
             "notes": self.notes,
         }

@@ -287,12 +287,14 @@ def _entry(index: int, file: Any) -> list[Any]:
 
 def _beside(file: Any) -> str:
     """What stands beside a file and is read with it: the address of a web page."""
-    from data_prep.read.detect import format_of_name
+    from data_prep.config.input import AUTO
+    from data_prep.read.detect import UNKNOWN, format_of_name
     from data_prep.read.page import beside_version
 
-    name = file.path.rpartition("/")[2]
-    is_page = "html" in (file.source.format, format_of_name(name))
-    version = beside_version(file.path) if is_page else ""
+    given = file.source.format
+    named = format_of_name(file.path.rpartition("/")[2]) if given == AUTO else given
+    # A name that tells no format, as page.php, may be that of a page: its bytes tell.
+    version = beside_version(file.path) if named in ("html", "", UNKNOWN) else ""
     return f" beside {version}" if version else ""
 
 

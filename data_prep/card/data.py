@@ -201,7 +201,7 @@ class CardData(Section):
     masked: places in titles and texts where something was masked, by kind. settings: of the
     config, without folders and execution. extractors: documents of web pages by the way their text
     was found. truncated: those of which only the beginning was had, by reason: of WARC-Truncated,
-    or CUT_BODY.
+    or CUT_BODY. damaged: those with characters that nobody could read.
     continents_replaced: records whose continent gave way to the table's, by country.
     unmeasured: documents without a quality, by language. ambiguous_dates: records whose day and
     month cannot be told; ambiguous_date: the date of the first. unread_dates, unread_date: the
@@ -231,6 +231,7 @@ class CardData(Section):
     inputs: tuple[InputFile, ...]
     extractors: dict[str, NonNegative] = Field(default_factory=dict)
     truncated: dict[str, NonNegative] = Field(default_factory=dict)
+    damaged: NonNegative = 0
     continents_replaced: dict[str, NonNegative] = Field(default_factory=dict)
     unmeasured: dict[str, NonNegative] = Field(default_factory=dict)
     ambiguous_dates: NonNegative = 0

@@ -91,6 +91,7 @@ def gather(config: Prep) -> CardData:
         inputs=inputs,
         extractors=dict(_summed(counts.get("extractors", {}) for counts in ingested)),
         truncated=dict(_summed(counts.get("truncated", {}) for counts in ingested)),
+        damaged=sum(counts.get("damaged", 0) for counts in ingested),
         continents_replaced=dict(
             _summed(counts.get("continents_replaced", {}) for counts in ingested)
         ),

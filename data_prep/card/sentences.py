@@ -147,8 +147,7 @@ def limits(data: CardData) -> list[str]:
             f"The continent that {plural(sum(data.continents_replaced.values()), 'record')} named "
             f"gave way to the one that the country has here, by country: {named}."
         )
-    if line := truncated(data):
-        found.append(line)
+    found += [line for line in (truncated(data), damaged(data)) if line]
     if data.ambiguous_dates:
         found.append(ambiguous_dates(data))
     if data.unread_dates:
@@ -274,6 +273,16 @@ def truncated(data: CardData) -> str:
             "within chunks or compressed data, or short of the Content-Length"
         )
     return f"{'; '.join(told)}; the texts may end early." if told else ""
+
+
+def damaged(data: CardData) -> str:
+    """How many texts have characters that nobody could read; empty where none has."""
+    if not data.damaged:
+        return ""
+    return (
+        f"{plural(data.damaged, 'record has', 'records have')} characters that could not be read, "
+        "here or before (U+FFFD); where a file's encoding was mistaken, give it: encoding=NAME."
+    )
 
 
 def other_texts(data: CardData) -> str:

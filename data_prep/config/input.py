@@ -96,8 +96,8 @@ class Source(Section):
             known = False
         if not known:
             raise ValueError(
-                f"{value!r} is no encoding of text; such are utf-8, cp1252, koi8_r; text in another "
-                "becomes UTF-8 first, as of EUC-TW: iconv -f EUC-TW -t UTF-8 FILE > NEW"
+                f"{value!r} is no encoding of text; such are utf-8, cp1252, koi8_r; text in "
+                "another becomes UTF-8 first, as of EUC-TW: iconv -f EUC-TW -t UTF-8 FILE > NEW"
             )
         return value
 

@@ -175,6 +175,7 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
     from data_prep.card.page import continents, reasons
     from data_prep.card.sentences import (
         ambiguous_dates,
+        damaged,
         empty_splits,
         other_texts,
         size,
@@ -212,7 +213,8 @@ def print_result(output: str, seconds: dict[str, float], console: Console) -> No
         console.print(f"{file.name}: {file.note}", highlight=False, markup=False, soft_wrap=True)
     dates = [ambiguous_dates(card)] if card.ambiguous_dates else []
     dates += [unread_dates(card)] if card.unread_dates else []
-    for line in filter(None, (truncated(card), *dates, other_texts(card), *field_notes(card))):
+    texts = truncated(card), damaged(card)
+    for line in filter(None, (*texts, *dates, other_texts(card), *field_notes(card))):
         console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     spent = duration(sum(seconds.values()))
     console.print(f"{size(card.text_bytes)} of records, {spent} in this run", highlight=False)

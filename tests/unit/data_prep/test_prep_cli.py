@@ -247,6 +247,8 @@ def test_a_dry_run_names_the_column_that_is_there_instead(tmp_path):
 def test_pages_that_were_cut_off_when_fetched_are_kept_and_told(tmp_path):
     def page(number, **headers):
         story = PAGE.format(i=number, day=2).replace("paragraph", f"paragraph {number * 7919}")
+        if number == 33:
+            story = story.replace("tells", "tells\ufffd")
         return warc_record(
             response(story.encode()), number=number,
             WARC_Target_URI=f"https://news{number}.co.ke/{number}", **headers,
@@ -262,10 +264,12 @@ def test_pages_that_were_cut_off_when_fetched_are_kept_and_told(tmp_path):
         "4 records are marked by the web archive as cut off when fetched (WARC-Truncated: "
         "disconnect 1, length 3); the texts may end early."
     )
+    lost = "1 record has characters that could not be read, here or before (U+FFFD)"
     for text in (out, *((tmp_path / "o" / name).read_text() for name in ("card.md", "card.html"))):
-        assert told in text
+        assert told in text and lost in text
     report = json.loads((tmp_path / "o/report.json").read_bytes())
     assert report["truncated"] == {"disconnect": 1, "length": 3} and report["found"] == 34
+    assert report["damaged"] == 1
 
 
 def test_ids_that_are_numbers_of_rows_are_told_and_can_be_left_out(tmp_path):

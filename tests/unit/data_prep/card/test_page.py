@@ -310,7 +310,7 @@ def test_of_each_thing_there_may_be_one():
         unplaced=[{"host": "a.b", "documents": 1, "dropped": 0, "bytes": 1}],
         clusters={"clusters": 1, "documents_in_clusters": 2, "largest": [2]},
         inputs=[{"name": "a", "bytes": 1, "xxh3_128": "00"}], fields={"topic": field},
-        truncated={"length": 1}, ambiguous_dates=1, unread_dates=1,
+        truncated={"length": 1}, damaged=1, ambiguous_dates=1, unread_dates=1,
         lost=[{"name": "b", "reason": "empty_file", "detail": "", "records": 1}],
         notes=[{"name": f"{n}", "note": "x"} for n in range(SHOWN_INPUTS + 1)],
     )  # fmt: skip

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from data_prep.config import FieldMap, Limits, Source
+from data_prep.config import FieldMap, Limits, Prep, Source
+from data_prep.engine import run_stage
+from data_prep.ingest import Ingest
 from data_prep.read import list_files, open_reader
 from data_prep.read.encoding import find_encoding
 from tests.unit.data_prep.read import samples
@@ -167,6 +169,21 @@ def test_an_encoding_that_there_is_not_is_refused():
     for wrong in ("latin99", "rot13", "hex", "idna", "undefined", "euc-tw"):
         with pytest.raises(ValueError, match=r"is no encoding of text.*iconv -f EUC-TW -t UTF-8"):
             Source(path="a", encoding=wrong)
+
+
+def test_documents_with_characters_that_could_not_be_read_are_counted(tmp_path):
+    rows = [
+        b"https://a.ke/1,Tea,caf\x81",
+        b"https://a.ke/2,T\x8da,tea",
+        b"https://a.ke/3,Tea,tea time",
+    ]
+    (tmp_path / "a.csv").write_bytes(b"\n".join([b"url,title,text", *rows]))
+    (tmp_path / "b.jsonl").write_bytes(b'{"url": "https://a.ke/4", "text": "half \\ud83d"}')
+    source = {"path": str(tmp_path / "a.csv"), "encoding": "cp1252"}
+    given = [source, {"path": str(tmp_path / "b.jsonl")}]
+    stage = Ingest(Prep(input=given, output=str(tmp_path / "o"), execution={"workers": 1}))
+    run_stage(stage)
+    assert [(r.counts["kept"], r.counts["damaged"]) for r in stage.receipts()] == [(4, 3)]
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "a.arrow"])

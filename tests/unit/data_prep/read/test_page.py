@@ -186,13 +186,15 @@ def test_the_tags_that_a_page_has_are_told(tmp_path):
     assert "article:section" in reader.seen and "keywords" in reader.seen
 
 
-def test_an_address_beside_a_page_that_changes_is_read_again(tmp_path):
-    (tmp_path / "a.html").write_bytes(page())
-    config = Prep(input=str(tmp_path / "a.html"), output=str(tmp_path / "out"))
+@pytest.mark.parametrize("name", ["a.html", "a.php", "a"])
+def test_an_address_beside_a_page_that_changes_is_read_again(tmp_path, name):
+    (tmp_path / name).write_bytes(page())
+    config = Prep(input=str(tmp_path / name), output=str(tmp_path / "out"))
     keys = []
     for address in ("", "https://a.ke/1", "https://a.ke/22"):
         if address:
-            (tmp_path / "a.html.url").write_text(address)
+            (tmp_path / f"{name}.url").write_text(address)
+            assert raws(read(tmp_path / name))[0]["url"] == address
         keys.append(Ingest(config).tasks()[0].key)
     assert len(set(keys)) == 3
 
