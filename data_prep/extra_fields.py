@@ -44,6 +44,20 @@ def given_fields(path: str, source: Source) -> dict[str, Any]:
     return partition_fields(path, source) | constant_fields(source)
 
 
+def with_given(given: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A record's fields and, of what is given, those that it does not say: blank says nothing."""
+    said = {n: value for n, value in fields.items() if n not in given or not _is_blank(value)}
+    return {**given, **said}
+
+
+def _is_blank(value: Any) -> bool:
+    from data_prep.annotate.text import MISSING  # what it stands among is slow to import
+
+    if isinstance(value, str):
+        return not value.strip() or value.strip() in MISSING
+    return value == [] or value != value  # NaN
+
+
 def own_counts(counts: Mapping[str, Counter[str]], seen: Sequence[str]) -> dict[str, Any]:
     """For the receipt of a task; nothing where there are no such fields."""
     if not counts:

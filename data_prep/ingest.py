@@ -22,6 +22,7 @@ from data_prep.extra_fields import (
     given_fields,
     own_counts,
     partition_fields,
+    with_given,
 )
 from data_prep.parts import PartWriter
 from data_prep.quarantine import Rejected
@@ -32,7 +33,7 @@ from geo_nemo.common.files import PARTIAL, write_together, writing
 
 # A file is not cut into smaller pieces, however small tasks are to be.
 LEAST_PIECE_BYTES = 1 << 13
-INGEST_VERSION = "6"
+INGEST_VERSION = "7"
 DROPS_NAME, PARTS_NAME, TASKS_NAME = "drops.jsonl", "parts.json", "tasks.json"
 REPORT_RECORDS = 1000
 
@@ -183,7 +184,7 @@ class Ingest(Stage):
                         continue
                     account.read += 1
                     if constants:
-                        fields = constants | fields
+                        fields = with_given(constants, fields)
                     try:
                         document = cleaner.clean(annotator.document(fields, source.name))
                     except Rejected as verdict:

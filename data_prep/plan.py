@@ -15,7 +15,7 @@ from pathlib import Path
 
 from data_prep.config import Prep
 from data_prep.engine import Stage, Task
-from data_prep.extra_fields import columns_of, given_fields
+from data_prep.extra_fields import columns_of, given_fields, with_given
 from data_prep.ingest import Ingest
 from data_prep.quarantine import Rejected
 from data_prep.read.fields import nearest
@@ -179,7 +179,7 @@ def _sample(config: Prep, tasks: list[Task]) -> Sample:
             if not hasattr(record, "fields"):
                 why = why or f"{record.reason}: {record.detail}"
                 continue
-            fields = constants | record.fields
+            fields = with_given(constants, record.fields)
             try:
                 document = cleaner.clean(annotator.document(fields, source.name))
             except Rejected as found:

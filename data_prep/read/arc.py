@@ -13,6 +13,7 @@ from data_prep.read.own_metas import OwnMetas
 from data_prep.read.record import EXCERPT_BYTES, Bad, DamagedError, Raw
 from data_prep.read.unpack import Unpacked
 from data_prep.read.warc import response_document
+from geo_nemo.common.counts import plural
 
 MAX_LINE_BYTES = 16 << 10
 START = b"filedesc:"
@@ -23,22 +24,32 @@ _LINE = re.compile(rb"(\S.*?) (\S+) (\d{8})\d{0,6} (.*?)(\d{1,12})\s*\Z")
 def read_arc(stream: Unpacked, fields: Fields, limits: Limits) -> Iterator[Raw | Bad]:
     """The responses that are pages.
 
-    Numbers count the archive's records of all kinds; a line that begins none has the number of the
-    record that it stands before.
+    Numbers count the archive's records of all kinds; lines that begin none have the number of the
+    record that they stand before.
     """
-    number, own = 1, OwnMetas(fields)
+    number, lost, first, own = 1, 0, b"", OwnMetas(fields)
     try:
         while line := _line(stream):
-            if found := _LINE.match(line):
-                yield from _record(stream, line, found, number, limits, own)
-                number += 1
-            else:
-                detail = "a line that begins no record"
-                yield Bad(number, "broken_warc", detail, line[:EXCERPT_BYTES])
+            found = _LINE.match(line)
+            if found is None:
+                lost, first = lost + 1, first or line[:EXCERPT_BYTES]
+                continue
+            yield from _of_no_record(number, lost, first)
+            lost, first = 0, b""
+            yield from _record(stream, line, found, number, limits, own)
+            number += 1
+        yield from _of_no_record(number, lost, first)
         if number == 1:
             yield Bad(0, "unknown_format", "no ARC: it holds no record")
     except DamagedError as damage:
+        yield from _of_no_record(number, lost, first)
         yield Bad(number, damage.reason, damage.detail)
+
+
+def _of_no_record(number: int, lost: int, first: bytes) -> Iterator[Bad]:
+    """What is told of `lost` lines; nothing of none."""
+    if lost:
+        yield Bad(number, "broken_warc", f"{plural(lost, 'line')} of no record", first)
 
 
 def _record(

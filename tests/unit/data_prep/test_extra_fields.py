@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +18,10 @@ from data_prep.card import CardData
 from data_prep.card.fields import field_notes
 from data_prep.config import Prep
 from data_prep.corpus_out import read_corpus
+from data_prep.engine import run_stage
 from data_prep.extra_fields import summed_fields
 from data_prep.graph import run_prep
-from data_prep.ingest import Ingest
+from data_prep.ingest import Ingest, all_parts
 from data_prep.plan import make_plan
 from geo_nemo.config import UserError
 from geo_nemo.config.load import load_config
@@ -319,6 +321,23 @@ def test_a_constant_is_for_records_that_do_not_say(tmp_path):
     assert [each["license"] for each in by_path(config).values()] == ["own", "CC-BY", "CC-BY"]
     store = TokenStore.open(Path(config.output, "store"))
     assert [store.countries[c] for c in store.split("train").country] == ["gb", "ke", "gb"]
+
+
+@pytest.mark.parametrize("blank", ["", " ", "N/A", "nan", [], None])
+def test_what_is_blank_in_a_record_gives_way_to_a_constant_in_every_format(tmp_path, blank):
+    row = {"url": "https://a.example.com/1", "text": "Tea.", "country": blank, "rights": blank}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    (tmp_path / "b.csv").write_text("url,text,country,rights\nhttps://a.example.com/2,Rain.,,\n")
+    (tmp_path / "c.parquet").write_bytes(parquet(pa.table({n: [v] for n, v in row.items()})))
+    constants = {"license": "CC-BY", "country": "ke"}
+    sources = [
+        {"path": str(tmp_path / name), "set": constants, "fields": {"extra": {"license": "rights"}}}
+        for name in ("a.jsonl", "b.csv", "c.parquet")
+    ]
+    config = Prep(input=sources, output=str(tmp_path / "o"), execution={"workers": 1})
+    run_stage(Ingest(config))
+    found = [pq.read_table(part.path).to_pylist() for part in all_parts(config)]
+    assert [(d["country"], d["license"]) for rows in found for d in rows] == [("ke", "CC-BY")] * 3
 
 
 def test_many_values_are_text_and_no_error(tmp_path):

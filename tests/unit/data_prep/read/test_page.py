@@ -122,12 +122,15 @@ def test_an_arc_that_is_cut_or_damaged_keeps_what_stands_before(tmp_path):
     assert bads(found)[0][1] == "broken_warc"
 
 
-def test_lines_of_an_arc_that_begin_no_record_are_not_counted_as_some(tmp_path):
+def test_lines_of_an_arc_that_begin_no_record_are_lost_together_and_no_records(tmp_path):
     data = arc(response(page()), response(page()))
     second = data.index(b"https://news.example/1 ")
     found = read_bytes(tmp_path, "a.arc", data[:second] + b"rubbish\nmore\n" + data[second:])
-    assert bads(found) == [(3, "broken_warc")] * 2
+    assert bads(found) == [(3, "broken_warc")]
+    assert found[1].detail == "2 lines of no record" and found[1].excerpt == b"rubbish"
     assert [item.number for item in found if isinstance(item, Raw)] == [2, 3]
+    found = read_bytes(tmp_path, "b.arc.gz", gzip.compress(data + b"rubbish\n")[:-8])
+    assert bads(found) == [(4, "broken_warc"), (4, "truncated_file")]
 
 
 META = """
