@@ -33,7 +33,7 @@ from geo_nemo.common.files import PARTIAL, write_together, writing
 
 # A file is not cut into smaller pieces, however small tasks are to be.
 LEAST_PIECE_BYTES = 1 << 13
-INGEST_VERSION = "7"
+INGEST_VERSION = "8"
 DROPS_NAME, PARTS_NAME, TASKS_NAME = "drops.jsonl", "parts.json", "tasks.json"
 REPORT_RECORDS = 1000
 

@@ -5,6 +5,7 @@ text where the first rows show that the file quotes no values, as many with tabs
 The delimiter is the one of comma, tab, semicolon, bar and rarer ones that makes the text's field a
 column. Quotes in quotes are doubled, or stand behind a backslash where the file begins so.
 A header that stands again further down counts anew, in whatever order it has the columns.
+Rows that run together behind a quote which is not closed are told, each of them.
 An empty value is an absent one, and so are empty ones behind the last column. Blank lines and
 comments (`#`) may stand above the header.
 """
@@ -13,6 +14,7 @@ import csv
 import re
 from collections.abc import Iterator
 from itertools import chain, islice
+from typing import Any
 
 from data_prep.config import Limits
 from data_prep.read.encoding import Recoded, marked_encoding
@@ -57,11 +59,12 @@ def read_csv(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iter
     names, delimiter, spaced, quote = _header(lines, fields)
     escapes = _escapes(head) if quote == '"' else b"\\'" in head
     plain = quote == '"' and _quotes_nothing(head, delimiter, len(names))
-    rows = csv.reader(
-        lines, delimiter=delimiter, quotechar=quote, skipinitialspace=spaced,
-        escapechar="\\" if escapes and not plain else None,
-        quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL,
-    )  # fmt: skip
+    dialect = {
+        "delimiter": delimiter, "quotechar": quote, "skipinitialspace": spaced,
+        "escapechar": "\\" if escapes and not plain else None,
+        "quoting": csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL,
+    }  # fmt: skip
+    rows = csv.reader(lines, **dialect)
     number, header = 0, frozenset(names)
     while True:
         number += 1
@@ -83,6 +86,12 @@ def read_csv(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iter
         except csv.Error as error:
             yield Bad(number, "broken_csv", str(error), lines.head())
             continue
+        lost = 0 if lines.cut else _run_together(lines.held, len(names), dialect)
+        if lost:
+            detail = f"one of {lost} rows that run together behind a quote which is not closed"
+            yield from (Bad(number + n, "broken_csv", detail, lines.head()) for n in range(lost))
+            number += lost - 1
+            continue
         if len(row) > len(names) and not any(row[len(names) :]):
             row = row[: len(names)]
         if row and row[-1] in header and sorted(map(_name, row)) == sorted(names):
@@ -101,6 +110,24 @@ def read_csv(stream: Unpacked | Recoded, fields: Fields, limits: Limits) -> Iter
             pairs = zip(names, row, strict=True)
             record = {name: value for name, value in pairs if value}
             yield Raw(number, fields.pick(record), lines.head())
+
+
+def _run_together(lines: list[str], columns: int, dialect: dict[str, Any]) -> int:
+    """How many rows a quote that is not closed has made one; 0 where these lines are one row.
+
+    Each but the first has as many values as a row, and the quote that ends them begins a value of
+    the last, or stands in its text: no delimiter is behind it.
+    """
+    if len(lines) < 2 or columns < 2:
+        return 0
+    *inside, last = (line.count(dialect["delimiter"]) for line in lines[1:])
+    if any(count != columns - 1 for count in inside) or last < columns - 1:
+        return 0
+    try:
+        list(csv.reader(lines, strict=True, **dialect))
+    except csv.Error:
+        return len(lines)
+    return 0
 
 
 def looks_like_csv(head: bytes) -> bool:
@@ -225,6 +252,7 @@ class _Lines:
     number: of the last line, from 1.
     invalid: what is no UTF-8 in the record at hand; empty where all is.
     cut: whether the record at hand asked for a line behind the last one.
+    held: the lines of the record at hand.
     """
 
     def __init__(self, stream: Unpacked | Recoded, limit: int):
@@ -237,6 +265,7 @@ class _Lines:
         """A record begins."""
         self.invalid = ""
         self.cut = False
+        self.held: list[str] = []
         self._size = 0
         self._head = b""
 
@@ -258,10 +287,12 @@ class _Lines:
             # Whether a field is open behind a line that is not here whole cannot be known.
             raise _TooLongError(self._size, inside and not too_long and b'"' not in line)
         try:
-            return line.decode() + "\n"
+            text = line.decode() + "\n"
         except UnicodeDecodeError as error:
             self.invalid = f"byte {error.start} of a line: {error.reason}"
-            return line.decode("utf-8", "replace") + "\n"
+            text = line.decode("utf-8", "replace") + "\n"
+        self.held.append(text)
+        return text
 
     def skip_record(self, delimiter: str, quoted: bool) -> int:
         """Pass over the rest of a record whose quoted field is open; how many bytes that were."""

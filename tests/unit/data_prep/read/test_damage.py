@@ -42,6 +42,26 @@ def test_a_bad_line_has_its_reason_and_its_neighbours_pass(tmp_path, line, reaso
     assert found[1].excerpt == line[:300]
 
 
+@pytest.mark.parametrize("last", ['6,he said "hello', '6,"quoted, with a comma"', '6,"quoted"'])
+def test_rows_of_csv_behind_a_quote_that_is_not_closed_are_each_told(tmp_path, last):
+    rows = ["1,one", '2,"two', "3,three", "4,four", "5,five", last, "7,seven"]
+    found = read_bytes(tmp_path, "a.csv", "\n".join(["id,text", *rows, ""]).encode())
+    assert [fields["id"] for fields in raws(found)] == ["1", "7"]
+    assert bads(found) == [(number, "broken_csv") for number in range(2, 7)]
+    assert found[1].detail == "one of 5 rows that run together behind a quote which is not closed"
+    assert found[-1].number == 7
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"two\nthree"', '"a, b\nc, d"', '"two\n\nthree, four"', '"He said ""hi"",\nthen, left"',
+     '"two\nHe said "hi" to all"'],
+)  # fmt: skip
+def test_a_text_of_csv_over_several_lines_is_one_row(tmp_path, text):
+    found = read_bytes(tmp_path, "a.csv", f"id,text\n1,{text}\n2,last\n".encode())
+    assert [fields["id"] for fields in raws(found)] == ["1", "2"] and not bads(found)
+
+
 def test_lone_surrogates_become_the_replacement_character(tmp_path):
     data = b'{"text": "a\\ud800b", "title": "\\udc00", "meta": {"u": "\\ud83d\\ude00\\ud83d"}}'
     found = read_bytes(tmp_path, "a.jsonl", data, fields={"url": "meta.u"})
