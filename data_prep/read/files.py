@@ -62,7 +62,8 @@ def list_inputs(
 
     output: of the preparation; what it has written there is passed over, in a folder or by a
         pattern that holds both, so that a second run finds what the first one found.
-    passed_over: takes the paths of files in folders whose endings are those of no format.
+    passed_over: takes the paths of files in folders whose endings are those of no format, or whose
+        names begin with _.
     """
     files: list[InputFile] = []
     written = None if output is None else Path(output).resolve()
@@ -136,7 +137,7 @@ def _files(
 ) -> Iterator[Entry]:
     """`entry`, or the files in it where it is a folder. above: the folders that it stands in.
 
-    others: takes the paths of those whose ending is that of no format.
+    others: takes the paths of those whose ending is that of no format, or whose name begins with _.
     """
     if entry.kind != FOLDER:
         if _only_datasets(source):
@@ -154,6 +155,9 @@ def _files(
     _refuse_tables(entry.path, inside)
     for other in inside:
         if other.name.startswith((".", "_")):
+            # As Spark's _SUCCESS and _metadata; but a user may name records so.
+            if other.name.startswith("_") and format_of_name(other.name) not in ("", UNKNOWN):
+                others.append(other.path)
             continue
         if other.kind == FOLDER:
             yield from _files(place, other, source, above | {entry.identity}, others)
@@ -182,7 +186,20 @@ def _refuse_tables(path: str, inside: Iterable[Entry]) -> None:
 
 def told_passed_over(paths: Iterable[str]) -> str:
     """How many files those are, of which endings, and how to have them read; empty for none."""
-    found = (_ENDING.search(path) for path in sorted(paths))
+    by_mark: dict[bool, list[str]] = {False: [], True: []}
+    for path in sorted(paths):
+        by_mark[path.rpartition("/")[2].startswith("_")].append(path)
+    told = [_told_endings(by_mark[False])]
+    if marked := len(by_mark[True]):
+        told.append(
+            f"files whose names begin with _, passed over: {marked:,}; where they hold records, "
+            "name them: input='FOLDER/_*'"
+        )
+    return "; ".join(filter(None, told))
+
+
+def _told_endings(paths: Iterable[str]) -> str:
+    found = (_ENDING.search(path) for path in paths)
     endings = Counter(shown(ending[0].lower()) for ending in found if ending)
     if not endings:
         return ""

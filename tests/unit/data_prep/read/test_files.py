@@ -9,6 +9,7 @@ import pytest
 
 from data_prep.config import Limits, Source
 from data_prep.read import list_files, list_inputs, open_reader
+from data_prep.read.files import told_passed_over
 from data_prep.read.places import LocalFolders
 from geo_nemo.config import UserError
 from tests.unit.data_prep.read.samples import bads, raws, read
@@ -35,6 +36,24 @@ def test_a_folder_gives_the_files_of_known_formats_sorted(tree):
         "sub/deep/d.jsonl.gz",
     ]  # fmt: skip
     assert names(tree, "sub", format="jsonl") == ["sub/c.parquet", "sub/deep/d.jsonl.gz"]
+
+
+def test_records_whose_names_begin_with_an_underscore_are_told_and_can_be_named(tree):
+    for name in ("_old.jsonl", "sub/_c.parquet", "_metadata", "_x.crc", "._a.csv"):
+        (tree / name).write_bytes(b"x")
+    passed_over: set[str] = set()
+    files = list_inputs([Source(path=str(tree))], passed_over=passed_over)
+    assert not any("/_" in file.path for file in files)
+    assert told_passed_over(passed_over) == (
+        "files of other endings, passed over: 1 .md, 1 .txt.gz; where they hold records, name "
+        "them: input='FOLDER/*.md'; files whose names begin with _, passed over: 2; where they "
+        "hold records, name them: input='FOLDER/_*'"
+    )
+    assert names(tree, "_*.jsonl") == ["_old.jsonl"]
+    (tree / "only").mkdir()
+    (tree / "only/_a.jsonl").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"holds no file of records; files whose names begin with"):
+        names(tree, "only")
 
 
 def test_patterns_match_in_a_folder_or_across_folders(tree):
