@@ -17,7 +17,8 @@ class BadSteps(Section):
         GPU run ahead.
     spike_sigma: a loss so many standard deviations above the mean of the last `window` steps of
         its stage is a spike; without it only what is not finite is bad.
-    limit: bad steps, after which the run ends whatever the policy.
+    limit: bad steps that a run may leave out, over all its starts; the next one ends it whatever
+        the policy. A run that has ended so goes on with a higher limit.
     """
 
     policy: Literal["raise", "skip", "rewind"] = "raise"

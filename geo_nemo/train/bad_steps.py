@@ -70,9 +70,13 @@ class BadStepRule:
         self.left_out = left_out
         self.checkpoints = checkpoints
         self.ledger = ledger
-        self.found = 0
         self._losses: deque[float] = deque(maxlen=self.settings.window)
         self._late = ReadLater(lambda event: self._losses.append(event.report.loss))
+
+    @property
+    def found(self) -> int:
+        """Bad steps of the run that were left out: a checkpoint's ledger keeps them over starts."""
+        return len({noted["step"] for noted in self.ledger.notes})
 
     @property
     def losses(self) -> deque[float]:
@@ -129,9 +133,9 @@ class BadStepRule:
         settings, verdict = self.settings, bad.error.verdict
         folder = self.output / "bad_batches" / f"step_{bad.step:08d}"
         keep_batches(folder, bad.batches, self.prepared.tokenizer, self.prepared.groups.names)
-        self.found += 1
+        is_beyond = self.found >= settings.limit
         wanted = settings.policy if verdict is None else verdict.action
-        action = wanted if self.found <= settings.limit and wanted != "stop" else "raise"
+        action = "raise" if is_beyond or wanted == "stop" else wanted
         back_to = self.checkpoints.newest() if action == "rewind" else None
         if action == "rewind" and back_to is None:
             action = "raise"
@@ -139,9 +143,11 @@ class BadStepRule:
         if action == "raise":
             with suppress(UserError, RunError):  # the bad step is what to tell
                 self.checkpoints.finish()
-            limit = settings.limit
-            why = f" ({limit} bad steps are the limit)" * (self.found > limit)
-            raise RunError(f"{bad.error}{why}; its batch is in {folder}") from None
+            why = (
+                f" ({self.found} were left out before, and bad_steps.limit is {settings.limit}: "
+                f"look at {self.output / NOTES}, and give a higher one to go on)"
+            )
+            raise RunError(f"{bad.error}{why * is_beyond}; its batch is in {folder}") from None
         before = settings.rewind_steps if action == "rewind" else 0
         gone = {*range(bad.step - before, bad.step + 1)}
         gone.update(verdict.left_out if verdict is not None else ())

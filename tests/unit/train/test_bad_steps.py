@@ -248,8 +248,34 @@ def test_too_many_bad_steps_end_the_run(policy, tiny_store, tmp_path, single_pro
             raise BadStepError(f"spike at step {step}")
 
     made.bad.check = refuse
-    with pytest.raises(RunError, match=r"spike at step 5 \(2 bad steps are the limit\)"):
+    with pytest.raises(RunError, match=r"spike at step 5 \(2 were left out before, and bad"):
         made.fit()
+
+
+def test_the_limit_is_of_the_run_and_not_of_each_start(tiny_store, tmp_path, single_process):
+    """A job that is requeued at the end of its time would leave out as many again at each start."""
+    settings = BadSteps(policy="skip", limit=2)
+    run = run_of(tiny_store, tmp_path, settings, checkpoint=KEEP_ALL)
+    first = trainer(run)
+
+    def refuse(loss, step):
+        if step in (1, 2):
+            raise BadStepError(f"spike at step {step}")
+
+    first.bad.check = refuse
+    assert first.fit() and first.bad.found == 2
+    for step in (6, 8):
+        (tmp_path / "checkpoints" / f"step_{step:08d}").rename(tmp_path / f"away_{step}")
+    again = trainer(run)
+    refuse_once(again, 4)
+    with pytest.raises(RunError, match=r"at step 4 \(2 were left out before, .* give a higher one"):
+        again.fit()
+    assert notes_of(tmp_path) == [(1, "skip"), (2, "skip"), (4, "raise")]
+    # As it says.
+    more = trainer(run_of(tiny_store, tmp_path, BadSteps(policy="skip", limit=3),
+                          checkpoint=KEEP_ALL))  # fmt: skip
+    refuse_once(more, 4)
+    assert more.fit() and more.left_out == {1, 2, 4}
 
 
 def test_a_rewind_before_the_first_checkpoint_ends_the_run(tiny_store, tmp_path, single_process):
