@@ -134,17 +134,22 @@ class Writer:
 
     @torch.inference_mode()
     def write(self, prompts: Sequence[Prompt], seed: int, streamer: Any = None) -> list[Written]:
-        """One text a prompt, of all prompts together; one by one under guidance.
+        """One text a prompt, of all prompts together; one by one where transformers cannot.
 
         seed: of this call; the same prompts and seed give the same texts.
         """
-        if self.options.guidance != 1 and len(prompts) > 1:
-            # transformers gives the untold prompt no positions of its own where it is padded.
+        # It gives the untold prompt no positions of its own where that is padded; and a text that a
+        # stop has ended goes on beside the others where the model has no token of an end.
+        by_one = self.options.guidance != 1 or (
+            self.options.stop and self._config.eos_token_id is None
+        )
+        if by_one and len(prompts) > 1:
             return [self.write([each], seed + n)[0] for n, each in enumerate(prompts)]
         torch.manual_seed(seed)
         rows = [self.ids(prompt) for prompt in prompts]
         longest, device = max(map(len, rows)), self._model.device
-        pad = self._config.pad_token_id
+        # Attention does not see it: any id serves where the model has none for it.
+        pad = self._config.pad_token_id or 0
         tokens = torch.tensor([[pad] * (longest - len(row)) + row for row in rows], device=device)
         seen = torch.tensor(
             [[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device

@@ -109,20 +109,6 @@ def test_writing_ends_at_a_stop_at_eos_and_at_the_model_s_length(loaded):
     assert 60 < size < 128 and made.write([long], 0)[0].tokens <= 128 - size
 
 
-def test_padding_behind_a_stop_is_none_of_what_was_written(loaded):
-    """The others of a batch go on, and the row is filled up with a token of its own."""
-    model, _, opened = loaded
-    tokenizer = load_tokenizer(opened)
-    tokenizer.pad_token = "<unk>"
-    assert tokenizer.pad_token_id == 0 != tokenizer.eos_token_id
-    texts = [each.text for each in writer(loaded, chat=False).write(PROMPTS[:2], 0)]
-    stop = next(c for c in texts[0][len(texts[0]) // 3 :] if c not in texts[1])
-    made = writer((model, tokenizer, opened), chat=False, stop=(stop,))
-    alone, together = made.write(PROMPTS[:1], 0)[0], made.write(PROMPTS[:2], 0)
-    assert alone.tokens < together[1].tokens == 12 and together[1].ended == "length"
-    assert together[0] == alone
-
-
 def test_a_stop_may_be_a_control_token(loaded):
     forced = {"forced_eos_token_id": loaded[1].bos_token_id, "max_new_tokens": 3}
     cut = writer(loaded, stop=("<s>",), **forced).write(PROMPTS[:1], 0)[0]
