@@ -15,6 +15,7 @@ from geo_nemo.diagnostics.files import (
     number,
     read_text,
 )
+from geo_nemo.diagnostics.stacks import hang
 
 END = "end.json"
 _LONGEST = 300
@@ -84,11 +85,8 @@ def _bad_step(folder: Path) -> Iterator[Failure | None]:
 
 def _stacks(folder: Path) -> Iterator[Failure | None]:
     with suppress(OSError):
-        for path in sorted((folder / "stacks").glob("rank_*.txt"))[:1]:
-            first = read_text(path, 4096).partition("\n")[0]
-            if first:  # while a run goes on its file is there, and empty
-                line = _line(first).removeprefix("geo-nemo: ")
-                yield Failure(modified(path) or 0.0, line, f"stacks/{path.name}")
+        if (found := hang(folder / "stacks")) is not None:
+            yield Failure(found.time, _line(found.line), f"stacks/{found.path.name}")
 
 
 def _start(folder: Path) -> Iterator[Failure | None]:
