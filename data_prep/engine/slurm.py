@@ -30,6 +30,7 @@ from data_prep.engine.quiet import quiet
 from data_prep.engine.stage import Stage, StageFailed, Task
 from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.progress import Progress
+from geo_nemo.common.slurm import slurm_environment
 
 ROOT = Path(__file__).parents[2]
 # Seconds between looks at the receipts, and between questions to the controller.
@@ -223,7 +224,9 @@ def _cancel(jobs: Sequence[str]) -> None:
 
 
 def _run(*command: str) -> subprocess.CompletedProcess:
-    return subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S)
+    return subprocess.run(
+        command, env=slurm_environment(), capture_output=True, text=True, timeout=ANSWER_S
+    )
 
 
 def _failed(

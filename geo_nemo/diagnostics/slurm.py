@@ -1,11 +1,10 @@
 """What SLURM says of jobs, where its commands are there; one question for many jobs."""
 
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from geo_nemo.common.slurm import ask_slurm
 
 TIMEOUT_S = 15
 _ID = re.compile(r"\d+")
@@ -55,18 +54,9 @@ def ask_jobs(ids: Iterable[str]) -> dict[str, Job]:
 
 
 def _asked(command: list[str]) -> dict[str, Job]:
-    if shutil.which(command[0]) is None:
+    done, jobs = ask_slurm(command, TIMEOUT_S), {}
+    if done is None:
         return {}
-    # Nor what the user's shell hides, as SQUEUE_PARTITION does.
-    own = {k: v for k, v in os.environ.items() if not k.startswith(("SQUEUE_", "SACCT_"))}
-    own["SQUEUE_ALL"] = "1"  # in hidden partitions, too
-    try:
-        done = subprocess.run(
-            command, env=own, capture_output=True, text=True, timeout=TIMEOUT_S, errors="replace"
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
-    jobs = {}
     # squeue fails where it knows none of them; what it printed counts all the same.
     for line in done.stdout.splitlines():
         job, state, reason = (*line.split("|"), "", "")[:3]

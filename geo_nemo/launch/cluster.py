@@ -5,11 +5,10 @@ cluster keeps accounts, and a user may be shown less than all.
 """
 
 import getpass
-import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from geo_nemo.common.slurm import ask_slurm
 from geo_nemo.config import UserError
 from geo_nemo.config.launch import walltime_minutes
 
@@ -30,21 +29,8 @@ class Ask:
 
 def ask(*words: str) -> str | None:
     """What a command of SLURM's prints; None where it is absent or fails."""
-    # Times and sizes in one form, whatever the user's shell asks for.
-    own = {
-        key: value for key, value in os.environ.items() if not key.startswith(("SQUEUE_", "LC_"))
-    }
-    try:
-        done = subprocess.run(
-            words,
-            env={**own, "LC_ALL": "C", "SQUEUE_ALL": "1"},  # in hidden partitions, too
-            capture_output=True,
-            text=True,
-            timeout=ASK_S,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
+    done = ask_slurm(words, ASK_S)
+    return done.stdout if done is not None and done.returncode == 0 else None
 
 
 def is_queued(job: str) -> str:

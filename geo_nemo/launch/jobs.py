@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from geo_nemo.common.files import make_folder, partial_of, write_whole
+from geo_nemo.common.slurm import slurm_environment
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.launch import Slurm, Task
 from geo_nemo.config.section import Section
@@ -150,7 +151,7 @@ def withdraw(numbers: Collection[str]) -> str:
     if not numbers:
         return ""
     try:
-        done = subprocess.run(["scancel", *numbers], capture_output=True)
+        done = subprocess.run(["scancel", *numbers], env=slurm_environment(), capture_output=True)
     except OSError:
         done = None
     if done is None or done.returncode:

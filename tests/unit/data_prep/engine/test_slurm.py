@@ -190,3 +190,19 @@ def test_a_space_in_the_output_is_one_line(tmp_path, cluster):
     with pytest.raises(UserError, match="take no space in a path"):
         run_stage(on_slurm(tmp_path / "my news", {"a": "finish"}))
     assert os.listdir(cluster) == []
+
+
+def test_what_a_user_s_shell_hides_is_in_the_queue_all_the_same(tmp_path, monkeypatch):
+    """Else jobs that run are taken for ended, and their tasks are submitted again beside them."""
+    for name, does in (
+        ("squeue", '[ -n "$SQUEUE_PARTITION" ] || [ -z "$SQUEUE_ALL" ] || echo 7'),
+        ("scancel", f'[ -n "$SCANCEL_INTERACTIVE" ] || echo "$@" >{tmp_path}/cancelled'),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SQUEUE_PARTITION", "mine")
+    monkeypatch.setenv("SCANCEL_INTERACTIVE", "1")
+    assert slurm._alive(["7"])
+    slurm._cancel(["7"])
+    assert (tmp_path / "cancelled").read_text() == "7\n"
