@@ -67,6 +67,60 @@ def test_what_cannot_be_pooled_is_named():
         pool(found)
 
 
+def with_baselines(*identities, kind="run", seeds_of=None):
+    """Seeds of run `a`, each against its `b`, whose weights are `identities`."""
+    found = seeds(np.linspace(-0.2, -0.1, len(identities)).tolist())
+    for number, (evaluation, identity) in enumerate(zip(found.values(), identities, strict=True)):
+        about = {"identity": identity, "kind": kind}
+        if seeds_of:
+            about["trained"] = {"seed": seeds_of[number]}
+        evaluation["runs"]["b"] = about
+    return found
+
+
+def test_seeds_that_share_a_baseline_are_refused():
+    assert pool(with_baselines("x", "y"))[0]["fixed"] is None
+    with pytest.raises(
+        UserError, match="run b of seed1 and run b of seed0 are of the same weights"
+    ):
+        pool(with_baselines("x", "x"))
+    # Whatever it is called.
+    with pytest.raises(
+        UserError, match="run b of seed1 and run a of seed0 are of the same weights"
+    ):
+        pool(with_baselines("x", "0"))
+    # Nor are two checkpoints of one training two seeds.
+    assert pool(with_baselines("x", "y", seeds_of=(1, 2)))
+    with pytest.raises(
+        UserError, match="run b was trained with seed=1 in seed1 and in seed0: pool"
+    ):
+        pool(with_baselines("x", "y", seeds_of=(1, 1)))
+
+
+def test_differences_from_one_baseline_are_surer_than_they_should_be():
+    """Why it is refused: a baseline has a seed as well, and its share of the spread is not seen."""
+    rng, inside = np.random.default_rng(1), 0
+    for _ in range(400):
+        (line,) = pool(seeds((rng.normal(0, 1, size=3) - rng.normal(0, 1)).tolist()))
+        inside += line["low"] <= 0 <= line["high"]
+    assert inside / 400 < 0.8  # 0.9 is what it says
+
+
+def test_a_model_of_others_that_is_the_same_in_all_is_a_fixed_point():
+    found = with_baselines("x", "x", kind="hugging_face")
+    same = {"group": "all", "part": "body", "purpose": "y", "of": ["b", "with"],
+            "against": ["b", "without"], "nats": 1.0}  # fmt: skip
+    for evaluation in found.values():
+        evaluation["perplexity"]["effects"].append(same)
+    (line,) = pool(found)  # none of `b` against itself, which no seed changes
+    assert line["fixed"] == "b"
+    assert "b is the same model in all: intervals are over seeds of the other." in markdown(
+        [line], list(found)
+    )
+    with pytest.raises(UserError, match="are of the same weights"):
+        pool(with_baselines("x", "x", "z", kind="hugging_face"))
+
+
 def test_the_command_pools_folders(config, loader, tmp_path):
     evaluate(config, loader)
     done = CliRunner().invoke(command, ["--pool", config.output, "--pool", config.output])
