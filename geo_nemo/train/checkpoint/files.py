@@ -9,6 +9,7 @@ long and as it was, and no other file is.
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -232,8 +233,10 @@ def to_drop(
             continue  # not ours to remove, or not to be read
     counted = [path for path in records if path.name not in damaged]
     kept = set(counted[-keep_last:])
-    scored = [path for path in counted if records[path].get("score") is not None]
-    scored.sort(key=lambda path: (records[path]["score"], -step_of(path)))
+    scores = {path: records[path].get("score") for path in counted}
+    # A loss that is no number has no place in an order: it would stand before the lowest.
+    scored = [p for p, score in scores.items() if score is not None and not math.isnan(score)]
+    scored.sort(key=lambda path: (scores[path], -step_of(path)))
     kept.update(scored[:keep_best])
     return [path for path in records if path not in kept]
 
