@@ -28,11 +28,13 @@ def membership(
     samples: int,
     confidence: float,
     rng: np.random.Generator,
+    hosts: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> list[dict[str, Any]]:
     """A line a measure: told, untold, and what telling gains.
 
-    inside, outside: condition -> nats a token of training documents and of others, [n] and [m]. The
-    interval resamples both; null where one has fewer than `MIN_DOCUMENTS`.
+    inside, outside: condition -> nats a token of training documents and of others, [n] and [m].
+    hosts: of both, int; documents of a host are alike, so the interval resamples hosts, with all
+    that they have on either side, else documents of each side. Null below `MIN_DOCUMENTS` of them.
     """
     measures = {
         condition: (inside[condition], outside[condition])
@@ -44,14 +46,26 @@ def membership(
     lines = []
     for name, (mine, others) in measures.items():
         low = high = None
-        if min(len(mine), len(others)) >= MIN_DOCUMENTS:
-            drawn = np.array([
-                area(rng.choice(mine, len(mine)), rng.choice(others, len(others)))
-                for _ in range(samples)
-            ])  # fmt: skip
+        units = len(np.intersect1d(*hosts)) if hosts else min(len(mine), len(others))
+        if units >= MIN_DOCUMENTS:
+            both = (_resampled(mine, others, hosts, rng) for _ in range(samples))
+            drawn = np.array([area(*each) for each in both if all(map(len, each))])
             low, high = map(float, percentile_interval(drawn, confidence))
         lines.append({
             "measure": name, "area": area(mine, others), "low": low, "high": high,
             "inside": len(mine), "outside": len(others),
         })  # fmt: skip
     return lines
+
+
+def _resampled(
+    inside: np.ndarray,
+    outside: np.ndarray,
+    hosts: tuple[np.ndarray, np.ndarray] | None,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    if hosts is None:
+        return rng.choice(inside, len(inside)), rng.choice(outside, len(outside))
+    names, number = np.unique(np.concatenate(hosts), return_inverse=True)
+    times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[number]
+    return np.repeat(inside, times[: len(inside)]), np.repeat(outside, times[len(inside) :])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.bootstrap import wilson_interval
+from eval.bootstrap import clustered_wilson
 from eval.cells import Loader, load_model
 from eval.conditions import generator, view
 from eval.documents import shown_texts
@@ -184,11 +184,12 @@ def _trained(
     both = np.intersect1d(*(np.asarray(p.items.host)[p.documents.index] for p in (plan, trained)))
     found: dict[str, Any] = {}
     if "membership" in parts:
-        rates = []
+        rates, hosts = [], []
         for each in (trained, plan):
             documents = each.documents_of[run]
-            shared = np.isin(np.asarray(each.items.host)[documents.index], both)
-            places = np.flatnonzero(shared & (documents.body_tokens > 0))
+            host = np.asarray(each.items.host)[documents.index]
+            places = np.flatnonzero(np.isin(host, both) & (documents.body_tokens > 0))
+            hosts.append(host[places])
             documents = documents.take(places)
             rates.append({
                 condition: score_documents(
@@ -206,7 +207,7 @@ def _trained(
                 rates[-1]["min_k"] = np.array([min_k(loss) for loss in losses])
         found["membership"] = membership(
             *rates, samples=config.bootstrap_samples, confidence=config.confidence,
-            rng=generator(config.seed, f"membership/{run}"),
+            rng=generator(config.seed, f"membership/{run}"), hosts=tuple(hosts),
         )  # fmt: skip
     if "extraction" in parts and isinstance(scorer, HiddenStates):
         found["extraction"] = [
@@ -245,7 +246,12 @@ def _extracted(
         texts.append(item.ids[: start + config.extracted])
         asked.append(np.arange(start - 1, start - 1 + config.extracted))
     right = scorer.greedy(texts, asked) if texts else np.zeros(0, bool)
-    hits = int(right.sum())
-    low, high = wilson_interval(hits, len(right), config.confidence) if len(right) else (None, None)
-    return {"split": split, "condition": condition, "documents": len(right), "extracted": hits,
-            "low": low, "high": high}  # fmt: skip
+    low = high = None
+    if len(right):
+        # A host's documents have its standing phrases in common; one of no host is by itself.
+        hosts = np.asarray(plan.items.host)[plan.documents_of[run].index[places]]
+        nowhere = np.array([plan.items.hosts[number] == "" for number in hosts.tolist()])
+        apart = np.where(nowhere, -1 - np.arange(len(hosts)), hosts)
+        low, high = clustered_wilson(right, apart, config.confidence)
+    return {"split": split, "condition": condition, "documents": len(right),
+            "extracted": int(right.sum()), "low": low, "high": high}  # fmt: skip

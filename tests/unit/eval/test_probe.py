@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from scipy.stats import binomtest, mannwhitneyu
+from scipy.stats import mannwhitneyu
 from transformers import AutoModelForCausalLM
 
-from eval.bootstrap import wilson_interval
+from eval.bootstrap import clustered_wilson, wilson_interval
 from eval.config import EvalConfig
 from eval.models import read_models
 from eval.probe.config import ProbeConfig
@@ -122,6 +122,24 @@ def test_intervals_of_the_area_cover_at_their_rate():
                              rng=rng)  # fmt: skip
         held += line["low"] <= 0.7602 <= line["high"]
     assert held >= 86
+
+
+def test_the_area_of_hosts_that_were_learnt_unlike_is_as_sure_as_hosts_are_many():
+    """What training leaves of a host varies by host: 0.5 on the mean, with a deviation of 1.2."""
+    rng, inside, alone = np.random.default_rng(5), 0, 0
+    hosts = np.repeat(np.arange(20), 10)
+    for _ in range(60):
+        mine = rng.normal(0, 1, 200) - rng.normal(0.5, 1.2, 20)[hosts]
+        others = {"with": rng.normal(0, 1, 200)}
+        for of in ((hosts, hosts), None):
+            (line,) = membership({"with": mine}, others, samples=100, confidence=0.9, rng=rng,
+                                 hosts=of)  # fmt: skip
+            holds = line["low"] <= 0.6063 <= line["high"]  # Phi(0.5 / sqrt(2 + 1.2^2))
+            inside, alone = inside + (holds and of is not None), alone + (holds and of is None)
+    assert inside / 60 > 0.78 and alone / 60 < 0.7  # 0.9, with a standard error of 0.04
+    (line,) = membership({"with": mine}, others, samples=100, confidence=0.9, rng=rng,
+                         hosts=(hosts % 9, hosts % 9))  # fmt: skip
+    assert line["low"] is None
 
 
 def test_explained_variance_is_that_of_the_analysis_of_variance():
@@ -264,18 +282,22 @@ def test_extracted_bodies_are_those_that_a_bigram_goes_on_with(tmp_path):
     )  # fmt: skip
     plan, _ = plan_probe(config)
     scorer = load(plan.models["m"], config.evaluation("test", ("without",)))
-    expected = 0
-    for body in made:
+    right, hosts = [], []
+    for _, host, _, body in texts(80):
         ids = load_ids(f" {body}")
-        expected += len(ids) >= 6 and all(follows[ids[n - 1]] == ids[n] for n in (4, 5))
+        if len(ids) >= 6:
+            right.append(all(follows[ids[n - 1]] == ids[n] for n in (4, 5)))
+            hosts.append(host)
+    expected = sum(right)
     for condition in ("with", "without"):
         found = _extracted(config, plan, "m", scorer, condition, "test")
         assert (found["extracted"], found["documents"]) == (
             expected,
             sum(len(b) >= 5 for b in made),
         )
-        wilson = binomtest(expected, found["documents"]).proportion_ci(0.95, method="wilson")
-        assert (found["low"], found["high"]) == pytest.approx(tuple(wilson))
+        # What a host's documents have in common is learnt once.
+        interval = clustered_wilson(np.array(right), np.array(hosts), 0.95)
+        assert (found["low"], found["high"]) == pytest.approx(interval)
     assert 0 < expected < len(made) / 2
 
 
