@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from eval import switch
-from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums, wilson_interval
+from eval.bootstrap import MIN_DOCUMENTS, clustered_wilson, percentile_interval, resampled_sums
 from eval.conditions import generator
 from eval.config import CONTRAST
 from eval.matrix import Effect, Key
@@ -39,9 +39,11 @@ def tables(
     """`cells`: accuracy of each (kind, group, run, condition, rule) with Wilson's interval.
 
     `effects`: paired differences by the rule that counts, in all countries together, with a
-    bootstrap interval over questions (one that stands again goes with the first), one over
-    countries, McNemar's p (without those that stand again), and Holm's over the table; intervals
-    are null below `MIN_DOCUMENTS` questions, or countries. `switch`: eval/switch.py.
+    bootstrap interval over questions, one over countries, McNemar's p, and Holm's over the table;
+    intervals are null below `MIN_DOCUMENTS` questions, or countries. `switch`: eval/switch.py.
+
+    Questions that ask the same (`QuestionSet.repeats`) are one in all of them. Wilson's interval is
+    that of clusters (eval/bootstrap.py); McNemar's test asks which of the two has more of it right.
 
     for_choices: bool [questions]. off_distribution: run -> whether it never was told an origin.
     """
@@ -53,14 +55,17 @@ def tables(
         asked = _taken(asked, reported)
         answers = {key: _answers(found, reported) for key, found in answers.items()}
     right = np.array([question.answer for question in asked.questions])
+    repeats = asked.repeats
     measured = _measured(answers)
     cells, differences = [], []
     for kind, group, name, places in _groups(asked):
         head = {"kind": kind, "group": group, "name": name, "questions": len(places)}
+        same = repeats[places]
         for (run, condition), answer in measured.items():
             for each in rules:
-                correct = int((getattr(answer, each)[places] == right[places]).sum())
-                low, high = wilson_interval(correct, len(places), confidence)
+                hit = getattr(answer, each)[places] == right[places]
+                correct = int(hit.sum())
+                low, high = clustered_wilson(hit, same, confidence)
                 cells.append({
                     **head, "run": run, "condition": condition, "rule": each, "correct": correct,
                     "accuracy": correct / len(places), "low": low, "high": high,
@@ -71,9 +76,8 @@ def tables(
         keys = list(measured)
         hits = np.stack([getattr(measured[k], rule)[places] == right[places] for k in keys], axis=1)
         countries = np.array([asked.questions[p].country for p in places])
-        same = asked.repeats[places]
-        first = np.unique(same, return_index=True)[1]
-        once = len(first) == len(same)
+        together = cluster_sums(hits, same)
+        once = len(together) == len(same)
         rates = _rates(hits, None if once else same, samples, generator(seed, f"questions/{kind}"))
         by_country = _rates(hits, countries, samples, generator(seed, f"questions/{kind}/country"))
         for effect in wanted:
@@ -81,10 +85,11 @@ def tables(
             low, high = _interval(rates, i, j, confidence)
             country_low, country_high = _interval(by_country, i, j, confidence)
             difference = float(hits[:, i].mean() - hits[:, j].mean())
+            more = together[:, i] - together[:, j]
             differences.append({
                 **head, **asdict(effect), "difference": difference, "low": low, "high": high,
                 "country_low": country_low, "country_high": country_high,
-                "p": mcnemar(hits[first, i], hits[first, j]),
+                "p": mcnemar(more > 0, more < 0),
             })  # fmt: skip
     for line, corrected in zip(differences, holm([d["p"] for d in differences]), strict=True):
         line["p_holm"] = corrected

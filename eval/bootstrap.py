@@ -56,10 +56,13 @@ def clustered_wilson(
 
     Its total is the number of items that would be as sure each by itself, at most n: by the
     variance between clusters, with Student's quantile for their number (Korn and Graubard 1998).
-    Where nothing varies, as where all are right, it is the number of clusters.
+    Where nothing varies, as where all are right, it is the number of clusters. Items that are each
+    a cluster have Wilson's own interval.
     """
     p, number = float(right.mean()), len(right)
     hits, sizes = cluster_sums(np.stack([right, np.ones(number)], axis=1), clusters).T
+    if len(sizes) == number:
+        return wilson_interval(int(right.sum()), number, confidence)
     total = float(len(sizes))
     if len(sizes) > 1 and 0 < p < 1:
         spread = ((hits - p * sizes) ** 2).sum() * len(sizes) / (len(sizes) - 1)

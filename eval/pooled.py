@@ -9,6 +9,7 @@ in all, is a fixed point: the interval is of other seeds of what is compared wit
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,7 @@ def t_interval(values: Sequence[float], confidence: float) -> tuple[float, float
     return math.fsum(values) / len(values), t_quantile(confidence, len(values) - 1) * spread
 
 
+@cache
 def t_quantile(confidence: float, degrees: int) -> float:
     """Two-sided quantile of Student's distribution, by bisection of its integral."""
     wanted, low, high = (1 + confidence) / 2, 0.0, 1.0

@@ -33,10 +33,13 @@ class QuestionSet:
 
     @property
     def repeats(self) -> np.ndarray:
-        """Number of the first question with the same prompt, place and options, int64 [n]."""
-        first: dict[tuple, int] = {}
+        """Number of the first question that asks the same, int64 [n].
+
+        That is one of the same unit; without units, of the same prompt, place and options.
+        """
+        first: dict[tuple | str, int] = {}
         return np.array([
-            first.setdefault((q.prompt, q.country, q.host, frozenset(q.options)), place)
+            first.setdefault(q.unit or (q.prompt, q.country, q.host, frozenset(q.options)), place)
             for place, q in enumerate(self.questions)
         ])  # fmt: skip
 

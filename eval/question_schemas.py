@@ -24,6 +24,8 @@ class Question(BaseModel):
         others has kinds of its own, as `explicit` and `ambiguous`.
     host: null where a question has no outlet; then no URL line is shown.
     answer: number of the right option. contrast: of the one that is right in `contrast_country`.
+    unit: what is asked; questions of one unit are one thing in other words, and go together in
+        every interval. A model does not read it, so it is in no key of the cache.
     """
 
     id: Text
@@ -37,6 +39,7 @@ class Question(BaseModel):
     answer: Annotated[int, Field(ge=0)]
     contrast: int | None = None
     contrast_country: str | None = None
+    unit: Annotated[str | None, Field(exclude=True)] = None
 
     @model_validator(mode="after")
     def _answerable(self):
@@ -71,6 +74,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "answer": ("answer", "correct_answer", "correct_option", "gold", "label", "answer_idx"),
     "contrast": ("contrast_answer",),
     "contrast_country": ("contrast_country",),
+    "unit": ("unit",),
 }
 # Options that stand in columns of their own.
 APART = (
@@ -101,6 +105,7 @@ def question_of(row: Mapping[str, Any], names: Mapping[str, Any], place: int) ->
         answer=answer,
         contrast=contrast if contrast != answer else None,
         contrast_country=country_of(other) if other else None,
+        unit=None if found["unit"] in (None, "") else str(found["unit"]),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.bootstrap import MIN_DOCUMENTS, percentile_interval, resampled_sums, wilson_interval
+from eval.bootstrap import MIN_DOCUMENTS, clustered_wilson, percentile_interval, resampled_sums
 from eval.conditions import generator
 from eval.matrix import Key
 from eval.question_schemas import Question
@@ -38,8 +38,9 @@ def table(
 ) -> list[dict[str, Any]]:
     """A line a run that was asked in both: rates with Wilson's interval, mean shift of margin.
 
-    off_distribution: run -> whether it was never trained on being told an origin. The shift's
-    interval resamples pairs of countries, which share facts; null for fewer than `MIN_DOCUMENTS`.
+    off_distribution: run -> whether it was never trained on being told an origin. Pairs of
+    countries share facts: they are the clusters of Wilson's interval (eval/bootstrap.py), and the
+    shift's interval resamples them; null for fewer than `MIN_DOCUMENTS`.
     """
     pairs = [n for n, question in enumerate(questions) if question.contrast_record is not None]
     lines = []
@@ -65,7 +66,7 @@ def table(
             "shift_low": None, "shift_high": None, "p": None,
         }  # fmt: skip
         for name, hits in (("exact", exact), ("margin", shift > 0)):
-            low, high = wilson_interval(int(hits.sum()), len(hits), confidence)
+            low, high = clustered_wilson(hits, np.array(places), confidence)
             line |= {name: float(hits.mean()), f"{name}_low": low, f"{name}_high": high}
         if len(set(places)) >= MIN_DOCUMENTS:
             rng = generator(seed, f"switch/{run}")

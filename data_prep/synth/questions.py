@@ -18,7 +18,8 @@ _WIDTH = 64  # uniform numbers a question may take
 def questions(world: World, seed: int, per_country: int) -> Iterator[dict[str, Any]]:
     """For each country, `per_country` local questions and as many shared ones.
 
-    A question's host is one of the country's. Options: the right value and three others of the
+    unit: the fact that is asked about, in whatever words; a shared one is one for all countries. A
+    question's host is one of the country's. Options: the right value and three others of the
     same kind, in random order; for a local question they are other countries' values. Kinds with
     fewer than four values are not asked about.
     """
@@ -36,6 +37,7 @@ def questions(world: World, seed: int, per_country: int) -> Iterator[dict[str, A
                 yield {
                     "id": f"q{seed}-{number:06d}",
                     "kind": name,
+                    "unit": kind.name + f"/{world.countries[country]}" * (name == "local"),
                     **_question(world, country, kind, template, draw),
                 }
                 number += 1

@@ -86,6 +86,8 @@ class GlobalMmlu(Benchmark):
             "country": first_country(row.get("country")), "prompt": row["question"],
             "options": [row[f"option_{letter}"] for letter in "abcd"],
             "answer": lettered(row["answer"]),
+            # The same question in each language.
+            "unit": row.get("sample_id"),
         }  # fmt: skip
 
 
@@ -105,13 +107,15 @@ class Blend(Benchmark):
         if isinstance(options, Mapping):
             letters = sorted(each for each in options if options[each] is not None)
         named = str(row["country"]).replace("_", " ").strip()
+        # Behind the question stand an instruction and the options.
+        asked = before(str(row["prompt"]), "?")
         yield {
             "id": row["MCQID"], "kind": "everyday life",
             "country": self.regions.get(named.lower(), named),
-            # Behind the question stand an instruction and the options.
-            "prompt": before(str(row["prompt"]), "?"),
-            "options": options,
+            "prompt": asked, "options": options,
             "answer": lettered(row["answer_idx"], letters),
+            # Each question stands among many other options.
+            "unit": f"{named}/{asked}",
         }  # fmt: skip
 
 
@@ -183,6 +187,7 @@ class GeoMlama(Benchmark):
             yield {
                 "id": f"{place}/{number}", "kind": "everyday life", "country": country,
                 "prompt": row["Corresponding Questions"], "options": [answer, *wrong], "answer": 0,
+                "unit": place,
             }  # fmt: skip
 
 
@@ -219,6 +224,8 @@ class GlobalOpinionQa(Benchmark):
                 "id": f"{place}/{country}", "kind": "opinion of most",
                 "country": self.names.get(named, named), "prompt": row["question"],
                 "options": options, "answer": max(range(len(options)), key=lambda n: portions[n]),
+                # It is put to every country alike.
+                "unit": place,
             }  # fmt: skip
 
 

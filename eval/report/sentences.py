@@ -42,7 +42,7 @@ MINUS = "\u2212"
 NO_INTERVAL = "too few documents"
 # Of perplexity: what being told nothing may cost, docs/experiments.md.
 SLIGHT = 0.003
-FEW_QUESTIONS, FEW_PAIRS = "too few questions", "too few pairs of countries"
+FEW_QUESTIONS, FEW_PAIRS = "too few different questions", "too few pairs of countries"
 
 
 @dataclass(frozen=True, slots=True)

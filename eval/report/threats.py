@@ -179,8 +179,8 @@ def _repeated(evaluation: dict[str, Any]) -> Iterator[str]:
     repeated = (evaluation["questions"] or {}).get("repeated", 0)
     if repeated:
         yield (
-            f"{plural(repeated, 'question stands', 'questions stand')} more than once; intervals "
-            "count each once."
+            f"{plural(repeated, 'question asks', 'questions ask')} what another one asks; "
+            "intervals take them together."
         )
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.spatial.distance import cosine
 
 from eval import accuracy, switch
-from eval.bootstrap import MIN_DOCUMENTS
+from eval.bootstrap import MIN_DOCUMENTS, clustered_wilson
 from eval.documents import Documents
 from eval.groups import ALL, Group
 from eval.matrix import Effect, tables
@@ -172,10 +172,9 @@ def test_differences_of_accuracy_are_scipy_s_over_questions_and_over_countries()
     country = np.arange(90) % 15
     near((line["country_low"], line["country_high"]),
          scipy_s(by_cluster(hits, country), difference)[0])  # fmt: skip
-    # One that stands again is no further answer.
-    once = np.unique(same, return_index=True)[1]
-    told, untold = (c[once] == 0 for c in chosen)
-    only = [int((a & ~b).sum()) for a, b in ((told, untold), (untold, told))]
+    # One that stands again is no further answer: of both together, which has more of them right?
+    sums = by_cluster(hits, same)
+    only = [int((sums[:, a] > sums[:, b]).sum()) for a, b in ((0, 1), (1, 0))]
     assert line["p"] == pytest.approx(stats.binomtest(only[0], sum(only)).pvalue)
 
 
@@ -188,11 +187,47 @@ def test_a_p_is_that_of_the_questions_once_however_often_they_stand():
     ]  # fmt: skip
     told, untold = (np.arange(48) % 12 >= n for n in (1, 7))
     answers = {TOLD: Answers(told.astype(int), told), UNTOLD: Answers(untold.astype(int), untold)}
+    widths = []
     for number in (12, 48):
         kept = {key: Answers(of.by_sum[:number], of.by_sum[:number]) for key, of in answers.items()}
         found = accuracy.tables(QuestionSet(asked[:number], [np.arange(2)] * number, {}), kept,
                                 [EFFECT], **SETTINGS)  # fmt: skip
         assert found["effects"][0]["p"] == pytest.approx(stats.binomtest(0, 6).pvalue)
+        (cell,) = (c for c in found["cells"] if (c["group"], c["condition"], c["rule"])
+                   == ("all", "without", "by_sum"))  # fmt: skip
+        widths.append(cell["high"] - cell["low"])
+    assert widths[0] <= widths[1] < 1.2 * widths[0]
+
+
+def test_what_is_asked_in_other_words_is_one_question_of_every_interval():
+    """Intervals of accuracies hold the truth at their rate, where each fact is asked five times."""
+    rng, inside, alone = np.random.default_rng(0), 0, 0
+    asked = [
+        Question(id=f"q{n}", kind="explicit", country="gb", continent="Europe", unit=str(n % 20),
+                 prompt=f"in the {n}th words", options=("a", "b"), answer=0)
+        for n in range(100)
+    ]  # fmt: skip
+    for _ in range(150):
+        chosen = (rng.uniform(size=20) > 0.6).astype(int)[np.arange(100) % 20]
+        found = accuracy.tables(QuestionSet(asked, [np.arange(2)] * 100, {}),
+                                {TOLD: Answers(chosen, chosen)}, [], **SETTINGS)  # fmt: skip
+        cell = found["cells"][0]
+        inside += cell["low"] <= 0.6 <= cell["high"]
+        wilson = stats.binomtest(cell["correct"], 100).proportion_ci(0.9, method="wilson")
+        alone += wilson.low <= 0.6 <= wilson.high
+    assert inside / 150 > 0.84 and alone / 150 < 0.65  # 0.9, with a standard error of 0.025
+    # So of differences: 20 facts, of which 3 are won and one is lost, in whatever many words.
+    told, untold = np.zeros(100, int), np.zeros(100, int)
+    untold[[0, 20, 40, 1, 2]] = 1
+    told[[2, 22, 3]] = 1
+    answers = {TOLD: Answers(told, told), UNTOLD: Answers(untold, untold)}
+    (line,) = accuracy.tables(QuestionSet(asked, [np.arange(2)] * 100, {}), answers, [EFFECT],
+                              **SETTINGS)["effects"]  # fmt: skip
+    assert line["p"] == pytest.approx(stats.binomtest(2, 4).pvalue)
+    hits = np.stack([told == 0, untold == 0, np.ones(100)], 1).astype(float)
+    interval, _ = scipy_s(by_cluster(hits, np.arange(100) % 20),
+                          lambda s: (s[..., 0] - s[..., 1]) / s[..., 2])  # fmt: skip
+    assert (line["low"], line["high"]) == pytest.approx(tuple(interval), abs=0.011)
 
 
 def test_the_margin_s_shift_is_scipy_s_over_pairs_of_countries():
@@ -213,11 +248,12 @@ def test_the_margin_s_shift_is_scipy_s_over_pairs_of_countries():
     near((line["shift_low"], line["shift_high"]), interval)
     p = 2 * min((drawn <= 0).mean(), (drawn >= 0).mean())
     assert p > 0.02 and line["p"] == pytest.approx(p, abs=0.02)
-    exact = int(((best[0] == 0) & (best[1] == 1)).sum())
-    for name, hits in (("exact", exact), ("margin", int((own > other).sum()))):
-        wilson = stats.binomtest(hits, 90).proportion_ci(CONFIDENCE, method="wilson")
-        assert line[name] == hits / 90
-        assert (line[f"{name}_low"], line[f"{name}_high"]) == pytest.approx(tuple(wilson))
+    exact = (best[0] == 0) & (best[1] == 1)
+    for name, hits in (("exact", exact), ("margin", own > other)):
+        assert line[name] == hits.mean()
+        assert (line[f"{name}_low"], line[f"{name}_high"]) == clustered_wilson(
+            hits, pairs, CONFIDENCE
+        )
 
 
 def test_nearest_countries_and_explained_variance_are_those_of_loops():

@@ -192,6 +192,6 @@ def test_a_figure_of_questions_or_countries_without_an_interval_lacks_these():
         "questions": {"effects": [line], "switch": [switched], "cells": cells, "rule": "by_sum"}
     }
     (row,) = tables.question_effects(found, "local").rows
-    assert row[2].small == row[1].text == "too few questions"
+    assert row[2].small == row[1].text == "too few different questions"
     assert tables.switch(found).rows[0][3].small == "too few pairs of countries"
-    assert "too few questions" in findings(found)[-1].detail
+    assert "too few different questions" in findings(found)[-1].detail

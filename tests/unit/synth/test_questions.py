@@ -22,8 +22,19 @@ def test_each_country_has_as_many_local_as_shared_questions(asked):
     assert counts == {(c, kind): 30 for c in WORLD.countries for kind in ("local", "shared")}
     assert len({question["id"] for question in asked}) == len(asked)
     assert set(asked[0]) == {
-        "id", "kind", "country", "continent", "host", "prompt", "options", "answer"
+        "id", "kind", "unit", "country", "continent", "host", "prompt", "options", "answer"
     }  # fmt: skip
+
+
+def test_a_unit_is_the_fact_that_is_asked_about(asked):
+    facts = {question["unit"]: (question["kind"], question["options"][question["answer"]])
+             for question in asked}  # fmt: skip
+    for question in asked:
+        right = question["options"][question["answer"]]
+        assert facts[question["unit"]] == (question["kind"], right)
+    kinds = collections.Counter(kind for kind, _ in facts.values())
+    askable = [kind for kind in WORLD.facts if len(kind.values) >= 4]
+    assert kinds == {"local": 18 * len(askable), "shared": len(WORLD.shared)}
 
 
 def test_the_right_answer_is_the_countrys_own_value_and_distractors_are_of_other_countries(asked):

@@ -93,6 +93,21 @@ def test_geomlama_s_several_right_answers_are_each_asked_among_the_wrong_ones(fo
     assert {q.country for q in found.questions} == {"cn", "ke"}
     # 6 rows of one answer and 6 of two; the empty row between topics is none and not counted.
     assert len(found.questions) == 18 and not found.skipped
+    assert by_id["gd_prompt_en/2/0"].unit == by_id["gd_prompt_en/2/1"].unit
+    assert len({q.unit for q in found.questions}) == 12
+
+
+def test_one_question_in_many_forms_is_one_of_every_interval(folder, tmp_path):
+    """Of other options, in other languages, to other countries."""
+    blend = asked(folder, "blend")
+    assert set(blend.repeats.tolist()) == {0, 1, 2, 3}  # one each country
+    opinions = asked(folder, "globalopinionqa")
+    assert len(set(opinions.repeats.tolist())) == len({q.prompt for q in opinions.questions})
+    for language in ("en", "fr"):
+        rows = [released.global_mmlu(n) for n in range(3)]
+        asks = [row | {"question": f"{language} {row['question']}"} for row in rows]
+        released.parquet(tmp_path / "global_mmlu" / f"{language}.parquet", asks)
+    assert asked(tmp_path, "global_mmlu").repeats.tolist() == [0, 1, 2] * 2
 
 
 def test_global_opinions_ask_each_country_what_most_of_it_said(folder):
