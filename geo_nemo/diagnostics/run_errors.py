@@ -19,6 +19,8 @@ from geo_nemo.diagnostics.stacks import hang
 
 END = "end.json"
 _LONGEST = 300
+# What a rank says of a hang, and a job (slurm/train.sbatch).
+_HUNG = re.compile(r" made no progress for |^hung; ")
 # Lines of a rank's log that say why it ended, the best first.
 _CAUSES = (
     re.compile(r"^geo-nemo: (?!note|warning|stopped|.*: saves after this step)(?P<line>.+)"),
@@ -49,7 +51,11 @@ def last_failure(folder: Path) -> Failure | None:
         if failure is not None
     ]
     # Of one moment, the rank's own words come before the verdict on them.
-    return max(found, key=lambda failure: failure.time, default=None)
+    newest = max(found, key=lambda failure: failure.time, default=None)
+    if newest is None or not _HUNG.search(newest.line):
+        return newest
+    # Every rank says so, and the job after them: which one it was stands in the stacks.
+    return next((failure for failure in found if failure.source.startswith("stacks/")), newest)
 
 
 def starts(folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """Which rank hung, of stacks that real watchdogs left."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -49,6 +50,20 @@ def test_the_rank_that_stands_elsewhere_is_the_one_that_is_told(hung):
         "rank 2 stood in read_shard (<string>:10), ranks 0, 1, 3 in all_reduce (<string>:7); rank "
         "2 made no progress for "
     )
+
+
+def test_it_is_told_whatever_rank_0_and_the_job_say_of_the_hang_after_that(hung, tmp_path):
+    hung = Folder(shutil.copytree(hung.path, tmp_path / "run"))
+    said = "rank 0 made no progress for 1801 s"
+    hung.end("failed", said, age=-1)
+    start = hung.start(5, 0, "hung; the stacks are in there", age=-2)
+    assert read_status(hung.path).last_error.source == "stacks/rank_00002.txt"
+    (start / "rank_00000.exit").write_text(f"1 {time.time_ns() + 10**10} n1\n")
+    (start / "rank_00000.err").write_text(f"geo-nemo: {said}\n")
+    assert read_status(hung.path).last_error.source == "stacks/rank_00002.txt"
+    # What went wrong after that is another thing.
+    (start / "rank_00000.err").write_text("ValueError: no\n")
+    assert read_status(hung.path).last_error.line == "rank_00000: ValueError: no"
 
 
 def test_where_all_stand_alike_it_is_one_that_left_no_stack(hung, tmp_path):
