@@ -91,8 +91,8 @@ def test_the_same_run_with_our_defaults_cools_down_on_the_same_documents(name):
     made = run(f"localization/{name}")
     condition, cooldown = made.stages["condition"], made.stages["cooldown"]
     assert condition.metadata.fields == fields and cooldown.metadata.fields == ()
-    # A quarter is told nothing, of those that are told; the others are not told and dropped.
-    assert condition.metadata.dropout == (0.25 if fields else 0)
+    # Half is told nothing, of those that are told; the others are not told and dropped.
+    assert condition.metadata.dropout == (0.5 if fields else 0)
     assert condition.metadata.url_form == "host" and condition.metadata.mask_loss
     for stage in (condition, cooldown):
         assert json.loads(stage.select.canonical()) == select
@@ -103,7 +103,7 @@ def test_the_same_run_with_our_defaults_cools_down_on_the_same_documents(name):
     assert made.data.packing == "best_fit" and made.data.prefix_fragments
 
 
-@pytest.mark.parametrize(("metadata", "share"), [("dropout", 0.1), ("country", 0.25), ("none", 0)])
+@pytest.mark.parametrize(("metadata", "share"), [("dropout", 0.1), ("country", 0.5), ("none", 0)])
 def test_a_recipe_of_metadata_has_its_own_number_of_untold_documents(metadata, share):
     chosen = f"metadata@stages.condition.metadata={metadata}"
     for settings in (
