@@ -57,6 +57,8 @@ def _perplexity_finding(
         text = verdict.text
     elif effect["purpose"] == COST and verdict.tone == "bad" and is_slight(effect):
         text, tone = f"yes, at most {SLIGHT:.1%} behind", "flat"
+    elif effect["purpose"] == COST and verdict.tone == "flat" and not is_slight(effect):
+        text = f"not decided: perhaps more than {SLIGHT:.1%} behind"
     of, against = cell_of(evaluation, effect["of"]), cell_of(evaluation, effect["against"])
     return Finding(
         question,

@@ -16,6 +16,7 @@ from eval.report.sentences import (
     SLIGHT,
     Verdict,
     accuracy_verdict,
+    beside,
     interval,
     is_slight,
     kind_name,
@@ -81,14 +82,7 @@ def lead(evaluation: dict[str, Any]) -> list[str]:
         ends = interval(cost["ratio_low"], cost["ratio_high"], percent)
         where = ", on bare text," if has_no_labels(evaluation) else ""
         without = f"the model trained without ({percent(cost['ratio'])}, {ends})"
-        said.append({
-            "bad": f"Told nothing{where} it is at most {SLIGHT:.1%} behind {without}."
-                   if is_slight(cost) else
-                   f"But told nothing{where} it is worse than {without}: metadata have a price "
-                   f"here.",
-            "good": f"Told nothing{where} it is better than {without}, too.",
-            "flat": f"Told nothing{where} it is as good as {without}.",
-        }[loss_verdict(cost).tone])  # fmt: skip
+        said.append(_told_nothing(cost, main, where, without))
     said += _worst(evaluation, main)
     if not has_no_labels(evaluation):
         said += _bare(evaluation)
@@ -100,6 +94,24 @@ def lead(evaluation: dict[str, Any]) -> list[str]:
             said.append(f"Telling that same model the origin {does} ({percent(own['ratio'])}).")
     said += _others(evaluation) + _floor(evaluation) + _answers(evaluation)
     return said
+
+
+def _told_nothing(
+    cost: dict[str, Any], main: dict[str, Any] | None, where: str, without: str
+) -> str:
+    """What training with metadata costs who is told nothing, beside what telling it is worth."""
+    tone = loss_verdict(cost).tone
+    told = loss_verdict(main).tone if main is not None else "flat"
+    says = f"told nothing{where} it is {beside(cost, without)}"
+    is_priced = tone == "bad" and not is_slight(cost)
+    if tone == told and (tone == "good" or is_priced):
+        says += ", too"
+    if is_priced:
+        says += ": metadata have a price here"
+        return f"But {says}." if told == "good" else f"{says[0].upper()}{says[1:]}."
+    if tone == "flat" and not is_slight(cost):
+        says += f"; these documents do not decide whether it is at most {SLIGHT:.1%} behind"
+    return f"{says[0].upper()}{says[1:]}."
 
 
 def _worst(evaluation: dict[str, Any], main: dict[str, Any] | None) -> list[str]:
@@ -130,13 +142,12 @@ def _worst(evaluation: dict[str, Any], main: dict[str, Any] | None) -> list[str]
 def _bare(evaluation: dict[str, Any]) -> list[str]:
     """What whoever gives the conditioned model bare text meets, where that was a condition."""
     effects, said = evaluation["perplexity"]["effects"], []
-    beside = effect_of(effects, evaluation, "conditioned model against plain model, bare text")
-    if beside is not None and beside["low"] is not None:
-        ends = interval(beside["ratio_low"], beside["ratio_high"], percent)
-        is_ = {"bad": "worse than", "good": "better than", "flat": "as good as"}
+    plain = effect_of(effects, evaluation, "conditioned model against plain model, bare text")
+    if plain is not None and plain["low"] is not None:
+        ends = interval(plain["ratio_low"], plain["ratio_high"], percent)
         said.append(
-            f"On bare text it is {is_[loss_verdict(beside).tone]} the model trained without "
-            f"({percent(beside['ratio'])}, {ends})."
+            f"On bare text it is {beside(plain, 'the model trained without')} "
+            f"({percent(plain['ratio'])}, {ends})."
         )
     own = effect_of(effects, evaluation, "bare text against not told")
     conditioned = own is not None and evaluation["runs"][own["of"][0]]["conditioned"]
@@ -186,9 +197,8 @@ def _others(evaluation: dict[str, Any]) -> list[str]:
                  condition="plain")["bits_per_byte"]
             for run in (of, against)
         ]  # fmt: skip
-        how = {"good": "better than", "bad": "worse than", "flat": "as good as"}
         said.append(
-            f"On bare text run {of} is {how[loss_verdict(line).tone]} run {against}: "
+            f"On bare text run {of} is {beside(line, f'run {against}')}: "
             f"{bits[0]:.3f} bits a byte against {bits[1]:.3f}."
         )
     return said

@@ -118,6 +118,20 @@ def is_slight(effect: dict[str, Any]) -> bool:
     return high is not None and high <= 1 + SLIGHT
 
 
+def beside(effect: dict[str, Any], other: str) -> str:
+    """How a model is beside another, from the interval of a difference of losses that has one.
+
+    As good is said where all of the interval is at most SLIGHT above zero; no clear difference
+    alone, as of few documents, is none.
+    """
+    tone = loss_verdict(effect).tone
+    if tone == "good":
+        return f"better than {other}"
+    if is_slight(effect):
+        return f"as good as {other}" if tone == "flat" else f"at most {SLIGHT:.1%} behind {other}"
+    return f"worse than {other}" if tone == "bad" else f"not clearly better or worse than {other}"
+
+
 def accuracy_verdict(effect: dict[str, Any]) -> Verdict:
     """From the interval of a difference of accuracies; higher is better."""
     if effect["low"] is None:

@@ -132,7 +132,12 @@ def test_the_lead_says_failures_too(result):
 
 @pytest.mark.parametrize(
     ("nats", "words"),
-    [(0.3, "worse than"), (-0.3, "better than"), (0.0, "as good as")],
+    [
+        (0.3, "worse than"),
+        (-0.3, "better than"),
+        (0.0, "not clearly better or worse than"),
+        (-0.008, "as good as"),
+    ],
 )
 def test_the_lead_tells_of_bare_text(config, loader, nats, words):
     conditions = ("with", "without", "plain")

@@ -104,18 +104,44 @@ def test_without_a_comparison_the_sentence_says_so():
     assert findings(bare) == []
 
 
+HELPS, HURTS, NEITHER = (-0.1, -0.12, -0.08), (0.1, 0.08, 0.12), (-0.01, -0.03, 0.01)
+OTHER = "the model trained without"
+UNDECIDED = "; these documents do not decide whether it is at most 0.3% behind."
+
+
 @pytest.mark.parametrize(
-    ("ends", "opens", "says", "answers"),
+    ("told", "ends", "opens", "says", "closes", "answers"),
     [
-        ((0.001, 0.0025), "Metadata helps:", "is at most 0.3% behind the", "yes, at most 0.3%"),
-        ((0.001, 0.0035), "Metadata helps where it is told:", "But told nothing it is worse than",
+        (HELPS, (0.001, 0.0025), "Metadata helps:",
+         f"Told nothing it is at most 0.3% behind {OTHER}", "0.25%).", "yes, at most 0.3%"),
+        (HELPS, (0.001, 0.0035), "Metadata helps where it is told:",
+         f"But told nothing it is worse than {OTHER}", "0.35%): metadata have a price here.",
          "no, worse"),
-        ((-0.001, 0.0025), "Metadata helps:", "Told nothing it is as good as", "yes, no clear"),
-        ((-0.003, -0.001), "Metadata helps:", "Told nothing it is better than", "yes, better"),
+        (HELPS, (-0.001, 0.0025), "Metadata helps:", f"Told nothing it is as good as {OTHER}",
+         "0.25%).", "yes, no clear"),
+        # An interval with zero in it that reaches further than 0.3% says neither.
+        (HELPS, (-0.05, 0.04), "Metadata helps:",
+         f"Told nothing it is not clearly better or worse than {OTHER}", UNDECIDED, "not decided"),
+        (HELPS, (-0.003, -0.001), "Metadata helps:", f"Told nothing it is better than {OTHER}",
+         ", too.", "yes, better"),
+        (HURTS, (0.001, 0.0025), "Metadata hurts:",
+         f"Told nothing it is at most 0.3% behind {OTHER}", "0.25%).", "yes, at most 0.3%"),
+        (HURTS, (0.02, 0.04), "Metadata hurts:", f"Told nothing it is worse than {OTHER}",
+         ", too: metadata have a price here.", "no, worse"),
+        (HURTS, (-0.003, -0.001), "Metadata hurts:", f"Told nothing it is better than {OTHER}",
+         "0.10%).", "yes, better"),
+        (NEITHER, (0.02, 0.04), "No clear effect:", f"Told nothing it is worse than {OTHER}",
+         "): metadata have a price here.", "no, worse"),
+        (NEITHER, (-0.003, -0.001), "No clear effect:", f"Told nothing it is better than {OTHER}",
+         "0.10%).", "yes, better"),
+        (NEITHER, (-0.05, 0.04), "No clear effect:",
+         f"Told nothing it is not clearly better or worse than {OTHER}", UNDECIDED, "not decided"),
     ],
 )  # fmt: skip
-def test_what_told_nothing_costs_is_weighed_by_what_it_may(ends, opens, says, answers):
-    found = evaluation() | {"conditions": ["with", "without"]}
+def test_what_told_nothing_costs_is_weighed_by_what_it_may(
+    told, ends, opens, says, closes, answers
+):
+    found = evaluation(*told) | {"conditions": ["with", "without"]}
     low, high = ends
     main = found["perplexity"]["effects"][0]
     cost = {"purpose": COST, "of": ["plus", "without"], "nats": (low + high) / 2, "low": low,
@@ -124,8 +150,10 @@ def test_what_told_nothing_costs_is_weighed_by_what_it_may(ends, opens, says, an
     found["perplexity"]["effects"].append(main | cost)
     untold = found["perplexity"]["cells"][0] | {"condition": "without"}
     found["perplexity"]["cells"].append(untold)
-    told = lead(found)
-    assert told[0].startswith(opens) and says in told[1]
+    first, second = lead(found)[:2]
+    assert first.startswith(opens)
+    assert second.startswith(f"{says} (") and second.endswith(closes)
+    assert (", too" in second) == (", too" in closes)
     line = next(x for x in findings(found) if "as good as the model" in x.question)
     assert line.answer.text.startswith(answers)
     assert (line.answer.tone == "bad") == (answers == "no, worse")
