@@ -82,11 +82,36 @@ def listed(value: Any, annotation: Any) -> Any:
 
 
 def check_no_switch(value: Any, annotation: Any) -> None:
-    """Raise `ValueError` for true or false where a number is wanted, which it would be taken as."""
-    kinds = {annotation, *get_args(annotation)}
-    kinds |= {kind.__origin__ for kind in kinds if get_origin(kind) is Annotated}
-    if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
-        raise ValueError(f"write a number, not {str(value).lower()}")
+    """Raise `ValueError` for true or false where a number is wanted, which it would be taken as.
+
+    So in a list of numbers, and as a value of a dict of them.
+    """
+    _check_no_switch(value, _kinds(annotation))
+
+
+def _check_no_switch(value: Any, kinds: list[Any]) -> None:
+    if isinstance(value, bool):
+        if bool not in kinds and (int in kinds or float in kinds):
+            raise ValueError(f"write a number, not {str(value).lower()}")
+    elif isinstance(value, list | tuple | Mapping):
+        wanted = dict if isinstance(value, Mapping) else tuple
+        within = [
+            inner
+            for kind in kinds
+            if get_origin(kind) is wanted and len(get_args(kind)) == 2
+            for inner in _kinds(get_args(kind)[wanted is dict])
+        ]
+        for each in value.values() if isinstance(value, Mapping) else value:
+            _check_no_switch(each, within)
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """What an annotation allows, of a union each."""
+    if get_origin(annotation) is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for each in get_args(annotation) for kind in _kinds(each)]
+    return [annotation]
 
 
 class Section(BaseModel):

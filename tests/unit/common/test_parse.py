@@ -48,7 +48,7 @@ def test_json_that_is_none_is_a_value_error(text):
     "text",
     [
         DEEP_YAML, "a: [", "a: b: c", b"\xff\xfe\x00", "2024-13-45", "0x_",
-        '!!int ""', "!!bool x", "!!timestamp x",
+        '!!int ""', "!!bool x", "!!timestamp x", "a: 1\nb: 2\na: 3", "a: {b: 1, b: 2}",
     ],
 )  # fmt: skip
 def test_yaml_that_is_none_is_a_value_error_of_a_line(text):
@@ -60,6 +60,8 @@ def test_yaml_that_is_none_is_a_value_error_of_a_line(text):
 def test_values_are_as_written():
     assert parse_json(b'{"a": [1, null]}') == {"a": [1, None]}
     assert parse_yaml("a: [1, ~]") == {"a": [1, None]}
+    assert parse_yaml("1: a\n'1': b\n") == {1: "a", "1": "b"}
+    assert parse_yaml("a: &a {b: 1}\nc: {<<: *a, b: 2}")["c"] == {"b": 2}
 
 
 def test_nothing_else_reads_json_or_yaml():
