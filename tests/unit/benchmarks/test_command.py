@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import calling
+from benchmarks.__main__ import main
 from benchmarks.prep import beside, near_dedup, setting
 from benchmarks.prep import command as prep
 from benchmarks.prep.peers import megatron
@@ -36,9 +37,26 @@ def test_help_lists_benchmarks_and_metrics_with_an_example():
     assert all(name in " ".join(shown.stdout.split()) for name in prep.METRICS)
 
 
-def test_a_benchmark_or_metric_that_there_is_not_is_refused_in_a_line():
-    assert run("nothing").returncode == 2
-    assert run("prep", "--only", "nothing").returncode == 2
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (["nothing"], "benchmarks: no benchmark 'nothing'; there is prep, loader"),
+        (["experimen"], "benchmarks: no benchmark 'experimen'; did you mean experiment?"),
+        (["prep", "--only", "nothing"], "benchmarks: Invalid value for '--only': 'nothing' is not"),
+        (["experiment"], "benchmarks: Missing argument 'NAME'; example: python -m benchmarks exp"),
+        (["experiment", "x", "--at-once", "0"], "benchmarks: Invalid value for '--at-once': 0 is"),
+        (["law", "--result", "x"], "benchmarks: No such option '--result'."),
+    ],
+)
+def test_a_command_line_that_says_nothing_is_one_line(said, words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *said])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr().err
+    assert ended.value.code == 2 and told.startswith(words) and told.count("\n") == 1
+
+
+def test_options_that_exclude_each_other_are_refused_in_a_line():
     both = run("prep", "--quick", "--large")
     assert (both.returncode, both.stderr) == (
         2, "benchmarks: --quick and --large exclude each other: give one of them\n",
