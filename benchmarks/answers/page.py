@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.experiment.figures import short
 from benchmarks.experiment.verdict import interval, verdict
 from geo_nemo.reporting.tables import markdown
 
@@ -90,6 +91,6 @@ tuning did not hold. Fractions of answers that are right, by seed:
 
 {markdown(("claim", "measured", "verdict"), rows)}
 
-Seeds {seeds}; {first["asked"]["steps"]} steps of pre-training; commit {first["commit"][:12]}; \
+Seeds {seeds}; {first["asked"]["steps"]} steps of pre-training; commit {short(first["commit"])}; \
 {machine["cores"]} cores of {machine["cpu"]}, torch {machine["torch"]}.
 """

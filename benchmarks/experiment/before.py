@@ -4,19 +4,19 @@ Each command is carried out once; a change of one, or of the store, makes all an
 """
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.experiment.schema import Experiment
+from benchmarks.experiment.schema import BEFORE, Experiment
 from benchmarks.experiment.work import Processes
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import make_folder, read_json, write_whole
+from geo_nemo.common.folders import remove_folder
 from geo_nemo.config.load import quote
 from geo_nemo.config.recipe_files import add_recipes
 from geo_nemo.store import TokenStore
 
-FOLDER, RECIPES, MADE = "before", "recipes", "made.json"
+RECIPES, MADE = "recipes", "made.json"
 
 
 def prepared(
@@ -27,7 +27,7 @@ def prepared(
     Raises RunError where a command fails, and `UserError` where settings name `{before}` and there
     is no command.
     """
-    folder = (work / FOLDER).resolve()
+    folder = (work / BEFORE).resolve()
     if not experiment.before:
         words = [*experiment.settings, *(word for own in experiment.runs.values() for word in own)]
         if named := [word for word in words if "{before}" in word]:
@@ -62,7 +62,7 @@ def _carry_out(
     wanted = {name: [store_hash, *words] for name, words in commands.items()}
     made = read_json(record, f"remove {record}") if record.exists() else {}
     if any(wanted.get(name) != words for name, words in made.items()):
-        shutil.rmtree(folder)
+        remove_folder(folder)
         made = {}
     make_folder(folder)
     for name, words in commands.items():

@@ -6,22 +6,31 @@ from pathlib import Path
 import click
 
 from benchmarks.experiment.before import prepared
+from benchmarks.experiment.evaluation import check_evaluation
 from benchmarks.experiment.figures import (
     ROOT,
     add_line,
-    check_among,
     check_evaluated,
     check_lines,
     check_same_documents,
+    check_settings,
+    check_writable,
     code_commit,
     line_of,
     of_plan,
     read_lines,
 )
 from benchmarks.experiment.plan import Planned, plan_runs
-from benchmarks.experiment.schema import FOLDER, Experiment, read_experiment
+from benchmarks.experiment.schema import CORPUS, FOLDER, Experiment, read_experiment
 from benchmarks.experiment.standing import check_standing, note_code
-from benchmarks.experiment.work import Processes, make_store, needed, stoppable, work_off
+from benchmarks.experiment.work import (
+    Processes,
+    make_store,
+    mistakes_told,
+    needed,
+    stoppable,
+    work_off,
+)
 from geo_nemo.common.files import read_json
 from geo_nemo.store import TokenStore
 
@@ -36,8 +45,10 @@ _file = click.Path(dir_okay=False, path_type=Path)
               help="Runs that go on at once; the cores are shared out among them.")  # fmt: skip
 @click.option("--work", type=click.Path(file_okay=False, path_type=Path),
               help="Folder of stores and runs; runs/experiments/NAME.")  # fmt: skip
-@click.option("--results", type=_file, help="Figures; benchmarks/experiments/NAME.jsonl.")
-@click.option("--page", type=_file, help="Receives the section; docs/experiments.md.")
+@click.option("--results", type=_file, help="Figures; benchmarks/experiments/NAME.jsonl, of "
+              "a file of your own NAME.jsonl here.")  # fmt: skip
+@click.option("--page", type=_file, help="Receives the section; docs/experiments.md, of a file of "
+              "your own NAME.md here.")  # fmt: skip
 @click.option("--seeds", type=click.IntRange(2), help="Only the first so many seeds of the file.")
 @click.option(
     "--dry-run",
@@ -61,19 +72,21 @@ def command(
     name, experiment = read_experiment(given)
     if seeds is not None:
         experiment = experiment.model_copy(update={"seeds": experiment.seeds[:seeds]})
-    results = results or results_of(given, name)
-    page = page or ROOT / "docs" / "experiments.md"
+    own_results, own_page = places_of(given, name)
+    results, page = results or own_results, page or own_page
     work = work or Path("runs") / "experiments" / name
     processes = Processes(at_once)
     with stoppable(work, processes):
         return _run(name, experiment, at_once, work, results, page, processes, dry_run)
 
 
-def results_of(given: str, name: str) -> Path:
-    """Where figures of an experiment are by default: those of the project's own beside its file."""
+def places_of(given: str, name: str) -> tuple[Path, Path]:
+    """Where figures and section of an experiment are by default: of the project's own beside its
+    file and on the project's page; of another one, whatever its name is, where the command is."""
     own = FOLDER / f"{name}.yaml"
-    is_own = given == name or Path(given).resolve() == own.resolve()
-    return own.with_suffix(".jsonl") if is_own else Path(f"{name}.jsonl")
+    if given == name or Path(given).resolve() == own.resolve():
+        return own.with_suffix(".jsonl"), ROOT / "docs" / "experiments.md"
+    return Path(f"{name}.jsonl"), Path(f"{name}.md")
 
 
 def _run(
@@ -88,15 +101,19 @@ def _run(
 ) -> int:
     from benchmarks.experiment import timing
 
-    given = experiment.store
-    store = Path(given) if given else make_store(experiment.corpus, work / "corpus", processes)
-    opened = TokenStore.open(store)
-    check_among(experiment, opened)
-    written = experiment  # what is told of it has `{before}` and `{store}` as in its file
-    experiment = prepared(experiment, work, opened, processes)
-    planned = plan_runs(experiment, store, work)
+    for file in (results, page):
+        check_writable(file)
     commit, lines = code_commit(), read_lines(results)
-    check_lines(results, lines, planned, commit, opened.hash)
+    with mistakes_told():
+        given = experiment.store
+        store = Path(given) if given else make_store(experiment.corpus, work / CORPUS, processes)
+        opened = TokenStore.open(store)
+        check_evaluation(experiment, opened)
+        check_lines(results, lines, commit, opened.hash)
+        written = experiment  # what is told of it has `{before}` and `{store}` as in its file
+        experiment = prepared(experiment, work, opened, processes)
+    planned = plan_runs(experiment, store, work)
+    check_settings(results, lines, planned)
     lines = of_plan(lines, planned)
     check_evaluated(results, lines, experiment)
     done = {(line["run"], line["seed"]) for line in lines}
@@ -107,7 +124,8 @@ def _run(
     click.echo(f"{name}: {len(planned)} runs, {len(planned) - len(left)} finished; "
                f"{sum(run.steps for run in left):,} steps to train, {shared:,} shared")  # fmt: skip
     if left:
-        measured = timing.measure(experiment, planned, store, work, processes)
+        with mistakes_told():
+            measured = timing.measure(experiment, planned, store, work, processes)
         whole = timing.words(measured.of(left, at_once))
         click.echo(f"about {whole}: {measured.step:.2f} s a step, "
                    f"{timing.words(measured.start)} a start, "

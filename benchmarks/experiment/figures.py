@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from benchmarks.experiment.plan import Planned
 from benchmarks.experiment.schema import Experiment
 from benchmarks.machine import machine_facts
@@ -15,13 +17,48 @@ from geo_nemo.common.files import write_whole
 from geo_nemo.common.lock import waiting_lock
 from geo_nemo.common.parse import parse_json
 from geo_nemo.config.stage_sizes import taken_tokens
-from geo_nemo.store import TokenStore
 
 ROOT = Path(__file__).parents[2]
 # What decides figures; a commit to documents or results is no other one.
 CODE = ("geo_nemo", "data_prep", "eval", "recipes", "benchmarks/experiment")
 SAME_DOCUMENTS = ("store_hash", "split", "scored", "title_tokens", "body_tokens")
 Line = dict[str, Any]
+Nats = dict[str, dict[str, float]]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class _Machine(_Part):
+    cpu: str
+    cores: int
+    torch: str
+
+
+class _Documents(_Part):
+    store_hash: str
+    split: str
+    scored: int
+    title_tokens: int
+    body_tokens: int
+
+
+class _Finished(_Part):
+    """What a line has that tables, the page and the law rest on."""
+
+    run: str
+    seed: int
+    key: str
+    commit: str
+    steps: int
+    tokens: int
+    parameters: int
+    seconds: dict[str, float]
+    machine: _Machine
+    documents: _Documents
+    nats: Nats
+    nats_among: dict[str, Nats] = {}
 
 
 def code_commit() -> str:
@@ -40,39 +77,76 @@ def _git(*arguments: str) -> str:
 
 
 def read_lines(path: Path) -> list[Line]:
-    """The lines of finished runs; none where there is no file. `UserError` for one that is none."""
+    """The lines of finished runs; none where there is no file. `UserError` for one that is none,
+    or is of a run that another line tells of."""
     if not path.exists():
         return []
-    lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    lines: list[Line] = []
+    numbers: dict[tuple[str, int], int] = {}
+    for number, text in enumerate(_bytes(path).splitlines(), 1):
         try:
             line = parse_json(text)
-            line["run"], line["seed"], line["key"], line["commit"], line["nats"]
-        except (ValueError, KeyError, TypeError):
+            _Finished.model_validate(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            what = ".".join(map(str, first["loc"])) or "no JSON object"
+            raise UserError(
+                f"{path}:{number} is no finished run ({what}): remove the line"
+            ) from None
+        except ValueError:
             raise UserError(f"{path}:{number} is no finished run: remove the line") from None
+        other = numbers.setdefault((line["run"], line["seed"]), number)
+        if other != number:
+            raise UserError(
+                f"{path}:{number} is of run {line['run']}, seed {line['seed']}, as line {other} "
+                "is: remove one of them"
+            )
         lines.append(line)
     return lines
 
 
-def check_lines(
-    path: Path, lines: Sequence[Line], planned: Sequence[Planned], commit: str, store_hash: str
-) -> None:
-    """Raise `UserError` where finished runs are of another commit, store or other settings."""
-    keys = {(run.name, run.seed): run.key for run in planned}
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"cannot read {path}: {error.strerror or error}; mend that or give another file"
+        ) from None
+
+
+def short(commit: str) -> str:
+    """A commit as it is told: twelve digits, and the `+` of code that differs from it."""
+    return commit.removesuffix("+")[:12] + "+" * commit.endswith("+") or "unknown"
+
+
+def check_lines(path: Path, lines: Sequence[Line], commit: str, store_hash: str) -> None:
+    """Raise `UserError` where finished runs are of another commit or store."""
     for line in lines:
-        who = f"{path}: run {line['run']}, seed {line['seed']}, is of"
-        mend = f"give --results FILE for new ones, or move {path.name} away"
+        who, mend = _told_of(path, line)
         if line["commit"] != commit:
             raise UserError(
-                f"{who} commit {line['commit'][:12] or 'unknown'}, and this code of "
-                f"{commit[:12] or 'unknown'}: {mend}"
+                f"{who} commit {short(line['commit'])}, and this code of {short(commit)}: {mend}"
             )
         if line["documents"]["store_hash"] != store_hash:
             raise UserError(f"{who} store {line['documents']['store_hash'][:12]}, and the "
                             f"experiment's is {store_hash[:12]}: {mend}")  # fmt: skip
-        key = keys.get((line["run"], line["seed"]))
-        if key is not None and key != line["key"]:
+
+
+def check_settings(path: Path, lines: Sequence[Line], planned: Sequence[Planned]) -> None:
+    """Raise `UserError` where finished runs are of other settings."""
+    keys = {(run.name, run.seed): run.key for run in planned}
+    for line in lines:
+        who, mend = _told_of(path, line)
+        if keys.get((line["run"], line["seed"]), line["key"]) != line["key"]:
             raise UserError(f"{who} other settings than its name has now: rename it, or {mend}")
+
+
+def _told_of(path: Path, line: Line) -> tuple[str, str]:
+    """How a message about a finished run begins, and what mends it."""
+    return (
+        f"{path}: run {line['run']}, seed {line['seed']}, is of",
+        f"give --results FILE for new ones, or move {path.name} away",
+    )
 
 
 def of_plan(lines: Sequence[Line], planned: Sequence[Planned]) -> list[Line]:
@@ -157,21 +231,15 @@ def line_of(
     return line
 
 
-def check_among(experiment: Experiment, store: TokenStore) -> None:
-    """Raise `UserError` where a claim is about texts that the store has none of."""
-    there = {"continent": store.continents, "country": store.countries}
-    for claim in experiment.claims:
-        field, _, name = (claim.among or "").partition("=")
-        if field in there and name not in there[field]:
-            raise UserError(
-                f"the claim '{claim.says}' is among {claim.among}, and the store has "
-                f"{', '.join(there[field])}: give one of them"
-            )
-
-
 def changing(path: Path) -> AbstractContextManager[None]:
     """Hold a file that other commands may change, too: they wait for the end of the block."""
     return waiting_lock(path.with_name(f".{path.name}.lock"), lambda: None)
+
+
+def check_writable(path: Path) -> None:
+    """Raise `UserError` where a file cannot be written, before the hours that fill it."""
+    with changing(path):
+        pass
 
 
 def add_line(path: Path, line: Line) -> None:

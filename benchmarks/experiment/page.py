@@ -2,10 +2,11 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.experiment.figures import changing
+from benchmarks.experiment.figures import changing, short
 from benchmarks.experiment.plan import Planned, stage_lengths
 from benchmarks.experiment.schema import Cell, Experiment
 from benchmarks.experiment.timing import words
@@ -91,16 +92,30 @@ def _run_row(
 def _sizes(
     experiment: Experiment, planned: Sequence[Planned], lines: Sequence[dict], seeds: Sequence[int]
 ) -> str:
-    first, machine = lines[0], lines[0]["machine"]
-    stages = ", ".join(f"{name} {n}" for name, n in stage_lengths(planned[0].run).items())
+    first, lengths = lines[0], defaultdict(list)
+    for run in planned:
+        for stage, length in stage_lengths(run.run).items():
+            lengths[stage].append(length)
+    stages = ", ".join(f"{stage} {_span(each)}" for stage, each in lengths.items())
+    machines = dict.fromkeys(
+        f"{each['cores']} cores of {each['cpu']}, torch {each['torch']}"
+        for each in (line["machine"] for line in lines)
+    )
     seconds = sum(sum(line["seconds"].values()) for line in lines)
     return (
-        f"Seeds {', '.join(map(str, seeds))}; {first['parameters']:,} parameters; "
-        f"{first['steps']:,} steps ({stages}), {first['tokens']:,} tokens; "
-        f"{first['documents']['scored']:,} test documents; commit {first['commit'][:12]}; store "
-        f"{first['documents']['store_hash'][:12]}; {machine['cores']} cores of {machine['cpu']}, "
-        f"torch {machine['torch']}; {words(seconds)} of machine time."
+        f"Seeds {', '.join(map(str, seeds))}; {_span(x['parameters'] for x in lines)} parameters; "
+        f"{_span(x['steps'] for x in lines)} steps ({stages}), "
+        f"{_span(x['tokens'] for x in lines)} tokens; "
+        f"{first['documents']['scored']:,} test documents; commit {short(first['commit'])}; store "
+        f"{first['documents']['store_hash'][:12]}; {', and '.join(machines)}; "
+        f"{words(seconds)} of machine time."
     )
+
+
+def _span(values: Iterable[int]) -> str:
+    """The number that all runs have, or the least and the most."""
+    least, *_, most = sorted({*values}) * 2
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def told(mean: float, low: float, high: float) -> str:

@@ -18,6 +18,7 @@ from geo_nemo.config import Run, UserError
 from geo_nemo.config.load import load_config, quote
 from geo_nemo.config.stage_bounds import stage_borders
 from geo_nemo.data.outline import outline_stages
+from geo_nemo.runtime.device import resolve_device
 from geo_nemo.store import TokenStore
 from geo_nemo.train.origin import Origin
 from geo_nemo.train.setup import SPLIT, fingerprint, prepare
@@ -92,6 +93,7 @@ def plan_runs(experiment: Experiment, store: Path, work: Path) -> list[Planned]:
     origins: dict[str, Origin | None] = {}
     for name, run in loaded.items():
         try:
+            resolve_device(run.device)
             origins[name] = prepare(run, 1, tokens=False).origin
             outlines = outline_stages(run, split, tokenizer)
         except UserError as error:

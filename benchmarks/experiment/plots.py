@@ -3,12 +3,13 @@
 import math
 import statistics
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from benchmarks.experiment.schema import Experiment
 from benchmarks.experiment.verdict import Figures, interval
-from geo_nemo.common.files import make_folder
+from geo_nemo.common.files import make_folder, write_whole
 
 STYLE = {"svg.hashsalt": "geo_nemo", "svg.fonttype": "none", "font.size": 9}
 PANEL = 3.8  # inches
@@ -174,6 +175,8 @@ def save(figure: Any, path: Path) -> None:
     """Write an SVG of the same bytes for the same figure."""
     import matplotlib.pyplot as plt
 
-    make_folder(path.parent)
-    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+    drawn = BytesIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(figure)
+    make_folder(path.parent)
+    write_whole(path, drawn.getvalue())

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from eval.config import Condition, RunName
+from geo_nemo.common.addresses import is_remote
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.parse import parse_yaml
 from geo_nemo.config.load import validate
@@ -16,8 +17,14 @@ FOLDER = Path(__file__).parents[1] / "experiments"
 # A run and what it is told, as in the evaluation.
 Cell = tuple[str, Condition]
 Settings = tuple[str, ...]
+Words = Annotated[str, Field(min_length=1)]
 # Fields by whose values every evaluation tells figures apart.
 ALWAYS = ("country", "continent")
+# What stands in the folder of all that is made, beside the runs' own folders.
+CORPUS, BEFORE, TIMING = "corpus", "before", "timing"
+# What the command itself gives to each training and evaluation.
+OF_TRAINING = ("seed", "name", "output_dir", "data.store")
+OF_EVALUATION = ("runs", "store", "corpus", "output", "conditions")
 
 
 class Corpus(Section):
@@ -95,9 +102,9 @@ class Experiment(Section):
     documents.
     """
 
-    question: str
-    expected: str
-    store: str | None = None
+    question: Words
+    expected: Words
+    store: Words | None = None
     corpus: Corpus | None = None
     settings: Settings = ()
     before: dict[RunName, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
@@ -121,6 +128,15 @@ class Experiment(Section):
             raise ValueError(f"seeds {list(self.seeds)} names a seed twice")
         if (self.store is None) == (self.corpus is None):
             raise ValueError("give store: FOLDER, or corpus: {synth: [...], prep: [...]}")
+        if self.store is not None and is_remote(self.store):
+            raise ValueError(f"store={self.store}: give a folder of this machine")
+        for name in (CORPUS, BEFORE, TIMING):
+            if name in self.runs:
+                raise ValueError(f"runs.{name}: that folder is the experiment's; rename the run")
+        for name, own in {"settings": self.settings, **self.runs}.items():
+            where = name if name == "settings" else f"runs.{name}"
+            _check_left_out(where, own, OF_TRAINING)
+        _check_left_out("evaluation.settings", self.evaluation.settings, OF_EVALUATION)
         for number, claim in enumerate(self.claims):
             field = (claim.among or ALWAYS[0]).partition("=")[0]
             if not self.evaluation.tells_apart(field):
@@ -139,6 +155,15 @@ class Experiment(Section):
                         "not list"
                     )
         return self
+
+
+def _check_left_out(where: str, settings: Settings, keys: tuple[str, ...]) -> None:
+    """Raise `ValueError` for a setting that the command gives, so that this one counted nothing."""
+    for text in settings:
+        given = text.lstrip("+~").partition("=")[0]
+        for key in keys:
+            if given == key or given.startswith(f"{key}."):
+                raise ValueError(f"{where}: {text} is the experiment's to give: leave it out")
 
 
 def read_experiment(name: str) -> tuple[str, Experiment]:

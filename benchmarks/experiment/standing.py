@@ -7,6 +7,7 @@ the code has left would else be evaluated, and its figures told under the wrong 
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.experiment.figures import short
 from benchmarks.experiment.plan import Planned
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import make_folder, write_whole
@@ -56,4 +57,4 @@ def _other_code(run: Planned, commit: str) -> str:
         return ""
     if not noted or not commit or noted == commit:
         return ""
-    return f"the commit {noted[:12]}, and this code is of {commit[:12]}"
+    return f"the commit {short(noted)}, and this code is of {short(commit)}"

@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from benchmarks.experiment.evaluation import eval_arguments, evaluation_config
 from benchmarks.experiment.plan import Planned
-from benchmarks.experiment.schema import Experiment
-from benchmarks.experiment.work import Processes, eval_arguments
+from benchmarks.experiment.schema import TIMING, Experiment
+from benchmarks.experiment.work import Processes
 from geo_nemo.common.files import read_json, understood, write_whole
 from geo_nemo.common.parse import parse_json
 from geo_nemo.config.load import quote
@@ -43,19 +44,20 @@ def measure(
         with understood(path, f"remove {path}"):
             if known.get("key") == key:
                 return Timing(**known["timing"])
-    folder = work / "timing" / first.key
+    folder = work / TIMING / first.key
     steps = experiment.timing_steps
     log = folder / "log"
     whole = processes.run(["train", *short_settings(first, steps, folder / "run")], log)
     metrics = (folder / "run" / "metrics.jsonl").read_text().splitlines()
     seconds = [parse_json(line)["seconds"] for line in metrics]
-    texts = min(TEXTS, TokenStore.open(store).manifest.splits["test"].documents)
+    documents = scored_documents(experiment, store)
+    texts = min(TEXTS, documents)
     arguments = eval_arguments(
         "first", folder / "run", store, folder / "eval", experiment.evaluation
     )
     short = processes.run([*arguments, f"num_documents={texts}"], log)
     start = max(whole - sum(seconds), 0.0)
-    scored = max(short - start, 0.0) * _documents(experiment, store) / texts
+    scored = max(short - start, 0.0) * documents / texts
     timing = Timing(median(seconds[WARM_UP:] or seconds), start, start + scored)
     write_whole(path, json.dumps({"key": key, "timing": asdict(timing)}).encode())
     return timing
@@ -80,11 +82,11 @@ def short_settings(planned: Planned, steps: int, output: Path) -> list[str]:
     return settings
 
 
-def _documents(experiment: Experiment, store: Path) -> int:
-    """How many the evaluation scores."""
-    given = [t for t in experiment.evaluation.settings if t.startswith("num_documents=")]
-    there = TokenStore.open(store).manifest.splits["test"].documents
-    return min(int(given[-1].partition("=")[2]), there) if given else there
+def scored_documents(experiment: Experiment, store: Path) -> int:
+    """How many documents each of its evaluations scores."""
+    config = evaluation_config(experiment, store)
+    there = len(TokenStore.open(store).split(config.split))
+    return min(config.num_documents or there, there)
 
 
 def words(seconds: float) -> str:

@@ -6,7 +6,6 @@ that has its line is passed over.
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,15 +15,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
 from benchmarks.experiment.branch import branch
+from benchmarks.experiment.evaluation import eval_arguments
 from benchmarks.experiment.plan import Planned
 from benchmarks.experiment.schema import Corpus, Evaluation
-from geo_nemo.cli.codes import STOPPED
-from geo_nemo.common.errors import RunError
-from geo_nemo.common.files import make_folder, read_json, write_whole
+from geo_nemo.cli.codes import MISTAKE, STOPPED
+from geo_nemo.common.errors import RunError, UserError
+from geo_nemo.common.files import make_folder, read_json, write_whole, writing
+from geo_nemo.common.folders import remove_folder
 from geo_nemo.common.lock import folder_lock
 from geo_nemo.config.load import quote
 from geo_nemo.train.checkpoint.files import checkpoints, shape_problem, step_of
@@ -37,51 +39,85 @@ class Stopped(Exception):
     """A stop signal came; the same command goes on."""
 
 
+class CommandFailed(RunError):
+    """A command of `geo-nemo` that did not end well. code: its exit code."""
+
+    def __init__(self, message: str, code: int):
+        super().__init__(message)
+        self.code = code
+
+
+@contextmanager
+def mistakes_told() -> Iterator[None]:
+    """Turn what a command called its user's mistake into the `UserError` that it is."""
+    try:
+        yield
+    except CommandFailed as error:
+        if error.code != MISTAKE:
+            raise
+        raise UserError(str(error)) from None
+
+
 class Processes:
     """Commands of `geo-nemo`, each with its share of the cores; a signal ends all of them."""
 
     def __init__(self, at_once: int):
         self.stopped = threading.Event()
-        self._running: set[subprocess.Popen] = set()
+        self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._threads = str(max(1, len(os.sched_getaffinity(0)) // at_once))
 
     def run(self, arguments: Sequence[str], log: Path) -> float:
-        """Run one to its end, in seconds. RunError with its last line where it fails.
+        """Run one to its end, in seconds. CommandFailed with its last line where it fails.
 
         One that a command before, which was killed, has left in the folder of `log` ends first.
         """
         make_folder(log.parent)
         self._wait_for_one_left_over(log.parent)
         begin = time.monotonic()
-        with log.open("ab") as file:
-            with self._lock:
-                if self.stopped.is_set():
-                    raise Stopped
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "geo_nemo", *arguments], stdin=subprocess.DEVNULL,
-                    stdout=file, stderr=file,
-                    # As it is now: recipes that were made before the runs have been added to it.
-                    env={"OMP_NUM_THREADS": self._threads, **os.environ},
-                )  # fmt: skip
-                (log.parent / PID).write_text(str(process.pid))
-                self._running.add(process)
-                if self.stopped.is_set():  # it came while the process was made
-                    process.send_signal(signal.SIGTERM)
+        with writing(log):
+            file = log.open("ab")
+        with file:
+            process = self._start(arguments, file)
+        try:
+            with writing(log.parent / PID):
+                (log.parent / PID).write_text(_note(process.pid))
             code = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+        finally:
             with self._lock:
                 self._running.discard(process)
         if self.stopped.is_set():
             raise Stopped
         if code:
-            raise RunError(f"geo-nemo {arguments[0]} ended with {code}: {last_line(log)}")
+            words = f"geo-nemo {arguments[0]} ended with {code}: {last_line(log)}"
+            raise CommandFailed(words, code)
         return time.monotonic() - begin
+
+    def _start(self, arguments: Sequence[str], file: BinaryIO) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self.stopped.is_set():
+                raise Stopped
+            process = subprocess.Popen(
+                [sys.executable, "-m", "geo_nemo", *arguments], stdin=subprocess.DEVNULL,
+                stdout=file, stderr=file,
+                # As it is now: recipes that were made before the runs have been added to it.
+                env={"OMP_NUM_THREADS": self._threads, **os.environ},
+            )  # fmt: skip
+            self._running.add(process)
+            if self.stopped.is_set():  # it came while the process was made
+                process.send_signal(signal.SIGTERM)
+        return process
 
     def _wait_for_one_left_over(self, folder: Path) -> None:
         with suppress(OSError, ValueError):
-            command = Path("/proc") / str(int((folder / PID).read_text())) / "cmdline"
-            # A number is given out again: the command must name this folder.
-            while str(folder).encode() in command.read_bytes() and not self.stopped.is_set():
+            noted = (folder / PID).read_text()
+            # A number is given out again, but not with the time at which the process started.
+            number, _ = noted.split()
+            while noted == _note(int(number)) and not self.stopped.is_set():
                 time.sleep(POLL_S)
 
     def stop(self, number: int = signal.SIGTERM, frame: object = None) -> None:
@@ -91,6 +127,19 @@ class Processes:
             process.send_signal(number)
 
 
+def _note(pid: int) -> str:
+    """What tells a process from any other of this machine: its number and when it started.
+
+    The number alone where it has ended, or the system does not tell.
+    """
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return str(pid)
+    state, *others = told.rpartition(")")[2].split()
+    return str(pid) if state == "Z" else f"{pid} {others[18]}"  # field 22 of proc(5)
+
+
 @contextmanager
 def stoppable(work: Path, processes: Processes) -> Iterator[None]:
     """With the folder of all that is made, locked; at a signal its processes end, then this one."""
@@ -98,7 +147,7 @@ def stoppable(work: Path, processes: Processes) -> Iterator[None]:
         signal.signal(number, processes.stop)
     make_folder(work)
     try:
-        with folder_lock(work):
+        with folder_lock(work, another="folder by --work"):
             yield
     except Stopped:
         click.echo("benchmarks: stopped; the same command goes on from there", err=True)
@@ -108,15 +157,15 @@ def stoppable(work: Path, processes: Processes) -> Iterator[None]:
 def make_store(corpus: Corpus, folder: Path, processes: Processes) -> Path:
     """The store of a synthetic corpus, whose own files are in `raw/`; made once for equal words."""
     record, text = folder / "made.json", corpus.model_dump_json()
-    if record.exists() and record.read_text() != text:
-        shutil.rmtree(folder)
+    if record.exists() and record.read_bytes() != text.encode():
+        remove_folder(folder)
     if not record.exists():
         log = folder / "log"
         processes.run(["synth", f"output={quote(folder / 'raw')}", *corpus.synth], log)
         prep = [f"input={quote(folder / 'raw' / 'news.jsonl.gz')}"]
         prep += [f"output={quote(folder / 'prep')}", *corpus.prep]
         processes.run(["prep", "run", *prep], log)
-        record.write_text(text)
+        write_whole(record, text.encode())
     return folder / "prep" / "store"
 
 
@@ -225,16 +274,6 @@ def _train(
              f"checkpoint.keep_last={run.run.train.steps // every + 1}"],
             run.folder / "train.log",
         )  # fmt: skip
-
-
-def eval_arguments(
-    name: str, run: Path, store: Path, output: Path, evaluation: Evaluation
-) -> list[str]:
-    """Of the command that evaluates a run as an experiment asks."""
-    return [
-        "eval", f"runs.{name}={quote(run)}", f"store={quote(store)}", f"output={quote(output)}",
-        f"conditions=[{','.join(evaluation.conditions)}]", *evaluation.settings,
-    ]  # fmt: skip
 
 
 def _evaluate(run: Planned, store: Path, evaluation: Evaluation, processes: Processes) -> dict:

@@ -83,12 +83,22 @@ def rows_of(source: str, lines: Sequence[Line]) -> list[Row]:
         beside = ordinary.get(_pair(line))
         if name not in settings or beside is None:
             continue
-        base = beside["nats"]["plain"][PART]
-        change = {what: line["nats"][told][PART] - base for what, told in OUTCOMES.items()}
+        base = _nats(source, beside, "plain")
+        change = {what: _nats(source, line, told) - base for what, told in OUTCOMES.items()}
         found.append(
             Row(source, line["seed"], line["parameters"], line["tokens"], *settings[name], change)
         )
     return found
+
+
+def _nats(source: str, line: Line, told: str) -> float:
+    try:
+        return line["nats"][told][PART]
+    except KeyError:
+        raise UserError(
+            f"{source}.jsonl: run {line['run']}, seed {line['seed']}, has no figures of {PART} "
+            f"under the condition {told}: give --results FOLDER without it"
+        ) from None
 
 
 def _pair(line: Line) -> tuple[int, int, int]:

@@ -35,7 +35,7 @@ def replace_folder(made: Path, folder: Path) -> None:
     A process that is killed in between leaves the old one beside its name, as
     `<folder>.before.partial`, which nobody takes for whole.
     """
-    before = partial_of(folder.with_name(f"{folder.name}.before"))
+    before = _before(folder)
     if before.exists():
         shutil.rmtree(before)
     had_name = folder.exists()
@@ -48,6 +48,25 @@ def replace_folder(made: Path, folder: Path) -> None:
             os.rename(before, folder)
         raise
     shutil.rmtree(before, ignore_errors=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder. A process that is killed in it leaves no part of it under its name.
+
+    Raises `UserError` where it cannot lose its name.
+    """
+    before = _before(folder)
+    with writing(folder):
+        if before.exists():
+            shutil.rmtree(before)
+        os.rename(folder, before)
+        sync_folder(folder.parent)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _before(folder: Path) -> Path:
+    """Where a folder stands that is to go."""
+    return partial_of(folder.with_name(f"{folder.name}.before"))
 
 
 def name_folder(made: Path, folder: Path) -> None:

@@ -32,6 +32,17 @@ def content(store="/s", **changes):
     return {key: value for key, value in (values | changes).items() if value is not None}
 
 
+def line(run, seed, nats, **changes):
+    """Of a finished run. nats: by condition, of bodies and of the whole text alike."""
+    documents = {"store_hash": "s", "split": "test", "scored": 9, "title_tokens": 1,
+                 "body_tokens": 2}  # fmt: skip
+    machine = {"cpu": "a", "cores": 2, "torch": "b"}
+    facts = {"steps": 6, "tokens": 60, "parameters": 600, "seconds": {"train": 1.0, "eval": 0.5}}
+    parts = {condition: {"body": value, "text": value} for condition, value in nats.items()}
+    return {"run": run, "seed": seed, "key": "k", "commit": "c", "machine": machine, **facts,
+            "documents": documents, "nats": parts} | changes  # fmt: skip
+
+
 def file_of(folder, **changes):
     path = folder / "own.yaml"
     path.write_text(yaml.safe_dump(content(**changes), sort_keys=False))

@@ -13,13 +13,19 @@ from click.testing import CliRunner
 
 from benchmarks.experiment.before import prepared, with_places
 from benchmarks.experiment.branch import branch
-from benchmarks.experiment.command import command, results_of
+from benchmarks.experiment.command import command, places_of
+from benchmarks.experiment.evaluation import evaluation_config
 from benchmarks.experiment.figures import read_lines
 from benchmarks.experiment.plan import Branch, Planned, load_run
 from benchmarks.experiment.schema import FOLDER, Experiment, read_experiment
 from benchmarks.experiment.standing import CODE, check_standing, note_code
 from benchmarks.experiment.timing import short_settings
-from benchmarks.experiment.work import TIMES, Processes, Stopped, counted
+from benchmarks.experiment.work import (
+    TIMES,
+    Processes,
+    Stopped,
+    counted,
+)
 from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.files import read_json
 from geo_nemo.config import Run
@@ -58,6 +64,18 @@ ROOT = Path(__file__).parents[3]
         ({"corpus": {}}, r"give store: FOLDER, or corpus:"),
         ({"question": None}, r"own.yaml has no question: add it to the file"),
         ({"runz": 1}, r"unknown key runz; did you mean runs\?"),
+        ({"question": ""}, r"own.yaml: question='': string should have at least 1 character"),
+        ({"seeds": [True, 2]}, r"own.yaml: seeds: write a number, not true"),
+        ({"seeds": [-1, 2]}, r"seeds.0=-1: input should be greater than or equal to 0"),
+        ({"store": "s3://a/b"}, r"store=s3://a/b: give a folder of this machine"),
+        ({"settings": [*SETTINGS, "seed=3"]}, r"settings: seed=3 is the experiment's to give"),
+        ({"runs": RUNS | {"told": ["output_dir=/tmp"]}}, r"runs.told: output_dir=/tmp is the exp"),
+        ({"runs": RUNS | {"told": ["++data.store=/s"]}}, r"runs.told: \+\+data.store=/s is the"),
+        ({"evaluation": {"settings": ["metadata=full", "runs.a=/r"]}},
+         r"evaluation.settings: runs.a=/r is the experiment's to give: leave it out"),
+        # A run's folder would be removed with the corpus, or with what is made before.
+        *(({"runs": RUNS | {name: []}}, rf"runs.{name}: that folder is the experiment's; rename")
+          for name in ("corpus", "before", "timing")),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_file_is_one_line(tmp_path, changes, words):
@@ -92,14 +110,16 @@ def test_what_a_run_cannot_be_is_one_line_before_anything_trains(
     assert [p.name for p in work.iterdir() if p.suffix != ".lock"] in ([], [".lock"])
 
 
-def test_a_file_of_one_s_own_writes_no_figures_of_the_project(tmp_path, monkeypatch):
+def test_a_file_of_one_s_own_writes_nothing_of_the_project(tmp_path, monkeypatch):
     """Whatever its name is."""
     own = FOLDER / "cooldown.yaml"
     monkeypatch.chdir(ROOT)
     for given in ("cooldown", "benchmarks/experiments/cooldown.yaml"):
-        assert results_of(given, "cooldown") == own.with_suffix(".jsonl")
-    assert results_of(str(tmp_path / "cooldown.yaml"), "cooldown") == Path("cooldown.jsonl")
-    assert results_of("mine.yml", "mine") == Path("mine.jsonl")
+        expected = own.with_suffix(".jsonl"), ROOT / "docs" / "experiments.md"
+        assert places_of(given, "cooldown") == expected
+    here = Path("cooldown.jsonl"), Path("cooldown.md")
+    assert places_of(str(tmp_path / "cooldown.yaml"), "cooldown") == here
+    assert places_of("mine.yml", "mine") == (Path("mine.jsonl"), Path("mine.md"))
 
 
 def test_an_experiment_there_is_not_and_a_file_that_is_none(tmp_path):
@@ -122,6 +142,7 @@ def test_the_experiments_of_the_project_are_valid(path, tmp_path, monkeypatch):
         monkeypatch.setenv("GEO_NEMO_RECIPES", str(tmp_path))
         experiment = with_places(experiment, tmp_path, Path("/s"))
     runs = [load_run(experiment, each, Path("/s")) for each in experiment.runs]
+    evaluation_config(experiment, Path("/s"))
     # One asks how many tokens, one compares runs of a size with the ordinary run of that size.
     if name in ("tokens_saved", "small_sizes"):
         return
@@ -145,7 +166,7 @@ def test_recipes_that_are_made_before_have_names_for_the_runs(tmp_path, monkeypa
 
 def test_what_is_made_before_is_made_once_and_anew_where_it_changes(tiny_store, tmp_path):
     made = ["synth", "output={before}/a b", "documents=1000"]
-    runs = RUNS | {"told": ["init.checkpoint={before}/a b/x", "name='{store}'"]}
+    runs = RUNS | {"told": ["init.checkpoint={before}/a b/x"]}
     store = TokenStore.open(tiny_store)
 
     def carry_out(**changes):

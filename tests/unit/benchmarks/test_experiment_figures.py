@@ -8,22 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.experiment.evaluation import check_evaluation
 from benchmarks.experiment.figures import (
     add_line,
-    check_among,
     check_evaluated,
     check_lines,
     check_same_documents,
+    check_settings,
     line_of,
     read_lines,
 )
-from benchmarks.experiment.page import _threshold, put
+from benchmarks.experiment.page import _threshold, put, section
 from benchmarks.experiment.plots import draw_all, values_of
 from benchmarks.experiment.schema import Claim, Experiment, read_experiment
 from benchmarks.experiment.verdict import Figures, judge
 from geo_nemo.common.errors import UserError
 from geo_nemo.store import TokenStore
-from tests.unit.benchmarks.experiments import CLAIM, content, file_of, planned_of
+from tests.unit.benchmarks.experiments import CLAIM, content, file_of, line, planned_of
 
 
 def test_the_plot_by_a_field_has_a_place_for_each_value_and_a_line_a_run(tmp_path):
@@ -50,14 +51,6 @@ def test_the_plot_by_a_field_has_a_place_for_each_value_and_a_line_a_run(tmp_pat
                                                tmp_path, "own")  # fmt: skip
     with pytest.raises(UserError, match="plot_by: topic needs groups=topic in settings"):
         read_experiment(str(file_of(tmp_path, evaluation={"plot_by": "topic"})))
-
-
-def line(run, seed, nats, **changes):
-    documents = {"store_hash": "s", "split": "test", "scored": 9, "title_tokens": 1,
-                 "body_tokens": 2}  # fmt: skip
-    parts = {condition: {"body": value, "text": value} for condition, value in nats.items()}
-    return {"run": run, "seed": seed, "key": "k", "commit": "c", "documents": documents,
-            "nats": parts} | changes  # fmt: skip
 
 
 def found_of(claim, told, ordinary=(1.0, 1.1, 1.2), mixed=()):
@@ -107,7 +100,7 @@ def test_a_continent_that_the_store_lacks_is_one_line(tiny_store):
     claims = [CLAIM | {"at_most": 0.0, "among": "continent=Atlantis"}]
     experiment = Experiment.model_validate(content(claims=claims))
     with pytest.raises(UserError, match="among continent=Atlantis, and the store has Africa"):
-        check_among(experiment, TokenStore.open(tiny_store))
+        check_evaluation(experiment, TokenStore.open(tiny_store))
 
 
 def test_a_fraction_of_the_gain_is_kept_or_not():
@@ -124,14 +117,20 @@ def test_a_fraction_of_the_gain_is_kept_or_not():
 def test_runs_of_other_commits_stores_settings_or_documents_are_refused(tiny_store, tmp_path):
     planned = planned_of(tiny_store, tmp_path)[:1]
     good = line("ordinary", 1, {}, key=planned[0].key)
-    check_lines(Path("x.jsonl"), [good], planned, "c", "s")
+
+    def check(found):
+        check_lines(Path("x.jsonl"), [found], "c", "s")
+        check_settings(Path("x.jsonl"), [found], planned)
+
+    check(good)
     for bad, words in (
         (good | {"commit": "d" * 40}, "is of commit dddddddddddd, and this code of c: give --resu"),
+        (good | {"commit": "c+"}, r"is of commit c\+, and this code of c: give --results FILE"),
         (good | {"documents": good["documents"] | {"store_hash": "t"}}, "is of store t, and the"),
         (good | {"key": "other"}, "is of other settings than its name has now"),
     ):
         with pytest.raises(UserError, match=f"x.jsonl: run ordinary, seed 1, {words}") as error:
-            check_lines(Path("x.jsonl"), [bad], planned, "c", "s")
+            check(bad)
         assert "\n" not in str(error.value)
     other = good | {"documents": good["documents"] | {"scored": 8}}
     with pytest.raises(UserError, match="were scored on other documents"):
@@ -139,6 +138,56 @@ def test_runs_of_other_commits_stores_settings_or_documents_are_refused(tiny_sto
     (tmp_path / "x.jsonl").write_text(json.dumps(good) + "\n{\n")
     with pytest.raises(UserError, match=r"x.jsonl:2 is no finished run"):
         read_lines(tmp_path / "x.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (json.dumps(line("a", 1, {}))[:-20], "x.jsonl:1 is no finished run: remove the line"),
+        (b"\xff{}", "x.jsonl:1 is no finished run: remove the line"),
+        ("[1]", r"x.jsonl:1 is no finished run \(no JSON object\): remove the line"),
+        *((json.dumps(line("a", 1, {}) | change), rf"x.jsonl:1 is no finished run \({what}\): rem")
+          for change, what in (({"seconds": None}, "seconds"), ({"machine": {}}, "machine.cpu"),
+                               ({"documents": {"split": "test"}}, "documents.store_hash"),
+                               ({"nats": {"with": {"body": math.nan}}}, "nats.with.body"),
+                               ({"seed": "first"}, "seed"))),
+        (2 * (json.dumps(line("a", 1, {})) + "\n"),
+         "x.jsonl:2 is of run a, seed 1, as line 1 is: remove one of them"),
+    ],
+)  # fmt: skip
+def test_a_line_that_is_half_there_or_twice_is_named(tmp_path, content, words):
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=words) as error:
+        read_lines(path)
+    assert "\n" not in str(error.value)
+
+
+def test_results_that_cannot_be_read_are_one_line(tmp_path):
+    with pytest.raises(
+        UserError, match=r"cannot read .*: Is a directory; mend that or give another"
+    ):
+        read_lines(tmp_path)
+
+
+def test_the_page_tells_of_runs_of_several_sizes_and_of_code_that_no_commit_has(
+    tiny_store, tmp_path
+):
+    runs = {"ordinary": ["stages.condition.fraction=0.75", "stages.cooldown.fraction=0.25"],
+            "told": ["train.steps=8"]}  # fmt: skip
+    values = content(tiny_store, runs=runs)
+    planned = planned_of(tiny_store, tmp_path, runs=runs)
+    experiment = Experiment.model_validate(values)
+    lines = [line(run.name, run.seed, {"with": 1.0, "without": 1.0}, commit="c" * 40 + "+",
+                  steps=run.run.train.steps, parameters=600 + 1000 * (run.name == "told"))
+             for run in planned]  # fmt: skip
+    lines[0]["machine"] = {"cpu": "z", "cores": 1, "torch": "b"}
+    text = section("own", experiment, planned, lines, [], {})
+    assert (
+        "Seeds 1, 2; 600 to 1,600 parameters; 6 to 8 steps (condition 4, cooldown 2 to 4)" in text
+    )
+    assert ", 60 tokens; 9 test documents; commit cccccccccccc+; store s; " in text
+    assert "1 cores of z, torch b, and 2 cores of a, torch b; 6 s of machine time." in text
 
 
 def test_figures_of_another_evaluation_or_without_what_a_claim_asks_are_refused(

@@ -13,6 +13,7 @@ from benchmarks.experiment.figures import add_line
 from benchmarks.law.fit import fit, left_out, of_source, upwards
 from benchmarks.law.rows import Row, read_rows, rows_of
 from geo_nemo.common.errors import UserError
+from tests.unit.benchmarks.experiments import line as finished
 
 PLANTED = np.array([-0.03, 0.2, 0.05, 0.04])
 FADES = 3e11
@@ -114,9 +115,8 @@ def test_clustered_errors_are_the_sandwich_of_the_definition():
 
 
 def line(run, seed, told, plain, parameters=800_000, tokens=1_600_000):
-    nats = {"with": {"body": told}, "plain": {"body": plain}}
-    facts = {"run": run, "seed": seed, "key": "k", "commit": "c", "nats": nats}
-    return {**facts, "parameters": parameters, "tokens": tokens}
+    nats = {"with": told, "plain": plain}
+    return finished(run, seed, nats, parameters=parameters, tokens=tokens)
 
 
 def test_a_run_stands_beside_the_ordinary_one_of_its_seed_and_size():
@@ -141,6 +141,13 @@ def test_a_run_stands_beside_the_ordinary_one_of_its_seed_and_size():
     ]
 
 
+def test_a_run_that_was_not_evaluated_on_bare_text_is_one_line():
+    size = {"parameters": 800_000, "tokens": 1_600_000}
+    lines = [line("ordinary", 1, 0.9, 0.6, **size), finished("usual", 1, {"with": 0.5}, **size)]
+    with pytest.raises(UserError, match="run usual, seed 1, has no figures of body under the cond"):
+        rows_of("longer", lines)
+
+
 def test_runs_that_do_not_tell_the_terms_apart_are_one_line(tmp_path):
     with pytest.raises(UserError, match="small_sizes"):
         read_rows(tmp_path)
@@ -155,10 +162,12 @@ def test_the_page_has_the_law_its_error_and_predictions(tmp_path):
         for seed in (1, 2):
             base = 0.5 + random.normal(0, 0.01)
             size = {"parameters": parameters, "tokens": tokens}
-            add = [line("ordinary", seed, 0.9, base, **size)]
+            of = f"{parameters}_{tokens}"
+            add = [line(f"ordinary_{of}", seed, 0.9, base, **size)]
             for name in ("bare", "dropped", "short", "long"):
                 chance = random.normal(0, 0.003, 2)
-                add.append(line(name, seed, base - 0.03 + chance[0], base + chance[1], **size))
+                told = base - 0.03 + chance[0], base + chance[1]
+                add.append(line(f"{name}_{of}", seed, *told, **size))
             for each in add:
                 add_line(tmp_path / "small_sizes.jsonl", each)
     page = tmp_path / "docs" / "experiments.md"
