@@ -2,9 +2,12 @@
 
 Nats = a + b exp(-C / c) + d dropout + e cooldown, with C = parameters x tokens: what the first
 steps cost a conditioned model fades with compute, and a is left. For a given c the others are
-linear, so c alone is searched for. Rows that share their ordinary run share its chance, so standard
-errors are clustered by it (CR1; Liang and Zeger 1986, DOI 10.1093/biomet/73.1.13), of the law
-linearised at its coefficients, with Student's quantile of one degree less than there are clusters.
+linear, so c alone is searched for. Early runs scatter by per cents and late ones by tenths, so a
+row weighs by the inverse of its variance, a power of C that is fitted to what the law leaves
+(Harvey 1976, DOI 10.2307/1913974), in turns with the law. Rows that share their ordinary run share
+its chance, so standard errors are clustered by it (CR1; Liang and Zeger 1986, DOI
+10.1093/biomet/73.1.13), of the law linearised at its coefficients, with Student's quantile of one
+degree less than there are clusters.
 """
 
 import math
@@ -21,6 +24,10 @@ TERMS = ("in the end", "more at the beginning", "dropout", "cooldown")
 CONFIDENCE = 0.95
 # Of the search for c: a grid over its logarithm, then sections of the best of its spans.
 _GRID, _SECTIONS = 61, 40
+# Turns of law and scatter; of the runs here, coefficients move by less than 1e-4 in the last.
+_TURNS = 8
+# A residual of 0 has no logarithm: squares are at least this share of their mean.
+_LEAST = 1e-6
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -28,14 +35,21 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 class Law:
     """coefficients: (4,), nats, in the order of TERMS. fades: c, parameters x tokens after which
     what the beginning costs is down to 1/e. covariance: (5, 5), clustered, of the coefficients and
-    ln c. spread: standard deviation of the residuals, nats. degrees: of Student's distribution.
+    ln c. spread: standard deviation of a run of the largest compute, nats; it moves with the power
+    `power` of compute. largest: that compute. degrees: of Student's distribution.
     """
 
     coefficients: np.ndarray
     fades: float
     covariance: np.ndarray
     spread: float
+    power: float
+    largest: float
     degrees: int
+
+    def scatter(self, compute: float) -> float:
+        """Standard deviation of a run, nats; beyond what was measured it fades no further."""
+        return self.spread * (min(compute, self.largest) / self.largest) ** self.power
 
     def interval(self, term: int) -> tuple[float, float, float]:
         """A coefficient and its interval, nats."""
@@ -52,11 +66,12 @@ class Law:
         self, parameters: float, tokens: float, dropout: float, cooldown: float
     ) -> tuple[float, float, float]:
         """Nats of one run more at such a size, and the interval that it lies in."""
-        at = _terms(parameters * tokens, self.fades, dropout, cooldown)
-        compute = np.array([parameters * tokens])
-        slopes = _slopes(at[None], compute, self.coefficients, self.fades)[0]
-        half = self._half(float(slopes @ self.covariance @ slopes) + self.spread**2)
-        value = float(at @ self.coefficients)
+        compute = np.array([parameters * tokens], float)
+        at = _terms(compute, self.fades, np.array([dropout]), np.array([cooldown]))
+        slopes = _slopes(at, compute, self.coefficients, self.fades)[0]
+        of_law = float(slopes @ self.covariance @ slopes)
+        half = self._half(of_law + self.scatter(float(compute[0])) ** 2)
+        value = float(at[0] @ self.coefficients)
         return value, value - half, value + half
 
     def _half(self, variance: float) -> float:
@@ -75,8 +90,11 @@ class Error:
     count: int
 
 
-def _terms(compute: float, fades: float, dropout: float, cooldown: float) -> np.ndarray:
-    return np.array([1.0, math.exp(-compute / fades), dropout, cooldown])
+def _terms(
+    compute: np.ndarray, fades: float, dropout: np.ndarray, cooldown: np.ndarray
+) -> np.ndarray:
+    """(rows, 4), in the order of TERMS; compute, dropout, cooldown: (rows,)."""
+    return np.column_stack([np.ones_like(compute), np.exp(-compute / fades), dropout, cooldown])
 
 
 def _slopes(
@@ -93,21 +111,8 @@ def fit(rows: Sequence[Row], outcome: str) -> Law:
     compute = np.array([row.parameters * row.tokens for row in rows], float)
     clusters = sorted({row.pair for row in rows})
 
-    def design(fades: float) -> np.ndarray:
-        each = zip(compute, rows, strict=True)
-        return np.stack([_terms(at, fades, row.dropout, row.cooldown) for at, row in each])
-
-    def solved(log_fades: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The design for a c, the best coefficients for it, and what they leave."""
-        at = design(math.exp(log_fades))
-        found = np.linalg.lstsq(at, values, rcond=None)[0]
-        return at, found, values - at @ found
-
-    def squares(log_fades: float) -> float:
-        left = solved(log_fades)[-1]
-        return float(left @ left)
-
     count, unknown = len(rows), len(TERMS) + 1
+    design = _design(rows, compute)
     apart = len(set(compute)) >= 3 and np.linalg.matrix_rank(design(compute.mean())) == len(TERMS)
     if not apart or count <= unknown or len(clusters) < 2:
         raise UserError(
@@ -115,21 +120,63 @@ def fit(rows: Sequence[Row], outcome: str) -> Law:
             "takes three sizes and two values of each; run python -m benchmarks experiment "
             "small_sizes"
         )
-    between = math.log(compute.min() / 4), math.log(compute.max())
-    log_fades = _lowest(squares, *between)
-    fades = math.exp(log_fades)
-    at, coefficients, residuals = solved(log_fades)
-    slopes = _slopes(at, compute, coefficients, fades)
+    power, largest = 0.0, float(compute.max())
+    fades, coefficients, residuals = _weighted(design, compute, values, compute**power)
+    for _ in range(_TURNS):
+        power = _power(compute, residuals)
+        fades, coefficients, residuals = _weighted(
+            design, compute, values, (compute / largest) ** power
+        )
+    scale = (compute / largest) ** power
+    slopes = _slopes(design(fades), compute, coefficients, fades) / scale[:, None]
+    scaled = residuals / scale
     inverse = np.linalg.pinv(slopes.T @ slopes)
     middle = np.zeros((unknown, unknown))
     for cluster in clusters:
         chosen = [n for n, row in enumerate(rows) if row.pair == cluster]
-        score = slopes[chosen].T @ residuals[chosen]
+        score = slopes[chosen].T @ scaled[chosen]
         middle += np.outer(score, score)
     few = len(clusters) / (len(clusters) - 1) * (count - 1) / (count - unknown)
-    spread = math.sqrt(float(residuals @ residuals) / (count - unknown))
+    spread = math.sqrt(float(scaled @ scaled) / (count - unknown))
     covariance = few * inverse @ middle @ inverse
-    return Law(coefficients, fades, covariance, spread, len(clusters) - 1)
+    return Law(coefficients, fades, covariance, spread, power, largest, len(clusters) - 1)
+
+
+def _design(rows: Sequence[Row], compute: np.ndarray) -> Callable[[float], np.ndarray]:
+    """Of c, the terms of each row, (rows, 4)."""
+    dropout = np.array([row.dropout for row in rows])
+    cooldown = np.array([row.cooldown for row in rows])
+    return lambda fades: _terms(compute, fades, dropout, cooldown)
+
+
+def _weighted(
+    design: Callable[[float], np.ndarray],
+    compute: np.ndarray,
+    values: np.ndarray,
+    scale: np.ndarray,
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """c, the coefficients and what they leave, nats; scale: a row's deviation, up to a factor."""
+
+    def solved(log_fades: float) -> tuple[np.ndarray, np.ndarray]:
+        at = design(math.exp(log_fades))
+        found = np.linalg.lstsq(at / scale[:, None], values / scale, rcond=None)[0]
+        return found, values - at @ found
+
+    def squares(log_fades: float) -> float:
+        left = solved(log_fades)[-1] / scale
+        return float(left @ left)
+
+    log_fades = _lowest(squares, math.log(compute.min() / 4), math.log(compute.max()))
+    return math.exp(log_fades), *solved(log_fades)
+
+
+def _power(compute: np.ndarray, residuals: np.ndarray) -> float:
+    """Half the slope of the logarithm of squared residuals over that of compute."""
+    squares = residuals**2
+    least = _LEAST * float(squares.mean()) or 1.0
+    over = np.column_stack([np.ones_like(compute), np.log(compute)])
+    logarithms = np.log(np.maximum(squares, least))
+    return float(np.linalg.lstsq(over, logarithms, rcond=None)[0][1]) / 2
 
 
 def _lowest(of: Callable[[float], float], low: float, high: float) -> float:
@@ -146,9 +193,13 @@ def _lowest(of: Callable[[float], float], low: float, high: float) -> float:
     return (low + high) / 2
 
 
-def left_out(rows: Sequence[Row], outcome: str) -> Error:
-    """Error of each size's runs under the law of all other sizes."""
-    sizes = sorted({row.size for row in rows})
+def left_out(rows: Sequence[Row], outcome: str, least: float = 0.0) -> Error:
+    """Error of each size's runs under the law of all other sizes; least: parameters x tokens of a
+    size that is left out. `UserError` where none has so many.
+    """
+    sizes = sorted({row.size for row in rows if row.parameters * row.tokens >= least})
+    if not sizes:
+        raise UserError(f"no run has {least:.0e} parameters x tokens")
     return _error(rows, outcome, [[row.size == size for row in rows] for size in sizes])
 
 

@@ -1,7 +1,8 @@
 """The law's section in docs/experiments.md, and its plot."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.experiment.page import told
@@ -22,6 +23,8 @@ SHARES = {
     "half told nothing": (0.5, 0.2),
     "MeCo's cooldown": (0.0, 0.1),
 }
+# Parameters x tokens from which on the beginning is over: seven times what it fades with.
+LATE = 1e12
 # Run when the form of the law was known, each on seeds or of a size of its own.
 FRESH = ("longer_confirm", "larger", "largest")
 MEANING = {
@@ -40,15 +43,14 @@ def tables(rows: Sequence[Row]) -> list[str]:
     terms.append(("fades with", *(_compute(law) for law in laws.values())))
     errors = []
     for outcome in OUTCOMES:
-        errors.append((outcome, "each size left out", *_error_cells(left_out(rows, outcome))))
-        try:
-            cells = _error_cells(upwards(rows, outcome))
-        except UserError:
-            cells = ("too few sizes", "", "")
-        errors.append((outcome, "the largest, from the smaller", *cells))
+        apart: dict[str, Callable[[], Error]] = {
+            "each size left out": partial(left_out, rows, outcome),
+            f"each size of {LATE:.0e} or more": partial(left_out, rows, outcome, LATE),
+            "the largest, from the smaller": partial(upwards, rows, outcome),
+        }
         for source in _fresh(rows):
-            cells = _error_cells(of_source(rows, outcome, source))
-            errors.append((outcome, f"`{source}`, from the others", *cells))
+            apart[f"`{source}`, from the others"] = partial(of_source, rows, outcome, source)
+        errors += [(outcome, words, *_error_cells(error)) for words, error in apart.items()]
     predicted = [
         (size, words, *(_predicted(law, parameters, *shares) for law in laws.values()))
         for size, parameters in PREDICTED.items()
@@ -71,7 +73,11 @@ def _compute(law: Law) -> str:
     return f"{value:.2g} [{low:.2g}, {high:.2g}] parameters x tokens"
 
 
-def _error_cells(error: Error) -> tuple[str, str, str]:
+def _error_cells(of: Callable[[], Error]) -> tuple[str, str, str]:
+    try:
+        error = of()
+    except UserError:
+        return "too few sizes", "", ""
     return f"{error.law:.2%}", f"{error.mean:.2%}", f"{error.covered} of {error.count}"
 
 
@@ -82,6 +88,7 @@ def _predicted(law: Law, parameters: float, dropout: float, cooldown: float) -> 
 def section(rows: Sequence[Row]) -> str:
     """The section in Markdown."""
     terms, errors, predicted = tables(rows)
+    laws = {outcome: fit(rows, outcome) for outcome in OUTCOMES}
     sizes = ", ".join(
         f"{p:,} parameters and {t:,} tokens" for p, t in sorted({r.size for r in rows})
     )
@@ -100,7 +107,8 @@ def section(rows: Sequence[Row]) -> str:
 
 `python -m benchmarks {NAME}` fits, by least squares, the change in nats a token as a sum of what
 stays in the end, of what is more at the beginning, times exp(-C / c) where C is parameters times
-tokens, and of shares of dropout and of the last stage. It is fitted to {len(rows)} conditioned runs
+tokens, and of shares of dropout and of the last stage; a run weighs by the inverse of its variance,
+which is fitted with it as a power of C. It is fitted to {len(rows)} conditioned runs
 ({counts}), each beside the ordinary run of its seed and size. Gain: {MEANING["gain"]}; deficit:
 {MEANING["deficit"]}. Below 0 is better. Standard errors are clustered by ordinary run, intervals
 are 95%.
@@ -109,9 +117,13 @@ are 95%.
 
 A term is the change of perplexity for one more of it; for dropout and cooldown, for a share of 1 (a
 tenth of it for a tenth). This form was chosen on 30 November 2026, when 85 runs were known, for it
-has an end. With logarithms of parameters and tokens (errors on sizes left out then 7.1% and 4.9%) a
-model of 1B would lose more than half of its perplexity to its metadata; with inverses of both (5.0%
-and 3.6%) one that is told nothing would be 3% better than an ordinary one.
+has an end. With logarithms of parameters and tokens a model of 1B would lose more than half of its
+perplexity to its metadata; with inverses of both one that is told nothing would be 3% better than
+an ordinary one. Weights came on 1 December, when all but `largest` and two seeds of `larger` were
+known: without them the runs of the beginning, which scatter most, decided of the end, and no
+deficit was seen there. A run of the largest size scatters by {laws["gain"].spread:.2%} (gain) and
+{laws["deficit"].spread:.2%} (deficit), and with the powers {laws["gain"].power:.2f} and
+{laws["deficit"].power:.2f} of parameters x tokens.
 
 Error on runs that the law has not seen, beside that of the mean of the others, which knows nothing
 of size or stages{fresh}:
@@ -120,7 +132,8 @@ of size or stages{fresh}:
 
 Written down before anyone ran them, for one run of arXiv 2601.15236's sizes on
 {TOKENS / 1e9:.1f}B tokens, with the interval that a run would lie in. They lie {beyond:.1f} powers
-of ten beyond what was measured, on another corpus:
+of ten beyond what was measured, on another corpus, and an interval knows nothing of what may begin
+between:
 
 {predicted}
 

@@ -21,15 +21,23 @@ SIZES = [(p, t) for p in (250_000, 500_000, 800_000) for t in (600_000, 1_200_00
 STAGES = ((0.0, 0.2), (0.25, 0.2), (0.0, 0.1), (0.0, 0.4))
 
 
-def rows(random, seeds=(1, 2), shared=0.0, own=0.0, law=PLANTED):
-    """Runs of a law with a chance that runs of one ordinary run share, and one of their own."""
+def scale(parameters, tokens, power):
+    """Of a run's chance, 1 at the largest compute."""
+    return (parameters * tokens / max(p * t for p, t in SIZES)) ** power
+
+
+def rows(random, seeds=(1, 2), shared=0.0, own=0.0, law=PLANTED, power=0.0):
+    """Runs of a law with a chance that runs of one ordinary run share, and one of their own, both
+    of which move with a power of compute.
+    """
     found = []
     for parameters, tokens in SIZES:
+        wide = scale(parameters, tokens, power)
         for seed in seeds:
-            of_pair = random.normal(0, shared)
+            of_pair = wide * random.normal(0, shared)
             for dropout, cooldown in STAGES:
                 at = [1, math.exp(-parameters * tokens / FADES), dropout, cooldown]
-                value = float(np.dot(at, law)) + of_pair + random.normal(0, own)
+                value = float(np.dot(at, law)) + of_pair + wide * random.normal(0, own)
                 change = {"gain": value, "deficit": -value}
                 found.append(
                     Row("small_sizes", seed, parameters, tokens, dropout, cooldown, change)
@@ -63,14 +71,29 @@ def test_an_experiment_is_foretold_by_the_others_alone():
     assert of_source([*exact, *off], "gain", "longer_confirm").count == len(off)
 
 
-def test_intervals_and_predictions_cover_at_their_rate():
-    """Of 300 samples, 95% within four standard deviations of a count (1.3% each) for what the
-    clusters' few degrees and their correction cost: at least 90%.
+def test_scatter_is_found_again():
+    """The logarithm of a squared residual scatters by pi / sqrt(2) (Harvey 1976), so a power, half
+    a slope, by 0.21 over these 72 runs: the mean of 100 by 0.02, beside the 0.06 that the law takes
+    out of late runs' residuals.
     """
-    random, count = np.random.default_rng(1), 300
+    random, count = np.random.default_rng(3), 100
+    fitted = [fit(rows(random, (1, 2, 3), own=0.004, power=-0.9), "gain") for _ in range(count)]
+    assert np.mean([law.power for law in fitted]) == pytest.approx(-0.9, abs=0.1)
+    assert np.mean([law.spread for law in fitted]) == pytest.approx(0.004, rel=0.1)
+    law = fitted[0]
+    assert law.scatter(law.largest / 10) == pytest.approx(law.spread * 10**-law.power)
+    assert law.scatter(law.largest * 10) == law.spread
+
+
+@pytest.mark.parametrize("power", [0.0, -0.9])
+def test_intervals_and_predictions_cover_at_their_rate(power):
+    """Of 200 samples, 95% less four standard deviations of a count (1.5% each), and 3% for what 18
+    clusters, their correction and weights that are fitted cost: at least 86%.
+    """
+    random, count = np.random.default_rng(1), 200
     within, foretold = np.zeros(5), 0
     for _ in range(count):
-        sample = rows(random, seeds=(1, 2, 3), shared=0.01, own=0.005)
+        sample = rows(random, seeds=(1, 2, 3), shared=0.01, own=0.005, power=power)
         law = fit(sample, "gain")
         for term in range(4):
             _, low, high = law.interval(term)
@@ -78,23 +101,25 @@ def test_intervals_and_predictions_cover_at_their_rate():
         _, low, high = law.fades_between()
         within[4] += low <= FADES <= high
         truth = PLANTED[0] + PLANTED[1] * math.exp(-2e11 / FADES) + 0.2 * PLANTED[3]
-        truth += random.normal(0, math.hypot(0.01, 0.005))
+        truth += scale(4e5, 5e5, power) * random.normal(0, math.hypot(0.01, 0.005))
         _, low, high = law.predict(4e5, 5e5, 0.0, 0.2)
         foretold += low <= truth <= high
-    assert (within / count > 0.90).all(), within
-    assert foretold / count > 0.90
+    assert (within / count > 0.86).all(), within
+    assert foretold / count > 0.86
 
 
 def test_clustered_errors_are_the_sandwich_of_the_definition():
     sample = rows(np.random.default_rng(2), shared=0.01, own=0.01)
     law = fit(sample, "gain")
-    values = np.array([r.change["gain"] for r in sample])
+    wide = np.array([(r.parameters * r.tokens / law.largest) ** law.power for r in sample])
+    values = np.array([r.change["gain"] for r in sample]) / wide
 
     def by(unknown):
         """The law at (a, b, d, e, ln c), a run at a time."""
         a, b, d, e, log = unknown
         each = [(r.parameters * r.tokens / math.exp(log), r.dropout, r.cooldown) for r in sample]
-        return np.array([a + b * math.exp(-at) + d * drop + e * cool for at, drop, cool in each])
+        told = np.array([a + b * math.exp(-at) + d * drop + e * cool for at, drop, cool in each])
+        return told / wide
 
     start = np.array([*law.coefficients, math.log(law.fades)]) + 0.003
     found = least_squares(lambda at: by(at) - values, start, xtol=1e-15, ftol=1e-15, gtol=1e-15)
