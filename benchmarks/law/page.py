@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.experiment.page import told
 from benchmarks.experiment.plots import STYLE, save
@@ -144,32 +145,49 @@ Sizes: {sizes}.
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """A panel an outcome: what the law says and what was measured, a dot a run, a colour a size."""
+    """A panel an outcome: what the law says and what was measured, a dot a run, a colour a size;
+    under it that of late runs alone, which lie close together.
+    """
     import matplotlib
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
 
+    shown = [("all", rows)]
+    late = [row for row in rows if row.parameters * row.tokens >= LATE]
+    if 0 < len(late) < len(rows):
+        shown.append((f"{LATE:.0e} parameters x tokens or more", late))
+    size = 7.6, 0.6 + 3 * len(shown)
     with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, len(OUTCOMES), figsize=(7.6, 3.6), layout="constrained")
-        for axes, outcome in zip(panels, OUTCOMES, strict=True):
-            law, ends = fit(rows, outcome), []
-            for number, size in enumerate(sorted({row.size for row in rows})):
-                chosen = [row for row in rows if row.size == size]
-                said = [
-                    law.predict(r.parameters, r.tokens, r.dropout, r.cooldown)[0] for r in chosen
-                ]
-                across = [100 * math.expm1(value) for value in said]
-                upright = [100 * math.expm1(row.change[outcome]) for row in chosen]
-                label = f"{size[0] / 1e6:.2f}M, {size[1] / 1e6:.1f}M tokens"
-                axes.plot(across, upright, "o", ms=3.5, color=f"C{number}", label=label)
-                ends += [*across, *upright]
-            axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="#888888", lw=0.8)
-            axes.set_title(outcome, fontsize=9.5, loc="left", fontweight="bold")
+        figure, panels = plt.subplots(len(shown), len(OUTCOMES), figsize=size,
+                                      layout="constrained", squeeze=False)  # fmt: skip
+        for line, (words, chosen) in zip(panels, shown, strict=True):
+            for axes, outcome in zip(line, OUTCOMES, strict=True):
+                _draw_panel(axes, fit(rows, outcome), chosen, outcome, rows)
+                axes.set_title(f"{outcome}, {words}", fontsize=9.5, loc="left", fontweight="bold")
+            line[0].set_ylabel("measured, %")
+        for axes in panels[-1]:
             axes.set_xlabel("by the law, %")
-            axes.grid(color="#dddddd", lw=0.6)
-            axes.set_axisbelow(True)
-        panels[0].set_ylabel("measured, %")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3,
+        figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper left", ncols=3,
                       frameon=False)  # fmt: skip
         save(figure, path)
+
+
+def _draw_panel(
+    axes: Any, law: Law, shown: Sequence[Row], outcome: str, rows: Sequence[Row]
+) -> None:
+    """rows: all of the figure, whose sizes have colours."""
+    ends: list[float] = []
+    for number, size in enumerate(sorted({row.size for row in rows})):
+        chosen = [row for row in shown if row.size == size]
+        if not chosen:
+            continue
+        said = [law.predict(r.parameters, r.tokens, r.dropout, r.cooldown)[0] for r in chosen]
+        across = [100 * math.expm1(value) for value in said]
+        upright = [100 * math.expm1(row.change[outcome]) for row in chosen]
+        label = f"{size[0] / 1e6:.2f}M, {size[1] / 1e6:.1f}M tokens"
+        axes.plot(across, upright, "o", ms=3.5, color=f"C{number}", label=label)
+        ends += [*across, *upright]
+    axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="#888888", lw=0.8)
+    axes.grid(color="#dddddd", lw=0.6)
+    axes.set_axisbelow(True)
