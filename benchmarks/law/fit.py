@@ -25,7 +25,7 @@ CONFIDENCE = 0.95
 # Of the search for c: a grid over its logarithm, then sections of the best of its spans.
 _GRID, _SECTIONS = 61, 40
 # Turns of law and scatter; of the runs here, coefficients move by less than 1e-4 in the last.
-_TURNS = 8
+_TURNS = 5
 # A residual of 0 has no logarithm: squares are at least this share of their mean.
 _LEAST = 1e-6
 _GOLDEN = (math.sqrt(5) - 1) / 2

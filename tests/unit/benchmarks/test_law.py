@@ -87,10 +87,10 @@ def test_scatter_is_found_again():
 
 @pytest.mark.parametrize("power", [0.0, -0.9])
 def test_intervals_and_predictions_cover_at_their_rate(power):
-    """Of 200 samples, 95% less four standard deviations of a count (1.5% each), and 3% for what 18
-    clusters, their correction and weights that are fitted cost: at least 86%.
+    """Of 150 samples, 95% less four standard deviations of a count (1.8% each), and 3% for what 18
+    clusters, their correction and weights that are fitted cost: at least 85%.
     """
-    random, count = np.random.default_rng(1), 200
+    random, count = np.random.default_rng(1), 150
     within, foretold = np.zeros(5), 0
     for _ in range(count):
         sample = rows(random, seeds=(1, 2, 3), shared=0.01, own=0.005, power=power)
@@ -104,8 +104,8 @@ def test_intervals_and_predictions_cover_at_their_rate(power):
         truth += scale(4e5, 5e5, power) * random.normal(0, math.hypot(0.01, 0.005))
         _, low, high = law.predict(4e5, 5e5, 0.0, 0.2)
         foretold += low <= truth <= high
-    assert (within / count > 0.86).all(), within
-    assert foretold / count > 0.86
+    assert (within / count > 0.85).all(), within
+    assert foretold / count > 0.85
 
 
 def test_clustered_errors_are_the_sandwich_of_the_definition():
