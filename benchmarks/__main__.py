@@ -1,16 +1,15 @@
 """`python -m benchmarks NAME`: a benchmark is a package of this folder with a `command` module."""
 
-import difflib
 import importlib
 import sys
 from typing import NoReturn
 
 import click
 
-from geo_nemo.cli.codes import FAILED, MISTAKE
-from geo_nemo.common.errors import RunError, StorageError, UserError
+from geo_nemo.cli.codes import INTERRUPTED, MISTAKE, code_of
+from geo_nemo.cli.usage import Named, line_of
+from geo_nemo.common.errors import RunError, UserError
 
-INTERRUPTED = 130
 BENCHMARKS = {
     "prep": "data preparation: tokenising, JSONL to store, deduplication, URLs, memory",
     "loader": "packed sequences beside Megatron-Core's dataset; time and memory of the index",
@@ -24,19 +23,13 @@ BENCHMARKS = {
 }
 
 
-class Benchmarks(click.Group):
+class Benchmarks(Named):
     """Lists benchmarks without importing them."""
+
+    kind = "benchmark"
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(BENCHMARKS)
-
-    def resolve_command(self, context: click.Context, args: list[str]):
-        name = args[0]
-        if name not in BENCHMARKS and not name.startswith("-"):
-            near = difflib.get_close_matches(name, BENCHMARKS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(BENCHMARKS)}"
-            raise click.UsageError(f"no benchmark {name!r}; {hint}", context)
-        return super().resolve_command(context, args)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in BENCHMARKS:
@@ -61,28 +54,18 @@ def main() -> None:
     """Run the command line; a mistake is one line and exit code 2, a failed run one and code 1."""
     try:
         status = benchmarks(prog_name="python -m benchmarks", standalone_mode=False)
-    except StorageError as error:
-        _fail(str(error), FAILED)
-    except UserError as error:
-        _fail(str(error), MISTAKE)
-    except RunError as error:
-        _fail(str(error), FAILED)
+    except (UserError, RunError) as error:
+        _fail(str(error), code_of(error))
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         sys.exit(MISTAKE)
+    except click.UsageError as error:
+        _fail(line_of(error), MISTAKE)
     except click.ClickException as error:
-        _fail(f"{error.format_message().rstrip('.')}{_example(error)}", MISTAKE)
+        _fail(error.format_message().rstrip("."), MISTAKE)
     except click.exceptions.Abort:
         _fail("interrupted; what is finished is kept", INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def _example(error: click.ClickException) -> str:
-    """How a command is written, where an argument of it is missing or too many."""
-    context = getattr(error, "ctx", None)
-    epilog = context.command.epilog if context else None
-    counts = error.format_message().startswith(("Missing argument", "Got unexpected extra"))
-    return f"; {epilog[0].lower()}{epilog[1:]}" if epilog and counts else ""
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -13,7 +13,7 @@ from benchmarks.experiment.plan import Planned
 from benchmarks.experiment.schema import Experiment
 from benchmarks.machine import machine_facts
 from geo_nemo.common.errors import UserError
-from geo_nemo.common.files import write_whole
+from geo_nemo.common.files import read_bytes, write_whole
 from geo_nemo.common.lock import waiting_lock
 from geo_nemo.common.parse import parse_json
 from geo_nemo.config.stage_sizes import taken_tokens
@@ -83,7 +83,8 @@ def read_lines(path: Path) -> list[Line]:
         return []
     lines: list[Line] = []
     numbers: dict[tuple[str, int], int] = {}
-    for number, text in enumerate(_bytes(path).splitlines(), 1):
+    content = read_bytes(path, "mend that or give another file")
+    for number, text in enumerate(content.splitlines(), 1):
         try:
             line = parse_json(text)
             _Finished.model_validate(line)
@@ -103,15 +104,6 @@ def read_lines(path: Path) -> list[Line]:
             )
         lines.append(line)
     return lines
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"cannot read {path}: {error.strerror or error}; mend that or give another file"
-        ) from None
 
 
 def short(commit: str) -> str:

@@ -7,7 +7,7 @@ import click
 from benchmarks.experiment.figures import ROOT
 from benchmarks.experiment.page import put
 from benchmarks.experiment.schema import FOLDER
-from benchmarks.law.page import NAME, PLOT, draw, section, tables
+from benchmarks.law.page import NAME, PLOT, draw, laws_of, section, tables
 from benchmarks.law.rows import read_rows
 
 
@@ -23,10 +23,12 @@ def command(results: Path, page: Path | None) -> int:
     `demo_size`, `longer`, `longer_confirm`, `larger` and `largest`.
     """
     rows = read_rows(results)
-    for table in tables(rows):
+    laws = laws_of(rows)
+    shown = tables(rows, laws)
+    for table in shown:
         click.echo(table + "\n")
     page = page or ROOT / "docs" / "experiments.md"
-    draw(rows, page.parent / "experiments" / PLOT)
-    put(page, NAME, section(rows))
+    draw(rows, laws, page.parent / "experiments" / PLOT)
+    put(page, NAME, section(rows, laws, shown))
     click.echo(str(page))
     return 0

@@ -108,9 +108,8 @@ def _slopes(
 def fit(rows: Sequence[Row], outcome: str) -> Law:
     """The law of `gain` or `deficit`; `UserError` where rows do not tell its terms apart."""
     values = np.array([row.change[outcome] for row in rows])
-    compute = np.array([row.parameters * row.tokens for row in rows], float)
+    compute = np.array([row.compute for row in rows])
     clusters = sorted({row.pair for row in rows})
-
     count, unknown = len(rows), len(TERMS) + 1
     design = _design(rows, compute)
     apart = len(set(compute)) >= 3 and np.linalg.matrix_rank(design(compute.mean())) == len(TERMS)
@@ -120,14 +119,12 @@ def fit(rows: Sequence[Row], outcome: str) -> Law:
             "takes three sizes and two values of each; run python -m benchmarks experiment "
             "small_sizes"
         )
-    power, largest = 0.0, float(compute.max())
-    fades, coefficients, residuals = _weighted(design, compute, values, compute**power)
+    power, scale, largest = 0.0, np.ones(count), float(compute.max())
+    fades, coefficients, residuals = _weighted(design, compute, values, scale)
     for _ in range(_TURNS):
         power = _power(compute, residuals)
-        fades, coefficients, residuals = _weighted(
-            design, compute, values, (compute / largest) ** power
-        )
-    scale = (compute / largest) ** power
+        scale = (compute / largest) ** power
+        fades, coefficients, residuals = _weighted(design, compute, values, scale)
     slopes = _slopes(design(fades), compute, coefficients, fades) / scale[:, None]
     scaled = residuals / scale
     inverse = np.linalg.pinv(slopes.T @ slopes)
@@ -197,7 +194,7 @@ def left_out(rows: Sequence[Row], outcome: str, least: float = 0.0) -> Error:
     """Error of each size's runs under the law of all other sizes; least: parameters x tokens of a
     size that is left out. `UserError` where none has so many.
     """
-    sizes = sorted({row.size for row in rows if row.parameters * row.tokens >= least})
+    sizes = sorted({row.size for row in rows if row.compute >= least})
     if not sizes:
         raise UserError(f"no run has {least:.0e} parameters x tokens")
     return _error(rows, outcome, [[row.size == size for row in rows] for size in sizes])

@@ -1,7 +1,7 @@
 """The law's section in docs/experiments.md, and its plot."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from benchmarks.law.rows import OUTCOMES, Row
 from geo_nemo.common.errors import UserError
 from geo_nemo.reporting.tables import markdown
 
+Laws = Mapping[str, Law]
 NAME = "law"
 PLOT = "law.svg"
 # Sizes of arXiv 2601.15236, embeddings included (vocabulary of 128,256, untied), and its tokens.
@@ -34,9 +35,13 @@ MEANING = {
 }
 
 
-def tables(rows: Sequence[Row]) -> list[str]:
+def laws_of(rows: Sequence[Row]) -> Laws:
+    """The law of each outcome; `UserError` where the runs do not tell its terms apart."""
+    return {outcome: fit(rows, outcome) for outcome in OUTCOMES}
+
+
+def tables(rows: Sequence[Row], laws: Laws) -> list[str]:
     """What is printed and what the page shows: coefficients, errors, predictions."""
-    laws = {outcome: fit(rows, outcome) for outcome in OUTCOMES}
     terms = [
         (term, *(told(*law.interval(n)) for law in laws.values()))
         for n, term in enumerate(TERMS)
@@ -86,10 +91,9 @@ def _predicted(law: Law, parameters: float, dropout: float, cooldown: float) -> 
     return told(*law.predict(parameters, TOKENS, dropout, cooldown))
 
 
-def section(rows: Sequence[Row]) -> str:
-    """The section in Markdown."""
-    terms, errors, predicted = tables(rows)
-    laws = {outcome: fit(rows, outcome) for outcome in OUTCOMES}
+def section(rows: Sequence[Row], laws: Laws, shown: Sequence[str]) -> str:
+    """The section in Markdown. shown: the `tables`."""
+    terms, errors, predicted = shown
     sizes = ", ".join(
         f"{p:,} parameters and {t:,} tokens" for p, t in sorted({r.size for r in rows})
     )
@@ -144,7 +148,7 @@ Sizes: {sizes}.
 """
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
+def draw(rows: Sequence[Row], laws: Laws, path: Path) -> None:
     """A panel an outcome: what the law says and what was measured, a dot a run, a colour a size;
     under it that of late runs alone, which lie close together.
     """
@@ -154,7 +158,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     shown = [("all", rows)]
-    late = [row for row in rows if row.parameters * row.tokens >= LATE]
+    late = [row for row in rows if row.compute >= LATE]
     if 0 < len(late) < len(rows):
         shown.append((f"{LATE:.0e} parameters x tokens or more", late))
     size = 7.6, 0.6 + 3 * len(shown)
@@ -162,8 +166,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         figure, panels = plt.subplots(len(shown), len(OUTCOMES), figsize=size,
                                       layout="constrained", squeeze=False)  # fmt: skip
         for line, (words, chosen) in zip(panels, shown, strict=True):
-            for axes, outcome in zip(line, OUTCOMES, strict=True):
-                _draw_panel(axes, fit(rows, outcome), chosen, outcome, rows)
+            for axes, (outcome, law) in zip(line, laws.items(), strict=True):
+                _draw_panel(axes, law, chosen, outcome, rows)
                 axes.set_title(f"{outcome}, {words}", fontsize=9.5, loc="left", fontweight="bold")
             line[0].set_ylabel("measured, %")
         for axes in panels[-1]:

@@ -59,6 +59,11 @@ class Row:
     change: Mapping[str, float]
 
     @property
+    def compute(self) -> float:
+        """Parameters x tokens."""
+        return float(self.parameters * self.tokens)
+
+    @property
     def size(self) -> tuple[int, int]:
         return self.parameters, self.tokens
 

@@ -43,12 +43,13 @@ def membership(
     if {"with", "without"} <= measures.keys():
         # A text that was learnt behind its host gains more from it.
         measures["gain"] = tuple(of["with"] - of["without"] for of in (inside, outside))
+    host = np.unique(np.concatenate(hosts), return_inverse=True)[1] if hosts else None
     lines = []
     for name, (mine, others) in measures.items():
         low = high = None
         units = len(np.intersect1d(*hosts)) if hosts else min(len(mine), len(others))
         if units >= MIN_DOCUMENTS:
-            both = (_resampled(mine, others, hosts, rng) for _ in range(samples))
+            both = (_resampled(mine, others, host, rng) for _ in range(samples))
             drawn = np.array([area(*each) for each in both if all(map(len, each))])
             low, high = map(float, percentile_interval(drawn, confidence))
         lines.append({
@@ -61,11 +62,12 @@ def membership(
 def _resampled(
     inside: np.ndarray,
     outside: np.ndarray,
-    hosts: tuple[np.ndarray, np.ndarray] | None,
+    host: np.ndarray | None,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    if hosts is None:
+    """host: number of each one's, from 0, of inside and then of outside."""
+    if host is None:
         return rng.choice(inside, len(inside)), rng.choice(outside, len(outside))
-    names, number = np.unique(np.concatenate(hosts), return_inverse=True)
-    times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[number]
+    count = int(host.max()) + 1
+    times = np.bincount(rng.integers(count, size=count), minlength=count)[host]
     return np.repeat(inside, times[: len(inside)]), np.repeat(outside, times[len(inside) :])

@@ -17,8 +17,7 @@ import click
 
 from data_prep.synth.config import Synth
 from geo_nemo.cli.children import Children, handed_on
-from geo_nemo.cli.codes import MISTAKE, STOPPED
-from geo_nemo.cli.main import EXIT_INTERRUPTED
+from geo_nemo.cli.codes import INTERRUPTED, MISTAKE, STOPPED
 from geo_nemo.cli.options import DiskPath
 from geo_nemo.cli.progress import progress_bar
 from geo_nemo.common.lock import folder_lock
@@ -31,7 +30,7 @@ LOG = logger(__name__)
 
 POLL_S = 0.3
 # How a training ends that was asked to: with a checkpoint, or before its first step.
-ASKED_TO = (STOPPED, EXIT_INTERRUPTED)
+ASKED_TO = (STOPPED, INTERRUPTED)
 # Metadata in the first stage, or not: the two conditions that are compared.
 CONDITIONS = {"with": (), "without": ("metadata@stages.condition.metadata=none",)}
 # As in docs/experiments.md, `longer_confirm`. So many steps, for before them two runs of one seed

@@ -1,7 +1,6 @@
 """The command `geo-nemo`: each subcommand is a module of this folder, imported when it is used."""
 
 import contextlib
-import difflib
 import importlib
 import io
 import os
@@ -12,8 +11,10 @@ import traceback
 import click
 
 from geo_nemo import __version__
+from geo_nemo.cli.codes import FAILED, INTERRUPTED, MISTAKE, code_of
+from geo_nemo.cli.usage import Named, line_of
 from geo_nemo.common import log
-from geo_nemo.common.errors import RunError, StorageError, UserError
+from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.secrets import masked
 from geo_nemo.common.stuck import end_process
 from geo_nemo.runtime.sharing import use_umask
@@ -50,24 +51,13 @@ COMMANDS = {
 }
 # Whose names are no module's in Python.
 _MODULES = {"try": "try_page"}
-EXIT_RUN_ERROR = 1
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Named):
     """Lists commands without importing them, so that --help is quick and needs no torch."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
-
-    def resolve_command(self, context: click.Context, args: list[str]):
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            near = difflib.get_close_matches(name, COMMANDS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(COMMANDS)}"
-            raise click.UsageError(f"no command {name!r}; {hint}", context)
-        return super().resolve_command(context, args)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
@@ -109,46 +99,34 @@ def main() -> None:
         _raise_open_files()
         status = cli(standalone_mode=False)
         sys.stdout.flush()
-    except StorageError as error:
-        _fail(str(error), EXIT_RUN_ERROR)
-    except UserError as error:
-        _fail(str(error), EXIT_USER_ERROR)
-    except RunError as error:
-        _fail(str(error), EXIT_RUN_ERROR)
+    except (UserError, RunError) as error:
+        _fail(str(error), code_of(error))
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
-        end_process(EXIT_USER_ERROR)
+        end_process(MISTAKE)
     except click.exceptions.NoSuchOption as error:
         name = error.option_name.lstrip("-").partition("=")[0].replace("-", "_")
         setting = f"; a setting is written {name}=..." if not error.possibilities else ""
-        _fail(error.format_message().rstrip(".") + setting, EXIT_USER_ERROR)
+        _fail(error.format_message().rstrip(".") + setting, MISTAKE)
     except click.UsageError as error:
-        _fail(f"{error.format_message().rstrip('.')}{_example(error)}", EXIT_USER_ERROR)
+        _fail(line_of(error), MISTAKE)
     except click.ClickException as error:
-        _fail(error.format_message(), EXIT_USER_ERROR)
+        _fail(error.format_message(), MISTAKE)
     except click.exceptions.Abort:
         line = "interrupted; what is finished is kept, and the same command goes on from there"
         print(f"geo-nemo: {line}", file=sys.stderr)
-        end_process(EXIT_INTERRUPTED)
+        end_process(INTERRUPTED)
     except BrokenPipeError:
         _give_up_output()
-        end_process(EXIT_RUN_ERROR)
+        end_process(FAILED)
     except Exception as error:
         if isinstance(error, OSError) and error.filename is None and not _output_takes_a_line():
             _give_up_output()
-            _fail(f"standard output takes no more: {error.strerror}", EXIT_RUN_ERROR)
+            _fail(f"standard output takes no more: {error.strerror}", FAILED)
         # A bug, as Python tells it; but this process may have to end without waiting for others.
         print(masked(traceback.format_exc()), end="", file=sys.stderr)
-        end_process(EXIT_RUN_ERROR)
+        end_process(FAILED)
     end_process(status if isinstance(status, int) else 0)
-
-
-def _example(error: click.UsageError) -> str:
-    """How a command is written, where an argument or option of it is missing or too many."""
-    epilog = error.ctx.command.epilog if error.ctx else None
-    is_missing = isinstance(error, click.MissingParameter)
-    counts = is_missing or error.format_message().startswith("Got unexpected extra argument")
-    return f"; {epilog[0].lower()}{epilog[1:]}" if epilog and counts else ""
 
 
 def _raise_open_files() -> None:

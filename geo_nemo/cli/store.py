@@ -1,6 +1,5 @@
 """`geo-nemo store`: verify, merge, sample, inspect, count, export and move token stores."""
 
-import difflib
 from pathlib import Path
 
 import click
@@ -11,22 +10,14 @@ from geo_nemo.cli.sampling import SEED
 from geo_nemo.cli.store_move import StorePlace, here, pull, push
 from geo_nemo.cli.store_options import POLICY, POSITION, STORE, TEMPLATE, URL_FORM, WHERE
 from geo_nemo.cli.store_remove import remove
+from geo_nemo.cli.usage import Named
 from geo_nemo.common.counts import plural
 
 EXIT_BROKEN = 1
 
 
-class _Group(click.Group):
-    def resolve_command(self, context: click.Context, args: list[str]):
-        name = args[0]
-        if name not in self.commands and not name.startswith("-"):
-            near = difflib.get_close_matches(name, self.commands, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(self.commands)}"
-            raise click.UsageError(f"no command {name!r} of store; {hint}", context)
-        return super().resolve_command(context, args)
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(self.commands)
+class _Group(Named):
+    of = " of store"
 
 
 @click.group(cls=_Group, epilog="Example: geo-nemo store stats runs/news/store --html stats.html")

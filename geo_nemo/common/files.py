@@ -143,14 +143,20 @@ def discard(path: Path) -> None:
     partial_of(path).unlink(missing_ok=True)
 
 
-def read_json(path: Path, mend: str) -> dict[str, Any]:
-    """The object in a JSON file; `UserError` that ends with `mend` where there is none."""
+def read_bytes(path: Path, mend: str) -> bytes:
+    """What a file holds; `UserError` that ends with `mend` where the system refuses it."""
     try:
-        content = parse_json(path.read_bytes())
+        return path.read_bytes()
     except OSError as error:
         if fault := fault_of(error):
             raise StorageError(f"cannot read {path}: {fault}") from None
         raise UserError(f"cannot read {path}: {error.strerror or error}; {mend}") from None
+
+
+def read_json(path: Path, mend: str) -> dict[str, Any]:
+    """The object in a JSON file; `UserError` that ends with `mend` where there is none."""
+    try:
+        content = parse_json(read_bytes(path, mend))
     except ValueError:
         raise UserError(f"{path} is not JSON; {mend}") from None
     if not isinstance(content, dict):

@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from data_prep.annotate.outlet_changes import compare, store_changes
 from data_prep.annotate.outlets import default_outlets, load_outlets, read_table
-from geo_nemo.cli import main
+from geo_nemo.cli import codes, main
 from geo_nemo.cli.outlets import command
 from geo_nemo.config import UserError
 from geo_nemo.store import TokenStore
@@ -59,7 +59,7 @@ def test_a_bad_table_is_one_line_that_names_the_line(tmp_path, capsys, monkeypat
     monkeypatch.setattr("sys.argv", ["geo-nemo", "outlets", "check", str(bad)])
     with pytest.raises(SystemExit) as exit_:
         main.main()
-    assert exit_.value.code == main.EXIT_USER_ERROR
+    assert exit_.value.code == codes.MISTAKE
     assert capsys.readouterr().err == (
         f"geo-nemo: {bad} line 2: 'a.com,zz' is no host,country\n"
     )  # fmt: skip
