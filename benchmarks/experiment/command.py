@@ -124,6 +124,7 @@ def _run(
     click.echo(f"{name}: {len(planned)} runs, {len(planned) - len(left)} finished; "
                f"{sum(run.steps for run in left):,} steps to train, {shared:,} shared")  # fmt: skip
     if left:
+        click.echo("measuring some steps and an evaluation")
         with mistakes_told():
             measured = timing.measure(experiment, planned, store, work, processes)
         whole = timing.words(measured.of(left, at_once))

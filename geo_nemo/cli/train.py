@@ -93,14 +93,16 @@ def command(
             prepared = prepare(run, world_size(), fetching, tokens=not dry_run)
         if not dry_run:
             return train(prepared, world_size())
-        from geo_nemo.runtime.chip import check_chip, chip_of
+        from geo_nemo.runtime.chip import check_chip, chip_of, slow_precision
         from geo_nemo.runtime.device import resolve_device
         from geo_nemo.train.build import check_brought
 
         check_folder(Path(run.output_dir))
         check_brought(run)
         device = resolve_device(run.device)
-        check_chip(run.precision, run.parallel, chip_of(device))
+        check_chip(run.precision, run.parallel, chip := chip_of(device))
+        if first and (slow := slow_precision(run.precision, chip)):
+            LOG.warning(slow)
         if first:
             print_plan(_plan_here(prepared, on_gpu=device.type == "cuda"))
         return 0
@@ -126,7 +128,7 @@ def train(prepared: Prepared, processes: int) -> int:
     """Train in this process; 0 when the run is finished, `STOPPED` after a stop request."""
     quiet_libraries()
     keep_caches_writable()
-    from geo_nemo.runtime.chip import check_chip, chip_of
+    from geo_nemo.runtime.chip import check_chip, chip_of, slow_precision
     from geo_nemo.runtime.device import (
         allow_only_deterministic,
         keep_launch_order,
@@ -142,10 +144,12 @@ def train(prepared: Prepared, processes: int) -> int:
     keep_launch_order(run.parallel)
     device = resolve_device(run.device)
     check_gpu(device, processes)
-    check_chip(run.precision, run.parallel, chip_of(device))
+    first = rank() == 0
+    check_chip(run.precision, run.parallel, chip := chip_of(device))
+    if first and (slow := slow_precision(run.precision, chip)):
+        LOG.warning(slow)
     if run.deterministic:
         allow_only_deterministic(device)
-    first = rank() == 0
     output = Path(run.output_dir)
     with ExitStack() as stack:
         ending = Ending(run)

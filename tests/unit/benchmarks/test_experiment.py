@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from benchmarks.experiment import timing
 from benchmarks.experiment.before import prepared, with_places
 from benchmarks.experiment.branch import branch
 from benchmarks.experiment.command import command, places_of
@@ -19,7 +20,7 @@ from benchmarks.experiment.figures import read_lines
 from benchmarks.experiment.plan import Branch, Planned, load_run
 from benchmarks.experiment.schema import FOLDER, Experiment, read_experiment
 from benchmarks.experiment.standing import CODE, check_standing, note_code
-from benchmarks.experiment.timing import short_settings
+from benchmarks.experiment.timing import measure, short_settings
 from benchmarks.experiment.work import (
     TIMES,
     Processes,
@@ -238,6 +239,22 @@ def test_what_is_timed_is_a_few_steps_of_the_run(tiny_store, tmp_path, own):
     timed = load_config("train", Run, short_settings(planned, 3, tmp_path / "timing"))
     assert (timed.train.steps, timed.output_dir) == (3, str(tmp_path / "timing"))
     assert timed.model == planned.run.model and timed.stages.keys() == planned.run.stages.keys()
+
+
+def test_steps_that_take_long_are_measured_for_so_long_and_no_longer(
+    tiny_store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(timing, "AT_MOST_S", 15.0)
+    settings = [*SETTINGS, "train.steps=1_000_000"]  # days
+    experiment = Experiment.model_validate(
+        content(tiny_store, settings=settings, timing_steps=1_000_000, max_epochs=10_000)
+    )
+    planned = planned_of(tiny_store, tmp_path, settings=settings, max_epochs=10_000)
+    found = measure(experiment, planned, tiny_store, tmp_path / "work", Processes(2))
+    (metrics,) = (tmp_path / "work").rglob("metrics.jsonl")
+    steps = len(metrics.read_text().splitlines())
+    assert 0 < steps < 1_000_000
+    assert 0 < found.step < 15 and found.start > 0 and found.evaluation > 0
 
 
 def fit(run):

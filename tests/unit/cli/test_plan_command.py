@@ -1,6 +1,7 @@
 """`geo-nemo plan`: its figures against the run itself, its JSON, and its mistakes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -296,6 +297,18 @@ def test_what_does_not_fit_is_told_with_a_way_that_does(plan):
 )
 def test_a_duration_is_read_at_a_glance(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("precision", "lines"), [("bf16", 1), ("fp32", 0)])
+def test_a_dry_run_tells_of_bf16_on_a_cpu_that_has_none(demo, precision, lines):
+    settings = (*demo, f"precision={precision}", "device=cpu", "--dry-run")
+    done = subprocess.run(
+        [sys.executable, "-m", "geo_nemo", "train", *settings],
+        capture_output=True, text=True,
+        env=os.environ | {"ATEN_CPU_CAPABILITY": "avx2"},
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stderr.count("BF16 is many times slower than FP32 on this CPU") == lines
 
 
 @pytest.mark.parametrize(

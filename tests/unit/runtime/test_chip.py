@@ -7,7 +7,7 @@ import pytest
 
 from geo_nemo.config import Parallel, Precision, UserError
 from geo_nemo.config.precision import FP8
-from geo_nemo.runtime.chip import Chip, check_chip
+from geo_nemo.runtime.chip import Chip, check_chip, slow_precision
 from geo_nemo.runtime.engine_versions import LEAST_TRANSFORMER_ENGINE, TRANSFORMER_ENGINES
 
 ROOT = Path(__file__).parents[3]
@@ -89,3 +89,19 @@ def test_the_range_of_transformer_engines_is_the_same_wherever_it_stands():
         assert f"2.{least} to 2.{int(below) - 1}" in (ROOT / page).read_text(), page
     makefile = (ROOT / "Makefile").read_text()
     assert f"2.{least}.0 " in makefile and f"2.{int(below) - 1}." in makefile
+
+
+@pytest.mark.parametrize(
+    ("precision", "chip", "slow"),
+    [
+        (Precision(), Chip("cpu", vectors="AVX2"), True),
+        (Precision(dtype="fp32"), Chip("cpu", vectors="AVX2"), False),
+        (Precision(), Chip("cpu", vectors="AVX512"), False),
+        (Precision(), Chip("cpu", vectors="DEFAULT"), False),  # an ARM's, of which nothing is known
+        (Precision(), H100, False),
+    ],
+)
+def test_a_precision_that_a_cpu_has_no_instructions_for_is_told(precision, chip, slow):
+    told = slow_precision(precision, chip)
+    assert (told is not None) is slow
+    assert not slow or "precision=fp32" in told
