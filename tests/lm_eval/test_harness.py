@@ -115,4 +115,4 @@ def test_the_command_line_runs_and_a_mistake_ends_it_with_2(world):
     assert done.returncode == 0 and "localnewsqa" in done.stdout, done.stderr[-2000:]
     bad = command(world / "none")
     assert bad.returncode == 2
-    assert bad.stderr.strip().splitlines()[-1].startswith("eval.harness: runs.model=")
+    assert bad.stderr.strip().splitlines()[-1].startswith("eval.harness: path=")
