@@ -16,7 +16,7 @@ from geo_nemo.store import TokenStore
 
 WARM_UP = 3
 TEXTS = 64
-AT_MOST_S = 120.0  # of the steps that are measured; where one takes longer, it is the only one
+ENOUGH_S = 60.0  # of measured steps
 FILE = "timing.json"
 
 
@@ -49,9 +49,10 @@ def measure(
     steps = experiment.timing_steps
     log = folder / "log"
     settings = short_settings(first, steps, folder / "run")
-    whole = processes.run(["train", *settings], log, AT_MOST_S)
-    metrics = (folder / "run" / "metrics.jsonl").read_text().splitlines()
-    seconds = [parse_json(line)["seconds"] for line in metrics]
+    whole = processes.run(
+        ["train", *settings], log, lambda: sum(step_seconds(folder / "run")) >= ENOUGH_S
+    )
+    seconds = step_seconds(folder / "run")
     documents = scored_documents(experiment, store)
     texts = min(TEXTS, documents)
     arguments = eval_arguments(
@@ -63,6 +64,15 @@ def measure(
     timing = Timing(median(seconds[WARM_UP:] or seconds), start, start + scored)
     write_whole(path, json.dumps({"key": key, "timing": asdict(timing)}).encode())
     return timing
+
+
+def step_seconds(run: Path) -> list[float]:
+    """Of a run's steps until now."""
+    metrics = run / "metrics.jsonl"
+    if not metrics.exists():
+        return []
+    lines = metrics.read_text().splitlines(keepends=True)
+    return [parse_json(line)["seconds"] for line in lines if line.endswith("\n")]
 
 
 def short_settings(planned: Planned, steps: int, output: Path) -> list[str]:

@@ -67,11 +67,13 @@ class Processes:
         self._lock = threading.Lock()
         self._threads = str(max(1, len(os.sched_getaffinity(0)) // at_once))
 
-    def run(self, arguments: Sequence[str], log: Path, at_most_s: float | None = None) -> float:
+    def run(
+        self, arguments: Sequence[str], log: Path, enough: Callable[[], bool] | None = None
+    ) -> float:
         """Run one to its end, in seconds. CommandFailed with its last line where it fails.
 
         One that a command before, which was killed, has left in the folder of `log` ends first.
-        at_most_s: after so many seconds a training is asked to stop, which is then no failure.
+        enough: asked now and then; where it says so, a training is stopped, which is no failure.
         """
         make_folder(log.parent)
         self._wait_for_one_left_over(log.parent)
@@ -83,7 +85,7 @@ class Processes:
         try:
             with writing(log.parent / PID):
                 (log.parent / PID).write_text(_note(process.pid))
-            code = _code(process, at_most_s)
+            code = _code(process, enough)
         except BaseException:
             process.terminate()
             process.wait()
@@ -128,14 +130,16 @@ class Processes:
             process.send_signal(number)
 
 
-def _code(process: subprocess.Popen[bytes], at_most_s: float | None) -> int:
-    """The exit code of a process that is stopped after so many seconds; 0 where it obeyed."""
-    try:
-        return process.wait(at_most_s)
-    except subprocess.TimeoutExpired:
-        process.terminate()
-        code = process.wait()
-        return 0 if code == STOPPED else code
+def _code(process: subprocess.Popen[bytes], enough: Callable[[], bool] | None) -> int:
+    """The exit code of a process; 0 where it was stopped, since it had done enough."""
+    if enough is None:
+        return process.wait()
+    while not enough():
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(POLL_S)
+    process.terminate()
+    code = process.wait()
+    return 0 if code == STOPPED else code
 
 
 def _note(pid: int) -> str:
