@@ -33,6 +33,7 @@ from geo_nemo.config.launch import Launch, Slurm
 from geo_nemo.config.load import compose, validate
 from geo_nemo.config.newest import with_newest
 from geo_nemo.config.recipe_files import is_group
+from geo_nemo.config.stage_bounds import different_texts
 from geo_nemo.config.sweep import expand
 from geo_nemo.config.tune import Tune, load_tune
 from geo_nemo.train.setup import check_stage
@@ -164,18 +165,21 @@ def check_settings(name: str, values: dict) -> None:
     if values.get("multirun") and settings:
         given = any(word.startswith("output_dir=") for word in settings)
         for each in expand((*settings, *(() if given else ("output_dir=O",)))):
-            check_fits(load(name, tuple(each)), slurm, each)
+            check_run(load(name, tuple(each)), slurm, each)
     else:
-        check_fits(load(name, tuple(settings)), slurm, settings)
+        check_run(load(name, tuple(settings)), slurm, settings)
 
 
-def check_fits(config: BaseModel | None, slurm: Slurm | None, settings: Iterable[str]) -> None:
-    """Raise `UserError` where a job's batches and layout do not go into its processes."""
+def check_run(config: BaseModel | None, slurm: Slurm | None, settings: Iterable[str]) -> None:
+    """Raise `UserError` where a training would be warned of its texts, and where a job's batches
+    and layout do not go into its processes."""
+    if isinstance(config, Run) and (warning := different_texts(config)):
+        raise UserError(warning)
     if slurm is None or not any(word.startswith(("experiment=", "tuning=")) for word in settings):
         return
     if isinstance(config, Tune):
         check_batch(config, slurm.world_size)
-    else:
+    elif isinstance(config, Run):
         for stage in config.stages:
             check_stage(config, stage, config.model.make_vocab_size_divisible_by, slurm.world_size)
 
