@@ -1,7 +1,8 @@
-"""What a page names is there: settings, options, variables, targets of make, imports, groups."""
+"""What a page names is there: settings, options, variables, targets of make, extras, imports."""
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,14 @@ def test_a_variable_and_a_target_that_a_page_names_are_there(page):
     code = [path for path in files if path.suffix in kinds and path.is_file()] if variables else []
     here = "".join(path.read_text("utf-8", errors="ignore") for path in code)
     assert {name for name in variables if name not in here} == set()
+
+
+@each_page
+def test_an_extra_that_a_page_names_is_one_of_the_package(page):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    named = re.findall(r"'(?:geo-nemo|\.)\[([\w,]+)\]'", page.read_text("utf-8"))
+    extras = {extra for words in named for extra in words.split(",")}
+    assert extras - set(project["optional-dependencies"]) == set()
 
 
 @each_page
