@@ -78,6 +78,8 @@ def of_regions(
     """
     lines = []
     kept = np.array([(country == c).sum() >= least and c != "" for c in country])
+    if not kept.any():
+        return lines
     for layer, features in enumerate(states):
         unit = features - features[kept].mean(0)
         unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)

@@ -50,7 +50,8 @@ def command(folders: tuple[Path, ...], caches: bool, yes: bool, dry_run: bool) -
         raise UserError("name a folder, or give --caches for the stores that were fetched")
     chosen = [below for folder in folders for below in runs_below(folder)]
     chosen += [folder for folder in folders if has_text_indices(folder)]
-    if caches and default_cache_dir().is_dir():
+    # Compilers' caches stand there, too, also where no store was fetched.
+    if caches and (default_cache_dir() / "stores").is_dir():
         chosen.append(default_cache_dir())
     found: dict[Path, list[Garbage]] = {}
     refused: list[str] = []
@@ -62,7 +63,7 @@ def command(folders: tuple[Path, ...], caches: bool, yes: bool, dry_run: bool) -
     every = [each for of_folder in found.values() for each in of_folder]
     if every:
         show(every, Console(highlight=False))
-    elif found:
+    elif found or not refused:
         click.echo("nothing is to go")
     if every and not dry_run and (yes or _is_wanted()):
         _remove_all(found, caches, remove_garbage)

@@ -5,6 +5,7 @@ name when it is whole.
 """
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,11 +177,16 @@ class Tuning:
 def check_batch(config: Tune, processes: int) -> None:
     """Raise `UserError` where the batch does not go into processes and micro-batches."""
     together = config.micro_batch_size * processes
-    if config.global_batch_size % together:
-        raise UserError(
-            f"global_batch_size {config.global_batch_size} is no multiple of micro_batch_size "
-            f"{config.micro_batch_size} times {processes} process(es): give one of {together}"
-        )
+    if config.global_batch_size % together == 0:
+        return
+    mend = f"global_batch_size={together}"
+    each, rest = divmod(config.global_batch_size, processes)
+    if not rest:
+        mend = f"micro_batch_size={math.gcd(each, config.micro_batch_size)}, or {mend}"
+    raise UserError(
+        f"global_batch_size {config.global_batch_size} is no multiple of micro_batch_size "
+        f"{config.micro_batch_size} times {processes} process(es): give {mend}"
+    )
 
 
 def _opened(config: Tune) -> tuple[Folder, Any]:

@@ -82,6 +82,16 @@ def test_a_refusal_of_the_system_is_code_1(run, gc, monkeypatch):
     assert err.count("cannot be removed: Permission denied") == 2 and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("made", ["nothing", "compilers' alone"])
+def test_where_no_store_was_fetched_caches_have_none_to_go(run, gc, monkeypatch, tmp_path, made):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if made != "nothing":
+        (tmp_path / "cache" / "geo-nemo" / "triton").mkdir(parents=True)
+    assert gc("--caches") == (0, "nothing is to go\n", "")
+    code, out, err = gc(run.path, "--caches", "--yes")
+    assert (code, err) == (0, "") and "removed 2, " in out
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [([], "name a folder, or give --caches"), (["/nowhere"], "cannot read /nowhere")],

@@ -12,6 +12,7 @@ from geo_nemo.config.launch import Launch
 from geo_nemo.config.load import load_config
 from geo_nemo.config.logging import Logging
 from geo_nemo.config.rates import learning_rate
+from geo_nemo.config.stage_bounds import different_texts
 from geo_nemo.config.whole import flatten
 from geo_nemo.model.shape import padded_vocab_size, parameter_count
 
@@ -127,6 +128,8 @@ def test_runs_after_beyond_urls_differ_in_what_is_told_alone():
     for each in made.values():
         assert each.train == made["without"].train and each.data == made["without"].data
         assert each.stages["cooldown"] == made["without"].stages["cooldown"]
+        # The cooldown meets no labels that the model has never read.
+        assert different_texts(each) == ""
 
 
 @pytest.mark.parametrize("size", ["600m", "1.6b", "3b", "8b"])

@@ -1,11 +1,12 @@
-"""Each command that a page or a `--help` writes has the options and settings that it names.
+"""Each command that a page or a `--help` writes has the options and settings that it names, and a
+job of it the processes that its batches go into.
 
 Nothing is started, so files and folders that a command names need not be there.
 """
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -28,12 +29,15 @@ from geo_nemo.cli.main import COMMANDS, cli
 from geo_nemo.cli.options import with_experiment
 from geo_nemo.common.errors import UserError
 from geo_nemo.config import Run
-from geo_nemo.config.launch import Launch
+from geo_nemo.config.launch import Launch, Slurm
 from geo_nemo.config.load import compose, validate
 from geo_nemo.config.newest import with_newest
 from geo_nemo.config.recipe_files import is_group
+from geo_nemo.config.stage_bounds import different_texts
 from geo_nemo.config.sweep import expand
-from geo_nemo.config.tune import load_tune
+from geo_nemo.config.tune import Tune, load_tune
+from geo_nemo.train.setup import check_stage
+from geo_nemo.tune.run import check_batch
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -148,9 +152,10 @@ def check(line: str) -> None:
 def check_settings(name: str, values: dict) -> None:
     values = {key: value for key, value in values.items() if isinstance(value, str | tuple | bool)}
     settings = values.get("overrides") or values.get("arguments") or ()
+    slurm = None
     if name == "launch":
-        slurm, settings = divide(settings)
-        load("launch", tuple(slurm))
+        asked, settings = divide(settings)
+        slurm = load("launch", tuple(asked)).slurm
         for job, given in (("prep", "prep"), ("eval", "evaluate"), ("report", "report")):
             if values.get(given):
                 load(job, tuple(shlex.split(values[given])))
@@ -160,23 +165,38 @@ def check_settings(name: str, values: dict) -> None:
     if values.get("multirun") and settings:
         given = any(word.startswith("output_dir=") for word in settings)
         for each in expand((*settings, *(() if given else ("output_dir=O",)))):
-            load(name, tuple(each))
+            check_run(load(name, tuple(each)), slurm, each)
     else:
-        load(name, tuple(settings))
+        check_run(load(name, tuple(settings)), slurm, settings)
+
+
+def check_run(config: BaseModel | None, slurm: Slurm | None, settings: Iterable[str]) -> None:
+    """Raise `UserError` where a training would be warned of its texts, and where a job's batches
+    and layout do not go into its processes."""
+    if isinstance(config, Run) and (warning := different_texts(config)):
+        raise UserError(warning)
+    if slurm is None or not any(word.startswith(("experiment=", "tuning=")) for word in settings):
+        return
+    if isinstance(config, Tune):
+        check_batch(config, slurm.world_size)
+    elif isinstance(config, Run):
+        for stage in config.stages:
+            check_stage(config, stage, config.model.make_vocab_size_divisible_by, slurm.world_size)
 
 
 @cache  # many commands have the same settings
-def load(name: str, settings: tuple[str, ...]) -> None:
+def load(name: str, settings: tuple[str, ...]) -> BaseModel | None:
     given = {word.partition("=")[0] for word in settings}
     needed = [word for word in NEEDED.get(name, ()) if word.partition("=")[0] not in given]
     if any(word.startswith(("runs.", "corpus=")) for word in settings):
         needed = [word for word in needed if not word.startswith(("runs.", "store="))]
     if name == "tune":
-        load_tune("tune", "M", (*needed, *settings))
-    elif name in SCHEMAS:
+        return load_tune("tune", "M", (*needed, *settings))
+    if name in SCHEMAS:
         few = name == "train" and needed[:1] == ["experiment=demo"] and "train.steps" not in given
         words = (*needed, *["train.steps=2000"] * few, *settings)
-        validate(name, SCHEMAS[name], composed(name, words))
+        return validate(name, SCHEMAS[name], composed(name, words))
+    return None
 
 
 def composed(name: str, settings: tuple[str, ...]) -> dict:

@@ -191,6 +191,12 @@ def test_a_left_out_continent_lies_nearest_to_what_it_is_planted_beside():
     assert lines["Europe", 0]["explained"] < 0.2
 
 
+@pytest.mark.filterwarnings("error")
+def test_where_no_country_has_documents_enough_there_is_no_line():
+    few = np.array(["ke", "gb", "us"])
+    assert of_regions(np.ones((2, 3, 4)), few, np.array(["Africa", "Europe", "America"])) == []
+
+
 def test_a_run_is_exported_for_its_hidden_states_and_probed_as_its_export(
     tiny_store, single_process, tmp_path
 ):

@@ -4,7 +4,7 @@ import pytest
 
 from geo_nemo.config import MetadataPolicy, UserError
 from geo_nemo.config.tune import load_tune
-from geo_nemo.tune.run import Tuning
+from geo_nemo.tune.run import Tuning, check_batch
 from tests.support.exports import alpaca, write_export, write_jsonl
 
 
@@ -15,6 +15,34 @@ from tests.support.exports import alpaca, write_export, write_jsonl
 def test_what_no_tuning_can_have_is_one_line(setting):
     with pytest.raises(UserError, match=f"tune: {setting.partition('=')[0]}"):
         load_tune("tune", "m", ("data=a.jsonl", "output=o", setting))
+
+
+@pytest.mark.parametrize(
+    ("settings", "processes", "mend"),
+    [
+        (
+            "global_batch_size=16 micro_batch_size=4",
+            8,
+            "micro_batch_size=2, or global_batch_size=32",
+        ),
+        (
+            "global_batch_size=16 micro_batch_size=2",
+            16,
+            "micro_batch_size=1, or global_batch_size=32",
+        ),
+        ("global_batch_size=16 micro_batch_size=4", 3, "global_batch_size=12"),
+    ],
+)
+def test_a_batch_that_its_processes_cannot_divide_is_refused_with_one_that_they_can(
+    settings, processes, mend
+):
+    def config(words):
+        return load_tune("tune", "m", ("data=a.jsonl", "output=o", *words))
+
+    with pytest.raises(UserError, match=rf"is no multiple of .* process\(es\): give {mend}$"):
+        check_batch(config(settings.split()), processes)
+    for given in mend.split(", or "):
+        check_batch(config([*settings.split(), given]), processes)
 
 
 def tuning_of(folder, tmp_path, *settings):
