@@ -27,7 +27,7 @@ def quoted(key: str, value: str) -> str:
     if value.startswith(("[", "{")):
         return (
             "write a list as [a,b], keys and values as {key: value}, and a text with other signs "
-            "in it as 'a=b'"
+            "in it as 'a, b'"
         )
     if re.match(r"~(/|$)", value):
         return f'the shell leaves ~ as it is there: write "{key}=$HOME{value[1:]}"'
