@@ -11,7 +11,7 @@ from geo_nemo.config.average import Weights
 from geo_nemo.config.groups import Groups
 from geo_nemo.config.policy import MetadataPolicy
 from geo_nemo.config.secret import Arguments
-from geo_nemo.config.section import NonNegative, Positive, Section, Seed, renamed
+from geo_nemo.config.section import Filled, NonNegative, OnDisk, Positive, Section, Seed, renamed
 
 # Named in eval/conditions.py; each but the first four is asked for.
 CONDITIONS = ("with", "without", "shuffled", "wrong_country")
@@ -46,7 +46,7 @@ Condition = Annotated[str, AfterValidator(_condition)]
 # No dot: on the command line, runs.a.b=x would be a key b of a.
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 RunName = Annotated[str, Field(pattern=RUN_NAME)]
-Path = Annotated[str, Field(min_length=1)]
+Path = Filled
 
 
 class EvalConfig(Section):
@@ -97,8 +97,8 @@ class EvalConfig(Section):
     weights: Weights = "trained"
     store: Path | None = None
     corpus: Path | None = None
-    cache_dir: Path | None = None
-    output: Path
+    cache_dir: OnDisk | None = None
+    output: OnDisk
     split: Path = "test"
     questions: Path | None = None
     questions_task: TaskName = FILE
@@ -214,7 +214,7 @@ class ReportConfig(Section):
     """
 
     eval: Path
-    output: Path
+    output: OnDisk
     runs: dict[RunName, Path] | None = None
     store: Path | None = None
     title: str = "geo_nemo report"

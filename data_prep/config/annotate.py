@@ -10,7 +10,7 @@ from data_prep.config.extra import check_name
 from data_prep.config.kinds import ANNOTATORS
 from geo_nemo.common.errors import UserError
 from geo_nemo.config.secret import Options
-from geo_nemo.config.section import LATER, PluginName, Probability, Section, Spelled
+from geo_nemo.config.section import LATER, Filled, PluginName, Probability, Section, Spelled
 from geo_nemo.metadata.geography import country_code
 from geo_nemo.store.manifest import FieldKind
 
@@ -43,11 +43,11 @@ class Annotate(Section):
     options: keyword arguments of annotators, by their names.
     """
 
-    outlets: str | None = None
+    outlets: Filled | None = None
     international: Literal["publisher", "none"] = "publisher"
-    allow_hosts: str | None = None
-    block_hosts: tuple[str, ...] = ()
-    opt_out: tuple[str, ...] = ()
+    allow_hosts: Filled | None = None
+    block_hosts: tuple[Filled, ...] = ()
+    opt_out: tuple[Filled, ...] = ()
     countries: Annotated[tuple[str, ...], Spelled] = ()
     on_unknown_country: Literal["keep", "drop"] | None = None
     languages: Annotated[tuple[str, ...], Spelled] = ()

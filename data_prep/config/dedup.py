@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from geo_nemo.config.section import Probability, Section
+from geo_nemo.config.section import Filled, Probability, Section
 
 
 class Near(Section):
@@ -32,7 +32,7 @@ class Dedup(Section):
     """
 
     near: Near = Near()
-    against: tuple[str, ...] = ()
+    against: tuple[Filled, ...] = ()
 
 
 class Overlap(Section):
@@ -47,7 +47,7 @@ class Overlap(Section):
     action: `remove` the training document, or only `report` it.
     """
 
-    evaluations: tuple[str, ...] = ()
+    evaluations: tuple[Filled, ...] = ()
     fields: tuple[str, ...] = ("text", "question", "prompt")
     held_out: bool = False
     ngram: Annotated[int, Field(ge=3, le=50)] = 13

@@ -14,7 +14,7 @@ from data_prep.config.extra import (
 )
 from data_prep.config.kinds import READERS
 from geo_nemo.config.secret import Arguments
-from geo_nemo.config.section import PluginName, Positive, Section, spelled
+from geo_nemo.config.section import Filled, PluginName, Positive, Section, spelled
 
 AUTO = "auto"
 
@@ -23,7 +23,23 @@ def _format(name: str) -> str:
     return name if name == AUTO else READERS.check(name)
 
 
+def _encoding(name: str) -> str:
+    try:
+        known = codecs.lookup(name)._is_text_encoding
+        if known:  # some are of names of hosts, and read no text
+            codecs.getincrementaldecoder(name)(errors="replace").decode(b"id,text", True)
+    except (LookupError, ValueError):
+        known = False
+    if not known:
+        raise ValueError(
+            f"{name!r} is no encoding of text; such are utf-8, cp1252, koi8_r; text in "
+            "another becomes UTF-8 first, as of EUC-TW: iconv -f EUC-TW -t UTF-8 FILE > NEW"
+        )
+    return name
+
+
 Format = Annotated[PluginName, AfterValidator(_format)]
+Encoding = Annotated[str, AfterValidator(_encoding)]
 
 
 class FieldMap(Section):
@@ -77,29 +93,13 @@ class Source(Section):
     set: what records of this source have where they do not say it themselves, as `license: CC-BY`.
     """
 
-    path: str
+    path: Filled
     name: Annotated[str, Field(min_length=1, max_length=64)] = "default"
     format: Format = AUTO
     options: Arguments = Field(default_factory=dict)
-    encoding: str | None = None
+    encoding: Encoding | None = None
     fields: FieldMap = FieldMap()
     set: dict[str, Constant] = Field(default_factory=dict)
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, value: str | None) -> str | None:
-        try:
-            known = value is None or codecs.lookup(value)._is_text_encoding
-            if known and value is not None:  # some are of names of hosts, and read no text
-                codecs.getincrementaldecoder(value)(errors="replace").decode(b"id,text", True)
-        except (LookupError, ValueError):
-            known = False
-        if not known:
-            raise ValueError(
-                f"{value!r} is no encoding of text; such are utf-8, cp1252, koi8_r; text in "
-                "another becomes UTF-8 first, as of EUC-TW: iconv -f EUC-TW -t UTF-8 FILE > NEW"
-            )
-        return value
 
     @field_validator("set", mode="before")
     @classmethod

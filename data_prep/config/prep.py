@@ -12,6 +12,7 @@ from data_prep.config.execution import Execution
 from data_prep.config.extra import CONSTANTS, ExtraField
 from data_prep.config.input import (
     AUTO,
+    Encoding,
     FieldMap,
     Format,
     Limits,
@@ -22,7 +23,7 @@ from data_prep.config.input import (
 from data_prep.config.split import Balance, Splits
 from data_prep.config.tokenizer import TokenizerChoice
 from geo_nemo.common.errors import UserError
-from geo_nemo.config.section import Section, Seed
+from geo_nemo.config.section import OnDisk, Section, Seed
 from geo_nemo.store.manifest import FieldKind
 
 
@@ -40,9 +41,9 @@ class Prep(Section):
 
     fields: FieldMap = FieldMap()
     format: Format = AUTO
-    encoding: str | None = None
+    encoding: Encoding | None = None
     input: tuple[Source, ...]
-    output: str
+    output: OnDisk
     limits: Limits = Limits()
     annotate: Annotate = Annotate()
     clean: Clean = Clean()

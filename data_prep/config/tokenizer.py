@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from geo_nemo.config.section import Positive, Section
+from geo_nemo.config.section import Filled, Positive, Section
 from geo_nemo.tokenizers.kinds import KnownKind
 
 
@@ -26,11 +26,11 @@ class TokenizerChoice(Section):
         where a faster one makes them.
     """
 
-    path: str | None = None
+    path: Filled | None = None
     kind: KnownKind | None = None
-    bos: str | None = None
-    eos: str | None = None
-    pad: str | None = None
+    bos: Filled | None = None
+    eos: Filled | None = None
+    pad: Filled | None = None
     vocab_size: Annotated[int, Field(ge=300)] = 8192
     keep: bool = True
     shrink: bool = False

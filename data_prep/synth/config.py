@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from geo_nemo.config.section import NonNegative, Positive, Probability, Section, Seed
+from geo_nemo.config.section import NonNegative, OnDisk, Positive, Probability, Section, Seed
 
 FORMAT = 2  # of the generated text; raise it when equal settings no longer give equal bytes
 
@@ -30,7 +30,7 @@ class Synth(Section):
     workers: processes that write shards; has no effect on what is written.
     """
 
-    output: Annotated[str, Field(min_length=1)]
+    output: OnDisk
     kind: Literal["news", "pcfg"] = "news"
     levels: Annotated[int, Field(ge=1, le=8)] = 3
     likely: Annotated[float, Field(gt=0.5, le=1)] = 0.85

@@ -8,7 +8,7 @@ from eval.config import CONTRAST, RULES, Condition, EvalConfig, Path, RunName
 from eval.kinds import BENCHMARKS
 from geo_nemo.config.average import Weights
 from geo_nemo.config.policy import MetadataPolicy
-from geo_nemo.config.section import Positive, Section, Seed
+from geo_nemo.config.section import OnDisk, Positive, Section, Seed
 
 
 class AtlasConfig(Section):
@@ -27,7 +27,7 @@ class AtlasConfig(Section):
     weights: Weights = "trained"
     store: Path | None = None
     benchmarks: Path
-    output: Path
+    output: OnDisk
     only: tuple[Literal[tuple(BENCHMARKS)], ...] | None = None
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] = ("with", "without", "plain")
     metadata: MetadataPolicy | None = None

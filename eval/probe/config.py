@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from eval.config import EvalConfig, Path, RunName
-from geo_nemo.config.section import Positive, Section, Seed
+from geo_nemo.config.section import OnDisk, Positive, Section, Seed
 
 WAYS = ("without", "plain", "with")
 USUAL_FIELDS = ("country", "continent")
@@ -32,9 +32,9 @@ class ProbeConfig(Section):
     runs: Annotated[dict[RunName, Path], Field(min_length=1)]
     store: Path | None = None
     corpus: Path | None = None
-    cache_dir: Path | None = None
+    cache_dir: OnDisk | None = None
     split: Path = "test"
-    output: Path
+    output: OnDisk
     only: tuple[Literal[PARTS], ...] | None = None
     fields: Annotated[tuple[str, ...], Field(min_length=1)] = USUAL_FIELDS
     told: Literal[WAYS] = "without"

@@ -82,4 +82,4 @@ def read_settings(run: Path, overrides: tuple[str, ...]) -> Notify:
         raise UserError(deep_setting(overrides)) from None
     except (OmegaConfBaseException, YAMLError, ValueError):
         raise UserError(f"cannot read {overrides[0].partition('=')[0]}: quote its value") from None
-    return validate("notify", Notify, {**given, **changed.get("notify", {})})
+    return validate("notify", Notify, {**given, **changed.get("notify", {})}, typed=True)

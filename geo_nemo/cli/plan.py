@@ -123,11 +123,12 @@ def _run(overrides: tuple[str, ...], no_store: bool) -> tuple["Run", bool]:
     values = compose("train", settings)
     values.setdefault("output_dir", ".")  # the run's; nothing is written there
     data = values.setdefault("data", {})
-    store = data.setdefault("store", "")
+    store = data.get("store") or ""
+    data["store"] = store or "."  # which is not read where no store is given
     there = bool(store) and (is_remote(store) or Path(str(store)).exists())
     if store and not there and not no_store:
         LOG.info(f"no store at {store}: sizes alone")
-    return validate("train", Run, values), there and not no_store
+    return validate("train", Run, values, typed=True), there and not no_store
 
 
 def _assumptions(run: "Run", chip: str | None, tflops: float | None, mfu: float) -> "Assumptions":

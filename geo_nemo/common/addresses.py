@@ -6,7 +6,7 @@ from geo_nemo.common.errors import UserError
 
 SCHEME = "s3://"
 # Names of S3, and those that older buckets and other servers have.
-_ANY_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -22,7 +22,7 @@ def check_on_disk(name: str, path: object) -> None:
     """
     if not str(path):
         raise UserError(f"{name} is empty: give a path")
-    if _ANY_SCHEME.match(str(path)):
+    if ADDRESS.match(str(path)):
         raise UserError(f"{name} {path}: give a path on a disk; it can be copied from there, or to")
 
 

@@ -12,7 +12,9 @@ from geo_nemo.config.secret import Arguments
 from geo_nemo.config.section import (
     FREE,
     LATER,
+    Filled,
     NonNegative,
+    OnDisk,
     Positive,
     Section,
     SequenceLength,
@@ -40,15 +42,15 @@ class Data(Section):
         $XDG_CACHE_HOME/geo-nemo, else ~/.cache/geo-nemo, where it is not given.
     """
 
-    store: Annotated[str, FREE]
+    store: Annotated[Filled, FREE]
     seq_length: SequenceLength = 2048
     packing: PackingName = "best_fit"
     packing_options: Annotated[Arguments, LATER] = Field(default_factory=dict)
     prefix_fragments: bool = True
     packing_window: Positive = 16_384
-    index_dir: Annotated[str | None, FREE] = None
+    index_dir: Annotated[OnDisk | None, FREE] = None
     index_workers: Annotated[NonNegative, FREE] = 0
-    cache_dir: Annotated[str | None, FREE] = None
+    cache_dir: Annotated[OnDisk | None, FREE] = None
 
     @model_validator(mode="after")
     def _options_of_another_s(self):
@@ -111,7 +113,7 @@ class Select(Section):
             if both:
                 raise ValueError(f"{', '.join(both)} is in both {name} and exclude_{name}")
         if self.quality_languages and not self.min_quality:
-            raise ValueError("quality_languages needs min_quality: give it, as min_quality: 50")
+            raise ValueError("quality_languages needs min_quality: give it, as min_quality=50")
         if self.years and self.years[0] > self.years[1]:
             raise ValueError(f"years {list(self.years)}: the first is after the last")
         return self

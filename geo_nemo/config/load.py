@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import read_json
 from geo_nemo.config.kinds import WRITTEN
-from geo_nemo.config.mistakes import in_words, wanted
+from geo_nemo.config.mistakes import MANY, first_mistake, wanted, without_addresses
 from geo_nemo.config.newest import with_newest
+from geo_nemo.config.quoting import quote, quoted
 from geo_nemo.config.recipe_files import (
     check_apart,
     find_recipe,
@@ -35,21 +36,6 @@ from geo_nemo.config.too_deep import why_too_deep
 S = TypeVar("S", bound=Section)
 # A key as `module:attribute`, quoted or not, which Hydra reads with a backslash alone.
 _NAME_WITH_COLON = re.compile(r"""(["']?)([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)\1(?=\s*:)""")
-# An address may be a secret, as webhooks are; an error names the key, and that will do.
-_ADDRESS = re.compile(r"(https?://)[^\s,\]})]+")
-# Recipes of a group that an error still names one by one.
-MANY = 20
-
-
-def quote(value: object) -> str:
-    """A path or text as the value of an override; what Hydra would read otherwise is quoted."""
-    text = str(value)
-    # A slash keeps numbers, true and null from being read as such.
-    if re.fullmatch(r"[A-Za-z0-9_.-]*/[A-Za-z0-9_./-]*", text):
-        return text
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
-    return f"'{escaped}'"
 
 
 def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -95,24 +81,27 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise UserError(why_too_deep(error, name, primary, elsewhere, overrides)) from None
     # Hydra raises ValueError for the choice of a group that is not a name.
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        line = _no_choice(overrides) or _without_addresses(_hydra_line(error))
+        line = _no_choice(overrides) or without_addresses(_hydra_line(error))
         raise UserError(f"{name}: {line}") from error
 
 
-def validate(name: str, schema: type[S], values: dict[str, Any], kept: bool = False) -> S:
+def validate(
+    name: str, schema: type[S], values: dict[str, Any], kept: bool = False, typed: bool = False
+) -> S:
     """`values` as a frozen `schema`; the first mistake is a `UserError` that names its key.
 
     kept: they are of a record, which is read wherever what it names may not be installed.
+    typed: they are of a command, which takes settings.
     """
     try:
         return schema.model_validate(values, context=None if kept else WRITTEN)
     except ValidationError as error:
-        raise UserError(f"{name}: {_first_mistake(schema, error)}") from None
+        raise UserError(f"{name}: {first_mistake(schema, error, typed, is_group)}") from None
 
 
 def load_config(name: str, schema: type[S], overrides: Sequence[str] = ()) -> S:
     """The config of a command: composed from recipes, resolved, checked."""
-    return validate(name, schema, compose(name, overrides))
+    return validate(name, schema, compose(name, overrides), typed=not name.endswith(".json"))
 
 
 def _whole(name: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -155,69 +144,6 @@ def _listed(group: str) -> str:
     return ", ".join(names) if len(names) <= MANY else f"geo-nemo recipes list {group}"
 
 
-def _first_mistake(schema: type[BaseModel], error: ValidationError) -> str:
-    mistakes = error.errors(include_url=False)
-    # A list whose values are wrong is called too short as well.
-    inner = {mistake["loc"][:-depth] for mistake in mistakes for depth in range(1, 9)}
-    mistakes = [m for m in mistakes if m["type"] != "too_short" or m["loc"] not in inner]
-    # A misspelt key often leaves another one without a value: it is the one to name.
-    mistakes.sort(key=lambda mistake: mistake["type"] != "extra_forbidden")
-    first = mistakes[0]
-    location = [part for part in first["loc"] if not str(part).startswith("function-")]
-    key = ".".join(map(str, location))
-    if first["type"] == "extra_forbidden":
-        line = f"unknown key {key}{_meant(schema, location)}"
-    elif first["type"] == "value_error":
-        line = f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
-    elif first["type"] == "missing":
-        missing = [".".join(map(str, m["loc"])) for m in mistakes if m["type"] == "missing"]
-        line = f"no value for {', '.join(missing)}: add {key}=... to the command"
-        mistakes = mistakes[len(missing) - 1 :]
-    else:
-        given = _without_addresses(repr(first["input"]))
-        line = f"{key}={given[:80]}: {in_words(first)}"
-    # What `fields` of a preparation says wrongly is said again of each of its sources.
-    more = len({(each["loc"][-1:], each["type"], each["msg"]) for each in mistakes}) - 1
-    return line + (f" (and {more} more)" if more else "")
-
-
-def _meant(schema: type[BaseModel], location: Sequence[Any]) -> str:
-    """The key that an unknown one stands for: the same name elsewhere, or the nearest here."""
-    *section, name = (str(part) for part in location)
-    if name in schema.model_fields:
-        return f"; did you mean {name}?"
-    there = _fields_at(schema, section)
-    # Not in what is a mapping of sections, which have names.
-    below = [
-        part
-        for part in there
-        if not section
-        and _is_section(schema.model_fields[part].annotation)
-        and name in _fields_at(schema, [part])
-    ]
-    if len(below) == 1:
-        return f"; did you mean {'.'.join([*section, below[0], name])}?"
-    near = difflib.get_close_matches(name, there, n=1, cutoff=0.5)
-    if near:
-        return f"; did you mean {'.'.join([*section, near[0]])}?"
-    return f"; there is {', '.join(there)}" if 0 < len(there) <= MANY else ""
-
-
-def _fields_at(schema: type[BaseModel], location: Sequence[Any]) -> list[str]:
-    """Names of the fields of the section that `location` leads to."""
-    current: Any = schema
-    for part in location:
-        field = getattr(current, "model_fields", {}).get(str(part))
-        annotation = field.annotation if field is not None else current
-        arguments = [a for a in getattr(annotation, "__args__", ()) if _is_section(a)]
-        current = arguments[0] if arguments else annotation
-    return list(getattr(current, "model_fields", {}))
-
-
-def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
 def _hydra_line(error: Exception) -> str:
     """What is wrong and what there is instead, from Hydra's or OmegaConf's error, on one line."""
     from hydra.errors import MissingConfigException, OverrideParseException
@@ -235,7 +161,7 @@ def _hydra_line(error: Exception) -> str:
         escaped = _NAME_WITH_COLON.sub(r"\2\\:\3", value)
         if escaped != value:
             return f"cannot read {key}={value}: write the colon of a name so: '{key}={escaped}'"
-        return f"cannot read {key}={value}: quote the value, as in \"{key}='...'\""
+        return f"cannot read {key}={value}: {quoted(key, value)}"
     text = " ".join(str(error).split())
     if ambiguous := re.match(r"Ambiguous value for argument '\+*([^=]+)=(.*?)' 1\.", text):
         key, value = ambiguous.groups()
@@ -249,11 +175,10 @@ def _hydra_line(error: Exception) -> str:
     unlike = re.match(r"Error merging override \+*([^=]+)=[^\[{]*([\[{]).* Cannot merge ", text)
     if unlike is not None:
         return f"{unlike[1]}: {wanted(unlike[2] == '{')}"
-    return re.split(r" full_key:| To append to your | See https:", text)[0]
-
-
-def _without_addresses(text: str) -> str:
-    return _ADDRESS.sub(r"\1...", text)
+    said = re.split(r" full_key:| To append to your | See https:", text)[0]
+    if absent := re.match(r"Could not override '(\S+@\S+)'", said):
+        said = f"{said.rstrip('.')}; one that is not there yet is added by +{absent[1]}=NAME"
+    return said
 
 
 def _without_open(values: Any) -> Any:

@@ -82,7 +82,8 @@ class MetadataPolicy(Section):
     @classmethod
     def _form_of_the_url(cls, values: Any) -> Any:
         """`forms.url` is the older `url_form`."""
-        if not isinstance(values, dict) or "url" not in (forms := values.get("forms") or {}):
+        forms = values.get("forms") if isinstance(values, dict) else None
+        if not isinstance(forms, dict) or "url" not in forms:
             return values
         if "url_form" in values and values["url_form"] != forms["url"]:
             raise ValueError("url_form and forms.url differ: give one of them")

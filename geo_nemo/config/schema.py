@@ -26,7 +26,9 @@ from geo_nemo.config.precision import Precision
 from geo_nemo.config.replay import Replay, check_replay
 from geo_nemo.config.section import (
     FREE,
+    Filled,
     NonNegative,
+    OnDisk,
     Positive,
     Section,
     Seed,
@@ -65,7 +67,7 @@ class Stage(Section):
     select: Select = Select()
     sampling: Sampling = Sampling()
     replay: Replay | None = None
-    token_selection: str | None = None
+    token_selection: Filled | None = None
     seq_length: SequenceLength | None = None
     global_batch_size: Positive | None = None
     micro_batch_size: Positive | None = None
@@ -101,7 +103,7 @@ class Run(Section):
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), FREE]
-    output_dir: Annotated[str, FREE]
+    output_dir: Annotated[OnDisk, FREE]
     seed: Seed = 1234
     device: Annotated[Literal["auto", "cpu", "gpu"], FREE] = "auto"
     deterministic: Annotated[bool, FREE] = False
@@ -198,7 +200,7 @@ class Run(Section):
         if measured is None or saved % measured:
             raise ValueError(
                 f"checkpoint.keep_best needs a validation at each checkpoint, and "
-                f"validation.every_steps is {measured}: give it a divisor of "
+                f"validation.every_steps is {measured or 'not given'}: give it a divisor of "
                 f"checkpoint.every_steps={saved}"
             )
         return self

@@ -5,6 +5,7 @@ from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -13,6 +14,8 @@ from pydantic import (
     field_validator,
 )
 
+from geo_nemo.common.addresses import ADDRESS
+
 # What every generator takes: torch, NumPy and draws of our own.
 SEEDS = 2**63
 # NumPy and torch count no further.
@@ -20,6 +23,19 @@ Positive = Annotated[int, Field(gt=0, lt=2**63)]
 NonNegative = Annotated[int, Field(ge=0, lt=2**63)]
 SequenceLength = Annotated[int, Field(ge=16, le=1 << 24)]  # beyond any that is trained
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
+# A path or a name: an empty one, as of a variable of the shell that is not set, means this folder.
+Filled = Annotated[str, Field(min_length=1)]
+
+
+def _on_disk(path: str) -> str:
+    """An address would make a folder `s3:` here. It may hold a secret, so it is not repeated."""
+    if ADDRESS.match(path):
+        raise ValueError("it is an address: give a path on a disk; it can be copied from there")
+    return path
+
+
+# Where something is written.
+OnDisk = Annotated[Filled, AfterValidator(_on_disk)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 # Of what users may bring: a name, or `module:attribute`; see geo_nemo.config.plugins.
 PluginName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.-]*(:[A-Za-z_][\w.]*)?$")]
@@ -86,7 +102,7 @@ def check_no_switch(value: Any, annotation: Any) -> None:
 
     So in a list of numbers, and as a value of a dict of them.
     """
-    _check_no_switch(value, _kinds(annotation))
+    _check_no_switch(value, kinds_of(annotation))
 
 
 def _check_no_switch(value: Any, kinds: list[Any]) -> None:
@@ -99,18 +115,18 @@ def _check_no_switch(value: Any, kinds: list[Any]) -> None:
             inner
             for kind in kinds
             if get_origin(kind) is wanted and len(get_args(kind)) == 2
-            for inner in _kinds(get_args(kind)[wanted is dict])
+            for inner in kinds_of(get_args(kind)[wanted is dict])
         ]
         for each in value.values() if isinstance(value, Mapping) else value:
             _check_no_switch(each, within)
 
 
-def _kinds(annotation: Any) -> list[Any]:
+def kinds_of(annotation: Any) -> list[Any]:
     """What an annotation allows, of a union each."""
     if get_origin(annotation) is Annotated:
-        return _kinds(get_args(annotation)[0])
+        return kinds_of(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return [kind for each in get_args(annotation) for kind in _kinds(each)]
+        return [kind for each in get_args(annotation) for kind in kinds_of(each)]
     return [annotation]
 
 
@@ -124,8 +140,9 @@ class Section(BaseModel):
     def _one_is_a_list(cls, value: Any, info: ValidationInfo) -> Any:
         assert info.field_name is not None  # of a validator of fields
         annotation = cls.model_fields[info.field_name].annotation
+        value = listed(value, annotation)
         check_no_switch(value, annotation)
-        return listed(value, annotation)
+        return value
 
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the weights, as plain JSON, in nested dicts."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from geo_nemo.common.errors import UserError
-from geo_nemo.config.load import quote
+from geo_nemo.config.quoting import quote, quoted
 from geo_nemo.config.too_deep import deep_setting
 
 OUTPUT = "output_dir"
@@ -30,7 +30,8 @@ def expand(settings: Sequence[str]) -> list[tuple[str, ...]]:
         try:
             parsed = parser.parse_override(text)
         except HydraException:
-            raise UserError(f"cannot read {text}: quote its value") from None
+            key, _, value = text.partition("=")
+            raise UserError(f"cannot read {text}: {quoted(key, value)}") from None
         except RecursionError:
             raise UserError(deep_setting([text])) from None
         if not parsed.is_sweep_override():

@@ -9,7 +9,7 @@ from geo_nemo.common.errors import UserError
 from geo_nemo.common.parse import parse_yaml
 from geo_nemo.config.load import compose, validate
 from geo_nemo.config.policy import MetadataPolicy
-from geo_nemo.config.section import NonNegative, Positive, Probability, Section, Seed
+from geo_nemo.config.section import Filled, NonNegative, Positive, Probability, Section, Seed
 
 
 class TuneFile(Section):
@@ -18,7 +18,7 @@ class TuneFile(Section):
     weight: how often a record stands in an epoch; 0.5 takes half of them, drawn by the seed.
     """
 
-    path: Annotated[str, Field(min_length=1)]
+    path: Filled
     weight: Annotated[float, Field(gt=0, le=100)] = 1.0
 
 
@@ -76,9 +76,9 @@ class Tune(Section):
     shard: weights, gradients and moments are divided among the processes, each of a GPU (FSDP2).
     """
 
-    model: Annotated[str, Field(min_length=1)]
+    model: Filled
     data: Annotated[tuple[TuneFile, ...], Field(min_length=1)]
-    output: Annotated[str, Field(min_length=1)]
+    output: Filled
     method: Literal["lora", "full"] = "lora"
     lora: Lora = Lora()
     told: Told = Told()
@@ -136,4 +136,5 @@ def load_tune(name: str, model: str, overrides: Sequence[str]) -> Tune:
                 ) from None
         else:
             others.append(word)
-    return validate("tune", Tune, {**compose(name, others), **values, "model": model})
+    found = {**compose(name, others), **values, "model": model}
+    return validate("tune", Tune, found, typed=True)

@@ -24,7 +24,7 @@ def whole_config(overrides: Sequence[str], name: str = "train") -> dict[str, Any
     values.setdefault("data", {}).setdefault("store", OPEN["store"])
     if values.get("init") is not None:
         values["init"].setdefault("checkpoint", OPEN["checkpoint"])
-    return validate("train", Run, values).model_dump(mode="json")
+    return validate("train", Run, values, typed=True).model_dump(mode="json")
 
 
 def as_yaml(values: dict[str, Any]) -> str:

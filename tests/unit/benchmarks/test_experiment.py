@@ -65,7 +65,7 @@ ROOT = Path(__file__).parents[3]
         ({"corpus": {}}, r"give store: FOLDER, or corpus:"),
         ({"question": None}, r"own.yaml has no question: add it to the file"),
         ({"runz": 1}, r"unknown key runz; did you mean runs\?"),
-        ({"question": ""}, r"own.yaml: question='': string should have at least 1 character"),
+        ({"question": ""}, r"own.yaml: question='': it is empty"),
         ({"seeds": [True, 2]}, r"own.yaml: seeds: write a number, not true"),
         ({"seeds": [-1, 2]}, r"seeds.0=-1: input should be greater than or equal to 0"),
         ({"store": "s3://a/b"}, r"store=s3://a/b: give a folder of this machine"),

@@ -1,13 +1,16 @@
 """From recipes and overrides to a config: what is taken, and how each mistake is told."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from data_prep.config import Prep
 from geo_nemo.cli import main as cli
 from geo_nemo.config import Logging, Run, UserError
 from geo_nemo.config.load import compose, load_config, quote, validate
+from geo_nemo.config.tune import load_tune
 
 GIVEN = ("data.store=store", "output_dir=out")
 
@@ -94,8 +97,22 @@ MISTAKES = {
     "train.lr=nan": "train: train.lr=nan: input should be a finite number",
     "train.lr=1,2": "cannot read train.lr=1,2: write train.lr=[1,2] for a list, quote",
     "train.lr=${nothing}": "Interpolation key 'nothing' not found",
-    "train={": "cannot read train={: quote the value",
-    "name=a=b": "cannot read name=a=b: quote the value, as in \"name='...'\"",
+    "train={": "cannot read train={: write a list as [a,b], keys and values as {key: value}",
+    "name=a=b": "cannot read name=a=b: quote the value, as in \"name='a=b'\"",
+    "name=~/a": 'cannot read name=~/a: the shell leaves ~ as it is there: write "name=$HOME/a"',
+    "output_dir=": "train: output_dir='': it is empty: give a text",
+    "output_dir=s3://a/b": "train: output_dir: it is an address: give a path on a disk",
+    "stages.condition.metadata.forms=5": "metadata.forms=5: write keys and values",
+    "stages.condition.metadata.template={lien: x}": "metadata.template.lien; did you mean "
+    "stages.condition.metadata.template.line?",
+    "stages.condition.metadata.template=x": "metadata.template: template x: there is localization",
+    "stages.condition.metadata.loss_weights={a: 1}": "loss_weights.a='a': input should be 'meta",
+    "sharing.group=''": "train: sharing.group='': it is empty: give a text",
+    "stages.condition.select.years=[2020]": "select.years: it has 1 values, and needs 2",
+    "stages.condition.select=europe": "or name a recipe, as select@stages.condition.select=europe",
+    "metadata@stages.other.metadata=country": "one that is not there yet is added by "
+    "+metadata@stages.other.metadata=NAME",
+    "logging.profile={start_step: 4, ranks: true}": "ranks: write a number, not true",
     'logging.options={"a.b:C": {d: 1}}': r"write the colon of a name so: "
     r"'logging.options={a.b\:C: {d: 1}}'",
     "callbacks.options={a.b:C: {d: 1}}": r"so: 'callbacks.options={a.b\:C: {d: 1}}'",
@@ -106,7 +123,8 @@ MISTAKES = {
     "~train.steps": "no value for train.steps: add train.steps=... to the command",
     "~nothing": "Could not delete from config. 'nothing' does not exist.",
     "model@other=1b": "Could not override 'model@other'. Did you mean to override model?",
-    "stages.other.share=0.1": "no value for stages.other.metadata",
+    "stages.other.share=0.1": "no value for stages.other.metadata: add "
+    "+metadata@stages.other.metadata=NAME to the command",
     "stages.cooldown.share=0.3": "train: stages overlap: their fractions add up to 1.1, not 1",
     "model.num_query_groups=5": "num_attention_heads 16 is not a multiple of num_query_groups 5",
 }
@@ -178,3 +196,39 @@ def test_a_time_limit_without_time_for_steps_is_refused_and_read_in_a_record():
     kept = run.model_dump(mode="json")
     kept["health"]["margin_minutes"] = 10.0
     assert validate("record", Run, kept, kept=True).health.margin_minutes == 10
+
+
+@pytest.mark.parametrize(
+    "value", ["a=b", "a,b=c", "it's", "ä b", "(a)", "a#b", "$a;b", "a`b", "a!=b", "a{b}", "'it's'"]
+)
+def test_a_value_that_is_to_be_quoted_is_shown_as_a_shell_takes_it(value):
+    """What a message says is typed: by a shell's rules and Hydra's it is the value."""
+    with pytest.raises(UserError, match=r"as in (.*)$") as refused:
+        load(f"output_dir={value}")
+    shown = str(refused.value).partition("as in ")[2]
+    typed = subprocess.check_output(["sh", "-c", f"printf %s {shown}"], text=True)
+    assert load(typed).output_dir == value.strip("'")
+
+
+def test_what_a_file_of_a_whole_config_lacks_is_to_be_written_there(tmp_path):
+    file = tmp_path / "whole.json"
+    file.write_text('{"name": "a"}')
+    with pytest.raises(UserError, match=r"no value for output_dir, model, .*: write it there"):
+        load_config(str(file), Run)
+
+
+def test_a_stage_is_added_as_the_message_says():
+    with pytest.raises(UserError, match=r"fractions add up to 1\.1"):
+        load("stages.other.fraction=0.1", "+metadata@stages.other.metadata=country")
+
+
+def test_what_an_entry_of_a_list_lacks_is_to_be_written_there():
+    with pytest.raises(UserError, match=r"no value for data\.0\.path: write it there, as \{path: "):
+        load_tune("tune", "m", ["data=[{weight: 2}]", "output=o"])
+    with pytest.raises(UserError, match=r"lora\.targets=\[5\]: input should be 'all-linear'"):
+        load_tune("tune", "m", ["data=a", "output=o", "lora.targets=5"])
+
+
+def test_an_encoding_is_blamed_where_it_is_given():
+    with pytest.raises(UserError, match="prep: encoding: 'foo' is no encoding"):
+        load_config("prep", Prep, ["input=a", "output=b", "encoding=foo"])

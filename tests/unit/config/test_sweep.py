@@ -29,7 +29,7 @@ def test_every_combination_has_a_folder_named_by_what_differs():
         (["output_dir=/r", "a=[1,2]"], "no setting has several values"),
         (["a=1,2"], "needs one output_dir"),
         (["output_dir=/r,/s"], "needs one output_dir"),
-        (["output_dir=/r", "a=1,2", "b=(x"], r"cannot read b=\(x: quote its value"),
+        (["output_dir=/r", "a=1,2", "b=(x"], r"cannot read b=\(x: quote the value"),
         (["output_dir=/r", f"a={'x' * 200},y"], "has too long a name"),
         (["output_dir=/r", "a=glob(*)"], r"a=glob\(\*\) names no values one by one: write a=A,B"),
         (["output_dir=/r", "a=interval(0,1)"], "names no values one by one: write a=A,B"),
