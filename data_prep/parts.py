@@ -189,7 +189,7 @@ def _opened(path: Path) -> Iterator[tuple[pq.ParquetFile, mmap.mmap]]:
         with pq.ParquetFile(pa.BufferReader(mapped)) as file:
             yield file, mapped
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run geo-nemo prep again") from None
+        raise UserError(f"{path} is missing: repeat geo-nemo prep run") from None
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{path} is damaged ({reason}): delete it and prepare again") from None

@@ -26,7 +26,7 @@ def files_of(path: Path, split: str) -> tuple[list[Path], str]:
     Raises `UserError` where there is none, and where prep's are not as it wrote them.
     """
     if (path / SUMMARY).is_file():
-        summary = read_json(path / SUMMARY, "run geo-nemo prep again")
+        summary = read_json(path / SUMMARY, "repeat geo-nemo prep run")
         if summary.get("format") != "parquet":
             raise UserError(
                 f"corpus={path} is of format {summary.get('format')}: prepare it with "
@@ -35,7 +35,7 @@ def files_of(path: Path, split: str) -> tuple[list[Path], str]:
         try:
             written = {n: e["xxh3_128"] for n, e in summary["files"].items() if e["split"] == split}
         except (KeyError, TypeError, AttributeError):
-            raise UserError(f"{path / SUMMARY} is damaged: run geo-nemo prep again") from None
+            raise UserError(f"{path / SUMMARY} is damaged: repeat geo-nemo prep run") from None
         files = [path / name for name in written]
         for file in files:
             _check_unchanged(file, written[file.name])
@@ -92,11 +92,11 @@ def _check_unchanged(file: Path, expected: str) -> None:
     try:
         found = file_digest(file)
     except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}; run geo-nemo prep again") from None
+        raise UserError(f"cannot read {file}: {error.strerror}; repeat geo-nemo prep run") from None
     if found != expected:
         raise UserError(
-            f"{file} was changed since geo-nemo prep wrote it: run geo-nemo prep again, or copy it "
-            "to a folder of its own, which is read as any Parquet"
+            f"{file} was changed since geo-nemo prep wrote it: repeat geo-nemo prep run, or copy "
+            "it to a folder of its own, which is read as any Parquet"
         )
 
 

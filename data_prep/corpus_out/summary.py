@@ -41,10 +41,10 @@ def read_summary(folder: Path) -> CorpusSummary:
     """The summary of the corpus in `folder`. UserError where there is none."""
     path = folder / SUMMARY_NAME
     try:
-        return CorpusSummary.model_validate(read_json(path, "run geo-nemo prep again"))
+        return CorpusSummary.model_validate(read_json(path, "repeat geo-nemo prep run"))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise UserError(
-            f"{path} is no summary of a corpus: {where}: {first['msg']}; run geo-nemo prep again"
+            f"{path} is no summary of a corpus: {where}: {first['msg']}; repeat geo-nemo prep run"
         ) from None

@@ -76,7 +76,7 @@ def _filtered(
     try:
         return filtered(source, target, hashes)
     except FileNotFoundError:
-        raise UserError(f"{source} is missing: run geo-nemo prep again") from None
+        raise UserError(f"{source} is missing: repeat geo-nemo prep run") from None
     except (tarfile.TarError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise _damaged(source, " ".join(str(error).split())[:120]) from None
 

@@ -39,5 +39,5 @@ def load(path: Path) -> np.ndarray:
         return values.view(dtype).reshape(shape)
     except (OSError, ValueError, TypeError, EOFError) as error:
         raise UserError(
-            f"{path} is missing or damaged ({error}): delete its folder and run geo-nemo prep again"
+            f"{path} is missing or damaged ({error}): remove its folder, repeat geo-nemo prep run"
         ) from None

@@ -254,7 +254,7 @@ def mend(root: Path) -> str:
     try:
         address = (root / FETCHED_NAME).read_text().strip()
     except (OSError, UnicodeDecodeError):
-        return f"remove the folder {root} and run geo-nemo prep again"
+        return f"remove the folder {root} and repeat geo-nemo prep run"
     return f"remove the folder {root} and fetch it again from {address}"
 
 

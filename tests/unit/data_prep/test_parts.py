@@ -78,7 +78,7 @@ def test_a_part_that_is_cut_short_is_the_user_s_to_know(tmp_path, kept):
 
 
 def test_a_part_that_is_missing_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"part.parquet is missing: run geo-nemo prep again"):
+    with pytest.raises(UserError, match=r"part.parquet is missing: repeat geo-nemo prep run"):
         list(read_part(tmp_path / "part.parquet"))
 
 

@@ -49,7 +49,7 @@ def test_a_corpus_with_another_country_by_hand_is_refused(prepared, tmp_path):
     with pytest.raises(UserError, match=f"cannot read .*{file.name}: No such file"):
         open_corpus(corpus, "test")
     (corpus / "corpus.json").write_text(json.dumps({"format": "parquet", "files": ["x"]}))
-    with pytest.raises(UserError, match=r"corpus\.json is damaged: run geo-nemo prep again"):
+    with pytest.raises(UserError, match=r"corpus\.json is damaged: repeat geo-nemo prep run"):
         open_corpus(corpus, "test")
 
 
@@ -63,7 +63,7 @@ def test_a_store_whose_column_was_changed_is_refused(prepared, tmp_path, name):
     values.tofile(path)
     with pytest.raises(UserError, match=name) as caught:
         open_store(str(store), "test", None)
-    assert "\n" not in str(caught.value) and "run geo-nemo prep again" in str(caught.value)
+    assert "\n" not in str(caught.value) and "repeat geo-nemo prep run" in str(caught.value)
     # The other split is whole.
     open_store(str(store), "train", None)
 

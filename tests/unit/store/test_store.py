@@ -167,7 +167,7 @@ def test_a_store_of_another_format_is_to_be_prepared_again(damaged, version):
         TokenStore.open(damaged)
     assert str(error.value) == (
         f"{damaged} is a token store of format {version}, and this geo-nemo reads formats 2 and 3: "
-        f"remove the folder {damaged} and run geo-nemo prep again"
+        f"remove the folder {damaged} and repeat geo-nemo prep run"
     )
 
 
@@ -202,7 +202,7 @@ def test_another_tokenizer_in_the_store_is_a_user_error(damaged):
     path.write_bytes(model[: len(model) // 2])
     with pytest.raises(UserError) as error:
         TokenStore.open(damaged).tokenizer()
-    assert str(error.value).endswith(f"remove the folder {damaged} and run geo-nemo prep again")
+    assert str(error.value).endswith(f"remove the folder {damaged} and repeat geo-nemo prep run")
 
 
 def test_a_manifest_that_points_outside_the_store_is_refused(damaged):

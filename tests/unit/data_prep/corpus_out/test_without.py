@@ -63,7 +63,7 @@ def test_a_file_that_is_cut_or_gone_is_said_and_no_corpus_is_made(tmp_path, monk
         assert str(error.value).startswith(f"{folder / name} is damaged (")
         assert str(error.value).endswith("): delete it and prepare again")
     (folder / name).unlink()
-    with pytest.raises(UserError, match=f"{name} is missing: run geo-nemo prep again$"):
+    with pytest.raises(UserError, match=f"{name} is missing: repeat geo-nemo prep run$"):
         corpus_without(folder, tmp_path / "new", np.empty(0, np.uint64))
     assert not list(tmp_path.glob("new*"))
 
