@@ -13,7 +13,7 @@ from benchmarks.experiment.schema import Corpus as Synthetic
 from benchmarks.experiment.work import Processes, make_store
 from geo_nemo.cli.demo import SYNTHETIC_VOCAB_SIZE
 from geo_nemo.common.files import write_whole
-from geo_nemo.config.load import quote
+from geo_nemo.config.quoting import quote
 
 MODELS = {
     "conditioned": (),

@@ -12,7 +12,7 @@ from benchmarks.experiment.work import Processes
 from geo_nemo.common.errors import UserError
 from geo_nemo.common.files import make_folder, read_json, write_whole
 from geo_nemo.common.folders import remove_folder
-from geo_nemo.config.load import quote
+from geo_nemo.config.quoting import quote
 from geo_nemo.config.recipe_files import add_recipes
 from geo_nemo.store import TokenStore
 

@@ -7,7 +7,8 @@ from eval.conditions import check_fields_of
 from eval.config import EvalConfig
 from eval.texts import StoreTexts
 from geo_nemo.common.errors import UserError
-from geo_nemo.config.load import load_config, quote
+from geo_nemo.config.load import load_config
+from geo_nemo.config.quoting import quote
 from geo_nemo.runtime.device import resolve_device
 from geo_nemo.store import TokenStore
 

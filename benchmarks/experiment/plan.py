@@ -15,7 +15,8 @@ from pathlib import Path
 
 from benchmarks.experiment.schema import Experiment
 from geo_nemo.config import Run, UserError
-from geo_nemo.config.load import load_config, quote
+from geo_nemo.config.load import load_config
+from geo_nemo.config.quoting import quote
 from geo_nemo.config.stage_bounds import stage_borders
 from geo_nemo.data.outline import outline_stages
 from geo_nemo.runtime.device import resolve_device

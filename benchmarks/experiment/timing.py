@@ -11,7 +11,7 @@ from benchmarks.experiment.schema import TIMING, Experiment
 from benchmarks.experiment.work import Processes
 from geo_nemo.common.files import read_json, understood, write_whole
 from geo_nemo.common.parse import parse_json
-from geo_nemo.config.load import quote
+from geo_nemo.config.quoting import quote
 from geo_nemo.store import TokenStore
 
 WARM_UP = 3

@@ -28,7 +28,7 @@ from geo_nemo.common.errors import RunError, UserError
 from geo_nemo.common.files import make_folder, read_json, write_whole, writing
 from geo_nemo.common.folders import remove_folder
 from geo_nemo.common.lock import folder_lock
-from geo_nemo.config.load import quote
+from geo_nemo.config.quoting import quote
 from geo_nemo.train.checkpoint.files import checkpoints, shape_problem, step_of
 
 TIMES, PID = "seconds.json", "pid"

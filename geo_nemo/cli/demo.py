@@ -24,7 +24,7 @@ from geo_nemo.common.lock import folder_lock
 from geo_nemo.common.log import logger
 from geo_nemo.common.parse import parse_json
 from geo_nemo.config import RunError, UserError
-from geo_nemo.config.load import quote
+from geo_nemo.config.quoting import quote
 
 LOG = logger(__name__)
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -29,6 +30,9 @@ from geo_nemo.train.ending import Ending
 from geo_nemo.train.plan import Assumptions, Plan, plan_prepared
 from geo_nemo.train.run_record import earlier_sessions
 from geo_nemo.train.setup import Prepared, prepare, shared_settings
+
+if TYPE_CHECKING:
+    import torch
 
 LOG = logger(__name__)
 
@@ -93,16 +97,13 @@ def command(
             prepared = prepare(run, world_size(), fetching, tokens=not dry_run)
         if not dry_run:
             return train(prepared, world_size())
-        from geo_nemo.runtime.chip import check_chip, chip_of, slow_precision
         from geo_nemo.runtime.device import resolve_device
         from geo_nemo.train.build import check_brought
 
         check_folder(Path(run.output_dir))
         check_brought(run)
         device = resolve_device(run.device)
-        check_chip(run.precision, run.parallel, chip := chip_of(device))
-        if first and (slow := slow_precision(run.precision, chip)):
-            LOG.warning(slow)
+        _check_chip(run, device, first)
         if first:
             print_plan(_plan_here(prepared, on_gpu=device.type == "cuda"))
         return 0
@@ -117,6 +118,16 @@ def command(
         raise
 
 
+def _check_chip(run: Run, device: "torch.device", first: bool) -> None:
+    """Refuse what the device cannot compute; the first rank tells what it computes slowly."""
+    from geo_nemo.runtime.chip import check_chip, chip_of, slow_precision
+
+    chip = chip_of(device)
+    check_chip(run.precision, run.parallel, chip)
+    if first and (slow := slow_precision(run.precision, chip)):
+        LOG.warning(slow)
+
+
 def _plan_here(prepared: Prepared, on_gpu: bool) -> Plan:
     """The plan for the device that the run takes here; of a CPU no peak and no memory is known."""
     run = prepared.run.model_copy(update={"device": "gpu" if on_gpu else "cpu"})
@@ -128,7 +139,6 @@ def train(prepared: Prepared, processes: int) -> int:
     """Train in this process; 0 when the run is finished, `STOPPED` after a stop request."""
     quiet_libraries()
     keep_caches_writable()
-    from geo_nemo.runtime.chip import check_chip, chip_of, slow_precision
     from geo_nemo.runtime.device import (
         allow_only_deterministic,
         keep_launch_order,
@@ -145,9 +155,7 @@ def train(prepared: Prepared, processes: int) -> int:
     device = resolve_device(run.device)
     check_gpu(device, processes)
     first = rank() == 0
-    check_chip(run.precision, run.parallel, chip := chip_of(device))
-    if first and (slow := slow_precision(run.precision, chip)):
-        LOG.warning(slow)
+    _check_chip(run, device, first)
     if run.deterministic:
         allow_only_deterministic(device)
     output = Path(run.output_dir)

@@ -22,7 +22,7 @@ _WORDS = {
     "too_short": "it has {actual_length} values, and needs {min_length}",
 }
 # An address may be a secret, as webhooks are; an error names the key, and that will do.
-ADDRESS = re.compile(r"(https?://)[^\s,\]})]+")
+WEB_ADDRESS = re.compile(r"(https?://)[^\s,\]})]+")
 # Behind a key of a mapping, where the key is wrong and not its value.
 _A_KEY = "[key]"
 # Names that an error still lists one by one.
@@ -45,7 +45,7 @@ def in_words(mistake: Mapping[str, Any]) -> str:
 
 
 def without_addresses(text: str) -> str:
-    return ADDRESS.sub(r"\1...", text)
+    return WEB_ADDRESS.sub(r"\1...", text)
 
 
 def first_mistake(

@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from geo_nemo.config.mistakes import ADDRESS
+from geo_nemo.config.mistakes import WEB_ADDRESS
 
 # What a shell reads within double quotation marks, too.
 _OF_A_SHELL = re.compile(r'["$`!\\]')
@@ -31,7 +31,7 @@ def quoted(key: str, value: str) -> str:
         )
     if re.match(r"~(/|$)", value):
         return f'the shell leaves ~ as it is there: write "{key}=$HOME{value[1:]}"'
-    if ADDRESS.search(value) or len(value) > _LONG:
+    if WEB_ADDRESS.search(value) or len(value) > _LONG:
         return f"quote the value, as in \"{key}='...'\""
     within = re.fullmatch(r"""(['"])(.*)\1""", value, re.DOTALL)
     setting = f"{key}={quote(within[2] if within else value)}"

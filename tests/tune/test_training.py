@@ -171,7 +171,8 @@ def test_an_adapter_for_another_base_is_refused(base, data, tmp_path, tiny_store
     other = write_export(tmp_path / "other", tiny_store, seed=1)
     with pytest.raises(UserError, match="is an adapter for another base: it was tuned on weights"):
         open_folder(str(tmp_path / "out"), str(other))
-    with pytest.raises(UserError, match="no model's folder here: give the right one as --base"):
+    told = "no model's folder here: give the right one as --base FOLDER"
+    with pytest.raises(UserError, match=told):
         open_folder(str(tmp_path / "out"), str(tmp_path / "nowhere"))
     assert open_folder(str(tmp_path / "out")).base == base
 

@@ -9,7 +9,8 @@ import pytest
 from data_prep.config import Prep
 from geo_nemo.cli import main as cli
 from geo_nemo.config import Logging, Run, UserError
-from geo_nemo.config.load import compose, load_config, quote, validate
+from geo_nemo.config.load import compose, load_config, validate
+from geo_nemo.config.quoting import quote
 from geo_nemo.config.tune import load_tune
 
 GIVEN = ("data.store=store", "output_dir=out")

@@ -77,7 +77,10 @@ def test_a_dry_run_shows_the_job_and_the_config_and_writes_nothing(launch, given
         (("data=/none.jsonl",), "cannot read /none.jsonl"),
         (("learning_rate=1",), "learning_rate"),
         (("device=gpu",), "device=gpu, but slurm.gpus_per_node=0: take slurm=node, or device=cpu"),
-        (("slurm.processes_per_node=3",), "1 times 3 process(es): give global_batch_size=3"),
+        (
+            ("slurm.processes_per_node=3",),
+            "micro_batch_size 1 times 3 process(es): give global_batch_size=3",
+        ),
         (("slurm.time=10",), "slurm.time=10 leaves no time to train before the save"),
         (("slurm.nodes=2", "output=/run/tuned"), "output=/run/tuned: each node has a folder of"),
         (("slurm.container='registry#a'", "slurm.command=null"), "container would not see model="),
