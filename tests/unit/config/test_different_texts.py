@@ -54,7 +54,8 @@ def test_a_cooldown_with_labels_after_a_stage_without_them():
 
 
 def test_plan_and_train_tell_of_it():
-    settings = ["experiment=demo", "metadata@stages.cooldown.metadata=none"]
+    settings = ["experiment=demo", "metadata@stages.cooldown.metadata=none",
+                "stages.cooldown.metadata.template=localization"]  # fmt: skip
     found = CliRunner().invoke(command, [*settings, "--no-store"])
     assert found.exit_code == 0, found.output
     assert found.stderr.splitlines()[0] == (

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from eval.config import EvalConfig
 from geo_nemo.config import Run, UserError
 from geo_nemo.config.load import load_config
 from geo_nemo.config.recipe_files import group_names
@@ -72,6 +73,29 @@ def test_groups_of_one_s_own_make_named_experiments(own, monkeypatch):
     (own / "experiment/paper/1b_asia_with.yaml").write_text("name: mine\n")
     with pytest.raises(UserError, match=r"paper/1b_asia_with is an experiment of geo-nemo's alr"):
         load_config("train", Run, ("experiment=north", *OPEN))
+
+
+@pytest.mark.parametrize("stages", [
+    "condition_cooldown", "half_told", "half_untold", "quarter_untold", "interleaved", "labelled",
+    "replay", "short_to_long", "single", "wsd",
+])  # fmt: skip
+def test_metadata_of_one_s_own_keep_their_template_in_every_stage(own, monkeypatch, stages):
+    template = {"line": "<{label}={value}>", "title": "# {title}\n\n", "body": "{body}"}
+    (own / "metadata").mkdir()
+    (own / "metadata/ours.yaml").write_text(
+        f"# Ours.\nfields: [country]\ntemplate: {json.dumps(template)}\n"
+    )
+    monkeypatch.setenv("GEO_NEMO_RECIPES", str(own))
+    settings = (f"stages={stages}", "data.seq_length=8192", *OPEN)
+    usual = load_config("train", Run, settings).stages
+    ours = (f"metadata@stages.{stage}.metadata=ours" for stage in usual)
+    told = load_config("train", Run, (*ours, *settings)).stages
+    # An evaluation of such a run is given the same recipe, by the same name.
+    policy = load_config("eval", EvalConfig, ("metadata=ours", "output=/e", "store=/s", "runs.a=/r")).metadata
+    assert list(told) == list(usual) == ["condition", "cooldown"][: len(usual)]
+    for name, stage in told.items():
+        assert stage.metadata.template == policy.template, name
+        assert stage.metadata.fields == ("country",) and stage.fraction == usual[name].fraction
 
 
 def test_every_command_with_settings_takes_the_folder(own, monkeypatch, capsys):
