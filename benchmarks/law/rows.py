@@ -37,7 +37,7 @@ SOURCES: dict[str, dict[str, tuple[float, float]]] = {
         "half_tenth": (0.5, 0.1),
     },
     "larger": {"usual": (0.0, 0.2), "dropped": (0.25, 0.2), "half": (0.5, 0.2)},
-    "largest": {"usual": (0.0, 0.2), "half": (0.5, 0.2)},
+    "largest": {"half": (0.5, 0.2)},
 }
 OUTCOMES = {"gain": "with", "deficit": "plain"}
 

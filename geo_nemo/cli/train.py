@@ -97,12 +97,15 @@ def command(
             prepared = prepare(run, world_size(), fetching, tokens=not dry_run)
         if not dry_run:
             return train(prepared, world_size())
-        from geo_nemo.runtime.device import resolve_device
-        from geo_nemo.train.build import check_brought
+        quiet_libraries()
+        from geo_nemo.runtime.device import prepare_megatron, resolve_device
 
         check_folder(Path(run.output_dir))
-        check_brought(run)
         device = resolve_device(run.device)
+        prepare_megatron(device)
+        from geo_nemo.train.build import check_brought
+
+        check_brought(run)
         _check_chip(run, device, first)
         if first:
             print_plan(_plan_here(prepared, on_gpu=device.type == "cuda"))

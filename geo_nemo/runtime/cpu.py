@@ -17,8 +17,8 @@ device, so that they are kept out of the process, and what came in before is tak
 modules. The first import is a quick one: torch's compilers and W&B, which Megatron-Core would
 import for functions that nothing calls on a CPU, stay out (a third of a start's CPU time).
 
-What is merely slow there is seen to by `cpu_speed`. `install()` may be called again after later
-Megatron imports; it touches only what is new.
+What is merely slow there is seen to by `cpu_speed` and `cpu_groups`. `install()` may be called
+again after later Megatron imports; it touches only what is new.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ import torch
 from torch.optim.adamw import adamw
 from torch.overrides import TorchFunctionMode
 
-from geo_nemo.runtime import cpu_speed
+from geo_nemo.runtime import cpu_groups, cpu_speed
 
 _CPU = torch.device("cpu")
 _NEEDED = (
@@ -93,6 +93,7 @@ def install() -> None:
     _use_group_step_adam()
     _leave_out_transformer_engine()
     cpu_speed.install()
+    cpu_groups.install()
     for module_name, class_name, name in _USE_CUDA_METHODS:
         owner = sys.modules[module_name]
         owner = getattr(owner, class_name) if class_name else owner

@@ -308,6 +308,8 @@ def test_a_dry_run_tells_of_bf16_on_a_cpu_that_has_none(demo, precision, lines):
         env=os.environ | {"ATEN_CPU_CAPABILITY": "avx2"},
     )  # fmt: skip
     assert done.returncode == 0
+    # And nothing else: no library speaks of kernels that a CPU has not.
+    assert done.stderr.count("\n") == lines, done.stderr
     assert done.stderr.count("BF16 is many times slower than FP32 on this CPU") == lines
 
 

@@ -91,7 +91,8 @@ def test_metadata_of_one_s_own_keep_their_template_in_every_stage(own, monkeypat
     ours = (f"metadata@stages.{stage}.metadata=ours" for stage in usual)
     told = load_config("train", Run, (*ours, *settings)).stages
     # An evaluation of such a run is given the same recipe, by the same name.
-    policy = load_config("eval", EvalConfig, ("metadata=ours", "output=/e", "store=/s", "runs.a=/r")).metadata
+    asked = ("metadata=ours", "output=/e", "store=/s", "runs.a=/r")
+    policy = load_config("eval", EvalConfig, asked).metadata
     assert list(told) == list(usual) == ["condition", "cooldown"][: len(usual)]
     for name, stage in told.items():
         assert stage.metadata.template == policy.template, name
