@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -42,6 +43,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("very_slow"):
             item.add_marker(pytest.mark.skip(reason="for make test-slow"))
+
+
+def pytest_collection_finish():
+    """Modules and tests are there to the end: garbage is not looked for among them each time."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

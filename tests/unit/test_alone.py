@@ -31,6 +31,7 @@ def alone(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.very_slow
 def test_a_file_that_lives_on_another_s_state_fails(alone):
     code, shown = alone(
         "--seed=3",

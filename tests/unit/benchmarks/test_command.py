@@ -71,6 +71,7 @@ def test_pages_with_known_text_are_asked_for_in_a_line(tmp_path):
     assert empty.returncode == 2 and "no ground-truth.json and html/ in it" in empty.stderr
 
 
+@pytest.mark.very_slow
 def test_stages_are_measured_beside_another_checkout(tmp_path, monkeypatch):
     """Whose files are the first on the path; here they are of this one."""
     asked = run("prep", "--only", "ingest_beside")

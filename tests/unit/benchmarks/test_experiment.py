@@ -132,7 +132,13 @@ def test_an_experiment_there_is_not_and_a_file_that_is_none(tmp_path):
             read_experiment(str(tmp_path / "x.yaml"))
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def finished(path):
+    """What has results is looked at by make test-slow: it takes a second or two of each."""
+    marks = pytest.mark.very_slow if path.with_suffix(".jsonl").exists() else ()
+    return pytest.param(path, id=path.stem, marks=marks)
+
+
+@pytest.mark.parametrize("path", [finished(path) for path in sorted(FOLDER.glob("*.yaml"))])
 def test_the_experiments_of_the_project_are_valid(path, tmp_path, monkeypatch):
     name, experiment = read_experiment(path.stem)
     assert name == path.stem
@@ -241,6 +247,7 @@ def test_what_is_timed_is_a_few_steps_of_the_run(tiny_store, tmp_path, own):
     assert timed.model == planned.run.model and timed.stages.keys() == planned.run.stages.keys()
 
 
+@pytest.mark.very_slow
 def test_steps_that_take_long_are_measured_for_so_long_and_no_longer(
     tiny_store, tmp_path, monkeypatch
 ):

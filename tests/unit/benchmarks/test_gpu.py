@@ -123,6 +123,7 @@ def test_a_peers_step_is_timed_and_lowers_the_loss_of_the_same_tokens():
     assert all(abs(loss - np.log(512)) < 0.5 for loss in said["losses"])
 
 
+@pytest.mark.very_slow
 def test_rows_take_the_best_of_the_sweep_and_tell_what_failed():
     def measure(contender: str, case: Case) -> dict:
         if case.rows == 4:

@@ -38,6 +38,7 @@ def by_peer(rows) -> dict:
     return {row.peer: row for row in rows}
 
 
+@pytest.mark.very_slow
 def test_tokenise_compares_speeds_of_the_same_ids(given, monkeypatch):
     monkeypatch.setattr(tokenise, "QUICK_BYTES", 60_000)
     monkeypatch.setattr(tokenise, "STAGE_QUICK_BYTES", 100_000)

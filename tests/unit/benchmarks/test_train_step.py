@@ -74,6 +74,7 @@ def test_our_model_with_the_peer_s_weights_has_plain_pytorch_s_losses(single_pro
     assert engine.train_step([batch(TINY, 0)], 0).loss == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.very_slow
 def test_the_peer_takes_the_same_steps():
     """Of fp32 in another order: three steps of AdamW part them by a few 1e-6."""
     contenders = {

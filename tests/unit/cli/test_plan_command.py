@@ -299,7 +299,9 @@ def test_a_duration_is_read_at_a_glance(seconds, text):
     assert duration(seconds) == text
 
 
-@pytest.mark.parametrize(("precision", "lines"), [("bf16", 1), ("fp32", 0)])
+@pytest.mark.parametrize(
+    ("precision", "lines"), [("bf16", 1), pytest.param("fp32", 0, marks=pytest.mark.very_slow)]
+)
 def test_a_dry_run_tells_of_bf16_on_a_cpu_that_has_none(demo, precision, lines):
     settings = (*demo, f"precision={precision}", "device=cpu", "--dry-run")
     done = subprocess.run(

@@ -49,6 +49,7 @@ def test_push_verify_and_pull_say_what_there_is(run, store, tmp_path):
     assert TokenStore.open(tmp_path / "there", check_hashes=True).hash == content
 
 
+@pytest.mark.very_slow
 def test_counts_and_plans_fetch_no_tokens_and_say_what_they_say_of_a_store_here(
     run, tiny_store, tmp_path
 ):

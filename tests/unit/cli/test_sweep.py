@@ -246,6 +246,7 @@ def test_a_stop_signal_is_handed_on_and_no_other_run_begins(
         assert f"stopped by {number.name} before run 2 of 3, train.lr=0.002" in errors
 
 
+@pytest.mark.very_slow
 def test_a_real_sweep_is_stopped_saved_and_goes_on(tiny_store, tmp_path):
     output = tmp_path / "out"
     command = [sys.executable, "-m", "geo_nemo", "train", "--multirun", *SETTINGS]

@@ -146,6 +146,7 @@ def test_the_record_of_a_run_is_its_config_where_it_lies_now(tmp_path):
     assert load_config(str(file), Run) == began.model_copy(update={"output_dir": str(tmp_path)})
 
 
+@pytest.mark.very_slow
 def test_every_recipe_is_the_same_run_from_its_whole_config():
     for name in group_names("experiment"):
         if not name.endswith("base"):

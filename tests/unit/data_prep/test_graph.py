@@ -134,7 +134,7 @@ def test_a_second_run_does_no_task_again_and_changes_nothing(prepared, monkeypat
     assert made(prepared) == before
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.very_slow)])
 def test_a_run_elsewhere_gives_the_same_bytes_whatever_the_workers(workers, tmp_path):
     settings = {"files": 4, "count": 80, "limits": {"task_bytes": 1}, **EVERYTHING}
     here = config_of(tmp_path, **settings)

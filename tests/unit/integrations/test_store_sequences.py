@@ -67,7 +67,7 @@ def test_every_document_of_the_split_is_in_the_sequences_once(sequences, tiny_st
     assert trained == texts
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.very_slow)])
 def test_over_workers_and_processes_each_sequence_comes_once(sequences, expected, workers):
     seen = []
     for rank in range(2):

@@ -128,7 +128,7 @@ def test_another_rank_speaks_only_where_rank_zero_did_not(train, monkeypatch):
     assert len(waited) == 1
 
 
-@pytest.mark.parametrize("mistake", ["layout", "output"])
+@pytest.mark.parametrize("mistake", ["layout", pytest.param("output", marks=pytest.mark.very_slow)])
 def test_under_torchrun_a_mistake_is_said_once_and_ends_the_job_soon(tiny_store, tmp_path, mistake):
     (tmp_path / "file").write_text("")
     settings = [*SETTINGS, f"data.store={tiny_store}"]

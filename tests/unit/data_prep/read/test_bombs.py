@@ -108,7 +108,9 @@ def test_a_page_packed_inside_its_response_is_bounded(tmp_path):
     assert len(raws(found)) == 1
 
 
-@pytest.mark.parametrize("compression", ["zstd", "snappy"])
+@pytest.mark.parametrize(
+    "compression", ["zstd", pytest.param("snappy", marks=pytest.mark.very_slow)]
+)
 def test_a_parquet_page_that_expands_is_refused_before_it_is_read(tmp_path, compression):
     table = pa.table({"text": ["a", " " * 120_000_000, "b"]})
     path = tmp_path / "a.parquet"

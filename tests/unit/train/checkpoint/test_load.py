@@ -147,8 +147,19 @@ def one_byte(path):
 DAMAGES = [cut_half, cut_last_byte, empty, delete, zeros, a_folder, one_byte]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("file", FILES)
+def one_of_each(file, damage):
+    """In CI each damage of one file, and one of each file; `make test-slow` has them all."""
+    return file == "common.pt" or damage is one_byte
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        pytest.param(file, damage, marks=() if one_of_each(file, damage) else pytest.mark.very_slow)
+        for file in FILES
+        for damage in DAMAGES
+    ],
+)
 def test_a_damaged_file_is_named_and_the_checkpoint_before_is_used(copied, capsys, file, damage):
     damage(copied.directory / "step_00000006" / file)
     copied.resume()

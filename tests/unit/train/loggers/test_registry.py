@@ -69,6 +69,7 @@ print(wandb.env.error_reporting_enabled() or None)
 """
 
 
+@pytest.mark.very_slow  # of make test-loggers
 @pytest.mark.parametrize(
     ("module", "name", "asks"), [("mlflow", "MLflow", ASKS_MLFLOW), ("wandb", "WandB", ASKS_WANDB)]
 )
