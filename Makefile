@@ -2,11 +2,11 @@
 #
 #   make demo                      the whole way on synthetic news, about 6 minutes on 2 cores
 #   make demo CORPUS=news.jsonl.gz the same on your file
-#   make test                      every test that runs without a GPU
+#   make test                      the tests that run without a GPU
 #   make test-random               the same in another order each time; SEED=1234 for one again
 #   make test-alone                each file in a process of its own, in random order: an hour and
 #                                  more; ALONE='tests/unit/data --minutes 10' is a piece of it
-#   make test-slow                 and those that take many minutes: layouts of four processes
+#   make test-slow                 and those of them that take longest: layouts of four processes
 #   make test-slurm                the job script under a real SLURM, started by the tests; as root
 #   make test-image                the Dockerfile's CPU target in a clean Debian root; as root
 #   make test-nemo                 those of NeMo 2, NeMo-Run and Megatron-Bridge, in .venv-nemo
