@@ -14,8 +14,9 @@ inside the loaded `megatron.core` modules, four things are rebound:
 
 Where Transformer Engine or Apex is installed, Megatron-Core would call its kernels whatever the
 device, so that they are kept out of the process, and what came in before is taken out of its
-modules. The first import is a quick one: torch's compilers and W&B, which Megatron-Core would
-import for functions that nothing calls on a CPU, stay out (a third of a start's CPU time).
+modules. The first import is a quick one: torch's compilers, W&B and TensorBoard, which
+Megatron-Core would import for functions that nothing calls on a CPU, stay out (a third of a start's
+CPU time).
 
 What is merely slow there is seen to by `cpu_speed` and `cpu_groups`. `install()` may be called
 again after later Megatron imports; it touches only what is new.
@@ -51,6 +52,8 @@ _NEEDED = (
     "megatron.core.pipeline_parallel.schedules",
 )
 _KEPT_OUT = ("transformer_engine", "apex", "amp_C")
+# Out of the first import alone: who logs there imports them.
+_LOGGERS = ("wandb", "torch.utils.tensorboard")
 _USE_CUDA_METHODS = (
     # Tied embeddings under a pipeline: the last stage's copy is filled by an all-reduce.
     (
@@ -251,17 +254,17 @@ def _quick_imports():
 
     `torch.compile` imports its compilers when a function is decorated, long before a call.
     """
-    compile_, wandb = torch.compile, sys.modules.get("wandb")
+    compile_ = torch.compile
+    absent = [name for name in _LOGGERS if name not in sys.modules]
     torch.compile = _uncompiled
-    sys.modules.setdefault(
-        "wandb", None
-    )  # an ImportError to who imports it, which Megatron expects
+    # An import of what stands for None is an ImportError, which Megatron expects.
+    sys.modules.update(dict.fromkeys(absent))
     try:
         yield
     finally:
         torch.compile = compile_
-        if wandb is None:
-            del sys.modules["wandb"]
+        for name in absent:
+            del sys.modules[name]
 
 
 def _uncompiled(function=None, **_):

@@ -8,6 +8,7 @@ from tests.dist.launch import launch
 from tests.dist.slow_worker import SLEEP_SECONDS
 
 
+@pytest.mark.very_slow
 def test_the_slow_rank_is_named(tiny_store, tmp_path):
     launch(2, "tests.dist.slow_worker", tiny_store, tmp_path)
     found = json.loads((tmp_path / "found.json").read_text())

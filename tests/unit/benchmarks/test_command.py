@@ -29,6 +29,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.very_slow
 def test_help_lists_benchmarks_and_metrics_with_an_example():
     assert "Example: python -m benchmarks prep --quick" in run("--help").stdout
     shown = run("prep", "--help")
@@ -63,6 +64,7 @@ def test_options_that_exclude_each_other_are_refused_in_a_line():
     )  # fmt: skip
 
 
+@pytest.mark.very_slow
 def test_pages_with_known_text_are_asked_for_in_a_line(tmp_path):
     none = run("prep", "--only", "extraction_f1")
     assert none.returncode == 2 and len(none.stderr.splitlines()) == 1
@@ -85,6 +87,7 @@ def test_stages_are_measured_beside_another_checkout(tmp_path, monkeypatch):
     assert beside.measure(replace(setting, beside=None)) == []
 
 
+@pytest.mark.very_slow
 def test_extractors_are_compared_on_pages_that_are_given(tmp_path):
     lines = [f"Line {n} of the story was told by {n} people in town." for n in range(12)]
     body = "".join(f"<p>{line}</p>" for line in lines)

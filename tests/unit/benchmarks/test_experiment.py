@@ -171,6 +171,7 @@ def test_recipes_that_are_made_before_have_names_for_the_runs(tmp_path, monkeypa
     assert "America: 2" in (tmp_path / "log/log").read_text()
 
 
+@pytest.mark.very_slow
 def test_what_is_made_before_is_made_once_and_anew_where_it_changes(tiny_store, tmp_path):
     made = ["synth", "output={before}/a b", "documents=1000"]
     runs = RUNS | {"told": ["init.checkpoint={before}/a b/x"]}
@@ -305,6 +306,7 @@ def test_a_run_that_branched_off_is_the_run_itself_bit_for_bit(
         branch(told, fresh, 3)
 
 
+@pytest.mark.very_slow
 def test_first_weights_are_of_what_a_run_is(tiny_store, tmp_path, single_process):
     """Runs that differ in them share nothing; those that have the same ones share their start."""
     source = planned_of(tiny_store, tmp_path / "source")[0]
@@ -321,6 +323,7 @@ def test_first_weights_are_of_what_a_run_is(tiny_store, tmp_path, single_process
     fit(saving(mixed.run))  # which a training with init goes on from
 
 
+@pytest.mark.very_slow
 def test_a_folder_that_holds_a_run_of_other_settings_or_code_is_refused(
     tiny_store, tmp_path, single_process
 ):

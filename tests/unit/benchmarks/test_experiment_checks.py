@@ -122,6 +122,7 @@ def test_a_corpus_that_changes_goes_at_once(tmp_path, monkeypatch):
     assert not folder.exists()
 
 
+@pytest.mark.very_slow
 def test_a_command_that_was_left_over_ends_before_the_next_begins(tmp_path):
     """It is told by when it started, for another process may have its number by now."""
     left = subprocess.Popen(["sleep", "3"])

@@ -125,6 +125,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 QUIET = PROJECT["tool"]["pytest"]["ini_options"]["addopts"]
 
 
+@pytest.mark.very_slow
 def test_what_was_measured_stands_in_the_summary(tmp_path):
     """Figures of tests that passed, which pytest shows when it is asked to, and the machine."""
     (tmp_path / "pytest.ini").write_text(f"[pytest]\naddopts = {QUIET}\n")

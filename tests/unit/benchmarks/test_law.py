@@ -86,7 +86,8 @@ def test_scatter_is_found_again():
     assert law.scatter(law.largest * 10) == law.spread
 
 
-@pytest.mark.parametrize("power", [0.0, pytest.param(-0.9, marks=pytest.mark.very_slow)])
+@pytest.mark.very_slow
+@pytest.mark.parametrize("power", [0.0, -0.9])
 def test_intervals_and_predictions_cover_at_their_rate(power):
     """Of 150 samples, 95% less four standard deviations of a count (1.8% each), and 3% for what 18
     clusters, their correction and weights that are fitted cost: at least 85%.

@@ -128,6 +128,7 @@ def test_a_peer_that_fails_is_told_and_ours_goes_on():
     assert reasons == {"peer": "failed: it ended"}
 
 
+@pytest.mark.very_slow
 def test_a_process_that_ends_is_named_with_its_last_words():
     told = pytest.raises(RunError, match=r"ours.step ended: .*JSON")
     with Stepper("benchmarks.train_step.ours.step", "no shape") as stepper, told:

@@ -100,6 +100,7 @@ def test_the_plan_is_printed_and_nothing_is_written(folder):
     assert not (folder / "out put").exists()
 
 
+@pytest.mark.very_slow
 def test_a_dry_run_of_one_stage_plans_that_stage_alone(folder):
     code, out, errors = prep(folder, "run", *SETTINGS, "--dry-run", "--stage", "ingest")
     assert code == 0, errors
@@ -244,6 +245,7 @@ def test_a_dry_run_names_the_column_that_is_there_instead(tmp_path):
     assert "no column 'text' among 'Link', 'Content': give fields.text=Content" in error
 
 
+@pytest.mark.very_slow
 def test_pages_that_were_cut_off_when_fetched_are_kept_and_told(tmp_path):
     def page(number, **headers):
         story = PAGE.format(i=number, day=2).replace("paragraph", f"paragraph {number * 7919}")
@@ -272,6 +274,7 @@ def test_pages_that_were_cut_off_when_fetched_are_kept_and_told(tmp_path):
     assert report["damaged"] == 1
 
 
+@pytest.mark.very_slow
 def test_ids_that_are_numbers_of_rows_are_told_and_can_be_left_out(tmp_path):
     for name, first in (("a", 0), ("b", 20)):
         rows = [row | {"id": n} for n, row in enumerate(records(40)[first : first + 20])]

@@ -187,6 +187,7 @@ def exported(sequences, tmp_path_factory):
     return out
 
 
+@pytest.mark.very_slow
 def test_two_nodes_of_two_workers_read_each_sequence_once(sequences, exported, tmp_path):
     script = tmp_path / "read.py"
     script.write_text(READ)

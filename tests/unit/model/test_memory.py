@@ -302,8 +302,9 @@ def test_sequence_and_context_parallelism_divide_activations():
 
 @pytest.mark.parametrize(
     ("dtype", "distributed", "average"),
-    [("fp32", True, "none"), ("fp32", False, "none"), ("bf16", True, "ema"),
-     pytest.param("bf16", False, "none", marks=pytest.mark.very_slow)],
+    [("fp32", True, "none"), ("fp32", False, "none"),
+     *(pytest.param("bf16", *how, marks=pytest.mark.very_slow)
+       for how in ((True, "ema"), (False, "none")))],
 )  # fmt: skip
 def test_a_checkpoint_is_as_large_as_foreseen(
     tiny_store, tmp_path, single_process, dtype, distributed, average

@@ -89,6 +89,7 @@ def test_probabilities_of_all_texts_of_a_small_world_add_up_to_one():
             np.testing.assert_allclose(total, 1, atol=1e-9)
 
 
+@pytest.mark.very_slow
 def test_texts_come_as_often_as_their_probability_says():
     """Pearson's statistic of the titles and bodies of one host, against its chi-square law."""
     signal, style, host = 0.5, 0.4, 2

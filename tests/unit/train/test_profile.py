@@ -78,6 +78,7 @@ def test_a_process_that_begins_after_the_window_or_is_another_rank_s_writes_none
     assert not (tmp_path / "profile").exists()
 
 
+@pytest.mark.very_slow
 def test_it_does_not_change_the_training(tiny_store, tmp_path, single_process):
     import torch
 

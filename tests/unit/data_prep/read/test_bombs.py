@@ -82,6 +82,7 @@ def test_little_data_may_expand_as_they_like(tmp_path):
     assert bads(found) == [(2, "record_too_long")]
 
 
+@pytest.mark.very_slow
 def test_a_packed_tar_and_warc_are_bombs_too(tmp_path):
     tar = tmp_path / "a.tar.zst"
     inside = samples.tar([("a.txt", b"good"), ("b.txt", b" " * 120_000_000), ("c.txt", b"c")])
