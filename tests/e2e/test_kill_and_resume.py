@@ -140,7 +140,6 @@ def test_a_second_process_in_the_same_folder_is_refused(tiny_store, tmp_path):
         first.communicate()
 
 
-@pytest.mark.very_slow
 def test_a_finished_run_is_left_as_it_is(tiny_store, undisturbed):
     before = metrics(undisturbed)
     finish(tiny_store, undisturbed)

@@ -132,13 +132,13 @@ def test_an_experiment_there_is_not_and_a_file_that_is_none(tmp_path):
             read_experiment(str(tmp_path / "x.yaml"))
 
 
-def finished(path):
+def marked(path):
     """What has results is looked at by make test-slow: it takes a second or two of each."""
     marks = pytest.mark.very_slow if path.with_suffix(".jsonl").exists() else ()
     return pytest.param(path, id=path.stem, marks=marks)
 
 
-@pytest.mark.parametrize("path", [finished(path) for path in sorted(FOLDER.glob("*.yaml"))])
+@pytest.mark.parametrize("path", [marked(path) for path in sorted(FOLDER.glob("*.yaml"))])
 def test_the_experiments_of_the_project_are_valid(path, tmp_path, monkeypatch):
     name, experiment = read_experiment(path.stem)
     assert name == path.stem

@@ -142,7 +142,6 @@ def test_a_mistake_in_any_run_is_one_line_before_the_first_starts(train, pretend
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.very_slow
 def test_what_the_chip_cannot_do_is_known_before_the_first_starts(train, monkeypatch, tmp_path):
     started = []
     monkeypatch.setattr(sweeping, "_command", started.append)

@@ -16,7 +16,6 @@ from geo_nemo.store import TokenStore
 from tests.unit.plugins.outside import geo_nemo
 
 
-@pytest.mark.very_slow
 def test_a_package_brings_a_filter_a_reader_and_a_tokenizer(prepared):
     out, settings = prepared.folder, prepared.settings
     corpus = [row for path in sorted((out / "corpus").glob("*.parquet")) for row in _rows(path)]

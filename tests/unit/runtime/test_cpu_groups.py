@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.dist.launch import launch
+
 pytest.importorskip("torch")
 
 ALONE = """
@@ -50,44 +52,6 @@ def test_one_process_has_few_threads_however_often_its_layout_is_made_anew():
     assert max(found["threads"]) < 15
 
 
-PAIR = """
-import sys, torch
-import torch.distributed as dist
-from megatron.core import parallel_state as state
-from geo_nemo.config import Parallel
-from geo_nemo.runtime.distributed import model_parallel, world
-
-with world(torch.device("cpu")):
-    for parallel in (Parallel(tensor=2), Parallel(), Parallel(pipeline=2)):
-        with model_parallel(parallel, seed=0):
-            sizes = {
-                "tensor": state.get_tensor_model_parallel_group(),
-                "pipeline": state.get_pipeline_model_parallel_group(),
-                "data": state.get_data_parallel_group(),
-            }
-            shared = {id(group) for group in sizes.values() if group.size() == 1}
-            several = {id(group) for group in sizes.values() if group.size() == 2}
-            assert len(shared) == 1 and len(several) == 1
-            for group in sizes.values():
-                numbers = torch.tensor([float(dist.get_rank() + 1)])
-                dist.all_reduce(numbers, group=group)
-                assert numbers.item() == (3 if group.size() == 2 else dist.get_rank() + 1)
-            whole = state.get_model_parallel_group()
-            if parallel.tensor == 2:  # two groups of both processes are two
-                assert whole.size() == 2 and whole is not sizes["tensor"]
-        for group in sizes.values():
-            assert group not in dist.distributed_c10d._world.pg_map
-print("all of it")
-"""
-
-
 def test_of_two_processes_each_has_one_group_of_its_own_and_several_of_both(tmp_path):
-    (tmp_path / "pair.py").write_text(PAIR)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*command, str(tmp_path / "pair.py")], capture_output=True, text=True, timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore",
-             "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("all of it") == 2
+    launch(2, "tests.dist.groups_worker", tmp_path)
+    assert len(list(tmp_path.glob("all_of_it_*"))) == 2

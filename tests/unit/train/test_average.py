@@ -124,7 +124,6 @@ def test_a_step_that_is_left_out_is_not_taken_up(tiny_store, tmp_path, single_pr
     assert made.average.updates == 4
 
 
-@pytest.mark.very_slow
 def test_it_does_not_change_the_training(tiny_store, tmp_path, single_process):
     plain = weights(finished(tiny_store, tmp_path / "plain"))
     settings = Validation(every_steps=2, documents=8, split="test", weights="average")

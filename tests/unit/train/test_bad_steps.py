@@ -154,7 +154,6 @@ def notes_of(folder) -> list[tuple[int, str]]:
     return [(note["step"], note["action"]) for note in map(json.loads, lines)]
 
 
-@pytest.mark.very_slow
 def test_a_bad_step_that_no_checkpoint_knows_of_is_noted_once(tiny_store, tmp_path, single_process):
     """Killed before the next checkpoint, the run takes the step again, and finds it bad again."""
     run = run_of(tiny_store, tmp_path, BadSteps(policy="skip"), checkpoint=KEEP_ALL)
@@ -253,7 +252,6 @@ def test_too_many_bad_steps_end_the_run(policy, tiny_store, tmp_path, single_pro
         made.fit()
 
 
-@pytest.mark.very_slow
 def test_the_limit_is_of_the_run_and_not_of_each_start(tiny_store, tmp_path, single_process):
     """A job that is requeued at the end of its time would leave out as many again at each start."""
     settings = BadSteps(policy="skip", limit=2)

@@ -50,7 +50,6 @@ def test_the_top_share_is_that_of_a_sort_and_the_earlier_of_equals():
     assert top_share(np.array([1.0]), 0.01).tolist() == [1]
 
 
-@pytest.mark.very_slow
 def test_of_each_document_the_tokens_of_most_excess_loss_are_kept(chosen, tiny_store):
     store = TokenStore.open(tiny_store)
     split, tokenizer = store.split("train"), store.tokenizer()
