@@ -49,7 +49,11 @@ OUT ?= $(if $(CORPUS),runs/demo-$(basename $(basename $(notdir $(subst $(space),
 empty :=
 space := $(empty) $(empty)
 
+# Where it is set, as in many images, each process would compile our modules for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
+STARTS = torch sympy megatron numpy pydantic
 TORCH = $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
@@ -60,8 +64,9 @@ help:
 
 setup: .venv/installed
 
-# torch first, and by its exact version: it must not come as another package's dependency. It is
-# compiled on all cores, where pip would take one for a minute and a half.
+# torch first, and by its exact version: it must not come as another package's dependency. What each
+# start imports is compiled on all cores, where pip would take one for a minute and a half, the rest
+# when it is first imported.
 .venv/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no python3.11 found; set PYTHON=/path/to/python3.11"; exit 2; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -70,7 +75,8 @@ setup: .venv/installed
 	@"$(PYTHON)" -m venv .venv
 	@$(PIP) install --no-compile $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") "$(TORCH)"
 	@$(PIP) install --no-compile --constraint constraints.txt --editable '.[dev]'
-	@.venv/bin/python -m compileall -q -j 0 -x '/tests?/|/testing/_internal/' .venv/lib || true
+	@.venv/bin/python -m compileall -q -j 0 -x '/tests?/|/testing/_internal/' \
+	  $(addprefix .venv/lib/python*/site-packages/,$(STARTS)) geo_nemo data_prep eval || true
 	@touch .venv/installed
 
 demo: setup

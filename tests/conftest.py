@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import hypothesis
 import pytest
 
+from geo_nemo.common.imports import quick_imports
 from tests.support.tiny import build_store
 
 # Tests assert results, never times: on a busy machine a deadline fails what is right.
@@ -45,9 +46,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="for make test-slow"))
 
 
-def pytest_collection_finish():
-    """Modules and tests are there to the end: garbage is not looked for among them each time."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Modules and tests are there to the end: garbage is not looked for among them."""
+    with quick_imports():
+        collected = yield
     gc.freeze()
+    return collected
 
 
 @pytest.fixture(autouse=True)

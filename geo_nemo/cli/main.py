@@ -15,6 +15,7 @@ from geo_nemo.cli.codes import FAILED, INTERRUPTED, MISTAKE, code_of
 from geo_nemo.cli.usage import Named, line_of
 from geo_nemo.common import log
 from geo_nemo.common.errors import RunError, UserError
+from geo_nemo.common.imports import quick_imports
 from geo_nemo.common.secrets import masked
 from geo_nemo.common.stuck import end_process
 from geo_nemo.runtime.sharing import use_umask
@@ -63,7 +64,8 @@ class LazyGroup(Named):
         if name not in COMMANDS:
             return None
         module = _MODULES.get(name, name.replace("-", "_"))
-        return importlib.import_module(f"geo_nemo.cli.{module}").command
+        with quick_imports():
+            return importlib.import_module(f"geo_nemo.cli.{module}").command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -14,6 +14,7 @@ from geo_nemo.cli.options import OVERRIDES, DryRun, RunConfig, quiet_libraries
 from geo_nemo.cli.plan_tables import print_plan
 from geo_nemo.cli.progress import fetch_bar, progress_bar
 from geo_nemo.common.files import check_folder
+from geo_nemo.common.imports import quick_imports
 from geo_nemo.common.lock import folder_lock
 from geo_nemo.common.log import logger
 from geo_nemo.common.progress import no_progress
@@ -142,16 +143,17 @@ def train(prepared: Prepared, processes: int) -> int:
     """Train in this process; 0 when the run is finished, `STOPPED` after a stop request."""
     quiet_libraries()
     keep_caches_writable()
-    from geo_nemo.runtime.device import (
-        allow_only_deterministic,
-        keep_launch_order,
-        prepare_megatron,
-        resolve_device,
-    )
-    from geo_nemo.runtime.distributed import model_parallel, world
-    from geo_nemo.runtime.gpu import check_gpu
-    from geo_nemo.runtime.signals import announce, nobody, stop_deadline, stop_on_signal
-    from geo_nemo.train.collectives import check_same, check_same_settings
+    with quick_imports():
+        from geo_nemo.runtime.device import (
+            allow_only_deterministic,
+            keep_launch_order,
+            prepare_megatron,
+            resolve_device,
+        )
+        from geo_nemo.runtime.distributed import model_parallel, world
+        from geo_nemo.runtime.gpu import check_gpu
+        from geo_nemo.runtime.signals import announce, nobody, stop_deadline, stop_on_signal
+        from geo_nemo.train.collectives import check_same, check_same_settings
 
     run = prepared.run
     keep_launch_order(run.parallel)
@@ -171,9 +173,10 @@ def train(prepared: Prepared, processes: int) -> int:
             earlier_sessions(output)  # refuses what is no run's folder
         stack.enter_context(ending)
         # They import Megatron-Core, which on a CPU must not find Transformer Engine.
-        prepare_megatron(device)
-        from geo_nemo.train.build import build_trainer, open_loggers
-        from geo_nemo.train.callbacks import ProgressBar, Watch
+        with quick_imports():
+            prepare_megatron(device)
+            from geo_nemo.train.build import build_trainer, open_loggers
+            from geo_nemo.train.callbacks import ProgressBar, Watch
 
         loggers = open_loggers(run)
         progress = stack.enter_context(progress_bar()) if first else no_progress

@@ -1,6 +1,7 @@
 """Pages of HTML out of templates; a page loads nothing from anywhere."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ def page(
 
     A template extends `base.html.j2`, takes macros of `parts.html.j2`, and may include one of this
     package's styles. Values are escaped; one that a template asks for and that is not given is an
-    error. filters: further ones, by name.
+    error. filters: further ones of that folder's templates, by name.
     """
     environment = _environment(folder)
     environment.filters |= filters or {}
@@ -26,7 +27,9 @@ def fragment(template: str, macro: str, *values: Any) -> str:
     return str(getattr(_environment(FOLDER).get_template(template).module, macro)(*values))
 
 
+@cache
 def _environment(folder: Path) -> Any:
+    """It keeps the templates that it has compiled; one that has changed is compiled anew."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(

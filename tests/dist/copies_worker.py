@@ -1,6 +1,6 @@
-"""Runs under torchrun: checkpoints in a bucket, as two ranks make, fetch and miss them.
+"""Runs in two processes: checkpoints in a bucket, as two ranks make, fetch and miss them.
 
-    torchrun --nproc-per-node 2 -m tests.dist.copies_worker STORE OUTPUT S3_ADDRESS
+    torchrun --nproc-per-node 2 -m tests.dist.start tests.dist.copies_worker STORE OUTPUT S3_ADDRESS
 
 AWS's variables lead to the server. Each rank writes what it found to OUTPUT/found_RANK.json.
 """

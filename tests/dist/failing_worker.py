@@ -1,6 +1,6 @@
-"""Runs under torchrun: what two ranks say when something goes wrong, and their initial weights.
+"""Runs in two processes: what two ranks say when something goes wrong, and their initial weights.
 
-    torchrun --nproc-per-node 2 -m tests.dist.failing_worker STORE OUTPUT
+    torchrun --nproc-per-node 2 -m tests.dist.start tests.dist.failing_worker STORE OUTPUT
 
 Each scenario ends with a barrier, so that a rank that waits for ever would time the test out.
 """

@@ -1,6 +1,6 @@
-"""Runs under torchrun with four processes: layouts of two or three dimensions at once.
+"""Runs in four processes: layouts of two or three dimensions at once.
 
-torchrun --nproc-per-node 4 -m tests.dist.four_worker STORE OUTPUT
+torchrun --nproc-per-node 4 -m tests.dist.start tests.dist.four_worker STORE OUTPUT
 """
 
 import json

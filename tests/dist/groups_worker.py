@@ -1,6 +1,6 @@
-"""Runs under torchrun: makes three layouts of two processes and looks at their groups.
+"""Runs in two processes: makes three layouts of two processes and looks at their groups.
 
-torchrun --nproc-per-node 2 -m tests.dist.groups_worker OUTPUT
+torchrun --nproc-per-node 2 -m tests.dist.start tests.dist.groups_worker OUTPUT
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Runs under torchrun: rank 1 stops between two steps, for ever; rank 0 waits for it in the next.
 
-torchrun --nproc-per-node 2 -m tests.dist.hanging_worker STORE OUTPUT
+torchrun --nproc-per-node 2 -m tests.dist.start tests.dist.hanging_worker STORE OUTPUT
 """
 
 import sys

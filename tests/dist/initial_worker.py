@@ -1,6 +1,7 @@
-"""Runs under torchrun: begins from weights of one process at each layout, and saves them at once.
+"""Runs in two processes: begins from weights of one process at each layout, and saves them at once.
 
-torchrun --nproc-per-node 2 -m tests.dist.initial_worker STORE OUTPUT NAME=SOURCE...
+torchrun --nproc-per-node 2 -m tests.dist.start tests.dist.initial_worker \
+    STORE OUTPUT NAME=SOURCE...
 """
 
 import sys

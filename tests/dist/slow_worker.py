@@ -1,6 +1,6 @@
 """Two ranks, of which the second is slow: what rank 0 says of their times, as JSON.
 
-    torchrun --nproc-per-node 2 -m tests.dist.slow_worker STORE OUTPUT
+    torchrun --nproc-per-node 2 -m tests.dist.start tests.dist.slow_worker STORE OUTPUT
 
 Once of numbers that are given, once of a run, whose second rank sleeps in each forward pass.
 """

@@ -1,6 +1,6 @@
-"""Runs under torchrun: trains a run whose stages have layouts of their own, a leg after another.
+"""Runs in two processes: trains a run whose stages have layouts of their own, a leg after another.
 
-torchrun --nproc-per-node 2 -m tests.dist.stages_worker STORE OUTPUT CASE
+torchrun --nproc-per-node 2 -m tests.dist.start tests.dist.stages_worker STORE OUTPUT CASE
 """
 
 import json

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from geo_nemo.runtime.lost import LostRankError, lost_ranks_in_a_line
-from tests.dist.launch import launch
+from tests.dist.launch import launch, torchrun
 from tests.support.command import SMALL
 
 
@@ -24,12 +24,11 @@ def test_a_verdict_of_one_rank_is_every_rank_s(tiny_store, tmp_path):
 def test_a_callback_that_fails_on_one_rank_alone_is_the_line_that_is_said(tiny_store, tmp_path):
     """The other rank has lost it, and leaves it the word; what was saved is whole."""
     with pytest.raises(AssertionError) as caught:
-        launch(
+        torchrun(
             2, "geo_nemo", "train", *SMALL, f"data.store={tiny_store}", f"output_dir={tmp_path}/r",
             "train.steps=4", "train.warmup_steps=1", "train.micro_batch_size=4", "device=cpu",
             "checkpoint.every_steps=2", "checkpoint.async_save=false",
             "callbacks.use=[tests.dist.verdict_worker:Fails]",
-            on_gpu=True,  # the command makes Megatron-Core ready itself
         )  # fmt: skip
     said = [line for line in str(caught.value).splitlines() if line.startswith("geo-nemo: ")]
     assert said[0].startswith(

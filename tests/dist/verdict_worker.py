@@ -1,7 +1,7 @@
-"""Runs under torchrun: a callback of the second rank alone leaves a step out, winds the run back,
+"""Runs in two processes: a callback of the second rank alone leaves a step out, winds the run back,
 then stops it.
 
-torchrun --nproc-per-node 2 -m tests.dist.verdict_worker STORE OUTPUT
+torchrun --nproc-per-node 2 -m tests.dist.start tests.dist.verdict_worker STORE OUTPUT
 """
 
 import json

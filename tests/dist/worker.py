@@ -1,6 +1,6 @@
-"""Runs under torchrun: trains a small run at each layout and writes what it saw.
+"""Runs in two processes: trains a small run at each layout and writes what it saw.
 
-torchrun --nproc-per-node 2 -m tests.dist.worker STORE OUTPUT
+torchrun --nproc-per-node 2 -m tests.dist.start tests.dist.worker STORE OUTPUT
 """
 
 import hashlib

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.dist.launch import launch
+from tests.dist.launch import torchrun
 from tests.gpu.context_worker import BATCHES
 from tests.gpu.runs import skip_unless_two
 from tests.gpu.test_model import BF16_MEAN, FP32
@@ -18,7 +18,7 @@ def told(gpu, tmp_path_factory):
     """What both ranks found."""
     skip_unless_two()
     output = tmp_path_factory.mktemp("context")
-    launch(2, "tests.gpu.context_worker", output, on_gpu=True)
+    torchrun(2, "tests.gpu.context_worker", output)
     return [json.loads((output / f"context-{rank}.json").read_text()) for rank in range(2)]
 
 

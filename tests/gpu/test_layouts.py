@@ -5,7 +5,7 @@ import json
 import pytest
 
 from geo_nemo.config import Parallel
-from tests.dist.launch import launch
+from tests.dist.launch import torchrun
 from tests.gpu.layout_worker import LAST, LAYOUTS, MOVES, STEPS, forget_after, moved_run, run_at
 from tests.gpu.runs import losses_of, skip_unless_two
 from tests.gpu.test_export import exported
@@ -24,7 +24,7 @@ def two(gpu, tiny_store, tmp_path_factory):
     """What both ranks told, and where they wrote."""
     skip_unless_two()
     output = tmp_path_factory.mktemp("layouts")
-    launch(2, "tests.gpu.layout_worker", tiny_store, output, on_gpu=True)
+    torchrun(2, "tests.gpu.layout_worker", tiny_store, output)
     return [json.loads((output / f"told-{rank}.json").read_text()) for rank in (0, 1)], output
 
 

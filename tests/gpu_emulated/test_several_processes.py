@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.dist.launch import launch
+from tests.dist.launch import torchrun
 
 # Of the norm: inputs, partial outputs and gradients are rounded to bf16 once or twice, by 2^-9 at
 # most and a third of that on average each time.
@@ -15,7 +15,7 @@ RING = 2 * 2**-8
 def told(kernels, tmp_path_factory):
     """What both ranks found."""
     output = tmp_path_factory.mktemp("several")
-    launch(2, "tests.gpu_emulated.ring_worker", output, on_gpu=True, timeout=300)
+    torchrun(2, "tests.gpu_emulated.ring_worker", output, timeout=300)
     return [json.loads((output / f"told-{rank}.json").read_text()) for rank in (0, 1)]
 
 

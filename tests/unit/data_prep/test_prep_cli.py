@@ -1,32 +1,25 @@
 """`geo-nemo prep`: its tables, its plan, its files of settings, and its exit codes."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.command import call
 from tests.unit.data_prep.read.samples import PAGE, response, warc_record
 from tests.unit.data_prep.worlds import record, records, write_jsonl
 
 
-def prep(tmp_path, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "geo_nemo", "prep", *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env={
-            "COLUMNS": "100",
-            "PATH": "/usr/bin:/bin",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-        },
-    )
-    return done.returncode, done.stdout, done.stderr
+@pytest.fixture
+def prep(monkeypatch, capsys):
+    """Calls geo-nemo prep in a folder: its exit code, what it printed, and to stderr."""
+
+    def called(folder, *arguments):
+        monkeypatch.chdir(folder)
+        return call(monkeypatch, capsys, "prep", *arguments, COLUMNS="100")
+
+    return called
 
 
 SETTINGS = (
@@ -47,7 +40,7 @@ def row_of(out, name):
     return next(cells for cells in lines if cells[: len(name.split())] == name.split())
 
 
-def test_files_of_a_folder_that_are_passed_over_are_told_and_can_be_named(tmp_path):
+def test_files_of_a_folder_that_are_passed_over_are_told_and_can_be_named(prep, tmp_path):
     (tmp_path / "in/deep").mkdir(parents=True)
     write_jsonl(tmp_path / "in" / "a.jsonl", records(60)[:30])
     write_jsonl(tmp_path / "in" / "b.dat", records(60)[30:])
@@ -69,7 +62,7 @@ def test_files_of_a_folder_that_are_passed_over_are_told_and_can_be_named(tmp_pa
     assert code == 0 and "30 documents" in out and "passed over" not in out, errors
 
 
-def test_tables_show_what_was_kept_and_why_not(folder):
+def test_tables_show_what_was_kept_and_why_not(prep, folder):
     code, out, errors = prep(folder, "run", *SETTINGS)
     assert code == 0, errors
     assert row_of(out, "Reading broken_json")[2] == "1"
@@ -81,14 +74,14 @@ def test_tables_show_what_was_kept_and_why_not(folder):
     assert "ingest: " in errors and "MB" in errors
 
 
-def test_one_host_and_whole_hosts_leave_no_test_and_that_is_said(folder):
+def test_one_host_and_whole_hosts_leave_no_test_and_that_is_said(prep, folder):
     write_jsonl(folder / "one.jsonl", [record(n, url=f"https://a.co.uk/{n}") for n in range(20)])
     code, out, errors = prep(folder, "run", "input=one.jsonl", *SETTINGS[1:], "splits.by=host")
     assert code == 0, errors
     assert "There is no validation and no test document: every host has more" in out
 
 
-def test_the_plan_is_printed_and_nothing_is_written(folder):
+def test_the_plan_is_printed_and_nothing_is_written(prep, folder):
     code, out, _ = prep(folder, "run", *SETTINGS, "--dry-run")
     assert code == 0
     assert row_of(out, "documents, about")[2] == "30"
@@ -101,7 +94,7 @@ def test_the_plan_is_printed_and_nothing_is_written(folder):
 
 
 @pytest.mark.very_slow
-def test_a_dry_run_of_one_stage_plans_that_stage_alone(folder):
+def test_a_dry_run_of_one_stage_plans_that_stage_alone(prep, folder):
     code, out, errors = prep(folder, "run", *SETTINGS, "--dry-run", "--stage", "ingest")
     assert code == 0, errors
     assert row_of(out, "ingest")[1:3] == ["1", "0"] and "store" not in out
@@ -117,7 +110,7 @@ def test_a_dry_run_of_one_stage_plans_that_stage_alone(folder):
     assert not (folder / "out put/work/ingest").exists()
 
 
-def test_brackets_in_the_tokenizer_s_path_are_no_markup(folder):
+def test_brackets_in_the_tokenizer_s_path_are_no_markup(prep, folder):
     code, _, errors = prep(folder, "run", *SETTINGS)
     assert code == 0, errors
     (folder / "[red]t[/x]").mkdir(parents=True)
@@ -131,7 +124,7 @@ def test_brackets_in_the_tokenizer_s_path_are_no_markup(folder):
     assert "[red]t[/x]/t.model" in out
 
 
-def test_settings_may_be_in_a_file_of_the_user_s(folder):
+def test_settings_may_be_in_a_file_of_the_user_s(prep, folder):
     (folder / "mine.yaml").write_text(
         "defaults: [prep, _self_]\n"
         "output: from file\n"
@@ -143,7 +136,7 @@ def test_settings_may_be_in_a_file_of_the_user_s(folder):
     assert "store: from file/store" in out
 
 
-def test_one_stage_alone_tells_its_time_only(folder):
+def test_one_stage_alone_tells_its_time_only(prep, folder):
     code, out, _ = prep(folder, "run", *SETTINGS, "--stage", "ingest")
     assert code == 0
     assert out.startswith("ingest: ") and out.count("\n") == 1
@@ -173,7 +166,7 @@ def test_one_stage_alone_tells_its_time_only(folder):
         (("run", *SETTINGS[:1], "output=o", "execution.executor=slurm"), "sbatch"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(folder, arguments, message):
+def test_a_mistake_is_one_line_and_exit_code_2(prep, folder, arguments, message):
     code, _, error = prep(folder, *arguments)
     assert code == 2
     assert message in error.splitlines()[-1]
@@ -181,7 +174,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, arguments, message):
     assert not (folder / "out put/store").exists()
 
 
-def test_lost_files_are_told_by_name_and_strict_makes_them_exit_1(folder):
+def test_lost_files_are_told_by_name_and_strict_makes_them_exit_1(prep, folder):
     (folder / "raw" / "may").mkdir(parents=True)
     shutil.move(folder / "in put.jsonl.gz", folder / "raw")
     (folder / "raw/may/junk.parquet").write_bytes(b"no parquet at all")
@@ -208,12 +201,12 @@ def test_lost_files_are_told_by_name_and_strict_makes_them_exit_1(folder):
     assert (folder / "out put/drops/damaged_file.jsonl").exists()
 
 
-def test_strict_is_content_where_only_records_are_lost(folder):
+def test_strict_is_content_where_only_records_are_lost(prep, folder):
     code, _, errors = prep(folder, "run", *SETTINGS, "--strict")
     assert code == 0, errors
 
 
-def test_format_and_encoding_may_be_given_for_all_input(tmp_path):
+def test_format_and_encoding_may_be_given_for_all_input(prep, tmp_path):
     text = "Le préfet a répété à Orléans que la forêt brûlait."
     (tmp_path / "news").write_bytes(f"url,text\nhttps://a.fr/1,{text}\n".encode("cp850"))
     given = ("input=news", "output=o", "tokenizer.vocab_size=300", "tokenizer.shrink=true")
@@ -232,13 +225,13 @@ def test_format_and_encoding_may_be_given_for_all_input(tmp_path):
         ({"text": "A text", "link": "https://a.co.ke/1"}, "fields.url=link"),
     ],
 )
-def test_a_dry_run_names_the_field_that_is_there_instead(tmp_path, record, hint):
+def test_a_dry_run_names_the_field_that_is_there_instead(prep, tmp_path, record, hint):
     (tmp_path / "news.jsonl").write_text(json.dumps(record) + "\n")
     code, _, error = prep(tmp_path, "run", "input=news.jsonl", "output=o", "--dry-run")
     assert code == 2 and error.rstrip().endswith(f"give {hint}")
 
 
-def test_a_dry_run_names_the_column_that_is_there_instead(tmp_path):
+def test_a_dry_run_names_the_column_that_is_there_instead(prep, tmp_path):
     (tmp_path / "news.csv").write_text("Link;Content\nhttps://a.co.ke/1;Some text\n")
     code, _, error = prep(tmp_path, "run", "input=news.csv", "output=o", "--dry-run")
     assert code == 2
@@ -246,7 +239,7 @@ def test_a_dry_run_names_the_column_that_is_there_instead(tmp_path):
 
 
 @pytest.mark.very_slow
-def test_pages_that_were_cut_off_when_fetched_are_kept_and_told(tmp_path):
+def test_pages_that_were_cut_off_when_fetched_are_kept_and_told(prep, tmp_path):
     def page(number, **headers):
         story = PAGE.format(i=number, day=2).replace("paragraph", f"paragraph {number * 7919}")
         if number == 33:
@@ -275,7 +268,7 @@ def test_pages_that_were_cut_off_when_fetched_are_kept_and_told(tmp_path):
 
 
 @pytest.mark.very_slow
-def test_ids_that_are_numbers_of_rows_are_told_and_can_be_left_out(tmp_path):
+def test_ids_that_are_numbers_of_rows_are_told_and_can_be_left_out(prep, tmp_path):
     for name, first in (("a", 0), ("b", 20)):
         rows = [row | {"id": n} for n, row in enumerate(records(40)[first : first + 20])]
         write_jsonl(tmp_path / f"{name}.jsonl", rows)

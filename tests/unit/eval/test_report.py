@@ -74,38 +74,41 @@ def evaluated(world, tmp_path_factory):
     return folder / "eval"
 
 
+@pytest.fixture(scope="module")
+def whole(evaluated, tmp_path_factory):
+    """The page of that evaluation: to draw its figures takes most of these tests' time."""
+    return page_of(evaluated, tmp_path_factory.mktemp("whole") / "report.html")
+
+
 def page_of(evaluation: Path, output: Path, **changes) -> str:
     write_report(ReportConfig(eval=str(evaluation), output=str(output), **changes))
     return output.read_text()
 
 
-def test_the_page_has_every_part(evaluated, tmp_path):
-    page = page_of(evaluated, tmp_path / "report.html")
-    structure = Structure(page)
+def test_the_page_has_every_part(whole):
+    structure = Structure(whole)
     sections = ("perplexity", "places", "questions", "training", "rows", "corpus", "reproduce")
     assert set(sections) <= set(structure.ids)
     for text in (
         "Metadata helps", "Against the floor", "1 not JSON", "geo-nemo train", "text is empty",
         "1 country has no test document", "cooldown", "12,345",
     ):  # fmt: skip
-        assert text in page, text
+        assert text in whole, text
     # Matrix, gain and loss by place, questions, training: each wide and narrow.
     assert structure.tags.count("svg") == 10
 
 
-def test_the_page_loads_nothing(evaluated, tmp_path):
-    page = page_of(evaluated, tmp_path / "report.html")
-    structure = Structure(page)
+def test_the_page_loads_nothing(whole):
+    structure = Structure(whole)
     assert not {"script", "link", "iframe", "img", "object", "embed"} & set(structure.tags)
     assert all(link.startswith("#") for link in structure.links)
-    assert not re.search(r"@import|https?://|url\((?!#)", page)
+    assert not re.search(r"@import|https?://|url\((?!#)", whole)
 
 
-def test_identifiers_are_unique_and_every_reference_has_its_target(evaluated, tmp_path):
-    page = page_of(evaluated, tmp_path / "report.html")
-    structure = Structure(page)
+def test_identifiers_are_unique_and_every_reference_has_its_target(whole):
+    structure = Structure(whole)
     assert len(structure.ids) == len(set(structure.ids))
-    used = {link[1:] for link in structure.links} | set(re.findall(r"url\(#(\w+)\)", page))
+    used = {link[1:] for link in structure.links} | set(re.findall(r"url\(#(\w+)\)", whole))
     assert used <= set(structure.ids)
 
 
@@ -126,16 +129,15 @@ def test_text_of_documents_and_commands_is_escaped(world, loader, tmp_path):
         assert tag not in Structure(page).tags
 
 
-def test_figures_take_colours_and_font_from_the_page(evaluated, tmp_path):
-    page = page_of(evaluated, tmp_path / "report.html")
-    figures = re.findall(r"<svg.*?</svg>", page, flags=re.S)
+def test_figures_take_colours_and_font_from_the_page(whole):
+    figures = re.findall(r"<svg.*?</svg>", whole, flags=re.S)
     for figure in figures:
         assert "var(--s0)" in figure
         assert not re.search(r"#0[ab]00", figure)
         assert "font-family" not in figure and "<style" not in figure
         assert 'aria-label="' in figure
-    variables = set(re.findall(r"var\(--(\w+)\)", page))
-    assert variables <= set(re.findall(r"--(\w+):", page))
+    variables = set(re.findall(r"var\(--(\w+)\)", whole))
+    assert variables <= set(re.findall(r"--(\w+):", whole))
 
 
 def test_a_corpus_without_questions_floors_and_titles(loader, tmp_path):
@@ -211,8 +213,8 @@ def test_an_unfinished_run_and_another_store_are_warned_of(world, loader, tmp_pa
     assert "No sequence is shown" in page_of(tmp_path / "eval", tmp_path / "again.html")
 
 
-def test_the_same_inputs_give_the_same_page(evaluated, tmp_path):
-    assert page_of(evaluated, tmp_path / "a.html") == page_of(evaluated, tmp_path / "b.html")
+def test_the_same_inputs_give_the_same_page(evaluated, whole, tmp_path):
+    assert page_of(evaluated, tmp_path / "again.html") == whole
 
 
 def test_a_metrics_line_that_a_kill_cut_off_is_left_out(world, tmp_path):
