@@ -1,4 +1,4 @@
-"""What a process of a test has imported when its module begins, ready for a CPU.
+"""Makes Megatron-Core ready for a CPU before a module imports it, and runs the module.
 
 torchrun --nproc-per-node 2 -m tests.dist.start MODULE ARGUMENTS
 """
@@ -10,10 +10,7 @@ import torch
 
 from geo_nemo.runtime.device import prepare_megatron
 
-# Before a module imports Megatron-Core itself.
-prepare_megatron(torch.device("cpu"))
-import geo_nemo.train.loop  # noqa: E402, F401
-
 if __name__ == "__main__":
+    prepare_megatron(torch.device("cpu"))
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.e2e.test_kill_and_resume import metrics, start, timeless, weights
+from tests.e2e.test_kill_and_resume import SETTINGS, metrics, timeless, weights
 
 KILLS = int(os.environ.get("GEO_NEMO_KILLS", "0"))
 SEED = int(os.environ.get("GEO_NEMO_KILLS_SEED", "1"))
@@ -49,6 +50,14 @@ def sessions(output: Path) -> float:
         return 0
 
 
+def start(store: Path, output: Path) -> subprocess.Popen:
+    """A process that imports all it needs, in which it may be killed, too."""
+    command = [sys.executable, "-m", "geo_nemo", "train", *SETTINGS, *CHANGES]
+    command += [f"data.store={store}", f"output_dir={output}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
 def wait_for_training(process: subprocess.Popen, output: Path, before: float) -> None:
     """Return when the process begins to train, or has ended."""
     deadline = time.monotonic() + PATIENCE_S
@@ -60,7 +69,7 @@ def wait_for_training(process: subprocess.Popen, output: Path, before: float) ->
 def undisturbed_life(store: Path, output: Path) -> Life:
     """Run to the end, and take the time."""
     begin = time.monotonic()
-    process = start(store, output, *CHANGES)
+    process = start(store, output)
     wait_for_training(process, output, 0)
     trains = time.monotonic()
     _, errors = process.communicate(timeout=PATIENCE_S + 10 * STEPS)
@@ -72,7 +81,7 @@ def kill(store: Path, output: Path, life: Life, rng: random.Random) -> str:
     """Start a process and kill it; what it was at."""
     in_training, moment = rng.random() < 0.5, rng.random()
     before = sessions(output)
-    process = start(store, output, *CHANGES)
+    process = start(store, output)
     if in_training:
         wait_for_training(process, output, before)
         time.sleep(moment * life.step * STEPS_A_LIFE)
@@ -100,7 +109,7 @@ def test_the_run_ends_bit_for_bit_like_one_that_was_never_killed(
     rng = random.Random(SEED)
     places = Counter(kill(tiny_store, killed, life, rng) for _ in range(KILLS))
     reached = metrics(killed)[-1]["step"] + 1 if metrics(killed) else 0
-    process = start(tiny_store, killed, *CHANGES)
+    process = start(tiny_store, killed)
     _, errors = process.communicate(timeout=PATIENCE_S + 10 * STEPS)
     assert process.returncode == 0, errors[-2000:]
     assert "is not whole" not in errors

@@ -1,11 +1,8 @@
 """A run that is killed again and again ends bit for bit like one that never was."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import torch
 
 from geo_nemo.train.callbacks.metrics import MACHINE_KEYS
 from tests.support.command import SMALL
+from tests.support.processes import Process
 
 STEPS = 24
 SETTINGS = (
@@ -26,13 +24,11 @@ SETTINGS = (
     "logging.batch_digest=true",
     "deterministic=true",
 )
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def start(store, output, *changes):
-    command = [sys.executable, "-m", "geo_nemo", "train", *SETTINGS, *changes]
-    command += [f"data.store={store}", f"output_dir={output}"]
-    return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    places = (f"data.store={store}", f"output_dir={output}")
+    return Process("geo_nemo", "train", *SETTINGS, *changes, *places)
 
 
 def finish(store, output):

@@ -5,14 +5,13 @@ import json
 import re
 import resource
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from tests.support.command import call
 from tests.support.exports import write_export, write_jsonl
+from tests.support.processes import Process
 
 COUNT, SAMPLES = 12, 2
 
@@ -69,8 +68,7 @@ def test_killed_it_goes_on_to_the_same_bytes_and_two_at_once_are_a_line(
 ):
     out = tmp_path / "o.jsonl"
     records = tmp_path / "o.jsonl.partial" / "records.jsonl"
-    command = [sys.executable, "-m", "geo_nemo", *words, "--out", str(out)]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = Process("geo_nemo", *words, "--out", out)
     try:
         until = time.monotonic() + 600
         while lines_of(records) < 5 and time.monotonic() < until and process.poll() is None:
@@ -81,7 +79,7 @@ def test_killed_it_goes_on_to_the_same_bytes_and_two_at_once_are_a_line(
         assert "or give another --out" in told
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
     assert not out.exists() and 5 <= lines_of(records) < COUNT * SAMPLES * 2
     kept = records.read_bytes()
     assert whole.startswith(kept)

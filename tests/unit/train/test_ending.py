@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +15,7 @@ from geo_nemo.runtime.watchdog import Watchdog
 from geo_nemo.train.ending import NAME, Ending
 from geo_nemo.train.setup import prepare
 from tests.support.command import SMALL, call
+from tests.support.processes import Process
 from tests.support.tiny import tiny_run
 from tests.unit.runtime.test_notify import SECRET, serving
 
@@ -185,12 +184,11 @@ def test_a_trained_run_keeps_no_address_anywhere(tmp_path, tiny_store, hook):
     settings = [*SMALL, f"data.store={tiny_store}", f"output_dir={tmp_path}/run", "train.steps=2",
                 "train.warmup_steps=1", "notify.webhook=GEO_NEMO_WEBHOOK"]  # fmt: skip
     # In a process of its own: in this one another test may have its process groups open.
-    done = subprocess.run(
-        [sys.executable, "-m", "geo_nemo", "train", *settings], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    trained = Process("geo_nemo", "train", *settings)
+    said = trained.communicate()
+    assert trained.returncode == 0, said[1]
     assert [json.loads(body)["event"] for _, _, body in hook.seen] == ["finished"]
-    assert SECRET not in done.stdout + done.stderr
+    assert SECRET not in said[0] + said[1]
     files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert len(files) > 8
     assert not [path for path in files if re.search(SECRET.encode(), path.read_bytes())]

@@ -1,10 +1,7 @@
 """Checkpoints in a bucket: whole or absent, behind training, and a run that goes on from them."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from geo_nemo.train.checkpoint.bucket import Bucket
 from geo_nemo.train.checkpoint.copies import Copies
 from geo_nemo.train.checkpoint.files import content_problem, shape_problem
 from tests.support.buckets import SECRET
+from tests.support.processes import Process
 from tests.support.runs import trainer, weights
 from tests.support.tiny import tiny_run
 
@@ -384,17 +382,11 @@ def test_on_a_new_machine_the_same_command_ends_bit_for_bit_the_same(
     undisturbed = resumed("first")
     assert undisturbed.fit()
     bucket.delete(*bucket.names(f"runs/tiny/{STEP_6}/"))  # as if the machine was lost at step 5
-    done = subprocess.run(
-        [sys.executable, "-m", "geo_nemo", "train", *settings("second")],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert f"{ADDRESS}/{STEP_3}: it is fetched" in done.stderr
-    assert SECRET not in done.stderr
+    second = Process("geo_nemo", "train", *settings("second"))
+    _, errors = second.communicate(timeout=300)
+    assert second.returncode == 0, errors[-3000:]
+    assert f"{ADDRESS}/{STEP_3}: it is fetched" in errors
+    assert SECRET not in errors
     lines = (tmp_path / "second" / "run" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [3, 4, 5]
     expected = weights(undisturbed)
