@@ -84,7 +84,7 @@ def install() -> None:
     # An import of what stands for None is an ImportError.
     for name in _KEPT_OUT:
         sys.modules.setdefault(name, None)
-    with _quick_imports(), warnings.catch_warnings():
+    with _without_compilers(), warnings.catch_warnings():
         # Megatron-Core says once per module that Transformer Engine and Apex are absent.
         warnings.filterwarnings("ignore", message="Transformer Engine and Apex are not installed")
         for name in _NEEDED:
@@ -249,7 +249,7 @@ def _with_cuda_methods(method):
 
 
 @contextlib.contextmanager
-def _quick_imports():
+def _without_compilers():
     """Megatron-Core's fused functions, which a CPU path does not call, stay uncompiled.
 
     `torch.compile` imports its compilers when a function is decorated, long before a call.
