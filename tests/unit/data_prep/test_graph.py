@@ -422,11 +422,13 @@ def run(config, mode, **options):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
 
 
-def test_killed_in_every_stage_it_ends_with_the_same_bytes(tmp_path):
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.very_slow)])
+def test_killed_in_one_stage_after_another_it_ends_with_the_same_bytes(tmp_path, every):
+    """every: 1 kills it in each, which is for make test-slow."""
     settings = {"files": 2, "count": 60, "limits": {"task_bytes": 1}, **EVERYTHING}
     config = config_of(tmp_path, **settings)
     ended = []
-    for stage in stages(config):
+    for stage in stages(config)[::every]:
         killed = run(config, f"kill {stage.name}")
         killed.communicate()
         assert killed.returncode in (0, -signal.SIGKILL)
@@ -437,7 +439,7 @@ def test_killed_in_every_stage_it_ends_with_the_same_bytes(tmp_path):
             not list(Path(config.output).glob("*.partial"))
             or not (tmp_path / "out/report.json").exists()
         )
-    assert len(ended) > 8, ended
+    assert len(ended) > 8 // every, ended
     run_prep(config)
     fresh = config_of(tmp_path, output="fresh", **settings)
     run_prep(fresh)

@@ -86,7 +86,7 @@ def test_it_is_the_exponential_average_by_definition(
     assert_close({name: weight.detach() for name, weight in read.items()}, expected)
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("dtype", ["bf16", pytest.param("fp32", marks=pytest.mark.very_slow)])
 def test_a_resumed_run_s_average_is_bit_for_bit_that_of_an_undisturbed_one(
     tiny_store, tmp_path, single_process, dtype
 ):

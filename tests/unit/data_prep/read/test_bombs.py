@@ -61,7 +61,7 @@ def packed(how, count):
     return data.getvalue()
 
 
-@pytest.mark.parametrize("how", ["gzip", "zstd"])
+@pytest.mark.parametrize("how", ["gzip", pytest.param("zstd", marks=pytest.mark.very_slow)])
 def test_a_file_that_expands_beyond_the_ratio_is_not_read_on(tmp_path, how):
     path = tmp_path / "a"
     path.write_bytes(packed(how, 200))
