@@ -10,6 +10,7 @@ from eval.report.sentences import (
     Verdict,
     accuracy_verdict,
     interval,
+    is_dear,
     is_slight,
     loss_verdict,
     percent,
@@ -57,8 +58,12 @@ def _perplexity_finding(
         text = verdict.text
     elif effect["purpose"] == COST and verdict.tone == "bad" and is_slight(effect):
         text, tone = f"yes, at most {SLIGHT:.1%} behind", "flat"
-    elif effect["purpose"] == COST and verdict.tone == "flat" and not is_slight(effect):
-        text = f"not decided: perhaps more than {SLIGHT:.1%} behind"
+    elif (
+        effect["purpose"] == COST
+        and verdict.tone != "good"
+        and not (is_slight(effect) or is_dear(effect))
+    ):
+        text, tone = f"not decided: perhaps more than {SLIGHT:.1%} behind", "flat"
     of, against = cell_of(evaluation, effect["of"]), cell_of(evaluation, effect["against"])
     return Finding(
         question,

@@ -18,6 +18,7 @@ from eval.report.sentences import (
     accuracy_verdict,
     beside,
     interval,
+    is_dear,
     is_slight,
     kind_name,
     loss_verdict,
@@ -103,15 +104,14 @@ def _told_nothing(
     tone = loss_verdict(cost).tone
     told = loss_verdict(main).tone if main is not None else "flat"
     says = f"told nothing{where} it is {beside(cost, without)}"
-    is_priced = tone == "bad" and not is_slight(cost)
-    if tone == told and (tone == "good" or is_priced):
+    is_worse = tone == "bad" and not is_slight(cost)
+    if tone == told and (tone == "good" or is_worse):
         says += ", too"
-    if is_priced:
+    if is_dear(cost):
         says += ": metadata have a price here"
-        return f"But {says}." if told == "good" else f"{says[0].upper()}{says[1:]}."
-    if tone == "flat" and not is_slight(cost):
+    elif tone != "good" and not is_slight(cost):
         says += f"; these documents do not decide whether it is at most {SLIGHT:.1%} behind"
-    return f"{says[0].upper()}{says[1:]}."
+    return f"But {says}." if is_worse and told == "good" else f"{says[0].upper()}{says[1:]}."
 
 
 def _worst(evaluation: dict[str, Any], main: dict[str, Any] | None) -> list[str]:

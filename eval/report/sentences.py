@@ -118,6 +118,12 @@ def is_slight(effect: dict[str, Any]) -> bool:
     return high is not None and high <= 1 + SLIGHT
 
 
+def is_dear(effect: dict[str, Any]) -> bool:
+    """Whether a higher loss is more than SLIGHT, interval and all; between the two none is sure."""
+    low = effect["ratio_low"]
+    return low is not None and low > 1 + SLIGHT
+
+
 def beside(effect: dict[str, Any], other: str) -> str:
     """How a model is beside another, from the interval of a difference of losses that has one.
 
