@@ -58,11 +58,7 @@ def _perplexity_finding(
         text = verdict.text
     elif effect["purpose"] == COST and verdict.tone == "bad" and is_slight(effect):
         text, tone = f"yes, at most {SLIGHT:.1%} behind", "flat"
-    elif (
-        effect["purpose"] == COST
-        and verdict.tone != "good"
-        and not (is_slight(effect) or is_dear(effect))
-    ):
+    elif effect["purpose"] == COST and not (is_slight(effect) or is_dear(effect)):
         text, tone = f"not decided: perhaps more than {SLIGHT:.1%} behind", "flat"
     of, against = cell_of(evaluation, effect["of"]), cell_of(evaluation, effect["against"])
     return Finding(

@@ -20,6 +20,7 @@ from eval.report.sentences import (
     interval,
     is_dear,
     is_slight,
+    is_worse,
     kind_name,
     loss_verdict,
     percent,
@@ -64,7 +65,7 @@ def sentence(evaluation: dict[str, Any]) -> str:
         opening, than = "Metadata hurts", f"worse than {who}"
     elif truth is None or truth.tone == "good":
         cost = cost_effect(evaluation)
-        priced = cost is not None and loss_verdict(cost).tone == "bad" and not is_slight(cost)
+        priced = cost is not None and is_worse(cost)
         opening = "Metadata helps where it is told" if priced else "Metadata helps"
         than = f"better than {who}"
     else:
@@ -104,14 +105,13 @@ def _told_nothing(
     tone = loss_verdict(cost).tone
     told = loss_verdict(main).tone if main is not None else "flat"
     says = f"told nothing{where} it is {beside(cost, without)}"
-    is_worse = tone == "bad" and not is_slight(cost)
-    if tone == told and (tone == "good" or is_worse):
+    if tone == told and (tone == "good" or is_worse(cost)):
         says += ", too"
     if is_dear(cost):
         says += ": metadata have a price here"
-    elif tone != "good" and not is_slight(cost):
+    elif not is_slight(cost):
         says += f"; these documents do not decide whether it is at most {SLIGHT:.1%} behind"
-    return f"But {says}." if is_worse and told == "good" else f"{says[0].upper()}{says[1:]}."
+    return f"But {says}." if is_worse(cost) and told == "good" else f"{says[0].upper()}{says[1:]}."
 
 
 def _worst(evaluation: dict[str, Any], main: dict[str, Any] | None) -> list[str]:

@@ -124,6 +124,11 @@ def is_dear(effect: dict[str, Any]) -> bool:
     return low is not None and low > 1 + SLIGHT
 
 
+def is_worse(effect: dict[str, Any]) -> bool:
+    """Whether a loss is higher for sure, and not a slight one for sure."""
+    return loss_verdict(effect).tone == "bad" and not is_slight(effect)
+
+
 def beside(effect: dict[str, Any], other: str) -> str:
     """How a model is beside another, from the interval of a difference of losses that has one.
 

@@ -1,13 +1,13 @@
 """Runs a module of tests in several processes of this machine."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
 from multiprocessing.connection import wait
 from pathlib import Path
 
+from tests.support.ports import free_ports
 from tests.support.processes import Process
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,8 @@ def launch(processes: int, module: str, *arguments, timeout: float = 1500) -> No
     timeout: seconds, for a machine that others keep busy; what hangs ends by itself before it.
     """
     until = time.monotonic() + timeout
-    size, shared = str(processes), {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port()}
+    size, (port,) = str(processes), free_ports(1)
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     shared |= {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
     ranks = [
         Process(module, *arguments, **shared, RANK=str(rank), LOCAL_RANK=str(rank))
@@ -47,9 +48,3 @@ def torchrun(processes: int, module: str, *arguments, timeout: float = 1500) -> 
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout
     )
     assert done.returncode == 0, done.stderr[-3000:]
-
-
-def _free_port() -> str:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return str(asked.getsockname()[1])

@@ -6,11 +6,8 @@ torchrun --nproc-per-node 2 -m tests.dist.start MODULE ARGUMENTS
 import runpy
 import sys
 
-import torch
-
-from geo_nemo.runtime.device import prepare_megatron
+import tests.support.imported  # noqa: F401
 
 if __name__ == "__main__":
-    prepare_megatron(torch.device("cpu"))
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

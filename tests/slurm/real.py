@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.ports import free_ports
+
 PROGRAMS = (
     "slurmctld", "slurmd", "slurmdbd", "sbatch", "srun", "scontrol", "squeue", "sacctmgr", "munged",
     "mariadbd", "mariadb-install-db", "setpriv", "useradd",
@@ -52,7 +54,7 @@ class Slurm:
         for name in ("state", "spool", "sql"):
             (self.folder / name).mkdir()
         self.munge = self.folder / "munge.socket"
-        self.control, self.database, self.sql, *nodes = _free_ports(3 + len(NODES))
+        self.control, self.database, self.sql, *nodes = free_ports(3 + len(NODES))
         self.conf = self.folder / "slurm.conf"
         self.conf.write_text("\n".join(self._conf(nodes)) + "\n")
         (self.folder / "slurmdbd.conf").write_text("\n".join(self._database_conf()) + "\n")
@@ -301,18 +303,6 @@ class User:
         done = self.start(*command, **environment)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout
-
-
-def _free_ports(number: int) -> list[int]:
-    """Ports that are free now, all different."""
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def _is_open(port: int) -> bool:

@@ -35,7 +35,8 @@ class Process:
         """None while it runs; below 0: the signal that ended it."""
         return self._process.exitcode
 
-    poll = returncode.fget
+    def poll(self) -> int | None:
+        return self.returncode
 
     def send_signal(self, number: int) -> None:
         os.kill(self._process.pid, number)

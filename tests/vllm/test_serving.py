@@ -7,7 +7,6 @@ and the tests see that each does.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from geo_nemo.export.source import find_source
 from geo_nemo.model.hugging_face_config import read_shape
 from tests.support.architectures import written
 from tests.support.exports import write_export
+from tests.support.ports import free_ports
 from tests.support.runs import finished
 
 pytest.importorskip("vllm", reason="make test-vllm")
@@ -44,9 +44,7 @@ SMALL = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 def served(folder, log):
     """vLLM's server of a folder: its address. The command vllm of vllm-cpu 0.32 does not start: it
     asks for the version of a package that is called vllm."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    (port,) = free_ports(1)
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "m"]
     command += ["--dtype", "float32", "--enforce-eager"]

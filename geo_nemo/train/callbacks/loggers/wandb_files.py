@@ -26,7 +26,7 @@ def last_step(folder: Path, run_id: str) -> int | None:
 
 def _last_step_of(path: Path) -> int:
     from google.protobuf.message import DecodeError
-    from wandb.proto.wandb_internal_pb2 import Record  # chosen by protobuf's version
+    from wandb.proto.wandb_internal_pb2 import Record
 
     blocks = -(-path.stat().st_size // _BLOCK)
     for first in (max(blocks - _TAIL, 0), 0):

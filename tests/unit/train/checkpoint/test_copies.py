@@ -3,7 +3,6 @@
 import json
 import shutil
 import threading
-from pathlib import Path
 
 import pytest
 import torch
@@ -21,7 +20,6 @@ from tests.support.processes import Process
 from tests.support.runs import trainer, weights
 from tests.support.tiny import tiny_run
 
-ROOT = Path(__file__).parents[3]
 ADDRESS = "s3://news/runs/tiny"
 STEP_3, STEP_6 = "step_00000003", "step_00000006"
 

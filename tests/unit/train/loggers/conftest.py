@@ -1,7 +1,6 @@
 """What tests of loggers share. Packages that are not here are those of make test-loggers."""
 
 import importlib
-import socket
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from geo_nemo.config import Logging
 from geo_nemo.train.callbacks.loggers import make_loggers
 from tests.support import wandb_file
+from tests.support.ports import free_ports
 
 LINE = {
     "step": 4,
@@ -28,9 +28,8 @@ def needs(package: str):
 
 @pytest.fixture
 def unused_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
+    (port,) = free_ports(1)
+    return port
 
 
 @pytest.fixture
